@@ -1,0 +1,1 @@
+"""What the image ships: reads a case, finds the lesions, writes the mask. Imports nothing from training."""

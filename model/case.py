@@ -1,0 +1,41 @@
+"""One patient's two maps, checked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model.errors import UserError
+from model.preprocess import brain_mask
+from model.volume import Grid, Volume, read_volume, require_same_grid
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """ADC map (1e-6 mm2/s, skull-stripped, 0 outside the brain) and Z map (standard deviations) on one grid."""
+
+    adc: Volume
+    zadc: Volume
+
+    @property
+    def grid(self) -> Grid:
+        """The ADC map's grid, which is the mask's too."""
+        return self.adc.grid
+
+
+def read_case(adc_path: Path, zadc_path: Path) -> Case:
+    """Read and check both maps.
+
+    Raises UserError when a file is unusable, the grids differ, the maps look swapped or there is no brain.
+    """
+    case = Case(read_volume(adc_path), read_volume(zadc_path))
+    require_same_grid(case.adc, case.zadc)
+    largest_adc, largest_z = (float(np.abs(volume.voxels).max()) for volume in (case.adc, case.zadc))
+    if largest_z > 100 > largest_adc:
+        raise UserError(
+            f"{adc_path} and {zadc_path} look swapped: expected ADC in 1e-6 mm2/s and a Z map clipped at 10,"
+            f" found largest values {largest_adc:.4g} and {largest_z:.4g}"
+        )
+    if not brain_mask(case.adc.voxels).any():
+        raise UserError(f"{adc_path}: no brain, expected voxels with ADC above 0")
+    return case

@@ -1,0 +1,80 @@
+"""Every constant that must be the same in training and inference. Travels beside the weights as JSON."""
+
+import dataclasses
+import typing
+from dataclasses import dataclass
+
+from model.errors import UserError
+
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Architecture and preprocessing. All triples are (z, y, x).
+
+    The defaults suit BONBID-HIE, whose slices are up to four times thicker than a pixel is wide: the first level sees
+    one slice at a time and the first pooling leaves the slices alone.
+    """
+
+    channels: tuple[int, ...] = (12, 24, 64, 128, 160)  # feature maps per level
+    kernel_sizes: tuple[Triple, ...] = ((1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3))
+    strides: tuple[Triple, ...] = ((1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
+    dropout: float = 0.0
+    z_threshold: float = -2.0  # the rule the untrained network equals: lesion where Z < z_threshold
+    z_slope: float = 2.0  # steepness of that rule in logits per unit of Z
+    adc_scale: float = 1000.0  # ADC in 1e-6 mm2/s is divided by this
+    zadc_clip: float = 10.0  # the published Z maps are clipped here
+    margin: int = 2  # voxels kept around the brain
+
+    @property
+    def divisor(self) -> Triple:
+        """A patch must be a multiple of this, per axis."""
+        z, y, x = (1, 1, 1)
+        for stride in self.strides:
+            z, y, x = z * stride[0], y * stride[1], x * stride[2]
+        return z, y, x
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """How probabilities become a mask. Chosen after training, never on the cases that are reported."""
+
+    max_patch: Triple = (64, 128, 128)  # a brain that fits is predicted in one window
+    overlap: float = 0.5  # of neighbouring windows
+    flip_axes: tuple[int, ...] = ()  # 0 = z, 1 = y, 2 = x; the mean over every combination of these flips is taken
+    threshold: float = 0.5  # lesion where the mean probability is above this
+    min_lesion_mm3: float = 0.0  # smaller connected components are dropped
+
+
+Config = typing.TypeVar("Config", ModelConfig, InferenceConfig)
+
+
+def to_json(config: ModelConfig | InferenceConfig) -> dict:
+    """The configuration as JSON types."""
+    return dataclasses.asdict(config)
+
+
+def from_json(kind: type[Config], values: object, source: str) -> Config:
+    """Rebuild a configuration. `source` names the file in errors.
+
+    Raises UserError when a field is missing, unknown or of another type: a sidecar is never completed by defaults.
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"{source}: expected a table of {kind.__name__} fields, found {type(values).__name__}")
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    if values.keys() != fields.keys():
+        wrong = sorted(values.keys() ^ fields.keys())
+        raise UserError(f"{source}: {kind.__name__} has missing or unknown fields: {', '.join(wrong)}")
+    return kind(**{name: _same_type(values[name], fields[name].default, f"{source}: {name}") for name in fields})
+
+
+def _same_type(value: object, example: object, name: str) -> object:
+    if isinstance(example, tuple) and isinstance(value, list):
+        inner = example[0] if example else 0
+        return tuple(_same_type(item, inner, name) for item in value)
+    if isinstance(example, float) and type(value) in (int, float):
+        return float(value)
+    if type(value) is type(example):
+        return value
+    raise UserError(f"{name}: expected something like {example!r}, found {value!r}")

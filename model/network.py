@@ -1,0 +1,61 @@
+"""The 3D U-Net, built from one frozen configuration out of MONAI's nnU-Net blocks."""
+
+import torch
+from monai.networks.blocks.dynunet_block import UnetBasicBlock, UnetOutBlock, UnetUpBlock
+from torch import nn
+
+from model.config import ModelConfig
+from model.preprocess import INPUT_CHANNELS
+
+NORM = ("instance", {"affine": True})
+
+
+class LesionNet(nn.Module):
+    """A U-Net that corrects a learnable threshold on the Z map.
+
+    logit = unet(x) - slope * (Z - threshold). The U-Net's last layer starts at zero, so the untrained network is the rule
+    Z < threshold itself and training starts from there.
+
+    Input: float (batch, 2, z, y, x), channels as in `model.preprocess.network_input`, each axis a multiple of
+    `ModelConfig.divisor`. Output: logits (batch, 1, z, y, x).
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = (INPUT_CHANNELS, *config.channels)
+        levels = range(len(config.channels))
+        dropout = config.dropout or None
+        self.down = nn.ModuleList(
+            UnetBasicBlock(
+                3, channels[i], channels[i + 1], config.kernel_sizes[i], config.strides[i], NORM, dropout=dropout
+            )
+            for i in levels
+        )
+        self.up = nn.ModuleList(
+            UnetUpBlock(
+                3,
+                config.channels[i],
+                config.channels[i - 1],
+                kernel_size=config.kernel_sizes[i - 1],
+                stride=1,
+                upsample_kernel_size=config.strides[i],
+                norm_name=NORM,
+                dropout=dropout,
+            )
+            for i in reversed(levels[1:])
+        )
+        self.head = UnetOutBlock(3, config.channels[0], 1)
+        nn.init.zeros_(self.head.conv.conv.weight)
+        nn.init.zeros_(self.head.conv.conv.bias)
+        self.slope = nn.Parameter(torch.tensor(config.z_slope))
+        self.threshold = nn.Parameter(torch.tensor(config.z_threshold))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features, skips = x, []
+        for block in self.down:
+            features = block(features)
+            skips.append(features)
+        skips.pop()
+        for block in self.up:
+            features = block(features, skips.pop())
+        return self.head(features) - self.slope * (x[:, :1] - self.threshold)

@@ -1,0 +1,93 @@
+"""From a case's maps to lesion probabilities and the mask."""
+
+import itertools
+import warnings
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from torch import nn
+
+from model.config import InferenceConfig, ModelConfig, Triple
+from model.errors import UserError
+from model.preprocess import brain_box, brain_mask, network_input, uncrop
+from model.volume import connected_components
+from model.weights import Ensemble
+
+
+def pick_device(wish: str) -> tuple[torch.device, str]:
+    """The device for `auto`, `cpu` or `cuda`, and a note where `auto` had to fall back (else empty).
+
+    CUDA counts as usable when a small computation on it succeeds. Raises UserError for `cuda` when it is not.
+    """
+    if wish == "cpu":
+        return torch.device("cpu"), ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # torch reports an old driver as a warning; here it is the reason
+        try:
+            torch.ones(1, device="cuda").add_(1).item()
+            return torch.device("cuda"), ""
+        except (RuntimeError, AssertionError, Warning) as error:
+            reason = str(error).strip().splitlines()[0]
+    if wish == "cuda":
+        raise UserError(f"--device cuda: CUDA cannot be used here ({reason})")
+    return torch.device("cpu"), f"CUDA cannot be used ({reason}); using the CPU"
+
+
+class Predictor:
+    """An ensemble on one device."""
+
+    def __init__(self, ensemble: Ensemble, device: torch.device) -> None:
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        self.device = device
+        self.ensemble = ensemble
+        self._members = [
+            (network.to(device), model) for network, model in zip(ensemble.networks, ensemble.models, strict=True)
+        ]
+
+    def probabilities(self, adc: np.ndarray, zadc: np.ndarray) -> np.ndarray:
+        """Mean lesion probability over the networks and flips, float32 (z, y, x) in 0..1, 0 outside the brain.
+
+        adc (1e-6 mm2/s) and zadc: float32 (z, y, x) of one shape, with at least one brain voxel.
+        """
+        brain = brain_mask(adc)
+        mean = np.zeros(adc.shape, np.float32)
+        for network, model in self._members:
+            box = brain_box(brain, model.margin)
+            inputs = torch.from_numpy(network_input(adc[box], zadc[box], model)).to(self.device)
+            crop = predict_crop(network, inputs, model, self.ensemble.inference)
+            mean += uncrop(crop.cpu().numpy(), box, adc.shape)
+        return np.where(brain, mean / len(self._members), 0).astype(np.float32)
+
+
+@torch.inference_mode()
+def predict_crop(
+    network: nn.Module, inputs: torch.Tensor, model: ModelConfig, inference: InferenceConfig
+) -> torch.Tensor:
+    """Mean probability of one network over the flips: inputs (2, z, y, x) -> float32 (z, y, x)."""
+    patch = patch_size(inputs.shape[1:], model.divisor, inference.max_patch)
+    flips = [c for n in range(len(inference.flip_axes) + 1) for c in itertools.combinations(inference.flip_axes, n)]
+    total = torch.zeros(inputs.shape[1:], device=inputs.device)
+    for axes in flips:
+        flipped = torch.flip(inputs, [axis + 1 for axis in axes])[None]
+        logits = sliding_window_inference(flipped, patch, 1, network, overlap=inference.overlap, mode="gaussian")
+        total += torch.flip(torch.sigmoid(logits[0, 0].float()), axes)
+    return total / len(flips)
+
+
+def patch_size(shape: tuple[int, ...], divisor: Triple, largest: Triple) -> Triple:
+    """The window for a crop: the crop itself rounded up to multiples of `divisor`, at most `largest` per axis."""
+    return tuple(min(-(-size // d) * d, limit) for size, d, limit in zip(shape, divisor, largest, strict=True))
+
+
+def decide(probabilities: np.ndarray, inference: InferenceConfig, voxel_mm3: float) -> np.ndarray:
+    """The lesion mask, boolean (z, y, x): above the threshold, in 26-connected components that are large enough."""
+    mask = probabilities > inference.threshold
+    if inference.min_lesion_mm3 <= voxel_mm3 or not mask.any():
+        return mask
+    labels, count = connected_components(mask)
+    volumes_mm3 = np.bincount(labels.ravel(), minlength=count + 1) * voxel_mm3
+    keep = volumes_mm3 >= inference.min_lesion_mm3
+    keep[0] = False
+    return keep[labels]

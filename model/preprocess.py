@@ -1,0 +1,45 @@
+"""Maps to network input and back: pure functions, the same for training and inference. Arrays are (z, y, x)."""
+
+import numpy as np
+
+from model.config import ModelConfig
+
+Box = tuple[slice, slice, slice]
+
+INPUT_CHANNELS = 2  # Z map, ADC
+
+
+def brain_mask(adc: np.ndarray) -> np.ndarray:
+    """The brain of a skull-stripped ADC map: boolean, ADC > 0."""
+    return adc > 0
+
+
+def brain_box(brain: np.ndarray, margin: int) -> Box:
+    """The smallest box around the brain, `margin` voxels wider on each side, cut at the volume's border.
+
+    Raises ValueError when the mask is empty.
+    """
+    if not brain.any():
+        raise ValueError("the brain mask is empty")
+    box = []
+    for axis, size in enumerate(brain.shape):
+        inside = np.flatnonzero(brain.any(axis=tuple(other for other in range(3) if other != axis)))
+        box.append(slice(max(int(inside[0]) - margin, 0), min(int(inside[-1]) + 1 + margin, size)))
+    return tuple(box)
+
+
+def network_input(adc: np.ndarray, zadc: np.ndarray, config: ModelConfig) -> np.ndarray:
+    """Stack both maps as float32 (channel, z, y, x): clipped Z, scaled ADC; 0 outside the brain.
+
+    adc: 1e-6 mm2/s; zadc: standard deviations from the healthy mean.
+    """
+    brain = brain_mask(adc)
+    z = np.clip(zadc, -config.zadc_clip, config.zadc_clip)
+    return np.stack([np.where(brain, z, 0), np.where(brain, adc / config.adc_scale, 0)]).astype(np.float32)
+
+
+def uncrop(crop: np.ndarray, box: Box, shape: tuple[int, int, int]) -> np.ndarray:
+    """Put a crop back where `box` cut it from a volume of `shape`; 0 elsewhere."""
+    whole = np.zeros(shape, crop.dtype)
+    whole[box] = crop
+    return whole

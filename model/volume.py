@@ -1,0 +1,125 @@
+"""Files to arrays and back; the only module that imports SimpleITK.
+
+Convention, fixed here for the whole project: arrays are (z, y, x), spacing is (z, y, x) in mm. Origin and direction are
+kept as SimpleITK gives them (x, y, z), since they are only compared and copied.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from model.errors import UserError
+
+# mm for spacing and origin, cosines for direction. Published files differ in the last printed digit, up to 0.001; the
+# millionth on top is for the binary rounding of such a difference.
+GRID_TOLERANCE = 1e-3 + 1e-6
+MAX_VOXELS = 512**3  # 30 times the largest published grid; a header that promises more is a broken one
+
+sitk.ProcessObject.GlobalWarningDisplayOff()  # NIfTI leftovers in MHA headers warn on stderr, which must stay empty
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the voxels lie in the scanner's space."""
+
+    size: tuple[int, int, int]  # voxels (z, y, x)
+    spacing_mm: tuple[float, float, float]  # (z, y, x)
+    origin_mm: tuple[float, float, float]  # (x, y, z) of the first voxel's centre
+    direction: tuple[float, ...]  # nine cosines, row by row, as in SimpleITK
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of one voxel in mm3."""
+        return float(np.prod(self.spacing_mm))
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """Voxels of one file: float32 (z, y, x), all finite, on `grid`."""
+
+    voxels: np.ndarray
+    grid: Grid
+    path: Path
+
+
+def read_volume(path: Path) -> Volume:
+    """Read one 3D scalar image as float32 (z, y, x).
+
+    Raises UserError when the file cannot be read whole, is not 3D with one component, or holds NaN or infinite voxels.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        _require_scalar_3d(reader, path)
+        image = reader.Execute()
+    except (RuntimeError, MemoryError) as error:
+        raise UserError(f"{path}: not a readable image, or truncated ({_reason(error)})") from None
+    voxels = sitk.GetArrayFromImage(image).astype(np.float32)
+    wrong = voxels.size - np.count_nonzero(np.isfinite(voxels))
+    if wrong:
+        raise UserError(f"{path}: {wrong} of {voxels.size} voxels are NaN or infinite, expected finite values")
+    return Volume(voxels, _grid(image), path)
+
+
+def require_same_grid(first: Volume, second: Volume) -> None:
+    """Raise UserError unless both lie on one grid within GRID_TOLERANCE; names both files and both values."""
+    for name in ("size", "spacing_mm", "origin_mm", "direction"):
+        a, b = getattr(first.grid, name), getattr(second.grid, name)
+        if not np.allclose(a, b, rtol=0, atol=GRID_TOLERANCE):
+            raise UserError(f"{first.path} and {second.path} are not on one grid: {name} is {_short(a)} and {_short(b)}")
+
+
+def write_mask(mask: np.ndarray, grid: Grid, path: Path) -> None:
+    """Write a boolean (z, y, x) mask as uint8 0/1 on `grid`, compressed, whole or not at all.
+
+    Raises UserError when the file cannot be written, ValueError when the mask is not of the grid's size.
+    """
+    if mask.shape != grid.size:
+        raise ValueError(f"mask is {mask.shape}, grid is {grid.size}")
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    image.SetSpacing(grid.spacing_mm[::-1])
+    image.SetOrigin(grid.origin_mm)
+    image.SetDirection(grid.direction)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        sitk.WriteImage(image, str(partial), useCompression=True)
+        os.replace(partial, path)
+    except (RuntimeError, OSError) as error:
+        raise UserError(f"{path}: cannot be written ({_reason(error)})") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def connected_components(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Label the 26-connected components of a boolean (z, y, x) mask: (labels from 1, 0 outside; their number)."""
+    labels = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)), True)
+    labels = sitk.GetArrayFromImage(labels)
+    return labels, int(labels.max())
+
+
+def _grid(image: sitk.Image) -> Grid:
+    return Grid(image.GetSize()[::-1], image.GetSpacing()[::-1], image.GetOrigin(), image.GetDirection())
+
+
+def _require_scalar_3d(reader: sitk.ImageFileReader, path: Path) -> None:
+    size, components = reader.GetSize(), reader.GetNumberOfComponents()
+    if reader.GetDimension() != 3 or components != 1:
+        raise UserError(f"{path}: expected a 3D image of one component, found {reader.GetDimension()}D with {components}")
+    if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
+        raise UserError(f"{path}: expected real numbers, found complex ones")
+    if np.prod([float(n) for n in size]) > MAX_VOXELS:
+        raise UserError(f"{path}: the header promises {' x '.join(map(str, size))} voxels, expected at most {MAX_VOXELS}")
+
+
+def _reason(error: BaseException) -> str:
+    """The last line of an ITK message, which is the one that says why."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _short(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{value:.9g}" for value in values) + ")"

@@ -1,0 +1,110 @@
+"""A network's weights on disk: `<name>.safetensors` and, beside it, `<name>.json` that says everything about them."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_safetensors
+from safetensors.torch import save as to_safetensors
+from torch import nn
+
+from model.config import InferenceConfig, ModelConfig, from_json, to_json
+from model.errors import UserError
+from model.network import LesionNet
+
+IMAGE_WEIGHTS = Path(__file__).with_name("weights")
+UPLOADED_WEIGHTS = Path("/opt/ml/model")  # where the platform unpacks a model tarball
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Networks in evaluation mode on the CPU, and the one decision rule they share."""
+
+    networks: list[nn.Module]
+    models: list[ModelConfig]
+    inference: InferenceConfig
+    id: str  # first 12 hexadecimal digits of the SHA-256 over all weight files and configurations
+
+
+def default_folder() -> Path:
+    """The uploaded weights where there are any, else the image's own."""
+    return UPLOADED_WEIGHTS if any(UPLOADED_WEIGHTS.glob("*.safetensors")) else IMAGE_WEIGHTS
+
+
+def save_weights(
+    path: Path, network: nn.Module, model: ModelConfig, inference: InferenceConfig, provenance: dict
+) -> None:
+    """Write `path` (.safetensors) and its JSON sidecar; the sidecar last, so that a pair is never half new."""
+    data = to_safetensors({name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()})
+    sidecar = {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "model": to_json(model),
+        "inference": to_json(inference),
+        "provenance": provenance,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, data)
+    _write(path.with_suffix(".json"), (json.dumps(sidecar, indent=1) + "\n").encode())
+
+
+def load_ensemble(folder: Path) -> Ensemble:
+    """Load every network of a folder.
+
+    Raises UserError when there is none, a file is missing, altered or does not fit its configuration, or the sidecars
+    disagree on the decision rule.
+    """
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise UserError(f"{folder}: no weights, expected .safetensors files each with a .json beside it")
+    loaded = [_load(path) for path in paths]
+    rules = {inference for _, _, inference, _ in loaded}
+    if len(rules) > 1:
+        raise UserError(f"{folder}: the sidecars disagree on the decision rule ('inference'), expected one for all")
+    identity = hashlib.sha256("".join(digest for *_, digest in loaded).encode()).hexdigest()[:12]
+    return Ensemble([n for n, *_ in loaded], [m for _, m, *_ in loaded], rules.pop(), identity)
+
+
+def _load(path: Path) -> tuple[nn.Module, ModelConfig, InferenceConfig, str]:
+    sidecar = _read_sidecar(path.with_suffix(".json"))
+    data = _read(path)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sidecar.get("sha256"):
+        raise UserError(f"{path}: truncated or altered, its SHA-256 is not the one in {path.stem}.json")
+    source = str(path.with_suffix(".json"))
+    model = from_json(ModelConfig, sidecar.get("model"), source)
+    inference = from_json(InferenceConfig, sidecar.get("inference"), source)
+    try:
+        network = LesionNet(model)
+        network.load_state_dict(parse_safetensors(data), strict=True)
+    except (SafetensorError, RuntimeError, ValueError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: does not fit the architecture in {path.stem}.json ({reason})") from None
+    configuration = json.dumps([to_json(model), to_json(inference)], sort_keys=True)
+    return network.eval(), model, inference, digest + configuration
+
+
+def _read_sidecar(path: Path) -> dict:
+    try:
+        sidecar = json.loads(_read(path))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error})") from None
+    if not isinstance(sidecar, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(sidecar).__name__}")
+    return sidecar
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: weights cannot be read ({error.strerror})") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(data)
+    os.replace(partial, path)

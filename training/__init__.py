@@ -1,0 +1,1 @@
+"""Makes the weights. Never part of the image."""

@@ -1,0 +1,43 @@
+"""Random changes of a brain crop: MONAI transforms, on the crop's own device."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from monai.transforms import Compose, RandAffined, RandFlipd, RandGaussianNoised, RandScaleIntensityd, RandShiftIntensityd
+
+from training.dataset import Sample
+
+MAPS = ("zadc", "adc")  # the order of the network's channels
+WIDTH_AXIS = 2  # of (z, y, x): left-right in the published axial grids
+
+
+class Augmentation:
+    """Left-right flip, in-plane rotation and zoom, small shifts of either map's intensity, noise; 0 stays 0 outside the brain."""
+
+    def __init__(self, seed: int) -> None:
+        self._transform = Compose(
+            [
+                RandFlipd((*MAPS, "target"), prob=0.5, spatial_axis=WIDTH_AXIS),
+                RandAffined(
+                    (*MAPS, "target"),
+                    prob=0.5,
+                    rotate_range=(np.pi / 12, 0, 0),  # about z: in plane, where the pixels are square
+                    scale_range=(0.05, 0.15, 0.15),
+                    mode=("bilinear", "bilinear", "nearest"),
+                    padding_mode="zeros",
+                ),
+                RandShiftIntensityd("zadc", offsets=0.3, prob=0.5),
+                RandScaleIntensityd("zadc", factors=0.1, prob=0.5),
+                RandScaleIntensityd("adc", factors=0.1, prob=0.5),
+                RandGaussianNoised("zadc", prob=0.3, std=0.2),
+            ]
+        ).set_random_state(seed)
+
+    def __call__(self, sample: Sample) -> Sample:
+        arrays = {name: sample.inputs[i : i + 1] for i, name in enumerate(MAPS)}
+        changed = self._transform({**arrays, "target": sample.target})
+        maps = [changed[name].as_tensor() for name in MAPS]
+        brain = maps[MAPS.index("adc")] > 0
+        inputs = torch.cat([torch.where(brain, channel, 0) for channel in maps])
+        return dataclasses.replace(sample, inputs=inputs, target=changed["target"].as_tensor())

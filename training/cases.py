@@ -1,0 +1,90 @@
+"""Finds the cases of the published archive and packs each into one `.npz` that trains without SimpleITK.
+
+    python -m training.cases --data data/BONBID2023_Train --out data/packed
+"""
+
+import argparse
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from model.case import Case, read_case
+from model.errors import UserError
+from model.volume import Volume, read_volume, require_same_grid
+
+ADC_NAME = re.compile(r"(?P<case>.+)-ADC_ss\.mha")
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The three files of one case."""
+
+    name: str
+    adc: Path
+    zadc: Path
+    label: Path
+
+
+def find_cases(root: Path) -> list[CaseFiles]:
+    """The cases below `root` in the published layout (`1ADC_ss`, `2Z_ADC`, `3LABEL`), sorted by name.
+
+    Raises UserError when there is no case or one of a case's three files is missing.
+    """
+    cases = []
+    for adc in sorted((root / "1ADC_ss").glob("*.mha")):
+        match = ADC_NAME.fullmatch(adc.name)
+        if not match:
+            raise UserError(f"{adc}: expected a name like MGHNICU_010-VISIT_01-ADC_ss.mha")
+        name = match["case"]
+        zadc = root / "2Z_ADC" / f"Zmap_{name}-ADC_smooth2mm_clipped10.mha"
+        label = root / "3LABEL" / f"{name}_lesion.mha"
+        for path in (zadc, label):
+            if not path.is_file():
+                raise UserError(f"{path}: missing, expected beside {adc}")
+        cases.append(CaseFiles(name, adc, zadc, label))
+    if not cases:
+        raise UserError(f"{root}: no case found, expected files 1ADC_ss/*-ADC_ss.mha")
+    return cases
+
+
+def read_label(path: Path, adc: Volume) -> np.ndarray:
+    """The lesion mask of a case as boolean (z, y, x).
+
+    Raises UserError when it does not lie on the ADC map's grid or holds other values than 0 and 1.
+    """
+    label = read_volume(path)
+    require_same_grid(adc, label)
+    values = np.unique(label.voxels)
+    if not np.isin(values, (0, 1)).all():
+        raise UserError(f"{path}: expected only 0 and 1, found {values[:5].tolist()}")
+    return label.voxels > 0
+
+
+def pack(files: CaseFiles, folder: Path) -> None:
+    """Write one case's arrays to `folder/<name>.npz`."""
+    case: Case = read_case(files.adc, files.zadc)
+    label = read_label(files.label, case.adc)
+    np.savez_compressed(
+        folder / f"{files.name}.npz",
+        adc=case.adc.voxels,
+        zadc=case.zadc.voxels,
+        label=label,
+        spacing_mm=np.array(case.grid.spacing_mm),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the packed cases")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    for files in tqdm(find_cases(args.data), desc="packing", unit="case"):
+        pack(files, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The challenge's three scores, with its own definitions (bonbidhie_eval/evaluation.py).
+
+Surface distances come from DeepMind's surface-distance, as in the official scorer.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import surface_distance
+
+NSD_TOLERANCE_MM = 2.0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One case. `masd_mm` is NaN where exactly one of the masks is empty."""
+
+    dice: float
+    masd_mm: float
+    nsd: float
+
+
+def score(prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float]) -> Scores:
+    """Dice, mean average surface distance and normalised surface Dice at 2 mm.
+
+    prediction, label: boolean (z, y, x) of one shape; spacing_mm: (z, y, x). Both empty: 1, 0 mm, 1. One empty: 0, NaN, 0.
+    Like the official scorer, hands the in-plane spacing over as (x, y) although the arrays are (y, x): the two differ in
+    one known case only.
+
+    Raises ValueError when the shapes differ.
+    """
+    if prediction.shape != label.shape:
+        raise ValueError(f"prediction is {prediction.shape}, label is {label.shape}")
+    if not prediction.any() and not label.any():
+        return Scores(1.0, 0.0, 1.0)
+    if not prediction.any() or not label.any():
+        return Scores(0.0, math.nan, 0.0)
+    z, y, x = spacing_mm
+    distances = surface_distance.compute_surface_distances(label, prediction, (z, x, y))
+    return Scores(
+        dice=float(surface_distance.compute_dice_coefficient(label, prediction)),
+        masd_mm=float(np.mean(surface_distance.compute_average_surface_distance(distances))),
+        nsd=float(surface_distance.compute_surface_dice_at_tolerance(distances, NSD_TOLERANCE_MM)),
+    )
+
+
+def mean_scores(scores: list[Scores]) -> Scores:
+    """Mean per metric; NaN distances are left out, as the challenge does. NaN where nothing is left."""
+    distances = [s.masd_mm for s in scores if not math.isnan(s.masd_mm)]
+    return Scores(
+        dice=float(np.mean([s.dice for s in scores])),
+        masd_mm=float(np.mean(distances)) if distances else math.nan,
+        nsd=float(np.mean([s.nsd for s in scores])),
+    )

@@ -1,0 +1,221 @@
+"""Trains one network on the training cases of one fold and writes its weights. Read from top to bottom.
+
+    python -m training.train --data data/packed --fold 0 --run runs/fold0
+
+A killed run continues from its last epoch when the same command is given again. No epoch is chosen by its score: the
+weights written are the moving average after the last epoch, so the validation fold has no say in them.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import monai
+import numpy as np
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from model.config import InferenceConfig, ModelConfig, to_json
+from model.errors import UserError
+from model.network import LesionNet
+from model.predict import decide, pick_device, predict_crop
+from model.preprocess import brain_mask, network_input, uncrop
+from model.weights import save_weights
+from training.augment import Augmentation
+from training.cli import run
+from training.dataset import PackedCase, Sample, collate, crop_box, epoch_batches, load_cases, to_sample
+from training.losses import LOSSES
+from training.metrics import Scores, mean_scores, score
+from training.splits import read_fold
+
+LICENCE = "trained on BONBID-HIE (Zenodo 10602767), whose licence statements conflict: treat as non-commercial"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a run is. A run folder of another configuration is refused."""
+
+    fold: int = 0
+    loss: str = "tversky-hausdorffdt"
+    seed: int = 0
+    epochs: int = 60
+    batch_size: int = 2
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    warmup_epochs: int = 2
+    ema_decay: float = 0.99  # per step
+    bfloat16: bool = True  # autocast of the network; the loss is always float32
+
+
+class Training:
+    """Everything that changes from step to step."""
+
+    def __init__(self, config: TrainConfig, model: ModelConfig, device: torch.device) -> None:
+        torch.manual_seed(config.seed)
+        self.network = LesionNet(model).to(device)
+        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.history: list[dict] = []  # one entry per finished epoch
+
+    def save(self, path: Path, config: dict) -> None:
+        partial = path.with_suffix(".partial")
+        parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer")}
+        torch.save({**parts, "history": self.history, "config": config}, partial)
+        os.replace(partial, path)
+
+    def restore(self, path: Path, config: dict) -> None:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["config"] != config:
+            differing = sorted(k for k in config.keys() | state["config"] if config.get(k) != state["config"].get(k))
+            raise UserError(f"{path}: belongs to a run with another {', '.join(differing)}; choose another --run folder")
+        for name in ("network", "average", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+        self.history = state["history"]
+
+
+def learning_rate(epoch: float, config: TrainConfig) -> float:
+    """Linear warm-up, then half a cosine to zero. `epoch` counts from 0 and may be a fraction."""
+    if epoch < config.warmup_epochs:
+        return config.learning_rate * (epoch + 0.1) / (config.warmup_epochs + 0.1)
+    done = (epoch - config.warmup_epochs) / (config.epochs - config.warmup_epochs)
+    return config.learning_rate * 0.5 * (1 + np.cos(np.pi * done))
+
+
+def train_epoch(training: Training, samples: list[Sample], config: TrainConfig, model: ModelConfig) -> torch.Tensor:
+    """One pass over all samples; returns the mean loss, still on the device."""
+    epoch = len(training.history)
+    seed = int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0])  # so that a resumed run is the same
+    torch.manual_seed(seed)
+    augment = Augmentation(seed)
+    device_type = samples[0].inputs.device.type
+    losses = []
+    training.network.train()
+    batches = list(epoch_batches(samples, config.batch_size, seed))
+    for step, chosen in enumerate(batches):
+        for group in training.optimizer.param_groups:
+            group["lr"] = learning_rate(epoch + step / len(batches), config)
+        batch = collate([augment(sample) for sample in chosen], model.divisor)
+        with torch.autocast(device_type, torch.bfloat16, enabled=config.bfloat16):
+            logits = training.network(batch.inputs)
+        loss = LOSSES[config.loss](logits, batch.target, batch.spacing_mm)
+        training.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(training.network.parameters(), 1.0)
+        training.optimizer.step()
+        training.average.update_parameters(training.network)
+        losses.append(loss.detach())
+    return torch.stack(losses).mean()
+
+
+def validate(network: torch.nn.Module, cases: list[PackedCase], model: ModelConfig, device: torch.device) -> list[Scores]:
+    """Score whole cases on the patient's grid, with the same steps as inference."""
+    network.eval()
+    inference = InferenceConfig()
+    scores = []
+    for case in cases:
+        box = crop_box(case, model)
+        inputs = torch.from_numpy(network_input(case.adc[box], case.zadc[box], model)).to(device)
+        crop = predict_crop(network, inputs, model, inference).cpu().numpy()
+        probabilities = np.where(brain_mask(case.adc), uncrop(crop, box, case.adc.shape), 0)
+        mask = decide(probabilities, inference, float(np.prod(case.spacing_mm)))
+        scores.append(score(mask, case.label, case.spacing_mm))
+    return scores
+
+
+def git_commit() -> str:
+    """The commit of this code, "-dirty" where model/ or training/ differ from it, empty outside a repository."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
+
+    return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", "model", "training") else "")
+
+
+def provenance(
+    config: TrainConfig, commit: str, names: dict[str, list[str]], scores: list[Scores], history: list[dict]
+) -> dict:
+    """What the sidecar says about how the weights were made."""
+    return {
+        "command": " ".join(["python", "-m", "training.train", *sys.argv[1:]]),
+        "git_commit": commit,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "monai": monai.__version__},
+        "training": dataclasses.asdict(config),
+        "seconds": round(sum(entry["seconds"] for entry in history)),
+        "cases": names,
+        "validation_scores": {
+            name: dataclasses.asdict(s) for name, s in zip(names["validation"], scores, strict=True)
+        },
+        "validation_mean": dataclasses.asdict(mean_scores(scores)),
+        "data_licence": LICENCE,
+    }
+
+
+def train(config: TrainConfig, data: Path, folder: Path, device: torch.device, validate_every: int = 5) -> Path:
+    """Run or continue the training in `folder`; returns the path of the weights."""
+    if config.loss not in LOSSES:
+        raise UserError(f"--loss {config.loss}: unknown, expected one of {', '.join(LOSSES)}")
+    commit = git_commit()
+    model = ModelConfig()
+    names = dict(zip(("training", "validation"), read_fold(config.fold), strict=True))
+    samples = [to_sample(case, model, device) for case in load_cases(data, names["training"])]
+    validation = load_cases(data, names["validation"])
+
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / "checkpoint.pt"
+    identity = json.loads(json.dumps(dataclasses.asdict(config) | {"model": to_json(model)}))
+    training = Training(config, model, device)
+    if checkpoint.exists():
+        training.restore(checkpoint, identity)
+
+    progress = tqdm(total=config.epochs, initial=len(training.history), desc=folder.name, unit="epoch")
+    while len(training.history) < config.epochs:
+        started = time.perf_counter()
+        loss = float(train_epoch(training, samples, config, model))
+        entry = {"epoch": len(training.history) + 1, "loss": loss, "seconds": time.perf_counter() - started}
+        if validate_every and entry["epoch"] % validate_every == 0:
+            mean = mean_scores(validate(training.average.module, validation, model, device))
+            entry |= dataclasses.asdict(mean)
+            progress.write(f"epoch {entry['epoch']:3d}  loss {loss:.4f}  Dice {mean.dice:.4f}  NSD {mean.nsd:.4f}")
+        training.history.append(entry)
+        training.save(checkpoint, identity)
+        progress.update()
+        progress.set_postfix(loss=f"{loss:.4f}")
+    progress.close()
+
+    network = training.average.module
+    scores = validate(network, validation, model, device)
+    path = folder / f"fold{config.fold}.safetensors"
+    save_weights(path, network, model, InferenceConfig(), provenance(config, commit, names, scores, training.history))
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
+    parser.add_argument("--run", type=Path, required=True, help="folder of this run: checkpoint and weights")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    for field in dataclasses.fields(TrainConfig):
+        flag = "--" + field.name.replace("_", "-")
+        kind = argparse.BooleanOptionalAction if isinstance(field.default, bool) else None
+        extra = {"action": kind} if kind else {"type": type(field.default)}
+        parser.add_argument(flag, default=field.default, help="default: %(default)s", **extra)
+    args = parser.parse_args()
+    config = TrainConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(TrainConfig)})
+    device, note = pick_device(args.device)
+    if note:
+        print(note)
+    print(train(config, args.data, args.run, device))
+
+
+if __name__ == "__main__":
+    run(main)
