@@ -26,9 +26,7 @@ class LesionNet(nn.Module):
         levels = range(len(config.channels))
         dropout = config.dropout or None
         self.down = nn.ModuleList(
-            UnetBasicBlock(
-                3, channels[i], channels[i + 1], config.kernel_sizes[i], config.strides[i], NORM, dropout=dropout
-            )
+            UnetBasicBlock(3, channels[i], channels[i + 1], config.kernel_sizes[i], config.strides[i], NORM, dropout=dropout)
             for i in levels
         )
         self.up = nn.ModuleList(

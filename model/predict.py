@@ -60,11 +60,13 @@ class Predictor:
             mean += uncrop(crop.cpu().numpy(), box, adc.shape)
         return np.where(brain, mean / len(self._members), 0).astype(np.float32)
 
+    def mask(self, adc: np.ndarray, zadc: np.ndarray, voxel_mm3: float) -> np.ndarray:
+        """The lesion mask of the same maps, boolean (z, y, x)."""
+        return decide(self.probabilities(adc, zadc), self.ensemble.inference, voxel_mm3)
+
 
 @torch.inference_mode()
-def predict_crop(
-    network: nn.Module, inputs: torch.Tensor, model: ModelConfig, inference: InferenceConfig
-) -> torch.Tensor:
+def predict_crop(network: nn.Module, inputs: torch.Tensor, model: ModelConfig, inference: InferenceConfig) -> torch.Tensor:
     """Mean probability of one network over the flips: inputs (2, z, y, x) -> float32 (z, y, x)."""
     patch = patch_size(inputs.shape[1:], model.divisor, inference.max_patch)
     flips = [c for n in range(len(inference.flip_axes) + 1) for c in itertools.combinations(inference.flip_axes, n)]

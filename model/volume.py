@@ -4,7 +4,6 @@ Convention, fixed here for the whole project: arrays are (z, y, x), spacing is (
 kept as SimpleITK gives them (x, y, z), since they are only compared and copied.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from model.errors import UserError
+from model.files import whole_file
 
 # mm for spacing and origin, cosines for direction. Published files differ in the last printed digit, up to 0.001; the
 # millionth on top is for the binary rounding of such a difference.
@@ -84,14 +84,11 @@ def write_mask(mask: np.ndarray, grid: Grid, path: Path) -> None:
     image.SetSpacing(grid.spacing_mm[::-1])
     image.SetOrigin(grid.origin_mm)
     image.SetDirection(grid.direction)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        sitk.WriteImage(image, str(partial), useCompression=True)
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            sitk.WriteImage(image, str(partial), useCompression=True)
     except (RuntimeError, OSError) as error:
         raise UserError(f"{path}: cannot be written ({_reason(error)})") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def connected_components(mask: np.ndarray) -> tuple[np.ndarray, int]:

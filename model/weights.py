@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as to_safetensors
@@ -14,6 +12,7 @@ from torch import nn
 
 from model.config import InferenceConfig, ModelConfig, from_json, to_json
 from model.errors import UserError
+from model.files import whole_file
 from model.network import LesionNet
 
 IMAGE_WEIGHTS = Path(__file__).with_name("weights")
@@ -35,9 +34,7 @@ def default_folder() -> Path:
     return UPLOADED_WEIGHTS if any(UPLOADED_WEIGHTS.glob("*.safetensors")) else IMAGE_WEIGHTS
 
 
-def save_weights(
-    path: Path, network: nn.Module, model: ModelConfig, inference: InferenceConfig, provenance: dict
-) -> None:
+def save_weights(path: Path, network: nn.Module, model: ModelConfig, inference: InferenceConfig, provenance: dict) -> None:
     """Write `path` (.safetensors) and its JSON sidecar; the sidecar last, so that a pair is never half new."""
     data = to_safetensors({name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()})
     sidecar = {
@@ -47,8 +44,10 @@ def save_weights(
         "provenance": provenance,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, data)
-    _write(path.with_suffix(".json"), (json.dumps(sidecar, indent=1) + "\n").encode())
+    with whole_file(path) as partial:
+        partial.write_bytes(data)
+    with whole_file(path.with_suffix(".json")) as partial:
+        partial.write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
 
 
 def load_ensemble(folder: Path) -> Ensemble:
@@ -102,9 +101,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: weights cannot be read ({error.strerror})") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)

@@ -13,7 +13,7 @@ WIDTH_AXIS = 2  # of (z, y, x): left-right in the published axial grids
 
 
 class Augmentation:
-    """Left-right flip, in-plane rotation and zoom, small shifts of either map's intensity, noise; 0 stays 0 outside the brain."""
+    """Left-right flip, in-plane rotation and zoom, intensity changes, noise; what lies outside the brain stays 0."""
 
     def __init__(self, seed: int) -> None:
         self._transform = Compose(

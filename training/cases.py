@@ -1,5 +1,7 @@
 """Finds the cases of the published archive and packs each into one `.npz` that trains without SimpleITK.
 
+Example:
+
     python -m training.cases --data data/BONBID2023_Train --out data/packed
 """
 
@@ -14,6 +16,7 @@ from tqdm import tqdm
 from model.case import Case, read_case
 from model.errors import UserError
 from model.volume import Volume, read_volume, require_same_grid
+from training.cli import run
 
 ADC_NAME = re.compile(r"(?P<case>.+)-ADC_ss\.mha")
 
@@ -87,4 +90,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

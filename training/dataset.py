@@ -76,9 +76,7 @@ def to_sample(case: PackedCase, config: ModelConfig, device: torch.device) -> Sa
     box = crop_box(case, config)
     inputs = network_input(case.adc[box], case.zadc[box], config)
     target = case.label[box].astype(np.float32)[None]
-    return Sample(
-        torch.from_numpy(inputs).to(device), torch.from_numpy(target).to(device), torch.tensor(case.spacing_mm)
-    )
+    return Sample(torch.from_numpy(inputs).to(device), torch.from_numpy(target).to(device), torch.tensor(case.spacing_mm))
 
 
 def epoch_batches(samples: list[Sample], size: int, seed: int) -> Iterator[list[Sample]]:

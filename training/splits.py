@@ -1,5 +1,7 @@
 """Deals the labelled cases into five folds, stratified by slice thickness and lesion load; identifiers only.
 
+Example:
+
     python -m training.splits --data data/packed --out training/splits.json
 """
 

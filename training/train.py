@@ -9,7 +9,6 @@ weights written are the moving average after the last epoch, so the validation f
 import argparse
 import dataclasses
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from tqdm import tqdm
 
 from model.config import InferenceConfig, ModelConfig, to_json
 from model.errors import UserError
+from model.files import whole_file
 from model.network import LesionNet
 from model.predict import decide, pick_device, predict_crop
 from model.preprocess import brain_mask, network_input, uncrop
@@ -68,10 +68,9 @@ class Training:
         self.history: list[dict] = []  # one entry per finished epoch
 
     def save(self, path: Path, config: dict) -> None:
-        partial = path.with_suffix(".partial")
         parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer")}
-        torch.save({**parts, "history": self.history, "config": config}, partial)
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            torch.save({**parts, "history": self.history, "config": config}, partial)
 
     def restore(self, path: Path, config: dict) -> None:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -152,9 +151,7 @@ def provenance(
         "training": dataclasses.asdict(config),
         "seconds": round(sum(entry["seconds"] for entry in history)),
         "cases": names,
-        "validation_scores": {
-            name: dataclasses.asdict(s) for name, s in zip(names["validation"], scores, strict=True)
-        },
+        "validation_scores": {name: dataclasses.asdict(s) for name, s in zip(names["validation"], scores, strict=True)},
         "validation_mean": dataclasses.asdict(mean_scores(scores)),
         "data_licence": LICENCE,
     }

@@ -1,0 +1,60 @@
+"""Where the platform puts a case's files and expects the mask (challenge BONBID-HIE)."""
+
+import json
+from pathlib import Path
+
+from model.errors import UserError
+
+ADC_SLUG = "skull-stripped-adc"
+ZADC_SLUG = "z-score-apparent-diffusion-coefficient-map"
+DEFAULT_PATHS = {ADC_SLUG: "images/skull-stripped-adc-brain-mri", ZADC_SLUG: "images/z-score-adc"}
+MASK_PATH = "images/hie-lesion-segmentation/overlay.mha"
+RESULTS_PATH = "results.json"
+IMAGE_SUFFIXES = (".mha", ".tif", ".tiff")  # what the platform hands over
+
+
+def find_inputs(root: Path) -> tuple[Path, Path]:
+    """The ADC map's and the Z map's file below an input folder.
+
+    Their folders come from `inputs.json` where there is one, else from the challenge's two paths. Raises UserError when
+    `inputs.json` cannot be used, or a folder is missing or does not hold exactly one image.
+    """
+    paths = DEFAULT_PATHS | _declared_paths(root / "inputs.json")
+    return _only_image(root / paths[ADC_SLUG]), _only_image(root / paths[ZADC_SLUG])
+
+
+def _declared_paths(manifest: Path) -> dict[str, str]:
+    """Relative path by slug; empty without a manifest. Older hosts say `interface` where newer say `socket`."""
+    try:
+        entries = json.loads(manifest.read_text(encoding="utf-8"))
+        sockets = [entry.get("socket") or entry["interface"] for entry in entries]
+        paths = {socket["slug"]: str(socket["relative_path"]) for socket in sockets}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{manifest}: not readable as JSON ({error})") from None
+    except (TypeError, AttributeError, KeyError):
+        raise UserError(
+            f"{manifest}: expected a list of entries, each with a socket that has a slug and a relative_path"
+        ) from None
+    missing = sorted(DEFAULT_PATHS.keys() - paths.keys())
+    if missing:
+        raise UserError(f"{manifest}: expected a socket {' and '.join(missing)}, found {', '.join(sorted(paths)) or 'none'}")
+    for slug in DEFAULT_PATHS:
+        if Path(paths[slug]).is_absolute() or ".." in Path(paths[slug]).parts:
+            raise UserError(f"{manifest}: relative_path of {slug} leaves the input folder: {paths[slug]}")
+    return paths
+
+
+def _only_image(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: expected a folder with one {' or '.join(IMAGE_SUFFIXES)} file, found none")
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be listed ({error.strerror})") from None
+    images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+    if len(images) != 1:
+        found = ", ".join(names) if names else "nothing"
+        raise UserError(f"{folder}: expected exactly one {' or '.join(IMAGE_SUFFIXES)} file, found {found}")
+    return folder / images[0]
