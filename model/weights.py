@@ -34,9 +34,17 @@ def default_folder() -> Path:
     return UPLOADED_WEIGHTS if any(UPLOADED_WEIGHTS.glob("*.safetensors")) else IMAGE_WEIGHTS
 
 
+def round_to_disk_precision(network: nn.Module) -> None:
+    """Round every weight in place to the float16 value that is stored; computation stays float32."""
+    network.load_state_dict({name: tensor.half().float() for name, tensor in network.state_dict().items()})
+
+
 def save_weights(path: Path, network: nn.Module, model: ModelConfig, inference: InferenceConfig, provenance: dict) -> None:
-    """Write `path` (.safetensors) and its JSON sidecar; the sidecar last, so that a pair is never half new."""
-    data = to_safetensors({name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()})
+    """Write `path` (.safetensors, float16) and its JSON sidecar, which holds the file's SHA-256.
+
+    `round_to_disk_precision` makes the network in memory the one on disk; score it after that.
+    """
+    data = to_safetensors({name: tensor.half().contiguous().cpu() for name, tensor in network.state_dict().items()})
     sidecar = {
         "sha256": hashlib.sha256(data).hexdigest(),
         "model": to_json(model),

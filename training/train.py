@@ -28,7 +28,7 @@ from model.files import whole_file
 from model.network import LesionNet
 from model.predict import decide, pick_device, predict_crop
 from model.preprocess import brain_mask, network_input, uncrop
-from model.weights import save_weights
+from model.weights import round_to_disk_precision, save_weights
 from training.augment import Augmentation
 from training.cli import run
 from training.dataset import PackedCase, Sample, collate, crop_box, epoch_batches, load_cases, to_sample
@@ -190,6 +190,7 @@ def train(config: TrainConfig, data: Path, folder: Path, device: torch.device, v
     progress.close()
 
     network = training.average.module
+    round_to_disk_precision(network)
     scores = validate(network, validation, model, device)
     path = folder / f"fold{config.fold}.safetensors"
     save_weights(path, network, model, InferenceConfig(), provenance(config, commit, names, scores, training.history))

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Sets everything up, runs the tests, then builds both images and runs them as the platform does.
+#
+#   ./test.sh
+#
+# Without a Docker engine the container checks are not run; the last line says so, and under CI=true that is a failure.
+# BASE_IMAGE in the environment replaces the Dockerfile's base image. Where data/BONBID2023_Train holds the published
+# training cases, one that the shipped network was not trained on goes through the container too.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+TOLERANCE_VOXELS=10 # between this machine's mask and the committed one: libraries round differently
+# the flags of the challenge's own test script, and a read-only root file system on top
+OFFICIAL=(--memory=4g --memory-swap=4g --network=none --cap-drop=ALL --security-opt=no-new-privileges
+  --shm-size=128m --pids-limit=256)
+READ_ONLY=(--read-only --tmpfs /tmp)
+
+./setup.sh requirements-dev.txt
+python=.venv/bin/python
+$python -m pytest
+
+if ! docker info >/dev/null 2>&1; then
+  echo "container checks NOT RUN: no Docker engine answers"
+  [[ ${CI:-} != true ]]
+  exit
+fi
+
+work=$(mktemp -d)
+server=''
+finish() {
+  [[ -n $server ]] && docker rm -f "$server" >/dev/null
+  rm -rf "$work"
+}
+trap finish EXIT
+
+new_output() { # FOLDER: empty and writable for the container's user
+  mkdir "$1" && chmod 777 "$1"
+}
+
+run_once() { # INPUT OUTPUT [FLAG...]: nothing may be on stderr, the platform would call it a warning
+  local input=$1 output=$2
+  shift 2
+  new_output "$output"
+  docker run --rm "${OFFICIAL[@]}" "$@" -v "$input:/input:ro" -v "$output:/output" hie-lesions 2>"$work/stderr"
+  [[ ! -s $work/stderr ]] || { echo "WRONG: stderr is not empty:"; cat "$work/stderr"; return 1; }
+}
+
+check() { # OUTPUT EXPECTED INPUT
+  $python test/check_output.py "$1" --expected "$2" --adc "$3"/images/skull-stripped-adc-brain-mri/*.mha \
+    --max-voxels "$TOLERANCE_VOXELS"
+}
+
+invoke() { # from inside, since the container has no network
+  docker exec "$server" python -c "
+import sys, urllib.request as http
+request = http.Request('http://localhost:4743$1', data=$2)
+status = http.urlopen(request).status
+print('$1', status)
+sys.exit(status != $3)"
+}
+
+case=$PWD/test/case/input expected=test/case/expected.mha
+
+echo "== image, run once"
+./build.sh
+run_once "$case" "$work/official"
+check "$work/official" "$expected" "$case"
+echo "== image, run once, read-only root"
+run_once "$case" "$work/read_only" "${READ_ONLY[@]}"
+check "$work/read_only" "$expected" "$case"
+cmp "$work"/{official,read_only}/images/hie-lesion-segmentation/overlay.mha
+
+echo "== image, a case that cannot be used"
+mkdir -p "$work/broken/images/z-score-adc"
+new_output "$work/refused"
+status=0
+docker run --rm "${OFFICIAL[@]}" -v "$work/broken:/input:ro" -v "$work/refused:/output" hie-lesions 2>"$work/stderr" || status=$?
+tail -n 1 "$work/stderr"
+[[ $status == 2 ]] || { echo "WRONG: exit code $status, expected 2"; exit 1; }
+[[ -z $(find "$work/refused" -type f) ]] || { echo "WRONG: a refused case left files"; exit 1; }
+
+echo "== image, invoked twice"
+./build.sh --invoke
+label=$(docker inspect -f '{{ index .Config.Labels "org.grand-challenge.api-method" }}' hie-lesions-invoke)
+[[ $label == invoke ]] || { echo "WRONG: the invoke image's label is '$label'"; exit 1; }
+mkdir "$work/input"
+new_output "$work/invoked"
+server=$(docker run -d "${OFFICIAL[@]}" "${READ_ONLY[@]}" -v "$work/input:/input:ro" -v "$work/invoked:/output" hie-lesions-invoke)
+for _ in $(seq 60); do invoke /health None 200 2>/dev/null && break; sleep 1; done
+for turn in 1 2; do
+  cp -r "$case/." "$work/input"
+  invoke /invoke "b''" 201
+  check "$work/invoked" "$expected" "$case"
+  docker exec "$server" sh -c 'rm -r /output/*'
+  rm -r "$work/input"/*
+done
+docker stop --time 20 "$server" >/dev/null
+
+if [[ -d data/BONBID2023_Train ]]; then
+  echo "== image, a real case that the network was not trained on"
+  name=$($python -c 'from training.splits import read_fold; print(read_fold(0)[1][-1])')
+  real=$work/real images=$work/real/images
+  mkdir -p "$images"/{skull-stripped-adc-brain-mri,z-score-adc}
+  cp data/BONBID2023_Train/1ADC_ss/"$name"* "$images/skull-stripped-adc-brain-mri/"
+  cp data/BONBID2023_Train/2Z_ADC/Zmap_"$name"* "$images/z-score-adc/"
+  $python process.py --input "$real" --output "$work/local" --device cpu
+  run_once "$real" "$work/real_output" "${READ_ONLY[@]}"
+  check "$work/real_output" "$work/local/images/hie-lesion-segmentation/overlay.mha" "$real"
+fi
+echo "container checks passed"

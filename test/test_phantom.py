@@ -1,0 +1,79 @@
+"""The invented case: committed as its code makes it, and as awkward as real files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from phantom import LEFTOVERS, LESIONS, SOCKETS, make_phantom, write_case
+
+from model.case import read_case
+from model.preprocess import brain_mask
+from model.volume import connected_components
+
+CASE = Path(__file__).parent / "case"
+ZADC_FILE, ADC_FILE = (CASE / "input" / where / name for _, where, name in SOCKETS.values())
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return make_phantom()
+
+
+@pytest.mark.parametrize(("path", "name"), [(ADC_FILE, "adc"), (ZADC_FILE, "zadc"), (CASE / "label.mha", "label")])
+def test_committed_file_equals_a_fresh_phantom(phantom, path, name):
+    image = sitk.ReadImage(str(path))
+    np.testing.assert_allclose(sitk.GetArrayFromImage(image), getattr(phantom, name), rtol=0, atol=1e-6)
+    assert image.GetPixelIDTypeAsString() == ("8-bit unsigned integer" if name == "label" else "32-bit float")
+    assert image.GetSize() == phantom.grid.size[::-1]
+    assert image.GetSpacing() == phantom.grid.spacing_mm[::-1]
+    np.testing.assert_allclose(image.GetOrigin(), phantom.grid.origin_mm, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(image.GetDirection(), phantom.grid.direction, rtol=0, atol=1e-5)
+
+
+def test_two_runs_write_the_same_bytes(tmp_path):
+    for run in ("first", "second"):
+        write_case(tmp_path / run)
+    files = sorted(path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("*") if path.is_file())
+    assert len(files) == 4
+    for file in files:
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
+
+
+def test_grid_hides_no_mistake(phantom):
+    grid = phantom.grid
+    assert len(set(grid.size)) == len(set(grid.spacing_mm)) == 3
+    assert 0 not in grid.origin_mm
+    turn = np.reshape(grid.direction, (3, 3))
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(turn) == pytest.approx(1)
+    assert np.abs(turn).max(axis=0).max() < 0.97  # no axis is near one of the scanner's
+
+
+def test_lesions_have_the_intended_sizes(phantom):
+    labels, number = connected_components(phantom.label)
+    sizes = np.bincount(labels.ravel())[1:]
+    assert number == len(LESIONS)
+    assert sorted(sizes) == sorted(lesion.voxels for lesion in LESIONS) == [3, 7, 17, 38, 140, 1390]
+
+
+def test_maps_are_in_the_published_ranges(phantom):
+    brain = brain_mask(phantom.adc)
+    assert 300_000 < brain.sum() * phantom.grid.voxel_mm3 < 450_000
+    assert not (phantom.label & ~brain).any()
+    assert -50 <= phantom.adc.min() < 0
+    assert 3000 < phantom.adc.max() <= 4095
+    assert 1100 < np.median(phantom.adc[brain]) < 1450
+    assert np.abs(phantom.zadc).max() == 10
+
+
+def test_rule_on_the_z_map_is_good_and_not_perfect(phantom):
+    marked = (phantom.zadc < -2) & brain_mask(phantom.adc)
+    dice = 2 * (marked & phantom.label).sum() / (marked.sum() + phantom.label.sum())
+    assert 0.5 < dice < 0.9
+
+
+def test_committed_case_reads_although_its_headers_differ():
+    case = read_case(ADC_FILE, ZADC_FILE)
+    assert 0 < np.abs(np.subtract(case.adc.grid.direction, case.zadc.grid.direction)).max() < 1e-4
+    assert LEFTOVERS.keys() <= set(sitk.ReadImage(str(ADC_FILE)).GetMetaDataKeys())
