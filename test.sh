@@ -29,6 +29,8 @@ work=$(mktemp -d)
 server=''
 finish() {
   [[ -n $server ]] && docker rm -f "$server" >/dev/null
+  # the masks belong to the container's user, so the container's root removes them
+  docker run --rm --user 0:0 -v "$work:/work" --entrypoint sh hie-lesions -c 'rm -rf /work/*' || true
   rm -rf "$work"
 }
 trap finish EXIT

@@ -56,8 +56,8 @@ def read_volume(path: Path) -> Volume:
         reader.ReadImageInformation()
         _require_scalar_3d(reader, path)
         image = reader.Execute()
-    except (RuntimeError, MemoryError) as error:
-        raise UserError(f"{path}: not a readable image, or truncated ({_reason(error)})") from None
+    except (RuntimeError, MemoryError):  # ITK's own words mislead: a truncated file is "No such file or directory"
+        raise UserError(f"{path}: {_unreadable(path)}") from None
     voxels = sitk.GetArrayFromImage(image).astype(np.float32)
     wrong = voxels.size - np.count_nonzero(np.isfinite(voxels))
     if wrong:
@@ -87,6 +87,9 @@ def write_mask(mask: np.ndarray, grid: Grid, path: Path) -> None:
     try:
         with whole_file(path) as partial:
             sitk.WriteImage(image, str(partial), useCompression=True)
+            # ITK does not notice a disk that is full when the last bytes are flushed
+            if not np.array_equal(sitk.GetArrayViewFromImage(sitk.ReadImage(str(partial))), mask):
+                raise OSError("what was written does not read back")
     except (RuntimeError, OSError) as error:
         raise UserError(f"{path}: cannot be written ({_reason(error)})") from None
 
@@ -110,6 +113,14 @@ def _require_scalar_3d(reader: sitk.ImageFileReader, path: Path) -> None:
         raise UserError(f"{path}: expected real numbers, found complex ones")
     if np.prod([float(n) for n in size]) > MAX_VOXELS:
         raise UserError(f"{path}: the header promises {' x '.join(map(str, size))} voxels, expected at most {MAX_VOXELS}")
+
+
+def _unreadable(path: Path) -> str:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return f"expected a whole image file, found {size} bytes that are no readable image, or one that is cut off"
 
 
 def _reason(error: BaseException) -> str:
