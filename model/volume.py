@@ -88,7 +88,7 @@ def write_mask(mask: np.ndarray, grid: Grid, path: Path) -> None:
         with whole_file(path) as partial:
             sitk.WriteImage(image, str(partial), useCompression=True)
             # ITK does not notice a disk that is full when the last bytes are flushed
-            if not np.array_equal(sitk.GetArrayViewFromImage(sitk.ReadImage(str(partial))), mask):
+            if not np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(partial))), mask):
                 raise OSError("what was written does not read back")
     except (RuntimeError, OSError) as error:
         raise UserError(f"{path}: cannot be written ({_reason(error)})") from None
