@@ -11,7 +11,6 @@ from torch import nn
 from model.config import InferenceConfig, ModelConfig, Triple
 from model.errors import UserError
 from model.preprocess import brain_box, brain_mask, network_input, uncrop
-from model.volume import connected_components
 from model.weights import Ensemble
 
 
@@ -38,8 +37,6 @@ class Predictor:
     """An ensemble on one device."""
 
     def __init__(self, ensemble: Ensemble, device: torch.device) -> None:
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
         self.device = device
         self.ensemble = ensemble
         self._members = [
@@ -66,6 +63,7 @@ class Predictor:
 
 
 @torch.inference_mode()
+@torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 def predict_crop(network: nn.Module, inputs: torch.Tensor, model: ModelConfig, inference: InferenceConfig) -> torch.Tensor:
     """Mean probability of one network over the flips: inputs (2, z, y, x) -> float32 (z, y, x)."""
     patch = patch_size(inputs.shape[1:], model.divisor, inference.max_patch)
@@ -88,6 +86,8 @@ def decide(probabilities: np.ndarray, inference: InferenceConfig, voxel_mm3: flo
     mask = probabilities > inference.threshold
     if inference.min_lesion_mm3 <= voxel_mm3 or not mask.any():
         return mask
+    from model.volume import connected_components  # brings SimpleITK, which a GPU machine that only trains may lack
+
     labels, count = connected_components(mask)
     volumes_mm3 = np.bincount(labels.ravel(), minlength=count + 1) * voxel_mm3
     keep = volumes_mm3 >= inference.min_lesion_mm3

@@ -26,12 +26,11 @@ from model.config import InferenceConfig, ModelConfig, to_json
 from model.errors import UserError
 from model.files import whole_file
 from model.network import LesionNet
-from model.predict import decide, pick_device, predict_crop
-from model.preprocess import brain_mask, network_input, uncrop
-from model.weights import round_to_disk_precision, save_weights
+from model.predict import Predictor, pick_device
+from model.weights import Ensemble, round_to_disk_precision, save_weights
 from training.augment import Augmentation
 from training.cli import run
-from training.dataset import PackedCase, Sample, collate, crop_box, epoch_batches, load_cases, to_sample
+from training.dataset import PackedCase, Sample, collate, epoch_batches, load_cases, to_sample
 from training.losses import LOSSES
 from training.metrics import Scores, mean_scores, score
 from training.splits import read_fold
@@ -117,18 +116,10 @@ def train_epoch(training: Training, samples: list[Sample], config: TrainConfig, 
 
 
 def validate(network: torch.nn.Module, cases: list[PackedCase], model: ModelConfig, device: torch.device) -> list[Scores]:
-    """Score whole cases on the patient's grid, with the same steps as inference."""
-    network.eval()
-    inference = InferenceConfig()
-    scores = []
-    for case in cases:
-        box = crop_box(case, model)
-        inputs = torch.from_numpy(network_input(case.adc[box], case.zadc[box], model)).to(device)
-        crop = predict_crop(network, inputs, model, inference).cpu().numpy()
-        probabilities = np.where(brain_mask(case.adc), uncrop(crop, box, case.adc.shape), 0)
-        mask = decide(probabilities, inference, float(np.prod(case.spacing_mm)))
-        scores.append(score(mask, case.label, case.spacing_mm))
-    return scores
+    """Score whole cases on the patient's grid, on the code path of inference."""
+    predictor = Predictor(Ensemble([network.eval()], [model], InferenceConfig(), id="in training"), device)
+    masks = (predictor.mask(case.adc, case.zadc, float(np.prod(case.spacing_mm))) for case in cases)
+    return [score(mask, case.label, case.spacing_mm) for mask, case in zip(masks, cases, strict=True)]
 
 
 def git_commit() -> str:
