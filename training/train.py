@@ -46,7 +46,7 @@ class TrainConfig:
     loss: str = "tversky-hausdorffdt"
     seed: int = 0
     epochs: int = 60
-    batch_size: int = 2
+    batch_size: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     warmup_epochs: int = 2
