@@ -45,7 +45,7 @@ class TrainConfig:
     fold: int = 0
     loss: str = "tversky-hausdorffdt"
     seed: int = 0
-    epochs: int = 60
+    epochs: int = 40
     batch_size: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
