@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from model.case import Case, read_case
 from model.errors import UserError
+from model.files import whole_file
 from model.volume import Volume, read_volume, require_same_grid
 from training.cli import run
 
@@ -48,6 +49,10 @@ def find_cases(root: Path) -> list[CaseFiles]:
             if not path.is_file():
                 raise UserError(f"{path}: missing, expected beside {adc}")
         cases.append(CaseFiles(name, adc, zadc, label))
+    known = {path for files in cases for path in (files.zadc, files.label)}
+    for path in sorted([*(root / "2Z_ADC").glob("*.mha"), *(root / "3LABEL").glob("*.mha")]):
+        if path not in known:
+            raise UserError(f"{path}: belongs to no ADC map in {root / '1ADC_ss'}")
     if not cases:
         raise UserError(f"{root}: no case found, expected files 1ADC_ss/*-ADC_ss.mha")
     return cases
@@ -70,13 +75,9 @@ def pack(files: CaseFiles, folder: Path) -> None:
     """Write one case's arrays to `folder/<name>.npz`."""
     case: Case = read_case(files.adc, files.zadc)
     label = read_label(files.label, case.adc)
-    np.savez_compressed(
-        folder / f"{files.name}.npz",
-        adc=case.adc.voxels,
-        zadc=case.zadc.voxels,
-        label=label,
-        spacing_mm=np.array(case.grid.spacing_mm),
-    )
+    spacing_mm = np.array(case.grid.spacing_mm)
+    with whole_file(folder / f"{files.name}.npz") as partial:
+        np.savez_compressed(partial, adc=case.adc.voxels, zadc=case.zadc.voxels, label=label, spacing_mm=spacing_mm)
 
 
 def main() -> None:

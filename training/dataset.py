@@ -1,6 +1,7 @@
 """Packed cases in memory, and the batches an epoch is made of. Needs no SimpleITK."""
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from torch.nn import functional
 from model.config import ModelConfig
 from model.errors import UserError
 from model.preprocess import Box, brain_box, brain_mask, network_input
+
+# what numpy and zipfile raise for files that are missing, empty, cut off, altered or of another kind
+DAMAGE = (OSError, EOFError, KeyError, TypeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,7 @@ def load_case(path: Path) -> PackedCase:
         with np.load(path, allow_pickle=False) as arrays:
             spacing_mm = tuple(arrays["spacing_mm"].tolist())
             return PackedCase(path.stem, arrays["adc"], arrays["zadc"], arrays["label"], spacing_mm)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise UserError(f"{path}: not a packed case ({error}); make it with python -m training.cases") from None
 
 

@@ -34,7 +34,10 @@ RULE_Z = -2.0
 def require_unseen(names: list[str], weights: Path) -> None:
     """Raise UserError when a sidecar in `weights` lists one of the cases as trained on."""
     for sidecar in sorted(weights.glob("*.json")):
-        seen = set(json.loads(sidecar.read_text())["provenance"]["cases"]["training"]) & set(names)
+        try:
+            seen = set(json.loads(sidecar.read_text())["provenance"]["cases"]["training"]) & set(names)
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{sidecar}: does not say which cases the network was trained on") from None
         if seen:
             raise UserError(f"{sidecar}: trained on {', '.join(sorted(seen))}; its score on them would mean nothing")
 

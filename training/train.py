@@ -9,7 +9,11 @@ weights written are the moving average after the last epoch, so the validation f
 import argparse
 import dataclasses
 import json
+import math
+import pickle
 import platform
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -72,7 +76,11 @@ class Training:
             torch.save({**parts, "history": self.history, "config": config}, partial)
 
     def restore(self, path: Path, config: dict) -> None:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{path}: damaged checkpoint ({reason}); remove it to start over") from None
         if state["config"] != config:
             differing = sorted(k for k in config.keys() | state["config"] if config.get(k) != state["config"].get(k))
             raise UserError(f"{path}: belongs to a run with another {', '.join(differing)}; choose another --run folder")
@@ -86,7 +94,7 @@ def learning_rate(epoch: float, config: TrainConfig) -> float:
     if epoch < config.warmup_epochs:
         return config.learning_rate * (epoch + 0.1) / (config.warmup_epochs + 0.1)
     done = (epoch - config.warmup_epochs) / (config.epochs - config.warmup_epochs)
-    return config.learning_rate * 0.5 * (1 + np.cos(np.pi * done))
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def train_epoch(training: Training, samples: list[Sample], config: TrainConfig, model: ModelConfig) -> torch.Tensor:
@@ -123,11 +131,14 @@ def validate(network: torch.nn.Module, cases: list[PackedCase], model: ModelConf
 
 
 def git_commit() -> str:
-    """The commit of this code, "-dirty" where model/ or training/ differ from it, empty outside a repository."""
+    """The commit of this code, "-dirty" where model/ or training/ differ from it; empty without a repository or git."""
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
+        root = Path(__file__).parents[1]
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False).stdout.strip()
 
+    if not shutil.which("git"):
+        return ""
     return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", "model", "training") else "")
 
 
@@ -136,22 +147,29 @@ def provenance(
 ) -> dict:
     """What the sidecar says about how the weights were made."""
     return {
-        "command": " ".join(["python", "-m", "training.train", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "training.train", *sys.argv[1:]]),
         "git_commit": commit,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "monai": monai.__version__},
         "training": dataclasses.asdict(config),
         "seconds": round(sum(entry["seconds"] for entry in history)),
         "cases": names,
-        "validation_scores": {name: dataclasses.asdict(s) for name, s in zip(names["validation"], scores, strict=True)},
-        "validation_mean": dataclasses.asdict(mean_scores(scores)),
+        "validation_scores": {name: _as_json(s) for name, s in zip(names["validation"], scores, strict=True)},
+        "validation_mean": _as_json(mean_scores(scores)),
         "data_licence": LICENCE,
     }
+
+
+def _as_json(scores: Scores) -> dict[str, float | None]:
+    """JSON has no NaN: a MASD that does not exist is null."""
+    return {name: None if math.isnan(value) else value for name, value in dataclasses.asdict(scores).items()}
 
 
 def train(config: TrainConfig, data: Path, folder: Path, device: torch.device, validate_every: int = 5) -> Path:
     """Run or continue the training in `folder`; returns the path of the weights."""
     if config.loss not in LOSSES:
         raise UserError(f"--loss {config.loss}: unknown, expected one of {', '.join(LOSSES)}")
+    if config.seed < 0:
+        raise UserError(f"--seed {config.seed}: expected 0 or more")
     commit = git_commit()
     model = ModelConfig()
     names = dict(zip(("training", "validation"), read_fold(config.fold), strict=True))
@@ -160,7 +178,7 @@ def train(config: TrainConfig, data: Path, folder: Path, device: torch.device, v
 
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.pt"
-    identity = json.loads(json.dumps(dataclasses.asdict(config) | {"model": to_json(model)}))
+    identity = json.loads(json.dumps(dataclasses.asdict(config) | {"model": to_json(model), "cases": names}))
     training = Training(config, model, device)
     if checkpoint.exists():
         training.restore(checkpoint, identity)
@@ -169,6 +187,8 @@ def train(config: TrainConfig, data: Path, folder: Path, device: torch.device, v
     while len(training.history) < config.epochs:
         started = time.perf_counter()
         loss = float(train_epoch(training, samples, config, model))
+        if not math.isfinite(loss):
+            raise UserError(f"epoch {len(training.history) + 1}: the loss is {loss}; try a lower --learning-rate")
         entry = {"epoch": len(training.history) + 1, "loss": loss, "seconds": time.perf_counter() - started}
         if validate_every and entry["epoch"] % validate_every == 0:
             mean = mean_scores(validate(training.average.module, validation, model, device))

@@ -1,0 +1,59 @@
+"""The training command's options and what it writes beside the weights."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from training_helpers import SMALL
+
+import training.train as module
+from model.config import InferenceConfig
+from model.network import LesionNet
+from model.weights import save_weights
+from training.metrics import Scores
+from training.train import TrainConfig, git_commit
+
+
+def test_the_sidecar_is_json_for_every_reader(tmp_path: Path) -> None:
+    scores = [Scores(0.0, math.nan, 0.0)]  # the only validation case was missed
+    provenance = module.provenance(TrainConfig(), "", {"training": ["case1"], "validation": ["case0"]}, scores, [])
+    save_weights(tmp_path / "a.safetensors", LesionNet(SMALL), SMALL, InferenceConfig(), provenance)
+    constants = []
+    json.loads((tmp_path / "a.json").read_text(), parse_constant=constants.append)
+    assert constants == []  # NaN is no JSON
+
+
+def test_the_commit_is_this_codes_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(module.__file__).parents[1]
+    head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    if head.returncode:
+        pytest.skip("not in a repository")
+    monkeypatch.chdir(tmp_path)
+    assert git_commit().removesuffix("-dirty") == head.stdout.strip()
+
+
+def test_training_does_not_need_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_commit() == ""
+
+
+def test_the_command_turns_options_into_the_configuration(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
+    called = []
+    monkeypatch.setattr(module, "train", lambda *arguments: called.append(arguments))
+    options = ["--fold", "2", "--loss", "dice", "--seed", "0", "--epochs", "7", "--learning-rate", "5e-4", "--no-bfloat16"]
+    monkeypatch.setattr(sys, "argv", ["train", "--data", "packed", "--run", str(tmp_path), "--device", "cpu", *options])
+    module.main()
+    config = TrainConfig(fold=2, loss="dice", seed=0, epochs=7, learning_rate=5e-4, bfloat16=False)
+    assert called == [(config, Path("packed"), tmp_path, torch.device("cpu"))]
+
+
+def test_the_command_defaults_to_the_configurations_defaults(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    called = []
+    monkeypatch.setattr(module, "train", lambda *arguments: called.append(arguments[0]))
+    monkeypatch.setattr(sys, "argv", ["train", "--data", "packed", "--run", "run", "--device", "cpu"])
+    module.main()
+    assert called == [TrainConfig()]

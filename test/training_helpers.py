@@ -1,0 +1,38 @@
+"""Small invented cases and a small network for the tests of training. Arrays are (z, y, x), spacing (z, y, x) in mm."""
+
+from pathlib import Path
+
+import numpy as np
+
+from model.config import ModelConfig
+from training.dataset import PackedCase
+
+SMALL = ModelConfig(
+    channels=(4, 6, 8),
+    kernel_sizes=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
+    strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)),
+)  # divisor (2, 4, 4)
+
+
+def invented_case(number: int) -> PackedCase:
+    """A brain that fills a box off the middle, with one lesion box in which Z is low; elsewhere Z is noise.
+
+    Z is low outside the brain too, where it means nothing. Within, it is a multiple of 1/4, so that it is compared with -2
+    without rounding. The slice thickness tells cases apart.
+    """
+    shape = (8, 24, 20)
+    rng = np.random.default_rng(number)
+    brain, label = np.zeros(shape, bool), np.zeros(shape, bool)
+    brain[1:-1, 4:-2, 3:-5] = True
+    z, y, x = rng.integers((2, 6, 5), (4, 9, 8))
+    label[z : z + 3, y : y + 6, x : x + 4] = True
+    adc = np.where(brain, rng.uniform(600, 1800, shape), 0).astype(np.float32)
+    zadc = np.round(4 * rng.normal(np.where(label, -3, 0), 1.2)) / 4
+    zadc = np.where(brain, zadc, -5).astype(np.float32)
+    return PackedCase(f"case{number}", adc, zadc, label, (2 + number / 4, 1.5, 1.25))
+
+
+def write_packed(case: PackedCase, folder: Path) -> None:
+    """Write the case in the packed form that training reads."""
+    arrays = {"adc": case.adc, "zadc": case.zadc, "label": case.label, "spacing_mm": np.array(case.spacing_mm)}
+    np.savez_compressed(folder / f"{case.name}.npz", **arrays)
