@@ -80,7 +80,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         run(parse_arguments(words))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except Exception as error:
         traceback.print_exc()

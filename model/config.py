@@ -1,6 +1,7 @@
 """Every constant that must be the same in training and inference. Travels beside the weights as JSON."""
 
 import dataclasses
+import math
 import typing
 from dataclasses import dataclass
 
@@ -27,6 +28,25 @@ class ModelConfig:
     zadc_clip: float = 10.0  # the published Z maps are clipped here
     margin: int = 2  # voxels kept around the brain
 
+    def __post_init__(self) -> None:
+        levels = len(self.channels)
+        _require(levels >= 2 and all(0 < n <= 1024 for n in self.channels), "channels", self.channels)
+        _require(len(self.kernel_sizes) == levels, "kernel_sizes", self.kernel_sizes)
+        _require(
+            all(_is_triple(k) and all(n in (1, 3, 5, 7) for n in k) for k in self.kernel_sizes),
+            "kernel_sizes",
+            self.kernel_sizes,
+        )
+        _require(len(self.strides) == levels and all(map(_is_triple, self.strides)), "strides", self.strides)
+        _require(self.strides[0] == (1, 1, 1), "strides: the first level's", self.strides[0])
+        _require(all(n in (1, 2) for stride in self.strides for n in stride), "strides", self.strides)
+        _require(0 <= self.dropout < 1, "dropout", self.dropout)
+        _require(math.isfinite(self.z_threshold), "z_threshold", self.z_threshold)
+        _require(math.isfinite(self.z_slope), "z_slope", self.z_slope)
+        _require(0 < self.adc_scale < math.inf, "adc_scale", self.adc_scale)
+        _require(0 < self.zadc_clip < math.inf, "zadc_clip", self.zadc_clip)
+        _require(self.margin >= 0, "margin", self.margin)
+
     @property
     def divisor(self) -> Triple:
         """A patch must be a multiple of this, per axis."""
@@ -45,6 +65,14 @@ class InferenceConfig:
     flip_axes: tuple[int, ...] = ()  # 0 = z, 1 = y, 2 = x; the mean over every combination of these flips is taken
     threshold: float = 0.5  # lesion where the mean probability is above this
     min_lesion_mm3: float = 0.0  # smaller connected components are dropped
+
+    def __post_init__(self) -> None:
+        _require(_is_triple(self.max_patch) and min(self.max_patch) > 0, "max_patch", self.max_patch)
+        _require(0 <= self.overlap < 1, "overlap", self.overlap)
+        _require(set(self.flip_axes) <= {0, 1, 2}, "flip_axes", self.flip_axes)
+        _require(len(set(self.flip_axes)) == len(self.flip_axes), "flip_axes", self.flip_axes)
+        _require(0 <= self.threshold < 1, "threshold", self.threshold)
+        _require(0 <= self.min_lesion_mm3 < math.inf, "min_lesion_mm3", self.min_lesion_mm3)
 
 
 Config = typing.TypeVar("Config", ModelConfig, InferenceConfig)
@@ -66,7 +94,27 @@ def from_json(kind: type[Config], values: object, source: str) -> Config:
     if values.keys() != fields.keys():
         wrong = sorted(values.keys() ^ fields.keys())
         raise UserError(f"{source}: {kind.__name__} has missing or unknown fields: {', '.join(wrong)}")
-    return kind(**{name: _same_type(values[name], fields[name].default, f"{source}: {name}") for name in fields})
+    typed = {name: _same_type(values[name], fields[name].default, f"{source}: {name}") for name in fields}
+    try:
+        return kind(**typed)
+    except ValueError as error:
+        raise UserError(f"{source}: {error}") from None
+
+
+def _as_float(value: int | float, name: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise UserError(f"{name}: too large a number") from None
+
+
+def _require(fits: bool, name: str, value: object) -> None:
+    if not fits:
+        raise ValueError(f"{name} cannot be {value!r}")
+
+
+def _is_triple(value: tuple) -> bool:
+    return len(value) == 3
 
 
 def _same_type(value: object, example: object, name: str) -> object:
@@ -74,7 +122,7 @@ def _same_type(value: object, example: object, name: str) -> object:
         inner = example[0] if example else 0
         return tuple(_same_type(item, inner, name) for item in value)
     if isinstance(example, float) and type(value) in (int, float):
-        return float(value)
+        return _as_float(value, name)
     if type(value) is type(example):
         return value
     raise UserError(f"{name}: expected something like {example!r}, found {value!r}")

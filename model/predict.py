@@ -55,6 +55,8 @@ class Predictor:
             inputs = torch.from_numpy(network_input(adc[box], zadc[box], model)).to(self.device)
             crop = predict_crop(network, inputs, model, self.ensemble.inference)
             mean += uncrop(crop.cpu().numpy(), box, adc.shape)
+        if not np.isfinite(mean).all():
+            raise UserError(f"weights {self.ensemble.id}: the network's answer is not finite, no mask can be drawn from it")
         return np.where(brain, mean / len(self._members), 0).astype(np.float32)
 
     def mask(self, adc: np.ndarray, zadc: np.ndarray, voxel_mm3: float) -> np.ndarray:
@@ -77,8 +79,12 @@ def predict_crop(network: nn.Module, inputs: torch.Tensor, model: ModelConfig, i
 
 
 def patch_size(shape: tuple[int, ...], divisor: Triple, largest: Triple) -> Triple:
-    """The window for a crop: the crop itself rounded up to multiples of `divisor`, at most `largest` per axis."""
-    return tuple(min(-(-size // d) * d, limit) for size, d, limit in zip(shape, divisor, largest, strict=True))
+    """The window for a crop: the crop itself rounded up to multiples of `divisor`, at most `largest` per axis.
+
+    A crop of a few voxels gets two at the lowest level, since instance normalisation cannot work on one.
+    """
+    z, y, x = (min(-(-size // d) * d, limit) for size, d, limit in zip(shape, divisor, largest, strict=True))
+    return (z, y, 2 * x) if (z, y, x) == divisor else (z, y, x)
 
 
 def decide(probabilities: np.ndarray, inference: InferenceConfig, voxel_mm3: float) -> np.ndarray:

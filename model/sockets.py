@@ -31,7 +31,7 @@ def _declared_paths(manifest: Path) -> dict[str, str]:
         paths = {socket["slug"]: str(socket["relative_path"]) for socket in sockets}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{manifest}: not readable as JSON ({error})") from None
     except (TypeError, AttributeError, KeyError):
         raise UserError(
@@ -47,12 +47,12 @@ def _declared_paths(manifest: Path) -> dict[str, str]:
 
 
 def _only_image(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise UserError(f"{folder}: expected a folder with one {' or '.join(IMAGE_SUFFIXES)} file, found none")
     try:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: expected a folder with one {' or '.join(IMAGE_SUFFIXES)} file, found no folder")
         names = sorted(path.name for path in folder.iterdir())
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be listed ({error.strerror})") from None
+    except (OSError, ValueError) as error:  # ValueError: a path that no file system can hold
+        raise UserError(f"{folder}: cannot be listed ({error})") from None
     images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
     if len(images) != 1:
         found = ", ".join(names) if names else "nothing"

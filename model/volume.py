@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from model.errors import UserError
 from model.files import whole_file
+from model.metaimage import check_metaimage
 
 # mm for spacing and origin, cosines for direction. Published files differ in the last printed digit, up to 0.001; the
 # millionth on top is for the binary rounding of such a difference.
@@ -55,9 +56,13 @@ def read_volume(path: Path) -> Volume:
     try:
         reader.ReadImageInformation()
         _require_scalar_3d(reader, path)
+        if path.suffix.lower() == ".mha":
+            check_metaimage(path)
         image = reader.Execute()
     except (RuntimeError, MemoryError):  # ITK's own words mislead: a truncated file is "No such file or directory"
         raise UserError(f"{path}: {_unreadable(path)}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {_unreadable(path)} ({error})") from None
     voxels = sitk.GetArrayFromImage(image).astype(np.float32)
     wrong = voxels.size - np.count_nonzero(np.isfinite(voxels))
     if wrong:

@@ -84,6 +84,10 @@ def _load(path: Path) -> tuple[nn.Module, ModelConfig, InferenceConfig, str]:
     source = str(path.with_suffix(".json"))
     model = from_json(ModelConfig, sidecar.get("model"), source)
     inference = from_json(InferenceConfig, sidecar.get("inference"), source)
+    if any(size % divisor for size, divisor in zip(inference.max_patch, model.divisor, strict=True)):
+        raise UserError(
+            f"{source}: max_patch {inference.max_patch} is no multiple of {model.divisor}, the network needs that"
+        )
     try:
         network = LesionNet(model)
         network.load_state_dict(parse_safetensors(data), strict=True)
@@ -97,7 +101,7 @@ def _load(path: Path) -> tuple[nn.Module, ModelConfig, InferenceConfig, str]:
 def _read_sidecar(path: Path) -> dict:
     try:
         sidecar = json.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON ({error})") from None
     if not isinstance(sidecar, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(sidecar).__name__}")

@@ -139,7 +139,8 @@ def git_commit() -> str:
 
     if not shutil.which("git"):
         return ""
-    return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", "model", "training") else "")
+    code = ("model", "training", ":!model/weights")
+    return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", *code) else "")
 
 
 def provenance(

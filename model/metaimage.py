@@ -1,0 +1,84 @@
+"""Checks that a MetaImage file (.mha) holds the voxels its header promises.
+
+ITK reads a damaged or cut compressed stream without an error and leaves zeros, or what the memory held before, in the
+rest of the volume; a mask drawn on that would look valid.
+"""
+
+import math
+import zlib
+from pathlib import Path
+
+HEADER_LIMIT = 1 << 20  # bytes; published headers have about 1000
+ELEMENT_BYTES = {
+    "MET_CHAR": 1,
+    "MET_UCHAR": 1,
+    "MET_SHORT": 2,
+    "MET_USHORT": 2,
+    "MET_INT": 4,
+    "MET_UINT": 4,
+    "MET_LONG": 8,
+    "MET_ULONG": 8,
+    "MET_LONG_LONG": 8,
+    "MET_ULONG_LONG": 8,
+    "MET_FLOAT": 4,
+    "MET_DOUBLE": 8,
+}
+
+
+def check_metaimage(path: Path) -> None:
+    """Raise ValueError unless the voxels lie in this very file, all of them and no more."""
+    with path.open("rb") as file:
+        fields, start = _read_header(file.read(HEADER_LIMIT))
+        file.seek(start)
+        data = file.read()
+    if fields.get("ElementDataFile") != "LOCAL":
+        raise ValueError(f"its voxels are in {fields.get('ElementDataFile')}, expected in the file itself (LOCAL)")
+    promised = _voxel_bytes(fields)
+    found = _decompressed_length(data, fields, promised) if _is_true(fields, "CompressedData") else len(data)
+    if found != promised:
+        raise ValueError(f"the header promises {promised} bytes of voxels, found {'more' if found > promised else found}")
+
+
+def _read_header(head: bytes) -> tuple[dict[str, str], int]:
+    """The header's fields and the place of the first voxel; ElementDataFile is always the last field."""
+    fields, place = {}, 0
+    while "ElementDataFile" not in fields:
+        end = head.find(b"\n", place)
+        if end < 0:
+            raise ValueError("the header has no end")
+        name, equals, value = head[place:end].decode("latin-1").partition("=")
+        if equals:
+            fields[name.strip()] = value.strip()
+        place = end + 1
+    return fields, place
+
+
+def _voxel_bytes(fields: dict[str, str]) -> int:
+    try:
+        size = [int(n) for n in fields["DimSize"].split()]
+        element = ELEMENT_BYTES[fields["ElementType"]]
+        components = int(fields.get("ElementNumberOfChannels", "1"))
+    except (KeyError, ValueError):
+        raise ValueError("the header has no usable DimSize and ElementType") from None
+    if min(size) < 1:
+        raise ValueError(f"the header promises no voxel: DimSize = {fields['DimSize']}")
+    return math.prod(size) * element * components
+
+
+def _decompressed_length(data: bytes, fields: dict[str, str], promised: int) -> int:
+    """Bytes in the stream, counted no further than one more than promised; the stream's own checksum is verified."""
+    declared = fields.get("CompressedDataSize")
+    if declared is None or declared != str(len(data)):
+        raise ValueError(f"the header promises {declared or 'no'} bytes of compressed data, found {len(data)}")
+    stream = zlib.decompressobj()
+    try:
+        length = len(stream.decompress(data, promised + 1))
+    except zlib.error as error:
+        raise ValueError(f"the compressed data are damaged ({error})") from None
+    if length <= promised and not stream.eof:
+        raise ValueError("the compressed data end too early")
+    return length
+
+
+def _is_true(fields: dict[str, str], name: str) -> bool:
+    return fields.get(name, "False").lower().startswith(("t", "1"))

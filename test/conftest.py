@@ -1,0 +1,105 @@
+"""Fixtures of the tests of inference: small networks on disk, the platform's input tree, real cases where there are any."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from inference_helpers import (
+    ADC_FOLDER,
+    ADC_SLUG,
+    GRID,
+    TINY,
+    ZADC_FOLDER,
+    ZADC_SLUG,
+    random_network,
+    save_ensemble,
+    small_maps,
+)
+from phantom import write_image
+
+import process
+from model.network import LesionNet
+from model.volume import Grid
+from training.cases import CaseFiles, find_cases
+
+ROOT = Path(__file__).resolve().parents[1]
+ARCHIVE = ROOT.parent / "shared" / "bonbid" / "BONBID2023_Train.tar.xz"
+REAL = ("MGHNICU_028", "MGHNICU_309", "MGHNICU_331")  # unequal in plane; origins differ; directions differ
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """The volumes are too small to share out, and sums in one order are the same everywhere."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def rule_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of one untrained network: its mask can be derived on paper."""
+    return save_ensemble(tmp_path_factory.mktemp("rule"), LesionNet(TINY))
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of two networks whose convolutions have a say."""
+    return save_ensemble(tmp_path_factory.mktemp("random"), random_network(1), random_network(2))
+
+
+CaseTree = Callable[..., Path]
+
+
+@pytest.fixture
+def case_tree(tmp_path: Path) -> CaseTree:
+    """Writes the platform's input tree; returns its root. Without arguments the small case, on an oblique grid."""
+
+    def write(
+        adc: np.ndarray | None = None,
+        zadc: np.ndarray | None = None,
+        grid: Grid = GRID,
+        zadc_grid: Grid | None = None,
+        name: str = "input",
+        manifest: bool = True,
+    ) -> Path:
+        root = tmp_path / name
+        for voxels, other, where, on in (
+            (adc, small_maps()[0], ADC_FOLDER, grid),
+            (zadc, small_maps()[1], ZADC_FOLDER, zadc_grid or grid),
+        ):
+            (root / where).mkdir(parents=True)
+            write_image(other if voxels is None else voxels, on, root / where / "0f3c.mha")
+        if manifest:
+            sockets = {ZADC_SLUG: ZADC_FOLDER, ADC_SLUG: ADC_FOLDER}
+            entries = [{"socket": {"slug": slug, "relative_path": where}} for slug, where in sockets.items()]
+            (root / "inputs.json").write_text(json.dumps(entries))
+        return root
+
+    return write
+
+
+@pytest.fixture
+def main() -> Iterator[Callable[[list[str]], int]]:
+    """process.main as a fresh process would call it; SIGTERM means afterwards what it meant before."""
+    before = signal.getsignal(signal.SIGTERM)
+    process.load_predictor.cache_clear()
+    yield process.main
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def real_cases(tmp_path_factory: pytest.TempPathFactory) -> list[CaseFiles]:
+    """Three published cases: from the folder that BONBID_DATA names, from data/, or from the archive beside the checkout."""
+    place = Path(os.environ.get("BONBID_DATA", ROOT / "data" / "BONBID2023_Train"))
+    if place.is_dir() or "BONBID_DATA" in os.environ:
+        return [case for case in find_cases(place) if case.name.startswith(REAL)]
+    if not ARCHIVE.is_file():
+        pytest.skip(f"no real cases: BONBID_DATA is not set, and neither {place} nor {ARCHIVE} is there")
+    folder = tmp_path_factory.mktemp("real")
+    patterns = [f"*{name}*" for name in REAL]
+    subprocess.run(["tar", "-xf", ARCHIVE, "-C", folder, "--wildcards", *patterns], check=True)
+    return find_cases(folder / "BONBID2023_Train")

@@ -1,0 +1,99 @@
+"""A small case, small networks and hand-written MetaImage files for the tests of inference. Arrays are (z, y, x)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from phantom import make_grid
+
+from model.config import InferenceConfig, ModelConfig
+from model.network import LesionNet
+from model.volume import Grid
+from model.weights import round_to_disk_precision, save_weights
+
+# The platform's names for this challenge, written out and not imported: the code is compared with them.
+ADC_SLUG, ADC_FOLDER = "skull-stripped-adc", "images/skull-stripped-adc-brain-mri"
+ZADC_SLUG, ZADC_FOLDER = "z-score-apparent-diffusion-coefficient-map", "images/z-score-adc"
+MASK, RESULTS = "images/hie-lesion-segmentation/overlay.mha", "results.json"
+
+TINY = ModelConfig(
+    channels=(4, 6, 8),
+    kernel_sizes=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
+    strides=((1, 1, 1), (1, 2, 2), (2, 2, 1)),
+)  # divisor (2, 4, 2)
+GRID = Grid((7, 15, 12), (3.0, 1.25, 0.8), (-31.25, 12.5, -70.75), make_grid().direction)  # oblique, 3 mm3 a voxel
+LESIONS = ((slice(2, 4), 5, 3), (6, 14, 10))  # two voxels that touch, and one in the corner of the brain
+LESION_VOXELS, BRAIN_VOXELS = 3, 6 * 11 * 8
+
+
+def small_maps() -> tuple[np.ndarray, np.ndarray]:
+    """ADC and Z map on GRID: a brain that touches two sides of the volume, the LESIONS in it, low Z outside it too.
+
+    Elsewhere in the brain Z is at least -2, in places exactly.
+    """
+    adc = np.zeros(GRID.size, np.float32)
+    adc[1:, 4:, 3:-1] = 1200
+    adc[0, 0] = -20
+    zadc = np.where(adc > 0, np.linspace(-2, 3, adc.size).reshape(adc.shape), -5)
+    zadc[1, 4, 3] = -2
+    for place in LESIONS:
+        zadc[place] = -2.25
+    return adc, zadc.astype(np.float32)
+
+
+def random_maps(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Uneven maps on GRID whose Z is a multiple of 1/4, so that it is compared with -2 without rounding."""
+    rng = np.random.default_rng(seed)
+    adc = np.where(rng.random(GRID.size) < 0.8, rng.uniform(500, 3000, GRID.size), 0)
+    return adc.astype(np.float32), (np.round(rng.normal(-1.5, 1.5, GRID.size) * 4) / 4).astype(np.float32)
+
+
+def rule(adc: np.ndarray, zadc: np.ndarray) -> np.ndarray:
+    """What an untrained network marks."""
+    return (adc > 0) & (zadc < -2)
+
+
+def random_network(seed: int, config: ModelConfig = TINY) -> LesionNet:
+    """A network whose U-Net has a say, unlike an untrained one's; its weights are the ones on disk."""
+    torch.manual_seed(seed)
+    network = LesionNet(config)
+    torch.nn.init.normal_(network.head.conv.conv.weight)
+    round_to_disk_precision(network)
+    return network.eval()
+
+
+def save_ensemble(folder: Path, *networks: LesionNet, inference: InferenceConfig | None = None) -> Path:
+    """Write the networks as net0, net1, ...; returns the folder."""
+    for number, network in enumerate(networks):
+        save_weights(folder / f"net{number}.safetensors", network, TINY, inference or InferenceConfig(), {})
+    return folder
+
+
+def write_metaimage(path: Path, data: bytes = b"", **fields: str | None) -> Path:
+    """A MetaImage file of 4 x 3 x 2 float voxels, or of what `fields` promises; None leaves a field out."""
+    header = {
+        "ObjectType": "Image",
+        "NDims": "3",
+        "BinaryData": "True",
+        "BinaryDataByteOrderMSB": "False",
+        "CompressedData": "False",
+        "TransformMatrix": "1 0 0 0 1 0 0 0 1",
+        "Offset": "0 0 0",
+        "ElementSpacing": "1 1 1",
+        "DimSize": "4 3 2",
+        "ElementType": "MET_FLOAT",
+    }
+    header |= {"ElementDataFile": "LOCAL"} | fields  # the data's place must come last, and is never among the fields above
+    lines = [f"{name} = {value}\n" for name, value in header.items() if value is not None]
+    path.write_bytes("".join(lines).encode() + data)
+    return path
+
+
+def arguments(case: Path, output: Path, weights: Path, device: str = "cpu") -> list[str]:
+    """What process.py is called with."""
+    return ["--input", str(case), "--output", str(output), "--weights", str(weights), "--device", device]
+
+
+def files_below(folder: Path) -> list[str]:
+    """Every file, hidden ones too, as paths relative to the folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())

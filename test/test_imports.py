@@ -1,0 +1,85 @@
+"""Who may import whom, read from the source, and what a process may load."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = ("model", "training", "process", "test", "benchmarks")
+SHIPPED = sorted([ROOT / "process.py", *(ROOT / "model").rglob("*.py")])
+TRAINING = sorted((ROOT / "training").rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file names in an import, wherever in the file; `from a import b` gives a and a.b."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import, which this test does not follow"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def packages(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imported(path)}
+
+
+def ids(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_there_is_something_to_look_at():
+    assert len(SHIPPED) > 10
+    assert len(TRAINING) > 8
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=ids)
+def test_what_the_image_ships_needs_nothing_else_of_ours(path):
+    assert packages(path) & set(OURS) <= {"model"}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=ids)
+def test_what_the_image_ships_needs_only_its_requirements(path):
+    requirements = {"torch", "monai", "numpy", "safetensors", "SimpleITK"}
+    assert packages(path) - set(sys.stdlib_module_names) - set(OURS) <= requirements
+
+
+@pytest.mark.parametrize("path", SHIPPED + TRAINING, ids=ids)
+def test_only_one_module_reads_and_writes_images(path):
+    assert ("SimpleITK" in packages(path)) == (path == ROOT / "model" / "volume.py")
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=ids)
+def test_training_needs_only_itself_and_model(path):
+    assert packages(path) & set(OURS) <= {"model", "training"}
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [("distance", set()), ("metrics", set()), ("losses", {"training.distance", "training.distance.squared_distance"})],
+)
+def test_mathematics_stands_alone(name, allowed):
+    names = imported(ROOT / "training" / f"{name}.py")
+    assert {module for module in names if module.split(".")[0] in OURS} <= allowed
+
+
+def python(code: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_training_starts_where_there_is_no_simpleitk():
+    done = python("import sys; sys.modules['SimpleITK'] = None; import training.train, training.splits")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_bad_case_is_refused_before_torch_is_loaded():
+    code = "import sys, process; process.main(['--input', '/nowhere', '--output', '/proc/nowhere']); print(*sys.modules)"
+    done = python(code)
+    assert done.stderr.startswith("error: /proc/nowhere")
+    assert "SimpleITK" in done.stdout.split()
+    assert not {"torch", "monai", "safetensors"} & set(done.stdout.split())

@@ -1,0 +1,113 @@
+"""Files that are no usable 3D map: each is refused with one line that names it."""
+
+import re
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from inference_helpers import GRID, write_metaimage
+from phantom import write_image
+
+from model.errors import UserError
+from model.volume import read_volume
+
+VOXELS = np.random.default_rng(0).integers(0, 3000, GRID.size).astype(np.float32)
+FLOATS = np.arange(24, dtype="<f4").tobytes()
+
+
+def sitk_file(voxels: np.ndarray, is_vector: bool = False) -> Callable[[Path], object]:
+    return lambda path: sitk.WriteImage(sitk.GetImageFromArray(voxels, isVector=is_vector), str(path))
+
+
+def header(data: bytes = FLOATS, **fields: str | None) -> Callable[[Path], object]:
+    return lambda path: write_metaimage(path, data, **fields)
+
+
+def compressed(data: bytes = FLOATS, **fields: str | None) -> Callable[[Path], object]:
+    stream = zlib.compress(data)
+    return header(stream, **{"CompressedData": "True", "CompressedDataSize": str(len(stream))} | fields)
+
+
+def one_voxel(value: float) -> Callable[[Path], object]:
+    voxels = VOXELS.copy()
+    voxels[3, 4, 5] = value
+    return sitk_file(voxels)
+
+
+REFUSED = {
+    "missing": (lambda path: None, "No such file"),
+    "folder": (lambda path: path.mkdir(), "cannot be read|no readable image"),
+    "empty": (lambda path: path.touch(), "0 bytes"),
+    "text": (lambda path: path.write_text("ADC map, ask Maria for the real file\n"), "37 bytes that are no readable image"),
+    "header alone": (header(b""), "cut off"),
+    "header cut": (lambda path: path.write_bytes(b"ObjectType = Image\nNDims = 3\nBinar"), "cut off"),
+    "no size": (header(DimSize=None), "no readable image"),
+    "unknown number type": (header(ElementType="MET_FOO"), "no readable image"),
+    "voxels missing": (header(FLOATS[:-1]), "cut off"),
+    "2D": (sitk_file(VOXELS[0]), "expected a 3D image of one component, found 2D with 1"),
+    "4D": (sitk_file(VOXELS.reshape(7, 5, 3, 12)), "expected a 3D image of one component, found 4D with 1"),
+    "three components": (sitk_file(VOXELS.reshape(7, 15, 4, 3), True), "found 3D with 3"),
+    "complex": (sitk_file(VOXELS.astype(np.complex64)), "found 3D with 2|complex"),
+    "NaN": (one_voxel(np.nan), "1 of 1260 voxels are NaN or infinite"),
+    "infinite": (one_voxel(-np.inf), "1 of 1260 voxels are NaN or infinite"),
+    "too large for float32": (sitk_file(VOXELS.astype(np.float64) * 1e300), "NaN or infinite"),
+    "terabytes": (header(DimSize="100000 100000 1000"), "promises 100000 x 100000 x 1000 voxels"),
+    "negative size": (header(DimSize="-4 3 2"), "promises"),
+    "spacing zero": (header(ElementSpacing="0 1 1"), "no readable image"),
+    "spacing NaN": (header(ElementSpacing="nan 1 1"), "no readable image"),
+    "no direction": (header(TransformMatrix="0 0 0 0 0 0 0 0 0"), "no readable image"),
+    # ITK reads these without an error, the voxels are zeros or what the memory held before
+    "no voxel": (header(b"", DimSize="0 3 2"), "0 x 3 x 2|no readable image|no voxel"),
+    "more promised than compressed": (compressed(DimSize="4 3 200"), "cut off"),
+    "less promised than compressed": (compressed(DimSize="4 3 1"), "no readable image"),
+    "voxels in a list of other files": (header(b"a.raw\nb.raw\n", ElementDataFile="LIST"), "LIST|no readable image"),
+    "voxels in another file": (header(b"", ElementDataFile="/etc/passwd"), "/etc/passwd|no readable image"),
+}
+
+
+@pytest.mark.parametrize(("write", "reason"), REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_unusable_file_is_refused_by_name(tmp_path, write, reason):
+    path = tmp_path / "map.mha"
+    write(path)
+    with pytest.raises(UserError, match=reason) as refusal:
+        read_volume(path)
+    assert str(refusal.value).startswith(f"{path}: ")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.fixture
+def map_bytes(tmp_path: Path) -> tuple[bytes, int]:
+    """A compressed map as the platform hands it over, and where its voxels begin."""
+    write_image(VOXELS, GRID, tmp_path / "whole.mha")
+    data = (tmp_path / "whole.mha").read_bytes()
+    return data, re.search(rb"ElementDataFile = LOCAL\n", data).end()
+
+
+@pytest.mark.parametrize("kept", [0, 0.01, 0.5, 0.99, 1])
+def test_map_cut_off_anywhere_is_refused(tmp_path, map_bytes, kept):
+    data, start = map_bytes
+    (tmp_path / "map.mha").write_bytes(data[: start + int(kept * (len(data) - start - 1))])
+    with pytest.raises(UserError, match=r"map.mha: .*cut off"):
+        read_volume(tmp_path / "map.mha")
+
+
+@pytest.mark.parametrize("length", [b"", b"CompressedDataSize = 1000\n", b"CompressedDataSize = 0\n"])
+def test_compressed_map_of_another_length_than_it_says_is_refused(tmp_path, map_bytes, length):
+    """ITK reads these without an error too, or not, depending on what the memory held before."""
+    (tmp_path / "map.mha").write_bytes(re.sub(rb"CompressedDataSize = \d+\n", length, map_bytes[0]))
+    with pytest.raises(UserError, match=r"map.mha: "):
+        read_volume(tmp_path / "map.mha")
+
+
+@pytest.mark.parametrize("place", [0, 0.02, 0.5, 0.999])
+def test_map_with_one_damaged_byte_is_refused(tmp_path, map_bytes, place):
+    """ITK reads such a file without an error; the voxels after the damage are zeros."""
+    data, start = bytearray(map_bytes[0]), map_bytes[1]
+    data[start + int(place * (len(data) - start))] ^= 0x10
+    (tmp_path / "map.mha").write_bytes(data)
+    with pytest.raises(UserError, match=r"map.mha: "):
+        read_volume(tmp_path / "map.mha")

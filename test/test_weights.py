@@ -1,0 +1,235 @@
+"""Weights on disk: round trip, damage, and sidecars that lie. Whatever is wrong ends in one line that names the file."""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from inference_helpers import TINY, random_network, save_ensemble
+
+from model import weights
+from model.config import InferenceConfig, ModelConfig, from_json, to_json
+from model.errors import UserError
+from model.weights import default_folder, load_ensemble, save_weights
+
+RULE = InferenceConfig(
+    max_patch=(8, 16, 32), overlap=0.25, flip_axes=(0, 2), threshold=0.4, min_lesion_mm3=12.5
+)  # no default among them
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return save_ensemble(tmp_path / "weights", random_network(1), random_network(2), inference=RULE)
+
+
+def edit(folder: Path, change: Callable[[dict], object], name: str = "net0") -> None:
+    """Change a sidecar."""
+    path = folder / f"{name}.json"
+    sidecar = json.loads(path.read_text())
+    change(sidecar)
+    path.write_text(json.dumps(sidecar))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(UserError) as error:
+        load_ensemble(folder)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_what_is_loaded_is_what_was_saved(folder):
+    ensemble = load_ensemble(folder)
+    assert ensemble.models == [TINY, TINY]
+    assert ensemble.inference == RULE
+    for seed, network in zip((1, 2), ensemble.networks, strict=True):
+        assert not network.training
+        saved = random_network(seed).state_dict()
+        loaded = network.state_dict()
+        assert saved.keys() == loaded.keys()
+        for name, tensor in saved.items():
+            assert loaded[name].dtype == torch.float32
+            assert torch.equal(loaded[name], tensor), name
+
+
+def test_loaded_network_answers_as_the_saved_one(folder):
+    x = torch.randn(1, 2, 4, 8, 6, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(load_ensemble(folder).networks[0](x), random_network(1)(x))
+
+
+def test_sidecar_holds_what_it_was_given(tmp_path):
+    save_weights(tmp_path / "deep" / "a.safetensors", random_network(1), TINY, RULE, {"seed": 7, "cases": ["x"]})
+    sidecar = json.loads((tmp_path / "deep" / "a.json").read_text())
+    assert sidecar.keys() == {"sha256", "model", "inference", "provenance"}
+    assert sidecar["provenance"] == {"seed": 7, "cases": ["x"]}
+    assert from_json(ModelConfig, sidecar["model"], "here") == TINY
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["a.json", "a.safetensors"]
+
+
+def test_identity_tells_networks_order_and_rules_apart(tmp_path):
+    a, b = random_network(1), random_network(2)
+    folders = {
+        "ab": save_ensemble(tmp_path / "ab", a, b),
+        "a": save_ensemble(tmp_path / "a", a),
+        "b": save_ensemble(tmp_path / "b", b),
+        "rule": save_ensemble(tmp_path / "rule", a, inference=RULE),
+    }
+    identities = {name: load_ensemble(folder).id for name, folder in folders.items()}
+    assert len(set(identities.values())) == len(folders)
+    assert all(re.fullmatch("[0-9a-f]{12}", identity) for identity in identities.values())
+    assert load_ensemble(save_ensemble(tmp_path / "again", a, b)).id == identities["ab"]
+
+
+@pytest.mark.parametrize("place", [0, 8, 100, 0.5, -1])
+def test_one_altered_byte_is_noticed(folder, place):
+    path = folder / "net1.safetensors"
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data)) if isinstance(place, float) else place] ^= 1
+    path.write_bytes(data)
+    assert re.match(f"{path}: truncated or altered.*net1.json", refusal(folder))
+
+
+@pytest.mark.parametrize("kept", [0, 7, 500, -1])
+def test_truncated_weights_are_noticed(folder, kept):
+    path = folder / "net0.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    assert refusal(folder).startswith(f"{path}: truncated or altered")
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 64, b"\x00" * 64])
+def test_file_that_fits_its_checksum_and_is_no_weights_is_refused(folder, content):
+    path = folder / "net0.safetensors"
+    path.write_bytes(content)
+    edit(folder, lambda sidecar: sidecar.update(sha256=hashlib.sha256(content).hexdigest()))
+    assert refusal(folder).startswith(f"{path}: does not fit")
+
+
+@pytest.mark.parametrize("missing", ["folder", "files", "sidecar"])
+def test_missing_weights_are_named(folder, missing):
+    if missing == "sidecar":
+        (folder / "net1.json").unlink()
+        assert refusal(folder).startswith(f"{folder / 'net1.json'}: weights cannot be read (No such file")
+        return
+    for path in folder.iterdir():
+        path.unlink()
+    if missing == "folder":
+        folder.rmdir()
+    assert refusal(folder).startswith(f"{folder}: no weights")
+
+
+@pytest.mark.parametrize("text", ["", "{", "not JSON", "[1, 2]", "null", '"text"', "\0", "[" * 100_000, '{"a": ' * 100_000])
+def test_sidecar_that_is_no_json_object_is_refused(folder, text):
+    (folder / "net0.json").write_text(text)
+    assert refusal(folder).startswith(f"{folder / 'net0.json'}: ")
+
+
+def test_sidecar_in_another_encoding_is_refused(folder):
+    (folder / "net0.json").write_bytes((folder / "net0.json").read_text().encode("utf-16"))
+    load_ensemble(folder)  # JSON may be UTF-16
+    (folder / "net0.json").write_bytes(b'{"sha256": "\xe9"}')
+    assert refusal(folder).startswith(f"{folder / 'net0.json'}: not JSON")
+
+
+def test_rules_that_disagree_are_refused(folder):
+    edit(folder, lambda sidecar: sidecar["inference"].update(threshold=0.41))
+    assert refusal(folder).startswith(f"{folder}: the sidecars disagree on the decision rule")
+
+
+def test_weights_of_another_architecture_are_refused(folder):
+    edit(folder, lambda sidecar: sidecar.update(model=to_json(ModelConfig())))
+    assert re.match(f"{folder / 'net0.safetensors'}: does not fit the architecture in net0.json", refusal(folder))
+
+
+@pytest.mark.parametrize("part", ["sha256", "model", "inference"])
+@pytest.mark.parametrize("value", [None, 3, "text", [1], {}, {"a": 1}])
+def test_sidecar_without_one_of_its_parts_is_refused(folder, part, value):
+    edit(folder, lambda sidecar: sidecar.pop(part) if value is None else sidecar.update({part: value}))
+    assert "net0" in refusal(folder)
+
+
+@pytest.mark.parametrize("part", ["model", "inference"])
+def test_missing_and_unknown_fields_are_named(folder, part):
+    name = next(iter(json.loads((folder / "net0.json").read_text())[part]))
+    edit(folder, lambda sidecar: sidecar[part].update(surprise=sidecar[part].pop(name)))
+    text = refusal(folder)
+    assert text.startswith(f"{folder / 'net0.json'}: ")
+    assert name in text
+    assert "surprise" in text
+
+
+HUGE = 10**30
+LIES = {
+    "model": {
+        "channels": (
+            [],
+            [4, 6],
+            [4, 6, 8, 8],
+            [0, 6, 8],
+            [-4, 6, 8],
+            [4, 6, 9],
+            [4, 6, HUGE],
+            [4.0, 6, 8],
+            "abc",
+            4,
+            [[4], 6, 8],
+        ),
+        "kernel_sizes": (
+            [],
+            [[1, 3, 3]],
+            [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]],
+            [[3, 3], [3, 3, 3], [3, 3, 3]],
+            *([[n, 3, 3], [3, 3, 3], [3, 3, 3]] for n in (-1, 0, 2, HUGE)),
+        ),
+        "strides": (
+            [],
+            [[1, 1, 1], [1, 2, 2]],
+            [[1, 1, 1], [1, 2, 2], [2, 2, 1], [2, 2, 2]],
+            [[1, 1, 1, 1], [1, 2, 2], [2, 2, 1]],
+            *([[n, 1, 1], [1, 2, 2], [2, 2, 1]] for n in (-1, 0, 2, 1000, HUGE)),
+            *([[1, 1, 1], [1, 2, 2], [n, 2, 1]] for n in (-2, 0)),
+        ),
+        "dropout": (-0.5, 2.0, math.nan, "0"),
+        "z_threshold": (math.nan, math.inf, 10**400, None),
+        "z_slope": (math.nan, "2"),
+        "adc_scale": (0, -1000, math.nan, math.inf, None),
+        "zadc_clip": (0, -10, math.nan),
+        "margin": (-1, -50, 1.5, True, "2"),
+    },
+    "inference": {
+        "max_patch": ([], [8, 16], [0, 0, 0], [1, 1, 1], [-8, 16, 32], [3, 5, 7], [8.0, 16, 32]),
+        "overlap": (1.0, 2.0, -0.5, math.nan, "0.5"),
+        "flip_axes": ([3], [-1], [0, 0], ["z"], 0, [[0]]),
+        "threshold": (math.nan, math.inf, "0.5", -0.1, 1, 2.0, None, [0.5]),
+        "min_lesion_mm3": (math.nan, math.inf, -1, "0"),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [(part, field, value) for part, fields in LIES.items() for field, values in fields.items() for value in values],
+    ids=lambda value: str(value)[:40],
+)
+def test_sidecar_that_lies_is_refused(tmp_path, part, field, value):
+    folder = save_ensemble(tmp_path / "weights", random_network(1), inference=RULE)
+    edit(folder, lambda sidecar: sidecar[part].update({field: value}))
+    assert refusal(folder).startswith((f"{folder / 'net0.json'}: ", f"{folder / 'net0.safetensors'}: does not fit"))
+
+
+def test_uploaded_weights_are_preferred(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "UPLOADED_WEIGHTS", tmp_path / "uploaded")
+    assert default_folder() == weights.IMAGE_WEIGHTS
+    (tmp_path / "uploaded").mkdir()
+    (tmp_path / "uploaded" / "lost+found").mkdir()
+    assert default_folder() == weights.IMAGE_WEIGHTS
+    save_ensemble(tmp_path / "uploaded", random_network(1))
+    assert default_folder() == tmp_path / "uploaded"
+
+
+def test_places_of_the_weights():
+    assert str(weights.UPLOADED_WEIGHTS) == "/opt/ml/model"
+    assert Path(weights.__file__).parent / "weights" == weights.IMAGE_WEIGHTS
