@@ -1,6 +1,5 @@
 """Exact squared distances in mm2 for the boundary loss: PyPI `edt` on the CPU, plain torch elsewhere."""
 
-import edt
 import numpy as np
 import torch
 
@@ -19,6 +18,8 @@ def squared_distance(masks: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Ten
 
 def _edt_field(masks: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
     """One multi-label transform per mask: with two labels, the other label is the nearest boundary."""
+    import edt  # a machine that trains on CUDA may lack it
+
     fields = [
         edt.edtsq(mask.numpy().astype(np.uint8) + 1, anisotropy=tuple(spacing), black_border=False)
         for mask, spacing in zip(masks, spacing_mm.tolist(), strict=True)
