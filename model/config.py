@@ -1,6 +1,7 @@
 """Every constant that must be the same in training and inference. Travels beside the weights as JSON."""
 
 import dataclasses
+import json
 import math
 import typing
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class InferenceConfig:
     """How probabilities become a mask. Chosen after training, never on the cases that are reported."""
 
     max_patch: Triple = (64, 128, 128)  # a brain that fits is predicted in one window
-    overlap: float = 0.5  # of neighbouring windows
+    overlap: float = 0.5  # share of a window that its neighbour covers too
     flip_axes: tuple[int, ...] = ()  # 0 = z, 1 = y, 2 = x; the mean over every combination of these flips is taken
     threshold: float = 0.5  # lesion where the mean probability is above this
     min_lesion_mm3: float = 0.0  # smaller connected components are dropped
@@ -79,8 +80,8 @@ Config = typing.TypeVar("Config", ModelConfig, InferenceConfig)
 
 
 def to_json(config: ModelConfig | InferenceConfig) -> dict:
-    """The configuration as JSON types."""
-    return dataclasses.asdict(config)
+    """The configuration as JSON types: what reading it back from a file gives."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def from_json(kind: type[Config], values: object, source: str) -> Config:

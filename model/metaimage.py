@@ -9,15 +9,15 @@ import zlib
 from pathlib import Path
 
 HEADER_LIMIT = 1 << 20  # bytes; published headers have about 1000
-ELEMENT_BYTES = {
+ELEMENT_BYTES = {  # as MetaIO has them, whatever the machine's own sizes are
     "MET_CHAR": 1,
     "MET_UCHAR": 1,
     "MET_SHORT": 2,
     "MET_USHORT": 2,
     "MET_INT": 4,
     "MET_UINT": 4,
-    "MET_LONG": 8,
-    "MET_ULONG": 8,
+    "MET_LONG": 4,
+    "MET_ULONG": 4,
     "MET_LONG_LONG": 8,
     "MET_ULONG_LONG": 8,
     "MET_FLOAT": 4,

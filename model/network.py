@@ -49,6 +49,7 @@ class LesionNet(nn.Module):
         self.threshold = nn.Parameter(torch.tensor(config.z_threshold))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of shape (batch, 1, z, y, x)."""
         features, skips = x, []
         for block in self.down:
             features = block(features)

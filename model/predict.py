@@ -81,7 +81,8 @@ def predict_crop(network: nn.Module, inputs: torch.Tensor, model: ModelConfig, i
 def patch_size(shape: tuple[int, ...], divisor: Triple, largest: Triple) -> Triple:
     """The window for a crop: the crop itself rounded up to multiples of `divisor`, at most `largest` per axis.
 
-    A crop of a few voxels gets two at the lowest level, since instance normalisation cannot work on one.
+    A crop of a few voxels gets a window twice as wide, since instance normalisation cannot work on a single voxel at the
+    lowest level.
     """
     z, y, x = (min(-(-size // d) * d, limit) for size, d, limit in zip(shape, divisor, largest, strict=True))
     return (z, y, 2 * x) if (z, y, x) == divisor else (z, y, x)

@@ -11,7 +11,7 @@ from model.volume import connected_components
 
 
 def describe(mask: np.ndarray, brain: np.ndarray, voxel_mm3: float) -> dict:
-    """Lesion volume in ml, its share of the brain's, and the number of lesions (26-connected components).
+    """Lesion and brain volume in ml, the lesions' share of the brain, and their number (26-connected components).
 
     mask, brain: boolean (z, y, x) of one shape, the brain not empty.
     """

@@ -72,8 +72,8 @@ def python(code: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_training_starts_where_there_is_no_simpleitk():
-    done = python("import sys; sys.modules['SimpleITK'] = None; import training.train, training.splits")
+def test_training_starts_where_there_is_no_simpleitk_and_no_edt():
+    done = python("import sys; sys.modules |= {'SimpleITK': None, 'edt': None}; import training.train, training.splits")
     assert done.returncode == 0, done.stderr
 
 

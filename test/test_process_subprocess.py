@@ -9,8 +9,21 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from inference_helpers import ADC_FOLDER, MASK, RESULTS, arguments, files_below, random_maps, random_network, save_ensemble
+import SimpleITK as sitk
+from inference_helpers import (
+    ADC_FOLDER,
+    MASK,
+    RESULTS,
+    arguments,
+    files_below,
+    random_maps,
+    random_network,
+    rule,
+    save_ensemble,
+    small_maps,
+)
 from test_serve import ask
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,20 +99,25 @@ def first_line(process: subprocess.Popen) -> str:
     return lines.get(timeout=PATIENCE_S)
 
 
-def test_server_serves_two_cases_and_stops_on_demand(start, case_tree, tmp_path, random_weights):
-    case_tree(*random_maps())
-    words = arguments(tmp_path / "input", tmp_path / "out", random_weights)
+def test_server_serves_what_the_input_folder_holds_and_stops_on_demand(start, case_tree, tmp_path, rule_weights):
+    """As the platform does, /input is a link that is replaced between the cases."""
+    cases = {"first": small_maps(), "second": random_maps()}
+    for name, maps in cases.items():
+        case_tree(*maps, name=name)
+    (tmp_path / "input").symlink_to(tmp_path / "first")
+    words = arguments(tmp_path / "input", tmp_path / "out", rule_weights)
     process = start("-c", ON_A_FREE_PORT, *words, "--serve")
     try:
         line = first_line(process)
         assert line.startswith("ready on port ")
         port = int(line.split()[-1])
         assert ask(port, "GET", "/health")[0] == 200
-        masks = []
-        for _ in range(2):
+        for name, maps in cases.items():
+            (tmp_path / "input").unlink()
+            (tmp_path / "input").symlink_to(tmp_path / name)
             assert ask(port, "POST", "/invoke")[0] == 201
-            masks.append((tmp_path / "out" / MASK).read_bytes())
-        assert masks[0] == masks[1]
+            mask = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / MASK)))
+            np.testing.assert_array_equal(mask, rule(*maps))
     finally:
         process.send_signal(signal.SIGTERM)
         code, _, err = finish(process)

@@ -11,7 +11,8 @@ import torch
 from training_helpers import SMALL
 
 import training.train as module
-from model.config import InferenceConfig
+from model.config import InferenceConfig, to_json
+from model.errors import UserError
 from model.network import LesionNet
 from model.weights import save_weights
 from training.metrics import Scores
@@ -20,7 +21,9 @@ from training.train import TrainConfig, git_commit
 
 def test_the_sidecar_is_json_for_every_reader(tmp_path: Path) -> None:
     scores = [Scores(0.0, math.nan, 0.0)]  # the only validation case was missed
-    provenance = module.provenance(TrainConfig(), "", {"training": ["case1"], "validation": ["case0"]}, scores, [])
+    provenance = module.provenance(
+        TrainConfig(), torch.device("cpu"), {"training": ["case1"], "validation": ["case0"]}, scores, []
+    )
     save_weights(tmp_path / "a.safetensors", LesionNet(SMALL), SMALL, InferenceConfig(), provenance)
     constants = []
     json.loads((tmp_path / "a.json").read_text(), parse_constant=constants.append)
@@ -38,12 +41,15 @@ def test_the_commit_is_this_codes_from_any_folder(tmp_path: Path, monkeypatch: p
 
 def test_training_does_not_need_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert git_commit() == ""
+    monkeypatch.delenv("GIT_COMMIT", raising=False)
+    assert git_commit() == "unknown"
+    monkeypatch.setenv("GIT_COMMIT", "abc")
+    assert git_commit() == "abc"
 
 
 def test_the_command_turns_options_into_the_configuration(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
     called = []
-    monkeypatch.setattr(module, "train", lambda *arguments: called.append(arguments))
+    monkeypatch.setattr(module, "train", lambda *arguments, **_: called.append(arguments))
     options = ["--fold", "2", "--loss", "dice", "--seed", "0", "--epochs", "7", "--learning-rate", "5e-4", "--no-bfloat16"]
     monkeypatch.setattr(sys, "argv", ["train", "--data", "packed", "--run", str(tmp_path), "--device", "cpu", *options])
     module.main()
@@ -53,7 +59,40 @@ def test_the_command_turns_options_into_the_configuration(monkeypatch: pytest.Mo
 
 def test_the_command_defaults_to_the_configurations_defaults(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     called = []
-    monkeypatch.setattr(module, "train", lambda *arguments: called.append(arguments[0]))
+    monkeypatch.setattr(module, "train", lambda *arguments, **_: called.append(arguments[0]))
     monkeypatch.setattr(sys, "argv", ["train", "--data", "packed", "--run", "run", "--device", "cpu"])
     module.main()
     assert called == [TrainConfig()]
+
+
+def test_the_architecture_is_a_files_where_asked(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
+    called = []
+    monkeypatch.setattr(module, "train", lambda *_, model: called.append(model))
+    (tmp_path / "small.json").write_text(json.dumps(to_json(SMALL)))
+    words = ["train", "--data", "packed", "--run", "run", "--device", "cpu", "--model", str(tmp_path / "small.json")]
+    monkeypatch.setattr(sys, "argv", words)
+    module.main()
+    assert called == [SMALL]
+    (tmp_path / "small.json").write_text("{}")
+    with pytest.raises(UserError, match=r"small\.json"):
+        module.main()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("seed", -1),
+        ("fold", -1),
+        ("learning_rate", -1.0),
+        ("learning_rate", math.nan),
+        ("weight_decay", -0.1),
+        ("warmup_epochs", -1),
+        ("ema_decay", 1.0),
+        ("ema_decay", math.nan),
+    ],
+)
+def test_a_configuration_that_cannot_train_is_refused(name: str, value: float) -> None:
+    with pytest.raises(UserError, match=name.replace("_", "-")):
+        TrainConfig(**{name: value})

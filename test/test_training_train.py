@@ -280,11 +280,13 @@ def test_the_weights_load_and_score_as_the_sidecar_says(finished: Path) -> None:
 def test_the_sidecar_says_how_the_weights_were_made(finished: Path) -> None:
     provenance = json.loads((finished / "fold0.json").read_text())["provenance"]
     assert provenance["command"] == "python -m training.train --data packed --epochs 3"
-    assert provenance["git_commit"] == git_commit()
+    assert provenance["git_commits"] == [git_commit()]
+    assert provenance["device"].startswith("cpu, ")
     assert provenance["versions"] == {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "monai": monai.__version__,
+        "numpy": np.__version__,
     }
     assert provenance["training"] == dataclasses.asdict(CONFIG)
     assert provenance["training"]["seed"] == 0

@@ -12,6 +12,7 @@ from inference_helpers import GRID, write_metaimage
 from phantom import write_image
 
 from model.errors import UserError
+from model.metaimage import ELEMENT_BYTES
 from model.volume import read_volume
 
 VOXELS = np.random.default_rng(0).integers(0, 3000, GRID.size).astype(np.float32)
@@ -111,3 +112,35 @@ def test_map_with_one_damaged_byte_is_refused(tmp_path, map_bytes, place):
     (tmp_path / "map.mha").write_bytes(data)
     with pytest.raises(UserError, match=r"map.mha: "):
         read_volume(tmp_path / "map.mha")
+
+
+@pytest.mark.parametrize("element", ["MET_CHAR", "MET_UCHAR", "MET_SHORT", "MET_USHORT", "MET_INT", "MET_UINT"])
+@pytest.mark.parametrize("more", [0, 1])
+def test_length_of_each_number_type_is_metaios(tmp_path, element, more):
+    check_sizes(tmp_path, element, ELEMENT_BYTES[element], more)
+
+
+@pytest.mark.parametrize(
+    ("element", "size"),
+    [("MET_LONG", 4), ("MET_ULONG", 4), ("MET_LONG_LONG", 8), ("MET_ULONG_LONG", 8), ("MET_FLOAT", 4), ("MET_DOUBLE", 8)],
+)
+def test_long_has_four_bytes_in_a_metaimage(tmp_path, element, size):
+    check_sizes(tmp_path, element, size, more=0)
+
+
+def check_sizes(folder: Path, element: str, size: int, more: int) -> None:
+    """24 numbers of `size` bytes are whole to ITK and to us, one byte less is cut off to both."""
+    path = folder / "map.mha"
+    write_metaimage(path, bytes(24 * size + more), ElementType=element)
+    assert ELEMENT_BYTES[element] == size
+    assert sitk.GetArrayFromImage(sitk.ReadImage(str(path))).size == 24
+    if more:
+        with pytest.raises(UserError, match="more"):
+            read_volume(path)
+    else:
+        assert not read_volume(path).voxels.any()
+        write_metaimage(path, bytes(24 * size - 1), ElementType=element)
+        with pytest.raises(RuntimeError):
+            sitk.ReadImage(str(path))
+        with pytest.raises(UserError, match="cut off"):
+            read_volume(path)

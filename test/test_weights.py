@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from inference_helpers import TINY, random_network, save_ensemble
+from safetensors.torch import load_file, save_file
 
 from model import weights
 from model.config import InferenceConfig, ModelConfig, from_json, to_json
@@ -106,6 +107,16 @@ def test_file_that_fits_its_checksum_and_is_no_weights_is_refused(folder, conten
     path.write_bytes(content)
     edit(folder, lambda sidecar: sidecar.update(sha256=hashlib.sha256(content).hexdigest()))
     assert refusal(folder).startswith(f"{path}: does not fit")
+
+
+@pytest.mark.parametrize("change", [lambda t: t.pop("slope"), lambda t: t.update(extra=t["slope"].clone())])
+def test_file_with_a_tensor_too_few_or_too_many_is_refused(folder, change):
+    tensors = load_file(folder / "net0.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "net0.safetensors")
+    digest = hashlib.sha256((folder / "net0.safetensors").read_bytes()).hexdigest()
+    edit(folder, lambda sidecar: sidecar.update(sha256=digest))
+    assert refusal(folder).startswith(f"{folder / 'net0.safetensors'}: does not fit")
 
 
 @pytest.mark.parametrize("missing", ["folder", "files", "sidecar"])

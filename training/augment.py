@@ -1,4 +1,4 @@
-"""Random changes of a brain crop: MONAI transforms, on the crop's own device."""
+"""Random changes of a brain crop: MONAI transforms. All but the noise are computed on the crop's own device."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ WIDTH_AXIS = 2  # of (z, y, x): left-right in the published axial grids
 class Augmentation:
     """Left-right flip, in-plane rotation and zoom, intensity changes, noise; what lies outside the brain stays 0."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
         self._transform = Compose(
             [
                 RandFlipd((*MAPS, "target"), prob=0.5, spatial_axis=WIDTH_AXIS),
@@ -26,6 +26,7 @@ class Augmentation:
                     scale_range=(0.05, 0.15, 0.15),
                     mode=("bilinear", "bilinear", "nearest"),
                     padding_mode="zeros",
+                    device=device,
                 ),
                 RandShiftIntensityd("zadc", offsets=0.3, prob=0.5),
                 RandScaleIntensityd("zadc", factors=0.1, prob=0.5),

@@ -29,6 +29,7 @@ def _edt_field(masks: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
 
 def _torch_field(masks: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
     """The same on any device: a min-plus transform per axis from each label, picked by the voxel's own label."""
+    spacing_mm = spacing_mm.to(masks.device, torch.float32)
     to_true = _distance_to(masks, spacing_mm)
     to_false = _distance_to(~masks, spacing_mm)
     return torch.where(masks, to_false, to_true)
@@ -39,7 +40,7 @@ def _distance_to(targets: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tenso
     for axis in (1, 2, 3):
         size = targets.shape[axis]
         index = torch.arange(size, device=targets.device, dtype=torch.float32)
-        steps = (index[:, None] - index) * spacing_mm[:, axis - 1].to(index).view(-1, 1, 1, 1, 1)
+        steps = (index[:, None] - index) * spacing_mm[:, axis - 1].view(-1, 1, 1, 1, 1)
         lines = field.movedim(axis, -1)
         field = (lines.unsqueeze(-2) + steps.square()).amin(-1).movedim(-1, axis)
     return field

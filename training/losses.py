@@ -1,8 +1,8 @@
 """The losses of the study (arXiv 2502.09148): one signature, one table of names.
 
 Every loss takes logits (batch, 1, z, y, x), target of the same shape with 0 and 1, and spacing_mm (batch, 3) in (z, y, x)
-order, and returns a scalar. Region terms come from MONAI and are taken over the batch, so that a crop without lesion does
-no harm. Distances are in mm.
+order, and returns a scalar. Region terms come from MONAI and are taken over the batch. A batch without any lesion teaches
+next to nothing through them; there the boundary term, which counts every false positive, does. Distances are in mm.
 """
 
 from collections.abc import Callable

@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 import pickle
 import platform
 import shlex
@@ -26,7 +27,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from model.config import InferenceConfig, ModelConfig, to_json
+from model.config import InferenceConfig, ModelConfig, from_json, to_json
 from model.errors import UserError
 from model.files import whole_file
 from model.network import LesionNet
@@ -57,6 +58,18 @@ class TrainConfig:
     ema_decay: float = 0.99  # per step
     bfloat16: bool = True  # autocast of the network; the loss is always float32
 
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise UserError(f"--loss {self.loss}: unknown, expected one of {', '.join(LOSSES)}")
+        smallest = {"fold": 0, "seed": 0, "epochs": 1, "batch_size": 1, "warmup_epochs": 0}
+        smallest |= {"learning_rate": 1e-12, "weight_decay": 0.0}
+        for name, limit in smallest.items():
+            value = getattr(self, name)
+            if not limit <= value < math.inf:
+                raise UserError(f"--{name.replace('_', '-')} {value}: expected {limit} or more")
+        if not 0 <= self.ema_decay < 1:
+            raise UserError(f"--ema-decay {self.ema_decay}: expected a number from 0 to below 1")
+
 
 class Training:
     """Everything that changes from step to step."""
@@ -71,11 +84,13 @@ class Training:
         self.history: list[dict] = []  # one entry per finished epoch
 
     def save(self, path: Path, config: dict) -> None:
+        """Write the checkpoint, whole or not at all."""
         parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer")}
         with whole_file(path) as partial:
             torch.save({**parts, "history": self.history, "config": config}, partial)
 
     def restore(self, path: Path, config: dict) -> None:
+        """Continue from a checkpoint. Raises UserError when it is damaged or of another configuration."""
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
@@ -102,8 +117,8 @@ def train_epoch(training: Training, samples: list[Sample], config: TrainConfig, 
     epoch = len(training.history)
     seed = int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0])  # so that a resumed run is the same
     torch.manual_seed(seed)
-    augment = Augmentation(seed)
-    device_type = samples[0].inputs.device.type
+    device = samples[0].inputs.device
+    augment = Augmentation(seed, device)
     losses = []
     training.network.train()
     batches = list(epoch_batches(samples, config.batch_size, seed))
@@ -111,7 +126,7 @@ def train_epoch(training: Training, samples: list[Sample], config: TrainConfig, 
         for group in training.optimizer.param_groups:
             group["lr"] = learning_rate(epoch + step / len(batches), config)
         batch = collate([augment(sample) for sample in chosen], model.divisor)
-        with torch.autocast(device_type, torch.bfloat16, enabled=config.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
             logits = training.network(batch.inputs)
         loss = LOSSES[config.loss](logits, batch.target, batch.spacing_mm)
         training.optimizer.zero_grad(set_to_none=True)
@@ -131,26 +146,31 @@ def validate(network: torch.nn.Module, cases: list[PackedCase], model: ModelConf
 
 
 def git_commit() -> str:
-    """The commit of this code, "-dirty" where model/ or training/ differ from it; empty without a repository or git."""
+    """The commit of this code, "-dirty" where model/ or training/ differ from it.
+
+    Without git or a repository, as on a machine that was sent the bare files: $GIT_COMMIT, or "unknown".
+    """
 
     def git(*words: str) -> str:
         root = Path(__file__).parents[1]
         return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False).stdout.strip()
 
-    if not shutil.which("git"):
-        return ""
-    code = ("model", "training", ":!model/weights")
-    return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", *code) else "")
+    commit = git("rev-parse", "HEAD") if shutil.which("git") else ""
+    if not commit:
+        return os.environ.get("GIT_COMMIT", "unknown")
+    return commit + ("-dirty" if git("status", "--porcelain", "--", "model", "training", ":!model/weights") else "")
 
 
 def provenance(
-    config: TrainConfig, commit: str, names: dict[str, list[str]], scores: list[Scores], history: list[dict]
+    config: TrainConfig, device: torch.device, names: dict[str, list[str]], scores: list[Scores], history: list[dict]
 ) -> dict:
-    """What the sidecar says about how the weights were made."""
+    """What the sidecar says about how the weights were made. The commits are those that trained, in order."""
+    versions = {module.__name__: module.__version__ for module in (torch, monai, np)}
     return {
         "command": shlex.join(["python", "-m", "training.train", *sys.argv[1:]]),
-        "git_commit": commit,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "monai": monai.__version__},
+        "git_commits": list(dict.fromkeys(entry["commit"] for entry in history)),
+        "versions": {"python": platform.python_version()} | versions,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",
         "training": dataclasses.asdict(config),
         "seconds": round(sum(entry["seconds"] for entry in history)),
         "cases": names,
@@ -165,21 +185,28 @@ def _as_json(scores: Scores) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in dataclasses.asdict(scores).items()}
 
 
-def train(config: TrainConfig, data: Path, folder: Path, device: torch.device, validate_every: int = 5) -> Path:
-    """Run or continue the training in `folder`; returns the path of the weights."""
-    if config.loss not in LOSSES:
-        raise UserError(f"--loss {config.loss}: unknown, expected one of {', '.join(LOSSES)}")
-    if config.seed < 0:
-        raise UserError(f"--seed {config.seed}: expected 0 or more")
+def train(
+    config: TrainConfig,
+    data: Path,
+    folder: Path,
+    device: torch.device,
+    validate_every: int = 5,
+    model: ModelConfig | None = None,
+) -> Path:
+    """Run or continue the training in `folder`; returns the path of the weights.
+
+    data: folder of packed cases; validate_every: epochs between scores in the log, 0 for none; model: default ModelConfig().
+    Raises UserError for data, a fold or a run folder that cannot be used, and when the loss is no longer finite.
+    """
+    model = model or ModelConfig()
     commit = git_commit()
-    model = ModelConfig()
     names = dict(zip(("training", "validation"), read_fold(config.fold), strict=True))
     samples = [to_sample(case, model, device) for case in load_cases(data, names["training"])]
     validation = load_cases(data, names["validation"])
 
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.pt"
-    identity = json.loads(json.dumps(dataclasses.asdict(config) | {"model": to_json(model), "cases": names}))
+    identity = dataclasses.asdict(config) | {"model": to_json(model), "cases": names}
     training = Training(config, model, device)
     if checkpoint.exists():
         training.restore(checkpoint, identity)
@@ -190,7 +217,8 @@ def train(config: TrainConfig, data: Path, folder: Path, device: torch.device, v
         loss = float(train_epoch(training, samples, config, model))
         if not math.isfinite(loss):
             raise UserError(f"epoch {len(training.history) + 1}: the loss is {loss}; try a lower --learning-rate")
-        entry = {"epoch": len(training.history) + 1, "loss": loss, "seconds": time.perf_counter() - started}
+        seconds = time.perf_counter() - started
+        entry = {"epoch": len(training.history) + 1, "loss": loss, "seconds": seconds, "commit": commit}
         if validate_every and entry["epoch"] % validate_every == 0:
             mean = mean_scores(validate(training.average.module, validation, model, device))
             entry |= dataclasses.asdict(mean)
@@ -205,14 +233,25 @@ def train(config: TrainConfig, data: Path, folder: Path, device: torch.device, v
     round_to_disk_precision(network)
     scores = validate(network, validation, model, device)
     path = folder / f"fold{config.fold}.safetensors"
-    save_weights(path, network, model, InferenceConfig(), provenance(config, commit, names, scores, training.history))
+    save_weights(path, network, model, InferenceConfig(), provenance(config, device, names, scores, training.history))
     return path
+
+
+def read_model(path: Path) -> ModelConfig:
+    """An architecture from a JSON file. Raises UserError when it cannot be used."""
+    try:
+        return from_json(ModelConfig, json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as JSON ({error})") from None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
     parser.add_argument("--run", type=Path, required=True, help="folder of this run: checkpoint and weights")
+    parser.add_argument(
+        "--model", type=Path, help="JSON of another architecture, as 'model' in a sidecar (default: model/config.py)"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     for field in dataclasses.fields(TrainConfig):
         flag = "--" + field.name.replace("_", "-")
@@ -224,7 +263,8 @@ def main() -> None:
     device, note = pick_device(args.device)
     if note:
         print(note)
-    print(train(config, args.data, args.run, device))
+    model = read_model(args.model) if args.model else None
+    print(train(config, args.data, args.run, device, model=model))
 
 
 if __name__ == "__main__":
