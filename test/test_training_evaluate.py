@@ -16,7 +16,7 @@ from model.network import LesionNet
 from model.weights import save_weights
 from training import evaluate
 from training.dataset import PackedCase
-from training.metrics import score
+from training.metrics import Scores, score
 
 HELD_OUT = ["case0", "case1"]
 
@@ -61,7 +61,26 @@ def test_an_untrained_network_scores_as_the_rule(command: Path, capsys: pytest.C
             found = [float(row[metric]) for metric in ("dice", "masd_mm", "nsd")]
             assert row["case"] == name
             assert found == pytest.approx([expected.dice, expected.masd_mm, expected.nsd])
-    assert "cases without MASD (one mask empty): network 0, rule 0, of 2" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "cases without MASD (one mask empty): network 0, rule 0, of 2" in printed
+    assert "dice, network - rule: +0.000, standard error 0.000, better in 0 and worse in 0 cases" in printed
+
+
+def test_the_rule_alone_needs_no_weights_and_takes_every_case(command: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (command / "weights").iterdir():
+        path.unlink()
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--rule-only"])
+    evaluate.main()
+    rows = list(csv.DictReader((command / "out" / "scores.csv").open()))
+    assert [(row["case"], row["method"]) for row in rows] == [(f"case{number}", "rule") for number in range(3)]
+
+
+def test_paired_differences_by_hand(capsys: pytest.CaptureFixture) -> None:
+    pairs = [(0.5, 0.4), (0.4, 0.5), (0.9, 0.6)]  # +0.1, -0.1, +0.3: mean 0.1, standard error 0.2 / sqrt(3)
+    evaluate.print_table(
+        {str(i): {"network": Scores(a, 1.0, a), "rule": Scores(b, 1.0, b)} for i, (a, b) in enumerate(pairs)}
+    )
+    assert "dice, network - rule: +0.100, standard error 0.115, better in 2 and worse in 1 cases" in capsys.readouterr().out
 
 
 def test_cases_trained_on_are_refused(command: Path) -> None:

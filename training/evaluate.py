@@ -4,8 +4,11 @@ Example:
 
     python -m training.evaluate --data data/BONBID2023_Train --fold 0 --out runs/masks
 
-Every mask goes the way that process.py goes; it is read back from disk and scored on the patient's own grid with the
-challenge's definitions. Cases that any network of the ensemble was trained on are refused.
+    python -m training.evaluate --data data/BONBID2023_Train --rule-only --out runs/rule
+
+The second line scores the rule alone, on every case or on those of a --fold. Every mask goes the way that process.py goes;
+it is read back from disk and scored on the patient's own grid with the challenge's definitions. Cases that any network of
+the ensemble was trained on are refused.
 """
 
 import argparse
@@ -15,9 +18,11 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
-from model.case import read_case
+from model.case import Case, read_case
+from model.config import ModelConfig
 from model.errors import UserError
 from model.predict import Predictor, pick_device
 from model.preprocess import brain_mask
@@ -28,11 +33,12 @@ from training.cli import run
 from training.metrics import Scores, mean_scores, score
 from training.splits import read_fold
 
-RULE_Z = -2.0
+RULE_Z = ModelConfig.z_threshold
+Rows = dict[str, dict[str, Scores]]  # by case, then by method
 
 
 def require_unseen(names: list[str], weights: Path) -> None:
-    """Raise UserError when a sidecar in `weights` lists one of the cases as trained on."""
+    """Raise UserError when a sidecar in `weights` lists one of the cases as trained on, or lists none."""
     for sidecar in sorted(weights.glob("*.json")):
         try:
             seen = set(json.loads(sidecar.read_text())["provenance"]["cases"]["training"]) & set(names)
@@ -42,14 +48,18 @@ def require_unseen(names: list[str], weights: Path) -> None:
             raise UserError(f"{sidecar}: trained on {', '.join(sorted(seen))}; its score on them would mean nothing")
 
 
-def score_case(files: CaseFiles, predictor: Predictor, out: Path) -> dict[str, Scores]:
-    """Write the masks of the network and of the rule, read them back and score them."""
+def rule(case: Case) -> np.ndarray:
+    """The one-line rule: Z below -2 inside the brain, boolean (z, y, x)."""
+    return brain_mask(case.adc.voxels) & (case.zadc.voxels < RULE_Z)
+
+
+def score_case(files: CaseFiles, predictor: Predictor | None, out: Path) -> dict[str, Scores]:
+    """Write the masks of the network (where there is one) and of the rule, read them back and score them."""
     case = read_case(files.adc, files.zadc)
     label = read_label(files.label, case.adc)
-    masks = {
-        "network": predictor.mask(case.adc.voxels, case.zadc.voxels, case.grid.voxel_mm3),
-        "rule": brain_mask(case.adc.voxels) & (case.zadc.voxels < RULE_Z),
-    }
+    masks = {"rule": rule(case)}
+    if predictor:
+        masks = {"network": predictor.mask(case.adc.voxels, case.zadc.voxels, case.grid.voxel_mm3)} | masks
     scores = {}
     for method, mask in masks.items():
         path = out / f"{files.name}_{method}.mha"
@@ -58,23 +68,35 @@ def score_case(files: CaseFiles, predictor: Predictor, out: Path) -> dict[str, S
     return scores
 
 
-def print_table(rows: dict[str, dict[str, Scores]]) -> None:
-    """Per-case scores of both methods and their means, with the number of cases whose MASD does not exist."""
-    print(f"{'case':24}" + "".join(f"{method:>10} Dice  MASD   NSD" for method in ("network", "rule")))
-    for name, scores in rows.items():
-        print(f"{name:24}" + "".join(_columns(scores[method]) for method in ("network", "rule")))
-    means = [mean_scores([scores[method] for scores in rows.values()]) for method in ("network", "rule")]
-    missing = [sum(math.isnan(scores[method].masd_mm) for scores in rows.values()) for method in ("network", "rule")]
-    print(f"{'mean':24}" + "".join(_columns(mean) for mean in means))
-    print(f"cases without MASD (one mask empty): network {missing[0]}, rule {missing[1]}, of {len(rows)}")
+def print_table(rows: Rows) -> None:
+    """Scores per case and their means, how many cases have no MASD, and the paired differences of network and rule."""
+    methods = list(next(iter(rows.values())))
+    print(f"{'case':24}" + "".join(f"{method:>10} Dice  MASD    NSD" for method in methods))
+    means = {method: mean_scores([scores[method] for scores in rows.values()]) for method in methods}
+    for name, scores in (rows | {"mean": means}).items():
+        print(f"{name:24}" + "".join(_columns(scores[method]) for method in methods))
+    missing = {method: sum(math.isnan(scores[method].masd_mm) for scores in rows.values()) for method in methods}
+    counts = ", ".join(f"{method} {count}" for method, count in missing.items())
+    print(f"cases without MASD (one mask empty): {counts}, of {len(rows)}")
+    if "network" in methods and len(rows) > 1:
+        for metric in ("dice", "nsd"):
+            print(_paired([getattr(s["network"], metric) - getattr(s["rule"], metric) for s in rows.values()], metric))
 
 
 def _columns(scores: Scores) -> str:
     return f"{scores.dice:15.4f} {scores.masd_mm:5.2f} {scores.nsd:.4f}"
 
 
-def write_csv(rows: dict[str, dict[str, Scores]], path: Path) -> None:
-    """One row per case and method."""
+def _paired(differences: list[float], metric: str) -> str:
+    mean, error = np.mean(differences), np.std(differences, ddof=1) / math.sqrt(len(differences))
+    better, worse = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+    return (
+        f"{metric}, network - rule: {mean:+.3f}, standard error {error:.3f}, better in {better} and worse in {worse} cases"
+    )
+
+
+def write_csv(rows: Rows, path: Path) -> None:
+    """Columns case, method, dice, masd_mm, nsd; a MASD that does not exist is nan."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["case", "method", "dice", "masd_mm", "nsd"])
@@ -82,24 +104,33 @@ def write_csv(rows: dict[str, dict[str, Scores]], path: Path) -> None:
             writer.writerows([name, method, *dataclasses.astuple(s)] for method, s in scores.items())
 
 
+def pick_cases(data: Path, fold: int | None) -> list[CaseFiles]:
+    """The held-out cases of a fold, or all cases. Raises UserError when one of them is missing."""
+    cases = {files.name: files for files in find_cases(data)}
+    names = list(cases) if fold is None else read_fold(fold)[1]
+    missing = sorted(set(names) - cases.keys())
+    if missing:
+        raise UserError(f"{data}: held-out cases are missing: {', '.join(missing)}")
+    return [cases[name] for name in names]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
-    parser.add_argument("--fold", type=int, default=0, help="whose held-out cases (default: %(default)s)")
+    parser.add_argument("--fold", type=int, help="whose held-out cases (default: 0, or every case with --rule-only)")
     parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
     parser.add_argument("--out", type=Path, required=True, help="folder for the masks and scores.csv")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    parser.add_argument("--rule-only", action="store_true", help="score the rule Z < -2 alone, without a network")
     args = parser.parse_args()
-    _, held_out = read_fold(args.fold)
-    require_unseen(held_out, args.weights)
-    device, _ = pick_device(args.device)
-    predictor = Predictor(load_ensemble(args.weights), device)
-    cases = {files.name: files for files in find_cases(args.data)}
-    missing = sorted(set(held_out) - cases.keys())
-    if missing:
-        raise UserError(f"{args.data}: held-out cases are missing: {', '.join(missing)}")
+    fold = 0 if args.fold is None and not args.rule_only else args.fold
+    cases = pick_cases(args.data, fold)
+    predictor = None
+    if not args.rule_only:
+        require_unseen([files.name for files in cases], args.weights)
+        predictor = Predictor(load_ensemble(args.weights), pick_device(args.device)[0])
     args.out.mkdir(parents=True, exist_ok=True)
-    rows = {name: score_case(cases[name], predictor, args.out) for name in tqdm(held_out, unit="case")}
+    rows = {files.name: score_case(files, predictor, args.out) for files in tqdm(cases, unit="case")}
     print_table(rows)
     write_csv(rows, args.out / "scores.csv")
 
