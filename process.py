@@ -33,7 +33,10 @@ def load_predictor(device_name: str, weights: Path | None) -> Predictor:
     device, note = pick_device(device_name)
     if note:
         print(note, flush=True)
-    return Predictor(load_ensemble(weights or default_folder()), device)
+    folder = weights or default_folder()
+    predictor = Predictor(load_ensemble(folder), device)
+    print(f"weights: {predictor.ensemble.id} from {folder}", flush=True)
+    return predictor
 
 
 def parse_arguments(words: list[str] | None) -> argparse.Namespace:

@@ -30,7 +30,7 @@ server=''
 finish() {
   [[ -n $server ]] && docker rm -f "$server" >/dev/null
   # the masks belong to the container's user, so the container's root removes them
-  docker run --rm --user 0:0 -v "$work:/work" --entrypoint sh hie-lesions -c 'rm -rf /work/*' || true
+  docker image inspect hie-lesions >/dev/null 2>&1 && docker run --rm --user 0:0 -v "$work:/work" --entrypoint sh hie-lesions -c 'rm -rf /work/*' || true
   rm -rf "$work"
 }
 trap finish EXIT
@@ -43,7 +43,8 @@ run_once() { # INPUT OUTPUT [FLAG...]: nothing may be on stderr, the platform wo
   local input=$1 output=$2
   shift 2
   new_output "$output"
-  docker run --rm "${OFFICIAL[@]}" "$@" -v "$input:/input:ro" -v "$output:/output" hie-lesions 2>"$work/stderr"
+  docker run --rm "${OFFICIAL[@]}" "$@" -v "$input:/input:ro" -v "$output:/output" hie-lesions 2>"$work/stderr" |
+    tee "$work/stdout"
   [[ ! -s $work/stderr ]] || { echo "WRONG: stderr is not empty:"; cat "$work/stderr"; return 1; }
 }
 
@@ -71,6 +72,14 @@ echo "== image, run once, read-only root"
 run_once "$case" "$work/read_only" "${READ_ONLY[@]}"
 check "$work/read_only" "$expected" "$case"
 cmp "$work"/{official,read_only}/images/hie-lesion-segmentation/overlay.mha
+
+echo "== image, weights uploaded apart"
+./export.sh --model-only "$work/export"
+mkdir "$work/model"
+tar -xzf "$work/export/model.tar.gz" -C "$work/model"
+run_once "$case" "$work/uploaded" -v "$work/model:/opt/ml/model:ro"
+grep -q '^weights: .* from /opt/ml/model$' "$work/stdout" || { echo "WRONG: the uploaded weights were not used"; exit 1; }
+check "$work/uploaded" "$expected" "$case"
 
 echo "== image, a case that cannot be used"
 mkdir -p "$work/broken/images/z-score-adc"

@@ -9,6 +9,8 @@ from model.errors import UserError
 from model.preprocess import brain_mask
 from model.volume import Grid, Volume, read_volume, require_same_grid
 
+PLAUSIBLE_ADC = (100.0, 10000.0)  # median of the brain in 1e-6 mm2/s; newborns have about 1000 to 1600
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -26,7 +28,8 @@ class Case:
 def read_case(adc_path: Path, zadc_path: Path) -> Case:
     """Read and check both maps.
 
-    Raises UserError when a file is unusable, the grids differ, the maps look swapped or there is no brain.
+    Raises UserError when a file is unusable, the grids differ, the maps look swapped, there is no brain or its ADC is in
+    another unit.
     """
     case = Case(read_volume(adc_path), read_volume(zadc_path))
     require_same_grid(case.adc, case.zadc)
@@ -36,6 +39,12 @@ def read_case(adc_path: Path, zadc_path: Path) -> Case:
             f"{adc_path} and {zadc_path} look swapped: expected ADC in 1e-6 mm2/s and a Z map clipped at 10,"
             f" found largest values {largest_adc:.4g} and {largest_z:.4g}"
         )
-    if not brain_mask(case.adc.voxels).any():
+    brain = brain_mask(case.adc.voxels)
+    if not brain.any():
         raise UserError(f"{adc_path}: no brain, expected voxels with ADC above 0")
+    typical_adc = float(np.median(case.adc.voxels[brain]))
+    if not PLAUSIBLE_ADC[0] <= typical_adc <= PLAUSIBLE_ADC[1]:
+        raise UserError(
+            f"{adc_path}: expected ADC in 1e-6 mm2/s, about 1000 in a brain, found median of {typical_adc:.4g}: other unit?"
+        )
     return case

@@ -19,6 +19,8 @@ def find_inputs(root: Path) -> tuple[Path, Path]:
     Their folders come from `inputs.json` where there is one, else from the challenge's two paths. Raises UserError when
     `inputs.json` cannot be used, or a folder is missing or does not hold exactly one image.
     """
+    if not root.is_dir():
+        raise UserError(f"{root}: no such input folder")
     paths = DEFAULT_PATHS | _declared_paths(root / "inputs.json")
     return _only_image(root / paths[ADC_SLUG]), _only_image(root / paths[ZADC_SLUG])
 

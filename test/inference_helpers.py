@@ -83,8 +83,8 @@ def write_metaimage(path: Path, data: bytes = b"", **fields: str | None) -> Path
         "DimSize": "4 3 2",
         "ElementType": "MET_FLOAT",
     }
-    header |= {"ElementDataFile": "LOCAL"} | fields  # the data's place must come last, and is never among the fields above
-    lines = [f"{name} = {value}\n" for name, value in header.items() if value is not None]
+    place = {"ElementDataFile": fields.pop("ElementDataFile", "LOCAL")}  # must come last
+    lines = [f"{name} = {value}\n" for name, value in (header | fields | place).items() if value is not None]
     path.write_bytes("".join(lines).encode() + data)
     return path
 

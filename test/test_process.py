@@ -61,7 +61,11 @@ def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
     }
     out, err = capfd.readouterr()
     assert err == ""
-    assert out.splitlines() == [f"mask: {output / MASK}", f"lesion volume: 0.009 ml in 2 lesions, {seconds} s"]
+    assert out.splitlines() == [
+        f"weights: {load_ensemble(rule_weights).id} from {rule_weights}",
+        f"mask: {output / MASK}",
+        f"lesion volume: 0.009 ml in 2 lesions, {seconds} s",
+    ]
 
 
 def test_smallest_lesion_is_the_sidecars(main, case_tree, output, tmp_path):

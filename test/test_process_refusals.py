@@ -37,7 +37,7 @@ def refused(capfd: pytest.CaptureFixture, code: int) -> str:
     """The one line that says why."""
     out, err = capfd.readouterr()
     assert code == 2
-    assert out == ""
+    assert all(line.startswith("weights: ") for line in out.splitlines())
     assert err.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in err
     return err.splitlines()[-1]
@@ -232,6 +232,14 @@ def test_cuda_on_demand_where_there_is_none(main, case_tree, tmp_path, rule_weig
     line = refused(capfd, main(arguments(case_tree(), tmp_path / "output", rule_weights, "cuda")))
     assert line == "error: --device cuda: CUDA cannot be used here (no driver)"
     assert files_below(tmp_path / "output") == []
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e-3, 1e3])
+def test_adc_in_another_unit_is_named(main, case_tree, tmp_path, rule_weights, capfd, factor):
+    case = case_tree()
+    rewrite(next((case / ADC_FOLDER).iterdir()), lambda adc: (adc * factor).astype(np.float32))
+    line = refused(capfd, main(arguments(case, tmp_path / "output", rule_weights)))
+    assert "expected ADC in 1e-6 mm2/s" in line
 
 
 def test_server_without_weights_does_not_start(main, tmp_path, capfd):

@@ -62,7 +62,7 @@ def finish(process: subprocess.Popen) -> tuple[int, str, str]:
 
 def test_two_runs_write_the_same_bytes_and_nothing_on_stderr(start, case_tree, tmp_path, random_weights):
     case = case_tree(*random_maps())
-    for device, note in (("auto", "CUDA cannot be used"), ("cpu", "mask: ")):
+    for device, note in (("auto", "CUDA cannot be used"), ("cpu", "weights: ")):
         words = arguments(case, tmp_path / device, random_weights, device)
         code, out, err = finish(start(PROCESS, *words))
         assert (code, err) == (0, "")
@@ -108,6 +108,7 @@ def test_server_serves_what_the_input_folder_holds_and_stops_on_demand(start, ca
     words = arguments(tmp_path / "input", tmp_path / "out", rule_weights)
     process = start("-c", ON_A_FREE_PORT, *words, "--serve")
     try:
+        assert first_line(process).startswith("weights: ")
         line = first_line(process)
         assert line.startswith("ready on port ")
         port = int(line.split()[-1])

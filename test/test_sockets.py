@@ -143,7 +143,8 @@ def test_folder_that_holds_no_single_image_is_named_with_its_content(root, where
 
 
 def test_missing_folder_is_named(tmp_path):
-    assert refusal(tmp_path / "nowhere").startswith(str(tmp_path / "nowhere" / ADC_FOLDER))
+    assert refusal(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: no such input folder"
+    assert refusal(tmp_path).startswith(str(tmp_path / ADC_FOLDER))
 
 
 def test_other_files_beside_the_image_do_not_matter(root):

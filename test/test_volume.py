@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import resource
+import zlib
 
 import numpy as np
 import pytest
@@ -127,6 +128,25 @@ def test_every_number_type_reads_as_float32(tmp_path, kind, compressed):
     voxels = read_volume(tmp_path / "a.mha").voxels
     assert voxels.dtype == np.float32
     np.testing.assert_array_equal(voxels, values)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("i1", "MET_CHAR"), ("u1", "MET_UCHAR"), ("<i2", "MET_SHORT"), ("<u2", "MET_USHORT"), ("<i4", "MET_INT")),
+        *(("<u4", "MET_UINT"), ("<i4", "MET_LONG"), ("<u4", "MET_ULONG"), ("<i8", "MET_LONG_LONG")),
+        *(("<u8", "MET_ULONG_LONG"), ("<f4", "MET_FLOAT"), ("<f8", "MET_DOUBLE")),
+    ],
+)
+def test_every_number_type_of_a_header_reads(tmp_path, kind, name, compressed):
+    """ITK takes MET_LONG for four bytes."""
+    data, fields = np.arange(24, dtype=kind).tobytes(), {"ElementType": name}
+    if compressed:
+        data = zlib.compress(data)
+        fields |= {"CompressedData": "True", "CompressedDataSize": str(len(data))}
+    volume = read_volume(write_metaimage(tmp_path / "a.mha", data, **fields))
+    np.testing.assert_array_equal(volume.voxels.ravel(), np.arange(24))
 
 
 @pytest.mark.parametrize(("kind", "name"), [(">f4", "MET_FLOAT"), (">i2", "MET_SHORT"), (">f8", "MET_DOUBLE")])

@@ -27,8 +27,9 @@ def header(data: bytes = FLOATS, **fields: str | None) -> Callable[[Path], objec
     return lambda path: write_metaimage(path, data, **fields)
 
 
-def compressed(data: bytes = FLOATS, **fields: str | None) -> Callable[[Path], object]:
+def compressed(data: bytes = FLOATS, cut: int = 0, **fields: str | None) -> Callable[[Path], object]:
     stream = zlib.compress(data)
+    stream = stream[: len(stream) - cut]
     return header(stream, **{"CompressedData": "True", "CompressedDataSize": str(len(stream))} | fields)
 
 
@@ -63,9 +64,10 @@ REFUSED = {
     # ITK reads these without an error, the voxels are zeros or what the memory held before
     "no voxel": (header(b"", DimSize="0 3 2"), "0 x 3 x 2|no readable image|no voxel"),
     "more promised than compressed": (compressed(DimSize="4 3 200"), "cut off"),
+    "compressed stream without its end": (compressed(cut=5), "cut off"),
     "less promised than compressed": (compressed(DimSize="4 3 1"), "no readable image"),
-    "voxels in a list of other files": (header(b"a.raw\nb.raw\n", ElementDataFile="LIST"), "LIST|no readable image"),
-    "voxels in another file": (header(b"", ElementDataFile="/etc/passwd"), "/etc/passwd|no readable image"),
+    "voxels in a list of other files": (header(ElementDataFile="LIST"), "LIST|no readable image"),
+    "voxels in another file": (header(ElementDataFile="/etc/passwd"), "/etc/passwd|no readable image"),
 }
 
 

@@ -122,7 +122,7 @@ def train_epoch(training: Training, samples: list[Sample], config: TrainConfig, 
     losses = []
     training.network.train()
     batches = list(epoch_batches(samples, config.batch_size, seed))
-    for step, chosen in enumerate(batches):
+    for step, chosen in enumerate(tqdm(batches, desc=f"epoch {epoch + 1}", unit="step", leave=False)):
         for group in training.optimizer.param_groups:
             group["lr"] = learning_rate(epoch + step / len(batches), config)
         batch = collate([augment(sample) for sample in chosen], model.divisor)
