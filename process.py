@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> None:
 
 def stop(number: int, frame: object) -> None:
     """SIGTERM ends the process like an exception would, so that nothing half-written stays behind."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, a second one would end Python's own shutdown
     print("error: stopped by SIGTERM", file=sys.stderr, flush=True)
     sys.exit(128 + number)
 

@@ -10,6 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 TOLERANCE_VOXELS=10 # between this machine's mask and the committed one: libraries round differently
+unset IMAGE # the checks below run the images by their own names
 # the flags of the challenge's own test script, and a read-only root file system on top
 OFFICIAL=(--memory=4g --memory-swap=4g --network=none --cap-drop=ALL --security-opt=no-new-privileges
   --shm-size=128m --pids-limit=256)
@@ -84,6 +85,8 @@ check "$work/uploaded" "$expected" "$case"
 echo "== image, a case that cannot be used"
 mkdir -p "$work/broken/images/z-score-adc"
 new_output "$work/refused"
+mkdir -p -m 777 "$work/refused/images" "$work/refused/images/hie-lesion-segmentation"
+cp "$expected" "$work/refused/images/hie-lesion-segmentation/overlay.mha" # an older result must not outlive the failure
 status=0
 docker run --rm "${OFFICIAL[@]}" -v "$work/broken:/input:ro" -v "$work/refused:/output" hie-lesions 2>"$work/stderr" || status=$?
 tail -n 1 "$work/stderr"
@@ -117,5 +120,7 @@ if [[ -d data/BONBID2023_Train ]]; then
   $python process.py --input "$real" --output "$work/local" --device cpu
   run_once "$real" "$work/real_output" "${READ_ONLY[@]}"
   check "$work/real_output" "$work/local/images/hie-lesion-segmentation/overlay.mha" "$real"
+else
+  echo "no real case was run: data/BONBID2023_Train is not there"
 fi
 echo "container checks passed"

@@ -9,6 +9,7 @@ from model.errors import UserError
 from model.preprocess import brain_mask
 from model.volume import Grid, Volume, read_volume, require_same_grid
 
+LARGEST_Z, LARGEST_ADC = 100.0, 1e5  # ten and twenty times what the published maps reach
 PLAUSIBLE_ADC = (100.0, 10000.0)  # median of the brain in 1e-6 mm2/s; newborns have about 1000 to 1600
 
 
@@ -34,10 +35,11 @@ def read_case(adc_path: Path, zadc_path: Path) -> Case:
     case = Case(read_volume(adc_path), read_volume(zadc_path))
     require_same_grid(case.adc, case.zadc)
     largest_adc, largest_z = (float(np.abs(volume.voxels).max()) for volume in (case.adc, case.zadc))
-    if largest_z > 100 > largest_adc:
+    if largest_z > LARGEST_Z or largest_adc > LARGEST_ADC:
+        swapped = "; the two look swapped" if largest_adc < LARGEST_Z < largest_z else ""
         raise UserError(
-            f"{adc_path} and {zadc_path} look swapped: expected ADC in 1e-6 mm2/s and a Z map clipped at 10,"
-            f" found largest values {largest_adc:.4g} and {largest_z:.4g}"
+            f"{adc_path} and {zadc_path}: expected ADC in 1e-6 mm2/s and a Z map clipped at 10,"
+            f" found largest values {largest_adc:.4g} and {largest_z:.4g}{swapped}"
         )
     brain = brain_mask(case.adc.voxels)
     if not brain.any():

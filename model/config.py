@@ -46,7 +46,7 @@ class ModelConfig:
         _require(math.isfinite(self.z_slope), "z_slope", self.z_slope)
         _require(0 < self.adc_scale < math.inf, "adc_scale", self.adc_scale)
         _require(0 < self.zadc_clip < math.inf, "zadc_clip", self.zadc_clip)
-        _require(self.margin >= 0, "margin", self.margin)
+        _require(0 <= self.margin <= 100, "margin", self.margin)
 
     @property
     def divisor(self) -> Triple:

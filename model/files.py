@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     The name keeps the suffix, which image writers need, and is hidden and marked as partial.
     """
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         yield partial
         os.replace(partial, path)

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 HEADER_LIMIT = 1 << 20  # bytes; published headers have about 1000
+GEOMETRY_FIELDS = {"Offset", "Position", "Origin", "ElementSpacing", "TransformMatrix", "Rotation", "Orientation"}
 ELEMENT_BYTES = {  # as MetaIO has them, whatever the machine's own sizes are
     "MET_CHAR": 1,
     "MET_UCHAR": 1,
@@ -29,12 +30,16 @@ def check_metaimage(path: Path) -> None:
     """Raise ValueError unless the voxels lie in this very file, all of them and no more."""
     with path.open("rb") as file:
         fields, start = _read_header(file.read(HEADER_LIMIT))
-        file.seek(start)
-        data = file.read()
-    if fields.get("ElementDataFile") != "LOCAL":
-        raise ValueError(f"its voxels are in {fields.get('ElementDataFile')}, expected in the file itself (LOCAL)")
-    promised = _voxel_bytes(fields)
-    found = _decompressed_length(data, fields, promised) if _is_true(fields, "CompressedData") else len(data)
+        if fields.get("ElementDataFile") != "LOCAL":
+            raise ValueError(f"its voxels are in {fields.get('ElementDataFile')}, expected in the file itself (LOCAL)")
+        if fields.get("HeaderSize", "0") not in ("0", "-1"):
+            raise ValueError(f"HeaderSize = {fields['HeaderSize']} points elsewhere than to the end of the header")
+        _require_finite(fields)
+        promised, found = _voxel_bytes(fields), path.stat().st_size - start
+        if _is_true(fields, "CompressedData"):
+            _require_declared(fields, found, promised)
+            file.seek(start)
+            found = _decompressed_length(file.read(), promised)
     if found != promised:
         raise ValueError(f"the header promises {promised} bytes of voxels, found {'more' if found > promised else found}")
 
@@ -65,11 +70,23 @@ def _voxel_bytes(fields: dict[str, str]) -> int:
     return math.prod(size) * element * components
 
 
-def _decompressed_length(data: bytes, fields: dict[str, str], promised: int) -> int:
-    """Bytes in the stream, counted no further than one more than promised; the stream's own checksum is verified."""
+def _require_finite(fields: dict[str, str]) -> None:
+    """ITK takes a NaN origin for 0, which would shift the mask."""
+    for name in GEOMETRY_FIELDS & fields.keys():
+        if not all(math.isfinite(float(word)) for word in fields[name].split()):
+            raise ValueError(f"{name} = {fields[name]} is not finite")
+
+
+def _require_declared(fields: dict[str, str], found: int, promised: int) -> None:
     declared = fields.get("CompressedDataSize")
-    if declared is None or declared != str(len(data)):
-        raise ValueError(f"the header promises {declared or 'no'} bytes of compressed data, found {len(data)}")
+    if declared != str(found):
+        raise ValueError(f"the header promises {declared or 'no'} bytes of compressed data, found {found}")
+    if found > 2 * promised + 1024:  # before they are read into memory
+        raise ValueError(f"{found} bytes of compressed data for {promised} bytes of voxels")
+
+
+def _decompressed_length(data: bytes, promised: int) -> int:
+    """Bytes in the stream, counted no further than one more than promised; the stream's own checksum is verified."""
     stream = zlib.decompressobj()
     try:
         length = len(stream.decompress(data, promised + 1))

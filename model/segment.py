@@ -5,8 +5,11 @@ Does not import torch by itself, so that a bad case is refused at once.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,23 +31,49 @@ def segment(input_root: Path, output_root: Path, load_predictor: Callable[[], Pr
     Raises UserError when the output folder, the case or the weights cannot be used.
     """
     started = time.perf_counter()
-    clear_output(output_root)
-    case = read_case(*find_inputs(input_root))
-    predictor = load_predictor()
-    mask = predictor.mask(case.adc.voxels, case.zadc.voxels, case.grid.voxel_mm3)
-    results = describe(mask, brain_mask(case.adc.voxels), case.grid.voxel_mm3)
-    results |= {
-        "seconds": round(time.perf_counter() - started, 2),
-        "device": str(predictor.device),
-        "weights": predictor.ensemble.id,
-    }
-    try:
-        write_results(results, output_root / RESULTS_PATH)
-        write_mask(mask, case.grid, output_root / MASK_PATH)  # last: where there is a mask, everything is there
-    except BaseException:
-        (output_root / RESULTS_PATH).unlink(missing_ok=True)
-        raise
+    with only_run(output_root):
+        clear_output(output_root)
+        case = read_case(*find_inputs(input_root))
+        predictor = load_predictor()
+        mask = predictor.mask(case.adc.voxels, case.zadc.voxels, case.grid.voxel_mm3)
+        results = describe(mask, brain_mask(case.adc.voxels), case.grid.voxel_mm3)
+        results |= {
+            "seconds": round(time.perf_counter() - started, 2),
+            "device": str(predictor.device),
+            "weights": predictor.ensemble.id,
+        }
+        try:
+            write_results(results, output_root / RESULTS_PATH)
+            write_mask(mask, case.grid, output_root / MASK_PATH)  # last: where there is a mask, everything is there
+        except BaseException:
+            for path in (RESULTS_PATH, MASK_PATH):
+                (output_root / path).unlink(missing_ok=True)
+            raise
     return results
+
+
+@contextlib.contextmanager
+def only_run(root: Path) -> Iterator[None]:
+    """Hold the output folder for one run at a time, with a lock on the folder itself that ends with the process.
+
+    Raises UserError when the folder cannot be made or another run holds it. A file system without locks is not guarded.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = os.open(root, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"{root}: output cannot be written there ({error.strerror}: {error.filename})") from None
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise UserError(f"{root}: another run is writing there; give each run its own output folder") from None
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(folder)
 
 
 def clear_output(root: Path) -> None:

@@ -1,5 +1,6 @@
 """The platform's invoke mode: an HTTP server that segments whatever lies in the input folder when it is asked to."""
 
+import contextlib
 import sys
 import threading
 from collections.abc import Callable
@@ -26,6 +27,8 @@ def make_server(segment: Callable[[], dict], port: int = PORT) -> ThreadingHTTPS
     one_at_a_time = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = 10  # seconds that a silent client may hold its connection
+
         def do_GET(self) -> None:
             self._answer(*((200, "ok") if self.path == "/health" else (404, "expected /health or POST /invoke")))
 
@@ -40,8 +43,8 @@ def make_server(segment: Callable[[], dict], port: int = PORT) -> ThreadingHTTPS
 
         def _drain(self) -> None:
             """Read the body, which has no meaning, so that the connection ends in order."""
-            length = self.headers.get("Content-Length", "0")
-            self.rfile.read(min(int(length), 1 << 20) if length.isdigit() else 0)
+            with contextlib.suppress(ValueError, OSError):  # no number, or a client that sends less than it announced
+                self.rfile.read(min(max(int(self.headers.get("Content-Length", "0")), 0), 1 << 20))
 
         def _answer(self, status: int, text: str) -> None:
             body = f"{text}\n".encode()
@@ -64,8 +67,8 @@ def invoke(segment: Callable[[], dict]) -> tuple[int, str]:
     try:
         return 201, f"lesion volume {segment()['lesion_volume_ml']} ml"
     except UserError as error:
-        status, reason = 422, str(error)
+        status, reason = 422, " ".join(str(error).split())
     except Exception as error:  # the server must outlive whatever one case does
-        status, reason = 500, f"{type(error).__name__}: {error}"
+        status, reason = 500, f"{type(error).__name__}: {' '.join(str(error).split())}"
     print(f"error: {reason}", file=sys.stderr, flush=True)
     return status, reason

@@ -1,6 +1,7 @@
 """Where the platform puts a case's files and expects the mask (challenge BONBID-HIE)."""
 
 import json
+import os
 from pathlib import Path
 
 from model.errors import UserError
@@ -10,7 +11,7 @@ ZADC_SLUG = "z-score-apparent-diffusion-coefficient-map"
 DEFAULT_PATHS = {ADC_SLUG: "images/skull-stripped-adc-brain-mri", ZADC_SLUG: "images/z-score-adc"}
 MASK_PATH = "images/hie-lesion-segmentation/overlay.mha"
 RESULTS_PATH = "results.json"
-IMAGE_SUFFIXES = (".mha", ".tif", ".tiff")  # what the platform hands over
+IMAGE_SUFFIX = ".mha"  # the platform would take a .tif too, but that holds no spacing: volumes in ml would be wrong
 
 
 def find_inputs(root: Path) -> tuple[Path, Path]:
@@ -19,8 +20,8 @@ def find_inputs(root: Path) -> tuple[Path, Path]:
     Their folders come from `inputs.json` where there is one, else from the challenge's two paths. Raises UserError when
     `inputs.json` cannot be used, or a folder is missing or does not hold exactly one image.
     """
-    if not root.is_dir():
-        raise UserError(f"{root}: no such input folder")
+    if not os.path.isdir(root):
+        raise UserError(f"{root}: no such input folder, or not open to this user")
     paths = DEFAULT_PATHS | _declared_paths(root / "inputs.json")
     return _only_image(root / paths[ADC_SLUG]), _only_image(root / paths[ZADC_SLUG])
 
@@ -51,12 +52,12 @@ def _declared_paths(manifest: Path) -> dict[str, str]:
 def _only_image(folder: Path) -> Path:
     try:
         if not folder.is_dir():
-            raise UserError(f"{folder}: expected a folder with one {' or '.join(IMAGE_SUFFIXES)} file, found no folder")
+            raise UserError(f"{folder}: expected a folder with one {IMAGE_SUFFIX} file, found no folder")
         names = sorted(path.name for path in folder.iterdir())
     except (OSError, ValueError) as error:  # ValueError: a path that no file system can hold
         raise UserError(f"{folder}: cannot be listed ({error})") from None
-    images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
-    if len(images) != 1:
+    images = [name for name in names if name.endswith(IMAGE_SUFFIX) and not name.startswith(".")]
+    if len(images) != 1 or not images[0].isprintable():  # ITK aborts the process on a name that is not UTF-8
         found = ", ".join(names) if names else "nothing"
-        raise UserError(f"{folder}: expected exactly one {' or '.join(IMAGE_SUFFIXES)} file, found {found}")
+        raise UserError(f"{folder}: expected exactly one {IMAGE_SUFFIX} file, with a printable name, found {found}")
     return folder / images[0]

@@ -17,7 +17,8 @@ from model.metaimage import check_metaimage
 # mm for spacing and origin, cosines for direction. Published files differ in the last printed digit, up to 0.001; the
 # millionth on top is for the binary rounding of such a difference.
 GRID_TOLERANCE = 1e-3 + 1e-6
-MAX_VOXELS = 512**3  # 30 times the largest published grid; a header that promises more is a broken one
+MAX_VOXELS = 256**3  # four times the largest published grid, and still within 4 GB
+SPACING_MM = (0.01, 100.0)  # what a voxel can measure
 
 sitk.ProcessObject.GlobalWarningDisplayOff()  # NIfTI leftovers in MHA headers warn on stderr, which must stay empty
 
@@ -67,7 +68,12 @@ def read_volume(path: Path) -> Volume:
     wrong = voxels.size - np.count_nonzero(np.isfinite(voxels))
     if wrong:
         raise UserError(f"{path}: {wrong} of {voxels.size} voxels are NaN or infinite, expected finite values")
-    return Volume(voxels, _grid(image), path)
+    grid = _grid(image)
+    if not all(SPACING_MM[0] <= spacing <= SPACING_MM[1] for spacing in grid.spacing_mm):
+        raise UserError(
+            f"{path}: expected a spacing of {SPACING_MM[0]} to {SPACING_MM[1]} mm, not {_short(grid.spacing_mm)}"
+        )
+    return Volume(voxels, grid, path)
 
 
 def require_same_grid(first: Volume, second: Volume) -> None:

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as to_safetensors
@@ -30,8 +31,8 @@ class Ensemble:
 
 
 def default_folder() -> Path:
-    """The uploaded weights where there are any, else the image's own."""
-    return UPLOADED_WEIGHTS if any(UPLOADED_WEIGHTS.glob("*.safetensors")) else IMAGE_WEIGHTS
+    """The uploaded weights where any file was uploaded, usable or not; else the image's own."""
+    return UPLOADED_WEIGHTS if any(path.is_file() for path in UPLOADED_WEIGHTS.rglob("*")) else IMAGE_WEIGHTS
 
 
 def round_to_disk_precision(network: nn.Module) -> None:
@@ -89,8 +90,10 @@ def _load(path: Path) -> tuple[nn.Module, ModelConfig, InferenceConfig, str]:
             f"{source}: max_patch {inference.max_patch} is no multiple of {model.divisor}, the network needs that"
         )
     try:
-        network = LesionNet(model)
-        network.load_state_dict(parse_safetensors(data), strict=True)
+        with torch.device("meta"):  # shapes only: a sidecar that lies allocates nothing, and a true one loads faster
+            network = LesionNet(model)
+        tensors = {name: tensor.float() for name, tensor in parse_safetensors(data).items()}
+        network.load_state_dict(tensors, strict=True, assign=True)
     except (SafetensorError, RuntimeError, ValueError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: does not fit the architecture in {path.stem}.json ({reason})") from None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ from inference_helpers import (
     small_maps,
 )
 from phantom import write_image
+
+from model.segment import only_run
 
 ADC, ZADC = f"{ADC_FOLDER}/0f3c.mha", f"{ZADC_FOLDER}/0f3c.mha"
 
@@ -232,6 +235,30 @@ def test_cuda_on_demand_where_there_is_none(main, case_tree, tmp_path, rule_weig
     line = refused(capfd, main(arguments(case_tree(), tmp_path / "output", rule_weights, "cuda")))
     assert line == "error: --device cuda: CUDA cannot be used here (no driver)"
     assert files_below(tmp_path / "output") == []
+
+
+@pytest.mark.parametrize(("kept", "lost"), [(ADC_FOLDER, ZADC_FOLDER), (ZADC_FOLDER, ADC_FOLDER)])
+def test_one_map_in_both_sockets_is_refused(main, case_tree, tmp_path, rule_weights, capfd, kept, lost):
+    case = case_tree()
+    source, target = (next((case / folder).iterdir()) for folder in (kept, lost))
+    target.write_bytes(source.read_bytes())
+    assert "expected ADC in 1e-6 mm2/s" in refused(capfd, main(arguments(case, tmp_path / "output", rule_weights)))
+
+
+def test_output_of_a_run_under_way_is_refused_and_left_alone(main, case_tree, tmp_path, rule_weights, capfd):
+    older_output(tmp_path / "output")
+    before = files_below(tmp_path / "output")
+    with only_run(tmp_path / "output"):
+        line = refused(capfd, main(arguments(case_tree(), tmp_path / "output", rule_weights)))
+    assert line == f"error: {tmp_path / 'output'}: another run is writing there; give each run its own output folder"
+    assert files_below(tmp_path / "output") == before
+
+
+def test_name_that_is_not_utf8_is_refused(main, case_tree, tmp_path, rule_weights, capfd):
+    case = case_tree()
+    image = next((case / ADC_FOLDER).iterdir())
+    image.rename(os.fsdecode(os.fsencode(image.parent) + b"/\xff.mha"))
+    assert "printable name" in refused(capfd, main(arguments(case, tmp_path / "output", rule_weights)))
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e-3, 1e3])

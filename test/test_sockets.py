@@ -22,7 +22,7 @@ def entries(adc: object = ADC_FOLDER, zadc: object = ZADC_FOLDER, key: str = "so
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """The platform's tree, with empty files and without inputs.json."""
-    for where, name in ((ADC_FOLDER, "adc.mha"), (ZADC_FOLDER, "z.mha"), ("other/adc", "a.MHA"), ("other/z", "b.tif")):
+    for where, name in ((ADC_FOLDER, "adc.mha"), (ZADC_FOLDER, "z.mha"), ("other/adc", "a.mha"), ("other/z", "b.mha")):
         (tmp_path / where).mkdir(parents=True)
         (tmp_path / where / name).touch()
     return tmp_path
@@ -45,7 +45,7 @@ def refusal(root: Path) -> str:
 
 
 STANDARD = (f"{ADC_FOLDER}/adc.mha", f"{ZADC_FOLDER}/z.mha")
-OTHER = ("other/adc/a.MHA", "other/z/b.tif")
+OTHER = ("other/adc/a.mha", "other/z/b.mha")
 
 
 def test_names_are_the_platforms():
@@ -128,8 +128,8 @@ def test_folder_that_holds_no_single_image_is_named_with_its_content(root, where
     folder = root / where
     image = next(folder.iterdir())
     if content == "two":
-        (folder / "second.tiff").touch()
-        assert refusal(root).endswith("file, found " + ", ".join(sorted([image.name, "second.tiff"])))
+        (folder / "second.mha").touch()
+        assert refusal(root).endswith("name, found " + ", ".join(sorted([image.name, "second.mha"])))
         assert str(folder) in refusal(root)
         return
     image.unlink()
@@ -143,7 +143,7 @@ def test_folder_that_holds_no_single_image_is_named_with_its_content(root, where
 
 
 def test_missing_folder_is_named(tmp_path):
-    assert refusal(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: no such input folder"
+    assert refusal(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: no such input folder, or not open to this user"
     assert refusal(tmp_path).startswith(str(tmp_path / ADC_FOLDER))
 
 

@@ -67,6 +67,10 @@ REFUSED = {
     "compressed stream without its end": (compressed(cut=5), "cut off"),
     "less promised than compressed": (compressed(DimSize="4 3 1"), "no readable image"),
     "voxels in a list of other files": (header(ElementDataFile="LIST"), "LIST|no readable image"),
+    "voxels before the header's end": (header(HeaderSize="5"), "HeaderSize"),
+    "origin NaN": (header(Offset="nan 0 0"), "Offset"),
+    "spacing of a continent": (header(ElementSpacing="1 1 1e300"), "expected a spacing"),
+    "one voxel too many": (header(DimSize="256 256 257"), "promises 256 x 256 x 257 voxels"),
     "voxels in another file": (header(ElementDataFile="/etc/passwd"), "/etc/passwd|no readable image"),
 }
 
