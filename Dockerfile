@@ -13,7 +13,7 @@ COPY model /opt/app/model
 # the root file system may be read-only at run time: without compiled files every start would compile anew
 RUN python -m compileall -q /opt/app
 # USER: monai asks for a user name, which a numeric user has not
-# MALLOC_*: a third of the CPU time is page faults unless freed memory is kept (benchmarks/README.md)
+# MALLOC_*: freed memory is kept, which saves page faults (benchmarks/README.md)
 ENV PYTHONUNBUFFERED=1 HOME=/tmp USER=hie MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592
 WORKDIR /opt/app
 USER 10001:10001
