@@ -31,7 +31,7 @@ server=''
 finish() {
   [[ -n $server ]] && docker rm -f "$server" >/dev/null
   # the masks belong to the container's user, so the container's root removes them
-  docker image inspect hie-lesions >/dev/null 2>&1 && docker run --rm --user 0:0 -v "$work:/work" --entrypoint sh hie-lesions -c 'rm -rf /work/*' || true
+  docker image inspect hie-lesions >/dev/null 2>&1 && docker run --rm --user 0:0 -v "$work:/scratch" --entrypoint sh hie-lesions -c 'rm -rf /scratch/*' || true
   rm -rf "$work"
 }
 trap finish EXIT
