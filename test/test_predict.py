@@ -220,3 +220,17 @@ def test_cuda_marks_what_the_cpu_marks_and_twice_the_same():
     first, second = (Predictor(ensemble, torch.device("cuda")).probabilities(*random_maps()) for _ in range(2))
     assert first.tobytes() == second.tobytes()
     np.testing.assert_allclose(first, on_cpu, rtol=0, atol=1e-3)
+
+
+def test_prediction_is_deterministic_on_cuda_too_and_leaves_the_setting_as_it_was():
+    seen = []
+
+    class Witness(Line):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append((torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark))
+            return super().forward(x)
+
+    before = torch.backends.cudnn.deterministic
+    predict_crop(Witness(1, 0), torch.zeros(2, 4, 8, 6), TINY, InferenceConfig())
+    assert seen == [(True, False)]
+    assert torch.backends.cudnn.deterministic == before
