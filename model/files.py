@@ -13,9 +13,19 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     The name keeps the suffix, which image writers need, and is hidden and marked as partial.
     """
-    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
+    partial = path.with_name(_partial_name(path, secrets.token_hex(4)))
     try:
         yield partial
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partials(path: Path) -> None:
+    """Remove what killed runs left of `path`. Another run that is writing it now would lose its file too."""
+    for partial in path.parent.glob(_partial_name(path, "*")):
+        partial.unlink(missing_ok=True)
+
+
+def _partial_name(path: Path, mark: str) -> str:
+    return f".{path.stem}.{mark}.partial{path.suffix}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from model.case import read_case
 from model.errors import UserError
+from model.files import remove_partials
 from model.preprocess import brain_mask
 from model.report import describe, write_results
 from model.sockets import MASK_PATH, RESULTS_PATH, find_inputs
@@ -86,8 +87,7 @@ def clear_output(root: Path) -> None:
         mask.parent.mkdir(parents=True, exist_ok=True)
         for path in (mask, results):
             path.unlink(missing_ok=True)
-            for partial in path.parent.glob(f".{path.stem}.*.partial{path.suffix}"):
-                partial.unlink(missing_ok=True)
+            remove_partials(path)
         foreign = sorted(path.name for path in mask.parent.iterdir())
     except OSError as error:
         raise UserError(f"{root}: output cannot be written there ({error.strerror}: {error.filename})") from None

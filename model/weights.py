@@ -77,7 +77,7 @@ def load_ensemble(folder: Path) -> Ensemble:
 
 
 def _load(path: Path) -> tuple[nn.Module, ModelConfig, InferenceConfig, str]:
-    sidecar = _read_sidecar(path.with_suffix(".json"))
+    sidecar = read_sidecar(path.with_suffix(".json"))
     data = _read(path)
     digest = hashlib.sha256(data).hexdigest()
     if digest != sidecar.get("sha256"):
@@ -101,7 +101,8 @@ def _load(path: Path) -> tuple[nn.Module, ModelConfig, InferenceConfig, str]:
     return network.eval(), model, inference, digest + configuration
 
 
-def _read_sidecar(path: Path) -> dict:
+def read_sidecar(path: Path) -> dict:
+    """The JSON beside a weight file. Raises UserError when it cannot be read or is no JSON object."""
     try:
         sidecar = json.loads(_read(path))
     except (ValueError, RecursionError) as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from model.case import Case, read_case
+from model.case import read_case
 from model.errors import UserError
 from model.files import whole_file
 from model.volume import Volume, read_volume, require_same_grid
@@ -73,7 +73,7 @@ def read_label(path: Path, adc: Volume) -> np.ndarray:
 
 def pack(files: CaseFiles, folder: Path) -> None:
     """Write one case's arrays to `folder/<name>.npz`."""
-    case: Case = read_case(files.adc, files.zadc)
+    case = read_case(files.adc, files.zadc)
     label = read_label(files.label, case.adc)
     spacing_mm = np.array(case.grid.spacing_mm)
     with whole_file(folder / f"{files.name}.npz") as partial:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from model.config import ModelConfig
 from model.errors import UserError
-from model.preprocess import Box, brain_box, brain_mask, network_input
+from model.preprocess import brain_box, brain_mask, network_input
 
 # what numpy and zipfile raise for files that are missing, empty, cut off, altered or of another kind
 DAMAGE = (OSError, EOFError, KeyError, TypeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
@@ -70,14 +70,9 @@ def load_cases(folder: Path, names: list[str] | None = None) -> list[PackedCase]
     return [load_case(path) for path in paths]
 
 
-def crop_box(case: PackedCase, config: ModelConfig) -> Box:
-    """The part of the case that the network sees."""
-    return brain_box(brain_mask(case.adc), config.margin)
-
-
 def to_sample(case: PackedCase, config: ModelConfig, device: torch.device) -> Sample:
     """The case's brain crop, preprocessed as in inference."""
-    box = crop_box(case, config)
+    box = brain_box(brain_mask(case.adc), config.margin)
     inputs = network_input(case.adc[box], case.zadc[box], config)
     target = case.label[box].astype(np.float32)[None]
     return Sample(torch.from_numpy(inputs).to(device), torch.from_numpy(target).to(device), torch.tensor(case.spacing_mm))

@@ -14,7 +14,6 @@ the ensemble was trained on are refused.
 import argparse
 import csv
 import dataclasses
-import json
 import math
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from model.errors import UserError
 from model.predict import Predictor, pick_device
 from model.preprocess import brain_mask
 from model.volume import read_volume, write_mask
-from model.weights import IMAGE_WEIGHTS, load_ensemble
+from model.weights import IMAGE_WEIGHTS, load_ensemble, read_sidecar
 from training.cases import CaseFiles, find_cases, read_label
 from training.cli import run
 from training.metrics import Scores, mean_scores, score
@@ -41,8 +40,8 @@ def require_unseen(names: list[str], weights: Path) -> None:
     """Raise UserError when a sidecar in `weights` lists one of the cases as trained on, or lists none."""
     for sidecar in sorted(weights.glob("*.json")):
         try:
-            seen = set(json.loads(sidecar.read_text())["provenance"]["cases"]["training"]) & set(names)
-        except (ValueError, KeyError, TypeError):
+            seen = set(read_sidecar(sidecar)["provenance"]["cases"]["training"]) & set(names)
+        except (KeyError, TypeError):
             raise UserError(f"{sidecar}: does not say which cases the network was trained on") from None
         if seen:
             raise UserError(f"{sidecar}: trained on {', '.join(sorted(seen))}; its score on them would mean nothing")
