@@ -19,9 +19,10 @@ class ModelConfig:
     one slice at a time and the first pooling leaves the slices alone.
     """
 
-    channels: tuple[int, ...] = (12, 24, 64, 128, 160)  # feature maps per level
-    kernel_sizes: tuple[Triple, ...] = ((1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3))
-    strides: tuple[Triple, ...] = ((1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
+    pixel_unshuffle: int = 2  # in-plane blocks of this width become channels, and voxels again at the end
+    channels: tuple[int, ...] = (16, 32, 64, 64)  # feature maps per level
+    kernel_sizes: tuple[Triple, ...] = ((1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3))
+    strides: tuple[Triple, ...] = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (1, 2, 2))
     dropout: float = 0.0
     z_threshold: float = -2.0  # the rule the untrained network equals: lesion where Z < z_threshold
     z_slope: float = 2.0  # steepness of that rule in logits per unit of Z
@@ -31,6 +32,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         levels = len(self.channels)
+        _require(self.pixel_unshuffle in (1, 2, 4), "pixel_unshuffle", self.pixel_unshuffle)
         _require(levels >= 2 and all(0 < n <= 1024 for n in self.channels), "channels", self.channels)
         _require(len(self.kernel_sizes) == levels, "kernel_sizes", self.kernel_sizes)
         _require(
@@ -51,7 +53,7 @@ class ModelConfig:
     @property
     def divisor(self) -> Triple:
         """A patch must be a multiple of this, per axis."""
-        z, y, x = (1, 1, 1)
+        z, y, x = (1, self.pixel_unshuffle, self.pixel_unshuffle)
         for stride in self.strides:
             z, y, x = z * stride[0], y * stride[1], x * stride[2]
         return z, y, x

@@ -20,19 +20,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from model.case import Case, read_case
-from model.config import ModelConfig
+from model.case import read_case
 from model.errors import UserError
 from model.predict import Predictor, pick_device
-from model.preprocess import brain_mask
 from model.volume import read_volume, write_mask
 from model.weights import IMAGE_WEIGHTS, load_ensemble, read_sidecar
 from training.cases import CaseFiles, find_cases, read_label
 from training.cli import run
 from training.metrics import Scores, mean_scores, score
+from training.rule import rule_mask
 from training.splits import read_fold
 
-RULE_Z = ModelConfig.z_threshold
 Rows = dict[str, dict[str, Scores]]  # by case, then by method
 
 
@@ -47,16 +45,11 @@ def require_unseen(names: list[str], weights: Path) -> None:
             raise UserError(f"{sidecar}: trained on {', '.join(sorted(seen))}; its score on them would mean nothing")
 
 
-def rule(case: Case) -> np.ndarray:
-    """The one-line rule: Z below -2 inside the brain, boolean (z, y, x)."""
-    return brain_mask(case.adc.voxels) & (case.zadc.voxels < RULE_Z)
-
-
 def score_case(files: CaseFiles, predictor: Predictor | None, out: Path) -> dict[str, Scores]:
     """Write the masks of the network (where there is one) and of the rule, read them back and score them."""
     case = read_case(files.adc, files.zadc)
     label = read_label(files.label, case.adc)
-    masks = {"rule": rule(case)}
+    masks = {"rule": rule_mask(case.adc.voxels, case.zadc.voxels)}
     if predictor:
         masks = {"network": predictor.mask(case.adc.voxels, case.zadc.voxels, case.grid.voxel_mm3)} | masks
     scores = {}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import surface_distance
+from scipy import ndimage
 
 NSD_TOLERANCE_MM = 2.0
 
@@ -21,12 +22,34 @@ class Scores:
     nsd: float
 
 
-def score(prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float]) -> Scores:
+@dataclass(frozen=True)
+class LesionCounts:
+    """26-connected components of two masks; one is hit when it shares a voxel with the other mask."""
+
+    predicted: int
+    predicted_hit: int
+    true: int
+    true_hit: int
+
+    @property
+    def precision(self) -> float:
+        """Share of the predicted lesions that touch a true one; NaN without any."""
+        return self.predicted_hit / self.predicted if self.predicted else math.nan
+
+    @property
+    def recall(self) -> float:
+        """Share of the true lesions that are touched; NaN without any."""
+        return self.true_hit / self.true if self.true else math.nan
+
+
+def score(
+    prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float], old_order: bool = False
+) -> Scores:
     """Dice, mean average surface distance and normalised surface Dice at 2 mm.
 
     prediction, label: boolean (z, y, x) of one shape; spacing_mm: (z, y, x). Both empty: 1, 0 mm, 1. One empty: 0, NaN, 0.
     Like the official scorer, hands the in-plane spacing over as (x, y) although the arrays are (y, x): the two differ in
-    one known case only.
+    one known case only. old_order: hands over (x, y, z), as the scorer did before September 2024.
 
     Raises ValueError when the shapes differ.
     """
@@ -37,12 +60,22 @@ def score(prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, fl
     if not prediction.any() or not label.any():
         return Scores(0.0, math.nan, 0.0)
     z, y, x = spacing_mm
-    distances = surface_distance.compute_surface_distances(label, prediction, (z, x, y))
+    distances = surface_distance.compute_surface_distances(label, prediction, (x, y, z) if old_order else (z, x, y))
     return Scores(
         dice=float(surface_distance.compute_dice_coefficient(label, prediction)),
         masd_mm=float(np.mean(surface_distance.compute_average_surface_distance(distances))),
         nsd=float(surface_distance.compute_surface_dice_at_tolerance(distances, NSD_TOLERANCE_MM)),
     )
+
+
+def count_lesions(prediction: np.ndarray, label: np.ndarray) -> LesionCounts:
+    """Lesion-wise hits of two boolean (z, y, x) masks."""
+    predicted, true = (ndimage.label(mask, np.ones((3, 3, 3))) for mask in (prediction, label))
+    return LesionCounts(predicted[1], _hit(predicted[0], label), true[1], _hit(true[0], prediction))
+
+
+def _hit(components: np.ndarray, mask: np.ndarray) -> int:
+    return np.count_nonzero(np.unique(components[mask]))
 
 
 def mean_scores(scores: list[Scores]) -> Scores:

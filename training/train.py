@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,69 +26,102 @@ import monai
 import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from model.config import InferenceConfig, ModelConfig, from_json, to_json
 from model.errors import UserError
 from model.files import whole_file
-from model.network import LesionNet
-from model.predict import Predictor, pick_device
-from model.weights import Ensemble, round_to_disk_precision, save_weights
-from training.augment import Augmentation
+from model.predict import pick_device
+from model.weights import round_to_disk_precision, save_weights
 from training.cli import run
-from training.dataset import PackedCase, Sample, collate, epoch_batches, load_cases, to_sample
+from training.dataset import Batch, PackedCase, Sample, collate, epoch_batches, load_cases
 from training.losses import LOSSES
 from training.metrics import Scores, mean_scores, score
+from training.protocols import PROTOCOLS, Native, Paper
 from training.splits import read_fold
 
+INNER_EVERY = 8
 LICENCE = "trained on BONBID-HIE (Zenodo 10602767), whose licence statements conflict: treat as non-commercial"
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What a run is. A run folder of another configuration is refused."""
+    """What a run is. A run folder of another configuration is refused. The defaults are the native protocol's."""
 
+    protocol: str = "native"
     fold: int = 0
     loss: str = "tversky-hausdorffdt"
     seed: int = 0
-    epochs: int = 40
-    batch_size: int = 1
+    epochs: int = 30
+    batch_size: int = 2
+    patch: tuple[int, ...] = ()  # (z, y, x) voxels; () trains on whole brains
+    views: int = 1  # how often an epoch shows each case
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     warmup_epochs: int = 2
-    ema_decay: float = 0.99  # per step
-    bfloat16: bool = True  # autocast of the network; the loss is always float32
+    schedule: str = "cosine"  # to zero; or exponential
+    decay: float = 0.98  # of the exponential schedule, per epoch
+    ema_decay: float = 0.99  # per step; 0: no averaging
+    l1_penalty: float = 0.0  # times the sum of the weights' absolute values
+    patience: int = 0  # epochs without progress on the inner cases before the run ends; 0: all epochs, no inner cases
+    bfloat16: bool = False  # autocast of the network; the loss is always float32. Very slow on a CPU without bfloat16 units
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise UserError(f"--loss {self.loss}: unknown, expected one of {', '.join(LOSSES)}")
-        smallest = {"fold": 0, "seed": 0, "epochs": 1, "batch_size": 1, "warmup_epochs": 0}
-        smallest |= {"learning_rate": 1e-12, "weight_decay": 0.0}
+        for name, table in (("protocol", PROTOCOLS), ("loss", LOSSES), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in table:
+                raise UserError(f"--{name} {getattr(self, name)}: unknown, expected one of {', '.join(table)}")
+        smallest = {"fold": 0, "seed": 0, "epochs": 1, "batch_size": 1, "views": 1, "warmup_epochs": 0, "patience": 0}
+        smallest |= {"learning_rate": 1e-12, "weight_decay": 0.0, "decay": 1e-3, "l1_penalty": 0.0}
         for name, limit in smallest.items():
             value = getattr(self, name)
             if not limit <= value < math.inf:
                 raise UserError(f"--{name.replace('_', '-')} {value}: expected {limit} or more")
         if not 0 <= self.ema_decay < 1:
             raise UserError(f"--ema-decay {self.ema_decay}: expected a number from 0 to below 1")
+        if self.patch and (len(self.patch) != 3 or min(self.patch) < 1):
+            raise UserError(f"--patch {' '.join(map(str, self.patch))}: expected three sizes in voxels: z y x")
+
+
+SCHEDULES = ("cosine", "exponential")
+PAPER = {  # as published, but for the decay, whose rate is not
+    "protocol": "paper",
+    "epochs": 100,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-3,
+    "warmup_epochs": 0,
+    "schedule": "exponential",
+    "ema_decay": 0.0,
+    "l1_penalty": 1e-4,
+    "patience": 10,
+}
+DEFAULTS = {"native": {}, "paper": PAPER}  # by protocol, where they differ from TrainConfig's
+
+
+def default_config(protocol: str, **changes: object) -> TrainConfig:
+    """The configuration of a protocol. Raises UserError for an unknown one."""
+    return TrainConfig(**{"protocol": protocol} | DEFAULTS.get(protocol, {}) | changes)
 
 
 class Training:
     """Everything that changes from step to step."""
 
-    def __init__(self, config: TrainConfig, model: ModelConfig, device: torch.device) -> None:
+    def __init__(self, config: TrainConfig, protocol: Native | Paper, device: torch.device) -> None:
         torch.manual_seed(config.seed)
-        self.network = LesionNet(model).to(device)
+        self.network = protocol.network().to(device)
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.history: list[dict] = []  # one entry per finished epoch
+        self.best: dict | None = None  # with early stopping: the average's state at the best epoch
 
     def save(self, path: Path, config: dict) -> None:
         """Write the checkpoint, whole or not at all."""
         parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer")}
         with whole_file(path) as partial:
-            torch.save({**parts, "history": self.history, "config": config}, partial)
+            torch.save({**parts, "history": self.history, "best": self.best, "config": config}, partial)
 
     def restore(self, path: Path, config: dict) -> None:
         """Continue from a checkpoint. Raises UserError when it is damaged or of another configuration."""
@@ -101,36 +135,36 @@ class Training:
             raise UserError(f"{path}: belongs to a run with another {', '.join(differing)}; choose another --run folder")
         for name in ("network", "average", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
-        self.history = state["history"]
+        self.history, self.best = state["history"], state["best"]
 
 
 def learning_rate(epoch: float, config: TrainConfig) -> float:
-    """Linear warm-up, then half a cosine to zero. `epoch` counts from 0 and may be a fraction."""
+    """Linear warm-up, then half a cosine to zero or an exponential decay. `epoch` counts from 0 and may be a fraction."""
     if epoch < config.warmup_epochs:
         return config.learning_rate * (epoch + 0.1) / (config.warmup_epochs + 0.1)
+    if config.schedule == "exponential":
+        return config.learning_rate * config.decay ** int(epoch - config.warmup_epochs)
     done = (epoch - config.warmup_epochs) / (config.epochs - config.warmup_epochs)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def train_epoch(training: Training, samples: list[Sample], config: TrainConfig, model: ModelConfig) -> torch.Tensor:
+def train_epoch(training: Training, samples: list[Sample], config: TrainConfig, protocol: Native | Paper) -> torch.Tensor:
     """One pass over all samples; returns the mean loss, still on the device."""
     epoch = len(training.history)
     seed = int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0])  # so that a resumed run is the same
     torch.manual_seed(seed)
     device = samples[0].inputs.device
-    augment = Augmentation(seed, device)
+    augment = protocol.augmentation(seed, device, config.patch)
     losses = []
     training.network.train()
-    batches = list(epoch_batches(samples, config.batch_size, seed))
-    for step, chosen in enumerate(tqdm(batches, desc=f"epoch {epoch + 1}", unit="step", leave=False)):
+    batches = [batch for view in range(config.views) for batch in epoch_batches(samples, config.batch_size, seed + view)]
+    for step, chosen in enumerate(tqdm(batches, desc=f"epoch {epoch + 1}", unit="step", leave=False, disable=None)):
         for group in training.optimizer.param_groups:
             group["lr"] = learning_rate(epoch + step / len(batches), config)
-        batch = collate([augment(sample) for sample in chosen], model.divisor)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.bfloat16):
-            logits = training.network(batch.inputs)
-        loss = LOSSES[config.loss](logits, batch.target, batch.spacing_mm)
+        batch = collate([augment(sample) for sample in chosen], protocol.divisor)
+        loss = batch_loss(training.network, batch, config)
         training.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + config.l1_penalty * l1_norm(training.network) if config.l1_penalty else loss).backward()
         torch.nn.utils.clip_grad_norm_(training.network.parameters(), 1.0)
         training.optimizer.step()
         training.average.update_parameters(training.network)
@@ -138,11 +172,43 @@ def train_epoch(training: Training, samples: list[Sample], config: TrainConfig, 
     return torch.stack(losses).mean()
 
 
-def validate(network: torch.nn.Module, cases: list[PackedCase], model: ModelConfig, device: torch.device) -> list[Scores]:
-    """Score whole cases on the patient's grid, on the code path of inference."""
-    predictor = Predictor(Ensemble([network.eval()], [model], InferenceConfig(), id="in training"), device)
-    masks = (predictor.mask(case.adc, case.zadc, float(np.prod(case.spacing_mm))) for case in cases)
+def l1_norm(network: torch.nn.Module) -> torch.Tensor:
+    """The sum of all parameters' absolute values."""
+    return torch.stack([parameter.abs().sum() for parameter in network.parameters()]).sum()
+
+
+def batch_loss(network: torch.nn.Module, batch: Batch, config: TrainConfig) -> torch.Tensor:
+    """The configured loss of one batch, without penalties."""
+    with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=config.bfloat16):
+        logits = network(batch.inputs)
+    return LOSSES[config.loss](logits, batch.target, batch.spacing_mm)
+
+
+@torch.no_grad()
+def inner_loss(training: Training, inner: list[Sample], config: TrainConfig, protocol: Native | Paper) -> float:
+    """Mean loss over the inner cases, one at a time, without augmentation."""
+    network = training.average.module.eval()
+    return float(np.mean([float(batch_loss(network, collate([sample], protocol.divisor), config)) for sample in inner]))
+
+
+def validate(
+    network: torch.nn.Module, cases: list[PackedCase], protocol: Native | Paper, device: torch.device
+) -> list[Scores]:
+    """Score whole cases on the patient's grid."""
+    masks = (protocol.predict(network, case, device).mask for case in cases)
     return [score(mask, case.label, case.spacing_mm) for mask, case in zip(masks, cases, strict=True)]
+
+
+def hold_out(cases: list[PackedCase], patience: int) -> tuple[list[PackedCase], list[PackedCase]]:
+    """(training, inner) cases: with early stopping every eighth training case, by lesion load, is not trained on.
+
+    The published study stopped on the cases it reports; here those have no say.
+    """
+    if not patience:
+        return cases, []
+    ordered = sorted(cases, key=lambda case: (case.lesion_load, case.name))
+    inner = ordered[INNER_EVERY // 2 :: INNER_EVERY]
+    return [case for case in ordered if case not in inner], inner
 
 
 def git_commit() -> str:
@@ -198,43 +264,67 @@ def train(
     data: folder of packed cases; validate_every: epochs between scores in the log, 0 for none; model: default ModelConfig().
     Raises UserError for data, a fold or a run folder that cannot be used, and when the loss is no longer finite.
     """
-    model = model or ModelConfig()
+    protocol = PROTOCOLS[config.protocol](model)
     commit = git_commit()
     names = dict(zip(("training", "validation"), read_fold(config.fold), strict=True))
-    samples = [to_sample(case, model, device) for case in load_cases(data, names["training"])]
+    chosen, inner_cases = hold_out(load_cases(data, names["training"]), config.patience)
+    samples = [protocol.sample(case, device) for case in chosen]
+    inner = [protocol.sample(case, device) for case in inner_cases]
     validation = load_cases(data, names["validation"])
 
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.pt"
-    identity = dataclasses.asdict(config) | {"model": to_json(model), "cases": names}
-    training = Training(config, model, device)
+    identity = dataclasses.asdict(config) | {"model": to_json(protocol.model), "cases": names}
+    identity = json.loads(json.dumps(identity))  # tuples become lists, as in a checkpoint
+    training = Training(config, protocol, device)
     if checkpoint.exists():
         training.restore(checkpoint, identity)
 
-    progress = tqdm(total=config.epochs, initial=len(training.history), desc=folder.name, unit="epoch")
-    while len(training.history) < config.epochs:
+    progress = tqdm(total=config.epochs, initial=len(training.history), desc=folder.name, unit="epoch", disable=None)
+    log = SummaryWriter(str(folder / "tensorboard"), purge_step=len(training.history) + 1)
+    while not finished(training, config):
         started = time.perf_counter()
-        loss = float(train_epoch(training, samples, config, model))
+        loss = float(train_epoch(training, samples, config, protocol))
         if not math.isfinite(loss):
             raise UserError(f"epoch {len(training.history) + 1}: the loss is {loss}; try a lower --learning-rate")
         seconds = time.perf_counter() - started
         entry = {"epoch": len(training.history) + 1, "loss": loss, "seconds": seconds, "commit": commit}
+        if inner:
+            entry["inner_loss"] = inner_loss(training, inner, config, protocol)
+            if entry["inner_loss"] < min((e["inner_loss"] for e in training.history), default=math.inf):
+                training.best = {k: v.clone() for k, v in training.average.module.state_dict().items()}
         if validate_every and entry["epoch"] % validate_every == 0:
-            mean = mean_scores(validate(training.average.module, validation, model, device))
+            mean = mean_scores(validate(training.average.module, validation, protocol, device))
             entry |= dataclasses.asdict(mean)
             progress.write(f"epoch {entry['epoch']:3d}  loss {loss:.4f}  Dice {mean.dice:.4f}  NSD {mean.nsd:.4f}")
+        for name in entry.keys() - {"epoch", "commit"}:
+            log.add_scalar(name, entry[name], entry["epoch"])
         training.history.append(entry)
         training.save(checkpoint, identity)
         progress.update()
         progress.set_postfix(loss=f"{loss:.4f}")
     progress.close()
+    log.close()
 
     network = training.average.module
+    if training.best:
+        network.load_state_dict(training.best)
     round_to_disk_precision(network)
-    scores = validate(network, validation, model, device)
+    scores = validate(network, validation, protocol, device)
     path = folder / f"fold{config.fold}.safetensors"
-    save_weights(path, network, model, InferenceConfig(), provenance(config, device, names, scores, training.history))
+    names["inner"] = [case.name for case in inner_cases]
+    description = provenance(config, device, names, scores, training.history)
+    save_weights(path, network, protocol.model, InferenceConfig(), description)
     return path
+
+
+def finished(training: Training, config: TrainConfig) -> bool:
+    """All epochs are done or, with early stopping, the last `patience` of them brought no progress."""
+    history = training.history
+    if len(history) >= config.epochs or not config.patience or not history:
+        return len(history) >= config.epochs
+    best = min(history, key=lambda entry: entry["inner_loss"])
+    return len(history) - best["epoch"] >= config.patience
 
 
 def read_model(path: Path) -> ModelConfig:
@@ -253,18 +343,34 @@ def main() -> None:
         "--model", type=Path, help="JSON of another architecture, as 'model' in a sidecar (default: model/config.py)"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
-    for field in dataclasses.fields(TrainConfig):
-        flag = "--" + field.name.replace("_", "-")
-        kind = argparse.BooleanOptionalAction if isinstance(field.default, bool) else None
-        extra = {"action": kind} if kind else {"type": type(field.default)}
-        parser.add_argument(flag, default=field.default, help="default: %(default)s", **extra)
+    protocol = argparse.ArgumentParser(add_help=False)
+    protocol.add_argument("--protocol", default="native")
+    defaults = default_config(protocol.parse_known_args()[0].protocol)
+    add_config_options(parser, defaults)
     args = parser.parse_args()
-    config = TrainConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(TrainConfig)})
     device, note = pick_device(args.device)
     if note:
         print(note)
     model = read_model(args.model) if args.model else None
-    print(train(config, args.data, args.run, device, model=model))
+    print(train(config_from(args), args.data, args.run, device, model=model))
+
+
+def add_config_options(parser: argparse.ArgumentParser, defaults: TrainConfig, leave_out: Collection[str] = ()) -> None:
+    """One option per field of TrainConfig; a field that is left out keeps its default."""
+    for field in dataclasses.fields(TrainConfig):
+        default = getattr(defaults, field.name)
+        if field.name in leave_out:
+            parser.set_defaults(**{field.name: default})
+            continue
+        kinds = {bool: {"action": argparse.BooleanOptionalAction}, tuple: {"type": int, "nargs": "*"}}
+        kind = kinds.get(type(default), {"type": type(default)})
+        parser.add_argument("--" + field.name.replace("_", "-"), default=default, help="default: %(default)s", **kind)
+
+
+def config_from(args: argparse.Namespace) -> TrainConfig:
+    """The configuration that the options of `add_config_options` say."""
+    values = {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainConfig)}
+    return TrainConfig(**values | {"patch": tuple(values["patch"])})
 
 
 if __name__ == "__main__":

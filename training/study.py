@@ -1,0 +1,293 @@
+"""The loss study: every (protocol, loss, fold, seed) is one independent, resumable run; its rows go into training/results.
+
+Example, the whole native study:
+
+    python -m training.study --protocol native --losses all --folds all --seeds 0 --data data/packed
+
+A run whose rows are in the results file is not run again, and a run that was killed continues from its last epoch.
+`--executor slurm` hands every run to Slurm as a job of its own; the default runs them here, one per GPU, or one after the
+other (`--workers`) on a machine without.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import math
+import platform
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from model.config import to_json
+from model.errors import UserError
+from model.predict import pick_device
+from training.cli import run
+from training.dataset import PackedCase, load_cases
+from training.losses import LOSSES
+from training.metrics import Scores, count_lesions, score
+from training.protocols import PROTOCOLS, Prediction
+from training.results import RESULTS, RULE, Epoch, Row, add_results, read_records, require_configuration
+from training.rule import rule_mask
+from training.splits import FOLDS, read_fold
+from training.train import TrainConfig, add_config_options, config_from, default_config, train
+
+VALIDATE_EVERY = 10  # epochs between points of the held-out curve
+PER_RUN = {"fold", "loss", "seed"}  # fields of TrainConfig that a study varies
+NO_SCORES = Scores(math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run and where its files lie."""
+
+    config: TrainConfig
+    data: Path  # packed cases
+    folder: Path  # of this run
+    device: str = "auto"
+    threads: int = 0  # of torch on the CPU; 0: torch's own choice
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """Which run of its protocol it is: (loss, fold, seed)."""
+        return self.config.loss, self.config.fold, self.config.seed
+
+
+def run_job(job: Job) -> tuple[list[Row], list[Epoch]]:
+    """Train, or continue to train, one network and score it on its held-out cases."""
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    device, _ = pick_device(job.device)
+    path = train(job.config, job.data, job.folder, device, VALIDATE_EVERY)
+    protocol = PROTOCOLS[job.config.protocol]()
+    checkpoint = torch.load(job.folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    network = protocol.network().to(device)
+    network.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    history = checkpoint["history"]
+    facts = {
+        "train_seconds": sum(entry["seconds"] for entry in history),
+        "epochs": len(history),
+        "machine": machine(device),
+    }
+    rows = []
+    for case in load_cases(job.data, read_fold(job.config.fold)[1]):
+        started = time.perf_counter()
+        prediction = protocol.predict(network, case, device)
+        seconds = time.perf_counter() - started
+        rows.append(case_row(case, prediction, job.key, predict_seconds=seconds, peak_mb=peak_mb(), **facts))
+    return rows, [curve_point(job.key, entry) for entry in history]
+
+
+def case_row(case: PackedCase, prediction: Prediction, key: tuple[str, int, int], **facts: float | str) -> Row:
+    """Everything the results say about one case."""
+    scores = score(prediction.mask, case.label, case.spacing_mm)
+    old = score(prediction.mask, case.label, case.spacing_mm, old_order=True)
+    grid = NO_SCORES
+    if prediction.grid_mask is not None:
+        grid = score(prediction.grid_mask, prediction.grid_label, prediction.grid_spacing_mm)
+    lesions = count_lesions(prediction.mask, case.label)
+    voxel_ml = float(np.prod(case.spacing_mm)) / 1000
+    return Row(
+        case=case.name,
+        method=key[0],
+        fold=key[1],
+        seed=key[2],
+        dice=scores.dice,
+        masd_mm=scores.masd_mm,
+        nsd=scores.nsd,
+        masd_mm_old=old.masd_mm,
+        nsd_old=old.nsd,
+        nan_reason=nan_reason(prediction.mask, case.label),
+        predicted_ml=float(prediction.mask.sum()) * voxel_ml,
+        true_ml=float(case.label.sum()) * voxel_ml,
+        lesion_load=case.lesion_load,
+        slice_mm=case.spacing_mm[0],
+        predicted_lesions=lesions.predicted,
+        true_lesions=lesions.true,
+        lesion_precision=lesions.precision,
+        lesion_recall=lesions.recall,
+        grid_dice=grid.dice,
+        grid_masd_mm=grid.masd_mm,
+        grid_nsd=grid.nsd,
+        **facts,
+    )
+
+
+def nan_reason(prediction: np.ndarray, label: np.ndarray) -> str:
+    """Why a case has no MASD; empty where it has one."""
+    if prediction.any() == label.any():
+        return ""
+    return "no prediction" if label.any() else "no lesion"
+
+
+def curve_point(key: tuple[str, int, int], entry: dict) -> Epoch:
+    """One entry of a run's history."""
+    return Epoch(*key, entry["epoch"], entry["loss"], entry.get("dice", math.nan), entry.get("nsd", math.nan))
+
+
+def machine(device: torch.device) -> str:
+    """What computed it, in a few words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def peak_mb() -> float:
+    """The largest resident memory of this process so far; on CUDA the device's memory instead."""
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def rule_rows(data: Path) -> list[Row]:
+    """The rule Z < -2 on every case of the folds."""
+    nothing = {"train_seconds": math.nan, "epochs": 0, "predict_seconds": 0.0, "peak_mb": math.nan, "machine": ""}
+    return [
+        case_row(case, Prediction(rule_mask(case.adc, case.zadc)), (RULE, fold, -1), **nothing)
+        for fold in range(FOLDS)
+        for case in load_cases(data, read_fold(fold)[1])
+    ]
+
+
+def study_configuration(config: TrainConfig) -> dict:
+    """What all rows of a results file share."""
+    shared = {name: value for name, value in dataclasses.asdict(config).items() if name not in PER_RUN}
+    folds = [read_fold(fold)[1] for fold in range(FOLDS)]
+    return {"training": shared, "model": to_json(PROTOCOLS[config.protocol]().model), "folds": folds}
+
+
+def plan(args: argparse.Namespace, config: TrainConfig, results: Path) -> list[Job]:
+    """The runs that were asked for and whose rows are not there yet; loss by loss, each over the folds."""
+    done = {(row.method, row.fold, row.seed) for row in read_records(results, Row)}
+    jobs = []
+    for seed, loss, fold in itertools.product(args.seeds, args.losses, args.folds):
+        changed = dataclasses.replace(config, loss=loss, fold=fold, seed=seed)
+        folder = args.runs / config.protocol / f"{loss}-fold{fold}-seed{seed}"
+        jobs.append(Job(changed, args.data, folder, args.device, args.threads))
+    return [job for job in jobs if job.key not in done]
+
+
+class LocalExecutor:
+    """Runs jobs here, each in a fresh process so that its memory is its own: one after the other in each of the slots."""
+
+    def __init__(self, slots: int) -> None:
+        spawn = get_context("spawn")  # CUDA does not survive a fork
+        self._pools = [ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) for _ in range(slots)]
+        self._next = itertools.cycle(range(slots))
+
+    def submit(self, function: Callable[[Job], tuple], job: Job) -> Future:
+        """Queue a job; with several GPUs each slot has its own."""
+        slot = next(self._next)
+        if job.device in ("auto", "cuda") and torch.cuda.device_count() > 1:
+            job = dataclasses.replace(job, device=f"cuda:{slot % torch.cuda.device_count()}")
+        return self._pools[slot].submit(function, job)
+
+
+def slurm_executor(folder: Path, options: dict[str, object]) -> object:
+    """One Slurm job per run, through submitit; its logs lie in `folder`. Raises UserError without submitit or Slurm."""
+    try:
+        import submitit
+    except ImportError:
+        raise UserError("--executor slurm: needs the package submitit (requirements-train.txt)") from None
+    if shutil.which("sbatch") is None:
+        raise UserError("--executor slurm: sbatch is not on this machine's PATH")
+    executor = submitit.AutoExecutor(folder, cluster="slurm")
+    executor.update_parameters(name="hie-study", **options)
+    return executor
+
+
+def work_off(jobs: list[Job], executor: object, results: Path) -> list[str]:
+    """Run all jobs and add each one's rows as soon as it ends; returns what went wrong, a line per failed job."""
+    started, failures = time.perf_counter(), []
+    pending = {job: executor.submit(run_job, job) for job in jobs}
+    while pending:
+        for job in [job for job, future in pending.items() if future.done()]:
+            name = f"{job.config.protocol} {job.config.loss} fold {job.config.fold} seed {job.config.seed}"
+            try:
+                rows, epochs = pending.pop(job).result()
+                add_results(rows, epochs, study_configuration(job.config), results)
+            except Exception as error:  # one failed run must not cost the others
+                failures.append(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:500]}")
+                print(failures[-1], file=sys.stderr, flush=True)
+                continue
+            done = len(jobs) - len(pending)
+            left = (time.perf_counter() - started) / done * len(pending) / 60
+            dice = np.mean([row.dice for row in rows])
+            print(f"{name}: Dice {dice:.4f}  [{done} of {len(jobs)}, about {left:.0f} min left]", flush=True)
+        time.sleep(0.2)
+    return failures
+
+
+def chosen(words: list[str], everything: list, option: str) -> list:
+    """What a list option names: "all", or some of `everything`. Raises UserError for anything else."""
+    if words == ["all"]:
+        return everything
+    known = {str(item): item for item in everything}
+    for word in words:
+        if word not in known:
+            raise UserError(f"{option} {word}: unknown, expected all or some of {', '.join(known)}")
+    return [known[word] for word in dict.fromkeys(words)]
+
+
+def parse_arguments() -> argparse.Namespace:
+    before = argparse.ArgumentParser(add_help=False)
+    before.add_argument("--protocol", default="native")
+    defaults = default_config(before.parse_known_args()[0].protocol)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data/packed"), help="packed cases (default: %(default)s)")
+    parser.add_argument("--losses", nargs="+", default=["all"], help="all, or some of: " + ", ".join(LOSSES))
+    parser.add_argument("--folds", nargs="+", default=["all"], help="all, or some of 0 to 4 (default: all)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="default: 0")
+    parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="folder of the runs (default: %(default)s)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results (default: %(default)s)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    parser.add_argument("--executor", choices=("local", "slurm"), default="local", help="default: %(default)s")
+    parser.add_argument("--workers", type=int, default=0, help="local runs at once (default: one per GPU, or one)")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of a run (default: torch's choice)")
+    parser.add_argument("--slurm", nargs="*", default=[], metavar="KEY=VALUE", help="parameters of submitit's AutoExecutor")
+    add_config_options(parser, defaults, leave_out=PER_RUN)
+    args = parser.parse_args()
+    args.losses = chosen(args.losses, list(LOSSES), "--losses")
+    args.folds = chosen(args.folds, list(range(FOLDS)), "--folds")
+    return args
+
+
+def slurm_options(words: list[str]) -> dict[str, object]:
+    """KEY=VALUE words as parameters; whole numbers become int. Raises UserError for a word without =."""
+    pairs = [word.partition("=") for word in words]
+    for word, (_, equals, _) in zip(words, pairs, strict=True):
+        if not equals:
+            raise UserError(f"--slurm {word}: expected KEY=VALUE, such as timeout_min=60")
+    return {key: int(value) if value.isdigit() else value for key, _, value in pairs}
+
+
+def main() -> None:
+    args = parse_arguments()
+    results = args.results / f"{args.protocol}.csv"
+    config = config_from(args)
+    require_configuration(study_configuration(config), results)
+    if RULE not in {row.method for row in read_records(results, Row)}:
+        add_results(rule_rows(args.data), [], study_configuration(config), results)
+    jobs = plan(args, config, results)
+    print(f"{len(jobs)} of {len(args.losses) * len(args.folds) * len(args.seeds)} runs to do", flush=True)
+    if args.executor == "slurm":
+        executor = slurm_executor(args.runs / "slurm", slurm_options(args.slurm))
+    else:
+        executor = LocalExecutor(args.workers or max(torch.cuda.device_count(), 1))
+    failures = work_off(jobs, executor, results)
+    if failures:
+        raise UserError(f"{len(failures)} of {len(jobs)} runs failed, the others' rows are in {results}; {failures[0]}")
+    print(results)
+
+
+if __name__ == "__main__":
+    run(main)
