@@ -1,10 +1,13 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and a folder that one run has for itself."""
 
 import contextlib
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+
+from model.errors import UserError
 
 
 @contextlib.contextmanager
@@ -25,6 +28,30 @@ def remove_partials(path: Path) -> None:
     """Remove what killed runs left of `path`. Another run that is writing it now would lose its file too."""
     for partial in path.parent.glob(_partial_name(path, "*")):
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def only_run(root: Path) -> Iterator[None]:
+    """Hold the output folder for one run at a time, with a lock on the folder itself that ends with the process.
+
+    Raises UserError when the folder cannot be made or another run holds it. A file system without locks is not guarded.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = os.open(root, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"{root}: output cannot be written there ({error.strerror}: {error.filename})") from None
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(folder)
+        raise UserError(f"{root}: another run is writing there; give each run its own output folder") from None
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(folder)
 
 
 def _partial_name(path: Path, mark: str) -> str:

@@ -5,17 +5,14 @@ Does not import torch by itself, so that a bad case is refused at once.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.case import read_case
 from model.errors import UserError
-from model.files import remove_partials
+from model.files import only_run, remove_partials
 from model.preprocess import brain_mask
 from model.report import describe, write_results
 from model.sockets import MASK_PATH, RESULTS_PATH, find_inputs
@@ -51,30 +48,6 @@ def segment(input_root: Path, output_root: Path, load_predictor: Callable[[], Pr
                 (output_root / path).unlink(missing_ok=True)
             raise
     return results
-
-
-@contextlib.contextmanager
-def only_run(root: Path) -> Iterator[None]:
-    """Hold the output folder for one run at a time, with a lock on the folder itself that ends with the process.
-
-    Raises UserError when the folder cannot be made or another run holds it. A file system without locks is not guarded.
-    """
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        folder = os.open(root, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"{root}: output cannot be written there ({error.strerror}: {error.filename})") from None
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(folder)
-        raise UserError(f"{root}: another run is writing there; give each run its own output folder") from None
-    except OSError:
-        pass
-    try:
-        yield
-    finally:
-        os.close(folder)
 
 
 def clear_output(root: Path) -> None:

@@ -16,7 +16,8 @@ from model.errors import UserError
 from model.network import LesionNet
 from model.weights import save_weights
 from training.metrics import Scores
-from training.train import TrainConfig, git_commit
+from training.train import git_commit
+from training.train_config import TrainConfig
 
 
 def test_the_sidecar_is_json_for_every_reader(tmp_path: Path) -> None:
@@ -50,10 +51,10 @@ def test_training_does_not_need_git(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_the_command_turns_options_into_the_configuration(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
     called = []
     monkeypatch.setattr(module, "train", lambda *arguments, **_: called.append(arguments))
-    options = ["--fold", "2", "--loss", "dice", "--seed", "0", "--epochs", "7", "--learning-rate", "5e-4", "--no-bfloat16"]
+    options = ["--fold", "2", "--loss", "dice", "--seed", "0", "--epochs", "7", "--learning-rate", "5e-4", "--bfloat16"]
     monkeypatch.setattr(sys, "argv", ["train", "--data", "packed", "--run", str(tmp_path), "--device", "cpu", *options])
     module.main()
-    config = TrainConfig(fold=2, loss="dice", seed=0, epochs=7, learning_rate=5e-4, bfloat16=False)
+    config = TrainConfig(fold=2, loss="dice", seed=0, epochs=7, learning_rate=5e-4, bfloat16=True)
     assert called == [(config, Path("packed"), tmp_path, torch.device("cpu"))]
 
 

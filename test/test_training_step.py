@@ -7,31 +7,33 @@ import pytest
 import torch
 from training_helpers import SMALL, invented_case
 
-import training.train as module
 from model.network import LesionNet
 from training.dataset import to_sample
 from training.losses import LOSSES
 from training.metrics import score
-from training.train import TrainConfig, Training, learning_rate, train_epoch, validate
+from training.protocols import Native
+from training.train import Training, learning_rate, train_epoch, validate
+from training.train_config import TrainConfig
 
 CPU = torch.device("cpu")
+NATIVE = Native(SMALL)
 
 
 def trained(config: TrainConfig, count: int = 2) -> tuple[Training, list[dict], float]:
     """One epoch on `count` cases: what changed, the network after each step, the mean loss."""
-    training = Training(config, SMALL, CPU)
+    training = Training(config, NATIVE, CPU)
     samples = [to_sample(invented_case(number), SMALL, CPU) for number in range(count)]
     steps = []
     training.optimizer.register_step_post_hook(
         lambda *_: steps.append({name: tensor.clone() for name, tensor in training.network.state_dict().items()})
     )
-    return training, steps, float(train_epoch(training, samples, config, SMALL))
+    return training, steps, float(train_epoch(training, samples, config, NATIVE))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_trains_a_step(loss: str) -> None:
     config = TrainConfig(loss=loss)
-    before = Training(config, SMALL, CPU).network.state_dict()
+    before = Training(config, NATIVE, CPU).network.state_dict()
     training, _, mean_loss = trained(config)
     after = training.network.state_dict()
     assert math.isfinite(mean_loss)
@@ -43,9 +45,9 @@ def test_every_loss_trains_a_step(loss: str) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_step_on_cuda() -> None:
     device = torch.device("cuda")
-    training = Training(TrainConfig(), SMALL, device)
+    training = Training(TrainConfig(), NATIVE, device)
     samples = [to_sample(invented_case(number), SMALL, device) for number in (0, 1)]
-    assert train_epoch(training, samples, TrainConfig(), SMALL).isfinite()
+    assert train_epoch(training, samples, TrainConfig(), NATIVE).isfinite()
     assert all(tensor.isfinite().all() for tensor in training.network.state_dict().values())
 
 
@@ -72,9 +74,9 @@ def test_learning_rate_rises_then_falls_to_zero() -> None:
 
 def test_each_step_uses_the_scheduled_rate() -> None:
     config, used = TrainConfig(batch_size=1), []
-    training = Training(config, SMALL, CPU)
+    training = Training(config, NATIVE, CPU)
     training.optimizer.register_step_pre_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"]))
-    train_epoch(training, [to_sample(invented_case(number), SMALL, CPU) for number in range(3)], config, SMALL)
+    train_epoch(training, [to_sample(invented_case(number), SMALL, CPU) for number in range(3)], config, NATIVE)
     assert used == [learning_rate(step / 3, config) for step in range(3)]
 
 
@@ -88,16 +90,16 @@ def test_gradients_are_clipped_to_norm_1(monkeypatch: pytest.MonkeyPatch) -> Non
         gradients = [parameter.grad for group in optimizer.param_groups for parameter in group["params"]]
         norms.append(torch.nn.utils.get_total_norm(gradients).item())
 
-    monkeypatch.setattr(module, "LOSSES", {"steep": steep})
+    monkeypatch.setitem(LOSSES, "steep", steep)
     config = TrainConfig(loss="steep")
-    training = Training(config, SMALL, CPU)
+    training = Training(config, NATIVE, CPU)
     training.optimizer.register_step_pre_hook(record)
-    train_epoch(training, [to_sample(invented_case(0), SMALL, CPU)], config, SMALL)
+    train_epoch(training, [to_sample(invented_case(0), SMALL, CPU)], config, NATIVE)
     assert norms == [pytest.approx(1, rel=1e-3)]
 
 
 def test_the_optimizer_is_configured() -> None:
-    (group,) = Training(TrainConfig(weight_decay=0.125), SMALL, CPU).optimizer.param_groups
+    (group,) = Training(TrainConfig(weight_decay=0.125), NATIVE, CPU).optimizer.param_groups
     assert group["weight_decay"] == 0.125
 
 
@@ -106,7 +108,7 @@ def test_the_optimizer_is_configured() -> None:
 
 def test_the_untrained_network_scores_as_the_rule() -> None:
     cases = [invented_case(number) for number in (0, 1)]
-    scores = validate(LesionNet(SMALL), cases, SMALL, CPU)
+    scores = validate(LesionNet(SMALL), cases, NATIVE, CPU)
     for case, found in zip(cases, scores, strict=True):
         rule = (case.zadc < -2) & (case.adc > 0)
         assert found == score(rule, case.label, case.spacing_mm)
@@ -118,5 +120,5 @@ def test_voxels_outside_the_brain_are_never_lesion() -> None:
     case = invented_case(3)
     network = LesionNet(SMALL)
     torch.nn.init.constant_(network.head.conv.conv.bias, 100.0)  # says lesion everywhere
-    (found,) = validate(network, [case], SMALL, CPU)
+    (found,) = validate(network, [case], NATIVE, CPU)
     assert found == score(case.adc > 0, case.label, case.spacing_mm)

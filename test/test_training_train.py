@@ -25,8 +25,10 @@ from model.errors import UserError
 from model.weights import load_ensemble
 from training.losses import LOSSES
 from training.metrics import mean_scores
+from training.protocols import Native
 from training.splits import read_fold
-from training.train import TrainConfig, Training, git_commit, train, validate
+from training.train import Training, git_commit, train, validate
+from training.train_config import TrainConfig
 
 CPU = torch.device("cpu")
 FOLDS = [["case0", "case1"], ["case2", "case3", "case4"], ["case5", "case6"]]
@@ -51,7 +53,7 @@ def small(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def use_small(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ModelConfig", lambda: SMALL)
+    monkeypatch.setattr(module, "PROTOCOLS", {"native": lambda model: Native(SMALL)})
     monkeypatch.setattr(module, "read_fold", lambda fold: read_fold(fold, data / "splits.json"))
 
 
@@ -162,7 +164,7 @@ def test_a_finished_run_is_not_trained_again(data: Path, finished: Path, tmp_pat
 
 def test_a_kill_while_saving_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoint.pt"
-    training = Training(CONFIG, SMALL, CPU)
+    training = Training(CONFIG, Native(SMALL), CPU)
     training.save(path, {})
     before = path.read_bytes()
 
@@ -182,14 +184,14 @@ def test_a_kill_while_saving_keeps_the_last_checkpoint(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"loss": "dice"}, {"epochs": 4}, {"learning_rate": 2e-3}])
 def test_the_folder_of_another_run_is_refused(data: Path, finished: Path, change: dict) -> None:
-    before = {path: path.read_bytes() for path in finished.iterdir()}
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     with pytest.raises(UserError, match=rf"checkpoint\.pt: .* another {next(iter(change))};.*--run"):
         train(dataclasses.replace(CONFIG, **change), data, finished, CPU)
-    assert {path: path.read_bytes() for path in finished.iterdir()} == before
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
 
 
 def test_the_folder_of_another_network_is_refused(data: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ModelConfig", lambda: dataclasses.replace(SMALL, margin=3))
+    monkeypatch.setattr(module, "PROTOCOLS", {"native": lambda model: Native(dataclasses.replace(SMALL, margin=3))})
     with pytest.raises(UserError, match="another model"):
         train(CONFIG, data, finished, CPU)
 
@@ -271,7 +273,7 @@ def test_the_weights_are_the_average(finished: Path) -> None:
 def test_the_weights_load_and_score_as_the_sidecar_says(finished: Path) -> None:
     ensemble = load_ensemble(finished)
     provenance = json.loads((finished / "fold0.json").read_text())["provenance"]
-    scores = validate(ensemble.networks[0], [CASES[name] for name in FOLDS[0]], ensemble.models[0], CPU)
+    scores = validate(ensemble.networks[0], [CASES[name] for name in FOLDS[0]], Native(SMALL), CPU)
     assert ensemble.models == [SMALL]
     assert provenance["validation_scores"] == {name: dataclasses.asdict(s) for name, s in zip(FOLDS[0], scores, strict=True)}
     assert provenance["validation_mean"] == dataclasses.asdict(mean_scores(scores))
@@ -288,7 +290,7 @@ def test_the_sidecar_says_how_the_weights_were_made(finished: Path) -> None:
         "monai": monai.__version__,
         "numpy": np.__version__,
     }
-    assert provenance["training"] == dataclasses.asdict(CONFIG)
+    assert provenance["training"] == dataclasses.asdict(CONFIG) | {"patch": []}
     assert provenance["training"]["seed"] == 0
     assert provenance["cases"] == {"training": sorted(FOLDS[1] + FOLDS[2]), "validation": FOLDS[0]}
     assert "BONBID-HIE" in provenance["data_licence"]

@@ -14,15 +14,15 @@ import dataclasses
 import itertools
 import math
 import platform
-import resource
 import shutil
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import torch
@@ -39,7 +39,8 @@ from training.protocols import PROTOCOLS, Prediction
 from training.results import RESULTS, RULE, Epoch, Row, add_results, read_records, require_configuration
 from training.rule import rule_mask
 from training.splits import FOLDS, read_fold
-from training.train import TrainConfig, add_config_options, config_from, default_config, train
+from training.train import train
+from training.train_config import TrainConfig, add_config_options, config_from, protocol_defaults
 
 VALIDATE_EVERY = 10  # epochs between points of the held-out curve
 PER_RUN = {"fold", "loss", "seed"}  # fields of TrainConfig that a study varies
@@ -145,7 +146,8 @@ def peak_mb() -> float:
     """The largest resident memory of this process so far; on CUDA the device's memory instead."""
     if torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text()  # getrusage would count the process that started this one too
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def rule_rows(data: Path) -> list[Row]:
@@ -177,19 +179,30 @@ def plan(args: argparse.Namespace, config: TrainConfig, results: Path) -> list[J
 
 
 class LocalExecutor:
-    """Runs jobs here, each in a fresh process so that its memory is its own: one after the other in each of the slots."""
+    """Runs jobs here, one after the other in each of the slots.
+
+    Each has a fresh process, so that its memory is its own and one that is killed takes no other with it.
+    """
 
     def __init__(self, slots: int) -> None:
-        spawn = get_context("spawn")  # CUDA does not survive a fork
-        self._pools = [ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) for _ in range(slots)]
-        self._next = itertools.cycle(range(slots))
+        self._threads = ThreadPoolExecutor(slots)
+        self._free = SimpleQueue()
+        for slot in range(slots):
+            self._free.put(slot)
 
     def submit(self, function: Callable[[Job], tuple], job: Job) -> Future:
         """Queue a job; with several GPUs each slot has its own."""
-        slot = next(self._next)
+        return self._threads.submit(self._run, function, job)
+
+    def _run(self, function: Callable[[Job], tuple], job: Job) -> tuple:
+        slot = self._free.get()
         if job.device in ("auto", "cuda") and torch.cuda.device_count() > 1:
             job = dataclasses.replace(job, device=f"cuda:{slot % torch.cuda.device_count()}")
-        return self._pools[slot].submit(function, job)
+        try:
+            with ProcessPoolExecutor(1, get_context("spawn")) as process:  # CUDA does not survive a fork
+                return process.submit(function, job).result()
+        finally:
+            self._free.put(slot)
 
 
 def slurm_executor(folder: Path, options: dict[str, object]) -> object:
@@ -201,30 +214,57 @@ def slurm_executor(folder: Path, options: dict[str, object]) -> object:
     if shutil.which("sbatch") is None:
         raise UserError("--executor slurm: sbatch is not on this machine's PATH")
     executor = submitit.AutoExecutor(folder, cluster="slurm")
-    executor.update_parameters(name="hie-study", **options)
+    try:
+        executor.update_parameters(name="hie-study", **options)
+    except (AssertionError, NameError, ValueError) as error:
+        raise UserError(f"--slurm: {' '.join(str(error).split())}") from None
     return executor
 
 
 def work_off(jobs: list[Job], executor: object, results: Path) -> list[str]:
     """Run all jobs and add each one's rows as soon as it ends; returns what went wrong, a line per failed job."""
     started, failures = time.perf_counter(), []
-    pending = {job: executor.submit(run_job, job) for job in jobs}
-    while pending:
-        for job in [job for job, future in pending.items() if future.done()]:
-            name = f"{job.config.protocol} {job.config.loss} fold {job.config.fold} seed {job.config.seed}"
-            try:
-                rows, epochs = pending.pop(job).result()
-                add_results(rows, epochs, study_configuration(job.config), results)
-            except Exception as error:  # one failed run must not cost the others
-                failures.append(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:500]}")
-                print(failures[-1], file=sys.stderr, flush=True)
-                continue
-            done = len(jobs) - len(pending)
-            left = (time.perf_counter() - started) / done * len(pending) / 60
-            dice = np.mean([row.dice for row in rows])
-            print(f"{name}: Dice {dice:.4f}  [{done} of {len(jobs)}, about {left:.0f} min left]", flush=True)
-        time.sleep(0.2)
+    pending = {}
+    try:
+        for job in jobs:
+            pending[job] = submit(executor, job)
+        while pending:
+            for job in [job for job, future in pending.items() if future.done()]:
+                name = f"{job.config.protocol} {job.config.loss} fold {job.config.fold} seed {job.config.seed}"
+                try:
+                    rows, epochs = pending.pop(job).result()
+                    add_results(rows, epochs, study_configuration(job.config), results)
+                except Exception as error:  # one failed run must not cost the others
+                    failures.append(f"{name}: {reason(error)}")
+                    print(failures[-1], file=sys.stderr, flush=True)
+                    continue
+                done = len(jobs) - len(pending)
+                left = (time.perf_counter() - started) / done * len(pending) / 60
+                dice = np.mean([row.dice for row in rows])
+                print(f"{name}: Dice {dice:.4f}  [{done} of {len(jobs)}, about {left:.0f} min left]", flush=True)
+            time.sleep(0.2)
+    finally:
+        for future in pending.values():  # none is left unless this process is interrupted
+            future.cancel()
     return failures
+
+
+def submit(executor: object, job: Job) -> Future:
+    """Hand a job over; one that is refused, as by sbatch, is a job that failed."""
+    try:
+        return executor.submit(run_job, job)
+    except Exception as error:
+        refused = Future()
+        refused.set_exception(error)
+        return refused
+
+
+def reason(error: Exception) -> str:
+    """An error in one line; of a Slurm job's, whose message is a traceback, that one's last line."""
+    text = f"{type(error).__name__}: {error}"
+    if "Traceback" in text:
+        text = text.rpartition("Traceback")[2].partition("\n-----")[0].rstrip().rpartition("\n")[2]
+    return " ".join(text.split())[:500]
 
 
 def chosen(words: list[str], everything: list, option: str) -> list:
@@ -239,9 +279,6 @@ def chosen(words: list[str], everything: list, option: str) -> list:
 
 
 def parse_arguments() -> argparse.Namespace:
-    before = argparse.ArgumentParser(add_help=False)
-    before.add_argument("--protocol", default="native")
-    defaults = default_config(before.parse_known_args()[0].protocol)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/packed"), help="packed cases (default: %(default)s)")
     parser.add_argument("--losses", nargs="+", default=["all"], help="all, or some of: " + ", ".join(LOSSES))
@@ -254,7 +291,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0, help="local runs at once (default: one per GPU, or one)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of a run (default: torch's choice)")
     parser.add_argument("--slurm", nargs="*", default=[], metavar="KEY=VALUE", help="parameters of submitit's AutoExecutor")
-    add_config_options(parser, defaults, leave_out=PER_RUN)
+    add_config_options(parser, protocol_defaults(), leave_out=PER_RUN)
     args = parser.parse_args()
     args.losses = chosen(args.losses, list(LOSSES), "--losses")
     args.folds = chosen(args.folds, list(range(FOLDS)), "--folds")

@@ -7,6 +7,7 @@ weights written are the moving average after the last epoch, so the validation f
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import math
@@ -18,8 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import monai
@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from model.config import InferenceConfig, ModelConfig, from_json, to_json
 from model.errors import UserError
-from model.files import whole_file
+from model.files import only_run, whole_file
 from model.predict import pick_device
 from model.weights import round_to_disk_precision, save_weights
 from training.cli import run
@@ -40,68 +40,10 @@ from training.losses import LOSSES
 from training.metrics import Scores, mean_scores, score
 from training.protocols import PROTOCOLS, Native, Paper
 from training.splits import read_fold
+from training.train_config import TrainConfig, add_config_options, config_from, protocol_defaults
 
 INNER_EVERY = 8
 LICENCE = "trained on BONBID-HIE (Zenodo 10602767), whose licence statements conflict: treat as non-commercial"
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """What a run is. A run folder of another configuration is refused. The defaults are the native protocol's."""
-
-    protocol: str = "native"
-    fold: int = 0
-    loss: str = "tversky-hausdorffdt"
-    seed: int = 0
-    epochs: int = 30
-    batch_size: int = 2
-    patch: tuple[int, ...] = ()  # (z, y, x) voxels; () trains on whole brains
-    views: int = 1  # how often an epoch shows each case
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    warmup_epochs: int = 2
-    schedule: str = "cosine"  # to zero; or exponential
-    decay: float = 0.98  # of the exponential schedule, per epoch
-    ema_decay: float = 0.99  # per step; 0: no averaging
-    l1_penalty: float = 0.0  # times the sum of the weights' absolute values
-    patience: int = 0  # epochs without progress on the inner cases before the run ends; 0: all epochs, no inner cases
-    bfloat16: bool = False  # autocast of the network; the loss is always float32. Very slow on a CPU without bfloat16 units
-
-    def __post_init__(self) -> None:
-        for name, table in (("protocol", PROTOCOLS), ("loss", LOSSES), ("schedule", SCHEDULES)):
-            if getattr(self, name) not in table:
-                raise UserError(f"--{name} {getattr(self, name)}: unknown, expected one of {', '.join(table)}")
-        smallest = {"fold": 0, "seed": 0, "epochs": 1, "batch_size": 1, "views": 1, "warmup_epochs": 0, "patience": 0}
-        smallest |= {"learning_rate": 1e-12, "weight_decay": 0.0, "decay": 1e-3, "l1_penalty": 0.0}
-        for name, limit in smallest.items():
-            value = getattr(self, name)
-            if not limit <= value < math.inf:
-                raise UserError(f"--{name.replace('_', '-')} {value}: expected {limit} or more")
-        if not 0 <= self.ema_decay < 1:
-            raise UserError(f"--ema-decay {self.ema_decay}: expected a number from 0 to below 1")
-        if self.patch and (len(self.patch) != 3 or min(self.patch) < 1):
-            raise UserError(f"--patch {' '.join(map(str, self.patch))}: expected three sizes in voxels: z y x")
-
-
-SCHEDULES = ("cosine", "exponential")
-PAPER = {  # as published, but for the decay, whose rate is not
-    "protocol": "paper",
-    "epochs": 100,
-    "batch_size": 4,
-    "learning_rate": 1e-3,
-    "weight_decay": 1e-3,
-    "warmup_epochs": 0,
-    "schedule": "exponential",
-    "ema_decay": 0.0,
-    "l1_penalty": 1e-4,
-    "patience": 10,
-}
-DEFAULTS = {"native": {}, "paper": PAPER}  # by protocol, where they differ from TrainConfig's
-
-
-def default_config(protocol: str, **changes: object) -> TrainConfig:
-    """The configuration of a protocol. Raises UserError for an unknown one."""
-    return TrainConfig(**{"protocol": protocol} | DEFAULTS.get(protocol, {}) | changes)
 
 
 class Training:
@@ -114,6 +56,7 @@ class Training:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
+        self.commit = git_commit()  # of this process; the code on disk may change under it
         self.history: list[dict] = []  # one entry per finished epoch
         self.best: dict | None = None  # with early stopping: the average's state at the best epoch
 
@@ -262,60 +205,75 @@ def train(
     """Run or continue the training in `folder`; returns the path of the weights.
 
     data: folder of packed cases; validate_every: epochs between scores in the log, 0 for none; model: default ModelConfig().
-    Raises UserError for data, a fold or a run folder that cannot be used, and when the loss is no longer finite.
+    Raises UserError for data, a fold or a run folder that cannot be used, while another process trains in the folder, and
+    when the loss is no longer finite.
     """
     protocol = PROTOCOLS[config.protocol](model)
-    commit = git_commit()
     names = dict(zip(("training", "validation"), read_fold(config.fold), strict=True))
-    chosen, inner_cases = hold_out(load_cases(data, names["training"]), config.patience)
-    samples = [protocol.sample(case, device) for case in chosen]
-    inner = [protocol.sample(case, device) for case in inner_cases]
+    chosen, inner = hold_out(load_cases(data, names["training"]), config.patience)
+    samples, inner_samples = ([protocol.sample(case, device) for case in cases] for cases in (chosen, inner))
     validation = load_cases(data, names["validation"])
-
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "checkpoint.pt"
     identity = dataclasses.asdict(config) | {"model": to_json(protocol.model), "cases": names}
     identity = json.loads(json.dumps(identity))  # tuples become lists, as in a checkpoint
     training = Training(config, protocol, device)
-    if checkpoint.exists():
-        training.restore(checkpoint, identity)
 
-    progress = tqdm(total=config.epochs, initial=len(training.history), desc=folder.name, unit="epoch", disable=None)
-    log = SummaryWriter(str(folder / "tensorboard"), purge_step=len(training.history) + 1)
-    while not finished(training, config):
-        started = time.perf_counter()
-        loss = float(train_epoch(training, samples, config, protocol))
-        if not math.isfinite(loss):
-            raise UserError(f"epoch {len(training.history) + 1}: the loss is {loss}; try a lower --learning-rate")
-        seconds = time.perf_counter() - started
-        entry = {"epoch": len(training.history) + 1, "loss": loss, "seconds": seconds, "commit": commit}
-        if inner:
-            entry["inner_loss"] = inner_loss(training, inner, config, protocol)
-            if entry["inner_loss"] < min((e["inner_loss"] for e in training.history), default=math.inf):
-                training.best = {k: v.clone() for k, v in training.average.module.state_dict().items()}
-        if validate_every and entry["epoch"] % validate_every == 0:
-            mean = mean_scores(validate(training.average.module, validation, protocol, device))
-            entry |= dataclasses.asdict(mean)
-            progress.write(f"epoch {entry['epoch']:3d}  loss {loss:.4f}  Dice {mean.dice:.4f}  NSD {mean.nsd:.4f}")
-        for name in entry.keys() - {"epoch", "commit"}:
-            log.add_scalar(name, entry[name], entry["epoch"])
-        training.history.append(entry)
-        training.save(checkpoint, identity)
-        progress.update()
-        progress.set_postfix(loss=f"{loss:.4f}")
-    progress.close()
-    log.close()
+    with only_run(folder):
+        checkpoint = folder / "checkpoint.pt"
+        if checkpoint.exists():
+            training.restore(checkpoint, identity)
+        with run_log(folder, training, config) as log:
+            while not finished(training, config):
+                entry = next_epoch(training, samples, inner_samples, config, protocol)
+                if validate_every and entry["epoch"] % validate_every == 0:
+                    entry |= dataclasses.asdict(mean_scores(validate(training.average.module, validation, protocol, device)))
+                training.history.append(entry)
+                training.save(checkpoint, identity)
+                log(entry)
 
-    network = training.average.module
-    if training.best:
-        network.load_state_dict(training.best)
-    round_to_disk_precision(network)
-    scores = validate(network, validation, protocol, device)
-    path = folder / f"fold{config.fold}.safetensors"
-    names["inner"] = [case.name for case in inner_cases]
-    description = provenance(config, device, names, scores, training.history)
-    save_weights(path, network, protocol.model, InferenceConfig(), description)
+        network = training.average.module
+        if training.best:
+            network.load_state_dict(training.best)
+        round_to_disk_precision(network)
+        scores = validate(network, validation, protocol, device)
+        names |= {"inner": [case.name for case in inner]} if inner else {}
+        path = folder / f"fold{config.fold}.safetensors"
+        description = provenance(config, device, names, scores, training.history)
+        save_weights(path, network, protocol.model, InferenceConfig(), description)
     return path
+
+
+def next_epoch(
+    training: Training, samples: list[Sample], inner: list[Sample], config: TrainConfig, protocol: Native | Paper
+) -> dict:
+    """Train one epoch; what the history will say about it. Raises UserError when the loss is not finite."""
+    started = time.perf_counter()
+    loss = float(train_epoch(training, samples, config, protocol))
+    if not math.isfinite(loss):
+        raise UserError(f"epoch {len(training.history) + 1}: the loss is {loss}; try a lower --learning-rate")
+    seconds = time.perf_counter() - started
+    entry = {"epoch": len(training.history) + 1, "loss": loss, "seconds": seconds, "commit": training.commit}
+    if inner:
+        entry["inner_loss"] = inner_loss(training, inner, config, protocol)
+        if entry["inner_loss"] < min((past["inner_loss"] for past in training.history), default=math.inf):
+            training.best = {name: tensor.clone() for name, tensor in training.average.module.state_dict().items()}
+    return entry
+
+
+@contextlib.contextmanager
+def run_log(folder: Path, training: Training, config: TrainConfig) -> Iterator[Callable[[dict], None]]:
+    """Yields what reports an epoch: on the terminal, and to TensorBoard in `folder`/tensorboard."""
+    done = len(training.history)
+    board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
+    progress = tqdm(total=config.epochs, initial=done, desc=folder.name, unit="epoch", disable=None)
+
+    def report(entry: dict) -> None:
+        for name in entry.keys() - {"epoch", "commit"}:
+            board.add_scalar(name, entry[name], entry["epoch"])
+        progress.update()
+        progress.set_postfix(loss=f"{entry['loss']:.4f}", Dice=f"{entry.get('dice', math.nan):.4f}")
+
+    with contextlib.closing(board), progress:
+        yield report
 
 
 def finished(training: Training, config: TrainConfig) -> bool:
@@ -343,34 +301,15 @@ def main() -> None:
         "--model", type=Path, help="JSON of another architecture, as 'model' in a sidecar (default: model/config.py)"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
-    protocol = argparse.ArgumentParser(add_help=False)
-    protocol.add_argument("--protocol", default="native")
-    defaults = default_config(protocol.parse_known_args()[0].protocol)
-    add_config_options(parser, defaults)
+    add_config_options(parser, protocol_defaults())
     args = parser.parse_args()
+    if args.model and args.protocol != "native":
+        raise UserError(f"--model {args.model}: only the native protocol's network can be changed")
     device, note = pick_device(args.device)
     if note:
         print(note)
     model = read_model(args.model) if args.model else None
     print(train(config_from(args), args.data, args.run, device, model=model))
-
-
-def add_config_options(parser: argparse.ArgumentParser, defaults: TrainConfig, leave_out: Collection[str] = ()) -> None:
-    """One option per field of TrainConfig; a field that is left out keeps its default."""
-    for field in dataclasses.fields(TrainConfig):
-        default = getattr(defaults, field.name)
-        if field.name in leave_out:
-            parser.set_defaults(**{field.name: default})
-            continue
-        kinds = {bool: {"action": argparse.BooleanOptionalAction}, tuple: {"type": int, "nargs": "*"}}
-        kind = kinds.get(type(default), {"type": type(default)})
-        parser.add_argument("--" + field.name.replace("_", "-"), default=default, help="default: %(default)s", **kind)
-
-
-def config_from(args: argparse.Namespace) -> TrainConfig:
-    """The configuration that the options of `add_config_options` say."""
-    values = {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainConfig)}
-    return TrainConfig(**values | {"patch": tuple(values["patch"])})
 
 
 if __name__ == "__main__":
