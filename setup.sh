@@ -17,7 +17,7 @@ if [[ ! -x .venv/bin/python ]]; then
   "$python" -m venv .venv
 fi
 stamp=.venv/$requirements.sha256
-sum=$(cat requirements*.txt | sha256sum)
+sum=$(cat requirements*.txt evaluation/requirements.txt | sha256sum)
 if [[ $(cat "$stamp" 2>/dev/null) != "$sum" ]]; then
   echo "installing $requirements into .venv (torch is large: this can take minutes)"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements"

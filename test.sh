@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Sets everything up, runs the tests, then builds both images and runs them as the platform does.
+# Sets everything up, runs the tests, then builds the images and runs them as the platform does.
 #
 #   ./test.sh
 #
 # Without a Docker engine the container checks are not run; the last line says so, and under CI=true that is a failure.
-# BASE_IMAGE in the environment replaces the Dockerfile's base image. Where data/BONBID2023_Train holds the published
-# training cases, one that the shipped network was not trained on goes through the container too.
+# BASE_IMAGE in the environment replaces the inference image's base. Where data/BONBID2023_Train holds the published
+# training cases, one of them goes through the container too.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -110,8 +110,11 @@ for turn in 1 2; do
 done
 docker stop --time 20 "$server" >/dev/null
 
+echo "== evaluation image"
+(unset BASE_IMAGE && test/evaluation_container.sh)
+
 if [[ -d data/BONBID2023_Train ]]; then
-  echo "== image, a real case that the network was not trained on"
+  echo "== image, a real case: the same mask as outside the container"
   name=$($python -c 'from training.splits import read_fold; print(read_fold(0)[1][-1])')
   real=$work/real images=$work/real/images
   mkdir -p "$images"/{skull-stripped-adc-brain-mri,z-score-adc}

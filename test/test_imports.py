@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = ("model", "training", "process", "test", "benchmarks")
+OURS = ("model", "training", "evaluation", "process", "test", "benchmarks")
 SHIPPED = sorted([ROOT / "process.py", *(ROOT / "model").rglob("*.py")])
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
 
@@ -57,6 +57,15 @@ def test_only_one_module_reads_and_writes_images(path):
 @pytest.mark.parametrize("path", TRAINING, ids=ids)
 def test_training_needs_only_itself_and_model(path):
     assert packages(path) & set(OURS) <= {"model", "training"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "evaluation").rglob("*.py")), ids=ids)
+def test_the_evaluation_needs_only_what_its_image_has(path):
+    names = {name for name in imported(path) if name.split(".")[0] in ("model", "training")}
+    assert {".".join(name.split(".")[:2]) for name in names} <= {"model.errors", "model.files", "model.volume"} | {
+        "training.cli",
+        "training.metrics",
+    }
 
 
 @pytest.mark.parametrize(

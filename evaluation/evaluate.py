@@ -1,0 +1,235 @@
+"""Scores a folder of predicted masks against a folder of labels, in the challenge's own way, and writes metrics.json.
+
+Example:
+
+    python -m evaluation.evaluate --predictions masks --labels data/BONBID2023_Train/3LABEL --output metrics.json
+
+    python -m evaluation.evaluate --predictions runs/masks --suffix _network --labels labels --output metrics.json
+
+A label is called <case>_lesion.mha, a prediction <case>.mha or <case>_<anything>.mha, where <case> is like
+MGHNICU_010-VISIT_01; both folders are searched with their subfolders, and hidden files and other types are left alone. The
+second line takes only predictions whose name ends in _network.mha. Every label needs exactly one prediction and the
+reverse. Files are paired by case and voxel arrays compared: a prediction's spacing, origin and direction do not count.
+
+metrics.json has DiceCoefficient, MASD (mm) and NSD (at 2 mm) by case under "case", and their mean, spread and quartiles
+under "aggregates". Where exactly one of the masks is empty, MASD does not exist: it is null, left out of the aggregates and
+counted there as "nan"; "count" is the number of cases that remain.
+
+When something is wrong the last line on stderr says what, the exit code is 2, and no metrics.json is left behind.
+"""
+
+import argparse
+import json
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from evalutils import ClassificationEvaluation
+from evalutils.exceptions import EvalUtilsError, ValidationError
+from evalutils.io import SimpleITKLoader
+from evalutils.validators import DataFrameValidator, NumberOfCasesValidator
+from pandas import DataFrame, Series
+
+from model.errors import UserError
+from model.files import remove_partials, whole_file
+from model.volume import read_volume
+from training.cli import run
+from training.metrics import score
+
+CASE = r"(?P<case>[A-Za-z]+_\d+-VISIT_\d+)"
+LABEL_NAME = CASE + r"_lesion\.mha"
+PREDICTION_NAME = CASE + r"(_.*)?\.mha"
+METRICS = ("DiceCoefficient", "MASD", "NSD")  # as the official scorer calls them
+
+
+class MaskLoader(SimpleITKLoader):
+    """evalutils' loader, behind a check that the file is whole, readable and a mask."""
+
+    def load(self, *, fname: Path) -> list[dict]:
+        """One row of evalutils' table: case, path, and a hash of the voxels.
+
+        Raises UserError when the file cannot be read whole, is not 3D, or holds other values than 0 and 1.
+        """
+        values = np.unique(read_volume(fname).voxels)
+        if not np.isin(values, (0, 1)).all():
+            raise UserError(f"{fname}: expected only 0 and 1, found {values[:5].tolist()}")
+        return [row | {"case": re.match(CASE, fname.name)["case"]} for row in super().load(fname=fname)]
+
+
+class UniqueCasesValidator(DataFrameValidator):
+    """One file per case. evalutils' own validator takes the first number of a name, which two visits of a patient share."""
+
+    def validate(self, *, df: DataFrame) -> None:
+        """Raise ValidationError that names every file of the cases that have more than one."""
+        double = df[df["case"].duplicated(keep=False)].sort_values("case")
+        if len(double):
+            raise ValidationError(f"expected one file per case, found {_names(double['path'])}")
+
+
+class LesionEvaluation(ClassificationEvaluation):
+    """One evaluation: `LesionEvaluation(...).evaluate()` loads, validates, pairs, scores and saves.
+
+    Raises UserError or evalutils' ValidationError, each with one line for the user.
+    """
+
+    def __init__(self, predictions: Path, labels: Path, output: Path, suffix: str = "", cases: int | None = None) -> None:
+        super().__init__(
+            predictions_path=predictions,
+            ground_truth_path=labels,
+            output_file=output,
+            file_loader=MaskLoader(),
+            validators=(UniqueCasesValidator(),),
+            join_key="case",
+        )
+        self._suffix = suffix
+        self._number = NumberOfCasesValidator(num_cases=cases) if cases else None
+
+    def load(self) -> None:
+        """Read every file once. Unlike evalutils' own way, one that cannot be used is an error and not passed over."""
+        labels = find_masks(self._ground_truth_path)
+        require_names(labels, LABEL_NAME, "MGHNICU_010-VISIT_01_lesion.mha")
+        predictions = find_masks(self._predictions_path, self._suffix)
+        require_names(predictions, PREDICTION_NAME, "MGHNICU_010-VISIT_01.mha or MGHNICU_010-VISIT_01_<anything>.mha")
+        self._ground_truth_cases = self._table(labels)
+        self._predictions_cases = self._table(predictions)
+
+    def _table(self, paths: list[Path]) -> DataFrame:
+        return DataFrame([row for path in paths for row in self._file_loader.load(fname=path)])
+
+    def cross_validate(self) -> None:
+        """Raise UserError when a case has a label only or a prediction only; names all of them."""
+        lonely = {
+            "no prediction for": self._cases["path_ground_truth"][self._cases["_merge"] == "left_only"],
+            "no label for": self._cases["path_prediction"][self._cases["_merge"] == "right_only"],
+        }
+        problems = [f"{what} {_names(paths)}" for what, paths in lonely.items() if len(paths)]
+        if problems:
+            raise UserError("; ".join(problems))
+        if self._number:
+            self._number.validate(df=self._cases)
+
+    def score_case(self, *, idx: int, case: Series) -> dict:
+        """Dice, MASD in mm, NSD at 2 mm, and which files they come from.
+
+        Raises UserError when the two arrays differ in shape or a file is no longer what was checked.
+        """
+        label, prediction = self._read(case, "ground_truth"), self._read(case, "prediction")
+        if prediction.GetSize() != label.GetSize():
+            sizes = [" x ".join(map(str, image.GetSize())) for image in (label, prediction)]
+            paths = [case["path_ground_truth"], case["path_prediction"]]
+            raise UserError(f"{paths[1]}: expected {sizes[0]} voxels (x, y, z) as in {paths[0]}, found {sizes[1]}")
+        masks = [sitk.GetArrayViewFromImage(image) == 1 for image in (prediction, label)]
+        scores = score(*masks, label.GetSpacing()[::-1])
+        return {
+            "case": case["case"],
+            **dict(zip(METRICS, (scores.dice, scores.masd_mm, scores.nsd), strict=True)),
+            "pred_fname": case["path_prediction"].name,
+            "gt_fname": case["path_ground_truth"].name,
+        }
+
+    def _read(self, case: Series, which: str) -> sitk.Image:
+        path = case[f"path_{which}"]
+        image = self._file_loader.load_image(path)
+        if self._file_loader.hash_image(image) != case[f"hash_{which}"]:
+            raise UserError(f"{path}: changed while it was scored")
+        return image
+
+    def score_aggregates(self) -> dict:
+        """evalutils' summary of each metric, which leaves NaN out, and how many cases were NaN."""
+        aggregates = {}
+        for metric in METRICS:
+            values = self._case_results[metric]
+            counts = {"count": int(values.count()), "nan": int(values.isna().sum())}
+            aggregates[metric] = self.aggregate_series(series=values) | counts
+        return aggregates
+
+    def save(self) -> None:
+        """Write metrics.json whole or not at all. Raises UserError when that is not possible."""
+        metrics = {"case": self._case_results.set_index("case").to_dict(), "aggregates": self._aggregate_results}
+        text = json.dumps(_without_nan(metrics), indent=2, sort_keys=True, allow_nan=False)
+        try:
+            with whole_file(self._output_file) as partial:
+                partial.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{self._output_file}: cannot be written ({error.strerror})") from None
+
+    def summary(self) -> str:
+        """One line: the number of cases, the means, and how many cases have no MASD."""
+        dice, masd, nsd = (self._aggregate_results[metric] for metric in METRICS)
+        distance = f"{masd['mean']:.3f} mm ({masd['nan']} without)"
+        return f"{dice['count']} cases: Dice {dice['mean']:.4f}, MASD {distance}, NSD {nsd['mean']:.4f}"
+
+
+def find_masks(folder: Path, suffix: str = "") -> list[Path]:
+    """The .mha files below `folder` that are not hidden and end in `suffix` before the .mha, sorted.
+
+    Raises UserError when there is none.
+    """
+    try:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
+        paths = [p for p in sorted(folder.rglob("*")) if _is_visible_mha(p, folder) and p.stem.endswith(suffix)]
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror}: {error.filename})") from None
+    if not paths:
+        raise UserError(f"{folder}: no file *{suffix}.mha found")
+    return paths
+
+
+def require_names(paths: list[Path], pattern: str, example: str) -> None:
+    """Raise UserError that names every file whose name is not of the pattern."""
+    wrong = [path for path in paths if not re.fullmatch(pattern, path.name)]
+    if wrong:
+        raise UserError(f"expected names like {example}, found {_names(wrong)}")
+
+
+def _is_visible_mha(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return path.suffix.lower() == ".mha" and not hidden and not path.is_dir()
+
+
+def _names(paths: Iterable[Path]) -> str:
+    return ", ".join(map(str, paths))
+
+
+def _without_nan(value: object) -> object:
+    """The same nested dict with None for NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def clear_output(path: Path) -> None:
+    """Make the folder of `path` and remove an earlier result, so that none outlives a failure. Raises UserError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        remove_partials(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}: {error.filename})") from None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--predictions", type=Path, default=Path("/input"), help="folder of masks (default: %(default)s)")
+    parser.add_argument("--labels", type=Path, default=Path("/ground-truth"), help="folder (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("/output/metrics.json"), help="file (default: %(default)s)")
+    parser.add_argument("--suffix", default="", help="end of the predictions' names before .mha, where there are more")
+    parser.add_argument("--cases", type=int, help="how many there must be (default: as many as there are labels)")
+    args = parser.parse_args()
+    if args.cases is not None and args.cases < 1:
+        parser.error("--cases must be at least 1")
+    clear_output(args.output)
+    evaluation = LesionEvaluation(args.predictions, args.labels, args.output, args.suffix, args.cases)
+    try:
+        evaluation.evaluate()
+    except EvalUtilsError as error:
+        raise UserError(str(error)) from None
+    print(evaluation.summary())
+
+
+if __name__ == "__main__":
+    run(main)
