@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from model.errors import UserError
 from model.segment import segment
 from model.serve import PORT, serve
-from model.sockets import MASK_PATH
+from model.sockets import MASK_PATH, PROBABILITIES_PATH
 
 if TYPE_CHECKING:
     from model.predict import Predictor
@@ -53,6 +53,11 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
         "--weights", type=Path, help="folder of .safetensors files (default: /opt/ml/model, else the ones that came along)"
     )
     parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help=f"also write the probability of lesion of every voxel, to {PROBABILITIES_PATH} in the output folder",
+    )
+    parser.add_argument(
         "--serve", action="store_true", help=f"answer /health and /invoke on port {PORT} instead of running once"
     )
     return parser.parse_args(words)
@@ -61,13 +66,15 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> None:
     """Segment one case, or serve cases until stopped."""
     predictor = functools.partial(load_predictor, args.device, args.weights)
-    job = functools.partial(segment, args.input, args.output, predictor)
+    job = functools.partial(segment, args.input, args.output, predictor, args.probabilities)
     if args.serve:
         predictor()  # before the port opens: /health means ready
         serve(job)
         return
     results = job()
     print(f"mask: {args.output / MASK_PATH}")
+    if args.probabilities:
+        print(f"probabilities: {args.output / PROBABILITIES_PATH}")
     print(f"lesion volume: {results['lesion_volume_ml']} ml in {results['lesions']} lesions, {results['seconds']} s")
 
 

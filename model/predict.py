@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,9 +10,12 @@ from monai.inferers import sliding_window_inference
 from torch import nn
 
 from model.config import InferenceConfig, ModelConfig, Triple
+from model.decision import most_dice
 from model.errors import UserError
 from model.preprocess import brain_box, brain_mask, network_input, uncrop
 from model.weights import Ensemble
+
+Spacing = tuple[float, float, float]  # (z, y, x) in mm
 
 
 def pick_device(wish: str) -> tuple[torch.device, str]:
@@ -33,6 +37,15 @@ def pick_device(wish: str) -> tuple[torch.device, str]:
     return torch.device("cpu"), f"CUDA cannot be used ({reason}); using the CPU"
 
 
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What an ensemble says about one case."""
+
+    mask: np.ndarray  # boolean (z, y, x)
+    probabilities: np.ndarray  # float32 (z, y, x) in 0..1, the mean of `groups`
+    groups: np.ndarray  # float32 (group, z, y, x) in 0..1, calibrated where the ensemble has a decision
+
+
 class Predictor:
     """An ensemble on one device."""
 
@@ -43,25 +56,46 @@ class Predictor:
             (network.to(device), model) for network, model in zip(ensemble.networks, ensemble.models, strict=True)
         ]
 
-    def probabilities(self, adc: np.ndarray, zadc: np.ndarray) -> np.ndarray:
-        """Mean lesion probability over the networks and flips, float32 (z, y, x) in 0..1, 0 outside the brain.
+    def group_probabilities(self, adc: np.ndarray, zadc: np.ndarray) -> np.ndarray:
+        """Mean lesion probability over the networks and flips of each group: float32 (group, z, y, x) in 0..1.
 
-        adc (1e-6 mm2/s) and zadc: float32 (z, y, x) of one shape, with at least one brain voxel.
+        0 outside the brain. adc (1e-6 mm2/s) and zadc: float32 (z, y, x) of one shape, with at least one brain voxel.
         """
         brain = brain_mask(adc)
-        mean = np.zeros(adc.shape, np.float32)
-        for network, model in self._members:
+        groups = self.ensemble.groups or tuple(map(str, range(len(self._members))))
+        names = list(dict.fromkeys(groups))
+        means = np.zeros((len(names), *adc.shape), np.float32)
+        for (network, model), group in zip(self._members, groups, strict=True):
             box = brain_box(brain, model.margin)
             inputs = torch.from_numpy(network_input(adc[box], zadc[box], model)).to(self.device)
             crop = predict_crop(network, inputs, model, self.ensemble.inference)
-            mean += uncrop(crop.cpu().numpy(), box, adc.shape)
-        if not np.isfinite(mean).all():
+            means[names.index(group)] += uncrop(crop.cpu().numpy(), box, adc.shape)
+        if not np.isfinite(means).all():
             raise UserError(f"weights {self.ensemble.id}: the network's answer is not finite, no mask can be drawn from it")
-        return np.where(brain, mean / len(self._members), 0).astype(np.float32)
+        for mean, name in zip(means, names, strict=True):
+            mean /= groups.count(name)
+        return np.where(brain, means, 0)
 
-    def mask(self, adc: np.ndarray, zadc: np.ndarray, voxel_mm3: float) -> np.ndarray:
-        """The lesion mask of the same maps, boolean (z, y, x)."""
-        return decide(self.probabilities(adc, zadc), self.ensemble.inference, voxel_mm3)
+    def segment(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> Segmentation:
+        """The mask of the same maps and the probabilities that it was drawn from. spacing_mm: (z, y, x)."""
+        groups, decision = self.group_probabilities(adc, zadc), self.ensemble.decision
+        if decision:
+            for group in groups:
+                group[:] = decision.calibrate(group, adc, zadc, spacing_mm)
+        probabilities = groups.mean(axis=0)
+        if decision:
+            mask = most_dice(probabilities, decision.empty_above)
+        else:
+            mask = decide(probabilities, self.ensemble.inference, float(np.prod(spacing_mm)))
+        return Segmentation(mask, probabilities, groups)
+
+    def probabilities(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+        """The probabilities of `segment` alone."""
+        return self.segment(adc, zadc, spacing_mm).probabilities
+
+    def mask(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+        """The mask of `segment` alone."""
+        return self.segment(adc, zadc, spacing_mm).mask
 
 
 @torch.inference_mode()
@@ -70,12 +104,10 @@ def predict_crop(network: nn.Module, inputs: torch.Tensor, model: ModelConfig, i
     """Mean probability of one network over the flips: inputs (2, z, y, x) -> float32 (z, y, x)."""
     patch = patch_size(inputs.shape[1:], model.divisor, inference.max_patch)
     flips = [c for n in range(len(inference.flip_axes) + 1) for c in itertools.combinations(inference.flip_axes, n)]
-    total = torch.zeros(inputs.shape[1:], device=inputs.device)
-    for axes in flips:
-        flipped = torch.flip(inputs, [axis + 1 for axis in axes])[None]
-        logits = sliding_window_inference(flipped, patch, 1, network, overlap=inference.overlap, mode="gaussian")
-        total += torch.flip(torch.sigmoid(logits[0, 0].float()), axes)
-    return total / len(flips)
+    batch = torch.stack([torch.flip(inputs, [axis + 1 for axis in axes]) for axes in flips])  # faster than one by one
+    logits = sliding_window_inference(batch, patch, len(flips), network, overlap=inference.overlap, mode="gaussian")
+    answers = torch.sigmoid(logits[:, 0].float())
+    return torch.stack([torch.flip(answer, axes) for answer, axes in zip(answers, flips, strict=True)]).mean(0)
 
 
 def patch_size(shape: tuple[int, ...], divisor: Triple, largest: Triple) -> Triple:

@@ -1,26 +1,61 @@
 """The numbers beside a mask, for `results.json`."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from model.case import Case
 from model.errors import UserError
 from model.files import whole_file
+from model.preprocess import brain_mask
 from model.volume import connected_components
 
+if TYPE_CHECKING:
+    from model.predict import Segmentation
 
-def describe(mask: np.ndarray, brain: np.ndarray, voxel_mm3: float) -> dict:
-    """Lesion and brain volume in ml, the lesions' share of the brain, and their number (26-connected components).
 
-    mask, brain: boolean (z, y, x) of one shape, the brain not empty.
-    """
+def describe(found: Segmentation, case: Case) -> dict:
+    """Lesion and brain volume in ml, the lesions' share of the brain, their number, and what is known of each lesion."""
+    brain, voxel_mm3 = brain_mask(case.adc.voxels), case.grid.voxel_mm3
+    lesions = describe_lesions(found, case)
     return {
-        "lesion_volume_ml": round(float(mask.sum()) * voxel_mm3 / 1000, 4),
+        "lesion_volume_ml": round(float(found.mask.sum()) * voxel_mm3 / 1000, 4),
         "brain_volume_ml": round(float(brain.sum()) * voxel_mm3 / 1000, 2),
-        "lesion_share_of_brain": round(float(mask.sum() / brain.sum()), 6),
-        "lesions": connected_components(mask)[1],
+        "lesion_share_of_brain": round(float(found.mask.sum() / brain.sum()), 6),
+        "lesions": len(lesions),
+        "lesion_list": lesions,
     }
+
+
+def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
+    """An entry per 26-connected component of the mask, the largest first; none for an empty mask.
+
+    `centre_mm` is the centroid in the scanner's space (x, y, z), `probability` the mean over the lesion. `confidence`, in
+    0..1, is how far the groups of networks agree: the mean over them of the share of the lesion that a group alone would
+    have marked, with the smallest probability inside the mask as its threshold.
+    """
+    mask = found.mask
+    labels, count = connected_components(mask)
+    if not count:
+        return []
+    probabilities, z, places = found.probabilities[mask], case.zadc.voxels[mask], np.argwhere(mask)
+    votes = np.mean([group[mask] >= probabilities.min() for group in found.groups], axis=0)
+    sizes = np.bincount(labels[mask])[1:]
+    lesions = np.split(np.argsort(labels[mask], kind="stable"), np.cumsum(sizes)[:-1])
+    return [
+        {
+            "volume_ml": round(len(lesion) * case.grid.voxel_mm3 / 1000, 4),
+            "lowest_z": round(float(z[lesion].min()), 3),
+            "centre_mm": case.grid.to_mm(places[lesion].mean(axis=0)).round(2).tolist(),
+            "probability": round(float(probabilities[lesion].mean()), 4),
+            "confidence": round(float(votes[lesion].mean()), 4),
+        }
+        for lesion in sorted(lesions, key=len, reverse=True)
+    ]
 
 
 def write_results(results: dict, path: Path) -> None:

@@ -10,6 +10,7 @@ ADC_SLUG = "skull-stripped-adc"
 ZADC_SLUG = "z-score-apparent-diffusion-coefficient-map"
 DEFAULT_PATHS = {ADC_SLUG: "images/skull-stripped-adc-brain-mri", ZADC_SLUG: "images/z-score-adc"}
 MASK_PATH = "images/hie-lesion-segmentation/overlay.mha"
+PROBABILITIES_PATH = "images/hie-lesion-probabilities/probabilities.mha"  # apart: the mask's folder may hold one image
 RESULTS_PATH = "results.json"
 IMAGE_SUFFIX = ".mha"  # the platform would take a .tif too, but that holds no spacing: volumes in ml would be wrong
 

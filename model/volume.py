@@ -37,6 +37,10 @@ class Grid:
         """Volume of one voxel in mm3."""
         return float(np.prod(self.spacing_mm))
 
+    def to_mm(self, index: np.ndarray) -> np.ndarray:
+        """Where a place in the array, (z, y, x) and fractions too, lies in the scanner's space: (x, y, z) in mm."""
+        return self.origin_mm + np.reshape(self.direction, (3, 3)) @ np.multiply(index, self.spacing_mm)[::-1]
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:
@@ -89,9 +93,18 @@ def write_mask(mask: np.ndarray, grid: Grid, path: Path) -> None:
 
     Raises UserError when the file cannot be written, ValueError when the mask is not of the grid's size.
     """
-    if mask.shape != grid.size:
-        raise ValueError(f"mask is {mask.shape}, grid is {grid.size}")
-    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    _write(mask.astype(np.uint8), grid, path)
+
+
+def write_probabilities(probabilities: np.ndarray, grid: Grid, path: Path) -> None:
+    """Write a (z, y, x) map of finite numbers as float32 on `grid`; everything else as in `write_mask`."""
+    _write(probabilities.astype(np.float32), grid, path)
+
+
+def _write(voxels: np.ndarray, grid: Grid, path: Path) -> None:
+    if voxels.shape != grid.size:
+        raise ValueError(f"the array is {voxels.shape}, the grid is {grid.size}")
+    image = sitk.GetImageFromArray(voxels)
     image.SetSpacing(grid.spacing_mm[::-1])
     image.SetOrigin(grid.origin_mm)
     image.SetDirection(grid.direction)
@@ -99,7 +112,7 @@ def write_mask(mask: np.ndarray, grid: Grid, path: Path) -> None:
         with whole_file(path) as partial:
             sitk.WriteImage(image, str(partial), useCompression=True)
             # ITK does not notice a disk that is full when the last bytes are flushed
-            if not np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(partial))), mask):
+            if not np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(partial))), voxels):
                 raise OSError("what was written does not read back")
     except (RuntimeError, OSError) as error:
         raise UserError(f"{path}: cannot be written ({_reason(error)})") from None
@@ -110,6 +123,19 @@ def connected_components(mask: np.ndarray) -> tuple[np.ndarray, int]:
     labels = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)), True)
     labels = sitk.GetArrayFromImage(labels)
     return labels, int(labels.max())
+
+
+def depth_mm(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+    """Distance of each voxel of a boolean (z, y, x) mask to the nearest voxel outside, float32 mm; 0 outside.
+
+    The volume's border counts as inside; infinite where the mask fills the volume.
+    """
+    if mask.all():
+        return np.full(mask.shape, np.inf, np.float32)
+    outside = sitk.GetImageFromArray((~mask).astype(np.uint8))
+    outside.SetSpacing(spacing_mm[::-1])
+    distance = sitk.SignedMaurerDistanceMap(outside, squaredDistance=False, useImageSpacing=True)
+    return np.maximum(sitk.GetArrayFromImage(distance), 0)
 
 
 def _grid(image: sitk.Image) -> Grid:

@@ -12,22 +12,26 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from model.config import InferenceConfig, ModelConfig, from_json, to_json
+from model.decision import Decision, Trees
 from model.errors import UserError
 from model.files import whole_file
 from model.network import LesionNet
 
 IMAGE_WEIGHTS = Path(__file__).with_name("weights")
+DECISION = "decision"  # name of the files that hold the lesion decision
 UPLOADED_WEIGHTS = Path("/opt/ml/model")  # where the platform unpacks a model tarball
 
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Networks in evaluation mode on the CPU, and the one decision rule they share."""
+    """Networks in evaluation mode on the CPU, and how their answers become one mask."""
 
     networks: list[nn.Module]
     models: list[ModelConfig]
     inference: InferenceConfig
     id: str  # first 12 hexadecimal digits of the SHA-256 over all weight files and configurations
+    groups: tuple[str, ...] = ()  # of each network; the answers of one group are averaged first. () for one group each
+    decision: Decision | None = None  # without one, probabilities are only compared with `inference.threshold`
 
 
 def default_folder() -> Path:
@@ -46,12 +50,11 @@ def save_weights(path: Path, network: nn.Module, model: ModelConfig, inference: 
     `round_to_disk_precision` makes the network in memory the one on disk; score it after that.
     """
     data = to_safetensors({name: tensor.half().contiguous().cpu() for name, tensor in network.state_dict().items()})
-    sidecar = {
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "model": to_json(model),
-        "inference": to_json(inference),
-        "provenance": provenance,
-    }
+    _save_pair(path, data, {"model": to_json(model), "inference": to_json(inference), "provenance": provenance})
+
+
+def _save_pair(path: Path, data: bytes, values: dict) -> None:
+    sidecar = {"sha256": hashlib.sha256(data).hexdigest(), **values}
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
         partial.write_bytes(data)
@@ -60,28 +63,46 @@ def save_weights(path: Path, network: nn.Module, model: ModelConfig, inference: 
 
 
 def load_ensemble(folder: Path) -> Ensemble:
-    """Load every network of a folder.
+    """Load every network of a folder and, where there is one, its `decision.safetensors`.
 
+    Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group.
     Raises UserError when there is none, a file is missing, altered or does not fit its configuration, or the sidecars
-    disagree on the decision rule.
+    disagree on how answers are averaged.
     """
-    paths = sorted(folder.glob("*.safetensors"))
+    paths = sorted(path for path in folder.glob("*.safetensors") if path.stem != DECISION)
     if not paths:
         raise UserError(f"{folder}: no weights, expected .safetensors files each with a .json beside it")
     loaded = [_load(path) for path in paths]
     rules = {inference for _, _, inference, _ in loaded}
     if len(rules) > 1:
         raise UserError(f"{folder}: the sidecars disagree on the decision rule ('inference'), expected one for all")
-    identity = hashlib.sha256("".join(digest for *_, digest in loaded).encode()).hexdigest()[:12]
-    return Ensemble([n for n, *_ in loaded], [m for _, m, *_ in loaded], rules.pop(), identity)
+    decision, digest = None, ""
+    if any(path.stem == DECISION for path in folder.glob(f"{DECISION}.*")):
+        decision, digest = _load_decision(folder / f"{DECISION}.safetensors")
+    identity = hashlib.sha256("".join([*(digest for *_, digest in loaded), digest]).encode()).hexdigest()[:12]
+    groups = tuple(path.stem.split("-")[0] for path in paths)
+    return Ensemble([n for n, *_ in loaded], [m for _, m, *_ in loaded], rules.pop(), identity, groups, decision)
+
+
+def save_decision(folder: Path, decision: Decision, provenance: dict) -> None:
+    """Write `decision.safetensors` and its sidecar."""
+    tensors = {name: torch.from_numpy(array) for name, array in decision.trees.arrays().items()}
+    values = {"features": list(decision.features), "empty_above": decision.empty_above, "provenance": provenance}
+    _save_pair(folder / f"{DECISION}.safetensors", to_safetensors(tensors), values)
+
+
+def _load_decision(path: Path) -> tuple[Decision, str]:
+    data, digest, sidecar = _read_pair(path)
+    try:
+        trees = Trees(**{name: tensor.numpy() for name, tensor in parse_safetensors(data).items()})
+        decision = Decision(trees, tuple(sidecar["features"]), float(sidecar["empty_above"]))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not usable with {path.stem}.json ({' '.join(str(error).split())})") from None
+    return decision, digest + json.dumps([decision.features, decision.empty_above])
 
 
 def _load(path: Path) -> tuple[nn.Module, ModelConfig, InferenceConfig, str]:
-    sidecar = read_sidecar(path.with_suffix(".json"))
-    data = _read(path)
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != sidecar.get("sha256"):
-        raise UserError(f"{path}: truncated or altered, its SHA-256 is not the one in {path.stem}.json")
+    data, digest, sidecar = _read_pair(path)
     source = str(path.with_suffix(".json"))
     model = from_json(ModelConfig, sidecar.get("model"), source)
     inference = from_json(InferenceConfig, sidecar.get("inference"), source)
@@ -99,6 +120,16 @@ def _load(path: Path) -> tuple[nn.Module, ModelConfig, InferenceConfig, str]:
         raise UserError(f"{path}: does not fit the architecture in {path.stem}.json ({reason})") from None
     configuration = json.dumps([to_json(model), to_json(inference)], sort_keys=True)
     return network.eval(), model, inference, digest + configuration
+
+
+def _read_pair(path: Path) -> tuple[bytes, str, dict]:
+    """A file, its SHA-256 and its sidecar. Raises UserError when the two do not belong together."""
+    sidecar = read_sidecar(path.with_suffix(".json"))
+    data = _read(path)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sidecar.get("sha256"):
+        raise UserError(f"{path}: truncated or altered, its SHA-256 is not the one in {path.stem}.json")
+    return data, digest, sidecar
 
 
 def read_sidecar(path: Path) -> dict:

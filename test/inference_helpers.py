@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from phantom import make_grid
 
+from model.candidates import FEATURES
 from model.config import InferenceConfig, ModelConfig
+from model.decision import Decision, Trees
 from model.network import LesionNet
 from model.volume import Grid
 from model.weights import round_to_disk_precision, save_weights
@@ -15,6 +17,7 @@ from model.weights import round_to_disk_precision, save_weights
 ADC_SLUG, ADC_FOLDER = "skull-stripped-adc", "images/skull-stripped-adc-brain-mri"
 ZADC_SLUG, ZADC_FOLDER = "z-score-apparent-diffusion-coefficient-map", "images/z-score-adc"
 MASK, RESULTS = "images/hie-lesion-segmentation/overlay.mha", "results.json"
+PROBABILITIES = "images/hie-lesion-probabilities/probabilities.mha"
 
 TINY = ModelConfig(
     channels=(4, 6, 8),
@@ -67,6 +70,20 @@ def save_ensemble(folder: Path, *networks: LesionNet, inference: InferenceConfig
     for number, network in enumerate(networks):
         save_weights(folder / f"net{number}.safetensors", network, TINY, inference or InferenceConfig(), {})
     return folder
+
+
+def stump(feature: str, threshold: float, at_most: float, above: float, empty_above: float = 0.0) -> Decision:
+    """A decision of one tree: probability `at_most` where the feature is at most `threshold`, else `above`."""
+    trees = Trees(
+        feature=np.array([[FEATURES.index(feature), 0, 0]]),
+        threshold=np.array([[threshold, 0, 0]], float),
+        left=np.array([[1, 1, 2]]),
+        right=np.array([[2, 1, 2]]),
+        value=np.array([[0, *(np.log(p / (1 - p)) for p in (at_most, above))]]),
+        baseline=np.array(0.0),
+        depth=np.array(1),
+    )
+    return Decision(trees, FEATURES, empty_above)
 
 
 def write_metaimage(path: Path, data: bytes = b"", **fields: str | None) -> Path:

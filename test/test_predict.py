@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from inference_helpers import GRID, TINY, random_maps, random_network, rule
+from inference_helpers import GRID, TINY, random_maps, random_network, rule, stump
 from torch import nn
 
 from model.config import InferenceConfig
@@ -91,7 +91,7 @@ def test_flips_are_averaged_over_every_combination(axes):
 def test_untrained_network_is_the_rule_on_the_z_map(inference):
     adc, zadc = random_maps()
     assert (zadc == -2).sum() > 50  # the border case is there
-    mask = predictor(LesionNet(TINY).eval(), inference=inference).mask(adc, zadc, 3.0)
+    mask = predictor(LesionNet(TINY).eval(), inference=inference).mask(adc, zadc, GRID.spacing_mm)
     np.testing.assert_array_equal(mask, rule(adc, zadc))
 
 
@@ -102,7 +102,7 @@ def test_probabilities_lie_where_the_brain_lies(brain):
     adc = np.zeros(GRID.size, np.float32)
     adc[brain] = 900
     zadc = np.random.default_rng(0).normal(size=GRID.size).astype(np.float32)
-    probabilities = predictor(Line(3, 1)).probabilities(adc, zadc)
+    probabilities = predictor(Line(3, 1)).probabilities(adc, zadc, GRID.spacing_mm)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, np.where(adc > 0, sigmoid(3 * zadc + 1), 0), rtol=0, atol=2e-6)
     assert not probabilities[adc == 0].any()
@@ -110,7 +110,7 @@ def test_probabilities_lie_where_the_brain_lies(brain):
 
 def test_networks_are_averaged():
     adc, zadc = random_maps()
-    probabilities = predictor(Line(1, 0), Line(-2, 1), Line(0, 3)).probabilities(adc, zadc)
+    probabilities = predictor(Line(1, 0), Line(-2, 1), Line(0, 3)).probabilities(adc, zadc, GRID.spacing_mm)
     mean = (sigmoid(zadc) + sigmoid(1 - 2 * zadc) + sigmoid(3)) / 3
     np.testing.assert_allclose(probabilities, np.where(adc > 0, mean, 0), rtol=0, atol=2e-6)
 
@@ -119,7 +119,7 @@ def test_each_network_gets_its_own_preprocessing():
     adc, zadc = np.full((2, 4, 6), 1000, np.float32), np.full((2, 4, 6), 8, np.float32)
     models = [dataclasses.replace(TINY, zadc_clip=clip, margin=margin) for clip, margin in ((4.0, 0), (6.0, 3))]
     ensemble = Ensemble([Line(0.1, 0), Line(0.1, 0)], models, InferenceConfig(), "test")
-    probabilities = Predictor(ensemble, CPU).probabilities(adc, zadc)
+    probabilities = Predictor(ensemble, CPU).probabilities(adc, zadc, GRID.spacing_mm)
     np.testing.assert_allclose(probabilities, (sigmoid(0.4) + sigmoid(0.6)) / 2, rtol=0, atol=1e-6)
 
 
@@ -128,13 +128,87 @@ def test_networks_of_two_architectures_share_a_case():
     models = [TINY, other]
     ensemble = Ensemble([LesionNet(model).eval() for model in models], models, InferenceConfig(), "test")
     adc, zadc = np.full((6, 7, 6), 1000, np.float32), np.linspace(-5, 5, 6 * 7 * 6, dtype=np.float32).reshape(6, 7, 6)
-    np.testing.assert_array_equal(Predictor(ensemble, CPU).mask(adc, zadc, 3.0), rule(adc, zadc))
+    np.testing.assert_array_equal(Predictor(ensemble, CPU).mask(adc, zadc, GRID.spacing_mm), rule(adc, zadc))
+
+
+def constant(p: float) -> Line:
+    return Line(0, float(np.log(p / (1 - p))))
+
+
+def grouped(answers: dict[str, tuple[float, ...]], **changes: object) -> Predictor:
+    """Networks that answer one probability everywhere, by group."""
+    networks, groups = zip(*((constant(p), group) for group, ps in answers.items() for p in ps), strict=True)
+    ensemble = Ensemble(list(networks), [TINY] * len(networks), InferenceConfig(), "test", groups)
+    return Predictor(dataclasses.replace(ensemble, **changes), CPU)
+
+
+def in_brain(values: np.ndarray) -> np.ndarray:
+    return values[..., random_maps()[0] > 0]
+
+
+def test_each_group_weighs_the_same():
+    found = grouped({"a": (0.2, 0.4), "b": (0.9,)}).segment(*random_maps(), GRID.spacing_mm)
+    np.testing.assert_allclose(in_brain(found.groups), np.tile([[0.3], [0.9]], in_brain(found.mask).shape), atol=1e-6)
+    np.testing.assert_allclose(in_brain(found.probabilities), 0.6, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(found.mask, random_maps()[0] > 0)
+
+
+def test_networks_of_one_group_need_not_stand_together():
+    ensemble = Ensemble([constant(p) for p in (0.2, 0.9, 0.4)], [TINY] * 3, InferenceConfig(), "test", ("a", "b", "a"))
+    found = Predictor(ensemble, CPU).segment(*random_maps(), GRID.spacing_mm)
+    np.testing.assert_allclose(in_brain(found.groups)[:, 0], [0.3, 0.9], rtol=0, atol=1e-6)
+
+
+def test_without_groups_each_network_is_one():
+    adc, zadc = random_maps()
+    networks = [random_network(seed) for seed in (1, 2)]
+    alone = [predictor(network).probabilities(adc, zadc, GRID.spacing_mm) for network in networks]
+    found = predictor(*networks).segment(adc, zadc, GRID.spacing_mm)
+    np.testing.assert_array_equal(found.groups, alone)
+    np.testing.assert_array_equal(found.probabilities, np.mean(alone, axis=0))
+    np.testing.assert_array_equal(found.mask, found.probabilities > 0.5)
+
+
+@pytest.mark.parametrize("number", [3, 5, 6, 7])
+def test_group_that_answers_one_half_is_not_rounded_to_more(number):
+    found = grouped({"a": (0.5,) * number}).segment(*random_maps(), GRID.spacing_mm)
+    assert not found.mask.any()
+    assert (in_brain(found.probabilities) == 0.5).all()
+
+
+def test_a_group_is_averaged_then_calibrated_and_the_groups_averaged_last():
+    """0.1 and 0.8: together 0.45, so 0.1 after calibration; apart 0.1 and 0.9, so 0.5."""
+    decision = stump("logit", 0, at_most=0.1, above=0.9)
+    for answers, expected in (({"a": (0.1, 0.8)}, 0.1), ({"a": (0.1,), "b": (0.8,)}, 0.5)):
+        found = grouped(answers, decision=decision).segment(*random_maps(), GRID.spacing_mm)
+        np.testing.assert_allclose(in_brain(found.probabilities), expected, rtol=0, atol=1e-6)
+        assert not found.probabilities[random_maps()[0] <= 0].any()
+        np.testing.assert_allclose(found.groups.mean(axis=0), found.probabilities, rtol=0, atol=1e-6)
+        assert found.probabilities.dtype == found.groups.dtype == np.float32
+
+
+def test_a_decision_takes_the_place_of_the_threshold():
+    """Half the brain is surely lesion and half surely not, although the networks say 0.4 everywhere."""
+    inference = InferenceConfig(threshold=0.99, min_lesion_mm3=1e6)
+    adc, zadc = random_maps()
+    decision = stump("z", -2.1, at_most=0.99, above=0.01, empty_above=0.5)
+    mask = grouped({"a": (0.4,)}, decision=decision, inference=inference).mask(adc, zadc, GRID.spacing_mm)
+    np.testing.assert_array_equal(mask, rule(adc, zadc))
+
+
+def test_a_decision_that_expects_too_little_marks_nothing():
+    """All brain voxels at 0.4: the best mask is all of them, with an expected Dice of 0.8 / 1.4."""
+    for limit, marked in ((0.57, True), (0.58, False)):
+        decision = stump("z", 0, at_most=0.4, above=0.4, empty_above=limit)
+        mask = grouped({"a": (0.9,)}, decision=decision).mask(*random_maps(), GRID.spacing_mm)
+        assert mask.any() == marked
 
 
 def test_networks_in_windows_and_flips_give_the_same_bytes_twice():
     networks = [random_network(seed) for seed in (1, 2)]
     adc, zadc = random_maps()
-    first, second = (predictor(*networks, inference=WINDOWS["all flips"]).probabilities(adc, zadc) for _ in range(2))
+    answers = [predictor(*networks, inference=WINDOWS["all flips"]).probabilities(adc, zadc, GRID.spacing_mm) for _ in "ab"]
+    first, second = answers
     assert first.tobytes() == second.tobytes()
     assert (decide(first, InferenceConfig(), 3) != rule(adc, zadc)).sum() > 20  # the U-Net has a say
 
@@ -142,12 +216,12 @@ def test_networks_in_windows_and_flips_give_the_same_bytes_twice():
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 4, 2), (1, 3, 40), (40, 1, 1)])
 def test_volume_of_a_few_voxels_is_segmented_too(shape):
     adc, zadc = np.full(shape, 900, np.float32), np.full(shape, -3, np.float32)
-    assert predictor(LesionNet(TINY).eval()).mask(adc, zadc, 3.0).all()
+    assert predictor(LesionNet(TINY).eval()).mask(adc, zadc, GRID.spacing_mm).all()
 
 
 def test_network_without_a_finite_answer_is_no_empty_mask():
     with pytest.raises(UserError, match="finite"):
-        predictor(Line(0, 1), Line(0, np.nan)).mask(*random_maps(), 3.0)
+        predictor(Line(0, 1), Line(0, np.nan)).mask(*random_maps(), GRID.spacing_mm)
 
 
 def test_lesion_is_above_the_threshold_not_at_it():
@@ -215,9 +289,10 @@ def test_cpu_on_demand_does_not_try_cuda(no_cuda):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 def test_cuda_marks_what_the_cpu_marks_and_twice_the_same():
     networks = [random_network(seed) for seed in (1, 2)]
-    on_cpu = predictor(*networks).probabilities(*random_maps())
+    on_cpu = predictor(*networks).probabilities(*random_maps(), GRID.spacing_mm)
     ensemble = Ensemble(networks, [TINY, TINY], InferenceConfig(), "test")
-    first, second = (Predictor(ensemble, torch.device("cuda")).probabilities(*random_maps()) for _ in range(2))
+    on_cuda = Predictor(ensemble, torch.device("cuda"))
+    first, second = (on_cuda.probabilities(*random_maps(), GRID.spacing_mm) for _ in range(2))
     assert first.tobytes() == second.tobytes()
     np.testing.assert_allclose(first, on_cpu, rtol=0, atol=1e-3)
 

@@ -17,7 +17,7 @@ from model.network import LesionNet
 from model.weights import save_weights
 from training.metrics import Scores
 from training.train import git_commit
-from training.train_config import TrainConfig
+from training.train_config import TrainConfig, default_config, options
 
 
 def test_the_sidecar_is_json_for_every_reader(tmp_path: Path) -> None:
@@ -56,6 +56,22 @@ def test_the_command_turns_options_into_the_configuration(monkeypatch: pytest.Mo
     module.main()
     config = TrainConfig(fold=2, loss="dice", seed=0, epochs=7, learning_rate=5e-4, bfloat16=True)
     assert called == [(config, Path("packed"), tmp_path, torch.device("cpu"))]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainConfig(),
+        TrainConfig(fold=3, loss="dice", patch=(8, 16, 24), bfloat16=True, learning_rate=5e-4),
+        default_config("paper", seed=2, patience=0),
+    ],
+)
+def test_the_recorded_options_give_the_configuration_again(config, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    called = []
+    monkeypatch.setattr(module, "train", lambda *arguments, **_: called.append(arguments[0]))
+    monkeypatch.setattr(sys, "argv", ["train", "--data", "packed", "--run", "run", "--device", "cpu", *options(config)])
+    module.main()
+    assert called == [config]
 
 
 def test_the_command_defaults_to_the_configurations_defaults(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -9,7 +9,7 @@ import torch
 from monai.losses import HausdorffDTLoss, LogHausdorffDTLoss
 from scipy.ndimage import gaussian_filter
 
-from training.distance import EMPTY_DISTANCE_MM
+from training.distance import EMPTY_DISTANCE_MM, squared_distance
 from training.losses import LOSSES, dice, dice_focal, hausdorffdt, tversky
 
 SHAPE = (2, 1, 6, 13, 10)
@@ -125,6 +125,35 @@ def test_a_missed_lesion_costs_its_distance() -> None:
     assert loss.item() == pytest.approx((EMPTY_DISTANCE_MM**2 + 1.5**2) / 120, rel=1e-5)
 
 
+# --- a reference field computed beforehand ---
+
+
+@ALL_LOSSES
+def test_the_references_field_may_be_given(name: str) -> None:
+    logits, target = blobs(6)
+    spacing_mm = torch.tensor([[6.0, 1.5, 1.0], [2.0, 0.5, 3.0]])
+    field = squared_distance(target.squeeze(1) > 0.5, spacing_mm)
+    kept = field.clone()
+    value, gradient = value_and_gradient(lambda x: LOSSES[name](x, target, spacing_mm, field), logits)
+    expected, expected_gradient = value_and_gradient(lambda x: LOSSES[name](x, target, spacing_mm), logits)
+    assert value == expected
+    assert torch.equal(gradient, expected_gradient)
+    assert torch.equal(field, kept)  # the next epoch wants it too
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if "hausdorffdt" in name])
+def test_the_given_field_is_used(name: str) -> None:
+    logits, target = blobs(6)
+    zero = torch.zeros_like(target.squeeze(1))
+    assert LOSSES[name](logits, target, UNIT, zero).item() < LOSSES[name](logits, target, UNIT).item() - 0.01
+
+
+def test_a_field_with_a_channel_is_refused() -> None:
+    logits, target = blobs(6)
+    with pytest.raises(ValueError, match=r"reference_field: \(2, 1, 6, 13, 10\), expected \(2, 6, 13, 10\)"):
+        hausdorffdt(logits, target, UNIT, torch.zeros_like(target))
+
+
 # --- crops without lesion ---
 
 
@@ -163,13 +192,17 @@ def test_full_and_empty_masks_stay_finite(name: str, predicted: float, marked: f
 
 
 @ALL_LOSSES
-def test_bfloat16_logits_give_a_float32_loss(name: str) -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_the_loss_is_float32_inside_autocast(name: str, dtype: torch.dtype) -> None:
     logits, target = blobs(4)
-    rounded = logits.detach().bfloat16()
+    spacing_mm = torch.tensor([[6.0, 1.5, 1.0], [2.0, 0.5, 3.0]])
+    rounded = logits.detach().to(dtype).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        loss = LOSSES[name](rounded, target, UNIT)
+        loss = LOSSES[name](rounded, target, spacing_mm)
+    value, gradient = value_and_gradient(lambda x: LOSSES[name](x.float(), target, spacing_mm), rounded)
     assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(LOSSES[name](rounded.float(), target, UNIT).item(), rel=1e-6)
+    assert loss.item() == value
+    torch.testing.assert_close(torch.autograd.grad(loss, rounded)[0], gradient)  # the terms' sum is rounded to dtype
 
 
 @ALL_LOSSES

@@ -10,7 +10,6 @@ import math
 import pickle
 import platform
 import shutil
-import sys
 from pathlib import Path
 
 import monai
@@ -63,7 +62,6 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as monkeypatch:
         use_small(data, monkeypatch)
-        monkeypatch.setattr(sys, "argv", ["training/train.py", "--data", "packed", "--epochs", "3"])
         train(CONFIG, data, folder, CPU, validate_every=2)
     return folder
 
@@ -281,7 +279,8 @@ def test_the_weights_load_and_score_as_the_sidecar_says(finished: Path) -> None:
 
 def test_the_sidecar_says_how_the_weights_were_made(finished: Path) -> None:
     provenance = json.loads((finished / "fold0.json").read_text())["provenance"]
-    assert provenance["command"] == "python -m training.train --data packed --epochs 3"
+    given = "--protocol native --fold 0 --loss tversky-hausdorffdt --seed 0 --epochs 3 --warmup-epochs 1"
+    assert provenance["command"] == f"python -m training.train {given}"
     assert provenance["git_commits"] == [git_commit()]
     assert provenance["device"].startswith("cpu, ")
     assert provenance["versions"] == {

@@ -10,9 +10,19 @@ import pytest
 import SimpleITK as sitk
 from inference_helpers import GRID, write_metaimage
 from phantom import write_image
+from scipy import ndimage
 
 from model.errors import UserError
-from model.volume import Grid, Volume, connected_components, read_volume, require_same_grid, write_mask
+from model.volume import (
+    Grid,
+    Volume,
+    connected_components,
+    depth_mm,
+    read_volume,
+    require_same_grid,
+    write_mask,
+    write_probabilities,
+)
 
 AXIS_DIRECTIONS = [
     tuple(np.diag(signs)[list(order)].ravel().astype(float))
@@ -219,3 +229,62 @@ def test_an_older_mask_is_replaced_whole(tmp_path):
     volume = read_volume(tmp_path / "mask.mha")
     assert not volume.voxels.any()
     assert volume.grid == GRID
+
+
+@pytest.mark.parametrize("direction", [*AXIS_DIRECTIONS[::7], GRID.direction], ids=lambda d: "".join(f"{c:+.0f}" for c in d))
+@pytest.mark.parametrize("index", [(0, 0, 0), (2, 5, 3), (6, 14.5, 0.25)])
+def test_place_in_the_scanner_is_simpleitks(direction, index):
+    image = sitk.Image(GRID.size[::-1], sitk.sitkUInt8)
+    image.SetSpacing(GRID.spacing_mm[::-1])
+    image.SetOrigin(GRID.origin_mm)
+    image.SetDirection(direction)
+    expected = image.TransformContinuousIndexToPhysicalPoint([float(i) for i in index[::-1]])
+    found = dataclasses.replace(GRID, direction=direction).to_mm(np.array(index))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_probabilities_are_float32_on_the_grid_and_read_back_as_they_were(tmp_path):
+    probabilities = np.random.default_rng(0).random(GRID.size, dtype=np.float32)
+    write_probabilities(probabilities, GRID, tmp_path / "p.mha")
+    image = sitk.ReadImage(str(tmp_path / "p.mha"))
+    assert image.GetPixelIDTypeAsString() == "32-bit float"
+    assert b"CompressedData = True" in (tmp_path / "p.mha").read_bytes()
+    volume = read_volume(tmp_path / "p.mha")
+    np.testing.assert_array_equal(volume.voxels, probabilities)
+    assert volume.grid == GRID
+    assert [path.name for path in tmp_path.iterdir()] == ["p.mha"]
+
+
+def test_probabilities_of_another_size_or_type(tmp_path):
+    with pytest.raises(ValueError, match=r"\(12, 15, 7\).*\(7, 15, 12\)"):
+        write_probabilities(np.zeros(GRID.size[::-1], np.float32), GRID, tmp_path / "p.mha")
+    write_probabilities(np.full(GRID.size, 0.1), GRID, tmp_path / "p.mha")  # float64 is rounded
+    assert (read_volume(tmp_path / "p.mha").voxels == np.float32(0.1)).all()
+
+
+def test_probabilities_that_do_not_read_back_are_no_file(tmp_path, monkeypatch):
+    other = sitk.GetImageFromArray(np.full(GRID.size, 0.25, np.float32))
+    monkeypatch.setattr("model.volume.sitk.ReadImage", lambda path: other)
+    with pytest.raises(UserError, match=r"p.mha: cannot be written .*does not read back"):
+        write_probabilities(np.full(GRID.size, 0.5, np.float32), GRID, tmp_path / "p.mha")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
+@pytest.mark.parametrize("spacing_mm", [(3.0, 1.25, 0.8), (0.5, 2.0, 7.0)])
+def test_depth_is_scipys_distance_to_the_outside(share, spacing_mm):
+    mask = np.random.default_rng(0).random((6, 11, 9)) < share
+    found = depth_mm(mask, spacing_mm)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, ndimage.distance_transform_edt(mask, sampling=spacing_mm), rtol=0, atol=1e-5)
+
+
+def test_depth_of_a_box_at_the_border_ignores_the_border():
+    mask = np.zeros((3, 4, 5), bool)
+    mask[:, :, :3] = True
+    np.testing.assert_allclose(depth_mm(mask, (9, 8, 0.5)), np.tile([1.5, 1, 0.5, 0, 0], (3, 4, 1)))
+
+
+def test_depth_where_everything_or_nothing_is_inside():
+    assert np.isposinf(depth_mm(np.ones((2, 3, 4), bool), (1, 1, 1))).all()
+    assert not depth_mm(np.zeros((2, 3, 4), bool), (1, 1, 1)).any()

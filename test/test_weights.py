@@ -7,15 +7,17 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from inference_helpers import TINY, random_network, save_ensemble
+from inference_helpers import TINY, random_network, save_ensemble, stump
 from safetensors.torch import load_file, save_file
 
 from model import weights
+from model.candidates import FEATURES
 from model.config import InferenceConfig, ModelConfig, from_json, to_json
 from model.errors import UserError
-from model.weights import default_folder, load_ensemble, save_weights
+from model.weights import default_folder, load_ensemble, save_decision, save_weights
 
 RULE = InferenceConfig(
     max_patch=(8, 16, 32), overlap=0.25, flip_axes=(0, 2), threshold=0.4, min_lesion_mm3=12.5
@@ -244,3 +246,128 @@ def test_uploaded_weights_are_preferred(tmp_path, monkeypatch):
 def test_places_of_the_weights():
     assert str(weights.UPLOADED_WEIGHTS) == "/opt/ml/model"
     assert Path(weights.__file__).parent / "weights" == weights.IMAGE_WEIGHTS
+
+
+DECISION = stump("z", -1.75, at_most=0.8, above=0.3, empty_above=0.14)
+
+
+@pytest.fixture
+def decided(folder: Path) -> Path:
+    """The folder of weights with a decision beside them."""
+    save_decision(folder, DECISION, {"seed": 7})
+    return folder
+
+
+def change_trees(folder: Path, **arrays: np.ndarray) -> None:
+    """Replace tensors of the decision (None: leave out); the sidecar's SHA-256 fits."""
+    path = folder / "decision.safetensors"
+    tensors = load_file(path) | {name: array if array is None else torch.from_numpy(array) for name, array in arrays.items()}
+    save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    edit(folder, lambda sidecar: sidecar.update(sha256=digest), "decision")
+
+
+def test_decision_that_is_loaded_is_the_one_that_was_saved(decided):
+    ensemble = load_ensemble(decided)
+    assert len(ensemble.networks) == 2
+    assert (ensemble.decision.features, ensemble.decision.empty_above) == (FEATURES, 0.14)
+    for name, array in DECISION.trees.arrays().items():
+        loaded = ensemble.decision.trees.arrays()[name]
+        assert (loaded.dtype, loaded.shape) == (array.dtype, array.shape), name
+        np.testing.assert_array_equal(loaded, array, err_msg=name)
+    rows = np.random.default_rng(0).normal(-2, 2, (50, len(FEATURES))).astype(np.float32)
+    expected = np.where(rows[:, FEATURES.index("z")] <= -1.75, 0.8, 0.3)
+    np.testing.assert_allclose(ensemble.decision.trees.probabilities(rows), expected, rtol=0, atol=1e-12)
+
+
+def test_decisions_sidecar_holds_what_it_was_given(decided):
+    sidecar = json.loads((decided / "decision.json").read_text())
+    assert sidecar.keys() == {"sha256", "features", "empty_above", "provenance"}
+    assert sidecar["provenance"] == {"seed": 7}
+
+
+def test_without_a_decision_there_is_none(folder):
+    assert load_ensemble(folder).decision is None
+
+
+def test_groups_are_what_the_names_share_up_to_the_first_hyphen(tmp_path):
+    for name in ("fold1-tversky", "fold0-dice-focal", "fold0-dice", "lone"):
+        save_weights(tmp_path / f"{name}.safetensors", random_network(1), TINY, RULE, {})
+    assert load_ensemble(tmp_path).groups == ("fold0", "fold0", "fold1", "lone")
+
+
+def test_identity_changes_with_the_decision(folder):
+    identities = [load_ensemble(folder).id]
+    for decision in (DECISION, stump("z", -1.5, 0.8, 0.3, 0.14), stump("z", -1.75, 0.8, 0.3, 0.16)):
+        save_decision(folder, decision, {})
+        identities.append(load_ensemble(folder).id)
+    assert len(set(identities)) == 4
+    save_decision(folder, DECISION, {"provenance": "does not count"})
+    assert load_ensemble(folder).id == identities[1]
+
+
+@pytest.mark.parametrize("place", [0, 8, 0.5, -1])
+def test_one_altered_byte_of_the_decision_is_noticed(decided, place):
+    path = decided / "decision.safetensors"
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data)) if isinstance(place, float) else place] ^= 1
+    path.write_bytes(data)
+    assert re.match(f"{path}: truncated or altered.*decision.json", refusal(decided))
+
+
+@pytest.mark.parametrize("missing", ["decision.json", "decision.safetensors"])
+def test_half_a_decision_is_refused(decided, missing):
+    (decided / missing).unlink()
+    assert refusal(decided).startswith(f"{decided / missing}: weights cannot be read (No such file")
+
+
+def test_a_decision_without_networks_is_no_weights(decided):
+    for path in decided.glob("net*"):
+        path.unlink()
+    assert refusal(decided).startswith(f"{decided}: no weights")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("features", value) for value in (None, 3, "z", [], list(FEATURES[1:]), [*FEATURES, "new"], [[1]])),
+        *(("features", [FEATURES[1], FEATURES[0], *FEATURES[2:]]),),
+        *(("empty_above", value) for value in (None, "much", -0.1, 1.5, math.nan, [0.1])),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_decision_whose_sidecar_says_something_else_is_refused(decided, name, value):
+    edit(decided, lambda sidecar: sidecar.pop(name) if value is None else sidecar.update({name: value}), "decision")
+    assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: not usable with decision.json (")
+
+
+BAD_TREES = {
+    "outside": {"left": np.array([[3, 1, 2]])},
+    "before the first": {"right": np.array([[-1, 1, 2]])},
+    "no such feature": {"feature": np.array([[len(FEATURES), 0, 0]])},
+    "negative feature": {"feature": np.array([[-1, 0, 0]])},
+    "shapes": {"left": np.array([[1, 1]])},
+    "one dimension": {name: np.zeros(3, int) for name in ("feature", "left", "right", "threshold", "value")},
+    "no tree": {name: np.zeros((0, 3), int) for name in ("feature", "left", "right", "threshold", "value")},
+    "fractions": {"left": np.array([[1.0, 1.0, 2.0]])},
+    "deep": {"depth": np.array(33)},
+    "two depths": {"depth": np.array([1, 1])},
+    "two baselines": {"baseline": np.array([0.0, 1.0])},
+    "infinite leaf": {"value": np.array([[0, np.inf, 0]])},
+    "NaN threshold": {"threshold": np.array([[np.nan, 0, 0]])},
+    "lacks values": {"value": None},
+    "more": {"more": np.zeros(1)},
+}
+
+
+@pytest.mark.parametrize("arrays", BAD_TREES.values(), ids=BAD_TREES.keys())
+def test_trees_that_cannot_be_followed_are_refused(decided, arrays):
+    change_trees(decided, **arrays)
+    assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: not usable with decision.json (")
+
+
+def test_file_that_fits_its_checksum_and_is_no_decision_is_refused(decided):
+    path = decided / "decision.safetensors"
+    path.write_bytes(b"not safetensors")
+    edit(decided, lambda sidecar: sidecar.update(sha256=hashlib.sha256(b"not safetensors").hexdigest()), "decision")
+    assert refusal(decided).startswith(f"{path}: not usable with decision.json (")

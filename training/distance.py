@@ -1,9 +1,21 @@
-"""Exact squared distances in mm2 for the boundary loss: PyPI `edt` on the CPU, plain torch elsewhere."""
+"""Exact squared distances in mm2 for the boundary loss: PyPI `edt` on the CPU, one min-plus pass per axis on a GPU."""
+
+import functools
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
+try:
+    import triton
+    from triton import language as tl
+except ImportError:  # PyTorch for CUDA brings it, PyTorch for the CPU does not
+    triton = None
+
 EMPTY_DISTANCE_MM = 10.0  # stands for the distance to a boundary that does not exist
+
+AxisPass = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def squared_distance(masks: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
@@ -11,36 +23,95 @@ def squared_distance(masks: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Ten
 
     masks: boolean (batch, z, y, x); spacing_mm: (batch, 3) in the same order. Returns float32 mm2 of the masks' shape.
     The volume's border is no boundary. A mask that is all True or all False gets EMPTY_DISTANCE_MM squared throughout.
+    Flips and 90 degree turns of a mask may be done to its field instead (a turn swaps spacings too); zooms and warps not.
     """
-    field = _torch_field(masks, spacing_mm) if masks.is_cuda else _edt_field(masks, spacing_mm)
-    return torch.where(field.isfinite(), field, EMPTY_DISTANCE_MM**2)
+    field = _min_plus_field(masks, spacing_mm, _gpu_pass(masks.device)) if masks.is_cuda else _edt_field(masks, spacing_mm)
+    return field.nan_to_num_(posinf=EMPTY_DISTANCE_MM**2)
 
 
 def _edt_field(masks: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
     """One multi-label transform per mask: with two labels, the other label is the nearest boundary."""
     import edt  # a machine that trains on CUDA may lack it
 
+    transform = functools.partial(edt.edtsq, black_border=False, parallel=torch.get_num_threads())
     fields = [
-        edt.edtsq(mask.numpy().astype(np.uint8) + 1, anisotropy=tuple(spacing), black_border=False)
+        transform(mask.numpy().astype(np.uint8) + 1, anisotropy=tuple(spacing))
         for mask, spacing in zip(masks, spacing_mm.tolist(), strict=True)
     ]
     return torch.from_numpy(np.stack(fields))
 
 
-def _torch_field(masks: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
-    """The same on any device: a min-plus transform per axis from each label, picked by the voxel's own label."""
+def _min_plus_field(masks: torch.Tensor, spacing_mm: torch.Tensor, axis_pass: AxisPass) -> torch.Tensor:
+    """The same on any device, axis by axis (doi 10.4086/toc.2012.v008a019, all pairs of a line instead of an envelope).
+
+    Both labels go through one pass: after some axes, a voxel's field is the squared distance within the slab they span.
+    Seen from i along the next axis, the slab of j is nearest at j itself if j has the other label, else at field[j] from j.
+    """
     spacing_mm = spacing_mm.to(masks.device, torch.float32)
-    to_true = _distance_to(masks, spacing_mm)
-    to_false = _distance_to(~masks, spacing_mm)
-    return torch.where(masks, to_false, to_true)
-
-
-def _distance_to(targets: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
-    field = torch.where(targets, 0.0, torch.inf)
+    field = torch.full(masks.shape, torch.inf, device=masks.device)
     for axis in (1, 2, 3):
-        size = targets.shape[axis]
-        index = torch.arange(size, device=targets.device, dtype=torch.float32)
-        steps = (index[:, None] - index) * spacing_mm[:, axis - 1].view(-1, 1, 1, 1, 1)
-        lines = field.movedim(axis, -1)
-        field = (lines.unsqueeze(-2) + steps.square()).amin(-1).movedim(-1, axis)
+        lines, labels = (tensor.movedim(axis, -1).contiguous() for tensor in (field, masks))
+        field = axis_pass(lines, labels, spacing_mm[:, axis - 1].contiguous()).movedim(-1, axis)
     return field
+
+
+def _torch_pass(field: torch.Tensor, labels: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
+    """out[i] = min over j of ((i - j) spacing)^2 + (field[j] where labels[j] == labels[i], else 0).
+
+    field float32 and labels boolean (batch, ., ., line), spacing_mm (batch,) along the line. Holds all pairs in memory.
+    """
+    index = torch.arange(field.shape[-1], device=field.device, dtype=torch.float32)
+    steps = (index[:, None] - index) * spacing_mm.view(-1, 1, 1, 1, 1)
+    pairs = torch.where(labels.unsqueeze(-1) == labels.unsqueeze(-2), field.unsqueeze(-2), 0.0)
+    return pairs.add_(steps.square()).amin(-1)
+
+
+def _triton_pass(field: torch.Tensor, labels: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
+    """_torch_pass in one kernel that keeps the pairs in registers. All contiguous, on one CUDA device."""
+    size = field.shape[-1]
+    lines, rows = field.numel() // size, 32
+    out = torch.empty_like(field)
+    _min_plus_kernel[(lines, triton.cdiv(size, rows))](
+        field,
+        labels.view(torch.uint8),
+        spacing_mm,
+        out,
+        size,
+        lines // len(field),
+        rows,
+        max(triton.next_power_of_2(size), 16),
+    )
+    return out
+
+
+if triton:
+
+    @triton.jit
+    def _min_plus_kernel(field, labels, spacing_mm, out, size, lines_per_mask, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+        """One block of ROWS voxels i of one line against all voxels j of that line, padded to COLUMNS."""
+        line = tl.program_id(0)
+        i = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+        j = tl.arange(0, COLUMNS)
+        label_i = tl.load(labels + line * size + i, mask=i < size)
+        label_j = tl.load(labels + line * size + j, mask=j < size)
+        field_j = tl.load(field + line * size + j, mask=j < size)
+        step = (i[:, None] - j[None, :]).to(tl.float32) * tl.load(spacing_mm + line // lines_per_mask)
+        pairs = tl.where(label_i[:, None] == label_j[None, :], field_j[None, :], 0.0) + step * step
+        nearest = tl.min(tl.where(j[None, :] < size, pairs, float("inf")), axis=1)
+        tl.store(out + line * size + i, nearest, mask=i < size)
+
+
+@functools.cache
+def _gpu_pass(device: torch.device) -> AxisPass:
+    """The kernel where it runs, which takes Triton and a C compiler. Plain torch with a warning where it does not."""
+    if triton is None:
+        reason = "Triton is not installed"
+    else:
+        try:
+            probe = torch.zeros(1, 1, 1, 2, device=device)
+            _triton_pass(probe, probe > 0, probe[0, 0, 0, :1])
+            return _triton_pass
+        except Exception as error:  # no compiler, no headers, a GPU too old: each fails in its own way
+            reason = f"{type(error).__name__}: {error}"
+    warnings.warn(f"distances by plain torch, not by the Triton kernel ({reason})", stacklevel=2)
+    return _torch_pass

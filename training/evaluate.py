@@ -51,7 +51,7 @@ def score_case(files: CaseFiles, predictor: Predictor | None, out: Path) -> dict
     label = read_label(files.label, case.adc)
     masks = {"rule": rule_mask(case.adc.voxels, case.zadc.voxels)}
     if predictor:
-        masks = {"network": predictor.mask(case.adc.voxels, case.zadc.voxels, case.grid.voxel_mm3)} | masks
+        masks = {"network": predictor.mask(case.adc.voxels, case.zadc.voxels, case.grid.spacing_mm)} | masks
     scores = {}
     for method, mask in masks.items():
         path = out / f"{files.name}_{method}.mha"

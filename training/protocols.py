@@ -52,7 +52,7 @@ class Native:
     def predict(self, network: nn.Module, case: PackedCase, device: torch.device) -> Prediction:
         """The mask of a case: p > 0.5, without flips or a smallest lesion."""
         predictor = Predictor(Ensemble([network.eval()], [self.model], InferenceConfig(), id="in training"), device)
-        return Prediction(predictor.mask(case.adc, case.zadc, float(np.prod(case.spacing_mm))))
+        return Prediction(predictor.mask(case.adc, case.zadc, case.spacing_mm))
 
 
 class Paper:

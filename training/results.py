@@ -67,7 +67,18 @@ class Epoch:
     nsd: float
 
 
-Record = TypeVar("Record", Row, Epoch)
+@dataclass(frozen=True)
+class Bin:
+    """Candidate voxels of like probability, and how many of them are lesion; every case weighs the same."""
+
+    method: str
+    number: int
+    probability: float  # mean
+    lesion_share: float
+    voxels: int
+
+
+Record = TypeVar("Record", Row, Epoch, Bin)
 
 
 def read_records(path: Path, kind: type[Record]) -> list[Record]:
@@ -83,8 +94,8 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
         if list(reader.fieldnames or []) != [field.name for field in fields]:
             raise UserError(f"{path}: expected the columns {', '.join(field.name for field in fields)}")
         try:
-            return [kind(**{field.name: field.type(line[field.name]) for field in fields}) for line in reader]
-        except (TypeError, ValueError) as error:
+            return [_record(line, kind) for line in reader]
+        except ValueError as error:
             raise UserError(f"{path}: line {reader.line_num}: {error}") from None
 
 
@@ -97,26 +108,35 @@ def write_records(records: Iterable[Record], path: Path, kind: type[Record]) -> 
         writer.writerows(map(_as_text, sorted(records, key=record_key)))
 
 
-def record_key(record: Row | Epoch) -> tuple:
+def record_key(record: Record) -> tuple:
     """What a record is about; two records with one key are the same record."""
+    if isinstance(record, Bin):
+        return record.method, record.number
     last = record.case if isinstance(record, Row) else record.epoch
-    return record.method, record.seed, record.fold, last
+    return *run_key(record), last
+
+
+def run_key(record: Row | Epoch) -> tuple:
+    """Which run a record comes from."""
+    return record.method, record.seed, record.fold
 
 
 def add_results(rows: list[Row], epochs: list[Epoch], configuration: dict, path: Path) -> None:
-    """Add the records of one run to `path` and its curves; what was there stays.
+    """Add the records of whole runs to `path` and its curves; what was there stays.
 
-    Raises UserError, and changes nothing, when the file's rows come from another configuration or hold this run already.
+    Raises UserError, and changes nothing, when the file's rows come from another configuration or hold a run already.
     """
     curves = curves_path(path)
     with locked(path):
         require_configuration(configuration, path)
-        for added, file, kind in ((rows, path, Row), (epochs, curves, Epoch)):
-            known = read_records(file, kind)
-            twice = {record_key(record) for record in known} & {record_key(record) for record in added}
-            if twice:
-                raise UserError(f"{file}: holds {min(twice)} already; nothing was added")
-            write_records([*known, *added], file, kind)
+        known = read_records(path, Row)
+        twice = set(map(run_key, known)) & set(map(run_key, rows))
+        if twice:
+            raise UserError(f"{path}: holds {min(twice)} already; nothing was added")
+        added = set(map(run_key, epochs))  # a kill between the two files leaves curves without rows: they are replaced
+        kept = [epoch for epoch in read_records(curves, Epoch) if run_key(epoch) not in added]
+        write_records([*kept, *epochs], curves, Epoch)
+        write_records([*known, *rows], path, Row)  # last: a run that has rows is done
 
 
 def require_configuration(configuration: dict, path: Path) -> None:
@@ -168,6 +188,14 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+def _record(line: dict[str, str], kind: type[Record]) -> Record:
+    """Raises ValueError for a line that is too short or too long, or a value of another type."""
+    fields = dataclasses.fields(kind)
+    if None in line or None in line.values():
+        raise ValueError(f"expected {len(fields)} values")
+    return kind(**{field.name: field.type(line[field.name]) for field in fields})
 
 
 def _as_text(record: Row | Epoch) -> list[str]:

@@ -67,7 +67,9 @@ def run_job(job: Job) -> tuple[list[Row], list[Epoch]]:
     """Train, or continue to train, one network and score it on its held-out cases."""
     if job.threads:
         torch.set_num_threads(job.threads)
-    device, _ = pick_device(job.device)
+    if job.device.startswith("cuda:"):
+        torch.cuda.set_device(job.device)  # from here on "cuda" is this one
+    device, _ = pick_device(job.device.partition(":")[0])
     path = train(job.config, job.data, job.folder, device, VALIDATE_EVERY)
     protocol = PROTOCOLS[job.config.protocol]()
     checkpoint = torch.load(job.folder / "checkpoint.pt", map_location="cpu", weights_only=True)
@@ -167,13 +169,18 @@ def study_configuration(config: TrainConfig) -> dict:
     return {"training": shared, "model": to_json(PROTOCOLS[config.protocol]().model), "folds": folds}
 
 
+def run_folder(runs: Path, loss: str, fold: int, seed: int) -> Path:
+    """Where a run of a protocol's study lies."""
+    return runs / f"{loss}-fold{fold}-seed{seed}"
+
+
 def plan(args: argparse.Namespace, config: TrainConfig, results: Path) -> list[Job]:
     """The runs that were asked for and whose rows are not there yet; loss by loss, each over the folds."""
     done = {(row.method, row.fold, row.seed) for row in read_records(results, Row)}
     jobs = []
     for seed, loss, fold in itertools.product(args.seeds, args.losses, args.folds):
         changed = dataclasses.replace(config, loss=loss, fold=fold, seed=seed)
-        folder = args.runs / config.protocol / f"{loss}-fold{fold}-seed{seed}"
+        folder = run_folder(args.runs / config.protocol, loss, fold, seed)
         jobs.append(Job(changed, args.data, folder, args.device, args.threads))
     return [job for job in jobs if job.key not in done]
 

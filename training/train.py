@@ -17,7 +17,6 @@ import platform
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,7 +39,7 @@ from training.losses import LOSSES
 from training.metrics import Scores, mean_scores, score
 from training.protocols import PROTOCOLS, Native, Paper
 from training.splits import read_fold
-from training.train_config import TrainConfig, add_config_options, config_from, protocol_defaults
+from training.train_config import TrainConfig, add_config_options, config_from, options, protocol_defaults
 
 INNER_EVERY = 8
 LICENCE = "trained on BONBID-HIE (Zenodo 10602767), whose licence statements conflict: treat as non-commercial"
@@ -167,7 +166,8 @@ def git_commit() -> str:
     commit = git("rev-parse", "HEAD") if shutil.which("git") else ""
     if not commit:
         return os.environ.get("GIT_COMMIT", "unknown")
-    return commit + ("-dirty" if git("status", "--porcelain", "--", "model", "training", ":!model/weights") else "")
+    code = ("model", "training", ":!model/weights", ":!training/results")
+    return commit + ("-dirty" if git("status", "--porcelain", "--", *code) else "")
 
 
 def provenance(
@@ -176,7 +176,7 @@ def provenance(
     """What the sidecar says about how the weights were made. The commits are those that trained, in order."""
     versions = {module.__name__: module.__version__ for module in (torch, monai, np)}
     return {
-        "command": shlex.join(["python", "-m", "training.train", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "training.train", *options(config)]),
         "git_commits": list(dict.fromkeys(entry["commit"] for entry in history)),
         "versions": {"python": platform.python_version()} | versions,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",

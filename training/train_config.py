@@ -89,6 +89,21 @@ def add_config_options(parser: argparse.ArgumentParser, defaults: TrainConfig, l
         parser.add_argument("--" + field.name.replace("_", "-"), default=default, help="default: %(default)s", **kind)
 
 
+def options(config: TrainConfig) -> list[str]:
+    """The command line words that give this configuration: protocol, fold, loss, seed, and what is not the default."""
+    defaults = dataclasses.asdict(default_config(config.protocol))
+    words = []
+    for name, value in dataclasses.asdict(config).items():
+        if name not in ("protocol", "fold", "loss", "seed") and value == defaults[name]:
+            continue
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", *map(str, value if isinstance(value, tuple) else [value])]
+    return words
+
+
 def config_from(args: argparse.Namespace) -> TrainConfig:
     """The configuration that the options of `add_config_options` say."""
     values = {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainConfig)}

@@ -1,0 +1,220 @@
+"""Turns the out-of-fold rows of `training.crossval` into docs/accuracy.md, its figures and the README's accuracy table.
+
+Example:
+
+    python -m training.accuracy
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+
+from model.errors import UserError
+from training.cli import run
+from training.plots import new_figure, save, styled
+from training.results import RESULTS, RULE, Bin, Row, read_records
+from training.statistics import Estimate, compare, estimate, load_stratum, per_case, slice_stratum
+from training.study_tables import interval, number, p_value, table, without_masd, wrapped
+from training.tables import replace_block, write_text
+
+ROOT = Path(__file__).parents[1]
+MARKERS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
+METHODS = {"decision": "shipped: networks and lesion decision", "networks": "networks alone, p > 0.5", RULE: "rule Z < -2"}
+FIELDS = {"dice": 3, "masd_mm": 2, "nsd": 3}  # digits
+PUBLISHED = (
+    ("SPARSeg (MICCAI 2025)", "0.606", "2.65", "0.748", "probably the 44 test cases"),
+    ("six U-Nets (challenge 2023, 4th)", "0.580", "-", "-", "44 test cases"),
+    ("4 x SwinUNETR (challenge 2023, 3rd)", "0.574", "2.67", "0.734", "44 test cases"),
+    ("3D U-Net, Tversky-HausdorffDT (arXiv 2502.09148)", "0.500", "1.63", "0.533", "4 validation cases, resampled"),
+)
+
+HOW = """Made by `python -m training.accuracy` from training/results/crossval.csv and reliability.csv, which
+`python -m training.crossval --data data/packed` writes. Every case is segmented by the networks that did not see it, with a
+lesion decision that was fitted and chosen on the other four folds; scores are the challenge's, on the patient's own grid,
+means over cases with bootstrap 95 % intervals. MASD leaves out cases where one mask is empty, as the challenge does;
+their number is given."""
+BINNED = """Candidate voxels (probability above 0.05) in bins of the probability that they were given, every case with the
+same weight; the trees of the decision were fitted on the other folds."""
+
+
+def group(rows: list[Row], method: str) -> list[Row]:
+    """The rows of one method."""
+    return [row for row in rows if row.method == method]
+
+
+def score_cells(rows: list[Row]) -> list[str]:
+    """Dice, MASD and NSD with intervals, and how many have no MASD."""
+    cells = [interval(estimate(per_case(rows, field).values()), digits) for field, digits in FIELDS.items()]
+    return [*cells, without_masd(rows)]
+
+
+def scores_table(rows: list[Row]) -> str:
+    """Every method over all cases, and the published ones."""
+    header = [f"{len(group(rows, RULE))} cases, out of fold", "Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
+    lines = [[name, *score_cells(group(rows, method))] for method, name in METHODS.items()]
+    published = [
+        [f"published: {name}", dice, masd, nsd, f"other cases: {cases}"] for name, dice, masd, nsd, cases in PUBLISHED
+    ]
+    return table(header, lines + published)
+
+
+def strata_table(rows: list[Row]) -> str:
+    """Dice, MASD and NSD by lesion load and by slice thickness."""
+    header = ["cases", "n", "method", "Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
+    lines = []
+    for stratum_of in (load_stratum, slice_stratum):
+        names = sorted({stratum_of(row) for row in rows}, key=lambda name: (name != "empty", name != "below 1 %", name))
+        for name in names:
+            inside = [row for row in rows if stratum_of(row) == name]
+            for method, title in METHODS.items():
+                part = group(inside, method)
+                lines.append([name, str(len(part)), title.split(":")[0].split(",")[0], *score_cells(part)])
+    return table(header, lines)
+
+
+def differences_table(rows: list[Row]) -> str:
+    """The shipped method minus the other two, case by case."""
+    header = ["shipped minus", "metric", "mean difference", "better", "worse", "p (Wilcoxon)"]
+    lines = []
+    for other in ("networks", RULE):
+        for field, digits in FIELDS.items():
+            found = compare("decision", other, per_case(group(rows, "decision"), field), per_case(group(rows, other), field))
+            cells = [interval(found.difference, digits, "+"), str(found.better), str(found.worse), p_value(found.p)]
+            lines.append([METHODS[other], field, *cells])
+    return table(header, lines)
+
+
+def agreement(rows: list[Row]) -> tuple[Estimate, float, float]:
+    """Bland-Altman (Lancet 1986): predicted minus true volume in ml, mean with interval and limits of agreement."""
+    differences = np.array([row.predicted_ml - row.true_ml for row in rows])
+    spread = 1.96 * differences.std(ddof=1)
+    return estimate(differences), differences.mean() - spread, differences.mean() + spread
+
+
+def volume_text(rows: list[Row]) -> str:
+    """Volume agreement of the shipped method, over all cases and over those with little lesion."""
+    sentences = []
+    shipped = group(rows, "decision")
+    for name, part in (("all cases", shipped), ("cases below 1 %", [r for r in shipped if load_stratum(r) == "below 1 %"])):
+        bias, low, high = agreement(part)
+        sentences.append(
+            f"{name[0].upper()}{name[1:]} ({len(part)}): predicted minus true volume {interval(bias, 2, '+')} ml, "
+            f"limits of agreement {low:+.2f} to {high:+.2f} ml."
+        )
+    return wrapped(" ".join(sentences))
+
+
+def worst_text(rows: list[Row], count: int = 6) -> str:
+    """The cases that the shipped method does worst on, in words."""
+    shipped = sorted(group(rows, "decision"), key=lambda row: (row.dice, row.case))[:count]
+    header = ["case", "Dice", "true ml", "predicted ml", "true lesions", "found", "slice mm"]
+    lines = [
+        [
+            row.case,
+            number(row.dice, 2),
+            number(row.true_ml, 2),
+            number(row.predicted_ml, 2),
+            str(row.true_lesions),
+            "-" if math.isnan(row.lesion_recall) else str(round(row.lesion_recall * row.true_lesions)),
+            number(row.slice_mm, 1),
+        ]
+        for row in shipped
+    ]
+    return table(header, lines)
+
+
+def draw_reliability(bins: list[Bin], path: Path) -> None:
+    """Share of lesion against mean probability, before and after calibration."""
+    with styled():
+        figure = new_figure(4.2, 4.0)
+        axes = figure.subplots()
+        axes.plot((0, 1), (0, 1), color="0.6", linestyle=":", label="as promised")
+        for method, colour, marker in (("networks", "#0072B2", "o"), ("decision", "#D55E00", "s")):
+            points = [(part.probability, part.lesion_share) for part in bins if part.method == method]
+            axes.plot(*zip(*points, strict=True), color=colour, marker=marker, label=METHODS[method].split(":")[0])
+        axes.set(xlabel="mean probability of candidate voxels", ylabel="share that is lesion", xlim=(0, 1), ylim=(0, 1))
+        axes.legend(loc="upper left")
+        save(figure, path)
+
+
+def draw_volumes(rows: list[Row], path: Path) -> None:
+    """Bland-Altman plot of the shipped method on a logarithmic scale of volume."""
+    shipped = group(rows, "decision")
+    bias, low, high = agreement(shipped)
+    with styled():
+        figure = new_figure(5.6, 3.4)
+        axes = figure.subplots()
+        means = [max((row.predicted_ml + row.true_ml) / 2, 0.01) for row in shipped]
+        axes.scatter(means, [row.predicted_ml - row.true_ml for row in shipped], s=18, color="#0072B2", alpha=0.8)
+        for value, style in ((bias.mean, "-"), (low, "--"), (high, "--")):
+            axes.axhline(value, color="0.4", linestyle=style, linewidth=1)
+        axes.set(xscale="log", xlabel="mean of predicted and true volume, ml", ylabel="predicted minus true, ml")
+        axes.set_yscale("symlog", linthresh=1)
+        save(figure, path)
+
+
+def page(rows: list[Row]) -> str:
+    """docs/accuracy.md."""
+    parts = [
+        "# Accuracy",
+        wrapped(HOW),
+        "## All cases",
+        scores_table(rows),
+        wrapped(
+            "The published figures are other people's, on cases that are not in this comparison; they show the order of "
+            "magnitude. What is shipped averages all five folds, of which no score can be given on these cases."
+        ),
+        "## Case by case against the others",
+        differences_table(rows),
+        "## By lesion load and slice thickness",
+        strata_table(rows),
+        "## Volume",
+        volume_text(rows),
+        "![Bland-Altman plot of the lesion volumes](figures/accuracy-volume.png)",
+        "## Calibration",
+        wrapped(BINNED),
+        "![Reliability before and after the decision's calibration](figures/accuracy-reliability.png)",
+        "## The cases it does worst on",
+        worst_text(rows),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def readme_block(rows: list[Row]) -> str:
+    """The README's accuracy table: all cases, and those where it is hardest."""
+    small = [row for row in rows if load_stratum(row) == "below 1 %"]
+    empty = [row for row in group(rows, "decision") if load_stratum(row) == "empty"]
+    left = sum(row.predicted_lesions == 0 for row in empty)
+    lines = [[f"below 1 % lesion: {name}", *score_cells(group(small, method))] for method, name in METHODS.items()]
+    header = [f"{len(group(small, RULE))} cases with little lesion", "Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
+    note = f"Of {len(empty)} empty cases {left} stay empty; with the networks alone and with the rule none does."
+    return "\n\n".join([scores_table(rows), table(header, [[line[0].split(": ", 1)[1], *line[1:]] for line in lines]), note])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="default: %(default)s")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="default: %(default)s")
+    args = parser.parse_args()
+    rows, bins = (
+        read_records(args.results / name, kind) for name, kind in (("crossval.csv", Row), ("reliability.csv", Bin))
+    )
+    if not rows or not bins:
+        raise UserError(f"{args.results}: no crossval.csv or reliability.csv, made by python -m training.crossval")
+    readme = args.readme.read_text(encoding="utf-8")
+    replaced = replace_block(readme, readme_block(rows), args.readme, MARKERS)
+    figures = args.docs / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    draw_reliability(bins, figures / "accuracy-reliability.png")
+    draw_volumes(rows, figures / "accuracy-volume.png")
+    write_text(args.docs / "accuracy.md", page(rows))
+    if replaced != readme:
+        write_text(args.readme, replaced)
+    print(args.docs / "accuracy.md")
+
+
+if __name__ == "__main__":
+    run(main)

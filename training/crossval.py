@@ -1,0 +1,164 @@
+"""Scores an ensemble out of fold and fits its lesion decision: the accuracy table, and `decision.safetensors`.
+
+Example, for the networks that are shipped:
+
+    python -m training.crossval --data data/packed
+
+and to ship others, runs of the study:
+
+    python -m training.crossval --data data/packed --take runs/study/native --losses tversky-hausdorffdt
+
+A weights folder holds `fold<k>-<name>.safetensors`; a case is shown only to the networks of the fold that holds it out.
+The lesion decision (`training.lesion_decision`) is nested: what is scored on a fold was fitted and chosen on the other four.
+The decision that is written beside the networks is fitted to all out-of-fold answers. Writes the rows to
+training/results/crossval.csv, the reliability of the probabilities to training/results/reliability.csv.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from model.candidates import FEATURES, candidate_features
+from model.config import InferenceConfig, to_json
+from model.decision import Decision, most_dice
+from model.errors import UserError
+from model.files import whole_file
+from model.predict import Predictor, pick_device
+from model.weights import IMAGE_WEIGHTS, Ensemble, load_ensemble, read_sidecar, save_decision
+from training.cli import run
+from training.dataset import load_cases
+from training.lesion_decision import Evidence, choose_empty_above, fit_trees, nested_decisions, out_of_fold
+from training.losses import LOSSES
+from training.metrics import mean_scores
+from training.protocols import Prediction
+from training.results import RESULTS, RULE, Bin, Row, write_records
+from training.rule import rule_mask
+from training.splits import FOLDS, read_fold
+from training.study import case_row, run_folder
+
+FLIPS = InferenceConfig(flip_axes=(2,))  # left-right, as in training
+BINS = 10
+
+
+def take(runs: Path, losses: list[str], weights: Path) -> None:
+    """Replace the networks in `weights` by the study's runs of these losses (all folds, seed 0); a decision goes too."""
+    sources = {
+        (fold, loss): run_folder(runs, loss, fold, 0) / f"fold{fold}.safetensors" for fold in range(FOLDS) for loss in losses
+    }
+    missing = [path for path in sources.values() if not (path.exists() and path.with_suffix(".json").exists())]
+    if missing:  # before anything is removed
+        raise UserError(f"{missing[0]}: not trained yet ({len(missing)} of {len(sources)} runs are missing)")
+    weights.mkdir(parents=True, exist_ok=True)
+    for path in [*weights.glob("*.safetensors"), *weights.glob("*.json")]:
+        path.unlink()
+    for (fold, loss), path in sources.items():
+        target = weights / f"fold{fold}-{loss}.safetensors"
+        shutil.copyfile(path, target)
+        sidecar = read_sidecar(path.with_suffix(".json")) | {"inference": to_json(FLIPS)}
+        with whole_file(target.with_suffix(".json")) as partial:
+            partial.write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
+
+
+def require_unseen(weights: Path) -> None:
+    """Raise UserError when a network was trained on a case of the fold that its name says it holds out."""
+    for path in sorted(weights.glob("fold*.json")):
+        held_out = set(read_fold(int(path.stem.split("-")[0].removeprefix("fold")))[1])
+        try:
+            seen = held_out & set(read_sidecar(path)["provenance"]["cases"]["training"])
+        except (KeyError, TypeError):
+            raise UserError(f"{path}: does not say which cases the network was trained on") from None
+        if seen:
+            raise UserError(f"{path}: trained on {', '.join(sorted(seen))}, which its fold holds out")
+
+
+def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
+    """The networks of one fold, without a decision. Raises UserError when there is none."""
+    mine = [i for i, group in enumerate(ensemble.groups) if group == f"fold{fold}"]
+    if not mine:
+        raise UserError(f"weights {ensemble.id}: no network of fold {fold}, expected fold{fold}-<name>.safetensors")
+    parts = {name: [getattr(ensemble, name)[i] for i in mine] for name in ("networks", "models")}
+    return dataclasses.replace(ensemble, **parts, groups=(f"fold{fold}",) * len(mine), decision=None)
+
+
+def gather(data: Path, weights: Path, device: torch.device) -> list[Evidence]:
+    """What the networks that hold a case out say about it, for every case."""
+    require_unseen(weights)
+    ensemble = load_ensemble(weights)
+    evidence = []
+    for fold in range(FOLDS):
+        predictor = Predictor(fold_ensemble(ensemble, fold), device)
+        for case in tqdm(load_cases(data, read_fold(fold)[1]), desc=f"fold {fold}", unit="case", disable=None):
+            (probabilities,) = predictor.group_probabilities(case.adc, case.zadc)
+            found = candidate_features(probabilities, case.adc, case.zadc, case.spacing_mm)
+            evidence.append(Evidence(case, fold, probabilities, *found))
+    return evidence
+
+
+def case_rows(part: Evidence, mask: np.ndarray) -> list[Row]:
+    """The rows of one case: the networks alone (p > 0.5), with the decision, and the rule."""
+    masks = {"networks": part.probabilities > 0.5, "decision": mask, RULE: rule_mask(part.case.adc, part.case.zadc)}
+    nothing = {"train_seconds": math.nan, "epochs": 0, "predict_seconds": math.nan, "peak_mb": math.nan, "machine": ""}
+    return [case_row(part.case, Prediction(found), (method, part.fold, 0), **nothing) for method, found in masks.items()]
+
+
+def reliability(evidence: list[Evidence], calibrated: dict[str, np.ndarray]) -> list[Bin]:
+    """How often candidates of a given probability are lesion, before and after calibration; every case weighs the same."""
+    labels = [part.case.label[part.candidates] for part in evidence]
+    weights = np.concatenate([np.full(len(label), 1 / max(len(label), 1)) for label in labels])
+    label = np.concatenate(labels)
+    bins = []
+    for method, answers in (
+        ("networks", {part.case.name: part.probabilities for part in evidence}),
+        ("decision", calibrated),
+    ):
+        p = np.concatenate([answers[part.case.name][part.candidates] for part in evidence])
+        place = np.minimum((p * BINS).astype(int), BINS - 1)
+        for number in np.unique(place):
+            inside = place == number
+            share = [float(np.average(values[inside], weights=weights[inside])) for values in (p, label)]
+            bins.append(Bin(method, int(number), *share, int(inside.sum())))
+    return bins
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
+    parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
+    parser.add_argument("--take", type=Path, help="first replace the networks there by runs of the study in this folder")
+    parser.add_argument("--losses", nargs="+", choices=tuple(LOSSES), help="with --take: whose runs")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    args = parser.parse_args()
+    if bool(args.take) != bool(args.losses):
+        raise UserError("--take and --losses go together")
+    if args.take:
+        take(args.take, args.losses, args.weights)
+    evidence = gather(args.data, args.weights, pick_device(args.device)[0])
+    answers = out_of_fold(evidence)
+    decided = nested_decisions(evidence, answers)
+    rows = [row for part in evidence for row in case_rows(part, most_dice(*decided[part.case.name]))]
+    write_records(rows, args.results / "crossval.csv", Row)
+    write_records(reliability(evidence, answers), args.results / "reliability.csv", Bin)
+    decision = Decision(fit_trees(evidence), FEATURES, choose_empty_above(evidence, answers))
+    provenance = {
+        "command": "python -m training.crossval",
+        "fitted_to": "the out-of-fold answers of the networks in this folder",
+        "cases": sorted(part.case.name for part in evidence),
+    }
+    save_decision(args.weights, decision, provenance)
+    for method in dict.fromkeys(row.method for row in rows):
+        mean = mean_scores([row for row in rows if row.method == method])
+        print(f"{method:10} Dice {mean.dice:.4f}  MASD {mean.masd_mm:.2f} mm  NSD {mean.nsd:.4f}")
+    limits = sorted({limit for _, limit in decided.values()})
+    print(f"empty below an expected Dice of {decision.empty_above} (nested: {limits[0]} to {limits[-1]})")
+
+
+if __name__ == "__main__":
+    run(main)

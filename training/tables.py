@@ -1,0 +1,151 @@
+"""Turns the rows of the study into docs/study.md, its figures and the table in the README. Same rows, same bytes.
+
+Example:
+
+    python -m training.tables
+
+`--phantom-masks runs/study` also draws what the networks of fold 0 mark on the built-in invented case.
+"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from model.errors import UserError
+from model.files import whole_file
+from training.cli import run
+from training.plots import draw_curves, draw_dice, draw_volumes
+from training.results import RESULTS, RULE, Epoch, Row, curves_path, read_records, record_key, run_key
+from training.splits import FOLDS, read_fold
+from training.statistics import METHODS, estimate, per_case
+from training.study_answer import short_answer
+from training.study_page import PHANTOM, figure_name, study_text
+from training.study_tables import DIGITS, TITLES, Study, interval, method_lines, table, without_masd, wrapped
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- study:begin -->", "<!-- study:end -->"
+
+
+def load_study(results: Path, protocol: str) -> Study:
+    """The checked rows and curves of one protocol, both empty when there is no file.
+
+    Raises UserError for columns or methods that are not known, a record that is there twice, and a run that is not whole.
+    """
+    path = results / f"{protocol}.csv"
+    curves = curves_path(path)
+    rows = sorted(read_records(path, Row), key=record_key)
+    epochs = sorted(read_records(curves, Epoch), key=record_key)
+    require_known(rows, path)
+    require_known(epochs, curves)
+    require_whole_runs(rows, path)
+    done = set(map(run_key, rows))  # a run that was killed while its rows were added has curves only
+    cases = {row.case for row in rows if row.method != RULE} or {row.case for row in rows}
+    return Study(protocol, [row for row in rows if row.case in cases], [e for e in epochs if run_key(e) in done])
+
+
+def require_known(records: list[Row] | list[Epoch], path: Path) -> None:
+    """Raise UserError when a record's method or fold is not one of the study's, or two records have one key."""
+    for record in records:
+        if record.method not in METHODS:
+            raise UserError(f"{path}: unknown method {record.method!r}, expected one of {', '.join(METHODS)}")
+        if not 0 <= record.fold < FOLDS:
+            raise UserError(f"{path}: {record.method} has fold {record.fold}, expected 0 to {FOLDS - 1}")
+    twice = [key for key, count in Counter(map(record_key, records)).items() if count > 1]
+    if twice:
+        method, seed, fold, last = min(twice)
+        raise UserError(f"{path}: {method}, fold {fold}, seed {seed}, {last}: there is more than one such row")
+
+
+def require_whole_runs(rows: list[Row], path: Path) -> None:
+    """Raise UserError when a run's cases are not the held-out cases of its fold: a mean over some would mislead."""
+    runs: dict[tuple, set[str]] = {}
+    for row in rows:
+        runs.setdefault(run_key(row), set()).add(row.case)
+    for (method, seed, fold), cases in sorted(runs.items()):
+        differing = sorted(cases ^ set(read_fold(fold)[1]))
+        if differing:
+            raise UserError(
+                f"{path}: {method}, fold {fold}, seed {seed}: missing or not of this fold: {', '.join(differing)}"
+            )
+
+
+def draw_figures(study: Study, figures: Path) -> None:
+    """Draw what there are data for, and remove an older figure where there are none."""
+    for kind, draw, data in (
+        ("dice", draw_dice, study.rows),
+        ("volume", draw_volumes, study.rows),
+        ("curves", draw_curves, study.epochs),
+    ):
+        path = figures / figure_name(study, kind)
+        draw(data, path) if data else path.unlink(missing_ok=True)
+
+
+def readme_block(studies: list[Study]) -> str:
+    """The README's table and what it says, of the protocols that have rows."""
+    parts = []
+    for study in (study for study in studies if study.rows):
+
+        def line(method: str, rows: list[Row]) -> list[str]:
+            fields = ("dice", "masd_mm", "nsd")
+            scores = [interval(estimate(per_case(rows, field).values()), DIGITS[field]) for field in fields]
+            return [str(len({row.case for row in rows})), *scores, without_masd(rows)]
+
+        header = ["cases", "Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
+        parts.append(table([study.title.lower(), *header], method_lines(study.rows, len(header), line)))
+        parts.append(wrapped(short_answer(study)))
+    return "\n\n".join(parts)
+
+
+def replace_block(text: str, block: str, path: Path, markers: tuple[str, str] = (BEGIN, END)) -> str:
+    """`text` with what stands between the markers replaced; unchanged without markers.
+
+    Raises UserError unless each marker is there once, the beginning first, or neither is there.
+    """
+    begin, end = markers
+    counts = text.count(begin), text.count(end)
+    if counts == (0, 0):
+        return text
+    if counts != (1, 1) or text.index(begin) > text.index(end):
+        raise UserError(f"{path}: expected {begin} and after it {end}, once each, found {counts[0]} and {counts[1]}")
+    head, _, rest = text.partition(begin)
+    return f"{head}{begin}\n{block}\n{end}{rest.partition(end)[2]}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the rows (default: %(default)s)")
+    parser.add_argument(
+        "--docs", type=Path, default=ROOT / "docs", help="where study.md and figures/ go (default: %(default)s)"
+    )
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="default: %(default)s")
+    parser.add_argument("--phantom-masks", type=Path, metavar="RUNS", help="folder of the study's runs")
+    args = parser.parse_args()
+    studies = [load_study(args.results, protocol) for protocol in TITLES]
+    if not any(study.rows for study in studies):
+        names = " or ".join(f"{protocol}.csv" for protocol in TITLES)
+        raise UserError(f"{args.results}: no results, expected {names} from python -m training.study")
+    readme = args.readme.read_text(encoding="utf-8") if args.readme.exists() else ""
+    replaced = replace_block(readme, readme_block(studies), args.readme)
+    figures = args.docs / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    if args.phantom_masks:
+        from training.phantom_figure import draw_phantom  # brings SimpleITK, which the tables do without
+
+        draw_phantom(args.phantom_masks, ROOT / "test" / "case", figures / PHANTOM)
+    for study in studies:
+        draw_figures(study, figures)
+    write_text(args.docs / "study.md", study_text(studies, figures))
+    if replaced != readme:
+        write_text(args.readme, replaced)
+    print(args.docs / "study.md")
+
+
+if __name__ == "__main__":
+    run(main)
