@@ -67,12 +67,12 @@ def milliseconds(step: Step, logits: torch.Tensor, clock: Clock) -> float:
 
 
 def network_step(device: torch.device) -> Step:
-    """The default network in bfloat16 autocast; a sum stands for the loss."""
+    """The default network, in bfloat16 autocast on CUDA; a sum stands for the loss."""
     network = LesionNet(ModelConfig()).to(device).train()
 
     def step(logits: torch.Tensor) -> torch.Tensor:
         images = logits.detach().movedim(-1, 2).repeat(1, 2, 1, 1, 1)  # the last axis is the short one: the slices
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             return network(images).float().sum()
 
     return step

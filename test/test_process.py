@@ -254,7 +254,7 @@ STRAIGHT = Grid((2, 3, 4), (2.0, 1.0, 0.5), (10.0, 20.0, 30.0), (1, 0, 0, 0, 1, 
 
 
 def on_paper(*groups: dict[tuple[int, int, int], float]) -> list[dict]:
-    """The lesion list of groups that give the named voxels their probabilities; the mask is every voxel above 0.5 in mean."""
+    """The lesion list of groups that give the named voxels their probabilities; the mask is where the mean is above 0.5."""
     maps = np.zeros((len(groups), *STRAIGHT.size), np.float32)
     for group, values in zip(maps, groups, strict=True):
         for place, value in values.items():
@@ -266,8 +266,10 @@ def on_paper(*groups: dict[tuple[int, int, int], float]) -> list[dict]:
 
 
 def test_lesion_list_on_paper():
-    """The smallest probability in the mask is 0.55. Of the pair, group a gives that to both voxels and group b to one; of the
-    single voxel, which comes first in the array, b alone does."""
+    """The smallest probability in the mask is 0.55.
+
+    Of the pair, group a gives that to both voxels and group b to one; to the single voxel, the array's first, b alone does.
+    """
     a = {(0, 0, 0): 0.35, (1, 1, 3): 0.9, (1, 2, 2): 0.875}
     b = {(0, 0, 0): 0.75, (1, 1, 3): 0.7, (1, 2, 2): 0.5}
     assert on_paper(a, b) == [
@@ -286,9 +288,8 @@ def test_groups_that_agree_are_sure_and_a_lone_one_is_too():
     voxels = {(0, 0, 0): 0.75, (1, 2, 3): 0.625}
     for groups in ((voxels,), (voxels, voxels), (voxels, voxels, voxels, voxels)):
         assert [lesion["confidence"] for lesion in on_paper(*groups)] == [1, 1]
-    assert [lesion["confidence"] for lesion in on_paper({(0, 0, 0): 1}, {(0, 0, 0): 0.9}, {})] == [
-        pytest.approx(2 / 3, abs=1e-4)
-    ]
+    (lesion,) = on_paper({(0, 0, 0): 1}, {(0, 0, 0): 0.9}, {})
+    assert lesion["confidence"] == pytest.approx(2 / 3, abs=1e-4)
 
 
 def test_lesions_of_one_size_keep_the_arrays_order():
