@@ -16,6 +16,7 @@ LOWEST_PROBABILITY = 0.05  # of a candidate
 COMPONENT_LEVELS = (0.1, 0.3, 0.5)  # probabilities at which connected components are looked at
 SMOOTHING_MM = (2.0, 6.0, 12.0)  # standard deviations
 DEEPEST_MM = 30.0  # depths below the brain's surface are cut there
+RULE_Z = -2.0  # of the one-line rule: lesion where Z is below
 SLAB = 8  # voxels that are smoothed at once along one axis
 
 FEATURES = (
@@ -118,7 +119,7 @@ def _surroundings(
     yield from (logit(mean_around(probabilities, mm)) for mm in SMOOTHING_MM)
     yield mean_around(zadc, 2)
     yield zadc[candidates] - mean_around(zadc, 6)
-    yield mean_around(zadc < -2, 4)
+    yield mean_around(zadc < RULE_Z, 4)
     yield np.minimum(depth_mm(brain, spacing_mm)[candidates], DEEPEST_MM)
 
 
@@ -148,7 +149,7 @@ def _case(
 ) -> list[float]:
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     inside, z = probabilities[brain], zadc[brain]
-    volumes_ml = [inside.sum() * voxel_ml, (inside > 0.5).sum() * voxel_ml, (z < -2).sum() * voxel_ml]
+    volumes_ml = [inside.sum() * voxel_ml, (inside > 0.5).sum() * voxel_ml, (z < RULE_Z).sum() * voxel_ml]
     logs = [float(np.log10(volume + 0.01)) for volume in volumes_ml]
     return [*logs, spacing_mm[0], float(brain.sum()) * voxel_ml, float(np.median(z)), float(z.std())]
 

@@ -61,13 +61,13 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """How probabilities become a mask. Chosen after training, never on the cases that are reported."""
+    """How a network is asked and, where no lesion decision lies beside it, how its probabilities become a mask."""
 
     max_patch: Triple = (64, 128, 128)  # a brain that fits is predicted in one window
     overlap: float = 0.5  # share of a window that its neighbour covers too
     flip_axes: tuple[int, ...] = ()  # 0 = z, 1 = y, 2 = x; the mean over every combination of these flips is taken
-    threshold: float = 0.5  # lesion where the mean probability is above this
-    min_lesion_mm3: float = 0.0  # smaller connected components are dropped
+    threshold: float = 0.5  # lesion where the mean probability is above this; without a decision
+    min_lesion_mm3: float = 0.0  # smaller connected components are dropped; without a decision
 
     def __post_init__(self) -> None:
         _require(_is_triple(self.max_patch) and min(self.max_patch) > 0, "max_patch", self.max_patch)

@@ -69,7 +69,7 @@ def load_ensemble(folder: Path) -> Ensemble:
     Raises UserError when there is none, a file is missing, altered or does not fit its configuration, or the sidecars
     disagree on how answers are averaged.
     """
-    paths = sorted(path for path in folder.glob("*.safetensors") if path.stem != DECISION)
+    paths = network_files(folder)
     if not paths:
         raise UserError(f"{folder}: no weights, expected .safetensors files each with a .json beside it")
     loaded = [_load(path) for path in paths]
@@ -78,21 +78,35 @@ def load_ensemble(folder: Path) -> Ensemble:
         raise UserError(f"{folder}: the sidecars disagree on the decision rule ('inference'), expected one for all")
     decision, digest = None, ""
     if any(path.stem == DECISION for path in folder.glob(f"{DECISION}.*")):
-        decision, digest = _load_decision(folder / f"{DECISION}.safetensors")
+        digests = {path.stem: digest[:64] for path, (*_, digest) in zip(paths, loaded, strict=True)}
+        decision, digest = _load_decision(folder / f"{DECISION}.safetensors", digests)
     identity = hashlib.sha256("".join([*(digest for *_, digest in loaded), digest]).encode()).hexdigest()[:12]
     groups = tuple(path.stem.split("-")[0] for path in paths)
     return Ensemble([n for n, *_ in loaded], [m for _, m, *_ in loaded], rules.pop(), identity, groups, decision)
 
 
+def network_files(folder: Path) -> list[Path]:
+    """The weight files of a folder's networks, sorted."""
+    return sorted(path for path in folder.glob("*.safetensors") if path.stem != DECISION)
+
+
 def save_decision(folder: Path, decision: Decision, provenance: dict) -> None:
-    """Write `decision.safetensors` and its sidecar."""
+    """Write `decision.safetensors` and its sidecar, which names the networks in the folder: it fits no others."""
     tensors = {name: torch.from_numpy(array) for name, array in decision.trees.arrays().items()}
-    values = {"features": list(decision.features), "empty_above": decision.empty_above, "provenance": provenance}
+    values = {
+        "features": list(decision.features),
+        "empty_above": decision.empty_above,
+        "networks": {path.stem: hashlib.sha256(_read(path)).hexdigest() for path in network_files(folder)},
+        "provenance": provenance,
+    }
     _save_pair(folder / f"{DECISION}.safetensors", to_safetensors(tensors), values)
 
 
-def _load_decision(path: Path) -> tuple[Decision, str]:
+def _load_decision(path: Path, networks: dict[str, str]) -> tuple[Decision, str]:
+    """networks: SHA-256 by name of those beside it. Raises UserError when it was fitted to others, too."""
     data, digest, sidecar = _read_pair(path)
+    if sidecar.get("networks") != networks:
+        raise UserError(f"{path}: fitted to other networks than the ones beside it; fit it with python -m training.crossval")
     try:
         trees = Trees(**{name: tensor.numpy() for name, tensor in parse_safetensors(data).items()})
         decision = Decision(trees, tuple(sidecar["features"]), float(sidecar["empty_above"]))

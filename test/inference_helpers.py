@@ -20,6 +20,7 @@ MASK, RESULTS = "images/hie-lesion-segmentation/overlay.mha", "results.json"
 PROBABILITIES = "images/hie-lesion-probabilities/probabilities.mha"
 
 TINY = ModelConfig(
+    pixel_unshuffle=1,
     channels=(4, 6, 8),
     kernel_sizes=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
     strides=((1, 1, 1), (1, 2, 2), (2, 2, 1)),

@@ -355,6 +355,8 @@ def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
 
 def test_command_writes_rows_reliability_and_the_decision_of_all_cases(data, weights, tmp_path, fits, monkeypatch, capsys):
     monkeypatch.setattr(lesion_decision, "EMPTY_ABOVE", (0.0, 0.1))
+    decided = {}
+    monkeypatch.setattr(crossval, "nested_decisions", lambda *given: decided.update(nested_decisions(*given)) or decided)
     command(monkeypatch, "--data", data, "--weights", weights, "--results", tmp_path / "results")
     rows = read_records(tmp_path / "results" / "crossval.csv", Row)
     assert {(row.method, row.case, row.fold) for row in rows} == {
@@ -364,8 +366,6 @@ def test_command_writes_rows_reliability_and_the_decision_of_all_cases(data, wei
     assert {bin.method for bin in read_records(tmp_path / "results" / "reliability.csv", Bin)} == {"networks", "decision"}
 
     evidence = {part.case.name: part for part in gather(data, weights, CPU)}
-    answers = out_of_fold(list(evidence.values()))
-    decided = nested_decisions(list(evidence.values()), answers)
     for row in rows:
         part = evidence[row.case]
         if row.method != "z<-2":

@@ -56,7 +56,7 @@ def fitted(request: pytest.FixtureRequest) -> tuple[HistGradientBoostingClassifi
     rng = np.random.default_rng(0)
     rows = rng.choice(rng.normal(size=request.param), (3000, 5)).astype(np.float32)
     labels = rng.random(3000) < sigmoid(3 * rows[:, 0] * (rows[:, 1] > 0.3) - rows[:, 4] - 1)
-    classifier = HistGradientBoostingClassifier(max_depth=4, max_iter=15, min_samples_leaf=10, random_state=0)
+    classifier = HistGradientBoostingClassifier(max_depth=4, max_iter=15, min_samples_leaf=100, random_state=0)
     return classifier.fit(rows, labels, sample_weight=rng.uniform(0.1, 2, 3000)), rows
 
 

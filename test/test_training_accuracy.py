@@ -68,6 +68,12 @@ def test_paired_differences_name_the_winner() -> None:
     assert "+0.500 [+0.500, +0.500] | 6 | 0 |" in line
 
 
+def test_a_smaller_distance_is_better() -> None:
+    nearer = [dataclasses.replace(r, masd_mm=r.masd_mm - 1) if r.method == "decision" else r for r in ROWS]
+    (line,) = [x for x in accuracy.differences_table(nearer).splitlines() if x.startswith("| rule Z < -2 | masd_mm")]
+    assert "-1.00 [-1.00, -1.00] | 6 | 0 |" in line
+
+
 def test_a_missing_distance_is_counted_not_averaged() -> None:
     rows = [row(0, "decision", masd_mm=math.nan, nan_reason="no lesion"), row(1, "decision"), row(2, "decision")]
     assert accuracy.score_cells(rows)[1].startswith("3.50 ")
@@ -75,9 +81,9 @@ def test_a_missing_distance_is_counted_not_averaged() -> None:
 
 
 def test_the_empty_cases_that_stay_empty_are_counted() -> None:
-    assert "Of 1 empty cases 0 stay empty" in accuracy.readme_block(ROWS)
+    assert "Of 1 empty cases 0 stay empty with the decision" in accuracy.readme_block(ROWS)
     rows = [dataclasses.replace(r, predicted_lesions=0) if r.method == "decision" else r for r in ROWS]
-    assert "Of 1 empty cases 1 stay empty" in accuracy.readme_block(rows)
+    assert "Of 1 empty cases 1 stay empty with the decision" in accuracy.readme_block(rows)
 
 
 def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,8 @@ from training.paper import (
     to_paper_sample,
     to_patient_grid,
 )
-from training.paper_network import PaperNet, PaperNetConfig, PaperRecipe, l1_penalty
+from training.paper_network import PaperNet, PaperNetConfig
+from training.train import l1_norm
 
 CPU = torch.device("cpu")
 SHAPE = (20, 120, 144)  # below, at and above what GRID does to an axis of another length
@@ -229,13 +230,13 @@ def test_a_network_that_cannot_be_is_refused(name: str, value: tuple) -> None:
         PaperNetConfig(**{name: value})
 
 
-def test_the_l1_penalty_is_a_sum() -> None:
+def test_the_l1_norm_is_a_sum() -> None:
     layer = nn.Linear(2, 1)
     layer.load_state_dict({"weight": torch.tensor([[3.0, -4.0]]), "bias": torch.tensor([-0.5])})
-    penalty = l1_penalty(layer)
-    assert penalty.item() == pytest.approx(PaperRecipe().l1 * 7.5)
-    penalty.backward()
-    np.testing.assert_allclose(layer.weight.grad, [[1e-4, -1e-4]])
+    norm = l1_norm(layer)
+    assert norm.item() == 7.5
+    norm.backward()
+    np.testing.assert_allclose(layer.weight.grad, [[1, -1]])
 
 
 # ---- augmentation

@@ -4,13 +4,13 @@ Example, for the networks that are shipped:
 
     python -m training.crossval --data data/packed
 
-and to ship others, runs of the study:
+and to ship others, runs of the study, and a decision fitted to them:
 
     python -m training.crossval --data data/packed --take runs/study/native --losses tversky-hausdorffdt
 
 A weights folder holds `fold<k>-<name>.safetensors`; a case is shown only to the networks of the fold that holds it out.
 The lesion decision (`training.lesion_decision`) is nested: what is scored on a fold was fitted and chosen on the other four.
-The decision that is written beside the networks is fitted to all out-of-fold answers. Writes the rows to
+Only with --take a decision is written beside the networks, fitted to all out-of-fold answers. Writes the rows to
 training/results/crossval.csv, the reliability of the probabilities to training/results/reliability.csv.
 """
 
@@ -22,6 +22,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import sklearn
 import torch
 from tqdm import tqdm
 
@@ -42,6 +43,7 @@ from training.results import RESULTS, RULE, Bin, Row, write_records
 from training.rule import rule_mask
 from training.splits import FOLDS, read_fold
 from training.study import case_row, run_folder
+from training.train import LICENCE, git_commit
 
 FLIPS = InferenceConfig(flip_axes=(2,))  # left-right, as in training
 BINS = 10
@@ -56,7 +58,12 @@ def take(runs: Path, losses: list[str], weights: Path) -> None:
     if missing:  # before anything is removed
         raise UserError(f"{missing[0]}: not trained yet ({len(missing)} of {len(sources)} runs are missing)")
     weights.mkdir(parents=True, exist_ok=True)
-    for path in [*weights.glob("*.safetensors"), *weights.glob("*.json")]:
+    for path in [
+        path
+        for name in ("fold*", "decision")
+        for ending in ("safetensors", "json")
+        for path in weights.glob(f"{name}.{ending}")
+    ]:
         path.unlink()
     for (fold, loss), path in sources.items():
         target = weights / f"fold{fold}-{loss}.safetensors"
@@ -127,6 +134,19 @@ def reliability(evidence: list[Evidence], calibrated: dict[str, np.ndarray]) -> 
     return bins
 
 
+def ship_decision(evidence: list[Evidence], answers: dict[str, np.ndarray], weights: Path) -> None:
+    """Fit the decision to all evidence and write it beside the networks that the evidence comes from."""
+    decision = Decision(fit_trees(evidence), FEATURES, choose_empty_above(evidence, answers))
+    provenance = {
+        "command": "python -m training.crossval --take ...",
+        "git_commit": git_commit(),
+        "versions": {"numpy": np.__version__, "scikit-learn": sklearn.__version__},
+        "cases": {"training": sorted(part.case.name for part in evidence)},
+        "data_licence": LICENCE,
+    }
+    save_decision(weights, decision, provenance)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
@@ -146,18 +166,13 @@ def main() -> None:
     rows = [row for part in evidence for row in case_rows(part, most_dice(*decided[part.case.name]))]
     write_records(rows, args.results / "crossval.csv", Row)
     write_records(reliability(evidence, answers), args.results / "reliability.csv", Bin)
-    decision = Decision(fit_trees(evidence), FEATURES, choose_empty_above(evidence, answers))
-    provenance = {
-        "command": "python -m training.crossval",
-        "fitted_to": "the out-of-fold answers of the networks in this folder",
-        "cases": sorted(part.case.name for part in evidence),
-    }
-    save_decision(args.weights, decision, provenance)
+    if args.take:
+        ship_decision(evidence, answers, args.weights)
     for method in dict.fromkeys(row.method for row in rows):
         mean = mean_scores([row for row in rows if row.method == method])
         print(f"{method:10} Dice {mean.dice:.4f}  MASD {mean.masd_mm:.2f} mm  NSD {mean.nsd:.4f}")
     limits = sorted({limit for _, limit in decided.values()})
-    print(f"empty below an expected Dice of {decision.empty_above} (nested: {limits[0]} to {limits[-1]})")
+    print(f"empty below an expected Dice of {limits[0]} to {limits[-1]}, by fold")
 
 
 if __name__ == "__main__":

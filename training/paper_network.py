@@ -1,7 +1,4 @@
-"""The network of the study (arXiv 2502.09148) and the constants of its optimisation.
-
-Published are the shape of the network, not its widths and dropout rates, and every constant below but the decay's rate.
-"""
+"""The network of the study (arXiv 2502.09148). Published is its shape, not its widths and dropout rates."""
 
 from dataclasses import dataclass
 
@@ -11,20 +8,6 @@ from torch import nn
 from torch.nn import functional
 
 from model.preprocess import INPUT_CHANNELS
-
-
-@dataclass(frozen=True)
-class PaperRecipe:
-    """How the study trains. Beside AdamW's weight decay it penalises the absolute weights: `l1_penalty`."""
-
-    learning_rate: float = 1e-3  # AdamW
-    weight_decay: float = 1e-3  # AdamW
-    decay_per_epoch: float = 0.98  # exponential decay of the learning rate; the rate is not published, this is ours
-    l1: float = 1e-4
-    clip_norm: float = 1.0  # of the gradient over all parameters
-    batch_size: int = 4
-    epochs: int = 100  # at most
-    patience: int = 10  # epochs without a better validation score before the early stop
 
 
 @dataclass(frozen=True)
@@ -78,11 +61,3 @@ def _block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
     """Twice: 3x3x3 convolution, batch norm (which makes the convolution's bias void), LeakyReLU, dropout."""
     kinds = {"adn_ordering": "NAD", "norm": "batch", "act": "leakyrelu", "dropout": dropout, "bias": False}
     return nn.Sequential(*(Convolution(3, width, outputs, **kinds) for width in (inputs, outputs)))
-
-
-def l1_penalty(network: nn.Module, weight: float = PaperRecipe.l1) -> torch.Tensor:
-    """What to add to the loss: `weight` times the sum, not the mean, of all parameters' absolute values; a scalar.
-
-    Parameters means every trainable one, norms and biases included.
-    """
-    return weight * torch.stack([p.abs().sum() for p in network.parameters() if p.requires_grad]).sum()

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from model.config import ModelConfig
+from model.candidates import RULE_Z
 from model.preprocess import brain_mask
-
-RULE_Z = ModelConfig.z_threshold
 
 
 def rule_mask(adc: np.ndarray, zadc: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ def short_answer(study: Study) -> str:
     best = best_loss(study.rows)
     if best is None:
         return "No loss has been run."
-    return " ".join([_lead(study, best), *_against_losses(study)[:1], _against_rule(study)]).strip()
+    return " ".join([_lead(study, best), *_against_losses(study)[:1], _against_rule(study), _limits(study)]).strip()
 
 
 def _lead(study: Study, best: str) -> str:
