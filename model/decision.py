@@ -35,10 +35,24 @@ class Trees:
         nodes = self.feature.shape[1]
         if min(self.left.min(), self.right.min()) < 0 or max(self.left.max(), self.right.max()) >= nodes:
             raise ValueError("a tree points outside itself")
+        if not self._ends_in_leaves():
+            raise ValueError("a tree does not end in leaves at its depth")
+        if self.baseline.ndim or self.depth.ndim or self.threshold.dtype.kind != "f":
+            raise ValueError("the trees' arrays are of the wrong kind")
         if not 0 <= int(self.depth) <= 32 or not all(np.isfinite(a).all() for a in (self.value, self.baseline)):
             raise ValueError("the trees' depth or values are not usable")
         if np.isnan(self.threshold).any():
             raise ValueError("a threshold of the trees is NaN")
+
+    def _ends_in_leaves(self) -> bool:
+        reached = np.zeros(self.feature.shape, bool)
+        reached[:, 0] = True
+        for _ in range(min(int(self.depth), 32)):
+            tree, node = np.nonzero(reached)
+            reached = np.zeros(self.feature.shape, bool)
+            reached[tree, self.left[tree, node]] = reached[tree, self.right[tree, node]] = True
+        tree, node = np.nonzero(reached)
+        return bool((self.left[tree, node] == node).all() and (self.right[tree, node] == node).all())
 
     def arrays(self) -> dict[str, np.ndarray]:
         """By name, as they are stored."""

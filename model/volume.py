@@ -18,7 +18,7 @@ from model.metaimage import check_metaimage
 # millionth on top is for the binary rounding of such a difference.
 GRID_TOLERANCE = 1e-3 + 1e-6
 MAX_VOXELS = 256**3  # four times the largest published grid, and still within 4 GB
-SPACING_MM = (0.01, 100.0)  # what a voxel can measure
+SPACING_MM = (0.2, 100.0)  # what a voxel can measure; smoothing over millimetres takes ever longer on finer ones
 
 sitk.ProcessObject.GlobalWarningDisplayOff()  # NIfTI leftovers in MHA headers warn on stderr, which must stay empty
 

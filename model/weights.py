@@ -62,7 +62,7 @@ def _save_pair(path: Path, data: bytes, values: dict) -> None:
         partial.write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
 
 
-def load_ensemble(folder: Path) -> Ensemble:
+def load_ensemble(folder: Path, with_decision: bool = True) -> Ensemble:
     """Load every network of a folder and, where there is one, its `decision.safetensors`.
 
     Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group.
@@ -77,7 +77,7 @@ def load_ensemble(folder: Path) -> Ensemble:
     if len(rules) > 1:
         raise UserError(f"{folder}: the sidecars disagree on the decision rule ('inference'), expected one for all")
     decision, digest = None, ""
-    if any(path.stem == DECISION for path in folder.glob(f"{DECISION}.*")):
+    if with_decision and any(path.stem == DECISION for path in folder.glob(f"{DECISION}.*")):
         digests = {path.stem: digest[:64] for path, (*_, digest) in zip(paths, loaded, strict=True)}
         decision, digest = _load_decision(folder / f"{DECISION}.safetensors", digests)
     identity = hashlib.sha256("".join([*(digest for *_, digest in loaded), digest]).encode()).hexdigest()[:12]
@@ -109,8 +109,10 @@ def _load_decision(path: Path, networks: dict[str, str]) -> tuple[Decision, str]
         raise UserError(f"{path}: fitted to other networks than the ones beside it; fit it with python -m training.crossval")
     try:
         trees = Trees(**{name: tensor.numpy() for name, tensor in parse_safetensors(data).items()})
+        if type(sidecar["features"]) is not list or type(sidecar["empty_above"]) not in (int, float):
+            raise ValueError("features must be a list, empty_above a number")
         decision = Decision(trees, tuple(sidecar["features"]), float(sidecar["empty_above"]))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OverflowError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not usable with {path.stem}.json ({' '.join(str(error).split())})") from None
     return decision, digest + json.dumps([decision.features, decision.empty_above])
 

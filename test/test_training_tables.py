@@ -297,6 +297,12 @@ def test_the_tables_figures_are_those_of_numpy(tmp_path, command):
     assert cells[6] == f"{missed + false} ({missed} missed, {false} false)"
 
 
+def test_numbers_are_rounded_without_a_negative_zero():
+    assert [study_tables.number(v, 3, "+") for v in (-0.0004, 0.0, -0.0006, NAN)] == ["+0.000", "+0.000", "-0.001", "-"]
+    assert study_tables.interval(statistics.Estimate(0.5, 0.4321, 0.6, 9), 2) == "0.50 [0.43, 0.60]"
+    assert study_tables.interval(statistics.Estimate(0.5, NAN, NAN, 1), 2) == "0.50"
+
+
 def test_bold_is_the_best_of_losses_with_as_many_cases(tmp_path):
     rows = [row(c, m, dice=d, masd_mm=s) for c, m, d, s in (("a", "dice", 0.2, 4.0), ("a", "tversky", 0.3, 3.0))]
     rows += [row("b", "dice", dice=0.2, masd_mm=NAN), row("b", "tversky", dice=0.3, masd_mm=3.0), row("a", RULE, dice=0.9)]

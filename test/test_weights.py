@@ -282,8 +282,38 @@ def test_decision_that_is_loaded_is_the_one_that_was_saved(decided):
 
 def test_decisions_sidecar_holds_what_it_was_given(decided):
     sidecar = json.loads((decided / "decision.json").read_text())
-    assert sidecar.keys() == {"sha256", "features", "empty_above", "provenance"}
+    assert sidecar.keys() == {"sha256", "features", "empty_above", "networks", "provenance"}
     assert sidecar["provenance"] == {"seed": 7}
+    digests = {name: hashlib.sha256((decided / f"{name}.safetensors").read_bytes()).hexdigest() for name in ("net0", "net1")}
+    assert sidecar["networks"] == digests
+
+
+def remove(folder: Path) -> None:
+    for kind in ("safetensors", "json"):
+        (folder / f"net1.{kind}").unlink()
+
+
+def replace(folder: Path) -> None:
+    save_weights(folder / "net1.safetensors", random_network(3), TINY, RULE, {})
+
+
+def add(folder: Path) -> None:
+    save_weights(folder / "net2.safetensors", random_network(3), TINY, RULE, {})
+
+
+def rename(folder: Path) -> None:
+    for kind in ("safetensors", "json"):
+        (folder / f"net1.{kind}").rename(folder / f"net0-b.{kind}")  # now of the other's group
+
+
+def forget(folder: Path) -> None:
+    edit(folder, lambda sidecar: sidecar.pop("networks"), "decision")
+
+
+@pytest.mark.parametrize("change", [remove, replace, add, rename, forget])
+def test_decision_of_other_networks_is_refused(decided, change):
+    change(decided)
+    assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: fitted to other networks")
 
 
 def test_without_a_decision_there_is_none(folder):

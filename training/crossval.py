@@ -30,7 +30,6 @@ from model.candidates import FEATURES, candidate_features
 from model.config import InferenceConfig, to_json
 from model.decision import Decision, most_dice
 from model.errors import UserError
-from model.files import whole_file
 from model.predict import Predictor, pick_device
 from model.weights import IMAGE_WEIGHTS, Ensemble, load_ensemble, read_sidecar, save_decision
 from training.cli import run
@@ -57,20 +56,23 @@ def take(runs: Path, losses: list[str], weights: Path) -> None:
     missing = [path for path in sources.values() if not (path.exists() and path.with_suffix(".json").exists())]
     if missing:  # before anything is removed
         raise UserError(f"{missing[0]}: not trained yet ({len(missing)} of {len(sources)} runs are missing)")
-    weights.mkdir(parents=True, exist_ok=True)
-    for path in [
-        path
-        for name in ("fold*", "decision")
-        for ending in ("safetensors", "json")
-        for path in weights.glob(f"{name}.{ending}")
-    ]:
-        path.unlink()
+    staged = weights.with_name(f".{weights.name}.partial")  # nothing is removed before all of it is there and usable
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
     for (fold, loss), path in sources.items():
-        target = weights / f"fold{fold}-{loss}.safetensors"
+        target = staged / f"fold{fold}-{loss}.safetensors"
         shutil.copyfile(path, target)
         sidecar = read_sidecar(path.with_suffix(".json")) | {"inference": to_json(FLIPS)}
-        with whole_file(target.with_suffix(".json")) as partial:
-            partial.write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
+        target.with_suffix(".json").write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
+    load_ensemble(staged)
+    require_unseen(staged)
+    weights.mkdir(parents=True, exist_ok=True)
+    for name in ("fold*.safetensors", "fold*.json", "decision.safetensors", "decision.json"):
+        for path in weights.glob(name):
+            path.unlink()
+    for path in staged.iterdir():
+        path.replace(weights / path.name)
+    staged.rmdir()
 
 
 def require_unseen(weights: Path) -> None:
@@ -78,9 +80,12 @@ def require_unseen(weights: Path) -> None:
     for path in sorted(weights.glob("fold*.json")):
         held_out = set(read_fold(int(path.stem.split("-")[0].removeprefix("fold")))[1])
         try:
-            seen = held_out & set(read_sidecar(path)["provenance"]["cases"]["training"])
+            training = read_sidecar(path)["provenance"]["cases"]["training"]
+            seen = held_out & {*training} if type(training) is list and training else None
         except (KeyError, TypeError):
-            raise UserError(f"{path}: does not say which cases the network was trained on") from None
+            seen = None
+        if seen is None:
+            raise UserError(f"{path}: does not say which cases the network was trained on")
         if seen:
             raise UserError(f"{path}: trained on {', '.join(sorted(seen))}, which its fold holds out")
 
@@ -97,7 +102,7 @@ def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
 def gather(data: Path, weights: Path, device: torch.device) -> list[Evidence]:
     """What the networks that hold a case out say about it, for every case."""
     require_unseen(weights)
-    ensemble = load_ensemble(weights)
+    ensemble = load_ensemble(weights, with_decision=False)  # an outdated one is no obstacle
     evidence = []
     for fold in range(FOLDS):
         predictor = Predictor(fold_ensemble(ensemble, fold), device)

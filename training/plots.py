@@ -144,17 +144,18 @@ def draw_volumes(rows: list[Row], path: Path) -> None:
 
 def _volume_panel(axes: Axes, scores: dict[str, float], rule: dict[str, float], facts: dict[str, Row]) -> None:
     volumes = [row.true_ml for row in facts.values() if row.true_ml > 0] or [1.0]
-    low, high = 10 ** math.floor(math.log10(min(volumes))), max(volumes)
-    empty = low / 3
+    low, high = min(volumes), max(volumes)
+    empty = low / 4
     x = {case: row.true_ml or empty for case, row in facts.items()}
+    behind = rule if scores else {}
     axes.scatter(
-        [x[c] for c in rule], list(rule.values()), s=20, facecolors="none", edgecolors=GREY, linewidths=0.7, zorder=2
+        [x[c] for c in behind], list(behind.values()), s=20, facecolors="none", edgecolors=GREY, linewidths=0.7, zorder=2
     )
     for name, (colour, marker) in SLICE_STYLES.items():
         mine = [case for case in scores if slice_stratum(facts[case]) == name]
         axes.scatter([x[c] for c in mine], [scores[c] for c in mine], s=28, c=colour, marker=marker, linewidths=0, zorder=3)
     axes.set(xscale="log", xlim=(empty / 2, high * 2), ylim=(-0.04, 1.04))
-    ticks = [10.0**n for n in range(round(math.log10(low)), math.floor(math.log10(high)) + 1)]
+    ticks = [10.0**n for n in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)]
     axes.set_xticks([empty, *ticks], ["none", *(f"{tick:g}" for tick in ticks)])
     axes.set_xticks([], minor=True)
     axes.axvline(math.sqrt(empty * low), color="#bbbbbb", linewidth=0.8, linestyle=":")
@@ -198,7 +199,8 @@ def _curves(axes: Axes, runs: list[list[Epoch]], field: str) -> None:
     axes.plot(list(shared), list(shared.values()), color=VERMILION, linewidth=1.8)
     if not runs:
         axes.text(0.5, 0.5, "not run", ha="center", va="center", color=GREY, transform=axes.transAxes)
-        axes.tick_params(left=False, labelleft=False)
+        if field == "loss":
+            axes.tick_params(left=False, labelleft=False)
 
 
 def _legend(figure: Figure, styles: dict[str, tuple[str, str]], title: str, *others: Line2D) -> None:

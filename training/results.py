@@ -8,6 +8,7 @@ import contextlib
 import csv
 import dataclasses
 import fcntl
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -89,13 +90,17 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
     if not path.exists():
         return []
     fields = dataclasses.fields(kind)
-    with path.open(newline="", encoding="utf-8") as file:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable ({error})") from None
+    with io.StringIO(text, newline="") as file:
         reader = csv.DictReader(file)
         if list(reader.fieldnames or []) != [field.name for field in fields]:
             raise UserError(f"{path}: expected the columns {', '.join(field.name for field in fields)}")
         try:
             return [_record(line, kind) for line in reader]
-        except ValueError as error:
+        except (ValueError, csv.Error) as error:
             raise UserError(f"{path}: line {reader.line_num}: {error}") from None
 
 

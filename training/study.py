@@ -174,9 +174,17 @@ def run_folder(runs: Path, loss: str, fold: int, seed: int) -> Path:
     return runs / f"{loss}-fold{fold}-seed{seed}"
 
 
+def finished_runs(rows: list[Row]) -> set[tuple[str, int, int]]:
+    """(loss, fold, seed) of the runs that have a row of every case of their fold."""
+    cases: dict[tuple[str, int, int], set[str]] = {}
+    for row in rows:
+        cases.setdefault((row.method, row.fold, row.seed), set()).add(row.case)
+    return {key for key, names in cases.items() if names >= set(read_fold(key[1])[1])}
+
+
 def plan(args: argparse.Namespace, config: TrainConfig, results: Path) -> list[Job]:
     """The runs that were asked for and whose rows are not there yet; loss by loss, each over the folds."""
-    done = {(row.method, row.fold, row.seed) for row in read_records(results, Row)}
+    done = finished_runs(read_records(results, Row))
     jobs = []
     for seed, loss, fold in itertools.product(args.seeds, args.losses, args.folds):
         changed = dataclasses.replace(config, loss=loss, fold=fold, seed=seed)

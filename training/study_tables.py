@@ -67,13 +67,16 @@ def wrapped(text: str) -> str:
 
 def number(value: float, digits: int, sign: str = "") -> str:
     """A fixed number of digits; - for nan."""
-    return "-" if math.isnan(value) else f"{value:{sign}.{digits}f}"
+    rounded = round(value, digits) + 0.0  # so that there is no -0.000
+    return "-" if math.isnan(value) else f"{rounded:{sign}.{digits}f}"
 
 
 def interval(value: Estimate, digits: int, sign: str = "") -> str:
     """Mean [low, high]; no interval where there is none."""
     mean = number(value.mean, digits, sign)
-    return mean if math.isnan(value.low) else f"{mean} [{value.low:{sign}.{digits}f}, {value.high:{sign}.{digits}f}]"
+    return (
+        mean if math.isnan(value.low) else f"{mean} [{number(value.low, digits, sign)}, {number(value.high, digits, sign)}]"
+    )
 
 
 def p_value(p: float) -> str:
