@@ -28,9 +28,12 @@ finish() {
     echo "FAILED with exit code $status; what the daemons and jobs said last:"
     tail -n 20 "$work"/*.log "$work"/study*.txt "$work"/runs/slurm/*.{out,err} 2>/dev/null || true
   fi
-  scancel --name=hie-study 2>/dev/null || true
+  scancel --name=hie-study 2>/dev/null && wait_for "the jobs' end" no_jobs || true
   [[ ${#daemons[@]} == 0 ]] || kill "${daemons[@]}" 2>/dev/null || true
   wait
+  for process in $(grep -lzx "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ 2>/dev/null); do # steps that outlived slurmd
+    kill -KILL "$(basename "$(dirname "$process")")" 2>/dev/null || true
+  done
   rm -rf "$work"
   exit "$status"
 }
@@ -46,12 +49,17 @@ wait_for() { # WHAT COMMAND...: until the command succeeds
   done
 }
 
+no_jobs() {
+  local jobs
+  jobs=$(squeue --noheader) && [[ -z $jobs ]]
+}
+
 idle() { [[ $(sinfo --noheader --format=%T) == idle ]]; }
 
 study() { # LOG EXIT_CODE OPTION...: runs the study and holds its exit code
   local log=$work/$1 expected=$2 status=0
   shift 2
-  timeout 1800 $python -m training.study --protocol native --seeds 0 --epochs 1 --executor slurm \
+  timeout --foreground 1800 $python -m training.study --protocol native --seeds 0 --epochs 1 --executor slurm \
     --slurm timeout_min=30 cpus_per_task=1 mem_gb=2 --data "$work/packed" --runs "$work/runs" --results "$work/results" \
     "$@" >"$log" 2>&1 || status=$?
   [[ $status == "$expected" ]] || { echo "WRONG: exit code $status, expected $expected"; return 1; }
