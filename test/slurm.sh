@@ -144,10 +144,11 @@ says study2.txt "0 of 2 runs to do"
 cmp "$work/before.csv" "$work/results/native.csv"
 
 echo "== one run that cannot be done, beside one that can"
-mkdir -p "$work/runs/native/dice-fold1-seed0"
-echo damaged >"$work/runs/native/dice-fold1-seed0/checkpoint.pt"
+checkpoint=$work/runs/native/dice-fold1-seed0/checkpoint.pt
+mkdir -p "$(dirname "$checkpoint")"
+echo damaged >"$checkpoint"
 study study3.txt 2 --losses dice tversky --folds 1
-says study3.txt "native dice fold 1 seed 0: model.errors.UserError: $work/runs/native/dice-fold1-seed0/checkpoint.pt: damaged"
+says study3.txt "native dice fold 1 seed 0: model.errors.UserError: $checkpoint: damaged"
 says study3.txt "1 of 2 runs failed"
 $python test/slurm_cases.py check "$work/results/native.csv" dice:0 tversky:0 tversky:1
 
