@@ -10,7 +10,7 @@ import torch
 from monai.networks.layers import gaussian_1d
 from torch.nn import functional
 
-from model.preprocess import brain_mask
+from model.preprocess import brain_box, brain_mask
 
 LOWEST_PROBABILITY = 0.05  # of a candidate
 COMPONENT_LEVELS = (0.1, 0.3, 0.5)  # probabilities at which connected components are looked at
@@ -155,7 +155,6 @@ def _case(
 
 
 def _place(brain: np.ndarray, candidates: np.ndarray) -> list[np.ndarray]:
-    ends = [np.flatnonzero(brain.any(axis=others))[[0, -1]] for others in ((1, 2), (0, 2), (0, 1))]
-    places = zip(np.nonzero(candidates), ends, strict=True)
-    z, y, x = ((where - first) / max(last - first, 1) for where, (first, last) in places)
+    places = zip(np.nonzero(candidates), brain_box(brain, margin=0), strict=True)
+    z, y, x = ((where - inside.start) / max(inside.stop - 1 - inside.start, 1) for where, inside in places)
     return [z, y, np.abs(x - 0.5)]

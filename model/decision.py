@@ -30,24 +30,24 @@ class Trees:
             raise ValueError("the trees' arrays differ in shape")
         if any(getattr(self, name).dtype.kind not in "iu" for name in ("feature", "left", "right", "depth")):
             raise ValueError("the trees' feature, left, right and depth are not all integers")
-        if self.baseline.size != 1 or self.depth.size != 1:
+        if self.threshold.dtype.kind != "f":
+            raise ValueError("the trees' thresholds are not floating point numbers")
+        if self.baseline.ndim or self.depth.ndim:
             raise ValueError("the trees' baseline and depth are not one number each")
         nodes = self.feature.shape[1]
         if min(self.left.min(), self.right.min()) < 0 or max(self.left.max(), self.right.max()) >= nodes:
             raise ValueError("a tree points outside itself")
-        if not self._ends_in_leaves():
-            raise ValueError("a tree does not end in leaves at its depth")
-        if self.baseline.ndim or self.depth.ndim or self.threshold.dtype.kind != "f":
-            raise ValueError("the trees' arrays are of the wrong kind")
         if not 0 <= int(self.depth) <= 32 or not all(np.isfinite(a).all() for a in (self.value, self.baseline)):
             raise ValueError("the trees' depth or values are not usable")
+        if not self._ends_in_leaves():
+            raise ValueError("a tree does not end in leaves at its depth")
         if np.isnan(self.threshold).any():
             raise ValueError("a threshold of the trees is NaN")
 
     def _ends_in_leaves(self) -> bool:
         reached = np.zeros(self.feature.shape, bool)
         reached[:, 0] = True
-        for _ in range(min(int(self.depth), 32)):
+        for _ in range(int(self.depth)):
             tree, node = np.nonzero(reached)
             reached = np.zeros(self.feature.shape, bool)
             reached[tree, self.left[tree, node]] = reached[tree, self.right[tree, node]] = True
@@ -108,11 +108,19 @@ def most_dice(probabilities: np.ndarray, empty_above: float) -> np.ndarray:
     `empty_above`, which stands for the probability that there is no lesion at all, the mask is empty: if that is right, it
     scores 1.
     """
+    mask, expected = best_mask(probabilities)
+    return mask if expected > empty_above else np.zeros_like(mask)
+
+
+def best_mask(probabilities: np.ndarray) -> tuple[np.ndarray, float]:
+    """The mask of `most_dice` without a limit, and its expected Dice; where no voxel has a probability: empty, and 0."""
     flat = probabilities.ravel().astype(float)  # a float32 sum over a large brain would lose the small ones
-    order = np.argsort(-flat, kind="stable")
-    expected = 2 * np.cumsum(flat[order]) / (np.arange(1, flat.size + 1) + max(flat.sum(), 1e-12))
-    best = int(np.argmax(expected))
+    possible = np.flatnonzero(flat)  # the others can only make it worse
     mask = np.zeros(flat.size, bool)
-    if expected[best] > empty_above:
-        mask[order[: best + 1]] = True
-    return mask.reshape(probabilities.shape)
+    if not possible.size:
+        return mask.reshape(probabilities.shape), 0.0
+    order = possible[np.argsort(-flat[possible], kind="stable")]
+    expected = 2 * np.cumsum(flat[order]) / (np.arange(1, order.size + 1) + max(flat.sum(), 1e-12))
+    best = int(np.argmax(expected))
+    mask[order[: best + 1]] = True
+    return mask.reshape(probabilities.shape), float(expected[best])

@@ -24,12 +24,11 @@ from training.dataset import PackedCase
 from training.lesion_decision import (
     Evidence,
     choose_empty_above,
-    dice_of,
     fit_trees,
     nested_decisions,
     out_of_fold,
 )
-from training.metrics import score
+from training.metrics import dice_of, score
 from training.results import Bin, Row, read_records
 from training.rule import rule_mask
 from training.splits import read_fold
@@ -396,8 +395,8 @@ def test_command_ships_the_runs_it_takes_with_a_decision_fitted_to_all_cases(
     assert {path.stem for path in weights.iterdir()} == {"decision", *(f"fold{fold}-tversky" for fold in range(5))}
     decision = load_ensemble(weights).decision
     assert decision.empty_above in (0, 0.1)
-    assert fits.seen[25] == set(CASES)  # after 5 out of fold and 5 x 4 nested fits
-    assert decision.trees.probabilities(np.zeros((1, len(FEATURES)), np.float32))[0] == pytest.approx(0.26)
+    assert fits.seen[15] == set(CASES)  # after 5 out of fold and one for each of the 10 pairs of folds
+    assert decision.trees.probabilities(np.zeros((1, len(FEATURES)), np.float32))[0] == pytest.approx(0.16)
     assert json.loads((weights / "decision.json").read_text())["provenance"]["cases"]["training"] == sorted(CASES)
 
 

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from training_helpers import SMALL, invented_case, write_packed
+from training_helpers import CASES, FOLDS, SMALL, write_study
 
 import training.study as module
 import training.train
@@ -37,8 +37,6 @@ from training.splits import read_fold
 from training.study import Job, LocalExecutor, case_row, reason, slurm_executor, slurm_options, study_configuration, work_off
 from training.train_config import default_config
 
-FOLDS = [["case0", "case1"], ["case2", "case3", "case4"], ["case5", "case6"]]
-CASES = {case.name: case for case in map(invented_case, range(7))}
 STEPS = 3  # per epoch of fold 0
 MEASURED = {"train_seconds": 0, "predict_seconds": 0, "peak_mb": 0}  # what no two runs share
 
@@ -46,9 +44,7 @@ MEASURED = {"train_seconds": 0, "predict_seconds": 0, "peak_mb": 0}  # what no t
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packed")
-    for case in CASES.values():
-        write_packed(case, folder)
-    (folder / "splits.json").write_text(json.dumps({"seed": 0, "folds": FOLDS}))
+    write_study(folder)
     return folder
 
 

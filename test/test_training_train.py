@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_helpers import SMALL, invented_case, write_packed
+from training_helpers import CASES, FOLDS, SMALL, write_study
 
 import training.train as module
 from model.errors import UserError
@@ -30,8 +30,6 @@ from training.train import Training, git_commit, train, validate
 from training.train_config import TrainConfig
 
 CPU = torch.device("cpu")
-FOLDS = [["case0", "case1"], ["case2", "case3", "case4"], ["case5", "case6"]]
-CASES = {case.name: case for case in map(invented_case, range(7))}
 CONFIG = TrainConfig(epochs=3, warmup_epochs=1, batch_size=2)
 STEPS = 3  # per epoch
 
@@ -39,9 +37,7 @@ STEPS = 3  # per epoch
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packed")
-    for case in CASES.values():
-        write_packed(case, folder)
-    (folder / "splits.json").write_text(json.dumps({"seed": 0, "folds": FOLDS}))
+    write_study(folder)
     return folder
 
 

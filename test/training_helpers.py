@@ -1,5 +1,6 @@
 """Small invented cases and a small network for the tests of training. Arrays are (z, y, x), spacing (z, y, x) in mm."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,17 @@ def invented_case(number: int) -> PackedCase:
     zadc = np.round(4 * rng.normal(np.where(label, -3, 0), 1.2)) / 4
     zadc = np.where(brain, zadc, -5).astype(np.float32)
     return PackedCase(f"case{number}", adc, zadc, label, (2 + number / 4, 1.5, 1.25))
+
+
+FOLDS = [["case0", "case1"], ["case2", "case3", "case4"], ["case5", "case6"]]  # of a small study
+CASES = {case.name: case for case in map(invented_case, range(7))}
+
+
+def write_study(folder: Path) -> None:
+    """Write CASES packed, and FOLDS as splits.json."""
+    for case in CASES.values():
+        write_packed(case, folder)
+    (folder / "splits.json").write_text(json.dumps({"seed": 0, "folds": FOLDS}))
 
 
 def write_packed(case: PackedCase, folder: Path) -> None:

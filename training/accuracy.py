@@ -15,15 +15,15 @@ from model.errors import UserError
 from training.cli import run
 from training.plots import new_figure, save, styled
 from training.results import RESULTS, RULE, Bin, Row, read_records
-from training.statistics import Estimate, compare, estimate, load_stratum, per_case, slice_stratum, with_holm
-from training.study_tables import interval, number, p_value, table, without_masd, wrapped
+from training.statistics import Estimate, compare, estimate, load_stratum, per_case, strata, with_holm
+from training.study_tables import DIGITS, interval, number, p_value, table, without_masd, wrapped
 from training.tables import replace_block, write_text
 
 ROOT = Path(__file__).parents[1]
 MARKERS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
 METHODS = {"decision": "one fold's network and lesion decision", "networks": "networks alone, p > 0.5", RULE: "rule Z < -2"}
 LEGEND = {"networks": "networks alone", "decision": "after the lesion decision"}
-FIELDS = {"dice": 3, "masd_mm": 2, "nsd": 3}  # digits
+FIELDS = ("dice", "masd_mm", "nsd")
 PUBLISHED = (
     ("SPARSeg (MICCAI 2025)", "0.606", "2.65", "0.748", "probably the 44 test cases"),
     ("six U-Nets (challenge 2023, 4th)", "0.580", "-", "-", "44 test cases"),
@@ -48,7 +48,7 @@ def group(rows: list[Row], method: str) -> list[Row]:
 
 def score_cells(rows: list[Row]) -> list[str]:
     """Dice, MASD and NSD with intervals, and how many have no MASD."""
-    cells = [interval(estimate(per_case(rows, field).values()), digits) for field, digits in FIELDS.items()]
+    cells = [interval(estimate(per_case(rows, field).values()), DIGITS[field]) for field in FIELDS]
     return [*cells, without_masd(rows)]
 
 
@@ -66,13 +66,10 @@ def strata_table(rows: list[Row]) -> str:
     """Dice, MASD and NSD by lesion load and by slice thickness."""
     header = ["cases", "n", "method", "Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
     lines = []
-    for stratum_of in (load_stratum, slice_stratum):
-        names = sorted({stratum_of(row) for row in rows}, key=lambda name: (name != "empty", name != "below 1 %", name))
-        for name in names:
-            inside = [row for row in rows if stratum_of(row) == name]
-            for method, title in METHODS.items():
-                part = group(inside, method)
-                lines.append([name, str(len(part)), title.split(",")[0], *score_cells(part)])
+    for name, inside in ((name, inside) for name, inside in strata(rows).items() if inside):
+        for method, title in METHODS.items():
+            part = group(inside, method)
+            lines.append([name, str(len(part)), title.split(",")[0], *score_cells(part)])
     return table(header, lines)
 
 
@@ -88,7 +85,7 @@ def differences_table(rows: list[Row]) -> str:
         better, worse = (
             (one.worse, one.better) if field == "masd_mm" else (one.better, one.worse)
         )  # a distance: less is better
-        cells = [interval(one.difference, FIELDS[field], "+"), str(better), str(worse), p_value(one.p_holm)]
+        cells = [interval(one.difference, DIGITS[field], "+"), str(better), str(worse), p_value(one.p_holm)]
         lines.append([METHODS[other], field, *cells])
     return table(header, lines)
 

@@ -40,8 +40,9 @@ from training.metrics import mean_scores
 from training.protocols import Prediction
 from training.results import RESULTS, RULE, Bin, Row, write_records
 from training.rule import rule_mask
+from training.seen import trained_on
 from training.splits import FOLDS, read_fold
-from training.study import case_row, run_folder
+from training.study import NO_RUN, case_row, run_folder
 from training.train import LICENCE, git_commit
 
 FLIPS = InferenceConfig(flip_axes=(2,))  # left-right, as in training
@@ -79,13 +80,7 @@ def require_unseen(weights: Path) -> None:
     """Raise UserError when a network was trained on a case of the fold that its name says it holds out."""
     for path in sorted(weights.glob("fold*.json")):
         held_out = set(read_fold(int(path.stem.split("-")[0].removeprefix("fold")))[1])
-        try:
-            training = read_sidecar(path)["provenance"]["cases"]["training"]
-            seen = held_out & {*training} if type(training) is list and training else None
-        except (KeyError, TypeError):
-            seen = None
-        if seen is None:
-            raise UserError(f"{path}: does not say which cases the network was trained on")
+        seen = held_out & trained_on(path)
         if seen:
             raise UserError(f"{path}: trained on {', '.join(sorted(seen))}, which its fold holds out")
 
@@ -116,8 +111,8 @@ def gather(data: Path, weights: Path, device: torch.device) -> list[Evidence]:
 def case_rows(part: Evidence, mask: np.ndarray) -> list[Row]:
     """The rows of one case: the networks alone (p > 0.5), with the decision, and the rule."""
     masks = {"networks": part.probabilities > 0.5, "decision": mask, RULE: rule_mask(part.case.adc, part.case.zadc)}
-    nothing = {"train_seconds": math.nan, "epochs": 0, "predict_seconds": math.nan, "peak_mb": math.nan, "machine": ""}
-    return [case_row(part.case, Prediction(found), (method, part.fold, 0), **nothing) for method, found in masks.items()]
+    facts = NO_RUN | {"predict_seconds": math.nan}
+    return [case_row(part.case, Prediction(found), (method, part.fold, 0), **facts) for method, found in masks.items()]
 
 
 def reliability(evidence: list[Evidence], calibrated: dict[str, np.ndarray]) -> list[Bin]:

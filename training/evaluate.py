@@ -24,11 +24,12 @@ from model.case import read_case
 from model.errors import UserError
 from model.predict import Predictor, pick_device
 from model.volume import read_volume, write_mask
-from model.weights import IMAGE_WEIGHTS, load_ensemble, read_sidecar
+from model.weights import IMAGE_WEIGHTS, load_ensemble
 from training.cases import CaseFiles, find_cases, read_label
 from training.cli import run
 from training.metrics import Scores, mean_scores, score
 from training.rule import rule_mask
+from training.seen import trained_on
 from training.splits import read_fold
 
 Rows = dict[str, dict[str, Scores]]  # by case, then by method
@@ -37,10 +38,7 @@ Rows = dict[str, dict[str, Scores]]  # by case, then by method
 def require_unseen(names: list[str], weights: Path) -> None:
     """Raise UserError when a sidecar in `weights` lists one of the cases as trained on, or lists none."""
     for sidecar in sorted(weights.glob("*.json")):
-        try:
-            seen = set(read_sidecar(sidecar)["provenance"]["cases"]["training"]) & set(names)
-        except (KeyError, TypeError):
-            raise UserError(f"{sidecar}: does not say which cases the network was trained on") from None
+        seen = trained_on(sidecar) & set(names)
         if seen:
             raise UserError(f"{sidecar}: trained on {', '.join(sorted(seen))}; its score on them would mean nothing")
 

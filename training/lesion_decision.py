@@ -1,12 +1,14 @@
 """Fits the lesion decision to what networks say about cases they never saw: boosted trees, and when a mask stays empty."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from model.decision import Trees, most_dice
+from model.decision import Trees, best_mask
 from training.dataset import PackedCase
+from training.metrics import dice_of
 
 EMPTY_ABOVE = tuple(np.arange(0, 0.41, 0.02).round(2).tolist())  # what is tried
 VOXELS_PER_CASE = 1500  # drawn for the fit; each case weighs the same
@@ -76,28 +78,31 @@ def as_trees(classifier: HistGradientBoostingClassifier) -> Trees:
 def out_of_fold(evidence: list[Evidence]) -> dict[str, np.ndarray]:
     """Calibrated probabilities by case; the trees of each fold's cases are fitted to the other folds in `evidence`."""
     answers = {}
-    for fold in {part.fold for part in evidence}:
+    for fold in folds_of(evidence):
         trees = fit_trees([part for part in evidence if part.fold != fold])
-        for part in evidence:
-            if part.fold == fold:
-                answers[part.case.name] = part.map(trees.probabilities(part.features))
+        answers |= answers_of(trees, evidence, fold)
     return answers
+
+
+def folds_of(evidence: list[Evidence]) -> list[int]:
+    """The folds that the evidence is about, sorted."""
+    return sorted({part.fold for part in evidence})
+
+
+def answers_of(trees: Trees, evidence: list[Evidence], fold: int) -> dict[str, np.ndarray]:
+    """Calibrated probabilities of one fold's cases, by case."""
+    return {part.case.name: part.map(trees.probabilities(part.features)) for part in evidence if part.fold == fold}
 
 
 def choose_empty_above(evidence: list[Evidence], answers: dict[str, np.ndarray]) -> float:
     """The value with the best mean Dice over the given cases; of equals the one in the middle."""
-    dice = [
-        np.mean([dice_of(most_dice(answers[part.case.name], limit), part.case.label) for part in evidence])
-        for limit in EMPTY_ABOVE
-    ]
+    masks = [best_mask(answers[part.case.name]) for part in evidence]
+    expected = np.array([value for _, value in masks])
+    marked = [dice_of(mask, part.case.label) for (mask, _), part in zip(masks, evidence, strict=True)]
+    empty = [dice_of(np.zeros_like(mask), part.case.label) for (mask, _), part in zip(masks, evidence, strict=True)]
+    dice = [np.mean(np.where(expected > limit, marked, empty)) for limit in EMPTY_ABOVE]
     best = [limit for limit, value in zip(EMPTY_ABOVE, dice, strict=True) if value >= max(dice) - 1e-9]
     return float(best[len(best) // 2])
-
-
-def dice_of(mask: np.ndarray, label: np.ndarray) -> float:
-    """Dice; 1 when both are empty."""
-    total = int(mask.sum()) + int(label.sum())
-    return 2 * int((mask & label).sum()) / total if total else 1.0
 
 
 def nested_decisions(evidence: list[Evidence], answers: dict[str, np.ndarray]) -> dict[str, tuple[np.ndarray, float]]:
@@ -105,9 +110,14 @@ def nested_decisions(evidence: list[Evidence], answers: dict[str, np.ndarray]) -
 
     answers: of `out_of_fold` on the same evidence.
     """
+    folds = folds_of(evidence)
+    inner: dict[int, dict[str, np.ndarray]] = {fold: {} for fold in folds}  # by the fold that no tree behind them saw
+    for one, other in itertools.combinations(folds, 2):
+        trees = fit_trees([part for part in evidence if part.fold not in (one, other)])
+        inner[one] |= answers_of(trees, evidence, other)
+        inner[other] |= answers_of(trees, evidence, one)
     decided = {}
-    for fold in sorted({part.fold for part in evidence}):
-        others = [part for part in evidence if part.fold != fold]
-        limit = choose_empty_above(others, out_of_fold(others))
+    for fold in folds:
+        limit = choose_empty_above([part for part in evidence if part.fold != fold], inner[fold])
         decided |= {part.case.name: (answers[part.case.name], limit) for part in evidence if part.fold == fold}
     return decided

@@ -56,16 +56,22 @@ def score(
     if prediction.shape != label.shape:
         raise ValueError(f"prediction is {prediction.shape}, label is {label.shape}")
     if not prediction.any() and not label.any():
-        return Scores(1.0, 0.0, 1.0)
+        return Scores(dice_of(prediction, label), 0.0, 1.0)
     if not prediction.any() or not label.any():
         return Scores(0.0, math.nan, 0.0)
     z, y, x = spacing_mm
     distances = surface_distance.compute_surface_distances(label, prediction, (x, y, z) if old_order else (z, x, y))
     return Scores(
-        dice=float(surface_distance.compute_dice_coefficient(label, prediction)),
+        dice=dice_of(prediction, label),
         masd_mm=float(np.mean(surface_distance.compute_average_surface_distance(distances))),
         nsd=float(surface_distance.compute_surface_dice_at_tolerance(distances, NSD_TOLERANCE_MM)),
     )
+
+
+def dice_of(prediction: np.ndarray, label: np.ndarray) -> float:
+    """Dice of two boolean masks of one shape; 1 when both are empty."""
+    both_empty = not prediction.any() and not label.any()
+    return 1.0 if both_empty else float(surface_distance.compute_dice_coefficient(label, prediction))
 
 
 def count_lesions(prediction: np.ndarray, label: np.ndarray) -> LesionCounts:

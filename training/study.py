@@ -45,6 +45,12 @@ from training.train_config import TrainConfig, add_config_options, config_from, 
 VALIDATE_EVERY = 10  # epochs between points of the held-out curve
 PER_RUN = {"fold", "loss", "seed"}  # fields of TrainConfig that a study varies
 NO_SCORES = Scores(math.nan, math.nan, math.nan)
+NO_RUN = {
+    "train_seconds": math.nan,
+    "epochs": 0,
+    "peak_mb": math.nan,
+    "machine": "",
+}  # of a mask without a run
 
 
 @dataclass(frozen=True)
@@ -154,9 +160,8 @@ def peak_mb() -> float:
 
 def rule_rows(data: Path) -> list[Row]:
     """The rule Z < -2 on every case of the folds."""
-    nothing = {"train_seconds": math.nan, "epochs": 0, "predict_seconds": 0.0, "peak_mb": math.nan, "machine": ""}
     return [
-        case_row(case, Prediction(rule_mask(case.adc, case.zadc)), (RULE, fold, -1), **nothing)
+        case_row(case, Prediction(rule_mask(case.adc, case.zadc)), (RULE, fold, -1), predict_seconds=0.0, **NO_RUN)
         for fold in range(FOLDS)
         for case in load_cases(data, read_fold(fold)[1])
     ]
