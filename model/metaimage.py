@@ -88,7 +88,7 @@ def _read_header(head: bytes) -> tuple[dict[str, str], int]:
         if line:
             name, equals, value = (part.strip() for part in line.partition("="))
             if not equals or not NAME.fullmatch(name) or len(line) > LONGEST_LINE or name in fields:
-                raise ValueError(f"the header has a line that is no field or one twice: {ascii(line[:50])}")
+                raise ValueError(f"the header has a line that is no field or one twice: {line[:50]!a}")
             fields[name] = value
     return fields, place
 
