@@ -15,6 +15,7 @@ ADC_STEM = re.compile(r"(?P<case>.+)-ADC_ss")
 ZADC_STEM = re.compile(r"Zmap_(?P<case>.+)-ADC_smooth2mm_clipped10")
 COLUMNS = ("case", "adc", "zadc")
 TABLE = "cases.csv"
+TAKEN = ("summary.csv", "index.html")  # names in the output folder that are no case's
 
 # How the two maps are told apart in a case's own folder. The first is asked first: Z maps have "ADC" in their names too.
 ZADC_HINT = re.compile(r"z[-_ .]?(score|map|adc)|adc[-_ .]?z", re.IGNORECASE)
@@ -62,7 +63,8 @@ def _require_names(names: list[str], source: Path) -> None:
     if double:
         raise UserError(f"{source}: expected each case once, found more than one {', '.join(double)}")
     for name in names:
-        if not name.isprintable() or name != Path(name).name or name.startswith(".") or len(name.encode()) > 200:
+        usable = name.isprintable() and name == Path(name).name and not name.startswith(".") and len(name.encode()) <= 200
+        if not usable or name in TAKEN:
             raise UserError(f"{source}: {name!r} cannot name a case, expected a name that a folder can have")
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from model.cases import FoundCase
+from model.cases import TAKEN, FoundCase
 from model.errors import UserError
 from model.files import whole_file
 from model.sockets import REPORT_PATH
 
-SUMMARY, INDEX = "summary.csv", "index.html"
+SUMMARY, INDEX = TAKEN
 DONE, DONE_BEFORE, FAILED = "done", "done before", "failed"
 NUMBERS = ("lesion_volume_ml", "brain_volume_ml", "lesion_share_of_brain", "lesions", "seconds")
 COLUMNS = ("case", "status", "reason", *NUMBERS, "warnings", "weights", "adc", "zadc", "mask")
