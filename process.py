@@ -87,9 +87,7 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
         help=f"segment every case of the input folder: {LAYOUTS}; CSV: such a file, relative to the input folder",
     )
     folder = parser.add_argument_group("with --cases")
-    folder.add_argument(
-        "--format", type=suffix, help=f"of the masks: {', '.join(SUFFIXES)} (default: that of each ADC map)"
-    )
+    folder.add_argument("--format", type=suffix, help=f"of the masks: {', '.join(SUFFIXES)} (default: that of each ADC map)")
     folder.add_argument(
         "--overwrite", action="store_true", help="replace what the output folder has of the same cases, other files stay"
     )

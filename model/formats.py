@@ -8,7 +8,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from model.metaimage import check_metaimage, voxel_file
+from model import metaimage
+from model.metaimage import check_metaimage
 from model.nifti import check_nifti
 from model.nrrd import check_nrrd
 
@@ -33,13 +34,19 @@ def stem_of(path: Path) -> str:
     return path.name[: len(path.name) - len(suffix_of(path))]
 
 
+def check_header(path: Path) -> None:
+    """Raise ValueError unless the file is of a known format and its header one that ITK may see; OSError if unreadable."""
+    if not suffix_of(path):
+        raise ValueError(f"expected a name that ends in one of {', '.join(SUFFIXES)}")
+    if CHECKS[suffix_of(path)] is check_metaimage:
+        metaimage.check_header(path)
+
+
 def check_whole(path: Path) -> bool:
     """Whether the header says how the voxels lie in the patient.
 
     Raises ValueError unless the file holds the voxels that its header promises, and OSError when it cannot be read.
     """
-    if not suffix_of(path):
-        raise ValueError(f"expected a name that ends in one of {', '.join(SUFFIXES)}")
     return CHECKS[suffix_of(path)](path)
 
 
@@ -47,5 +54,5 @@ def digest(path: Path) -> str:
     """SHA-256 of an image, with the file of its voxels where that is another one. Raises OSError or ValueError."""
     paths = [path]
     if suffix_of(path) == ".mhd":
-        paths.append(voxel_file(path))
+        paths.append(metaimage.voxel_file(path))
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()

@@ -1,13 +1,19 @@
 """Checks that a MetaImage file (.mha, or .mhd with its voxels beside it) holds the voxels its header promises."""
 
 import math
+import re
 from pathlib import Path
 
 from model.streams import decompressed_length
 
 HEADER_LIMIT = 1 << 20  # bytes; published headers have about 1000
-GEOMETRY_FIELDS = {"Offset", "Position", "Origin", "ElementSpacing", "TransformMatrix", "Rotation", "Orientation"}
-DIRECTION_FIELDS = {"TransformMatrix", "Rotation", "Orientation"}
+LONGEST_LINE = 1000  # bytes; published ones have about 100
+NAME = re.compile(r"[A-Za-z][\w.\[\]-]*")
+MOST_DIMENSIONS = 4
+VECTORS = {"DimSize", "ElementSpacing", "ElementSize", "Offset", "Position", "Origin", "CenterOfRotation", "SequenceID"}
+MATRICES = {"TransformMatrix", "Rotation", "Orientation"}
+NUMBERS = {"ElementNumberOfChannels", "ElementMin", "ElementMax", "HeaderSize", "CompressedDataSize", "ID", "ParentID"}
+GEOMETRY_FIELDS = MATRICES | {"Offset", "Position", "Origin", "ElementSpacing"}
 ELEMENT_BYTES = {  # as MetaIO has them, whatever the machine's own sizes are
     "MET_CHAR": 1,
     "MET_UCHAR": 1,
@@ -22,6 +28,31 @@ ELEMENT_BYTES = {  # as MetaIO has them, whatever the machine's own sizes are
     "MET_FLOAT": 4,
     "MET_DOUBLE": 8,
 }
+
+
+def check_header(path: Path) -> None:
+    """Raise ValueError unless the header is one that ITK may see: its parser crashes on some that are not.
+
+    Every line is a field that is there once, with as many numbers as MetaIO will read.
+    """
+    with path.open("rb") as file:
+        fields, _ = _read_header(file.read(HEADER_LIMIT))
+    dimensions = fields.get("NDims", "0")
+    if dimensions not in map(str, range(1, MOST_DIMENSIONS + 1)):
+        raise ValueError(f"NDims = {dimensions[:20]}, expected 3")
+    n = int(dimensions)
+    for names, count in ((VECTORS, n), (MATRICES, n * n), (NUMBERS, 1)):
+        for name in names & fields.keys():
+            _require_numbers(name, fields[name], count)
+
+
+def _require_numbers(name: str, value: str, count: int) -> None:
+    try:
+        found = len([float(word) for word in value.split()])
+    except ValueError:
+        found = 0
+    if found != count:
+        raise ValueError(f"{name} = {value[:50]}, expected {count} numbers")
 
 
 def check_metaimage(path: Path) -> bool:
@@ -44,7 +75,7 @@ def check_metaimage(path: Path) -> bool:
             found = decompressed_length(file.read(), promised)
     if found != promised:
         raise ValueError(f"the header promises {promised} bytes of voxels, found {'more' if found > promised else found}")
-    return not DIRECTION_FIELDS.isdisjoint(fields) and fields.get("AnatomicalOrientation") != "???"
+    return not MATRICES.isdisjoint(fields) and fields.get("AnatomicalOrientation") != "???"
 
 
 def voxel_file(path: Path) -> Path:
@@ -62,7 +93,10 @@ def _voxel_file(path: Path, fields: dict[str, str]) -> Path:
         raise ValueError(f"its voxels are in {name}, expected in the file itself (LOCAL)")
     if name != Path(name).name or name in ("", "..") or name.startswith("LIST") or "%" in name or not name.isprintable():
         raise ValueError(f"its voxels are in {name}, expected one file beside it")
-    return path.with_name(name)
+    voxels = path.with_name(name)
+    if voxels.exists() and not voxels.is_file():  # reading a pipe or a device might never end
+        raise ValueError(f"its voxels are in {name}, which is no file")
+    return voxels
 
 
 def _read_header(head: bytes) -> tuple[dict[str, str], int]:
@@ -72,10 +106,13 @@ def _read_header(head: bytes) -> tuple[dict[str, str], int]:
         end = head.find(b"\n", place)
         if end < 0:
             raise ValueError("the header has no end")
-        name, equals, value = head[place:end].decode("latin-1").partition("=")
-        if equals:
-            fields[name.strip()] = value.strip()
+        line = head[place:end].decode("latin-1").strip("\0 \r")
         place = end + 1
+        if line:
+            name, equals, value = (part.strip() for part in line.partition("="))
+            if not equals or not NAME.fullmatch(name) or len(line) > LONGEST_LINE or name in fields:
+                raise ValueError(f"the header has a line that is no field or one twice: {line[:50]!a}")
+            fields[name] = value
     return fields, place
 
 

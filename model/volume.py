@@ -13,13 +13,14 @@ import SimpleITK as sitk
 
 from model.errors import UserError
 from model.files import whole_file
-from model.formats import check_whole, suffix_of
+from model.formats import check_header, check_whole, suffix_of
 
 # mm for spacing and origin, cosines for direction. Published files differ in the last printed digit, up to 0.001; the
 # millionth on top is for the binary rounding of such a difference.
 GRID_TOLERANCE = 1e-3 + 1e-6
 MAX_VOXELS = 256**3  # four times the largest published grid, and still within 4 GB
 SPACING_MM = (0.2, 100.0)  # what a voxel can measure; smoothing over millimetres takes ever longer on finer ones
+SHEAR_TOLERANCE = 0.01  # of the axes' products; cosines may be rounded to two or three digits
 
 sitk.ProcessObject.GlobalWarningDisplayOff()  # NIfTI leftovers in MHA headers warn on stderr, which must stay empty
 
@@ -58,9 +59,12 @@ def read_volume(path: Path) -> Volume:
 
     Raises UserError when the file cannot be read whole, is not 3D with one component, or holds NaN or infinite voxels.
     """
+    if path.exists() and not path.is_file():  # reading a pipe or a device might never end
+        raise UserError(f"{path}: cannot be read, expected a file")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
+        check_header(path)
         reader.ReadImageInformation()
         _require_scalar_3d(reader, path)
         oriented = check_whole(path)
@@ -74,10 +78,7 @@ def read_volume(path: Path) -> Volume:
     if wrong:
         raise UserError(f"{path}: {wrong} of {voxels.size} voxels are NaN or infinite, expected finite values")
     grid = _grid(image)
-    if not all(SPACING_MM[0] <= spacing <= SPACING_MM[1] for spacing in grid.spacing_mm):
-        raise UserError(
-            f"{path}: expected a spacing of {SPACING_MM[0]} to {SPACING_MM[1]} mm, not {_short(grid.spacing_mm)}"
-        )
+    _require_usable_grid(grid, path)
     return Volume(voxels, grid, path, oriented)
 
 
@@ -154,6 +155,16 @@ def depth_mm(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.nda
 
 def _grid(image: sitk.Image) -> Grid:
     return Grid(image.GetSize()[::-1], image.GetSpacing()[::-1], image.GetOrigin(), image.GetDirection())
+
+
+def _require_usable_grid(grid: Grid, path: Path) -> None:
+    if not all(SPACING_MM[0] <= spacing <= SPACING_MM[1] for spacing in grid.spacing_mm):
+        raise UserError(
+            f"{path}: expected a spacing of {SPACING_MM[0]} to {SPACING_MM[1]} mm, not {_short(grid.spacing_mm)}"
+        )
+    axes = np.reshape(grid.direction, (3, 3))
+    if np.abs(axes).max() > 2 or not np.allclose(axes @ axes.T, np.eye(3), rtol=0, atol=SHEAR_TOLERANCE):
+        raise UserError(f"{path}: expected axes of length 1 at right angles, not the direction {_short(grid.direction)}")
 
 
 def _require_scalar_3d(reader: sitk.ImageFileReader, path: Path) -> None:

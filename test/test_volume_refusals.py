@@ -1,5 +1,6 @@
 """Files that are no usable 3D map: each is refused with one line that names it."""
 
+import os
 import re
 import zlib
 from collections.abc import Callable
@@ -71,6 +72,18 @@ REFUSED = {
     "origin NaN": (header(Offset="nan 0 0"), "Offset"),
     "spacing of a continent": (header(ElementSpacing="1 1 1e300"), "expected a spacing"),
     "one voxel too many": (header(DimSize="256 256 257"), "promises 256 x 256 x 257 voxels"),
+    # ITK's header parser ends the process on the first of these and misreads the others
+    "more dimensions than ITK can hold": (header(NDims="256"), "NDims = 256, expected 3"),
+    "two numbers of dimensions": (header(Comment="\nNDims = 10"), "one twice"),
+    "fewer numbers than dimensions": (header(ElementSpacing="1 1"), "expected 3 numbers"),
+    "a line that is no field": (header(Comment="\nDimSize 4 3 2"), "no field"),
+    "a line without an end": (header(Comment="x" * 5000), "no field"),
+    "sheared axes": (header(TransformMatrix="1 0 0 0.5 1 0 0 0 1"), "at right angles"),
+    "axes that stretch": (header(TransformMatrix="2 0 0 0 1 0 0 0 1"), "axes of length 1"),
+    "pipe": (lambda path: os.mkfifo(path), "expected a file"),
+    "link to a device": (lambda path: path.symlink_to("/dev/zero"), "expected a file"),
+    "link to nowhere": (lambda path: path.symlink_to("nowhere"), "No such file"),
+    "link to itself": (lambda path: path.symlink_to(path.name), "cannot be read"),
     "voxels in another file": (header(ElementDataFile="/etc/passwd"), "/etc/passwd|no readable image"),
 }
 
