@@ -27,10 +27,11 @@ def write_index(path: Path, entries: list[dict]) -> None:
     Raises UserError when the file cannot be written.
     """
     done = [entry for entry in entries if entry["status"] == "done"]
+    rows = "".join(map(_row, entries))
     sections = (
         f"<header><h1>Cases</h1><p>{_totals(entries, done)}</p></header>",
         f"<h2>Lesion volumes</h2>\n{volume_plot(done)}" if done else "",
-        f'<h2>Table</h2>\n<div class="wide"><table id="cases">{_head()}\n<tbody>{"".join(map(_row, entries))}</tbody></table></div>',
+        f'<h2>Table</h2>\n<div class="wide"><table id="cases">{_head()}\n<tbody>{rows}</tbody></table></div>',
     )
     write_page(path, page("Cases", "\n".join(sections), "index.js"))
 

@@ -56,7 +56,7 @@ def choose_slices(mask: np.ndarray, brain: np.ndarray) -> tuple[list[int], str]:
         around = range(max(middle - 1, 0), min(middle + 2, len(areas)))
         return list(around), "No lesion was found. Shown are slices from the middle of the brain."
     if len(with_lesions) <= MOST_SLICES:
-        return with_lesions.tolist(), f"All {len(with_lesions)} slices with lesions, of {len(areas)}."
+        return with_lesions.tolist(), f"The slices with lesions: {len(with_lesions)} of {len(areas)}."
     largest = np.argsort(-areas, kind="stable")[:MOST_SLICES]
     shown = f"The {MOST_SLICES} slices with the largest lesion area, of {len(with_lesions)} with lesions."
     return sorted(largest.tolist()), shown
@@ -163,7 +163,7 @@ def _letters(view: View, width: float, height: float) -> str:
 def _legend() -> str:
     """Both scales with the values at their ends, and the outline's colour in words."""
     scales = (
-        ("ADC", ADC_WINDOW, "×10⁻⁶ mm²/s", GREYS, "scale-adc"),
+        ("ADC", ADC_WINDOW, "&times; 10⁻⁶ mm²/s", GREYS, "scale-adc"),
         ("Z map", Z_WINDOW, "standard deviations from the healthy mean", BLUE_TO_RED, "scale-z"),
     )
     return f'<p class="legend">{"".join(_scale(*scale) for scale in scales)}<span>Yellow: outline of the mask.</span></p>'
@@ -171,8 +171,9 @@ def _legend() -> str:
 
 def _scale(name: str, window: tuple[int, int], unit: str, colours: tuple[str, ...], identity: str) -> str:
     stops = "".join(f'<stop offset="{n / (len(colours) - 1)}" stop-color="#{c}"/>' for n, c in enumerate(colours))
-    low, high = (str(value).replace("-", "−") for value in window)
+    low, high = (str(value).replace("-", "&minus;") for value in window)
     return (
-        f'<span>{name} {low} <svg viewBox="0 0 80 10" width="80" height="10" aria-hidden="true"><linearGradient id="{identity}">'
-        f'{stops}</linearGradient><rect width="80" height="10" fill="url(#{identity})"/></svg> {high} {unit}.</span> '
+        f'<span>{name} {low} <svg viewBox="0 0 80 10" width="80" height="10" aria-hidden="true">'
+        f'<linearGradient id="{identity}">{stops}</linearGradient>'
+        f'<rect width="80" height="10" fill="url(#{identity})"/></svg> {high} {unit}.</span> '
     )

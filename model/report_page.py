@@ -31,21 +31,21 @@ VIEWER = """<section id="viewer">
 </div>
 </section>"""
 
-TABLE_NOTE = """<p class="note">A lesion is a part of the mask whose voxels touch. Position: its centre in the scanner's space,
-mm to the patient's left, back and top. Confidence, 0 to 1: how far the groups of networks agree on the lesion.
-Its number moves the viewer there.</p>"""
+TABLE_NOTE = """<p class="note">A lesion is a part of the mask whose voxels touch. Position: its centre in the scanner's
+space, mm to the patient's left, back and top. Confidence, 0 to 1: how far the groups of networks agree on the lesion.
+A lesion's number moves the viewer to it.</p>"""
 
 
 def write_report(path: Path, name: str, case: Case, mask: np.ndarray, results: dict) -> None:
     """Write the report of the case called `name`, whole or not at all.
 
-    mask: boolean (z, y, x) on the case's grid; `results`: what results.json holds. Raises UserError when the file cannot be
-    written, ValueError when the mask is not of the grid's size.
+    mask: boolean (z, y, x) on the case's grid; `results`: what results.json holds.
+    Raises UserError when the file cannot be written, ValueError when the mask is not of the grid's size.
     """
     if mask.shape != case.grid.size:
         raise ValueError(f"the mask is {mask.shape}, the grid is {case.grid.size}")
     sections = (
-        f"<header><h1>{text(name)}</h1><p>Lesions in the diffusion MRI of a newborn, as marked by the networks.</p></header>",
+        f"<header><h1>{text(name)}</h1><p>Lesions in a newborn's diffusion MRI, as the networks mark them.</p></header>",
         _summary(results),
         f'<section id="lesions"><h2>Lesions</h2>\n{lesion_table(results)}</section>',
         VIEWER,
@@ -85,7 +85,7 @@ def viewer_volumes(case: Case, mask: np.ndarray) -> tuple[bytes, bytes]:
 def _lesion_row(number: int, lesion: dict, results: dict) -> str:
     place = ", ".join(map(json.dumps, lesion["centre_mm"]))
     brain_ml = results["brain_volume_ml"]
-    share = percent(lesion["volume_ml"] / brain_ml) if brain_ml else "–"
+    share = percent(lesion["volume_ml"] / brain_ml) if brain_ml else ""
     cells = (lesion["volume_ml"], share, lesion["lowest_z"], place, lesion["probability"], lesion["confidence"])
     button = f'<button type="button" data-mm="{text(json.dumps(lesion["centre_mm"]))}">{number}</button>'
     return f'<tr><th scope="row">{button}</th>{"".join(f"<td>{text(cell)}</td>" for cell in cells)}</tr>\n'
@@ -107,8 +107,8 @@ def _checks(case: Case, results: dict) -> str:
     warnings = results.get("warnings", [])
     remarks = "".join(f"<li>{text(warning)}</li>" for warning in warnings) or "<li>No remarks.</li>"
     z, y, x = case.grid.size
-    spacing = " × ".join(f"{mm:.4g}" for mm in case.grid.spacing_mm[::-1])
-    grid = f"<p>Both maps: {x} × {y} × {z} voxels (x, y, z) of {spacing} mm.</p>"
+    spacing = " &times; ".join(f"{mm:.4g}" for mm in case.grid.spacing_mm[::-1])
+    grid = f"<p>Both maps: {x} &times; {y} &times; {z} voxels (x, y, z) of {spacing} mm.</p>"
     return f'<section id="checks"><h2>Input checks</h2>\n<ul>{remarks}</ul>\n{grid}</section>'
 
 
