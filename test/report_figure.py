@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script,
 
 from report_helpers import open_browser, wait_for_viewer, write_phantom_report
 
-COLOURS = 128  # a palette keeps the file small
+COLOURS = 256  # a palette keeps the file small
 
 
 def take_picture(path: Path) -> None:
@@ -23,7 +23,7 @@ def take_picture(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
         report = Path(folder) / "report.html"
         write_phantom_report(report)
-        page = browser.new_page(viewport={"width": 1120, "height": 1300})
+        page = browser.new_page(viewport={"width": 1120, "height": 1660})
         page.goto(report.as_uri())
         wait_for_viewer(page)
         image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")

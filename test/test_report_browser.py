@@ -6,6 +6,7 @@ share of the brain that the mask has in that slice.
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from report_helpers import find_chromium, open_browser, phantom_case, wait_for_v
 
 from model.index_page import write_index
 
+ROUND_CORNER = 8  # pixels of the frame through which the white page shows
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -47,9 +49,10 @@ def _is_local(url: str) -> bool:
 
 
 def canvas_pixels(page: Page) -> np.ndarray:
-    """What the viewer shows, (rows, columns, 3) of -765..765 so that differences do not wrap."""
+    """What the viewer shows, (rows, columns, 3), as integers whose differences do not wrap."""
     page.wait_for_timeout(300)  # the next frame
-    return np.asarray(Image.open(io.BytesIO(page.locator("#viewer-canvas").screenshot())).convert("RGB")).astype(int)
+    pixels = np.asarray(Image.open(io.BytesIO(page.locator("#viewer-canvas").screenshot())).convert("RGB")).astype(int)
+    return pixels[ROUND_CORNER:-ROUND_CORNER, ROUND_CORNER:-ROUND_CORNER]
 
 
 def red(pixels: np.ndarray) -> np.ndarray:
@@ -57,8 +60,8 @@ def red(pixels: np.ndarray) -> np.ndarray:
     return pixels[..., 0] - pixels[..., 1:].max(axis=-1) > 40
 
 
-def share_of_brain_shown_red(page: Page) -> float:
-    """Of the axial slice through the viewer's crosshair; the viewer is left there with the mask shown."""
+def axial_slice_on_screen(page: Page) -> tuple[np.ndarray, np.ndarray]:
+    """Overlay and brain of the axial slice through the viewer's crosshair, boolean (rows, columns)."""
     page.select_option("#view", "AXIAL")
     shown = canvas_pixels(page)
     page.uncheck("#show-mask")
@@ -66,15 +69,31 @@ def share_of_brain_shown_red(page: Page) -> float:
     page.check("#show-mask")
     assert not red(hidden).any()
     brain = (hidden.max(axis=-1) > 30) & (np.ptp(hidden, axis=-1) < 20)  # neither the background nor the crosshair
-    return np.count_nonzero(red(shown)) / np.count_nonzero(brain)
+    return red(shown), brain
 
 
-def share_of_brain_marked(lesion: int, results: dict) -> float:
-    """Of the axial slice through a lesion's centre."""
+def voxel_of(lesion: dict) -> tuple[int, int, int]:
+    """The voxel (z, y, x) in which a lesion's centre lies."""
+    grid = phantom_case()[0].grid
+    along = np.linalg.solve(np.reshape(grid.direction, (3, 3)), np.subtract(lesion["centre_mm"], grid.origin_mm))
+    return tuple(np.rint(along[::-1] / grid.spacing_mm).astype(int).tolist())
+
+
+def axial_slice_of(lesion: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Mask and brain of the axial slice through a lesion's centre; what is darker than the window's black is left out."""
     case, label = phantom_case()
-    place = np.subtract(results["lesion_list"][lesion]["centre_mm"], case.grid.origin_mm)
-    z = round(float(np.linalg.solve(np.reshape(case.grid.direction, (3, 3)), place)[2] / case.grid.spacing_mm[0]))
-    return np.count_nonzero(label[z]) / np.count_nonzero(case.adc.voxels[z] > 200)  # darker is the window's black
+    z = voxel_of(lesion)[0]
+    return label[z], case.adc.voxels[z] > 200
+
+
+def share(mask: np.ndarray, brain: np.ndarray) -> float:
+    return np.count_nonzero(mask) / np.count_nonzero(brain)
+
+
+def place_in_brain(mask: np.ndarray, brain: np.ndarray) -> list[float]:
+    """How far below and to the right of the brain's middle the mask's middle lies, in standard deviations of the brain."""
+    inside = np.argwhere(brain)
+    return ((np.argwhere(mask).mean(axis=0) - inside.mean(axis=0)) / inside.std(axis=0)).tolist()
 
 
 def open_report(page: Page, path: Path, **options: object) -> dict:
@@ -87,18 +106,23 @@ def test_the_overlay_covers_what_the_mask_marks(page, tmp_path):
     results = open_report(page, tmp_path / "report.html")
     wait_for_viewer(page)
     assert np.count_nonzero(red(canvas_pixels(page))) > 1000  # in three planes
-    expected = share_of_brain_marked(0, results)
-    assert expected > 0.05
-    assert share_of_brain_shown_red(page) == pytest.approx(expected, rel=0.1)
+    shown, expected = axial_slice_on_screen(page), axial_slice_of(results["lesion_list"][0])
+    assert share(*expected) > 0.05
+    assert share(*shown) == pytest.approx(share(*expected), rel=0.1)
+    assert place_in_brain(*shown) == pytest.approx(place_in_brain(*expected), abs=0.05)
 
 
 def test_a_lesions_button_moves_the_viewer_there(page, tmp_path):
     results = open_report(page, tmp_path / "report.html")
     wait_for_viewer(page)
     page.click("#lesions tbody tr:nth-child(2) button")
-    assert share_of_brain_shown_red(page) == pytest.approx(share_of_brain_marked(1, results), rel=0.25)
-    words = page.inner_text("#location").removeprefix("Position ").split(" mm")[0]
-    assert [float(mm) for mm in words.split(",")] == pytest.approx(results["lesion_list"][1]["centre_mm"], abs=0.1)
+    lesion = results["lesion_list"][1]
+    shown, expected = axial_slice_on_screen(page), axial_slice_of(lesion)
+    assert share(*shown) == pytest.approx(share(*expected), rel=0.25)
+    assert place_in_brain(*shown) == pytest.approx(place_in_brain(*expected), abs=0.05)
+    place, adc = re.fullmatch(r"Position (.+) mm, ADC (\S+) .*", page.inner_text("#location")).groups()
+    assert [float(mm) for mm in place.split(",")] == pytest.approx(lesion["centre_mm"], abs=0.1)
+    assert float(adc) == phantom_case()[0].adc.voxels[voxel_of(lesion)]
 
 
 def test_an_empty_mask_shows_nothing_red(page, tmp_path):
