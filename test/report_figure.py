@@ -15,8 +15,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script,
 
 from report_helpers import open_browser, wait_for_viewer, write_phantom_report
 
-COLOURS = 256  # a palette keeps the file small
-
 
 def take_picture(path: Path) -> None:
     """Write the upper part of the phantom's report as PNG."""
@@ -26,8 +24,7 @@ def take_picture(path: Path) -> None:
         page = browser.new_page(viewport={"width": 1120, "height": 1660})
         page.goto(report.as_uri())
         wait_for_viewer(page)
-        image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    image.quantize(COLOURS).save(path, optimize=True)
+        Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, optimize=True)
 
 
 if __name__ == "__main__":
