@@ -2,7 +2,6 @@
 
 import csv
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def find_cases(root: Path, table: Path | None = None) -> list[FoundCase]:
         elif (root / ADC_FOLDER).is_dir():
             cases = _published_cases(root)
         else:
-            cases = [_case_of_folder(folder) for folder in _visible(root) if folder.is_dir()]
+            cases = [_case_of_folder(folder) for folder in visible_in(root) if folder.is_dir()]
     except OSError as error:
         raise UserError(f"{root}: cannot be read ({error.strerror}: {error.filename})") from None
     if not cases:
@@ -92,13 +91,14 @@ def _listed_case(row: dict, table: Path, line: int) -> FoundCase:
 
 def _published_cases(root: Path) -> list[FoundCase]:
     """By what the published archives call them; an ADC map of another name is a case of its own name, and has no Z map."""
-    adc, zadc = (_by_case(root / folder, stem) for folder, stem in ((ADC_FOLDER, ADC_STEM), (ZADC_FOLDER, ZADC_STEM)))
+    adc, zadc = (images_by_case(root / folder, stem) for folder, stem in ((ADC_FOLDER, ADC_STEM), (ZADC_FOLDER, ZADC_STEM)))
     return [_pair(name, adc.get(name, []), zadc.get(name, []), root) for name in adc.keys() | zadc.keys()]
 
 
-def _by_case(folder: Path, stem: re.Pattern) -> dict[str, list[Path]]:
+def images_by_case(folder: Path, stem: re.Pattern) -> dict[str, list[Path]]:
+    """The images of a folder by what `stem` calls `case` in their names, or by their stems where it does not match."""
     paths: dict[str, list[Path]] = {}
-    for path in _images(folder) if folder.is_dir() else []:
+    for path in images_in(folder) if folder.is_dir() else []:
         match = stem.fullmatch(stem_of(path))
         paths.setdefault(match["case"] if match else stem_of(path), []).append(path)
     return paths
@@ -111,7 +111,7 @@ def _case_of_folder(folder: Path) -> FoundCase:
             return FoundCase(folder.name, *find_inputs(folder))
         except UserError as error:
             return FoundCase(folder.name, problem=str(error))
-    images = _images(folder)
+    images = images_in(folder)
     zadc = [path for path in images if ZADC_HINT.search(path.name)]
     adc = [path for path in images if ADC_HINT.search(path.name) and path not in zadc]
     return _pair(folder.name, adc, zadc, folder)
@@ -126,9 +126,11 @@ def _pair(name: str, adc: list[Path], zadc: list[Path], where: Path) -> FoundCas
     return FoundCase(name, adc[0], zadc[0])
 
 
-def _images(folder: Path) -> list[Path]:
-    return [path for path in _visible(folder) if suffix_of(path) and path.is_file()]
+def images_in(folder: Path) -> list[Path]:
+    """The images of a known format in a folder itself, sorted, hidden ones left out. Raises OSError."""
+    return [path for path in visible_in(folder) if suffix_of(path) and path.is_file()]
 
 
-def _visible(folder: Path) -> Iterable[Path]:
+def visible_in(folder: Path) -> list[Path]:
+    """What lies in a folder and is not hidden, sorted. Raises OSError."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

@@ -65,10 +65,15 @@ def read_label(path: Path, adc: Volume) -> np.ndarray:
     """
     label = read_volume(path)
     require_same_grid(adc, label)
-    values = np.unique(label.voxels)
-    if not np.isin(values, (0, 1)).all():
-        raise UserError(f"{path}: expected only 0 and 1, found {values[:5].tolist()}")
+    require_mask(label)
     return label.voxels > 0
+
+
+def require_mask(volume: Volume) -> None:
+    """Raise UserError when a volume holds other values than 0 and 1."""
+    values = np.unique(volume.voxels)
+    if not np.isin(values, (0, 1)).all():
+        raise UserError(f"{volume.path}: expected only 0 and 1, found {values[:5].tolist()}")
 
 
 def pack(files: CaseFiles, folder: Path) -> None:
