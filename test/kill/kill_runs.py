@@ -1,0 +1,187 @@
+"""Kills runs with SIGKILL and looks at what lies in the output folder: no mask and no results, or whole ones.
+
+    .venv/bin/python test/kill/kill_runs.py --moments 100 --steps 0 --bytes 200 --seed 1
+
+Three kinds of kill: `moments`, process.py as a process of its own, anywhere between its start and its end; `steps`, a run
+that is killed before each of its file operations in turn (always all of them; --steps 0 leaves them out); `bytes`, a run
+that is killed by the kernel once a file that it writes reaches a random length. After each kill the next run in the same
+folder must succeed and leave its mask and results alone.
+"""
+
+import argparse
+import collections
+import functools
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.extend(str(Path(__file__).resolve().parents[n]) for n in (1, 2))
+
+import forked
+import numpy as np
+import torch
+from inference_helpers import MASK, PROBABILITIES, RESULTS, TINY, arguments, files_below, save_ensemble
+from phantom import write_case
+
+import process
+from model.network import LesionNet
+from model.segment import segment
+
+ROOT = Path(__file__).resolve().parents[2]
+FINAL = (RESULTS, PROBABILITIES, MASK)  # in the order in which they are written
+FILE_OPERATIONS = ("open", "os.mkdir", "os.remove", "os.rename", "os.listdir", "os.scandir", "fcntl.flock", "glob.glob")
+
+
+class Bench:
+    """A case, weights, what a whole run writes, and the outcomes."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.rng = random.Random(seed)
+        write_case(folder / "case")
+        self.case, self.output = folder / "case" / "input", folder / "output"
+        self.weights = save_ensemble(folder / "weights", LesionNet(TINY))
+        self.predictor = process.load_predictor("cpu", self.weights)
+        self.run = functools.partial(segment, self.case, self.output, lambda: self.predictor, True)
+        self.seconds = min(forked.timed(self.run) for _ in range(3))
+        self.whole = {name: (self.output / name).read_bytes() for name in FINAL}
+        self.outcomes: collections.Counter[str] = collections.Counter()
+
+    def check(self) -> None:
+        """Look at what a killed run left, then run again and look at that."""
+        found = files_below(self.output)
+        kinds = [name for name in FINAL if name in found]
+        self.require_whole(kinds)
+        if MASK in kinds and len(kinds) < len(FINAL) and PROBABILITIES in kinds:
+            raise AssertionError(f"a mask without the rest: {found}")
+        partial = [name for name in found if name not in FINAL]
+        assert all(".partial." in name and Path(name).name.startswith(".") for name in partial), found
+        self.outcomes["whole mask" if MASK in kinds else "no mask"] += 1
+        self.outcomes["  of these with a hidden .partial file left behind"] += bool(partial)
+        self.outcomes["  of these with results.json or probabilities before their mask"] += bool(kinds) and MASK not in kinds
+
+    def again(self) -> None:
+        """The next run in this folder is as good as the first."""
+        code = forked.finish(forked.start(self.run))
+        assert code == 0, code
+        assert files_below(self.output) == sorted(FINAL)
+        self.require_whole(FINAL)
+
+    def require_whole(self, names: list[str] | tuple[str, ...]) -> None:
+        for name in names:
+            data = (self.output / name).read_bytes()
+            if name == RESULTS:
+                new, old = (json.loads(text) for text in (data, self.whole[name]))
+                assert {**new, "seconds": 0} == {**old, "seconds": 0}
+            else:
+                assert data == self.whole[name], f"{name} is not whole"
+
+    def clear(self) -> None:
+        for name in files_below(self.output):
+            (self.output / name).unlink()
+
+
+def kill_at_moments(bench: Bench, count: int) -> None:
+    """process.py itself, from the start of Python to its end. Odd runs find an older mask, even ones an empty folder."""
+    words = [
+        sys.executable,
+        str(ROOT / "process.py"),
+        *arguments(bench.case, bench.output, bench.weights),
+        "--probabilities",
+    ]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ | {"CUDA_VISIBLE_DEVICES": ""}}
+    started = time.perf_counter()
+    subprocess.run(words, check=True, **pipes)
+    seconds = time.perf_counter() - started
+    for number in range(count):
+        if number % 2 == 0:
+            bench.clear()
+        child = subprocess.Popen(words, **pipes)
+        # half of the kills fall into the last tenth, where the files are written
+        time.sleep(seconds * (bench.rng.random() if number % 4 < 2 else bench.rng.uniform(0.9, 1.02)))
+        child.kill()
+        bench.outcomes["killed" if child.wait() else "had ended before"] += 1
+        bench.check()
+
+
+def kill_at_steps(bench: Bench) -> None:
+    """Before the first file operation, before the second, and so on until a run comes to its end."""
+    for number in range(10_000):
+        bench.clear()
+        code = forked.finish(forked.start(functools.partial(until_step, bench.run, number)))
+        if code == 0:
+            return
+        assert code == -signal.SIGKILL, code
+        bench.outcomes["killed"] += 1
+        bench.check()
+        if number % 10 == 0:
+            bench.again()
+    raise AssertionError("a run has no end")
+
+
+def until_step(run: Callable[[], object], number: int) -> None:
+    left = number
+
+    def hook(event: str, details: tuple) -> None:
+        nonlocal left
+        if event in FILE_OPERATIONS:
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+
+    sys.addaudithook(hook)
+    run()
+
+
+def kill_at_bytes(bench: Bench, count: int) -> None:
+    """When a file would grow beyond a length, the kernel ends the process in the middle of writing it."""
+    longest = max(map(len, bench.whole.values()))
+    for number in range(count):
+        bench.clear()
+        limit = int(np.exp(bench.rng.uniform(0, np.log(longest))))
+        code = forked.finish(forked.start(functools.partial(until_bytes, bench.run, limit)))
+        assert code in (0, -signal.SIGXFSZ), code
+        bench.outcomes["killed" if code else "had ended before"] += 1
+        bench.check()
+        if number % 10 == 0:
+            bench.again()
+
+
+def until_bytes(run: Callable[[], object], limit: int) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    run()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--moments", type=int, default=100, help="kills of process.py (default: %(default)s)")
+    parser.add_argument("--steps", type=int, choices=(0, 1), default=1, help="kill before each file operation, or not")
+    parser.add_argument("--bytes", type=int, default=200, help="kills in the middle of a file (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments and lengths (default: %(default)s)")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), args.seed)
+        for name, kill in (
+            ("moments", functools.partial(kill_at_moments, count=args.moments)),
+            ("steps", kill_at_steps if args.steps else lambda bench: None),
+            ("bytes", functools.partial(kill_at_bytes, count=args.bytes)),
+        ):
+            bench.outcomes.clear()
+            kill(bench)
+            bench.again()
+            print(f"{name}: " + ", ".join(f"{count} {outcome.strip()}" for outcome, count in bench.outcomes.items()))
+    print("no half mask, no half results, and every later run was whole")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

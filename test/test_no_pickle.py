@@ -1,0 +1,78 @@
+"""Nothing that is read can run code: no unpickling in what the image ships, and only torch's safe one in training."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from model.weights import IMAGE_WEIGHTS
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = sorted([ROOT / "process.py", *(ROOT / "model").rglob("*.py"), *(ROOT / "evaluation").rglob("*.py")])
+SOURCES = sorted({*SHIPPED, *(ROOT / "training").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")})
+MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "jsonpickle"}
+CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
+NEVER = {"torch.jit.load", "torch.package.PackageImporter", "torch.hub.load", "pandas.read_pickle", "read_pickle"}
+
+
+def names(tree: ast.AST) -> set[str]:
+    """Modules imported anywhere in the file."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def problems(source: str) -> list[str]:
+    """Calls by which a file that is read could run code, a line each."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        name, options = ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
+        if (
+            name in CALLS | NEVER
+            or options.get("allow_pickle", "False") != "False"
+            or options.get("shell", "False") != "False"
+        ):
+            found.append(f"{node.lineno}: {name}")
+        if name.endswith(("torch.load", "pickle.load", "pickle.loads")) and options.get("weights_only") != "True":
+            found.append(f"{node.lineno}: {name} without weights_only=True")
+        if name.split(".")[-1] in ("Unpickler", "load_module") or name.endswith("import_module"):
+            found.append(f"{node.lineno}: {name}")
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_that_is_read_can_run_code(path):
+    assert problems(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_the_images_ship_knows_no_pickle(path):
+    assert not MODULES & names(ast.parse(path.read_text(encoding="utf-8")))
+    assert "torch.load" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("torch.load(p)", "torch.load(p, weights_only=False)", "pickle.load(f)", "np.load(p, allow_pickle=True)"),
+        *("eval(x)", "subprocess.run(x, shell=True)", "pickle.Unpickler(f)", "importlib.import_module(x)"),
+    ],
+)
+def test_the_search_finds(code):
+    assert problems(code)
+
+
+def test_the_search_passes_what_is_safe():
+    assert problems("torch.load(p, map_location='cpu', weights_only=True); np.load(p); json.loads(x)") == []
+
+
+def test_every_shipped_weight_file_is_safetensors_with_its_sidecar():
+    names = sorted(path.name for path in IMAGE_WEIGHTS.iterdir())
+    stems = {name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors")}
+    assert names == sorted([f"{stem}{suffix}" for stem in stems for suffix in (".json", ".safetensors")])
