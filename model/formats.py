@@ -1,25 +1,23 @@
 """The image formats that are read and written, and the check that a file is whole before ITK reads it.
 
-ITK reads a cut or damaged NIfTI, MetaImage or compressed NRRD file without an error and leaves zeros, or what the memory
-held before, in the rest of the volume; a mask drawn on that would look valid.
+ITK crashes or hangs on some headers. It also reads a cut or damaged NIfTI, MetaImage or compressed NRRD file without a word
+and leaves zeros, or what the memory held before, in the rest of the volume; a mask drawn on that would look valid.
 """
 
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from model import metaimage
-from model.metaimage import check_metaimage
-from model.nifti import check_nifti
-from model.nrrd import check_nrrd
+from model import metaimage, nifti, nrrd
 
-# What the check of a format returns: whether the header says how the voxels lie in the patient.
-CHECKS: dict[str, Callable[[Path], bool]] = {
-    ".mha": check_metaimage,
-    ".mhd": check_metaimage,
-    ".nii": check_nifti,
-    ".nii.gz": check_nifti,
-    ".nrrd": check_nrrd,
+# By suffix: the check of the header, which comes before ITK sees the file, and the one of the whole file, which returns
+# whether the header says how the voxels lie in the patient.
+CHECKS: dict[str, tuple[Callable[[Path], None], Callable[[Path], bool]]] = {
+    ".mha": (metaimage.check_header, metaimage.check_metaimage),
+    ".mhd": (metaimage.check_header, metaimage.check_metaimage),
+    ".nii": (nifti.check_header, nifti.check_nifti),
+    ".nii.gz": (nifti.check_header, nifti.check_nifti),
+    ".nrrd": (nrrd.check_header, nrrd.check_nrrd),
 }
 SUFFIXES = tuple(CHECKS)
 
@@ -38,8 +36,7 @@ def check_header(path: Path) -> None:
     """Raise ValueError unless the file is of a known format and its header one that ITK may see; OSError if unreadable."""
     if not suffix_of(path):
         raise ValueError(f"expected a name that ends in one of {', '.join(SUFFIXES)}")
-    if CHECKS[suffix_of(path)] is check_metaimage:
-        metaimage.check_header(path)
+    CHECKS[suffix_of(path)][0](path)
 
 
 def check_whole(path: Path) -> bool:
@@ -47,7 +44,7 @@ def check_whole(path: Path) -> bool:
 
     Raises ValueError unless the file holds the voxels that its header promises, and OSError when it cannot be read.
     """
-    return CHECKS[suffix_of(path)](path)
+    return CHECKS[suffix_of(path)][1](path)
 
 
 def digest(path: Path) -> str:

@@ -5,9 +5,28 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 HEADER_BYTES = 348
 MAX_DIMENSIONS = 7
+# What can be read: type codes and their bits a voxel.
+DATATYPES = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
+LARGEST_NUMBER = 1e9  # of spacing, offset and scaling
+
+
+def check_header(path: Path) -> None:
+    """Raise ValueError unless the header is one that ITK may see: it hangs on some that are not."""
+    with _open(path) as file:
+        try:
+            header = file.read(HEADER_BYTES)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"the compressed data are damaged ({error})") from None
+    _promised_bytes(header)
+    order = _order(header)
+    for name, layout, place in (("pixdim", "8f", 76), ("scl", "2f", 112), ("qform", "6f", 256), ("sform", "12f", 280)):
+        values = struct.unpack_from(order + layout, header, place)
+        if not all(abs(value) <= LARGEST_NUMBER for value in values):  # NaN is not
+            raise ValueError(f"{name} = {values}, expected numbers up to {LARGEST_NUMBER:g}")
 
 
 def check_nifti(path: Path) -> bool:
@@ -15,8 +34,7 @@ def check_nifti(path: Path) -> bool:
 
     Raises ValueError unless all voxels are there, and in a compressed file its checksum is right.
     """
-    compressed = path.name.lower().endswith(".gz")
-    with gzip.open(path) if compressed else path.open("rb") as file:
+    with _open(path) as file:
         try:
             header = file.read(HEADER_BYTES)
             promised = _promised_bytes(header)
@@ -26,6 +44,10 @@ def check_nifti(path: Path) -> bool:
     if found != promised:
         raise ValueError(f"the header promises {promised} bytes, found {'more' if found > promised else found}")
     return any(struct.unpack_from(_order(header) + "2h", header, 252))
+
+
+def _open(path: Path) -> BinaryIO:
+    return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
 def _order(header: bytes) -> str:
@@ -44,17 +66,16 @@ def _promised_bytes(header: bytes) -> int:
     dimensions, *sizes = struct.unpack_from(order + f"{MAX_DIMENSIONS + 1}h", header, 40)
     if not 1 <= dimensions <= MAX_DIMENSIONS or min(sizes[:dimensions]) < 1:
         raise ValueError(f"the header promises no voxel: dim = {dimensions}, {sizes}")
-    (bits,) = struct.unpack_from(order + "h", header, 72)
+    datatype, bits = struct.unpack_from(order + "2h", header, 70)
+    if DATATYPES.get(datatype) != bits:
+        raise ValueError(f"expected whole or real numbers, found datatype {datatype} with {bits} bits")
     (offset,) = struct.unpack_from(order + "f", header, 108)
-    if bits < 8 or bits % 8 or not HEADER_BYTES <= offset <= 1 << 24 or offset != int(offset):
-        raise ValueError(f"the header has no usable bitpix and vox_offset: {bits}, {offset}")
-    floats = struct.unpack_from(order + "8f", header, 76) + struct.unpack_from(order + "18f", header, 256)
-    if not all(map(math.isfinite, floats)):
-        raise ValueError("pixdim, qform or sform is not finite")
+    if not HEADER_BYTES <= offset <= 1 << 24 or offset != int(offset):
+        raise ValueError(f"the header has no usable vox_offset: {offset}")
     return int(offset) + math.prod(sizes[:dimensions]) * bits // 8
 
 
-def _count(file: gzip.GzipFile, limit: int) -> int:
+def _count(file: BinaryIO, limit: int) -> int:
     """Bytes that are left, counted no further than one more than `limit`; reading to the end verifies the checksum."""
     count = 0
     while count <= limit and (block := len(file.read(min(1 << 20, limit + 1 - count)))):

@@ -84,7 +84,10 @@ def test_cut_uncompressed_file_is_refused(tmp_path, suffix, missing):
         (40, b"\x09\0"),  # nine dimensions
         (42, b"\0\0"),  # no voxel
         (72, b"\x07\0"),  # bits per voxel
+        (70, b"\x20\0"),  # complex numbers
         (76, b"\0\0\xc0\x7f"),  # NaN
+        (280, b"\0\0\xc0\x7f"),  # NaN in the sform, on which ITK hangs
+        (324, b"\0\0\x80\x7f"),  # infinity there
         (108, b"\0\0\x80\x7f"),  # voxels begin at infinity
         (344, b"ni1\0"),  # voxels in another file
     ],
@@ -108,6 +111,12 @@ def test_nifti_header_that_lies_is_refused(tmp_path, place, value):
         (b"type: float", b"type: quaternion"),
         (b"endian: little", b"data file: other.raw"),
         (b"endian: little", b"byte skip: -1\nendian: little"),
+        (b"endian: little", b"endian: little\nendian: little"),
+        (b"endian: little", b"no field at all\nendian: little"),
+        (b"space directions: (1,0,0)", b"space directions: (" + 600 * b"9" + b",0,0)"),  # crashes ITK
+        (b"space directions: (1,0,0)", b"space directions: (nan,0,0)"),
+        (b"space directions: (1,0,0)", b"space directions: none"),
+        (b"dimension: 3", b"dimension: 17"),
     ],
 )
 def test_nrrd_header_that_lies_is_refused(tmp_path, old, new):
