@@ -1,8 +1,12 @@
-"""Finds HIE lesions in one newborn's diffusion MRI: reads /input, writes /output, as grand-challenge.org runs it.
+"""Finds HIE lesions in newborns' diffusion MRI: reads /input, writes /output, as grand-challenge.org runs it.
 
-Example, outside the container:
+One case, outside the container:
 
     python process.py --input test/case/input --output out
+
+A folder of cases, each with its ADC and Z map, with a page for each to look at:
+
+    python process.py --cases --input scans --output lesions --report
 """
 
 from __future__ import annotations
@@ -12,13 +16,17 @@ import functools
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.case import ADC_UNIT, ADC_UNITS
+from model.cases import LAYOUTS
 from model.errors import UserError
-from model.segment import segment
+from model.formats import SUFFIXES
+from model.segment import Options, segment
 from model.serve import PORT, serve
-from model.sockets import MASK_PATH, PROBABILITIES_PATH
+from model.sockets import MASK_PATH, PROBABILITIES_PATH, REPORT_PATH
 
 if TYPE_CHECKING:
     from model.predict import Predictor
@@ -41,8 +49,12 @@ def load_predictor(device_name: str, weights: Path | None) -> Predictor:
 
 def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", type=Path, default=Path("/input"), help="folder of the case (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("/output"), help="folder of the mask (default: %(default)s)")
+    parser.add_argument(
+        "--input", type=Path, default=Path("/input"), help="folder of the case or the cases (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("/output"), help="folder of what is written (default: %(default)s)"
+    )
     parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda"),
@@ -53,20 +65,56 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
         "--weights", type=Path, help="folder of .safetensors files (default: /opt/ml/model, else the ones that came along)"
     )
     parser.add_argument(
-        "--probabilities",
-        action="store_true",
-        help=f"also write the probability of lesion of every voxel, to {PROBABILITIES_PATH} in the output folder",
+        "--adc-unit",
+        choices=ADC_UNITS,
+        default=ADC_UNIT,
+        help="what the ADC maps are in; another unit than the default is converted (default: %(default)s)",
     )
+    parser.add_argument("--report", action="store_true", help="also write report.html, a page to look at, for every case")
     parser.add_argument(
+        "--probabilities", action="store_true", help="also write the probability of lesion, 0 to 1, of every voxel"
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
         "--serve", action="store_true", help=f"answer /health and /invoke on port {PORT} instead of running once"
     )
-    return parser.parse_args(words)
+    how.add_argument(
+        "--cases",
+        nargs="?",
+        const=Path(),
+        type=Path,
+        metavar="CSV",
+        help=f"segment every case of the input folder: {LAYOUTS}; CSV: such a file, relative to the input folder",
+    )
+    folder = parser.add_argument_group("with --cases")
+    folder.add_argument("--format", type=suffix, help=f"of the masks: {', '.join(SUFFIXES)} (default: that of each ADC map)")
+    folder.add_argument(
+        "--overwrite", action="store_true", help="replace what the output folder has of the same cases, other files stay"
+    )
+    args = parser.parse_args(words)
+    if args.cases is None and (args.format or args.overwrite):
+        parser.error("--format and --overwrite go with --cases")
+    return args
+
+
+def suffix(word: str) -> str:
+    """The suffix that a format's name means, with or without the dot."""
+    wanted = f".{word.lower().removeprefix('.')}"
+    if wanted not in SUFFIXES:
+        raise argparse.ArgumentTypeError(
+            f"{word} cannot hold where a mask lies in the patient, expected {', '.join(SUFFIXES)}"
+        )
+    return wanted
 
 
 def run(args: argparse.Namespace) -> None:
-    """Segment one case, or serve cases until stopped."""
+    """Segment one case or a folder of them, or serve cases until stopped."""
     predictor = functools.partial(load_predictor, args.device, args.weights)
-    job = functools.partial(segment, args.input, args.output, predictor, args.probabilities)
+    if args.cases is not None:
+        run_folder(args, predictor)
+        return
+    options = Options(args.probabilities, args.report, args.adc_unit)
+    job = functools.partial(segment, args.input, args.output, predictor, options)
     if args.serve:
         predictor()  # before the port opens: /health means ready
         serve(job)
@@ -75,7 +123,25 @@ def run(args: argparse.Namespace) -> None:
     print(f"mask: {args.output / MASK_PATH}")
     if args.probabilities:
         print(f"probabilities: {args.output / PROBABILITIES_PATH}")
+    if args.report:
+        print(f"report: {args.output / REPORT_PATH}")
+    for warning in results["warnings"]:
+        print(f"warning: {warning}")
     print(f"lesion volume: {results['lesion_volume_ml']} ml in {results['lesions']} lesions, {results['seconds']} s")
+
+
+def run_folder(args: argparse.Namespace, predictor: Callable[[], Predictor]) -> None:
+    """Segment every case; raises UserError at the end when one failed."""
+    from model.folder import FolderOptions, segment_folder  # brings what a single case does not need
+    from model.summary import INDEX, SUMMARY, require_success
+
+    options = FolderOptions(args.probabilities, args.report, args.adc_unit, args.format or "", args.overwrite)
+    table = args.input / args.cases if args.cases != Path() else None
+    outcomes = segment_folder(args.input, args.output, predictor, options, table)
+    print(f"summary: {args.output / SUMMARY}")
+    if args.report:
+        print(f"pages: {args.output / INDEX}")
+    require_success(outcomes)
 
 
 def stop(number: int, frame: object) -> None:

@@ -1,20 +1,24 @@
-"""Writing a file whole or not at all, and a folder that one run has for itself."""
+"""Writing a file or a folder whole or not at all, and a folder that one run has for itself."""
 
 import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import UserError
+
+PARTIAL, OLD = "partial", "replaced"  # ends of the names of folders that are being written, and of those they replace
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path in the same folder; it becomes `path` when the block ends well and vanishes when it does not.
 
-    The name keeps the suffix, which image writers need, and is hidden and marked as partial.
+    The name keeps everything from its first dot on, by which image writers know the format, and is hidden and marked as
+    partial.
     """
     partial = path.with_name(_partial_name(path, secrets.token_hex(4)))
     try:
@@ -22,6 +26,28 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yields a new, hidden folder beside `path`; it takes the place of `path` when the block ends well, else it vanishes."""
+    partial, old = (path.with_name(f".{path.name}.{secrets.token_hex(4)}.{mark}") for mark in (PARTIAL, OLD))
+    partial.mkdir()
+    try:
+        yield partial
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, old)
+        os.rename(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_partial_folders(root: Path) -> None:
+    """Remove what killed runs left of `whole_folder` below `root`."""
+    for mark in (PARTIAL, OLD):
+        for folder in root.glob(f".*.{mark}"):
+            shutil.rmtree(folder)
 
 
 def remove_partials(path: Path) -> None:
@@ -55,4 +81,5 @@ def only_run(root: Path) -> Iterator[None]:
 
 
 def _partial_name(path: Path, mark: str) -> str:
-    return f".{path.stem}.{mark}.partial{path.suffix}"
+    stem, dot, suffixes = path.name.partition(".")
+    return f".{stem}.{mark}.partial{dot}{suffixes}"

@@ -1,13 +1,10 @@
-"""Checks that a MetaImage file (.mha) holds the voxels its header promises.
-
-ITK reads a damaged or cut compressed stream without an error and leaves zeros, or what the memory held before, in the
-rest of the volume; a mask drawn on that would look valid.
-"""
+"""Checks that a MetaImage file (.mha, or .mhd with its voxels beside it) holds the voxels its header promises."""
 
 import math
 import re
-import zlib
 from pathlib import Path
+
+from model.streams import decompressed_length
 
 HEADER_LIMIT = 1 << 20  # bytes; published headers have about 1000
 LONGEST_LINE = 1000  # bytes; published ones have about 100
@@ -58,22 +55,48 @@ def _require_numbers(name: str, value: str, count: int) -> None:
         raise ValueError(f"{name} = {value[:50]}, expected {count} numbers")
 
 
-def check_metaimage(path: Path) -> None:
-    """Raise ValueError unless the voxels lie in this very file, all of them and no more."""
+def check_metaimage(path: Path) -> bool:
+    """Whether the header says how the voxels lie in the patient.
+
+    Raises ValueError unless the voxels lie in this very file, or for .mhd in one file beside it, all of them and no more.
+    """
     with path.open("rb") as file:
         fields, start = _read_header(file.read(HEADER_LIMIT))
-        if fields.get("ElementDataFile") != "LOCAL":
-            raise ValueError(f"its voxels are in {fields.get('ElementDataFile')}, expected in the file itself (LOCAL)")
-        if fields.get("HeaderSize", "0") not in ("0", "-1"):
-            raise ValueError(f"HeaderSize = {fields['HeaderSize']} points elsewhere than to the end of the header")
-        _require_finite(fields)
-        promised, found = _voxel_bytes(fields), path.stat().st_size - start
-        if _is_true(fields, "CompressedData"):
-            _require_declared(fields, found, promised)
+    if fields.get("HeaderSize", "0") not in ("0", "-1"):
+        raise ValueError(f"HeaderSize = {fields['HeaderSize']} points elsewhere than to the end of the header")
+    _require_finite(fields)
+    voxels = _voxel_file(path, fields)
+    start = start if voxels == path else 0
+    promised, found = _voxel_bytes(fields), voxels.stat().st_size - start
+    if _is_true(fields, "CompressedData"):
+        _require_declared(fields, found, promised)
+        with voxels.open("rb") as file:
             file.seek(start)
-            found = _decompressed_length(file.read(), promised)
+            found = decompressed_length(file.read(), promised)
     if found != promised:
         raise ValueError(f"the header promises {promised} bytes of voxels, found {'more' if found > promised else found}")
+    return not MATRICES.isdisjoint(fields) and fields.get("AnatomicalOrientation") != "???"
+
+
+def voxel_file(path: Path) -> Path:
+    """The file that holds the voxels of an .mhd or .mha. Raises ValueError or OSError like `check_metaimage`."""
+    with path.open("rb") as file:
+        fields, _ = _read_header(file.read(HEADER_LIMIT))
+    return _voxel_file(path, fields)
+
+
+def _voxel_file(path: Path, fields: dict[str, str]) -> Path:
+    name = fields["ElementDataFile"]
+    if name == "LOCAL":
+        return path
+    if path.suffix.lower() != ".mhd":
+        raise ValueError(f"its voxels are in {name}, expected in the file itself (LOCAL)")
+    if name != Path(name).name or name in ("", "..") or name.startswith("LIST") or "%" in name or not name.isprintable():
+        raise ValueError(f"its voxels are in {name}, expected one file beside it")
+    voxels = path.with_name(name)
+    if voxels.exists() and not voxels.is_file():  # reading a pipe or a device might never end
+        raise ValueError(f"its voxels are in {name}, which is no file")
+    return voxels
 
 
 def _read_header(head: bytes) -> tuple[dict[str, str], int]:
@@ -118,18 +141,6 @@ def _require_declared(fields: dict[str, str], found: int, promised: int) -> None
         raise ValueError(f"the header promises {declared or 'no'} bytes of compressed data, found {found}")
     if found > 2 * promised + 1024:  # before they are read into memory
         raise ValueError(f"{found} bytes of compressed data for {promised} bytes of voxels")
-
-
-def _decompressed_length(data: bytes, promised: int) -> int:
-    """Bytes in the stream, counted no further than one more than promised; the stream's own checksum is verified."""
-    stream = zlib.decompressobj()
-    try:
-        length = len(stream.decompress(data, promised + 1))
-    except zlib.error as error:
-        raise ValueError(f"the compressed data are damaged ({error})") from None
-    if length <= promised and not stream.eof:
-        raise ValueError("the compressed data end too early")
-    return length
 
 
 def _is_true(fields: dict[str, str], name: str) -> bool:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import platform
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+import model
 from model.case import Case
+from model.checks import warnings_of
 from model.errors import UserError
 from model.files import whole_file
+from model.formats import digest
 from model.preprocess import brain_mask
 from model.volume import connected_components
 
 if TYPE_CHECKING:
-    from model.predict import Segmentation
+    from model.predict import Predictor, Segmentation
+
+LIBRARIES = {"numpy": "numpy", "SimpleITK": "SimpleITK", "torch": "torch", "monai": "monai"}  # module: distribution
 
 
 def describe(found: Segmentation, case: Case) -> dict:
@@ -56,6 +64,23 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
         }
         for lesion in sorted(lesions, key=len, reverse=True)
     ]
+
+
+def describe_files(case: Case) -> dict:
+    """What was read, and what is unusual about it."""
+    files = {"adc": case.adc.path, "zadc": case.zadc.path}
+    return {
+        "warnings": warnings_of(case),
+        "adc_unit": case.adc_unit,
+        "inputs": {what: {"file": path.name, "sha256": digest(path)} for what, path in files.items()},
+    }
+
+
+def describe_run(predictor: Predictor) -> dict:
+    """What it was done with: device, weights, and the versions of this project and of the libraries that were loaded."""
+    libraries = {name: importlib.metadata.version(name) for module, name in LIBRARIES.items() if module in sys.modules}
+    software = {"hie-lesions": model.__version__, "python": platform.python_version()} | libraries
+    return {"device": str(predictor.device), "weights": predictor.ensemble.id, "software": software}
 
 
 def write_results(results: dict, path: Path) -> None:

@@ -12,6 +12,8 @@ DEFAULT_PATHS = {ADC_SLUG: "images/skull-stripped-adc-brain-mri", ZADC_SLUG: "im
 MASK_PATH = "images/hie-lesion-segmentation/overlay.mha"
 PROBABILITIES_PATH = "images/hie-lesion-probabilities/probabilities.mha"  # apart: the mask's folder may hold one image
 RESULTS_PATH = "results.json"
+REPORT_PATH = "report.html"
+MANIFEST = "inputs.json"
 IMAGE_SUFFIX = ".mha"  # the platform would take a .tif too, but that holds no spacing: volumes in ml would be wrong
 
 
@@ -23,7 +25,7 @@ def find_inputs(root: Path) -> tuple[Path, Path]:
     """
     if not os.path.isdir(root):
         raise UserError(f"{root}: no such input folder, or not open to this user")
-    paths = DEFAULT_PATHS | _declared_paths(root / "inputs.json")
+    paths = DEFAULT_PATHS | _declared_paths(root / MANIFEST)
     return _only_image(root / paths[ADC_SLUG]), _only_image(root / paths[ZADC_SLUG])
 
 

@@ -4,6 +4,7 @@ Convention, fixed here for the whole project: arrays are (z, y, x), spacing is (
 kept as SimpleITK gives them (x, y, z), since they are only compared and copied.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import SimpleITK as sitk
 
 from model.errors import UserError
 from model.files import whole_file
-from model.metaimage import check_header, check_metaimage
+from model.formats import check_header, check_whole, suffix_of
 
 # mm for spacing and origin, cosines for direction. Published files differ in the last printed digit, up to 0.001; the
 # millionth on top is for the binary rounding of such a difference.
@@ -50,6 +51,7 @@ class Volume:
     voxels: np.ndarray
     grid: Grid
     path: Path
+    oriented: bool = True  # whether the header says how the voxels lie in the patient
 
 
 def read_volume(path: Path) -> Volume:
@@ -62,12 +64,10 @@ def read_volume(path: Path) -> Volume:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        if path.suffix.lower() == ".mha":
-            check_header(path)
+        check_header(path)
         reader.ReadImageInformation()
         _require_scalar_3d(reader, path)
-        if path.suffix.lower() == ".mha":
-            check_metaimage(path)
+        oriented = check_whole(path)
         image = reader.Execute()
     except (RuntimeError, MemoryError):  # ITK's own words mislead: a truncated file is "No such file or directory"
         raise UserError(f"{path}: {_unreadable(path)}") from None
@@ -79,21 +79,30 @@ def read_volume(path: Path) -> Volume:
         raise UserError(f"{path}: {wrong} of {voxels.size} voxels are NaN or infinite, expected finite values")
     grid = _grid(image)
     _require_usable_grid(grid, path)
-    return Volume(voxels, grid, path)
+    return Volume(voxels, grid, path, oriented)
 
 
 def require_same_grid(first: Volume, second: Volume) -> None:
     """Raise UserError unless both lie on one grid within GRID_TOLERANCE; names both files and both values."""
+    name = _difference(first.grid, second.grid)
+    if name:
+        values = f"{name} is {_short(getattr(first.grid, name))} and {_short(getattr(second.grid, name))}"
+        raise UserError(f"{first.path} and {second.path} are not on one grid: {values}")
+
+
+def _difference(first: Grid, second: Grid) -> str:
+    """The first field in which two grids differ by more than GRID_TOLERANCE; empty when none does."""
     for name in ("size", "spacing_mm", "origin_mm", "direction"):
-        a, b = getattr(first.grid, name), getattr(second.grid, name)
-        if not np.allclose(a, b, rtol=0, atol=GRID_TOLERANCE):
-            raise UserError(f"{first.path} and {second.path} are not on one grid: {name} is {_short(a)} and {_short(b)}")
+        if not np.allclose(getattr(first, name), getattr(second, name), rtol=0, atol=GRID_TOLERANCE):
+            return name
+    return ""
 
 
 def write_mask(mask: np.ndarray, grid: Grid, path: Path) -> None:
     """Write a boolean (z, y, x) mask as uint8 0/1 on `grid`, compressed, whole or not at all.
 
-    Raises UserError when the file cannot be written, ValueError when the mask is not of the grid's size.
+    The name's end decides the format; .mhd is two files and may be left half written. Raises UserError when the file cannot
+    be written or its format cannot hold the grid, ValueError when the mask is not of the grid's size.
     """
     _write(mask.astype(np.uint8), grid, path)
 
@@ -110,12 +119,16 @@ def _write(voxels: np.ndarray, grid: Grid, path: Path) -> None:
     image.SetSpacing(grid.spacing_mm[::-1])
     image.SetOrigin(grid.origin_mm)
     image.SetDirection(grid.direction)
+    pair = suffix_of(path) == ".mhd"  # names the file of its voxels, so it is written under its own name
     try:
-        with whole_file(path) as partial:
+        with contextlib.nullcontext(path) if pair else whole_file(path) as partial:
             sitk.WriteImage(image, str(partial), useCompression=True)
             # ITK does not notice a disk that is full when the last bytes are flushed
-            if not np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(partial))), voxels):
+            written = sitk.ReadImage(str(partial))
+            if not np.array_equal(sitk.GetArrayFromImage(written), voxels):
                 raise OSError("what was written does not read back")
+            if _difference(_grid(written), grid):
+                raise OSError(f"the format cannot hold the grid's {_difference(_grid(written), grid)}")
     except (RuntimeError, OSError) as error:
         raise UserError(f"{path}: cannot be written ({_reason(error)})") from None
 

@@ -45,7 +45,7 @@ def test_what_the_image_ships_needs_nothing_else_of_ours(path):
 
 @pytest.mark.parametrize("path", SHIPPED, ids=ids)
 def test_what_the_image_ships_needs_only_its_requirements(path):
-    requirements = {"torch", "monai", "numpy", "safetensors", "SimpleITK"}
+    requirements = {"torch", "monai", "numpy", "safetensors", "SimpleITK", "tqdm", "PIL"}
     assert packages(path) - set(sys.stdlib_module_names) - set(OURS) <= requirements
 
 
@@ -91,4 +91,4 @@ def test_a_bad_case_is_refused_before_torch_is_loaded():
     done = python(code)
     assert done.stderr.startswith("error: /proc/nowhere")
     assert "SimpleITK" in done.stdout.split()
-    assert not {"torch", "monai", "safetensors"} & set(done.stdout.split())
+    assert not {"torch", "monai", "safetensors", "PIL"} & set(done.stdout.split())

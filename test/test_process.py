@@ -1,5 +1,6 @@
 """The entrypoint on good cases, in this process: mask, results, what is printed, and what a stop leaves behind."""
 
+import hashlib
 import json
 import os
 import signal
@@ -57,16 +58,25 @@ def test_mask_is_the_rule_on_the_adc_grid(main, case_tree, output, rule_weights)
 
 
 def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
-    assert main(arguments(case_tree(), output, rule_weights)) == 0
+    case = case_tree()
+    assert main(arguments(case, output, rule_weights)) == 0
     results = json.loads((output / RESULTS).read_text())
     seconds = results.pop("seconds")
     assert 0 <= seconds < 60
     assert len(results.pop("lesion_list")) == 2
+    warnings, software, inputs = (results.pop(name) for name in ("warnings", "software", "inputs"))
+    assert len(warnings) == 2  # a brain of 2 ml that touches the sides
+    assert software["torch"] == torch.__version__.split("+")[0] or software["torch"] == torch.__version__
+    assert inputs["adc"] == {
+        "file": "0f3c.mha",
+        "sha256": hashlib.sha256((case / ADC_FOLDER / "0f3c.mha").read_bytes()).hexdigest(),
+    }
     assert results == {
         "lesion_volume_ml": LESION_VOXELS * 3 / 1000,
         "brain_volume_ml": round(BRAIN_VOXELS * 3 / 1000, 2),
         "lesion_share_of_brain": round(LESION_VOXELS / BRAIN_VOXELS, 6),
         "lesions": 2,
+        "adc_unit": "1e-6mm2/s",
         "device": "cpu",
         "weights": load_ensemble(rule_weights).id,
     }
@@ -75,6 +85,7 @@ def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
     assert out.splitlines() == [
         f"weights: {load_ensemble(rule_weights).id} from {rule_weights}",
         f"mask: {output / MASK}",
+        *(f"warning: {warning}" for warning in warnings),
         f"lesion volume: 0.009 ml in 2 lesions, {seconds} s",
     ]
 

@@ -242,7 +242,7 @@ def test_one_map_in_both_sockets_is_refused(main, case_tree, tmp_path, rule_weig
     case = case_tree()
     source, target = (next((case / folder).iterdir()) for folder in (kept, lost))
     target.write_bytes(source.read_bytes())
-    assert "expected ADC in 1e-6 mm2/s" in refused(capfd, main(arguments(case, tmp_path / "output", rule_weights)))
+    assert "expected ADC in 1e-6mm2/s" in refused(capfd, main(arguments(case, tmp_path / "output", rule_weights)))
 
 
 def test_output_of_a_run_under_way_is_refused_and_left_alone(main, case_tree, tmp_path, rule_weights, capfd):
@@ -266,7 +266,9 @@ def test_adc_in_another_unit_is_named(main, case_tree, tmp_path, rule_weights, c
     case = case_tree()
     rewrite(next((case / ADC_FOLDER).iterdir()), lambda adc: (adc * factor).astype(np.float32))
     line = refused(capfd, main(arguments(case, tmp_path / "output", rule_weights)))
-    assert "expected ADC in 1e-6 mm2/s" in line
+    assert "expected ADC in 1e-6mm2/s" in line
+    hints = {1e-6: "--adc-unit mm2/s", 1e-3: "--adc-unit 1e-3mm2/s"}
+    assert line.endswith(hints.get(factor, ""))
 
 
 def test_server_without_weights_does_not_start(main, tmp_path, capfd):

@@ -14,7 +14,7 @@ import numpy as np
 from model.errors import UserError
 from training.cli import run
 from training.plots import new_figure, save, styled
-from training.results import RESULTS, RULE, Bin, Row, read_records
+from training.results import RESULTS, RULE, Bin, Row, Scored, read_records
 from training.statistics import Estimate, compare, estimate, load_stratum, per_case, strata, with_holm
 from training.study_tables import DIGITS, interval, number, p_value, table, without_masd, wrapped
 from training.tables import replace_block, write_text
@@ -46,7 +46,7 @@ def group(rows: list[Row], method: str) -> list[Row]:
     return [row for row in rows if row.method == method]
 
 
-def score_cells(rows: list[Row]) -> list[str]:
+def score_cells(rows: list[Scored]) -> list[str]:
     """Dice, MASD and NSD with intervals, and how many have no MASD."""
     cells = [interval(estimate(per_case(rows, field).values()), DIGITS[field]) for field in FIELDS]
     return [*cells, without_masd(rows)]
@@ -95,11 +95,23 @@ def scores_of(rows: list[Row], method: str, field: str) -> dict[str, float]:
     return per_case(group(rows, method), field)
 
 
-def agreement(rows: list[Row]) -> tuple[Estimate, float, float]:
-    """Bland-Altman (Lancet 1986): predicted minus true volume in ml, mean with interval and limits of agreement."""
+def agreement(rows: list[Scored]) -> tuple[Estimate, float, float]:
+    """Bland-Altman (Lancet 1986): predicted minus true volume in ml, mean with interval and limits of agreement.
+
+    One case has no limits: they are nan.
+    """
     differences = np.array([row.predicted_ml - row.true_ml for row in rows])
-    spread = 1.96 * differences.std(ddof=1)
+    spread = 1.96 * differences.std(ddof=1) if len(differences) > 1 else math.nan
     return estimate(differences), differences.mean() - spread, differences.mean() + spread
+
+
+def agreement_words(rows: list[Scored]) -> str:
+    """The agreement of the volumes as half a sentence."""
+    bias, low, high = agreement(rows)
+    return (
+        f"predicted minus true volume {interval(bias, 2, '+')} ml,"
+        f" limits of agreement {number(low, 2, '+')} to {number(high, 2, '+')} ml"
+    )
 
 
 def volume_text(rows: list[Row]) -> str:
@@ -107,11 +119,7 @@ def volume_text(rows: list[Row]) -> str:
     sentences = []
     shipped = group(rows, "decision")
     for name, part in (("all cases", shipped), ("cases below 1 %", [r for r in shipped if load_stratum(r) == "below 1 %"])):
-        bias, low, high = agreement(part)
-        sentences.append(
-            f"{name[0].upper()}{name[1:]} ({len(part)}), with the decision: predicted minus true volume "
-            f"{interval(bias, 2, '+')} ml, limits of agreement {low:+.2f} to {high:+.2f} ml."
-        )
+        sentences.append(f"{name[0].upper()}{name[1:]} ({len(part)}), with the decision: {agreement_words(part)}.")
     return wrapped(" ".join(sentences))
 
 
@@ -148,19 +156,19 @@ def draw_reliability(bins: list[Bin], path: Path) -> None:
         save(figure, path)
 
 
-def draw_volumes(rows: list[Row], path: Path) -> None:
-    """Bland-Altman plot of the shipped method on a logarithmic scale of volume."""
-    shipped = group(rows, "decision")
-    bias, low, high = agreement(shipped)
+def draw_volumes(rows: list[Scored], path: Path) -> None:
+    """Bland-Altman plot of one method's rows on a logarithmic scale of volume."""
+    bias, low, high = agreement(rows)
     with styled():
         figure = new_figure(5.6, 3.4)
         axes = figure.subplots()
-        means = [max((row.predicted_ml + row.true_ml) / 2, 0.01) for row in shipped]
-        axes.scatter(means, [row.predicted_ml - row.true_ml for row in shipped], s=18, color="#0072B2", alpha=0.8)
-        for value, style in ((bias.mean, "-"), (low, "--"), (high, "--")):
-            axes.axhline(value, color="0.4", linestyle=style, linewidth=1)
         axes.set(xscale="log", xlabel="mean of predicted and true volume, ml", ylabel="predicted minus true, ml")
-        axes.set_yscale("symlog", linthresh=1)
+        axes.set_yscale("symlog", linthresh=1)  # scales first: the margins are those of the scale that is set
+        means = [max((row.predicted_ml + row.true_ml) / 2, 0.01) for row in rows]
+        axes.scatter(means, [row.predicted_ml - row.true_ml for row in rows], s=18, color="#0072B2", alpha=0.8)
+        for value, style, name in ((bias.mean, "-", "mean"), (low, "--", "limits of agreement"), (high, "--", None)):
+            axes.axhline(value, color="0.4", linestyle=style, linewidth=1, label=name)
+        figure.legend(loc="outside upper center", ncols=2)
         save(figure, path)
 
 
@@ -222,7 +230,7 @@ def main() -> None:
     figures = args.docs / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     draw_reliability(bins, figures / "accuracy-reliability.png")
-    draw_volumes(rows, figures / "accuracy-volume.png")
+    draw_volumes(group(rows, "decision"), figures / "accuracy-volume.png")
     write_text(args.docs / "accuracy.md", page(rows))
     if replaced != readme:
         write_text(args.readme, replaced)

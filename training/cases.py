@@ -6,7 +6,6 @@ Example:
 """
 
 import argparse
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +13,13 @@ import numpy as np
 from tqdm import tqdm
 
 from model.case import read_case
+from model.cases import ADC_FOLDER, ADC_STEM, ZADC_FOLDER
 from model.errors import UserError
 from model.files import whole_file
 from model.volume import Volume, read_volume, require_same_grid
 from training.cli import run
 
-ADC_NAME = re.compile(r"(?P<case>.+)-ADC_ss\.mha")
+LABEL_FOLDER = "3LABEL"
 
 
 @dataclass(frozen=True)
@@ -38,23 +38,23 @@ def find_cases(root: Path) -> list[CaseFiles]:
     Raises UserError when there is no case or one of a case's three files is missing.
     """
     cases = []
-    for adc in sorted((root / "1ADC_ss").glob("*.mha")):
-        match = ADC_NAME.fullmatch(adc.name)
+    for adc in sorted((root / ADC_FOLDER).glob("*.mha")):
+        match = ADC_STEM.fullmatch(adc.stem)
         if not match:
             raise UserError(f"{adc}: expected a name like MGHNICU_010-VISIT_01-ADC_ss.mha")
         name = match["case"]
-        zadc = root / "2Z_ADC" / f"Zmap_{name}-ADC_smooth2mm_clipped10.mha"
-        label = root / "3LABEL" / f"{name}_lesion.mha"
+        zadc = root / ZADC_FOLDER / f"Zmap_{name}-ADC_smooth2mm_clipped10.mha"
+        label = root / LABEL_FOLDER / f"{name}_lesion.mha"
         for path in (zadc, label):
             if not path.is_file():
                 raise UserError(f"{path}: missing, expected beside {adc}")
         cases.append(CaseFiles(name, adc, zadc, label))
     known = {path for files in cases for path in (files.zadc, files.label)}
-    for path in sorted([*(root / "2Z_ADC").glob("*.mha"), *(root / "3LABEL").glob("*.mha")]):
+    for path in sorted([*(root / ZADC_FOLDER).glob("*.mha"), *(root / LABEL_FOLDER).glob("*.mha")]):
         if path not in known:
-            raise UserError(f"{path}: belongs to no ADC map in {root / '1ADC_ss'}")
+            raise UserError(f"{path}: belongs to no ADC map in {root / ADC_FOLDER}")
     if not cases:
-        raise UserError(f"{root}: no case found, expected files 1ADC_ss/*-ADC_ss.mha")
+        raise UserError(f"{root}: no case found, expected files {ADC_FOLDER}/*-ADC_ss.mha")
     return cases
 
 
@@ -65,10 +65,15 @@ def read_label(path: Path, adc: Volume) -> np.ndarray:
     """
     label = read_volume(path)
     require_same_grid(adc, label)
-    values = np.unique(label.voxels)
-    if not np.isin(values, (0, 1)).all():
-        raise UserError(f"{path}: expected only 0 and 1, found {values[:5].tolist()}")
+    require_mask(label)
     return label.voxels > 0
+
+
+def require_mask(volume: Volume) -> None:
+    """Raise UserError when a volume holds other values than 0 and 1."""
+    values = np.unique(volume.voxels)
+    if not np.isin(values, (0, 1)).all():
+        raise UserError(f"{volume.path}: expected only 0 and 1, found {values[:5].tolist()}")
 
 
 def pack(files: CaseFiles, folder: Path) -> None:

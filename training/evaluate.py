@@ -1,14 +1,22 @@
-"""Segments the held-out cases of one fold from the published files and scores the masks on disk, beside the rule Z < -2.
+"""Scores a folder of masks against a folder of labels, or segments the held-out cases of one fold and scores those.
 
 Example:
+
+    python -m training.evaluate masks data/BONBID2023_Train/3LABEL --adc data/BONBID2023_Train/1ADC_ss --out scores
 
     python -m training.evaluate --data data/BONBID2023_Train --fold 0 --out runs/masks
 
     python -m training.evaluate --data data/BONBID2023_Train --rule-only --out runs/rule
 
-The second line scores the rule alone, on every case or on those of a --fold. Every mask goes the way that process.py goes;
-it is read back from disk and scored on the patient's own grid with the challenge's definitions. Cases that any network of
-the ensemble was trained on are refused.
+The first line writes scores.csv (a row for each case), summary.md (means with 95 % bootstrap intervals, by lesion size),
+dice.png and volumes.png. A label is <case>_lesion.<ext> or <case>.<ext>, a mask <case>.<ext>, <case>_<anything>.<ext> or
+<case>/lesions.<ext>, an ADC map <case>-ADC_ss.<ext> or <case>.<ext>; <ext> is mha, mhd, nii, nii.gz or nrrd. Every label
+needs exactly one mask on its grid and the reverse, and no other values than 0 and 1; otherwise nothing is written.
+
+The second line segments from the published files, and scores the rule Z < -2 beside the network; the third scores the rule
+alone, on every case or on those of a --fold. Every mask goes the way that process.py goes; it is read back from disk and
+scored on the patient's own grid with the challenge's definitions. Cases that any network of the ensemble was trained on are
+refused.
 """
 
 import argparse
@@ -29,9 +37,14 @@ from training.cases import CaseFiles, find_cases, read_label
 from training.cli import run
 from training.metrics import Scores, mean_scores, score
 from training.rule import rule_mask
+from training.scoring import score_folders
 from training.seen import trained_on
 from training.splits import read_fold
 
+USAGE = """python -m training.evaluate PRED LABELS [--adc ADC] [--out OUT]
+       python -m training.evaluate --data DATA [--fold FOLD] [--weights WEIGHTS] [--device DEVICE] [--rule-only] --out OUT"""
+SCORES_FOLDER = Path("scores")
+FOLD_OPTIONS = ("data", "fold", "weights", "device", "rule_only")
 Rows = dict[str, dict[str, Scores]]  # by case, then by method
 
 
@@ -104,25 +117,63 @@ def pick_cases(data: Path, fold: int | None) -> list[CaseFiles]:
     return [cases[name] for name in names]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
-    parser.add_argument("--fold", type=int, help="whose held-out cases (default: 0, or every case with --rule-only)")
-    parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the masks and scores.csv")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
-    parser.add_argument("--rule-only", action="store_true", help="score the rule Z < -2 alone, without a network")
+def parse_args() -> argparse.Namespace:
+    """The command line; options that were not given are None. Exits when options of both uses are mixed."""
+    parser = argparse.ArgumentParser(usage=USAGE, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help=f"folder for the results (default with PRED and LABELS: {SCORES_FOLDER})")
+    folders = parser.add_argument_group("two folders")
+    folders.add_argument("masks", metavar="PRED", type=Path, nargs="?", help="folder of masks")
+    folders.add_argument("labels", metavar="LABELS", type=Path, nargs="?", help="folder of labels")
+    folders.add_argument("--adc", type=Path, help="folder of ADC maps: lesion size as a share of the brain (default: in ml)")
+    fold = parser.add_argument_group("held-out cases")
+    fold.add_argument("--data", type=Path, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
+    fold.add_argument("--fold", type=int, help="whose held-out cases (default: 0, or every case with --rule-only)")
+    fold.add_argument("--weights", type=Path, help=f"default: {IMAGE_WEIGHTS}")
+    fold.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: auto")
+    fold.add_argument(
+        "--rule-only", action="store_true", default=None, help="score the rule Z < -2 alone, without a network"
+    )
     args = parser.parse_args()
+    problem = misuse(args)
+    if problem:
+        parser.error(problem)
+    return args
+
+
+def misuse(args: argparse.Namespace) -> str:
+    """What is wrong with the options as a whole; empty when nothing is."""
+    if args.masks is None:
+        absent = [f"--{name}" for name in ("data", "out") if getattr(args, name) is None]
+        if absent:
+            return f"expected PRED and LABELS, or --data and --out; {' and '.join(absent)} not given"
+        return "--adc goes with PRED and LABELS only" if args.adc else ""
+    if args.labels is None:
+        return "expected LABELS after PRED"
+    mixed = [f"--{name.replace('_', '-')}" for name in FOLD_OPTIONS if getattr(args, name) is not None]
+    return f"{', '.join(mixed)} cannot be used with PRED and LABELS" if mixed else ""
+
+
+def score_fold(args: argparse.Namespace) -> None:
+    """Segment and score the held-out cases; writes the masks and scores.csv."""
     fold = 0 if args.fold is None and not args.rule_only else args.fold
     cases = pick_cases(args.data, fold)
     predictor = None
     if not args.rule_only:
-        require_unseen([files.name for files in cases], args.weights)
-        predictor = Predictor(load_ensemble(args.weights), pick_device(args.device)[0])
+        weights = args.weights or IMAGE_WEIGHTS
+        require_unseen([files.name for files in cases], weights)
+        predictor = Predictor(load_ensemble(weights), pick_device(args.device or "auto")[0])
     args.out.mkdir(parents=True, exist_ok=True)
     rows = {files.name: score_case(files, predictor, args.out) for files in tqdm(cases, unit="case")}
     print_table(rows)
     write_csv(rows, args.out / "scores.csv")
+
+
+def main() -> None:
+    args = parse_args()
+    if args.masks is None:
+        score_fold(args)
+    else:
+        print(score_folders(args.masks, args.labels, args.out or SCORES_FOLDER, args.adc), end="")
 
 
 if __name__ == "__main__":

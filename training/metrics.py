@@ -4,7 +4,7 @@ Surface distances come from DeepMind's surface-distance, as in the official scor
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import surface_distance
@@ -78,6 +78,27 @@ def count_lesions(prediction: np.ndarray, label: np.ndarray) -> LesionCounts:
     """Lesion-wise hits of two boolean (z, y, x) masks."""
     predicted, true = (ndimage.label(mask, np.ones((3, 3, 3))) for mask in (prediction, label))
     return LesionCounts(predicted[1], _hit(predicted[0], label), true[1], _hit(true[0], prediction))
+
+
+def describe(prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float]) -> dict[str, float | str]:
+    """What is said about one mask and its label, boolean (z, y, x), by the names that the fields of result rows have."""
+    lesions, voxel_ml = count_lesions(prediction, label), math.prod(spacing_mm) / 1000
+    return asdict(score(prediction, label, spacing_mm)) | {
+        "nan_reason": nan_reason(prediction, label),
+        "predicted_ml": float(prediction.sum()) * voxel_ml,
+        "true_ml": float(label.sum()) * voxel_ml,
+        "predicted_lesions": lesions.predicted,
+        "true_lesions": lesions.true,
+        "lesion_precision": lesions.precision,
+        "lesion_recall": lesions.recall,
+    }
+
+
+def nan_reason(prediction: np.ndarray, label: np.ndarray) -> str:
+    """Why a case has no MASD; empty where it has one."""
+    if prediction.any() == label.any():
+        return ""
+    return "no prediction" if label.any() else "no lesion"
 
 
 def _hit(components: np.ndarray, mask: np.ndarray) -> int:

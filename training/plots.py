@@ -16,12 +16,13 @@ from matplotlib.lines import Line2D
 
 from model.files import whole_file
 from training.losses import LOSSES
-from training.results import RULE, Epoch, Row
+from training.results import RULE, CaseScore, Epoch, Row
 from training.statistics import (
     LOADS,
     METHODS,
     SLICES,
     Estimate,
+    Scores,
     by_method,
     estimate,
     load_stratum,
@@ -30,7 +31,7 @@ from training.statistics import (
 )
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8a8a8a"
-LOAD_STYLES = dict(zip(LOADS, ((GREY, "X"), (VERMILION, "o"), (BLUE, "s"), (GREEN, "^")), strict=True))
+SIZE_STYLES = ((GREY, "X"), (VERMILION, "o"), (BLUE, "s"), (GREEN, "^"))  # from empty cases to the largest lesions
 SLICE_STYLES = dict(zip(SLICES, ((BLUE, "o"), (ORANGE, "^")), strict=True))
 STYLE = {
     "font.size": 9,
@@ -46,6 +47,7 @@ STYLE = {
     "figure.dpi": 100,
     "savefig.dpi": 100,
 }
+Styles = dict[str, tuple[str, str]]  # colour and marker by what they mean
 LABELS = {method: method for method in LOSSES} | {RULE: "rule Z < -2"}
 
 
@@ -69,30 +71,46 @@ def styled() -> matplotlib.RcParams:
 
 def draw_dice(rows: list[Row], path: Path) -> None:
     """Every case's Dice by method, coloured by lesion load, with the mean and its interval."""
-    loads = {row.case: load_stratum(row) for row in rows}
     groups = by_method(rows)
+    strips = {LABELS[method]: per_case(groups.get(method, []), "dice") for method in METHODS}
+    _draw_strips(strips, {row.case: load_stratum(row) for row in rows}, LOADS, ("lesion load", "not run"), path)
+
+
+def draw_dice_by_size(strata: dict[str, list[CaseScore]], title: str, path: Path) -> None:
+    """Every case's Dice, over all of them and by stratum, with the mean and its interval; `title` is above the legend."""
+    sizes = {row.case: name for name, rows in strata.items() for row in rows}
+    parts = {"all": [row for rows in strata.values() for row in rows]} | strata
+    strips = {f"{name} ({len(rows)})": per_case(rows, "dice") for name, rows in parts.items()}
+    _draw_strips(strips, sizes, tuple(strata), (title, "no case"), path)
+
+
+def _draw_strips(
+    strips: dict[str, Scores], sizes: dict[str, str], names: tuple[str, ...], words: tuple[str, str], path: Path
+) -> None:
+    """A strip of Dice by its label, coloured by which of `names` a case's size is; words: legend's title, empty strip."""
+    styles = dict(zip(names, SIZE_STYLES, strict=True))
     with styled():
-        figure = new_figure(8.5, 0.62 * len(METHODS) + 1.2)
+        figure = new_figure(8.5, 0.62 * len(strips) + 1.2)
         axes = figure.subplots()
-        for place, method in enumerate(METHODS):
-            if method in groups:
-                _strip(axes, place, per_case(groups[method], "dice"), loads)
+        for place, scores in enumerate(strips.values()):
+            if scores:
+                _strip(axes, place, scores, sizes, styles)
             else:
-                axes.text(0.5, place, "not run", ha="center", va="center", color=GREY)
-        axes.set(xlim=(-0.03, 1.03), ylim=(len(METHODS) - 0.5, -0.5), xlabel="Dice", axisbelow=True)
-        axes.set_yticks(range(len(METHODS)), [LABELS[method] for method in METHODS])
+                axes.text(0.5, place, words[1], ha="center", va="center", color=GREY)
+        axes.set(xlim=(-0.03, 1.03), ylim=(len(strips) - 0.5, -0.5), xlabel="Dice", axisbelow=True)
+        axes.set_yticks(range(len(strips)), list(strips))
         axes.grid(visible=False, axis="y")
         mean = Line2D([], [], color="black", marker="d", markersize=6, label="mean, 95 % interval")
-        _legend(figure, LOAD_STYLES, "lesion load", mean)
+        _legend(figure, styles, words[0], mean)
         save(figure, path)
 
 
-def _strip(axes: Axes, place: float, scores: dict[str, float], loads: dict[str, str]) -> None:
-    """One method: its cases, side by side where their scores are alike, above its mean."""
+def _strip(axes: Axes, place: float, scores: Scores, sizes: dict[str, str], styles: Styles) -> None:
+    """One method or stratum: its cases, side by side where their scores are alike, above their mean."""
     values = np.array(list(scores.values()))
     heights = place - 0.1 + _beeswarm(values, width=0.017, step=0.085)
-    for name, (colour, marker) in LOAD_STYLES.items():
-        mine = [loads[case] == name for case in scores]
+    for name, (colour, marker) in styles.items():
+        mine = [sizes[case] == name for case in scores]
         axes.scatter(
             values[mine],
             heights[mine],
@@ -203,7 +221,7 @@ def _curves(axes: Axes, runs: list[list[Epoch]], field: str) -> None:
             axes.tick_params(left=False, labelleft=False)
 
 
-def _legend(figure: Figure, styles: dict[str, tuple[str, str]], title: str, *others: Line2D) -> None:
+def _legend(figure: Figure, styles: Styles, title: str, *others: Line2D) -> None:
     """What the markers mean, in one line above the panels."""
     handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m) in styles.items()]
     figure.legend(

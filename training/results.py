@@ -1,7 +1,8 @@
 """Per-case rows of the study: one CSV per protocol, whole or not at all.
 
 `training/results/<protocol>.csv` has the columns of `Row`, `<protocol>-curves.csv` those of `Epoch`, and
-`<protocol>.json` the configuration that all rows share. Numbers that do not exist are `nan`.
+`<protocol>.json` the configuration that all rows share. Numbers that do not exist are `nan`. The
+scores of a folder of masks are written in the same way, with the columns of `CaseScore`.
 """
 
 import contextlib
@@ -56,6 +57,26 @@ class Row:
 
 
 @dataclass(frozen=True)
+class CaseScore:
+    """One case of a folder of masks against its label, on the label's grid; what `Row` has too means the same there."""
+
+    case: str
+    dice: float
+    masd_mm: float
+    nsd: float
+    nan_reason: str
+    predicted_ml: float
+    true_ml: float
+    lesion_load: float  # nan where no ADC map says how large the brain is
+    predicted_lesions: int
+    true_lesions: int
+    lesion_precision: float
+    lesion_recall: float
+    mask: str  # its path in the folder of masks
+    label: str  # likewise
+
+
+@dataclass(frozen=True)
 class Epoch:
     """One epoch of one run. The scores are means over the held-out cases, nan where they were not computed."""
 
@@ -79,7 +100,8 @@ class Bin:
     voxels: int
 
 
-Record = TypeVar("Record", Row, Epoch, Bin)
+Record = TypeVar("Record", Row, CaseScore, Epoch, Bin)
+Scored = Row | CaseScore
 
 
 def read_records(path: Path, kind: type[Record]) -> list[Record]:
@@ -117,6 +139,8 @@ def record_key(record: Record) -> tuple:
     """What a record is about; two records with one key are the same record."""
     if isinstance(record, Bin):
         return record.method, record.number
+    if isinstance(record, CaseScore):
+        return (record.case,)
     last = record.case if isinstance(record, Row) else record.epoch
     return *run_key(record), last
 
@@ -203,6 +227,6 @@ def _record(line: dict[str, str], kind: type[Record]) -> Record:
     return kind(**{field.name: field.type(line[field.name]) for field in fields})
 
 
-def _as_text(record: Row | Epoch) -> list[str]:
+def _as_text(record: Record) -> list[str]:
     values = (getattr(record, field.name) for field in dataclasses.fields(record))
     return [f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import wilcoxon
 
 from training.losses import LOSSES
-from training.results import RULE, Row
+from training.results import RULE, CaseScore, Row, Scored
 from training.splits import LOAD_EDGES, THICK_SLICE_MM
 
 METHODS = (*LOSSES, RULE)
@@ -21,6 +21,7 @@ RESAMPLES, SEED, LEVEL = 10_000, 0, 0.05
 ZERO_METHOD = "pratt"  # of the Wilcoxon test: cases without a difference keep their rank, so they count against one
 
 LOADS = ("empty", "below 1 %", "1-5 %", "above 5 %")
+VOLUMES, VOLUME_EDGES_ML = ("empty", "below 1 ml", "1-10 ml", "above 10 ml"), (0.0, 1.0, 10.0)
 SLICES = (f"slices <= {THICK_SLICE_MM:g} mm", f"slices > {THICK_SLICE_MM:g} mm")
 # The compounds, and the region loss that each adds the Hausdorff term to.
 COMPOUNDS = {name: name.removesuffix("-hausdorffdt") for name in LOSSES if name.endswith("-hausdorffdt")}
@@ -64,7 +65,7 @@ def by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return {method: groups[method] for method in METHODS if method in groups}
 
 
-def per_case(rows: Iterable[Row], field: str) -> Scores:
+def per_case(rows: Iterable[Scored], field: str) -> Scores:
     """One number of every case, the mean over its seeds; a seed without it is left out, a case without any is nan."""
     values = defaultdict(list)
     for row in rows:
@@ -178,9 +179,21 @@ def _compare(groups: dict[str, list[Row]], first: str, second: str, field: str) 
     return compare(first, second, per_case(groups[first], field), per_case(groups[second], field))
 
 
-def load_stratum(row: Row) -> str:
+def load_stratum(row: Scored) -> str:
     """Which of LOADS a case belongs to; a share on an edge belongs to the class below it, as in `splits.load_class`."""
     return LOADS[int(np.searchsorted(LOAD_EDGES, row.lesion_load))] if row.true_lesions else LOADS[0]
+
+
+def volume_stratum(row: Scored) -> str:
+    """Which of VOLUMES a case belongs to; a volume on an edge belongs to the class below it."""
+    return VOLUMES[int(np.searchsorted(VOLUME_EDGES_ML, row.true_ml))]
+
+
+def size_strata(rows: list[CaseScore]) -> dict[str, list[CaseScore]]:
+    """The rows of every one of LOADS, or of VOLUMES where a lesion load is not known."""
+    known = not any(math.isnan(row.lesion_load) for row in rows)
+    names, stratum = (LOADS, load_stratum) if known else (VOLUMES, volume_stratum)
+    return {name: [row for row in rows if stratum(row) == name] for name in names}
 
 
 def slice_stratum(row: Row) -> str:

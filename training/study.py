@@ -34,7 +34,7 @@ from model.predict import pick_device
 from training.cli import run
 from training.dataset import PackedCase, load_cases
 from training.losses import LOSSES
-from training.metrics import Scores, count_lesions, score
+from training.metrics import Scores, describe, score
 from training.protocols import PROTOCOLS, Prediction
 from training.results import RESULTS, RULE, Epoch, Row, add_results, read_records, require_configuration
 from training.rule import rule_mask
@@ -98,44 +98,25 @@ def run_job(job: Job) -> tuple[list[Row], list[Epoch]]:
 
 def case_row(case: PackedCase, prediction: Prediction, key: tuple[str, int, int], **facts: float | str) -> Row:
     """Everything the results say about one case."""
-    scores = score(prediction.mask, case.label, case.spacing_mm)
     old = score(prediction.mask, case.label, case.spacing_mm, old_order=True)
     grid = NO_SCORES
     if prediction.grid_mask is not None:
         grid = score(prediction.grid_mask, prediction.grid_label, prediction.grid_spacing_mm)
-    lesions = count_lesions(prediction.mask, case.label)
-    voxel_ml = float(np.prod(case.spacing_mm)) / 1000
     return Row(
         case=case.name,
         method=key[0],
         fold=key[1],
         seed=key[2],
-        dice=scores.dice,
-        masd_mm=scores.masd_mm,
-        nsd=scores.nsd,
         masd_mm_old=old.masd_mm,
         nsd_old=old.nsd,
-        nan_reason=nan_reason(prediction.mask, case.label),
-        predicted_ml=float(prediction.mask.sum()) * voxel_ml,
-        true_ml=float(case.label.sum()) * voxel_ml,
         lesion_load=case.lesion_load,
         slice_mm=case.spacing_mm[0],
-        predicted_lesions=lesions.predicted,
-        true_lesions=lesions.true,
-        lesion_precision=lesions.precision,
-        lesion_recall=lesions.recall,
         grid_dice=grid.dice,
         grid_masd_mm=grid.masd_mm,
         grid_nsd=grid.nsd,
+        **describe(prediction.mask, case.label, case.spacing_mm),
         **facts,
     )
-
-
-def nan_reason(prediction: np.ndarray, label: np.ndarray) -> str:
-    """Why a case has no MASD; empty where it has one."""
-    if prediction.any() == label.any():
-        return ""
-    return "no prediction" if label.any() else "no lesion"
 
 
 def curve_point(key: tuple[str, int, int], entry: dict) -> Epoch:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from training.losses import LOSSES
-from training.results import RULE, Epoch, Row
+from training.results import RULE, Epoch, Row, Scored
 from training.splits import FOLDS
 from training.statistics import (
     METHODS,
@@ -98,7 +98,7 @@ def folds_of(rows: list[Row]) -> str:
     return words + (f"; {seeds} seeds" if seeds > 1 else "")
 
 
-def without_masd(rows: list[Row]) -> str:
+def without_masd(rows: list[Scored]) -> str:
     """How many masks have no MASD, and why: the case's lesions all missed, or a false mark on an empty case."""
     reasons = [row.nan_reason for row in rows if math.isnan(row.masd_mm)]
     missed = reasons.count("no prediction")

@@ -11,27 +11,34 @@ from training.losses import LOSSES
 from training.protocols import PROTOCOLS
 
 
+def option(default: object, text: str) -> dataclasses.Field:
+    """A field whose meaning `--help` tells."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """What a run is. A run folder of another configuration is refused. The defaults are the native protocol's."""
 
-    protocol: str = "native"
-    fold: int = 0
-    loss: str = "tversky-hausdorffdt"
-    seed: int = 0
-    epochs: int = 30
-    batch_size: int = 2
-    patch: tuple[int, ...] = ()  # (z, y, x) voxels; () trains on whole brains
-    views: int = 1  # how often an epoch shows each case
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    warmup_epochs: int = 2
-    schedule: str = "cosine"  # to zero; or exponential
-    decay: float = 0.98  # of the exponential schedule, per epoch
-    ema_decay: float = 0.99  # per step; 0: no averaging
-    l1_penalty: float = 0.0  # times the sum of the weights' absolute values
-    patience: int = 0  # epochs without progress on the inner cases before the run ends; 0: all epochs, no inner cases
-    bfloat16: bool = False  # autocast of the network; the loss is always float32. Very slow on a CPU without bfloat16 units
+    protocol: str = option("native", "native: the patient's grid; paper: as arXiv 2502.09148, 192x192x32")
+    fold: int = option(0, "whose cases are held out, 0 to 4")
+    loss: str = option("tversky-hausdorffdt", "one of the six: " + ", ".join(LOSSES))
+    seed: int = option(0, "of weights, order and augmentation")
+    epochs: int = option(30, "passes over the training cases")
+    batch_size: int = option(2, "cases in a step")
+    patch: tuple[int, ...] = option((), "z y x voxels to cut out, around a lesion every other time; none: whole brains")
+    views: int = option(1, "how often an epoch shows each case")
+    learning_rate: float = option(1e-3, "of AdamW, after the warm-up")
+    weight_decay: float = option(1e-2, "of AdamW")
+    warmup_epochs: int = option(2, "over which the learning rate rises from zero")
+    schedule: str = option("cosine", "of the learning rate after that: cosine, to zero; or exponential")
+    decay: float = option(0.98, "of the exponential schedule, per epoch")
+    ema_decay: float = option(0.99, "of the weights' moving average, per step; 0: no averaging")
+    l1_penalty: float = option(0.0, "times the sum of the weights' absolute values")
+    patience: int = option(
+        0, "epochs without progress on the inner cases before the run ends; 0: all epochs, no inner cases"
+    )
+    bfloat16: bool = option(False, "autocast of the network, for GPUs; the loss is always float32. Very slow on most CPUs")
 
     def __post_init__(self) -> None:
         for name, table in (("protocol", PROTOCOLS), ("loss", LOSSES), ("schedule", SCHEDULES)):
@@ -86,7 +93,8 @@ def add_config_options(parser: argparse.ArgumentParser, defaults: TrainConfig, l
             continue
         kinds = {bool: {"action": argparse.BooleanOptionalAction}, tuple: {"type": int, "nargs": "*"}}
         kind = kinds.get(type(default), {"type": type(default)})
-        parser.add_argument("--" + field.name.replace("_", "-"), default=default, help="default: %(default)s", **kind)
+        text = f"{field.metadata['help']} (default: {'none' if default == () else '%(default)s'})"
+        parser.add_argument("--" + field.name.replace("_", "-"), default=default, help=text, **kind)
 
 
 def options(config: TrainConfig) -> list[str]:

@@ -30,7 +30,9 @@ sys.path.extend(str(Path(__file__).resolve().parents[n]) for n in (1, 2))
 from mutate import MUTATIONS, damaged
 from phantom import make_grid
 
-SUFFIXES = (".mha",)  # of the formats that are read
+from model import formats
+
+SUFFIXES = tuple(suffix for suffix in formats.SUFFIXES if suffix != ".mhd")  # whose header is an .mha's
 FRESH = 0.7  # share of inputs that start from an undamaged seed; the others pile damage on damage
 
 

@@ -1,0 +1,136 @@
+"""Finds the cases of a folder: the data set's layout, a folder for each case, or a CSV that lists them."""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.errors import UserError
+from model.formats import stem_of, suffix_of
+from model.sockets import DEFAULT_PATHS, MANIFEST, find_inputs
+
+ADC_FOLDER, ZADC_FOLDER = "1ADC_ss", "2Z_ADC"  # of the published archives
+ADC_STEM = re.compile(r"(?P<case>.+)-ADC_ss")
+ZADC_STEM = re.compile(r"Zmap_(?P<case>.+)-ADC_smooth2mm_clipped10")
+COLUMNS = ("case", "adc", "zadc")
+TABLE = "cases.csv"
+TAKEN = ("summary.csv", "index.html")  # names in the output folder that are no case's
+
+# How the two maps are told apart in a case's own folder. The first is asked first: Z maps have "ADC" in their names too.
+ZADC_HINT = re.compile(r"z[-_ .]?(score|map|adc)|adc[-_ .]?z", re.IGNORECASE)
+ADC_HINT = re.compile("adc", re.IGNORECASE)
+LAYOUTS = (
+    f"{ADC_FOLDER}/ and {ZADC_FOLDER}/ as in the data set, or a folder for each case with its ADC and its Z map,"
+    f" or a {TABLE} with the columns {', '.join(COLUMNS)}"
+)
+
+
+@dataclass(frozen=True)
+class FoundCase:
+    """A case and its two files, or why it cannot be run."""
+
+    name: str
+    adc: Path | None = None
+    zadc: Path | None = None
+    problem: str = ""
+
+
+def find_cases(root: Path, table: Path | None = None) -> list[FoundCase]:
+    """The cases below `root`, sorted by name, those with a problem too; with `table`, the ones that it lists.
+
+    Raises UserError when there is no case, two have one name, a name cannot name a folder, or the table cannot be used.
+    """
+    if table is None and (root / TABLE).is_file():
+        table = root / TABLE
+    try:
+        if table:
+            cases = _listed_cases(table)
+        elif (root / ADC_FOLDER).is_dir():
+            cases = _published_cases(root)
+        else:
+            cases = [_case_of_folder(folder) for folder in visible_in(root) if folder.is_dir()]
+    except OSError as error:
+        raise UserError(f"{root}: cannot be read ({error.strerror}: {error.filename})") from None
+    if not cases:
+        raise UserError(f"{table or root}: no case found, expected {LAYOUTS}")
+    _require_names([case.name for case in cases], table or root)
+    return sorted(cases, key=lambda case: case.name)
+
+
+def _require_names(names: list[str], source: Path) -> None:
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise UserError(f"{source}: expected each case once, found more than one {', '.join(double)}")
+    for name in names:
+        usable = name.isprintable() and name == Path(name).name and not name.startswith(".") and len(name.encode()) <= 200
+        if not usable or name in TAKEN:
+            raise UserError(f"{source}: {name!r} cannot name a case, expected a name that a folder can have")
+
+
+def _listed_cases(table: Path) -> list[FoundCase]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows, columns = list(reader), reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{table}: cannot be read as CSV ({error})") from None
+    missing = [column for column in COLUMNS if column not in columns]
+    if missing:
+        raise UserError(f"{table}: expected the columns {', '.join(COLUMNS)}, {', '.join(missing)} is missing")
+    return [_listed_case(row, table, number) for number, row in enumerate(rows, 2)]
+
+
+def _listed_case(row: dict, table: Path, line: int) -> FoundCase:
+    values = [row[column] for column in COLUMNS]
+    if not all(values) or row.get(None):
+        raise UserError(f"{table}: line {line} does not have exactly one value for each of {', '.join(COLUMNS)}")
+    name, adc, zadc = values[0], table.parent / values[1], table.parent / values[2]
+    absent = [str(path) for path in (adc, zadc) if not path.is_file()]
+    return FoundCase(name, problem=f"no such file: {', '.join(absent)}") if absent else FoundCase(name, adc, zadc)
+
+
+def _published_cases(root: Path) -> list[FoundCase]:
+    """By what the published archives call them; an ADC map of another name is a case of its own name, and has no Z map."""
+    adc, zadc = (images_by_case(root / folder, stem) for folder, stem in ((ADC_FOLDER, ADC_STEM), (ZADC_FOLDER, ZADC_STEM)))
+    return [_pair(name, adc.get(name, []), zadc.get(name, []), root) for name in adc.keys() | zadc.keys()]
+
+
+def images_by_case(folder: Path, stem: re.Pattern) -> dict[str, list[Path]]:
+    """The images of a folder by what `stem` calls `case` in their names, or by their stems where it does not match."""
+    paths: dict[str, list[Path]] = {}
+    for path in images_in(folder) if folder.is_dir() else []:
+        match = stem.fullmatch(stem_of(path))
+        paths.setdefault(match["case"] if match else stem_of(path), []).append(path)
+    return paths
+
+
+def _case_of_folder(folder: Path) -> FoundCase:
+    """The platform's layout in it, or two files told apart by their names."""
+    if (folder / MANIFEST).is_file() or any((folder / path).is_dir() for path in DEFAULT_PATHS.values()):
+        try:
+            return FoundCase(folder.name, *find_inputs(folder))
+        except UserError as error:
+            return FoundCase(folder.name, problem=str(error))
+    images = images_in(folder)
+    zadc = [path for path in images if ZADC_HINT.search(path.name)]
+    adc = [path for path in images if ADC_HINT.search(path.name) and path not in zadc]
+    return _pair(folder.name, adc, zadc, folder)
+
+
+def _pair(name: str, adc: list[Path], zadc: list[Path], where: Path) -> FoundCase:
+    """The case, unless there is not exactly one file for each of its maps."""
+    for what, paths in (("ADC map", adc), ("Z map", zadc)):
+        if len(paths) != 1:
+            found = f"{len(paths)} could be it: {', '.join(path.name for path in paths)}" if paths else "none is there"
+            return FoundCase(name, problem=f"{where}: expected one file of {name} that is the {what}, {found}")
+    return FoundCase(name, adc[0], zadc[0])
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images of a known format in a folder itself, sorted, hidden ones left out. Raises OSError."""
+    return [path for path in visible_in(folder) if suffix_of(path) and path.is_file()]
+
+
+def visible_in(folder: Path) -> list[Path]:
+    """What lies in a folder and is not hidden, sorted. Raises OSError."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

@@ -1,0 +1,156 @@
+"""Many cases in one go: from a folder or a CSV to a folder for each case, `summary.csv` and, on demand, `index.html`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+import model
+from model.case import read_case
+from model.cases import FoundCase, find_cases
+from model.errors import UserError
+from model.files import only_run, remove_partial_folders, whole_folder
+from model.formats import digest, suffix_of
+from model.segment import Options, segment_case, write_case
+from model.sockets import REPORT_PATH, RESULTS_PATH
+from model.summary import DONE, DONE_BEFORE, FAILED, INDEX, SUMMARY, Outcome, announce, index_entry, write_summary
+
+if TYPE_CHECKING:
+    from model.predict import Predictor
+
+
+@dataclass(frozen=True)
+class FolderOptions(Options):
+    """What is wanted of every case; the format is the ADC map's own unless `suffix` names another."""
+
+    suffix: str = ""
+    overwrite: bool = False
+
+
+def segment_folder(
+    root: Path,
+    output: Path,
+    load_predictor: Callable[[], Predictor],
+    options: FolderOptions,
+    table: Path | None = None,
+) -> list[Outcome]:
+    """Segment every case below `root`, or those of `table`, into a folder of its own below `output`.
+
+    A case that is done already, from the same files by the same weights, is not run again. A case that cannot be used is
+    listed with the reason, and the others are done. Raises UserError, before anything is written, when no cases are found
+    or the output folder cannot be used or holds something else.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: no such input folder, or not open to this user")
+    if table is None and output.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"{output}: expected an output folder outside the input folder {root}")
+    cases = find_cases(root, table)
+    with only_run(output):
+        predictor = load_predictor()
+        earlier = {case.name: earlier_results(case, output, predictor.ensemble.id, options) for case in cases}
+        prepare(output, earlier, options.overwrite)
+        outcomes: list[Outcome] = []
+        try:
+            for case in progress(cases):
+                outcomes.append(outcome_of(case, output, predictor, options, earlier[case.name]))
+                announce(outcomes[-1])
+        finally:  # a stopped run says what it has done
+            write_summary(outcomes, output / SUMMARY)
+            if options.report:
+                from model.index_page import write_index
+
+                write_index(output / INDEX, [index_entry(outcome) for outcome in outcomes])
+    return outcomes
+
+
+def prepare(output: Path, earlier: dict[str, dict | None], overwrite: bool) -> None:
+    """Remove what a killed run left. Raises UserError when the folder holds anything but results of these very cases."""
+    try:
+        remove_partial_folders(output)
+        names = sorted(path.name for path in output.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"{output}: output cannot be written there ({error.strerror}: {error.filename})") from None
+    foreign = [name for name in names if name not in (SUMMARY, INDEX) and not earlier.get(name)]
+    if foreign and not overwrite:
+        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        raise UserError(
+            f"{output}: expected an empty folder, or results of the same files by the same weights,"
+            f" found {', '.join(foreign[:5])}{more}; name another folder, or say --overwrite"
+        )
+
+
+def outcome_of(case: FoundCase, output: Path, predictor: Predictor, options: FolderOptions, earlier: dict | None) -> Outcome:
+    """Run a case that is not done; an earlier result of a case that fails now does not stay."""
+    folder = output / case.name
+    try:
+        if earlier and is_complete(case, folder, options):
+            results, status = earlier, DONE_BEFORE
+        else:
+            results, status = run_case(case, folder, predictor, options), DONE
+    except Exception as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not isinstance(error, UserError):
+            traceback.print_exc()
+        reason = str(error) if isinstance(error, UserError) else f"unexpected {type(error).__name__}: {error}"
+        return Outcome(case, FAILED, reason=" ".join(reason.split()))
+    return Outcome(case, status, results, mask=paths_of(case, folder, options)["mask"])
+
+
+def run_case(case: FoundCase, folder: Path, predictor: Predictor, options: FolderOptions) -> dict:
+    """Read, segment and write one case; the folder appears when all is in it. Raises UserError."""
+    if case.problem:
+        raise UserError(case.problem)
+    started = time.perf_counter()
+    maps = read_case(case.adc, case.zadc, options.adc_unit)
+    found, results = segment_case(maps, predictor, started)
+    try:
+        with whole_folder(folder) as partial:
+            write_case(paths_of(case, partial, options), case.name, maps, found, results, options)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+    return results
+
+
+def paths_of(case: FoundCase, folder: Path, options: FolderOptions) -> dict[str, Path]:
+    """Where what belongs to a case is written."""
+    suffix = options.suffix or suffix_of(case.adc)
+    names = {"results": RESULTS_PATH, "report": REPORT_PATH, "probabilities": f"probabilities{suffix}"}
+    return {what: folder / name for what, name in (names | {"mask": f"lesions{suffix}"}).items()}
+
+
+def earlier_results(case: FoundCase, output: Path, weights: str, options: FolderOptions) -> dict | None:
+    """The results of an earlier run of the same files, by the same weights and version; None where there are none."""
+    if case.problem:
+        return None
+    try:
+        results = json.loads((output / case.name / RESULTS_PATH).read_text(encoding="utf-8"))
+        same = (
+            results["weights"] == weights
+            and results["adc_unit"] == options.adc_unit
+            and results["software"]["hie-lesions"] == model.__version__
+            and results["inputs"]["adc"]["sha256"] == digest(case.adc)
+            and results["inputs"]["zadc"]["sha256"] == digest(case.zadc)
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return results if same else None
+
+
+def is_complete(case: FoundCase, folder: Path, options: FolderOptions) -> bool:
+    """Whether everything that is wanted of a case lies in its folder."""
+    wanted = ["mask", *(what for what in ("probabilities", "report") if getattr(options, what))]
+    return all(paths_of(case, folder, options)[what].is_file() for what in wanted)
+
+
+def progress(cases: list[FoundCase]) -> Iterator[FoundCase]:
+    """A bar with the time left on a terminal; nothing else where there is none, since every case has its line."""
+    return tqdm(cases, unit="case", file=sys.stdout, disable=not sys.stdout.isatty())

@@ -1,0 +1,221 @@
+"""A folder of cases: what is found, what is written, what is not run again, and what one bad case does to the rest."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from inference_helpers import GRID, arguments, files_below, rule, small_maps
+from phantom import write_image
+
+from model.predict import Predictor
+
+GOOD = {f"case{n}": suffix for n, suffix in enumerate([".mha", ".nii.gz", ".nrrd"] * 2 + [".mhd", ".nii"])}
+REASONS = {"broken": "expected a whole image file", "twice": "2 could be it: adc.mha, adc.nrrd"}
+
+
+def write_maps(folder: Path, suffix: str) -> Path:
+    folder.mkdir(parents=True)
+    for name, voxels in zip(("adc", "zadc"), small_maps(), strict=True):
+        write_image(voxels, GRID, folder / f"{name}{suffix}")
+    return folder
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Eight good cases of five formats and two bad ones."""
+    for name, suffix in GOOD.items():
+        write_maps(tmp_path / "scans" / name, suffix)
+    broken, twice = (write_maps(tmp_path / "scans" / name, ".mha") for name in REASONS)
+    (broken / "zadc.mha").write_bytes((broken / "zadc.mha").read_bytes()[:-20])
+    shutil.copy(twice / "adc.mha", twice / "adc.nrrd")
+    return tmp_path / "scans"
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    """Two good cases."""
+    for name in ("a", "b"):
+        write_maps(tmp_path / "good" / name, ".mha")
+    return tmp_path / "good"
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "output"
+
+
+@pytest.fixture
+def go(main, output, rule_weights, capfd):
+    """Runs process.py --cases on a folder; returns exit code, stdout and the last line of stderr."""
+
+    def run(folder: Path, *words: str) -> tuple[int, str, str]:
+        main_words = arguments(folder, output, rule_weights)
+        code = main([*main_words, "--cases", *words])
+        out, err = capfd.readouterr()
+        return code, out, (err.splitlines() or [""])[-1]
+
+    return run
+
+
+@pytest.fixture
+def count(monkeypatch) -> list:
+    """Grows by one for every case that is really segmented."""
+    calls, segment = [], Predictor.segment
+    monkeypatch.setattr(Predictor, "segment", lambda *args: calls.append(1) or segment(*args))
+    return calls
+
+
+def summary(output: Path) -> dict[str, dict]:
+    with (output / "summary.csv").open(newline="") as file:
+        return {row["case"]: row for row in csv.DictReader(file)}
+
+
+def test_mixed_folder(go, scans, output):
+    code, out, error = go(scans)
+    assert code == 2
+    assert error.startswith("error: 2 of 10 cases failed: broken: ")
+    rows = summary(output)
+    assert list(rows) == sorted([*GOOD, *REASONS])
+    for name, reason in REASONS.items():
+        assert reason in error
+        assert reason in rows[name]["reason"]
+        assert rows[name]["status"] == "failed"
+        assert not (output / name).exists()
+    for name, suffix in GOOD.items():
+        path = output / name / f"lesions{suffix}"
+        assert rows[name]["mask"] == f"{name}/lesions{suffix}"
+        mask, adc = sitk.ReadImage(str(path)), sitk.ReadImage(str(scans / name / f"adc{suffix}"))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(mask), rule(*small_maps()))
+        for what in ("Size", "Spacing", "Origin", "Direction"):
+            np.testing.assert_allclose(getattr(mask, f"Get{what}")(), getattr(adc, f"Get{what}")(), atol=1e-6)
+        results = json.loads((output / name / "results.json").read_text())
+        assert rows[name]["lesion_volume_ml"] == str(results["lesion_volume_ml"]) == "0.009"
+        assert f"{name}: done: 0.009 ml in 2 lesions" in out
+
+
+def test_finished_case_is_not_run_again(go, good, output, count):
+    assert go(good)[0] == 0
+    before = files_below(output)
+    code, out, _ = go(good)
+    assert (code, len(count)) == (0, 2)
+    assert "a: done before: 0.009 ml" in out
+    assert summary(output)["b"]["status"] == "done before"
+    assert files_below(output) == before
+
+
+def test_what_is_missing_is_made(go, good, output, count):
+    go(good)
+    (output / "a" / "lesions.mha").unlink()
+    assert go(good)[0] == 0
+    assert len(count) == 3
+    assert go(good, "--probabilities")[0] == 0
+    assert len(count) == 5
+    assert files_below(output / "b") == ["lesions.mha", "probabilities.mha", "results.json"]
+
+
+def test_format_on_demand(go, good, output):
+    assert go(good, "--format", "nii.gz")[0] == 0
+    assert files_below(output / "a") == ["lesions.nii.gz", "results.json"]
+
+
+def test_killed_run_goes_on_where_it_was(go, good, output, count, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("model.folder.write_case", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            go(good)
+    assert files_below(output) == ["summary.csv"]
+    (output / ".a.0f3c.partial").mkdir()  # of a run that had no time to clean up
+    (output / ".a.0f3c.partial" / "lesions.mha").touch()
+    assert go(good)[0] == 0
+    assert files_below(output) == [f"{n}/{file}" for n in "ab" for file in ("lesions.mha", "results.json")] + ["summary.csv"]
+
+
+@pytest.mark.parametrize("other", ["a/lesions.mha", "b/results.json", "old/thing.txt", "paper.docx"])
+def test_output_with_something_else_is_refused_and_left_alone(go, good, output, other):
+    (output / other).parent.mkdir(parents=True, exist_ok=True)
+    (output / other).write_text("{}")
+    code, _, error = go(good)
+    assert code == 2
+    assert f"found {other.split('/')[0]}; name another folder, or say --overwrite" in error
+    assert files_below(output) == [other]
+    assert go(good, "--overwrite")[0] == 0
+    assert (output / "a" / "lesions.mha").stat().st_size > 100
+    assert (output / other).exists() == (other != "a/lesions.mha") or (output / other).stat().st_size > 100
+
+
+def test_results_of_other_inputs_or_weights_are_refused(go, good, output, random_weights):
+    go(good)
+    before = {name: (output / name).read_bytes() for name in files_below(output)}
+    assert "found a, b;" in go(good, "--weights", str(random_weights))[2]
+    write_image(small_maps()[1] - 1, GRID, good / "a" / "zadc.mha")
+    assert "found a;" in go(good)[2]
+    assert {name: (output / name).read_bytes() for name in files_below(output)} == before
+    assert go(good, "--overwrite")[0] == 0
+    assert summary(output)["b"]["status"] == "done before"
+    assert float(summary(output)["a"]["lesion_volume_ml"]) > 0.009
+
+
+def test_older_mask_of_a_case_that_fails_now_does_not_stay(go, good, output):
+    go(good)
+    (good / "a" / "zadc.mha").write_bytes(b"")
+    assert go(good, "--overwrite")[0] == 2
+    assert files_below(output) == ["b/lesions.mha", "b/results.json", "summary.csv"]
+
+
+def test_unexpected_error_in_one_case_leaves_the_others(go, good, output, monkeypatch):
+    read = {"a": 0}
+
+    def fail_once(*args):
+        read["a"] += 1
+        if read["a"] == 1:
+            raise ZeroDivisionError("deep inside")
+        return original(*args)
+
+    from model import folder
+
+    original = folder.read_case
+    monkeypatch.setattr(folder, "read_case", fail_once)
+    code, _, error = go(good)
+    assert code == 2
+    assert error == "error: 1 of 2 cases failed: a: unexpected ZeroDivisionError: deep inside"
+    assert summary(output)["b"]["status"] == "done"
+
+
+def test_csv_beside_the_input_folders(go, good, output):
+    (good / "list.csv").write_text("case,adc,zadc\nx,a/adc.mha,b/zadc.mha\n")
+    assert go(good, "list.csv")[0] == 0
+    assert files_below(output) == ["summary.csv", "x/lesions.mha", "x/results.json"]
+
+
+def test_output_inside_the_input_is_refused(main, good, rule_weights, capfd):
+    assert main([*arguments(good, good / "out", rule_weights), "--cases"]) == 2
+    assert "outside the input folder" in capfd.readouterr().err
+    assert not (good / "out").exists()
+
+
+def test_unit_is_converted_on_demand_and_said(go, good, output):
+    write_image(small_maps()[0] / 1e6, GRID, good / "a" / "adc.mha")
+    shutil.rmtree(good / "b")
+    assert "say --adc-unit mm2/s" in go(good)[2]
+    assert go(good, "--adc-unit", "mm2/s")[0] == 0
+    assert "converted from mm2/s" in summary(output)["a"]["warnings"]
+    assert summary(output)["a"]["lesion_volume_ml"] == "0.009"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--cases", "--format", "png"], "png cannot hold where a mask lies"),
+        (["--format", "nii"], "--format and --overwrite go with --cases"),
+        (["--cases", "--serve"], "not allowed with"),
+    ],
+)
+def test_options_that_do_not_fit(main, capfd, words, says):
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert says in capfd.readouterr().err.splitlines()[-1]
