@@ -182,6 +182,8 @@ def main() -> int:
             bench.outcomes.clear()
             kill(bench)
             bench.again()
+            if not bench.outcomes:
+                continue
             print(f"{name}: " + ", ".join(f"{count} {outcome.strip()}" for outcome, count in bench.outcomes.items()))
     print("no half mask, no half results, and every later run was whole")
     return 0
