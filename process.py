@@ -25,16 +25,17 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def load_predictor(device_name: str, weights: Path | None) -> Predictor:
-    """The ensemble on its device, loaded once. Imports torch only now: a bad case is refused before."""
-    from model.predict import Predictor, pick_device
+def load_predictor(device: str, weights: Path | None, engine: str = "auto") -> Predictor:
+    """The ensemble on its engine, loaded once. Imports engines only now: a bad case is refused before."""
+    from model.engines import pick_engine
+    from model.predict import Predictor
     from model.weights import default_folder, load_ensemble
 
-    device, note = pick_device(device_name)
-    if note:
-        print(note, flush=True)
     folder = weights or default_folder()
-    predictor = Predictor(load_ensemble(folder), device)
+    picked, notes = pick_engine(engine, device, folder)
+    for note in notes:
+        print(note, flush=True)
+    predictor = Predictor(load_ensemble(folder, picked))
     print(f"weights: {predictor.ensemble.id} from {folder}", flush=True)
     return predictor
 
@@ -48,6 +49,12 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
         choices=("auto", "cpu", "cuda"),
         default="auto",
         help="auto takes CUDA where it can be used, else the CPU (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "torch", "openvino", "onnx"),
+        default="auto",
+        help="auto takes torch on CUDA and openvino on the CPU (default: %(default)s)",
     )
     parser.add_argument(
         "--weights", type=Path, help="folder of .safetensors files (default: /opt/ml/model, else the ones that came along)"
@@ -65,7 +72,7 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Segment one case, or serve cases until stopped."""
-    predictor = functools.partial(load_predictor, args.device, args.weights)
+    predictor = functools.partial(load_predictor, args.device, args.weights, args.engine)
     job = functools.partial(segment, args.input, args.output, predictor, args.probabilities)
     if args.serve:
         predictor()  # before the port opens: /health means ready

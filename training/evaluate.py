@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from model.case import read_case
 from model.errors import UserError
-from model.predict import Predictor, pick_device
+from model.predict import Predictor
+from model.torch_engine import TorchEngine, pick_device
 from model.volume import read_volume, write_mask
 from model.weights import IMAGE_WEIGHTS, load_ensemble
 from training.cases import CaseFiles, find_cases, read_label
@@ -118,7 +119,7 @@ def main() -> None:
     predictor = None
     if not args.rule_only:
         require_unseen([files.name for files in cases], args.weights)
-        predictor = Predictor(load_ensemble(args.weights), pick_device(args.device)[0])
+        predictor = Predictor(load_ensemble(args.weights, TorchEngine(pick_device(args.device)[0])))
     args.out.mkdir(parents=True, exist_ok=True)
     rows = {files.name: score_case(files, predictor, args.out) for files in tqdm(cases, unit="case")}
     print_table(rows)
