@@ -57,7 +57,7 @@ def page(title: str, body: str, script: str, later_scripts: Sequence[str] = ()) 
     style, code = asset("page.css"), asset(script)
     allowed = " ".join(map(_hash, (code, *later_scripts)))
     policy = (
-        f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; img-src data: blob:;"
+        f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; img-src data:;"
         " base-uri 'none'; form-action 'none'"
     )
     return PAGE.format(policy=policy, title=text(title), style=style, body=body, script=code)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -126,13 +127,16 @@ def _licences() -> str:
     return f'<details id="licences"><summary>Licences of the viewer</summary><pre>{words}</pre></details>'
 
 
+@cache
+def _packed_viewer() -> str:
+    """NiiVue's bundle as gzip in base64, packed once for all the cases of a run."""
+    return base64_text(gzip.compress(asset("niivue.umd.js").encode("utf-8"), compresslevel=9, mtime=0))
+
+
 def _viewer_data(case: Case, mask: np.ndarray) -> str:
     """What the script of the page reads: blocks of base64 that no browser runs."""
     adc, overlay = viewer_volumes(case, mask)
-    packed = gzip.compress(asset("niivue.umd.js").encode("utf-8"), compresslevel=9, mtime=0)
-    blocks = (("niivue", packed), ("adc", adc), ("mask", overlay))
-    data = "\n".join(
-        f'<script type="application/gzip" id="{name}-data">{base64_text(content)}</script>' for name, content in blocks
-    )
+    blocks = (("niivue", _packed_viewer()), ("adc", base64_text(adc)), ("mask", base64_text(overlay)))
+    data = "\n".join(f'<script type="application/gzip" id="{name}-data">{content}</script>' for name, content in blocks)
     settings = json.dumps({"adcWindow": ADC_WINDOW})
     return f'{data}\n<script type="application/json" id="settings">{settings}</script>'
