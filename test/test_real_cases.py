@@ -29,7 +29,7 @@ def check(mask_path: Path, adc_path: Path, zadc_path: Path) -> None:
 
 
 def test_real_cases_get_the_rule_on_their_own_grid(main, real_cases, tmp_path, rule_weights, capfd):
-    assert len(real_cases) == 3
+    assert len(real_cases) >= 3
     for case in real_cases:
         root = tmp_path / case.name
         for path, where in ((case.adc, ADC_FOLDER), (case.zadc, ZADC_FOLDER)):

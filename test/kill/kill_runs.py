@@ -1,6 +1,6 @@
 """Kills runs with SIGKILL and looks at what lies in the output folder: no mask and no results, or whole ones.
 
-    .venv/bin/python test/kill/kill_runs.py --moments 100 --steps 0 --bytes 200 --seed 1
+    .venv/bin/python test/kill/kill_runs.py --moments 100 --steps 1 --bytes 200 --seed 1
 
 Three kinds of kill: `moments`, process.py as a process of its own, anywhere between its start and its end; `steps`, a run
 that is killed before each of its file operations in turn (always all of them; --steps 0 leaves them out); `bytes`, a run
@@ -33,7 +33,6 @@ from phantom import write_case
 
 import process
 from model.network import LesionNet
-from model.segment import segment
 
 ROOT = Path(__file__).resolve().parents[2]
 FINAL = (RESULTS, PROBABILITIES, MASK)  # in the order in which they are written
@@ -48,11 +47,16 @@ class Bench:
         write_case(folder / "case")
         self.case, self.output = folder / "case" / "input", folder / "output"
         self.weights = save_ensemble(folder / "weights", LesionNet(TINY))
-        self.predictor = process.load_predictor("cpu", self.weights)
-        self.run = functools.partial(segment, self.case, self.output, lambda: self.predictor, True)
+        self.words = [*arguments(self.case, self.output, self.weights), "--probabilities"]
+        process.load_predictor("cpu", self.weights)  # once, for every fork
         self.seconds = min(forked.timed(self.run) for _ in range(3))
         self.whole = {name: (self.output / name).read_bytes() for name in FINAL}
         self.outcomes: collections.Counter[str] = collections.Counter()
+
+    def run(self) -> None:
+        code = process.main(self.words)
+        if code:
+            raise RuntimeError(f"exit code {code}")
 
     def check(self) -> None:
         """Look at what a killed run left, then run again and look at that."""

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Tries to break the tool for hours: damaged inputs, kills, hundreds of cases, containers. docs/reliability.md has the figures.
+#
+#   test/long.sh            everything that this machine can run
+#   test/long.sh --quick    two minutes of it, as .ci/run does
+#   test/long.sh PART...    only: inputs fuzz runs training real orders soak containers
+#
+# INPUTS in the environment is the fuzzer's number of inputs of each format (default: 100000). Every part goes on when another
+# has failed; the summary and the exit code say which did. Needs .venv (./setup.sh requirements-dev.txt); `containers` needs a
+# Docker engine and the images (./build.sh && ./build.sh --invoke), `real` the cases in data/BONBID2023_Train.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+export OMP_NUM_THREADS=1
+python=${PYTHON:-.venv/bin/python}
+image=${IMAGE:-hie-lesions}
+summary=() failed=0
+
+part() { # NAME COMMAND...
+  local name=$1 started=$SECONDS result
+  shift
+  echo "== $name: $*"
+  if "$@"; then result=passed; else result=FAILED failed=1; fi
+  summary+=("$result  $name ($((SECONDS - started)) s)")
+}
+
+skip() { # NAME WHY
+  summary+=("NOT RUN $1: $2")
+}
+
+inputs() { part inputs env EXAMPLES=2000 "$python" -m pytest test/test_property_inputs.py -q --hypothesis-show-statistics; }
+fuzz() { part fuzz "$python" test/fuzz/fuzz_reading.py --inputs "${INPUTS:-100000}" --seed 1; }
+runs() { part runs "$python" test/kill/kill_runs.py --moments 100 --bytes 200; }
+training() { part training "$python" test/kill/kill_training.py --kills 100; }
+orders() { part orders "$python" test/orientations.py; }
+soak() { part soak "$python" test/soak.py --invocations 200; }
+
+real() {
+  [[ -d data/BONBID2023_Train ]] || { skip real "data/BONBID2023_Train is not there"; return; }
+  part real env REAL_CASES=all "$python" -m pytest test/test_real_cases.py -q
+}
+
+containers() {
+  docker image inspect "$image" "$image-invoke" >/dev/null 2>&1 || { skip containers "no engine, or no image $image"; return; }
+  part "containers: 200 cases" "$python" test/soak.py --invocations 200 --image "$image"
+  part "containers: memory" test/container_limits.sh "$image"
+}
+
+quick() {
+  part fuzz "$python" test/fuzz/fuzz_reading.py --inputs 1000 --seed 1 --top 5
+  part runs "$python" test/kill/kill_runs.py --moments 10 --bytes 10
+  part training "$python" test/kill/kill_training.py --kills 3
+  part soak "$python" test/soak.py --invocations 20
+}
+
+case ${1:-} in
+  --quick) quick ;;
+  '') for name in inputs fuzz runs training real orders soak containers; do "$name"; done ;;
+  *)
+    for name in "$@"; do
+      [[ " inputs fuzz runs training real orders soak containers " == *" $name "* ]] || { echo "no part $name" >&2; exit 2; }
+      "$name"
+    done
+    ;;
+esac
+echo "== summary"
+printf '%s\n' "${summary[@]}"
+exit "$failed"
