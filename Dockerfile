@@ -1,13 +1,26 @@
-# Two images from one file: the default runs one case and ends, the target "invoke" serves cases over HTTP.
+# Three images from one file: the default runs one case and ends, the target "invoke" serves cases over HTTP, and the target
+# "cpu" is the default without CUDA and torch.
 # The default base runs on CUDA 12.6 drivers, which the platform's T4 hosts have.
 ARG BASE_IMAGE=pytorch/pytorch:2.13.0-cuda12.6-cudnn9-runtime@sha256:6acf597eeb8e376a96580dde4952f37cc017fef732bb40bfc73f28f25e3f64b4
+ARG CPU_BASE_IMAGE=python:3.11-slim-bookworm
+
+FROM ${CPU_BASE_IMAGE} AS cpu
+COPY requirements-cpu.txt openvino-unused.sh /opt/app/
+RUN pip install --no-cache-dir --root-user-action=ignore -r /opt/app/requirements-cpu.txt && sh /opt/app/openvino-unused.sh
+COPY process.py /opt/app/
+COPY model /opt/app/model
+RUN python -m compileall -q /opt/app
+ENV PYTHONUNBUFFERED=1 HOME=/tmp USER=hie MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592
+WORKDIR /opt/app
+USER 10001:10001
+ENTRYPOINT ["python", "/opt/app/process.py"]
 
 FROM ${BASE_IMAGE} AS base
 # torch comes from the base image's own packages, which pip must not touch (PEP 668)
 ENV PATH=/opt/venv/bin:$PATH
 RUN python3 -m venv --system-site-packages /opt/venv
-COPY requirements.txt /opt/app/
-RUN pip install --no-cache-dir -r /opt/app/requirements.txt
+COPY requirements.txt requirements-cpu.txt openvino-unused.sh /opt/app/
+RUN pip install --no-cache-dir -r /opt/app/requirements.txt && sh /opt/app/openvino-unused.sh
 COPY process.py /opt/app/
 COPY model /opt/app/model
 # the root file system may be read-only at run time: without compiled files every start would compile anew

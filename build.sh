@@ -3,6 +3,7 @@
 #
 #   ./build.sh            hie-lesions: runs one case and ends
 #   ./build.sh --invoke   hie-lesions-invoke: serves cases over HTTP, labelled so for the platform
+#   ./build.sh --cpu      hie-lesions-cpu: as hie-lesions, small, without CUDA and torch
 #
 # BASE_IMAGE in the environment replaces the Dockerfile's base image, IMAGE the image's name.
 set -euo pipefail
@@ -12,7 +13,8 @@ target=run-once name=hie-lesions
 case ${1:-} in
   '') ;;
   --invoke) target=invoke name=hie-lesions-invoke ;;
-  *) echo "usage: ./build.sh [--invoke]" >&2; exit 2 ;;
+  --cpu) target=cpu name=hie-lesions-cpu ;;
+  *) echo "usage: ./build.sh [--invoke | --cpu]" >&2; exit 2 ;;
 esac
 
 base=()

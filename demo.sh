@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Sets everything up and segments the built-in case, a phantom; prints where the mask is and the lesion volume.
+# Sets everything up and segments the built-in case, a phantom; prints where mask and report are and the lesion volume.
 #
 #   ./demo.sh [OUTPUT FOLDER]
 set -euo pipefail
 cd "$(dirname "$0")"
 
 ./setup.sh requirements-train.txt
-.venv/bin/python process.py --input test/case/input --output "${1:-out}"
+.venv/bin/python process.py --input test/case/input --output "${1:-out}" --report

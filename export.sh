@@ -4,20 +4,20 @@
 #   model.tar.gz       the weights alone, for the platform's /opt/ml/model
 #   <image>.tar.gz     the container image
 #
-#   ./export.sh [--invoke | --model-only] [FOLDER]
+#   ./export.sh [--invoke | --cpu | --model-only] [FOLDER]
 set -euo pipefail
 cd "$(dirname "$0")"
 
 mode=() name=hie-lesions image=yes
 case ${1:-} in
-  --invoke) mode=(--invoke) name=hie-lesions-invoke; shift ;;
+  --invoke | --cpu) mode=("$1") name=hie-lesions-${1#--}; shift ;;
   --model-only) image=no; shift ;;
 esac
 folder=${1:-dist}
 name=${IMAGE:-$name}
 
 mkdir -p "$folder"
-(cd model/weights && tar -cz -- *.safetensors *.json) >"$folder/.model.partial"
+(cd model/weights && tar -cz -- *.safetensors *.json *.onnx) >"$folder/.model.partial"
 mv "$folder/.model.partial" "$folder/model.tar.gz"
 ls -lh "$folder/model.tar.gz"
 [[ $image == yes ]] || exit 0

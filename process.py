@@ -33,16 +33,17 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def load_predictor(device_name: str, weights: Path | None) -> Predictor:
-    """The ensemble on its device, loaded once. Imports torch only now: a bad case is refused before."""
-    from model.predict import Predictor, pick_device
+def load_predictor(device: str, weights: Path | None, engine: str = "auto") -> Predictor:
+    """The ensemble on its engine, loaded once. Imports engines only now: a bad case is refused before."""
+    from model.engines import pick_engine
+    from model.predict import Predictor
     from model.weights import default_folder, load_ensemble
 
-    device, note = pick_device(device_name)
-    if note:
-        print(note, flush=True)
     folder = weights or default_folder()
-    predictor = Predictor(load_ensemble(folder), device)
+    picked, notes = pick_engine(engine, device, folder)
+    for note in notes:
+        print(note, flush=True)
+    predictor = Predictor(load_ensemble(folder, picked))
     print(f"weights: {predictor.ensemble.id} from {folder}", flush=True)
     return predictor
 
@@ -60,6 +61,12 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
         choices=("auto", "cpu", "cuda"),
         default="auto",
         help="auto takes CUDA where it can be used, else the CPU (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "torch", "openvino", "onnx"),
+        default="auto",
+        help="auto takes torch on CUDA and openvino on the CPU (default: %(default)s)",
     )
     parser.add_argument(
         "--weights", type=Path, help="folder of .safetensors files (default: /opt/ml/model, else the ones that came along)"
@@ -109,7 +116,7 @@ def suffix(word: str) -> str:
 
 def run(args: argparse.Namespace) -> None:
     """Segment one case or a folder of them, or serve cases until stopped."""
-    predictor = functools.partial(load_predictor, args.device, args.weights)
+    predictor = functools.partial(load_predictor, args.device, args.weights, args.engine)
     if args.cases is not None:
         run_folder(args, predictor)
         return

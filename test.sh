@@ -40,11 +40,11 @@ new_output() { # FOLDER: empty and writable for the container's user
   mkdir "$1" && chmod 777 "$1"
 }
 
-run_once() { # INPUT OUTPUT [FLAG...]: nothing may be on stderr, the platform would call it a warning
+run_once() { # INPUT OUTPUT [FLAG...], of $image: nothing may be on stderr, the platform would call it a warning
   local input=$1 output=$2
   shift 2
   new_output "$output"
-  docker run --rm "${OFFICIAL[@]}" "$@" -v "$input:/input:ro" -v "$output:/output" hie-lesions 2>"$work/stderr" |
+  docker run --rm "${OFFICIAL[@]}" "$@" -v "$input:/input:ro" -v "$output:/output" "${image:-hie-lesions}" 2>"$work/stderr" |
     tee "$work/stdout"
   [[ ! -s $work/stderr ]] || { echo "WRONG: stderr is not empty:"; cat "$work/stderr"; return 1; }
 }
@@ -109,6 +109,29 @@ for turn in 1 2; do
   rm -r "$work/input"/*
 done
 docker stop --time 20 "$server" >/dev/null
+
+echo "== CPU image, read-only root"
+./build.sh --cpu
+image=hie-lesions-cpu run_once "$case" "$work/cpu" "${READ_ONLY[@]}"
+check "$work/cpu" "$expected" "$case"
+image=hie-lesions-cpu run_once "$case" "$work/cpu_uploaded" "${READ_ONLY[@]}" -v "$work/model:/opt/ml/model:ro"
+check "$work/cpu_uploaded" "$expected" "$case"
+docker image ls --format '{{.Repository}} {{.Size}}' | grep '^hie-lesions'
+
+echo "== both images, a folder of cases: three formats, one case that cannot be used"
+$python test/folder_case.py make "$case" "$work/scans"
+for image in hie-lesions hie-lesions-cpu; do
+  lesions=$work/folder-$image
+  new_output "$lesions"
+  status=0
+  docker run --rm "${OFFICIAL[@]}" "${READ_ONLY[@]}" -v "$work/scans:/input:ro" -v "$lesions:/output" "$image" \
+    --cases --report 2>"$work/stderr" || status=$?
+  tail -n 1 "$work/stderr"
+  [[ $status == 2 ]] || { echo "WRONG: exit code $status, expected 2"; exit 1; }
+  grep -q '^error: 1 of 4 cases failed: cut: ' "$work/stderr" || { echo "WRONG: the reason is not there"; exit 1; }
+  $python test/folder_case.py check "$lesions" --expected "$expected" --max-voxels "$TOLERANCE_VOXELS"
+done
+unset image
 
 echo "== evaluation image"
 (unset BASE_IMAGE && test/evaluation_container.sh)

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from model.config import ModelConfig
 from model.network import LesionNet
-from model.predict import pick_device
+from model.torch_engine import pick_device
 from training.distance import squared_distance
 from training.losses import BOUNDARY_WEIGHT, LOSSES, REGION_WEIGHT
 

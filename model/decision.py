@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.candidates import FEATURES, candidate_features
+from model.candidates import FEATURES, CaseMaps, candidate_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +90,9 @@ class Decision:
         if not 0 <= self.empty_above <= 1:
             raise ValueError(f"empty_above cannot be {self.empty_above}")
 
-    def calibrate(
-        self, probabilities: np.ndarray, adc: np.ndarray, zadc: np.ndarray, spacing_mm: tuple[float, float, float]
-    ) -> np.ndarray:
+    def calibrate(self, probabilities: np.ndarray, maps: CaseMaps) -> np.ndarray:
         """Calibrated probabilities, float32 (z, y, x); 0 where there is no candidate."""
-        candidates, features = candidate_features(probabilities, adc, zadc, spacing_mm)
+        candidates, features = candidate_features(probabilities, maps)
         calibrated = np.zeros(probabilities.shape, np.float32)
         calibrated[candidates] = self.trees.probabilities(features)
         return calibrated

@@ -1,40 +1,17 @@
 """From a case's maps to lesion probabilities and the mask."""
 
 import itertools
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from monai.inferers import sliding_window_inference
-from torch import nn
 
+from model.candidates import CaseMaps, Spacing
 from model.config import InferenceConfig, ModelConfig, Triple
 from model.decision import most_dice
 from model.errors import UserError
 from model.preprocess import brain_box, brain_mask, network_input, uncrop
 from model.weights import Ensemble
-
-Spacing = tuple[float, float, float]  # (z, y, x) in mm
-
-
-def pick_device(wish: str) -> tuple[torch.device, str]:
-    """The device for `auto`, `cpu` or `cuda`, and a note where `auto` had to fall back (else empty).
-
-    CUDA counts as usable when a small computation on it succeeds. Raises UserError for `cuda` when it is not.
-    """
-    if wish == "cpu":
-        return torch.device("cpu"), ""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # torch reports an old driver as a warning; here it is the reason
-        try:
-            torch.ones(1, device="cuda").add_(1).item()
-            return torch.device("cuda"), ""
-        except (RuntimeError, AssertionError, Warning) as error:
-            reason = str(error).strip().splitlines()[0]
-    if wish == "cuda":
-        raise UserError(f"--device cuda: CUDA cannot be used here ({reason})")
-    return torch.device("cpu"), f"CUDA cannot be used ({reason}); using the CPU"
+from model.windows import Network, in_windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +24,12 @@ class Segmentation:
 
 
 class Predictor:
-    """An ensemble on one device."""
+    """An ensemble, asked about cases."""
 
-    def __init__(self, ensemble: Ensemble, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, ensemble: Ensemble) -> None:
         self.ensemble = ensemble
-        self._members = [
-            (network.to(device), model) for network, model in zip(ensemble.networks, ensemble.models, strict=True)
-        ]
+        self.device = ensemble.device
+        self._members = list(zip(ensemble.networks, ensemble.models, strict=True))
 
     def group_probabilities(self, adc: np.ndarray, zadc: np.ndarray) -> np.ndarray:
         """Mean lesion probability over the networks and flips of each group: float32 (group, z, y, x) in 0..1.
@@ -67,9 +42,8 @@ class Predictor:
         means = np.zeros((len(names), *adc.shape), np.float32)
         for (network, model), group in zip(self._members, groups, strict=True):
             box = brain_box(brain, model.margin)
-            inputs = torch.from_numpy(network_input(adc[box], zadc[box], model)).to(self.device)
-            crop = predict_crop(network, inputs, model, self.ensemble.inference)
-            means[names.index(group)] += uncrop(crop.cpu().numpy(), box, adc.shape)
+            crop = predict_crop(network, network_input(adc[box], zadc[box], model), model, self.ensemble.inference)
+            means[names.index(group)] += uncrop(crop, box, adc.shape)
         if not np.isfinite(means).all():
             raise UserError(f"weights {self.ensemble.id}: the network's answer is not finite, no mask can be drawn from it")
         for mean, name in zip(means, names, strict=True):
@@ -80,8 +54,9 @@ class Predictor:
         """The mask of the same maps and the probabilities that it was drawn from. spacing_mm: (z, y, x)."""
         groups, decision = self.group_probabilities(adc, zadc), self.ensemble.decision
         if decision:
+            maps = CaseMaps(adc, zadc, spacing_mm)
             for group in groups:
-                group[:] = decision.calibrate(group, adc, zadc, spacing_mm)
+                group[:] = decision.calibrate(group, maps)
         probabilities = groups.mean(axis=0)
         if decision:
             mask = most_dice(probabilities, decision.empty_above)
@@ -98,16 +73,19 @@ class Predictor:
         return self.segment(adc, zadc, spacing_mm).mask
 
 
-@torch.inference_mode()
-@torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-def predict_crop(network: nn.Module, inputs: torch.Tensor, model: ModelConfig, inference: InferenceConfig) -> torch.Tensor:
-    """Mean probability of one network over the flips: inputs (2, z, y, x) -> float32 (z, y, x)."""
+def predict_crop(network: Network, inputs: np.ndarray, model: ModelConfig, inference: InferenceConfig) -> np.ndarray:
+    """Mean probability of one network over the flips: inputs float32 (2, z, y, x) -> float32 (z, y, x)."""
     patch = patch_size(inputs.shape[1:], model.divisor, inference.max_patch)
     flips = [c for n in range(len(inference.flip_axes) + 1) for c in itertools.combinations(inference.flip_axes, n)]
-    batch = torch.stack([torch.flip(inputs, [axis + 1 for axis in axes]) for axes in flips])  # faster than one by one
-    logits = sliding_window_inference(batch, patch, len(flips), network, overlap=inference.overlap, mode="gaussian")
-    answers = torch.sigmoid(logits[:, 0].float())
-    return torch.stack([torch.flip(answer, axes) for answer, axes in zip(answers, flips, strict=True)]).mean(0)
+    batch = np.stack([np.flip(inputs, [axis + 1 for axis in axes]) for axes in flips])  # faster than one by one
+    answers = sigmoid(in_windows(network, batch, patch, inference.overlap))
+    return np.mean([np.flip(answer, axes) for answer, axes in zip(answers, flips, strict=True)], axis=0)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """The logistic function, in the precision of its argument."""
+    with np.errstate(over="ignore"):  # exp of a very negative logit: infinite, and the probability 0
+        return 1 / (1 + np.exp(-logits))
 
 
 def patch_size(shape: tuple[int, ...], divisor: Triple, largest: Triple) -> Triple:

@@ -23,7 +23,7 @@ from model.volume import connected_components
 if TYPE_CHECKING:
     from model.predict import Predictor, Segmentation
 
-LIBRARIES = {"numpy": "numpy", "SimpleITK": "SimpleITK", "torch": "torch", "monai": "monai"}  # module: distribution
+LIBRARIES = ("numpy", "SimpleITK", "torch", "monai", "openvino", "onnxruntime")
 
 
 def describe(found: Segmentation, case: Case) -> dict:
@@ -78,7 +78,7 @@ def describe_files(case: Case) -> dict:
 
 def describe_run(predictor: Predictor) -> dict:
     """What it was done with: device, weights, and the versions of this project and of the libraries that were loaded."""
-    libraries = {name: importlib.metadata.version(name) for module, name in LIBRARIES.items() if module in sys.modules}
+    libraries = {name: importlib.metadata.version(name) for name in LIBRARIES if name in sys.modules}
     software = {"hie-lesions": model.__version__, "python": platform.python_version()} | libraries
     return {"device": str(predictor.device), "weights": predictor.ensemble.id, "software": software}
 

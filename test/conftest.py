@@ -27,6 +27,7 @@ import process
 from model.network import LesionNet
 from model.volume import Grid
 from training.cases import CaseFiles, find_cases
+from training.export import export
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHIVE = ROOT.parent / "shared" / "bonbid" / "BONBID2023_Train.tar.xz"
@@ -39,16 +40,22 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def exported(folder: Path) -> Path:
+    """The folder, with what the default engine on the CPU needs."""
+    export(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def rule_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of one untrained network: its mask can be derived on paper."""
-    return save_ensemble(tmp_path_factory.mktemp("rule"), LesionNet(TINY))
+    return exported(save_ensemble(tmp_path_factory.mktemp("rule"), LesionNet(TINY)))
 
 
 @pytest.fixture(scope="session")
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of two networks whose convolutions have a say."""
-    return save_ensemble(tmp_path_factory.mktemp("random"), random_network(1), random_network(2))
+    return exported(save_ensemble(tmp_path_factory.mktemp("random"), random_network(1), random_network(2)))
 
 
 CaseTree = Callable[..., Path]

@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from phantom import make_grid
+from torch import nn
 
 from model.candidates import FEATURES
 from model.config import InferenceConfig, ModelConfig
 from model.decision import Decision, Trees
 from model.network import LesionNet
+from model.torch_engine import TorchEngine, TorchNetwork, round_to_disk_precision, save_weights
 from model.volume import Grid
-from model.weights import round_to_disk_precision, save_weights
+from model.weights import Ensemble, load_ensemble
 
 # The platform's names for this challenge, written out and not imported: the code is compared with them.
 ADC_SLUG, ADC_FOLDER = "skull-stripped-adc", "images/skull-stripped-adc-brain-mri"
@@ -19,6 +21,7 @@ ZADC_SLUG, ZADC_FOLDER = "z-score-apparent-diffusion-coefficient-map", "images/z
 MASK, RESULTS = "images/hie-lesion-segmentation/overlay.mha", "results.json"
 PROBABILITIES = "images/hie-lesion-probabilities/probabilities.mha"
 
+CPU = torch.device("cpu")
 TINY = ModelConfig(
     pixel_unshuffle=1,
     channels=(4, 6, 8),
@@ -64,6 +67,16 @@ def random_network(seed: int, config: ModelConfig = TINY) -> LesionNet:
     torch.nn.init.normal_(network.head.conv.conv.weight)
     round_to_disk_precision(network)
     return network.eval()
+
+
+def as_network(module: nn.Module) -> TorchNetwork:
+    """A module as an ensemble asks it, on the CPU."""
+    return TorchNetwork(module, CPU)
+
+
+def load(folder: Path, with_decision: bool = True) -> Ensemble:
+    """What the torch engine makes of a folder, on the CPU."""
+    return load_ensemble(folder, TorchEngine(CPU), with_decision)
 
 
 def save_ensemble(folder: Path, *networks: LesionNet, inference: InferenceConfig | None = None) -> Path:

@@ -11,9 +11,9 @@ from model.candidates import (
     FEATURES,
     LOWEST_PROBABILITY,
     SMOOTHING_MM,
+    CaseMaps,
     candidate_features,
     logit,
-    smooth,
 )
 
 SPACING_MM = (3.0, 1.25, 0.8)  # (z, y, x)
@@ -36,7 +36,7 @@ def uneven_maps(seed: int = 0) -> Maps:
 
 
 def table(maps: Maps) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    candidates, features = candidate_features(*maps, SPACING_MM)
+    candidates, features = candidate_features(maps[0], CaseMaps(*maps[1:], SPACING_MM))
     assert features.dtype == np.float32
     assert features.shape == (candidates.sum(), len(FEATURES))
     return candidates, dict(zip(FEATURES, features.T, strict=True))
@@ -80,7 +80,7 @@ def test_candidates_are_brain_voxels_with_some_probability(maps):
 
 def test_probability_outside_the_brain_makes_no_candidate(maps):
     probabilities, adc, zadc = maps
-    candidates, _ = candidate_features(np.maximum(probabilities, 0.5), adc, zadc, SPACING_MM)
+    candidates, _ = candidate_features(np.maximum(probabilities, 0.5), CaseMaps(adc, zadc, SPACING_MM))
     np.testing.assert_array_equal(candidates, adc > 0)
 
 
@@ -109,7 +109,9 @@ def test_gaussian_means_over_the_brain(maps):
 
 def test_mean_of_a_constant_is_the_constant_up_to_the_brains_edge(maps):
     brain = maps[1] > 0
-    np.testing.assert_allclose(smooth(np.full(SHAPE, 0.3), brain, 2, SPACING_MM)[brain], 0.3, rtol=0, atol=1e-6)
+    case = CaseMaps(*maps[1:], SPACING_MM)
+    smoothed = case.smooth(np.full(case.brain.shape, 0.3), 2)
+    np.testing.assert_allclose(smoothed[brain[case.box]], 0.3, rtol=0, atol=1e-6)
 
 
 def test_depth_is_the_distance_to_what_is_not_brain(maps):
@@ -186,7 +188,9 @@ def test_brain_that_fills_the_volume_is_as_deep_as_depth_goes():
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 6, 1)])
 def test_brain_of_a_few_voxels(shape):
     adc = np.full(shape, 900, np.float32)
-    candidates, features = candidate_features(np.full(shape, 0.5, np.float32), adc, np.full(shape, -3.0), SPACING_MM)
+    candidates, features = candidate_features(
+        np.full(shape, 0.5, np.float32), CaseMaps(adc, np.full(shape, -3.0), SPACING_MM)
+    )
     assert candidates.all()
     assert np.isfinite(features).all()
 

@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from inference_helpers import stump
+from inference_helpers import as_network, load, stump
 from training_helpers import SMALL, invented_case, write_packed
 
-from model.candidates import FEATURES, candidate_features
+from model.candidates import FEATURES, CaseMaps, candidate_features
 from model.config import InferenceConfig, to_json
 from model.decision import Trees, most_dice
 from model.errors import UserError
 from model.network import LesionNet
 from model.predict import Predictor
-from model.weights import Ensemble, load_ensemble, save_decision, save_weights
+from model.torch_engine import save_weights
+from model.weights import Ensemble, save_decision
 from training import crossval, lesion_decision
 from training.crossval import FLIPS, case_rows, fold_ensemble, gather, reliability, require_unseen, take
 from training.dataset import PackedCase
@@ -48,7 +49,7 @@ def small_model(fold: int) -> LesionNet:
 def evidence_of(case: PackedCase) -> Evidence:
     """As if from a network that answers sigmoid(-2 - Z) in the brain."""
     p = np.where(case.adc > 0, 1 / (1 + np.exp(2 + case.zadc)), 0).astype(np.float32)
-    return Evidence(case, FOLD_OF[case.name], p, *candidate_features(p, case.adc, case.zadc, case.spacing_mm))
+    return Evidence(case, FOLD_OF[case.name], p, *candidate_features(p, CaseMaps(case.adc, case.zadc, case.spacing_mm)))
 
 
 @pytest.fixture(scope="module")
@@ -227,10 +228,10 @@ def test_a_case_is_shown_to_the_network_that_holds_it_out(data, weights):
     evidence = gather(data, weights, CPU)
     assert [(part.case.name, part.fold) for part in evidence] == [(name, FOLD_OF[name]) for name in CASES]
     for part in evidence:
-        alone = Ensemble([small_model(part.fold)], [SMALL], InferenceConfig(), "alone")
-        expected = Predictor(alone, CPU).probabilities(part.case.adc, part.case.zadc, part.case.spacing_mm)
+        alone = Ensemble([as_network(small_model(part.fold))], [SMALL], InferenceConfig(), "alone")
+        expected = Predictor(alone).probabilities(part.case.adc, part.case.zadc, part.case.spacing_mm)
         np.testing.assert_allclose(part.probabilities, expected, rtol=0, atol=2e-3)  # weights are float16 on disk
-        found = candidate_features(part.probabilities, part.case.adc, part.case.zadc, part.case.spacing_mm)
+        found = candidate_features(part.probabilities, CaseMaps(part.case.adc, part.case.zadc, part.case.spacing_mm))
         np.testing.assert_array_equal(part.candidates, found[0])
         np.testing.assert_array_equal(part.features, found[1])
 
@@ -238,14 +239,14 @@ def test_a_case_is_shown_to_the_network_that_holds_it_out(data, weights):
 def test_networks_of_a_fold_come_without_the_decision(weights):
     save_weights(weights / "fold3-tversky.safetensors", small_model(0), SMALL, InferenceConfig(), {})
     save_decision(weights, stump("z", 0, 0.5, 0.5), {})
-    mine = fold_ensemble(load_ensemble(weights), 3)
+    mine = fold_ensemble(load(weights), 3)
     assert (len(mine.networks), len(mine.models), mine.groups, mine.decision) == (2, 2, ("fold3", "fold3"), None)
 
 
 def test_a_fold_without_a_network_is_named(weights):
     (weights / "fold2-dice.safetensors").unlink()
     with pytest.raises(UserError, match="no network of fold 2"):
-        fold_ensemble(load_ensemble(weights), 2)
+        fold_ensemble(load(weights), 2)
 
 
 def edit(path: Path, training: object) -> None:
@@ -292,15 +293,17 @@ def test_take_replaces_the_networks_by_copies_that_flip(runs, tmp_path):
     take(runs, ["dice", "tversky"], target)
     names = {f"fold{fold}-{loss}" for fold in range(5) for loss in ("dice", "tversky")}
     assert {path.name for path in target.iterdir()} == {
-        f"{name}.{kind}" for name in names for kind in ("safetensors", "json")
+        f"{name}.{kind}" for name in names for kind in ("safetensors", "json", "onnx")
     }
     for name in names:
         fold, loss = int(name[4]), name[6:]
         source = run_folder(runs, loss, fold, 0) / f"fold{fold}"
         assert (target / f"{name}.safetensors").read_bytes() == source.with_suffix(".safetensors").read_bytes()
         expected = json.loads(source.with_suffix(".json").read_text()) | {"inference": to_json(FLIPS)}
-        assert json.loads((target / f"{name}.json").read_text()) == expected
-    ensemble = load_ensemble(target)
+        found = json.loads((target / f"{name}.json").read_text())
+        assert found.pop("onnx")
+        assert found == expected
+    ensemble = load(target)
     assert ensemble.groups == tuple(f"fold{fold}" for fold in range(5) for _ in "ab")
     assert (ensemble.inference, ensemble.decision) == (FLIPS, None)
 
@@ -393,7 +396,7 @@ def test_command_ships_the_runs_it_takes_with_a_decision_fitted_to_all_cases(
     words = ("--data", data, "--weights", weights, "--results", tmp_path / "results")
     command(monkeypatch, *words, "--take", runs, "--losses", "tversky")
     assert {path.stem for path in weights.iterdir()} == {"decision", *(f"fold{fold}-tversky" for fold in range(5))}
-    decision = load_ensemble(weights).decision
+    decision = load(weights).decision
     assert decision.empty_above in (0, 0.1)
     assert fits.seen[15] == set(CASES)  # after 5 out of fold and one for each of the 10 pairs of folds
     assert decision.trees.probabilities(np.zeros((1, len(FEATURES)), np.float32))[0] == pytest.approx(0.16)

@@ -8,7 +8,7 @@ import pytest
 from inference_helpers import GRID, random_maps, stump
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from model.candidates import FEATURES, LOWEST_PROBABILITY
+from model.candidates import FEATURES, LOWEST_PROBABILITY, CaseMaps
 from model.decision import Decision, Trees, most_dice
 from training.lesion_decision import as_trees
 
@@ -106,7 +106,7 @@ def test_decision_whose_trees_ask_for_an_unknown_feature_is_refused(feature):
 def test_calibrated_are_the_candidates_alone():
     adc, zadc = random_maps()
     probabilities = np.random.default_rng(1).uniform(0, 0.2, GRID.size).astype(np.float32)
-    calibrated = stump("z", -2, at_most=0.9, above=0.2).calibrate(probabilities, adc, zadc, GRID.spacing_mm)
+    calibrated = stump("z", -2, at_most=0.9, above=0.2).calibrate(probabilities, CaseMaps(adc, zadc, GRID.spacing_mm))
     candidates = (adc > 0) & (probabilities > LOWEST_PROBABILITY)
     assert calibrated.dtype == np.float32
     assert calibrated.shape == GRID.size
@@ -115,7 +115,7 @@ def test_calibrated_are_the_candidates_alone():
 
 def test_without_a_candidate_all_is_zero():
     adc, zadc = random_maps()
-    assert not stump("z", 0, 0.9, 0.9).calibrate(np.zeros(GRID.size, np.float32), adc, zadc, GRID.spacing_mm).any()
+    assert not stump("z", 0, 0.9, 0.9).calibrate(np.zeros(GRID.size, np.float32), CaseMaps(adc, zadc, GRID.spacing_mm)).any()
 
 
 def test_mask_of_most_dice_by_hand():

@@ -45,7 +45,7 @@ def test_what_the_image_ships_needs_nothing_else_of_ours(path):
 
 @pytest.mark.parametrize("path", SHIPPED, ids=ids)
 def test_what_the_image_ships_needs_only_its_requirements(path):
-    requirements = {"torch", "monai", "numpy", "safetensors", "SimpleITK", "tqdm", "PIL"}
+    requirements = {"torch", "monai", "numpy", "safetensors", "SimpleITK", "openvino", "onnxruntime", "tqdm", "PIL"}
     assert packages(path) - set(sys.stdlib_module_names) - set(OURS) <= requirements
 
 

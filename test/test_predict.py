@@ -5,16 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from inference_helpers import GRID, TINY, random_maps, random_network, rule, stump
+from inference_helpers import CPU, GRID, TINY, as_network, random_maps, random_network, rule, stump
 from torch import nn
 
 from model.config import InferenceConfig
 from model.errors import UserError
 from model.network import LesionNet
-from model.predict import Predictor, decide, patch_size, pick_device, predict_crop
+from model.predict import Predictor, decide, patch_size, predict_crop
+from model.torch_engine import TorchNetwork, pick_device
 from model.weights import Ensemble
 
-CPU = torch.device("cpu")
 WINDOWS = {
     "one window": InferenceConfig(),
     "windows": InferenceConfig(max_patch=(4, 8, 6)),
@@ -48,7 +48,7 @@ def sigmoid(logit: np.ndarray) -> np.ndarray:
 
 
 def predictor(*networks: nn.Module, inference: InferenceConfig = WINDOWS["one window"]) -> Predictor:
-    return Predictor(Ensemble(list(networks), [TINY] * len(networks), inference, "test"), CPU)
+    return Predictor(Ensemble([as_network(network) for network in networks], [TINY] * len(networks), inference, "test"))
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_window_is_the_crop_rounded_up_to_what_the_network_divides(shape, expect
 @pytest.mark.parametrize("inference", WINDOWS.values(), ids=WINDOWS.keys())
 @pytest.mark.parametrize("shape", [(11, 13, 9), (5, 21, 7), (3, 9, 17)])
 def test_voxelwise_network_gives_the_same_in_windows_and_flips(shape, inference):
-    inputs = torch.from_numpy(np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32))
-    crop = predict_crop(Line(3, -1), inputs, TINY, inference)
-    assert crop.shape == shape
-    np.testing.assert_allclose(crop.numpy(), sigmoid(3 * inputs[0].numpy() - 1), rtol=0, atol=2e-6)
+    inputs = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    crop = predict_crop(as_network(Line(3, -1)), inputs, TINY, inference)
+    assert (crop.shape, crop.dtype) == (shape, np.float32)
+    np.testing.assert_allclose(crop, sigmoid(3 * inputs[0] - 1), rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("axes", [(), (0,), (1,), (2,), (0, 2), (0, 1, 2)])
@@ -83,8 +83,8 @@ def test_flips_are_averaged_over_every_combination(axes):
         for x_side in (x, 5 - x) if 2 in axes else (x,):
             expected += sigmoid(0.5 * z_side + 0.1 * x_side - 1)
     expected /= (2 if 0 in axes else 1) * (2 if 2 in axes else 1)
-    crop = predict_crop(Place(), torch.zeros(2, *shape), TINY, InferenceConfig(flip_axes=axes))
-    np.testing.assert_allclose(crop.numpy(), expected, rtol=0, atol=1e-6)
+    crop = predict_crop(as_network(Place()), np.zeros((2, *shape), np.float32), TINY, InferenceConfig(flip_axes=axes))
+    np.testing.assert_allclose(crop, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("inference", WINDOWS.values(), ids=WINDOWS.keys())
@@ -118,17 +118,17 @@ def test_networks_are_averaged():
 def test_each_network_gets_its_own_preprocessing():
     adc, zadc = np.full((2, 4, 6), 1000, np.float32), np.full((2, 4, 6), 8, np.float32)
     models = [dataclasses.replace(TINY, zadc_clip=clip, margin=margin) for clip, margin in ((4.0, 0), (6.0, 3))]
-    ensemble = Ensemble([Line(0.1, 0), Line(0.1, 0)], models, InferenceConfig(), "test")
-    probabilities = Predictor(ensemble, CPU).probabilities(adc, zadc, GRID.spacing_mm)
+    ensemble = Ensemble([as_network(Line(0.1, 0))] * 2, models, InferenceConfig(), "test")
+    probabilities = Predictor(ensemble).probabilities(adc, zadc, GRID.spacing_mm)
     np.testing.assert_allclose(probabilities, (sigmoid(0.4) + sigmoid(0.6)) / 2, rtol=0, atol=1e-6)
 
 
 def test_networks_of_two_architectures_share_a_case():
     other = dataclasses.replace(TINY, strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)))  # needs other windows
     models = [TINY, other]
-    ensemble = Ensemble([LesionNet(model).eval() for model in models], models, InferenceConfig(), "test")
+    ensemble = Ensemble([as_network(LesionNet(model)) for model in models], models, InferenceConfig(), "test")
     adc, zadc = np.full((6, 7, 6), 1000, np.float32), np.linspace(-5, 5, 6 * 7 * 6, dtype=np.float32).reshape(6, 7, 6)
-    np.testing.assert_array_equal(Predictor(ensemble, CPU).mask(adc, zadc, GRID.spacing_mm), rule(adc, zadc))
+    np.testing.assert_array_equal(Predictor(ensemble).mask(adc, zadc, GRID.spacing_mm), rule(adc, zadc))
 
 
 def constant(p: float) -> Line:
@@ -137,9 +137,9 @@ def constant(p: float) -> Line:
 
 def grouped(answers: dict[str, tuple[float, ...]], **changes: object) -> Predictor:
     """Networks that answer one probability everywhere, by group."""
-    networks, groups = zip(*((constant(p), group) for group, ps in answers.items() for p in ps), strict=True)
+    networks, groups = zip(*((as_network(constant(p)), group) for group, ps in answers.items() for p in ps), strict=True)
     ensemble = Ensemble(list(networks), [TINY] * len(networks), InferenceConfig(), "test", groups)
-    return Predictor(dataclasses.replace(ensemble, **changes), CPU)
+    return Predictor(dataclasses.replace(ensemble, **changes))
 
 
 def in_brain(values: np.ndarray) -> np.ndarray:
@@ -154,8 +154,10 @@ def test_each_group_weighs_the_same():
 
 
 def test_networks_of_one_group_need_not_stand_together():
-    ensemble = Ensemble([constant(p) for p in (0.2, 0.9, 0.4)], [TINY] * 3, InferenceConfig(), "test", ("a", "b", "a"))
-    found = Predictor(ensemble, CPU).segment(*random_maps(), GRID.spacing_mm)
+    ensemble = Ensemble(
+        [as_network(constant(p)) for p in (0.2, 0.9, 0.4)], [TINY] * 3, InferenceConfig(), "test", ("a", "b", "a")
+    )
+    found = Predictor(ensemble).segment(*random_maps(), GRID.spacing_mm)
     np.testing.assert_allclose(in_brain(found.groups)[:, 0], [0.3, 0.9], rtol=0, atol=1e-6)
 
 
@@ -290,8 +292,8 @@ def test_cpu_on_demand_does_not_try_cuda(no_cuda):
 def test_cuda_marks_what_the_cpu_marks_and_twice_the_same():
     networks = [random_network(seed) for seed in (1, 2)]
     on_cpu = predictor(*networks).probabilities(*random_maps(), GRID.spacing_mm)
-    ensemble = Ensemble(networks, [TINY, TINY], InferenceConfig(), "test")
-    on_cuda = Predictor(ensemble, torch.device("cuda"))
+    modules = [TorchNetwork(network, torch.device("cuda")) for network in networks]
+    on_cuda = Predictor(Ensemble(modules, [TINY, TINY], InferenceConfig(), "test"))
     first, second = (on_cuda.probabilities(*random_maps(), GRID.spacing_mm) for _ in range(2))
     assert first.tobytes() == second.tobytes()
     np.testing.assert_allclose(first, on_cpu, rtol=0, atol=1e-3)
@@ -306,6 +308,6 @@ def test_prediction_is_deterministic_on_cuda_too_and_leaves_the_setting_as_it_wa
             return super().forward(x)
 
     before = torch.backends.cudnn.deterministic
-    predict_crop(Witness(1, 0), torch.zeros(2, 4, 8, 6), TINY, InferenceConfig())
+    as_network(Witness(1, 0))(np.zeros((1, 2, 4, 8, 6), np.float32))
     assert seen == [(True, False)]
     assert torch.backends.cudnn.deterministic == before

@@ -22,6 +22,7 @@ from inference_helpers import (
     TINY,
     arguments,
     files_below,
+    load,
     random_maps,
     random_network,
     rule,
@@ -78,12 +79,12 @@ def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
         "lesions": 2,
         "adc_unit": "1e-6mm2/s",
         "device": "cpu",
-        "weights": load_ensemble(rule_weights).id,
+        "weights": load(rule_weights).id,
     }
     out, err = capfd.readouterr()
     assert err == ""
     assert out.splitlines() == [
-        f"weights: {load_ensemble(rule_weights).id} from {rule_weights}",
+        f"weights: {load(rule_weights).id} from {rule_weights}",
         f"mask: {output / MASK}",
         *(f"warning: {warning}" for warning in warnings),
         f"lesion volume: 0.009 ml in 2 lesions, {seconds} s",
@@ -130,7 +131,9 @@ def test_other_files_of_the_output_folder_stay(main, case_tree, output, rule_wei
 
 def test_networks_are_loaded_once_for_several_cases(main, case_tree, output, rule_weights, monkeypatch):
     calls = []
-    monkeypatch.setattr("model.weights.load_ensemble", lambda folder: calls.append(folder) or load_ensemble(folder))
+    monkeypatch.setattr(
+        "model.weights.load_ensemble", lambda folder, engine: calls.append(folder) or load_ensemble(folder, engine)
+    )
     for name in ("first", "second"):
         assert main(arguments(case_tree(name=name), output, rule_weights)) == 0
     assert calls == [rule_weights]
@@ -139,7 +142,7 @@ def test_networks_are_loaded_once_for_several_cases(main, case_tree, output, rul
 def test_weights_that_come_along_are_taken_where_none_are_named(main, case_tree, output, rule_weights, monkeypatch):
     monkeypatch.setattr("model.weights.UPLOADED_WEIGHTS", rule_weights)
     assert main(["--input", str(case_tree()), "--output", str(output), "--device", "cpu"]) == 0
-    assert json.loads((output / RESULTS).read_text())["weights"] == load_ensemble(rule_weights).id
+    assert json.loads((output / RESULTS).read_text())["weights"] == load(rule_weights).id
 
 
 def test_folders_are_the_platforms_where_none_are_named():
@@ -151,6 +154,7 @@ def test_folders_are_the_platforms_where_none_are_named():
 def test_cuda_that_does_not_work_is_noted_on_stdout_and_the_cpu_taken(
     main, case_tree, output, rule_weights, monkeypatch, capfd
 ):
+    monkeypatch.setattr("model.engines.no_cuda", lambda: "")
     monkeypatch.setattr(torch, "ones", broken_cuda)
     assert main(arguments(case_tree(), output, rule_weights, "auto")) == 0
     out, err = capfd.readouterr()
@@ -211,13 +215,13 @@ def test_probabilities_lie_on_the_adc_grid_in_a_folder_of_their_own(main, case_t
     for name in ("Size", "Spacing", "Origin", "Direction"):
         assert getattr(found, f"Get{name}")() == getattr(adc, f"Get{name}")(), name
     voxels = sitk.GetArrayFromImage(found)
-    expected = Predictor(load_ensemble(weights), torch.device("cpu")).segment(*random_maps(), GRID.spacing_mm)
+    expected = Predictor(load(weights)).segment(*random_maps(), GRID.spacing_mm)
     np.testing.assert_array_equal(voxels, expected.probabilities)
     assert {0, np.float32(0.25), np.float32(0.875)} <= set(np.unique(voxels))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(output / MASK))), expected.mask)
     out, err = capfd.readouterr()
     assert err == ""
-    assert out.splitlines()[1:3] == [f"mask: {output / MASK}", f"probabilities: {output / PROBABILITIES}"]
+    assert out.splitlines()[2:4] == [f"mask: {output / MASK}", f"probabilities: {output / PROBABILITIES}"]
 
 
 def test_earlier_probabilities_are_gone_also_when_none_are_asked_for(main, case_tree, output, rule_weights):

@@ -14,7 +14,7 @@ import training.train as module
 from model.config import InferenceConfig, to_json
 from model.errors import UserError
 from model.network import LesionNet
-from model.weights import save_weights
+from model.torch_engine import save_weights
 from training.metrics import Scores
 from training.train import git_commit
 from training.train_config import TrainConfig, default_config, options

@@ -13,7 +13,7 @@ from training_helpers import SMALL, invented_case
 from model.config import InferenceConfig
 from model.errors import UserError
 from model.network import LesionNet
-from model.weights import save_weights
+from model.torch_engine import save_weights
 from training import evaluate
 from training.dataset import PackedCase
 from training.metrics import Scores, score

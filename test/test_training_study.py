@@ -20,13 +20,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from inference_helpers import load
 from training_helpers import CASES, FOLDS, SMALL, write_study
 
 import training.study as module
 import training.train
 from model.errors import UserError
 from model.predict import Predictor
-from model.weights import load_ensemble
 from training.cli import run
 from training.dataset import PackedCase
 from training.losses import LOSSES
@@ -117,7 +117,7 @@ def test_rows_are_the_scores_of_the_written_weights(finished: Path) -> None:
     for row in of_networks(finished):
         folder = finished.parents[1] / f"runs/study/native/{row.method}-fold{row.fold}-seed0"
         case = CASES[row.case]
-        mask = Predictor(load_ensemble(folder), torch.device("cpu")).mask(case.adc, case.zadc, math.prod(case.spacing_mm))
+        mask = Predictor(load(folder)).mask(case.adc, case.zadc, math.prod(case.spacing_mm))
         require_scores(row, mask, case)
         assert row.epochs == 3
         assert row.peak_mb > 50

@@ -13,7 +13,7 @@ from scipy import stats
 from model.config import InferenceConfig, ModelConfig
 from model.errors import UserError
 from model.network import LesionNet
-from model.weights import save_weights
+from model.torch_engine import save_weights
 from training import statistics, study_tables, tables
 from training.cli import run
 from training.losses import LOSSES

@@ -16,12 +16,12 @@ import monai
 import numpy as np
 import pytest
 import torch
+from inference_helpers import load
 from safetensors.torch import load_file
 from training_helpers import CASES, FOLDS, SMALL, write_study
 
 import training.train as module
 from model.errors import UserError
-from model.weights import load_ensemble
 from training.losses import LOSSES
 from training.metrics import mean_scores
 from training.protocols import Native
@@ -265,9 +265,9 @@ def test_the_weights_are_the_average(finished: Path) -> None:
 
 
 def test_the_weights_load_and_score_as_the_sidecar_says(finished: Path) -> None:
-    ensemble = load_ensemble(finished)
+    ensemble = load(finished)
     provenance = json.loads((finished / "fold0.json").read_text())["provenance"]
-    scores = validate(ensemble.networks[0], [CASES[name] for name in FOLDS[0]], Native(SMALL), CPU)
+    scores = validate(ensemble.networks[0].module, [CASES[name] for name in FOLDS[0]], Native(SMALL), CPU)
     assert ensemble.models == [SMALL]
     assert provenance["validation_scores"] == {name: dataclasses.asdict(s) for name, s in zip(FOLDS[0], scores, strict=True)}
     assert provenance["validation_mean"] == dataclasses.asdict(mean_scores(scores))

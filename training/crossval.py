@@ -26,14 +26,16 @@ import sklearn
 import torch
 from tqdm import tqdm
 
-from model.candidates import FEATURES, candidate_features
+from model.candidates import FEATURES, CaseMaps, candidate_features
 from model.config import InferenceConfig, to_json
 from model.decision import Decision, most_dice
 from model.errors import UserError
-from model.predict import Predictor, pick_device
+from model.predict import Predictor
+from model.torch_engine import TorchEngine, pick_device
 from model.weights import IMAGE_WEIGHTS, Ensemble, load_ensemble, read_sidecar, save_decision
 from training.cli import run
 from training.dataset import load_cases
+from training.export import export
 from training.lesion_decision import Evidence, choose_empty_above, fit_trees, nested_decisions, out_of_fold
 from training.losses import LOSSES
 from training.metrics import mean_scores
@@ -65,10 +67,10 @@ def take(runs: Path, losses: list[str], weights: Path) -> None:
         shutil.copyfile(path, target)
         sidecar = read_sidecar(path.with_suffix(".json")) | {"inference": to_json(FLIPS)}
         target.with_suffix(".json").write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
-    load_ensemble(staged)
+    export(staged)  # also proves that the networks are usable
     require_unseen(staged)
     weights.mkdir(parents=True, exist_ok=True)
-    for name in ("fold*.safetensors", "fold*.json", "decision.safetensors", "decision.json"):
+    for name in ("fold*.safetensors", "fold*.onnx", "fold*.json", "decision.safetensors", "decision.json"):
         for path in weights.glob(name):
             path.unlink()
     for path in staged.iterdir():
@@ -97,13 +99,13 @@ def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
 def gather(data: Path, weights: Path, device: torch.device) -> list[Evidence]:
     """What the networks that hold a case out say about it, for every case."""
     require_unseen(weights)
-    ensemble = load_ensemble(weights, with_decision=False)  # an outdated one is no obstacle
+    ensemble = load_ensemble(weights, TorchEngine(device), with_decision=False)  # an outdated one is no obstacle
     evidence = []
     for fold in range(FOLDS):
-        predictor = Predictor(fold_ensemble(ensemble, fold), device)
+        predictor = Predictor(fold_ensemble(ensemble, fold))
         for case in tqdm(load_cases(data, read_fold(fold)[1]), desc=f"fold {fold}", unit="case", disable=None):
             (probabilities,) = predictor.group_probabilities(case.adc, case.zadc)
-            found = candidate_features(probabilities, case.adc, case.zadc, case.spacing_mm)
+            found = candidate_features(probabilities, CaseMaps(case.adc, case.zadc, case.spacing_mm))
             evidence.append(Evidence(case, fold, probabilities, *found))
     return evidence
 

@@ -30,7 +30,8 @@ from tqdm import tqdm
 
 from model.case import read_case
 from model.errors import UserError
-from model.predict import Predictor, pick_device
+from model.predict import Predictor
+from model.torch_engine import TorchEngine, pick_device
 from model.volume import read_volume, write_mask
 from model.weights import IMAGE_WEIGHTS, load_ensemble
 from training.cases import CaseFiles, find_cases, read_label
@@ -161,7 +162,7 @@ def score_fold(args: argparse.Namespace) -> None:
     if not args.rule_only:
         weights = args.weights or IMAGE_WEIGHTS
         require_unseen([files.name for files in cases], weights)
-        predictor = Predictor(load_ensemble(weights), pick_device(args.device or "auto")[0])
+        predictor = Predictor(load_ensemble(weights, TorchEngine(pick_device(args.device or "auto")[0])))
     args.out.mkdir(parents=True, exist_ok=True)
     rows = {files.name: score_case(files, predictor, args.out) for files in tqdm(cases, unit="case")}
     print_table(rows)

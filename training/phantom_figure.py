@@ -11,6 +11,7 @@ from model.case import Case, read_case
 from model.predict import Predictor
 from model.preprocess import brain_box, brain_mask
 from model.sockets import find_inputs
+from model.torch_engine import TorchEngine
 from model.weights import load_ensemble
 from training.cases import read_label
 from training.losses import LOSSES
@@ -55,7 +56,7 @@ def mask_of(run: Path, case: Case) -> np.ndarray | None:
     """The mask of one run's network, boolean (z, y, x); None where the run has no weights."""
     if not any(run.glob("*.safetensors")):
         return None
-    predictor = Predictor(load_ensemble(run), torch.device("cpu"))
+    predictor = Predictor(load_ensemble(run, TorchEngine(torch.device("cpu"))))
     return predictor.mask(case.adc.voxels, case.zadc.voxels, case.grid.spacing_mm)
 
 

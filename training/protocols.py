@@ -14,6 +14,7 @@ from torch import nn
 from model.config import InferenceConfig, ModelConfig
 from model.network import LesionNet
 from model.predict import Predictor
+from model.torch_engine import TorchNetwork
 from model.weights import Ensemble
 from training import paper, paper_network
 from training.augment import Augmentation
@@ -51,8 +52,8 @@ class Native:
 
     def predict(self, network: nn.Module, case: PackedCase, device: torch.device) -> Prediction:
         """The mask of a case: p > 0.5, without flips or a smallest lesion."""
-        predictor = Predictor(Ensemble([network.eval()], [self.model], InferenceConfig(), id="in training"), device)
-        return Prediction(predictor.mask(case.adc, case.zadc, case.spacing_mm))
+        ensemble = Ensemble([TorchNetwork(network, device)], [self.model], InferenceConfig(), id="in training")
+        return Prediction(Predictor(ensemble).mask(case.adc, case.zadc, case.spacing_mm))
 
 
 class Paper:

@@ -30,7 +30,7 @@ from safetensors.torch import load_file
 
 from model.config import to_json
 from model.errors import UserError
-from model.predict import pick_device
+from model.torch_engine import pick_device
 from training.cli import run
 from training.dataset import PackedCase, load_cases
 from training.losses import LOSSES

@@ -31,8 +31,7 @@ from tqdm import tqdm
 from model.config import InferenceConfig, ModelConfig, from_json, to_json
 from model.errors import UserError
 from model.files import only_run, whole_file
-from model.predict import pick_device
-from model.weights import round_to_disk_precision, save_weights
+from model.torch_engine import pick_device, round_to_disk_precision, save_weights
 from training.cli import run
 from training.dataset import Batch, PackedCase, Sample, collate, epoch_batches, load_cases
 from training.losses import LOSSES

@@ -1,0 +1,78 @@
+"""A folder of cases for the images: three formats and one file that is cut off; and the check of what a run made of it.
+
+Example:
+
+    python test/folder_case.py make test/case/input scans
+    python test/folder_case.py check lesions --expected test/case/expected.mha
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+GOOD = {"a": ".mha", "b": ".nii.gz", "c": ".nrrd"}
+CUT = "cut"
+MAPS = {"adc": "skull-stripped-adc-brain-mri", "zadc": "z-score-adc"}
+
+
+def make(case: Path, scans: Path) -> None:
+    """Write the case of a platform's input folder in each format, and once cut off."""
+    for name, suffix in (GOOD | {CUT: ".nii.gz"}).items():
+        (scans / name).mkdir(parents=True)
+        for what, folder in MAPS.items():
+            image = sitk.ReadImage(str(next((case / "images" / folder).glob("*.mha"))))
+            for key in image.GetMetaDataKeys():
+                image.EraseMetaData(key)
+            sitk.WriteImage(image, str(scans / name / f"{what}{suffix}"), useCompression=True)
+    cut = scans / CUT / "adc.nii.gz"
+    cut.write_bytes(cut.read_bytes()[:-100])
+
+
+def differences(output: Path, expected: Path, max_voxels: int) -> list[str]:
+    """What is wrong with the output, a line each; empty when it is as expected."""
+    wanted, wrong = sitk.ReadImage(str(expected)), []
+    for name, suffix in GOOD.items():
+        mask = sitk.ReadImage(str(output / name / f"lesions{suffix}"))
+        for what in ("Spacing", "Origin", "Direction"):
+            if not np.allclose(getattr(mask, f"Get{what}")(), getattr(wanted, f"Get{what}")(), rtol=0, atol=1e-4):
+                wrong.append(f"{name}: {what} is {getattr(mask, f'Get{what}')()}")
+        differing = np.count_nonzero(sitk.GetArrayFromImage(mask) != sitk.GetArrayFromImage(wanted))
+        if differing > max_voxels:
+            wrong.append(f"{name}: {differing} voxels differ from the expected mask, allowed are {max_voxels}")
+        if "niivue" not in (output / name / "report.html").read_text(encoding="utf-8").lower():
+            wrong.append(f"{name}: no viewer in its report")
+    with (output / "summary.csv").open(newline="") as file:
+        status = {row["case"]: row["status"] for row in csv.DictReader(file)}
+    if status != dict.fromkeys(GOOD, "done") | {CUT: "failed"}:
+        wrong.append(f"summary.csv says {status}")
+    if (output / CUT).exists() or CUT not in (output / "index.html").read_text(encoding="utf-8"):
+        wrong.append("the case that cannot be used has a folder, or is not in the index")
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    maker = commands.add_parser("make", help="write the folder of cases")
+    maker.add_argument("case", type=Path, help="input folder of one case, as the platform lays it out")
+    maker.add_argument("scans", type=Path, help="folder to make")
+    checker = commands.add_parser("check", help="exit code 1 and a line per difference when the output is wrong")
+    checker.add_argument("output", type=Path, help="what the run wrote")
+    checker.add_argument("--expected", type=Path, required=True, help="mask of the case")
+    checker.add_argument("--max-voxels", type=int, default=10, help="that may differ (default: %(default)s)")
+    args = parser.parse_args()
+    if args.command == "make":
+        make(args.case, args.scans)
+        return 0
+    wrong = differences(args.output, args.expected, args.max_voxels)
+    for line in wrong:
+        print(f"WRONG: {line}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
