@@ -33,13 +33,15 @@ def one_network(folder: Path) -> Path:
     return folder
 
 
-def commands(case: Path, work: Path, single: Path) -> dict[str, list[str]]:
+def commands(case: Path, work: Path, single: Path, nnunet: str | None) -> dict[str, list[str]]:
     """What is compared, the peer first."""
     ours = [sys.executable, "process.py", "--input", str(case), "--output", str(work / "output"), "--device", "cpu"]
     peer = [sys.executable, "-m", "benchmarks.peer_torch_monai", str(case), str(work / "peer.mha")]
     engines = ["openvino", "torch", *(["onnx"] if importlib.util.find_spec("onnxruntime") else [])]
+    field = {"nnU-Net v2's predictor": [nnunet, "-m", "benchmarks.peer_nnunet", *peer[3:]]} if nnunet else {}
     return {
         "script of torch and MONAI": peer,
+        **field,
         **{f"process.py --engine {engine}": [*ours, "--engine", engine] for engine in engines},
         "process.py, one network": [*ours, "--weights", str(single)],
         "import torch, monai": [sys.executable, "-c", "import torch, monai.inferers"],
@@ -53,6 +55,7 @@ def main() -> None:
     what.add_argument("--grid", type=int, nargs=3, metavar=("Z", "Y", "X"), help="voxels of an invented case")
     parser.add_argument("--full", action="store_true", help="invented cases are nothing but brain")
     parser.add_argument("--runs", type=int, default=5, help="of each variant, after one that does not count")
+    parser.add_argument("--nnunet", help="Python interpreter that has nnunetv2, to compare with its predictor too")
     args = parser.parse_args()
     print(f"{len(os.sched_getaffinity(0))} CPU cores, median of {args.runs} runs", flush=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +64,7 @@ def main() -> None:
         for size in [None] if args.case else [tuple(args.grid)] if args.grid else GRIDS:
             title = args.case.name if args.case else "x".join(map(str, size[::-1]))
             case = args.case.resolve() if args.case else write_case(work / title, size, args.full)
-            print_table(title, in_turn(commands(case, work, single), args.runs))
+            print_table(title, in_turn(commands(case, work, single, args.nnunet), args.runs))
 
 
 if __name__ == "__main__":

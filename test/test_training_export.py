@@ -1,0 +1,45 @@
+"""The export: graphs without weights of their own, written only when they answer as torch does."""
+
+import json
+
+import onnx
+import pytest
+from inference_helpers import files_below, random_network, save_ensemble
+
+from training import export as module
+from training.export import export
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save_ensemble(tmp_path / "weights", random_network(1), random_network(2))
+
+
+def test_graphs_hold_no_weights_and_the_sidecar_gains_one_entry(folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert export(folder) == [folder / "net0.onnx", folder / "net1.onnx"]
+    for name in ("net0", "net1"):
+        graph = onnx.load(folder / f"{name}.onnx", load_external_data=False).graph
+        places = [{entry.key: entry.value for entry in weight.external_data} for weight in graph.initializer]
+        assert {place["location"] for place in places} == {f"{name}.safetensors"}
+        size = len(before[f"{name}.safetensors"])
+        assert all(int(place["offset"]) + int(place["length"]) <= size for place in places)
+        assert max(int(place["offset"]) + int(place["length"]) for place in places) == size
+        sidecar = json.loads((folder / f"{name}.json").read_text())
+        assert sidecar.pop("onnx").keys() == {"sha256", "of"}
+        assert sidecar == json.loads(before[f"{name}.json"])
+        assert (folder / f"{name}.safetensors").read_bytes() == before[f"{name}.safetensors"]
+
+
+def test_exported_twice_are_the_same_bytes(folder):
+    first = [path.read_bytes() for path in export(folder)]
+    assert [path.read_bytes() for path in export(folder)] == first
+
+
+def test_a_graph_that_answers_differently_is_not_written(folder, monkeypatch):
+    before = files_below(folder)
+    monkeypatch.setattr(module, "LARGEST_DIFFERENCE", -1.0)
+    with pytest.raises(ValueError, match=r"net0.safetensors: the exported graph answers differently"):
+        export(folder)
+    assert files_below(folder) == before
+    assert "onnx" not in json.loads((folder / "net0.json").read_text())
