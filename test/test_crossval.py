@@ -407,3 +407,17 @@ def test_command_ships_the_runs_it_takes_with_a_decision_fitted_to_all_cases(
 def test_take_and_losses_go_together(monkeypatch, words):
     with pytest.raises(UserError, match="go together"):
         command(monkeypatch, "--data", "nowhere", *words)
+
+
+@pytest.mark.parametrize("words", [[], ["--take", "runs", "--losses", "dice", "--results", "elsewhere"]])
+def test_another_draw_is_not_shipped_and_not_shown(monkeypatch, words):
+    with pytest.raises(UserError, match="seed 0 is what is shipped"):
+        command(monkeypatch, "--data", "packed", "--seed", "1", *words)
+
+
+def test_another_draw_is_another_fit(evidence):
+    some = [part for part in evidence if part.fold in (1, 3, 4)]
+    answers = [out_of_fold(some, seed) for seed in (0, 0, 1)]
+    name = some[0].case.name
+    assert np.array_equal(answers[0][name], answers[1][name])
+    assert not np.array_equal(answers[0][name], answers[2][name])

@@ -155,16 +155,19 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
     parser.add_argument("--take", type=Path, help="first replace the networks there by runs of the study in this folder")
     parser.add_argument("--losses", nargs="+", choices=tuple(LOSSES), help="with --take: whose runs")
+    parser.add_argument("--seed", type=int, default=0, help="of the decision's fits: which voxels are drawn (default: 0)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     args = parser.parse_args()
     if bool(args.take) != bool(args.losses):
         raise UserError("--take and --losses go together")
+    if args.seed and (args.take or args.results == RESULTS):
+        raise UserError("--seed goes with another --results folder and without --take: seed 0 is what is shipped and shown")
     if args.take:
         take(args.take, args.losses, args.weights)
     evidence = gather(args.data, args.weights, pick_device(args.device)[0])
-    answers = out_of_fold(evidence)
-    decided = nested_decisions(evidence, answers)
+    answers = out_of_fold(evidence, args.seed)
+    decided = nested_decisions(evidence, answers, args.seed)
     rows = [row for part in evidence for row in case_rows(part, most_dice(*decided[part.case.name]))]
     write_records(rows, args.results / "crossval.csv", Row)
     write_records(reliability(evidence, answers), args.results / "reliability.csv", Bin)

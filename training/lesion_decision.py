@@ -75,11 +75,14 @@ def as_trees(classifier: HistGradientBoostingClassifier) -> Trees:
     )
 
 
-def out_of_fold(evidence: list[Evidence]) -> dict[str, np.ndarray]:
-    """Calibrated probabilities by case; the trees of each fold's cases are fitted to the other folds in `evidence`."""
+def out_of_fold(evidence: list[Evidence], seed: int = 0) -> dict[str, np.ndarray]:
+    """Calibrated probabilities by case; the trees of each fold's cases are fitted to the other folds in `evidence`.
+
+    seed: of every fit, here as below: which voxels are drawn, and which of them tell when to stop.
+    """
     answers = {}
     for fold in folds_of(evidence):
-        trees = fit_trees([part for part in evidence if part.fold != fold])
+        trees = fit_trees([part for part in evidence if part.fold != fold], seed)
         answers |= answers_of(trees, evidence, fold)
     return answers
 
@@ -105,7 +108,9 @@ def choose_empty_above(evidence: list[Evidence], answers: dict[str, np.ndarray])
     return float(best[len(best) // 2])
 
 
-def nested_decisions(evidence: list[Evidence], answers: dict[str, np.ndarray]) -> dict[str, tuple[np.ndarray, float]]:
+def nested_decisions(
+    evidence: list[Evidence], answers: dict[str, np.ndarray], seed: int = 0
+) -> dict[str, tuple[np.ndarray, float]]:
     """By case: calibrated probabilities and the limit for an empty mask, both from the other folds alone.
 
     answers: of `out_of_fold` on the same evidence.
@@ -113,7 +118,7 @@ def nested_decisions(evidence: list[Evidence], answers: dict[str, np.ndarray]) -
     folds = folds_of(evidence)
     inner: dict[int, dict[str, np.ndarray]] = {fold: {} for fold in folds}  # by the fold that no tree behind them saw
     for one, other in itertools.combinations(folds, 2):
-        trees = fit_trees([part for part in evidence if part.fold not in (one, other)])
+        trees = fit_trees([part for part in evidence if part.fold not in (one, other)], seed)
         inner[one] |= answers_of(trees, evidence, other)
         inner[other] |= answers_of(trees, evidence, one)
     decided = {}
