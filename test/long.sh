@@ -50,6 +50,7 @@ quick() {
   part fuzz "$python" test/fuzz/fuzz_reading.py --inputs 1000 --seed 1 --top 5
   part runs "$python" test/kill/kill_runs.py --moments 10 --bytes 10
   part training "$python" test/kill/kill_training.py --kills 3
+  part orders "$python" test/orientations.py --orders RAI LPS SAR
   part soak "$python" test/soak.py --invocations 20
 }
 

@@ -16,14 +16,13 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 from inference_helpers import MASK
 from test_geometry import ORIENTATIONS, stored
 
 from model.predict import Predictor
 from model.segment import segment
 from model.sockets import find_inputs
-from model.weights import IMAGE_WEIGHTS, load_ensemble
+from process import load_predictor
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,7 +44,7 @@ def main() -> None:
     parser.add_argument("cases", type=Path, nargs="*", default=[ROOT / "test" / "case" / "input"], help="input folders")
     parser.add_argument("--orders", nargs="+", choices=ORIENTATIONS, default=ORIENTATIONS, help="storages (default: all 48)")
     args = parser.parse_args()
-    predictor = Predictor(load_ensemble(IMAGE_WEIGHTS), torch.device("cpu"))
+    predictor = load_predictor("cpu", None)
     for number, case in enumerate(args.cases):
         maps = tuple(sitk.ReadImage(str(path)) for path in find_inputs(case))
         wanted = mask_of(maps, "RAI", predictor)
