@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"report: {args.output / REPORT_PATH}")
     for warning in results["warnings"]:
         print(f"warning: {warning}")
-    print(f"lesion volume: {results['lesion_volume_ml']} ml in {results['lesions']} lesions, {results['seconds']} s")
+    print(f"lesion volume: {results['lesion_volume_ml']} ml in {results['lesions']} lesion(s), {results['seconds']} s")
 
 
 def run_folder(args: argparse.Namespace, predictor: Callable[[], Predictor]) -> None:

@@ -14,6 +14,7 @@ ADC_STEM = re.compile(r"(?P<case>.+)-ADC_ss")
 ZADC_STEM = re.compile(r"Zmap_(?P<case>.+)-ADC_smooth2mm_clipped10")
 COLUMNS = ("case", "adc", "zadc")
 TABLE = "cases.csv"
+MASK_STEM = "lesions"  # of the mask in a case's folder in the output
 TAKEN = ("summary.csv", "index.html")  # names in the output folder that are no case's
 
 # How the two maps are told apart in a case's own folder. The first is asked first: Z maps have "ADC" in their names too.
@@ -72,11 +73,15 @@ def _listed_cases(table: Path) -> list[FoundCase]:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
             rows, columns = list(reader), reader.fieldnames or []
+    except FileNotFoundError:
+        raise UserError(f"{table}: no such file; a CSV is looked for in the input folder") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{table}: cannot be read as CSV ({error})") from None
     missing = [column for column in COLUMNS if column not in columns]
     if missing:
-        raise UserError(f"{table}: expected the columns {', '.join(COLUMNS)}, {', '.join(missing)} is missing")
+        raise UserError(
+            f"{table}: expected the columns {','.join(COLUMNS)}, with commas, found {','.join(columns) or 'none'}"
+        )
     return [_listed_case(row, table, number) for number, row in enumerate(rows, 2)]
 
 
@@ -119,9 +124,11 @@ def _case_of_folder(folder: Path) -> FoundCase:
 
 def _pair(name: str, adc: list[Path], zadc: list[Path], where: Path) -> FoundCase:
     """The case, unless there is not exactly one file for each of its maps."""
-    for what, paths in (("ADC map", adc), ("Z map", zadc)):
+    for what, paths, hint in (("ADC map", adc, "'adc'"), ("Z map", zadc, "'zmap', 'zadc' or 'zscore'")):
         if len(paths) != 1:
-            found = f"{len(paths)} could be it: {', '.join(path.name for path in paths)}" if paths else "none is there"
+            found = f"{len(paths)} could be it: {', '.join(path.name for path in paths)}"
+            if not paths:
+                found = f"none is there; its name should have {hint}, or list the files in a {TABLE}"
             return FoundCase(name, problem=f"{where}: expected one file of {name} that is the {what}, {found}")
     return FoundCase(name, adc[0], zadc[0])
 

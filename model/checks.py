@@ -12,7 +12,7 @@ from model.volume import Grid
 
 BRAIN_ML = (150.0, 700.0)
 LARGEST_PUBLISHED_Z = 10.0
-THICKEST_SLICE_MM = 6.5
+THICKEST_SLICE_MM = 6.5  # in whatever direction they are stored
 MOST_WITHOUT_Z = 0.05  # share of the brain
 MOST_AT_THE_SIDES = 0.05  # share of each of the volume's four sides; the first and the last slice may be full
 LEAST_COSINE = 0.5  # between an axis of the voxels and the patient's
@@ -69,8 +69,10 @@ def _z_range(case: Case) -> str:
 
 
 def _slices(grid: Grid) -> str:
-    thick = grid.spacing_mm[0]
-    return "" if thick <= THICKEST_SLICE_MM else f"Slices are {thick:.3g} mm apart, expected at most 6 mm."
+    thick = max(grid.spacing_mm)
+    if thick <= THICKEST_SLICE_MM:
+        return ""
+    return f"Slices are {thick:.3g} mm apart, expected at most {THICKEST_SLICE_MM:g} mm."
 
 
 def _orientation(case: Case) -> str:

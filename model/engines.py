@@ -8,6 +8,7 @@ from model.errors import UserError
 from model.weights import EXPORT, Engine, network_files
 
 PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
+WHERE = {"torch": "the image hie-lesions has it", "openvino": "all images have it", "onnx": "pip install it"}
 
 
 def pick_engine(wish: str, device: str, weights: Path) -> tuple[Engine, list[str]]:
@@ -39,7 +40,8 @@ def _on_cuda(device: str) -> tuple[Engine | None, list[str]]:
         reason = no_cuda() if _installed("torch") else "no torch here"
         if reason:
             return None, [no_cuda_note(reason)]
-    _require("torch")
+    if not _installed("torch"):
+        raise UserError(f"--device cuda: PyTorch is not installed here ({WHERE['torch']})")
     from model.torch_engine import TorchEngine, pick_device
 
     picked, note = pick_device(device)
@@ -76,7 +78,7 @@ def _on_cpu(name: str, weights: Path) -> Engine:
         return TorchEngine(pick_device("cpu")[0])
     missing = _not_exported(weights)
     if missing:
-        raise UserError(f"--engine {name}: {missing} is missing; make it with {EXPORT} {weights}")
+        raise UserError(f"--engine {name}: {missing} is missing; where the weights were trained, {EXPORT} FOLDER makes it")
     from model.graph_engines import OnnxEngine, OpenvinoEngine
 
     return OpenvinoEngine() if name == "openvino" else OnnxEngine()
@@ -84,7 +86,7 @@ def _on_cpu(name: str, weights: Path) -> Engine:
 
 def _require(name: str) -> None:
     if not _installed(name):
-        raise UserError(f"--engine {name}: needs the package {PACKAGES[name]}, which is not installed here")
+        raise UserError(f"--engine {name}: the package {PACKAGES[name]} is not installed here ({WHERE[name]})")
 
 
 def _not_exported(weights: Path) -> Path | None:

@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import model
 from model.case import read_case
-from model.cases import FoundCase, find_cases
+from model.cases import MASK_STEM, FoundCase, find_cases
 from model.errors import UserError
 from model.files import only_run, remove_partial_folders, whole_folder
 from model.formats import digest, suffix_of
@@ -26,6 +26,9 @@ from model.summary import DONE, DONE_BEFORE, FAILED, INDEX, SUMMARY, Outcome, an
 
 if TYPE_CHECKING:
     from model.predict import Predictor
+
+
+EXTRAS = ("probabilities", "report")  # what is written on demand
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def segment_folder(
                 announce(outcomes[-1])
         finally:  # a stopped run says what it has done
             write_summary(outcomes, output / SUMMARY)
-            if options.report:
+            if options.report or (output / INDEX).exists():  # an older one would link to what is no more
                 from model.index_page import write_index
 
                 write_index(output / INDEX, [index_entry(outcome) for outcome in outcomes])
@@ -92,6 +95,9 @@ def outcome_of(case: FoundCase, output: Path, predictor: Predictor, options: Fol
     """Run a case that is not done; an earlier result of a case that fails now does not stay."""
     folder = output / case.name
     try:
+        if earlier:  # what an earlier run was asked for stays
+            kept = {what: True for what in EXTRAS if paths_of(case, folder, options)[what].is_file()}
+            options = replace(options, **kept)
         if earlier and is_complete(case, folder, options):
             results, status = earlier, DONE_BEFORE
         else:
@@ -124,12 +130,18 @@ def paths_of(case: FoundCase, folder: Path, options: FolderOptions) -> dict[str,
     """Where what belongs to a case is written."""
     suffix = options.suffix or suffix_of(case.adc)
     names = {"results": RESULTS_PATH, "report": REPORT_PATH, "probabilities": f"probabilities{suffix}"}
-    return {what: folder / name for what, name in (names | {"mask": f"lesions{suffix}"}).items()}
+    return {what: folder / name for what, name in (names | {"mask": f"{MASK_STEM}{suffix}"}).items()}
 
 
 def earlier_results(case: FoundCase, output: Path, weights: str, options: FolderOptions) -> dict | None:
-    """The results of an earlier run of the same files, by the same weights and version; None where there are none."""
+    """The results of an earlier run of the same files, by the same weights and version; None where there are none.
+
+    None, too, where an earlier mask is in another format: it would be lost.
+    """
     if case.problem:
+        return None
+    mask = paths_of(case, output / case.name, options)["mask"]
+    if any(suffix_of(path) and path != mask for path in mask.parent.glob(f"{MASK_STEM}.*")):
         return None
     try:
         results = json.loads((output / case.name / RESULTS_PATH).read_text(encoding="utf-8"))
@@ -147,7 +159,7 @@ def earlier_results(case: FoundCase, output: Path, weights: str, options: Folder
 
 def is_complete(case: FoundCase, folder: Path, options: FolderOptions) -> bool:
     """Whether everything that is wanted of a case lies in its folder."""
-    wanted = ["mask", *(what for what in ("probabilities", "report") if getattr(options, what))]
+    wanted = ["mask", *(what for what in EXTRAS if getattr(options, what))]
     return all(paths_of(case, folder, options)[what].is_file() for what in wanted)
 
 

@@ -16,7 +16,8 @@ ELEMENT_TYPES = {  # by bytes, all the names that NRRD has for them
     8: "longlong, long long, long long int, signed long long, signed long long int, int64, int64_t, "
     "ulonglong, unsigned long long, unsigned long long int, uint64, uint64_t, double",
 }
-ORIENTED = "space"  # a named space; with `space dimension` alone the axes mean nothing in the patient
+# The spaces that ITK turns into its own; in others, or with `space dimension` alone, it takes the numbers as they are.
+ORIENTED = ("right-anterior-superior", "RAS", "left-anterior-superior", "LAS", "left-posterior-superior", "LPS")
 TEXTS = {"type", "space", "kinds", "endian", "encoding", "space units", "units", "labels", "content", "centerings"}
 NUMBERS = {"dimension": 1, "space dimension": 1, "sizes": 3, "spacings": 3, "thicknesses": 3}  # how many
 VECTORS = {"space origin": 1, "space directions": 3, "measurement frame": 3}
@@ -57,7 +58,7 @@ def _require_numbers(name: str, words: list[str], count: int) -> None:
 
 
 def check_nrrd(path: Path) -> bool:
-    """Whether the header says how the voxels lie in the patient (a named `space`).
+    """Whether the header says how the voxels lie in the patient (a `space` of ORIENTED).
 
     Raises ValueError unless the voxels lie in this very file, raw or compressed with gzip, all of them and no more. The
     header must have passed `check_header`.
@@ -74,7 +75,7 @@ def check_nrrd(path: Path) -> bool:
             raise ValueError(f"expected encoding raw or gzip, found {encoding}")
     if found != promised:
         raise ValueError(f"the header promises {promised} bytes of voxels, found {'more' if found > promised else found}")
-    return ORIENTED in fields
+    return fields.get("space") in ORIENTED
 
 
 def _read_header(head: bytes) -> tuple[dict[str, str], int]:

@@ -77,10 +77,11 @@ def describe_files(case: Case) -> dict:
 
 
 def describe_run(predictor: Predictor) -> dict:
-    """What it was done with: device, weights, and the versions of this project and of the libraries that were loaded."""
+    """What it was done with: device, engine, weights, versions of this project and of the libraries that were loaded."""
     libraries = {name: importlib.metadata.version(name) for name in LIBRARIES if name in sys.modules}
     software = {"hie-lesions": model.__version__, "python": platform.python_version()} | libraries
-    return {"device": str(predictor.device), "weights": predictor.ensemble.id, "software": software}
+    ensemble = predictor.ensemble
+    return {"device": ensemble.device, "engine": ensemble.engine, "weights": ensemble.id, "software": software}
 
 
 def write_results(results: dict, path: Path) -> None:

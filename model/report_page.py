@@ -33,8 +33,8 @@ VIEWER = """<section id="viewer">
 </section>"""
 
 TABLE_NOTE = """<p class="note">A lesion is a part of the mask whose voxels touch. Position: its centre in the scanner's
-space, mm to the patient's left, back and top. Confidence, 0 to 1: how far the groups of networks agree on the lesion.
-A lesion's number moves the viewer to it.</p>"""
+space, mm to the patient's left, back and top. Probability: the mean over the lesion's voxels. Confidence, 0 to 1: how
+far the groups of networks agree on the lesion. A lesion's number moves the viewer to it.</p>"""
 
 
 def write_report(path: Path, name: str, case: Case, mask: np.ndarray, results: dict) -> None:

@@ -14,6 +14,7 @@ PROBABILITIES_PATH = "images/hie-lesion-probabilities/probabilities.mha"  # apar
 RESULTS_PATH = "results.json"
 REPORT_PATH = "report.html"
 MANIFEST = "inputs.json"
+OTHERWISE = "a folder of cases, or other formats: --cases"
 IMAGE_SUFFIX = ".mha"  # the platform would take a .tif too, but that holds no spacing: volumes in ml would be wrong
 
 
@@ -55,12 +56,14 @@ def _declared_paths(manifest: Path) -> dict[str, str]:
 def _only_image(folder: Path) -> Path:
     try:
         if not folder.is_dir():
-            raise UserError(f"{folder}: expected a folder with one {IMAGE_SUFFIX} file, found no folder")
+            raise UserError(f"{folder}: expected a folder with one {IMAGE_SUFFIX} file, found no folder ({OTHERWISE})")
         names = sorted(path.name for path in folder.iterdir())
     except (OSError, ValueError) as error:  # ValueError: a path that no file system can hold
         raise UserError(f"{folder}: cannot be listed ({error})") from None
     images = [name for name in names if name.endswith(IMAGE_SUFFIX) and not name.startswith(".")]
     if len(images) != 1 or not images[0].isprintable():  # ITK aborts the process on a name that is not UTF-8
         found = ", ".join(names) if names else "nothing"
-        raise UserError(f"{folder}: expected exactly one {IMAGE_SUFFIX} file, with a printable name, found {found}")
+        raise UserError(
+            f"{folder}: expected exactly one {IMAGE_SUFFIX} file, with a printable name, found {found} ({OTHERWISE})"
+        )
     return folder / images[0]

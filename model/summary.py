@@ -34,7 +34,7 @@ class Outcome:
 def announce(outcome: Outcome) -> None:
     """One line, above the bar where there is one."""
     results = outcome.results or {}
-    what = outcome.reason or f"{results['lesion_volume_ml']} ml in {results['lesions']} lesions, {results['seconds']} s"
+    what = outcome.reason or f"{results['lesion_volume_ml']} ml in {results['lesions']} lesion(s), {results['seconds']} s"
     tqdm.write(f"{outcome.found.name}: {outcome.status}: {what}", file=sys.stdout)
     for warning in results.get("warnings", []):
         tqdm.write(f"{outcome.found.name}: warning: {warning}", file=sys.stdout)

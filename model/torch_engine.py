@@ -43,7 +43,7 @@ class TorchNetwork:
         self.module, self.device = module.to(device).eval(), device
 
     @torch.inference_mode()
-    @torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+    @torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """The logits; the same for the same batch, on CUDA too."""
         return self.module(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()

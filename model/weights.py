@@ -49,8 +49,11 @@ class StoredNetwork:
         return self.sha256 + json.dumps([to_json(self.model), to_json(self.inference)], sort_keys=True)
 
     def graph_entry(self, graph: bytes) -> dict:
-        """The sidecar's entry on an .onnx: its SHA-256, and of which weights and architecture it is the graph."""
-        source = self.sha256 + json.dumps(to_json(self.model), sort_keys=True)
+        """The sidecar's entry on an .onnx: its SHA-256, and of which weights and architecture it is the graph.
+
+        The name counts, since the graph reads the weights from the file of that name.
+        """
+        source = self.path.name + self.sha256 + json.dumps(to_json(self.model), sort_keys=True)
         return {"sha256": hashlib.sha256(graph).hexdigest(), "of": hashlib.sha256(source.encode()).hexdigest()}
 
     def require_graph(self) -> None:

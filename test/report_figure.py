@@ -1,6 +1,6 @@
-"""The picture of a report in the README: the phantom's, as a headless Chromium shows it.
+"""The picture of a report in the README: the built-in case's, as a headless Chromium shows it.
 
-python test/report_figure.py docs/figures/report.png
+.venv/bin/python test/report_figure.py docs/figures/report.png
 """
 
 import argparse
@@ -13,16 +13,21 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, only this folder is on the path
 
-from report_helpers import open_browser, wait_for_viewer, write_phantom_report
+from report_helpers import open_browser, wait_for_viewer
+
+import process
+
+CASE = Path(__file__).resolve().parent / "case" / "input"
 
 
 def take_picture(path: Path) -> None:
-    """Write the upper part of the phantom's report as PNG."""
+    """Segment the built-in case and write the upper part of its report as PNG."""
     with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
-        report = Path(folder) / "report.html"
-        write_phantom_report(report)
+        words = ["--input", str(CASE), "--output", folder, "--device", "cpu", "--report"]
+        if process.main(words):
+            sys.exit(1)
         page = browser.new_page(viewport={"width": 1120, "height": 1660})
-        page.goto(report.as_uri())
+        page.goto((Path(folder) / "report.html").as_uri())
         wait_for_viewer(page)
         Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, optimize=True)
 

@@ -82,8 +82,9 @@ def test_csv(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("case,adc\na,b\n", "zadc is missing"),
-        ("", "case, adc, zadc is missing"),
+        ("case,adc\na,b\n", "expected the columns case,adc,zadc, with commas, found case,adc"),
+        ("case;adc;zadc\na;b;c\n", "found case;adc;zadc"),
+        ("", "with commas, found none"),
         ("case,adc,zadc\n", "no case found"),
         ("case,adc,zadc\na,b\n", "line 2 does not have exactly one value"),
         ("case,adc,zadc\na,b,c,d\n", "line 2 does not have exactly one value"),
@@ -102,7 +103,7 @@ def test_csv_that_cannot_be_used(tmp_path, text, says):
 
 
 def test_csv_that_is_not_there_or_not_text(tmp_path):
-    with pytest.raises(UserError, match="cannot be read as CSV"):
+    with pytest.raises(UserError, match=r"gone\.csv: no such file; a CSV is looked for in the input folder"):
         find_cases(tmp_path, tmp_path / "gone.csv")
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="cannot be read as CSV"):

@@ -94,7 +94,7 @@ def test_mixed_folder(go, scans, output):
             np.testing.assert_allclose(getattr(mask, f"Get{what}")(), getattr(adc, f"Get{what}")(), atol=1e-6)
         results = json.loads((output / name / "results.json").read_text())
         assert rows[name]["lesion_volume_ml"] == str(results["lesion_volume_ml"]) == "0.009"
-        assert f"{name}: done: 0.009 ml in 2 lesions" in out
+        assert f"{name}: done: 0.009 ml in 2 lesion(s)" in out
 
 
 def test_finished_case_is_not_run_again(go, good, output, count):
@@ -115,6 +115,30 @@ def test_what_is_missing_is_made(go, good, output, count):
     assert go(good, "--probabilities")[0] == 0
     assert len(count) == 5
     assert files_below(output / "b") == ["lesions.mha", "probabilities.mha", "results.json"]
+
+
+def test_what_an_earlier_run_was_asked_for_stays(go, good, output):
+    go(good, "--report")
+    (output / "a" / "lesions.mha").unlink()
+    assert go(good, "--probabilities")[0] == 0
+    for name in "ab":
+        assert files_below(output / name) == ["lesions.mha", "probabilities.mha", "report.html", "results.json"]
+    assert "a/report.html" in (output / "index.html").read_text()
+
+
+def test_masks_in_another_format_are_not_lost(go, good, output):
+    go(good)
+    before = files_below(output)
+    assert "found a, b; name another folder" in go(good, "--format", "nrrd")[2]
+    assert files_below(output) == before
+    assert go(good, "--format", "nrrd", "--overwrite")[0] == 0
+    assert files_below(output / "a") == ["lesions.nrrd", "results.json"]
+
+
+def test_mhd_is_not_run_again(go, good, output, count):
+    go(good, "--format", "mhd")
+    assert go(good, "--format", "mhd")[0] == 0
+    assert len(count) == 2
 
 
 def test_format_on_demand(go, good, output):

@@ -1,6 +1,7 @@
 """Every format: read whole, refused when cut, damaged or longer than promised, and a mask that comes back on its grid."""
 
 import gzip
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -150,8 +151,8 @@ def test_nifti_without_orientation_is_known_as_such(tmp_path):
     write_image(ADC, GRID, tmp_path / "a.nii")
     data = bytearray((tmp_path / "a.nii").read_bytes())
     data[252:256] = bytes(4)
-    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(data))
-    volume = read_volume(tmp_path / "a.nii.gz")
+    (tmp_path / "b.nii.gz").write_bytes(gzip.compress(data))
+    volume = read_volume(tmp_path / "b.nii.gz")
     assert not volume.oriented
     np.testing.assert_array_equal(volume.voxels, ADC)
 
@@ -161,6 +162,7 @@ def test_nifti_without_orientation_is_known_as_such(tmp_path):
     [
         ("a.mha", b"AnatomicalOrientation = RAI", b"AnatomicalOrientation = ???"),
         ("a.nrrd", b"space: left-posterior-superior\n", b"space dimension: 3\n"),
+        ("a.nrrd", b"space: left-posterior-superior\n", b"space: scanner-xyz\n"),
     ],
 )
 def test_other_formats_without_orientation_are_known_as_such(tmp_path, name, old, new):
@@ -188,6 +190,50 @@ def test_format_that_cannot_hold_the_grid_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot hold the grid's origin_mm"):
         write_mask(ADC > 0, far, tmp_path / "lesions.nii.gz")
     assert not list(tmp_path.iterdir())
+
+
+def with_places(path: Path, qform: tuple | None, sform: tuple | None) -> Path:
+    """A NIfTI file of GRID whose qform is moved by, and whose sform is scaled and moved by, the given numbers."""
+    write_image(ADC, GRID, path)
+    data = bytearray(path.read_bytes())
+    if qform:
+        offset = struct.unpack_from("<3f", data, 268)
+        struct.pack_into("<3f", data, 268, *(np.array(offset) + qform))
+    if sform:
+        rows = np.reshape(struct.unpack_from("<12f", data, 280), (3, 4))
+        rows[:, :3] *= sform[0]
+        rows[:, 3] += sform[1:]
+        struct.pack_into("<12f", data, 280, *rows.ravel())
+    path.write_bytes(data)
+    return path
+
+
+def test_nifti_whose_two_places_agree_is_read(tmp_path):
+    data = with_places(tmp_path / "a.nii", None, None).read_bytes()
+    assert min(struct.unpack_from("<2h", data, 252)) > 0  # both are there
+    assert read_volume(tmp_path / "a.nii").oriented
+    read_volume(with_places(tmp_path / "b.nii", (0.03, 0, 0), None))
+
+
+@pytest.mark.parametrize(
+    ("qform", "sform", "says"),
+    [
+        ((10, 0, 0), None, "up to 10 mm apart"),
+        (None, (1, 0, -0.5, 0), "up to 0.5 mm apart"),
+        (None, (2, 0, 0, 0), "sform has voxels of"),
+    ],
+)
+def test_nifti_whose_two_places_differ_is_refused(tmp_path, qform, sform, says):
+    with pytest.raises(UserError, match=says):
+        read_volume(with_places(tmp_path / "a.nii", qform, sform))
+
+
+def test_compressed_file_with_its_namesake_beside_it_is_refused(tmp_path):
+    write_image(ADC, GRID, tmp_path / "a.nii.gz")
+    write_image(ADC + 100, GRID, tmp_path / "a.nii")
+    with pytest.raises(UserError, match=r"a\.nii lies beside it"):
+        read_volume(tmp_path / "a.nii.gz")
+    assert read_volume(tmp_path / "a.nii").voxels.min() > 0
 
 
 def test_names():

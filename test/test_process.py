@@ -79,6 +79,7 @@ def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
         "lesions": 2,
         "adc_unit": "1e-6mm2/s",
         "device": "cpu",
+        "engine": "openvino",
         "weights": load(rule_weights).id,
     }
     out, err = capfd.readouterr()
@@ -87,7 +88,7 @@ def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
         f"weights: {load(rule_weights).id} from {rule_weights}",
         f"mask: {output / MASK}",
         *(f"warning: {warning}" for warning in warnings),
-        f"lesion volume: 0.009 ml in 2 lesions, {seconds} s",
+        f"lesion volume: 0.009 ml in 2 lesion(s), {seconds} s",
     ]
 
 

@@ -161,7 +161,7 @@ def main() -> None:
     args = parser.parse_args()
     if bool(args.take) != bool(args.losses):
         raise UserError("--take and --losses go together")
-    if args.seed and (args.take or args.results == RESULTS):
+    if args.seed and (args.take or args.results.resolve() == RESULTS.resolve()):
         raise UserError("--seed goes with another --results folder and without --take: seed 0 is what is shipped and shown")
     if args.take:
         take(args.take, args.losses, args.weights)

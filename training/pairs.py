@@ -10,12 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.cases import ADC_STEM, images_by_case, images_in, visible_in
+from model.cases import ADC_STEM, MASK_STEM, images_by_case, images_in, visible_in
 from model.errors import UserError
 from model.formats import SUFFIXES, stem_of
 
 LABEL_STEM = re.compile(r"(?P<case>.+)_lesion")
-MASK_STEM = "lesions"  # in a case's own folder
 NAMED = 5  # files that a message lists of one kind
 
 Paths = dict[str, list[Path]]  # by case

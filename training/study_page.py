@@ -27,8 +27,10 @@ READING = f"""\
   `zero_method="{ZERO_METHOD}"`: cases without a difference keep their rank). p (Holm) is corrected over the rows of its
   table, for the Hausdorff term over all cases and over the strata apart; intervals are not corrected. **Bold** and
   "significant" mean that p (Holm) is below 0.05 and the interval excludes zero.
-- The best loss is picked on the same cases, which flatters its lead. Networks of different folds share training cases,
-  which the intervals do not know.
+- The best loss is picked on the same cases, which flatters its lead. Learning rate, batch size, epochs and network were
+  chosen in trials with tversky-hausdorffdt on folds 0 and 1 (docs/experiments.md) and are the same for all: the others
+  might do better with settings of their own. Networks of different folds share training cases, which the intervals do not
+  know.
 - MASD is missing where exactly one of the masks is empty, and is left out of the mean, so a missed case costs nothing there.
   *without MASD* counts these masks: all lesions missed, or a false mark on an empty case. On an empty case Dice and NSD are
   1 for an empty mask, else 0.
