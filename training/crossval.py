@@ -11,7 +11,8 @@ and to ship others, runs of the study, and a decision fitted to them:
 A weights folder holds `fold<k>-<name>.safetensors`; a case is shown only to the networks of the fold that holds it out.
 The lesion decision (`training.lesion_decision`) is nested: what is scored on a fold was fitted and chosen on the other four.
 Only with --take a decision is written beside the networks, fitted to all out-of-fold answers. Writes the rows to
-training/results/crossval.csv, the reliability of the probabilities to training/results/reliability.csv.
+crossval.csv and the reliability of the probabilities to reliability.csv in --results; another --seed, which draws other
+voxels for the fits, needs a --results folder of its own.
 """
 
 import argparse
