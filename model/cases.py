@@ -1,6 +1,8 @@
 """Finds the cases of a folder: the data set's layout, a folder for each case, or a CSV that lists them."""
 
 import csv
+import itertools
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,18 +56,22 @@ def find_cases(root: Path, table: Path | None = None) -> list[FoundCase]:
         raise UserError(f"{root}: cannot be read ({error.strerror}: {error.filename})") from None
     if not cases:
         raise UserError(f"{table or root}: no case found, expected {LAYOUTS}")
-    _require_names([case.name for case in cases], table or root)
-    return sorted(cases, key=lambda case: case.name)
-
-
-def _require_names(names: list[str], source: Path) -> None:
-    double = sorted({name for name in names if names.count(name) > 1})
+    cases = sorted(map(_with_usable_name, cases), key=lambda case: case.name)
+    double = {one.name for one, other in itertools.pairwise(cases) if one.name == other.name}
     if double:
-        raise UserError(f"{source}: expected each case once, found more than one {', '.join(double)}")
-    for name in names:
-        usable = name.isprintable() and name == Path(name).name and not name.startswith(".") and len(name.encode()) <= 200
-        if not usable or name in TAKEN:
-            raise UserError(f"{source}: {name!r} cannot name a case, expected a name that a folder can have")
+        raise UserError(f"{table or root}: expected each case once, found more than one {', '.join(sorted(double))}")
+    return cases
+
+
+def _with_usable_name(case: FoundCase) -> FoundCase:
+    """The case, or one with a problem when no folder of the output can have its name."""
+    name = case.name
+    usable = name.isprintable() and name == Path(name).name and not name.startswith(".") and len(name.encode()) <= 200
+    if usable and name not in TAKEN:
+        return case
+    return FoundCase(
+        ascii(name)[:200], problem=f"{ascii(name)[:200]} cannot name a case, expected what a folder can be called"
+    )
 
 
 def _listed_cases(table: Path) -> list[FoundCase]:
@@ -90,7 +96,7 @@ def _listed_case(row: dict, table: Path, line: int) -> FoundCase:
     if not all(values) or row.get(None):
         raise UserError(f"{table}: line {line} does not have exactly one value for each of {', '.join(COLUMNS)}")
     name, adc, zadc = values[0], table.parent / values[1], table.parent / values[2]
-    absent = [str(path) for path in (adc, zadc) if not path.is_file()]
+    absent = [str(path) for path in (adc, zadc) if not os.path.isfile(path)]
     return FoundCase(name, problem=f"no such file: {', '.join(absent)}") if absent else FoundCase(name, adc, zadc)
 
 
@@ -111,12 +117,12 @@ def images_by_case(folder: Path, stem: re.Pattern) -> dict[str, list[Path]]:
 
 def _case_of_folder(folder: Path) -> FoundCase:
     """The platform's layout in it, or two files told apart by their names."""
-    if (folder / MANIFEST).is_file() or any((folder / path).is_dir() for path in DEFAULT_PATHS.values()):
-        try:
+    try:
+        if (folder / MANIFEST).is_file() or any((folder / path).is_dir() for path in DEFAULT_PATHS.values()):
             return FoundCase(folder.name, *find_inputs(folder))
-        except UserError as error:
-            return FoundCase(folder.name, problem=str(error))
-    images = images_in(folder)
+        images = images_in(folder)
+    except (UserError, OSError) as error:
+        return FoundCase(folder.name, problem=str(error))
     zadc = [path for path in images if ZADC_HINT.search(path.name)]
     adc = [path for path in images if ADC_HINT.search(path.name) and path not in zadc]
     return _pair(folder.name, adc, zadc, folder)

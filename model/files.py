@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from model.errors import UserError
 
 PARTIAL, OLD = "partial", "replaced"  # ends of the names of folders that are being written, and of those they replace
+LEFT_BEHIND = re.compile(rf"\..+\.[0-9a-f]{{8}}\.({PARTIAL}|{OLD})")
 
 
 @contextlib.contextmanager
@@ -39,15 +41,23 @@ def whole_folder(path: Path) -> Iterator[Path]:
             os.rename(path, old)
         os.rename(partial, path)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        remove(partial)
+        remove(old)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder with all that is in it, a file, or a link but not what it points to; nothing is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_partial_folders(root: Path) -> None:
     """Remove what killed runs left of `whole_folder` below `root`."""
-    for mark in (PARTIAL, OLD):
-        for folder in root.glob(f".*.{mark}"):
-            shutil.rmtree(folder)
+    for path in root.iterdir():
+        if LEFT_BEHIND.fullmatch(path.name):
+            remove(path)
 
 
 def remove_partials(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 import traceback
@@ -18,11 +17,22 @@ import model
 from model.case import read_case
 from model.cases import MASK_STEM, FoundCase, find_cases
 from model.errors import UserError
-from model.files import only_run, remove_partial_folders, whole_folder
-from model.formats import digest, suffix_of
+from model.files import only_run, remove, remove_partial_folders, whole_folder
+from model.formats import check_header, check_whole, digest, suffix_of
 from model.segment import Options, segment_case, write_case
 from model.sockets import REPORT_PATH, RESULTS_PATH
-from model.summary import DONE, DONE_BEFORE, FAILED, INDEX, SUMMARY, Outcome, announce, index_entry, write_summary
+from model.summary import (
+    DONE,
+    DONE_BEFORE,
+    FAILED,
+    INDEX,
+    NUMBERS,
+    SUMMARY,
+    Outcome,
+    announce,
+    index_entry,
+    write_summary,
+)
 
 if TYPE_CHECKING:
     from model.predict import Predictor
@@ -57,6 +67,7 @@ def segment_folder(
     if table is None and output.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{output}: expected an output folder outside the input folder {root}")
     cases = find_cases(root, table)
+    require_apart(root, cases, output)
     with only_run(output):
         predictor = load_predictor()
         earlier = {case.name: earlier_results(case, output, predictor.ensemble.id, options) for case in cases}
@@ -66,7 +77,8 @@ def segment_folder(
             for case in progress(cases):
                 outcomes.append(outcome_of(case, output, predictor, options, earlier[case.name]))
                 announce(outcomes[-1])
-        finally:  # a stopped run says what it has done
+        finally:  # a stopped run says what it has done, and what is there of the others
+            outcomes += [unreached(case, output, options, earlier[case.name]) for case in cases[len(outcomes) :]]
             write_summary(outcomes, output / SUMMARY)
             if options.report or (output / INDEX).exists():  # an older one would link to what is no more
                 from model.index_page import write_index
@@ -75,10 +87,19 @@ def segment_folder(
     return outcomes
 
 
+def require_apart(root: Path, cases: list[FoundCase], output: Path) -> None:
+    """Raise UserError when the input, or a file of a case, lies where a case's results would take its place."""
+    inputs = [root, *(path for case in cases for path in (case.adc, case.zadc) if path)]
+    taken = {(output / case.name).resolve(): case.name for case in cases}
+    for path in map(Path.resolve, inputs):
+        for place in (path, *path.parents):
+            if place in taken:
+                raise UserError(f"{output}: expected another folder, the results of {taken[place]} would replace {path}")
+
+
 def prepare(output: Path, earlier: dict[str, dict | None], overwrite: bool) -> None:
     """Remove what a killed run left. Raises UserError when the folder holds anything but results of these very cases."""
     try:
-        remove_partial_folders(output)
         names = sorted(path.name for path in output.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise UserError(f"{output}: output cannot be written there ({error.strerror}: {error.filename})") from None
@@ -89,6 +110,10 @@ def prepare(output: Path, earlier: dict[str, dict | None], overwrite: bool) -> N
             f"{output}: expected an empty folder, or results of the same files by the same weights,"
             f" found {', '.join(foreign[:5])}{more}; name another folder, or say --overwrite"
         )
+    try:
+        remove_partial_folders(output)
+    except OSError as error:
+        raise UserError(f"{output}: output cannot be written there ({error.strerror}: {error.filename})") from None
 
 
 def outcome_of(case: FoundCase, output: Path, predictor: Predictor, options: FolderOptions, earlier: dict | None) -> Outcome:
@@ -103,7 +128,8 @@ def outcome_of(case: FoundCase, output: Path, predictor: Predictor, options: Fol
         else:
             results, status = run_case(case, folder, predictor, options), DONE
     except Exception as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not earlier:  # whole results of the same files stay, even if more of them could not be written now
+            remove(folder)
         if not isinstance(error, UserError):
             traceback.print_exc()
         reason = str(error) if isinstance(error, UserError) else f"unexpected {type(error).__name__}: {error}"
@@ -146,21 +172,38 @@ def earlier_results(case: FoundCase, output: Path, weights: str, options: Folder
     try:
         results = json.loads((output / case.name / RESULTS_PATH).read_text(encoding="utf-8"))
         same = (
-            results["weights"] == weights
+            all(isinstance(results[name], (int, float)) for name in NUMBERS)
+            and isinstance(results["warnings"], list)
+            and results["weights"] == weights
             and results["adc_unit"] == options.adc_unit
             and results["software"]["hie-lesions"] == model.__version__
             and results["inputs"]["adc"]["sha256"] == digest(case.adc)
             and results["inputs"]["zadc"]["sha256"] == digest(case.zadc)
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return results if same else None
 
 
 def is_complete(case: FoundCase, folder: Path, options: FolderOptions) -> bool:
-    """Whether everything that is wanted of a case lies in its folder."""
-    wanted = ["mask", *(what for what in EXTRAS if getattr(options, what))]
-    return all(paths_of(case, folder, options)[what].is_file() for what in wanted)
+    """Whether everything that is wanted of a case lies in its folder, the images whole."""
+    paths = paths_of(case, folder, options)
+    try:
+        for what in ("mask", "probabilities"):
+            if what == "mask" or options.probabilities:
+                check_header(paths[what])
+                check_whole(paths[what])
+    except (OSError, ValueError):
+        return False
+    return paths["report"].is_file() or not options.report
+
+
+def unreached(case: FoundCase, output: Path, options: FolderOptions, earlier: dict | None) -> Outcome:
+    """What to say of a case when the run was stopped before it."""
+    folder = output / case.name
+    if earlier and is_complete(case, folder, options):
+        return Outcome(case, DONE_BEFORE, earlier, mask=paths_of(case, folder, options)["mask"])
+    return Outcome(case, FAILED, reason="the run was stopped before this case")
 
 
 def progress(cases: list[FoundCase]) -> Iterator[FoundCase]:

@@ -52,4 +52,9 @@ def digest(path: Path) -> str:
     paths = [path]
     if suffix_of(path) == ".mhd":
         paths.append(metaimage.voxel_file(path))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+    digests = hashlib.sha256()
+    for part in paths:
+        with part.open("rb") as file:
+            while block := file.read(1 << 20):
+                digests.update(block)
+    return digests.hexdigest()

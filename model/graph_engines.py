@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model.errors import UserError
 from model.weights import StoredNetwork
 from model.windows import Network
 
@@ -44,7 +45,11 @@ class OpenvinoEngine:
 
         def network(batch: np.ndarray) -> np.ndarray:
             # a request of its own, whose memory goes with it: a large window takes hundreds of megabytes
-            return compiled.result().create_infer_request().infer([batch], share_inputs=True)[0]
+            try:
+                model = compiled.result()
+            except RuntimeError as error:
+                raise UserError(f"{graph_path}: cannot be compiled ({' '.join(str(error).split())[:200]})") from None
+            return model.create_infer_request().infer([batch], share_inputs=True)[0]
 
         return network
 

@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from model.streams import require_plausible
+
 HEADER_BYTES = 348
 MAX_DIMENSIONS = 7
 # What can be read: type codes and their bits a voxel.
@@ -81,6 +83,7 @@ def check_nifti(path: Path) -> bool:
         try:
             header = file.read(HEADER_BYTES)
             promised = _promised_bytes(header)
+            require_plausible(path.stat().st_size, promised)
             found = len(header) + _count(file, promised - len(header))
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"the compressed data are cut off or damaged ({error})") from None

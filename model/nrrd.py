@@ -4,7 +4,7 @@ import math
 import re
 from pathlib import Path
 
-from model.streams import GZIP, decompressed_length
+from model.streams import GZIP, decompressed_length, require_plausible
 
 HEADER_LIMIT = 1 << 20  # bytes; ITK writes about 500
 
@@ -18,7 +18,8 @@ ELEMENT_TYPES = {  # by bytes, all the names that NRRD has for them
 }
 # The spaces that ITK turns into its own; in others, or with `space dimension` alone, it takes the numbers as they are.
 ORIENTED = ("right-anterior-superior", "RAS", "left-anterior-superior", "LAS", "left-posterior-superior", "LPS")
-TEXTS = {"type", "space", "kinds", "endian", "encoding", "space units", "units", "labels", "content", "centerings"}
+TEXTS = {"type", "space", "kinds", "endian", "encoding", "labels", "content", "centerings"}
+UNITS = {"space units", "units"}
 NUMBERS = {"dimension": 1, "space dimension": 1, "sizes": 3, "spacings": 3, "thicknesses": 3}  # how many
 VECTORS = {"space origin": 1, "space directions": 3, "measurement frame": 3}
 LONGEST_LINE = 4096  # bytes
@@ -44,6 +45,9 @@ def check_header(path: Path) -> None:
                 raise ValueError(f"{name}: {value[:50]}, expected {VECTORS[name]} of (x,y,z)")
             for vector in vectors:
                 _require_numbers(name, vector.split(","), 3)
+        elif name in UNITS:
+            if set(value.replace('"', " ").split()) - {"mm"}:
+                raise ValueError(f"{name}: {value[:50]}, expected mm")
         elif name not in TEXTS:
             raise ValueError(f"the field {name[:50]!a} is not supported")
 
@@ -69,6 +73,7 @@ def check_nrrd(path: Path) -> bool:
         if encoding == "raw":
             found = path.stat().st_size - start
         elif encoding in ("gzip", "gz"):
+            require_plausible(path.stat().st_size - start, promised)
             file.seek(start)
             found = decompressed_length(file.read(), promised, GZIP)
         else:

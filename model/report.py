@@ -16,7 +16,6 @@ from model.case import Case
 from model.checks import warnings_of
 from model.errors import UserError
 from model.files import whole_file
-from model.formats import digest
 from model.preprocess import brain_mask
 from model.volume import connected_components
 
@@ -68,11 +67,11 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
 
 def describe_files(case: Case) -> dict:
     """What was read, and what is unusual about it."""
-    files = {"adc": case.adc.path, "zadc": case.zadc.path}
+    files = {"adc": case.adc, "zadc": case.zadc}
     return {
         "warnings": warnings_of(case),
         "adc_unit": case.adc_unit,
-        "inputs": {what: {"file": path.name, "sha256": digest(path)} for what, path in files.items()},
+        "inputs": {what: {"file": volume.path.name, "sha256": volume.sha256} for what, volume in files.items()},
     }
 
 

@@ -6,6 +6,12 @@ ZLIB = zlib.MAX_WBITS
 GZIP = zlib.MAX_WBITS | 16  # zlib's stream within gzip's header and checksum
 
 
+def require_plausible(compressed: int, promised: int) -> None:
+    """Raise ValueError when there are far more bytes of compressed data than they can need; before they are read."""
+    if compressed > 2 * promised + 1024:
+        raise ValueError(f"{compressed} bytes of compressed data for {promised} bytes of voxels")
+
+
 def decompressed_length(data: bytes, promised: int, wbits: int = ZLIB) -> int:
     """Bytes in the stream, counted no further than one more than `promised`; the stream's own checksum is verified.
 

@@ -44,7 +44,7 @@ def announce(outcome: Outcome) -> None:
 def write_summary(outcomes: list[Outcome], path: Path) -> None:
     """A line for every case, whole or not at all. Raises UserError when it cannot be written."""
     try:
-        with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(summary_row(outcome, path.parent) for outcome in outcomes)

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from model.errors import UserError
 from model.files import whole_file
-from model.formats import check_header, check_whole, suffix_of
+from model.formats import check_header, check_whole, digest, suffix_of
 
 # mm for spacing and origin, cosines for direction. Published files differ in the last printed digit, up to 0.001; the
 # millionth on top is for the binary rounding of such a difference.
@@ -52,6 +52,7 @@ class Volume:
     grid: Grid
     path: Path
     oriented: bool = True  # whether the header says how the voxels lie in the patient
+    sha256: str = ""  # of the file
 
 
 def read_volume(path: Path) -> Volume:
@@ -59,6 +60,7 @@ def read_volume(path: Path) -> Volume:
 
     Raises UserError when the file cannot be read whole, is not 3D with one component, or holds NaN or infinite voxels.
     """
+    _require_utf8(path)
     if path.exists() and not path.is_file():  # reading a pipe or a device might never end
         raise UserError(f"{path}: cannot be read, expected a file")
     reader = sitk.ImageFileReader()
@@ -67,7 +69,7 @@ def read_volume(path: Path) -> Volume:
         check_header(path)
         reader.ReadImageInformation()
         _require_scalar_3d(reader, path)
-        oriented = check_whole(path)
+        oriented, sha256 = check_whole(path), digest(path)
         image = reader.Execute()
     except (RuntimeError, MemoryError):  # ITK's own words mislead: a truncated file is "No such file or directory"
         raise UserError(f"{path}: {_unreadable(path)}") from None
@@ -79,7 +81,7 @@ def read_volume(path: Path) -> Volume:
         raise UserError(f"{path}: {wrong} of {voxels.size} voxels are NaN or infinite, expected finite values")
     grid = _grid(image)
     _require_usable_grid(grid, path)
-    return Volume(voxels, grid, path, oriented)
+    return Volume(voxels, grid, path, oriented, sha256)
 
 
 def require_same_grid(first: Volume, second: Volume) -> None:
@@ -115,6 +117,7 @@ def write_probabilities(probabilities: np.ndarray, grid: Grid, path: Path) -> No
 def _write(voxels: np.ndarray, grid: Grid, path: Path) -> None:
     if voxels.shape != grid.size:
         raise ValueError(f"the array is {voxels.shape}, the grid is {grid.size}")
+    _require_utf8(path)
     image = sitk.GetImageFromArray(voxels)
     image.SetSpacing(grid.spacing_mm[::-1])
     image.SetOrigin(grid.origin_mm)
@@ -175,6 +178,14 @@ def _require_scalar_3d(reader: sitk.ImageFileReader, path: Path) -> None:
         raise UserError(f"{path}: expected real numbers, found complex ones")
     if np.prod([float(n) for n in size]) > MAX_VOXELS:
         raise UserError(f"{path}: the header promises {' x '.join(map(str, size))} voxels, expected at most {MAX_VOXELS}")
+
+
+def _require_utf8(path: Path) -> None:
+    """ITK ends the process on a name that is not UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{str(path)!a}: expected a path that is UTF-8") from None
 
 
 def _unreadable(path: Path) -> str:

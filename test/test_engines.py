@@ -253,3 +253,7 @@ def test_a_spoilt_graph_ends_with_exit_code_2_and_no_mask(main, case_tree, folde
     assert main(arguments(case_tree(*small_maps()), tmp_path / "out", folder)) == 2
     assert capfd.readouterr().err.startswith(f"error: {folder / 'net1.onnx'}: altered, or not the graph")
     assert not (tmp_path / "out" / MASK).exists()
+
+
+def test_openvino_computes_in_float32_whatever_the_processor_prefers():
+    assert OpenvinoEngine()._core.get_property("CPU", "INFERENCE_PRECISION_HINT").to_string() == "f32"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -152,8 +153,8 @@ def test_killed_run_goes_on_where_it_was(go, good, output, count, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             go(good)
     assert files_below(output) == ["summary.csv"]
-    (output / ".a.0f3c.partial").mkdir()  # of a run that had no time to clean up
-    (output / ".a.0f3c.partial" / "lesions.mha").touch()
+    (output / ".a.0f3c0f3c.partial").mkdir()  # of a run that had no time to clean up
+    (output / ".a.0f3c0f3c.partial" / "lesions.mha").touch()
     assert go(good)[0] == 0
     assert files_below(output) == [f"{n}/{file}" for n in "ab" for file in ("lesions.mha", "results.json")] + ["summary.csv"]
 
@@ -243,3 +244,112 @@ def test_options_that_do_not_fit(main, capfd, words, says):
         main(words)
     assert stop.value.code == 2
     assert says in capfd.readouterr().err.splitlines()[-1]
+
+
+# --- what must not get lost ---
+
+
+def test_input_that_results_would_replace_is_refused(main, good, rule_weights, capfd):
+    (good / "list.csv").write_text("case,adc,zadc\na,a/adc.mha,a/zadc.mha\n")
+    before = files_below(good)
+    for words in (["list.csv", "--overwrite"], ["list.csv"]):
+        assert main([*arguments(good, good, rule_weights), "--cases", *words]) == 2
+        assert "the results of a would replace" in capfd.readouterr().err
+    assert files_below(good) == before
+
+
+def test_input_folder_that_is_called_like_a_case_is_refused(main, good, rule_weights, capfd):
+    good.rename(good.with_name("a"))
+    scans = good.with_name("a")
+    before = files_below(scans)
+    assert main([*arguments(scans, scans.parent, rule_weights), "--cases", "--overwrite"]) == 2
+    assert "the results of a would replace" in capfd.readouterr().err
+    assert files_below(scans) == before
+
+
+def test_results_stay_when_more_of_them_cannot_be_written(go, good, output, monkeypatch):
+    go(good)
+    before = files_below(output)
+    monkeypatch.setattr(
+        "model.folder.write_case", lambda *args: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    code, _, error = go(good, "--probabilities")
+    assert code == 2
+    assert "No space left on device" in error
+    assert files_below(output) == before
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-10]])
+def test_damaged_mask_is_made_again(go, good, output, count, damage):
+    go(good)
+    mask = output / "a" / "lesions.mha"
+    whole = mask.read_bytes()
+    mask.write_bytes(damage(whole))
+    assert go(good)[0] == 0
+    assert len(count) == 3
+    assert mask.read_bytes() == whole
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_what_is_no_folder_in_the_place_of_a_case_is_replaced_and_its_target_left_alone(go, good, output, tmp_path, kind):
+    precious = write_maps(tmp_path / "precious", ".mha")
+    output.mkdir()
+    if kind == "link":
+        (output / "a").symlink_to(precious)
+    else:
+        (output / "a").write_text("a file")
+    assert go(good)[0] == 2
+    assert go(good, "--overwrite")[0] == 0
+    assert go(good)[0] == 0
+    assert files_below(output / "a") == ["lesions.mha", "results.json"]
+    assert not [path for path in output.iterdir() if path.name.startswith(".")]
+    assert files_below(precious) == ["adc.mha", "zadc.mha"]
+
+
+def test_hidden_folders_of_others_stay(go, good, output):
+    (output / ".backup.replaced").mkdir(parents=True)
+    (output / ".backup.replaced" / "precious").touch()
+    assert go(good)[0] == 0
+    assert (output / ".backup.replaced" / "precious").exists()
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "[" * 200_000, '{"weights": 1}'], ids=["empty", "list", "deep", "lacking"])
+def test_results_that_lie_are_not_ours(go, good, output, text):
+    go(good)
+    (output / "a" / "results.json").write_text(text)
+    assert "found a; name another folder" in go(good)[2]
+
+
+@pytest.mark.parametrize("change", ["adc", "unit", "version"])
+def test_other_results_are_not_ours(go, good, output, monkeypatch, change):
+    go(good)
+    words = []
+    if change == "adc":
+        write_image(small_maps()[0] + 1, GRID, good / "a" / "adc.mha")
+    elif change == "unit":
+        words = ["--adc-unit", "mm2/s"]
+    else:
+        monkeypatch.setattr("model.__version__", "0.0.9")
+    assert "found a" in go(good, *words)[2]
+
+
+def test_stopped_repeat_still_lists_every_case(go, good, output, monkeypatch):
+    go(good)
+    with monkeypatch.context() as patch:
+        patch.setattr("model.folder.announce", lambda outcome: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            go(good)
+    assert {name: row["status"] for name, row in summary(output).items()} == {"a": "done before", "b": "done before"}
+
+
+def test_unreadable_name_is_one_failed_case(go, good, output):
+    broken = good / os.fsdecode(b"caf\xe9")
+    broken.mkdir()
+    shutil.copy(good / "a" / "adc.mha", broken)
+    (good / "b" / "zadc.mha").rename(good / "b" / os.fsdecode(b"zadc\xe9.mha"))
+    code, _, error = go(good)
+    assert code == 2
+    assert "2 of 3 cases failed" in error
+    assert "expected a path that is UTF-8" in error
+    assert "cannot name a case" in error
+    assert summary(output)["a"]["status"] == "done"

@@ -118,6 +118,7 @@ def test_nifti_header_that_lies_is_refused(tmp_path, place, value):
         (b"space directions: (1,0,0)", b"space directions: (nan,0,0)"),
         (b"space directions: (1,0,0)", b"space directions: none"),
         (b"dimension: 3", b"dimension: 17"),
+        (b"endian: little", b'space units: "cm" "cm" "cm"\nendian: little'),
     ],
 )
 def test_nrrd_header_that_lies_is_refused(tmp_path, old, new):
@@ -129,7 +130,7 @@ def test_nrrd_header_that_lies_is_refused(tmp_path, old, new):
         read_volume(tmp_path / "a.nrrd")
 
 
-@pytest.mark.parametrize("name", ["../adc.zraw", "/etc/passwd", "LIST", "part%d.raw", "", "gone.zraw"])
+@pytest.mark.parametrize("name", ["../adc.zraw", "/etc/passwd", "LIST", "part%d.raw", "", "gone.zraw", "adc.mhd"])
 def test_mhd_that_points_elsewhere_is_refused(tmp_path, name):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -139,6 +140,14 @@ def test_mhd_that_points_elsewhere_is_refused(tmp_path, name):
     (folder / "adc.mhd").write_text(header)
     with pytest.raises(UserError, match=r"adc\.mhd: "):
         read_volume(folder / "adc.mhd")
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])
+def test_far_too_much_compressed_data_is_refused_before_it_is_read(image):
+    with image.open("ab") as file:
+        file.truncate(1 << 33)  # sparse
+    with pytest.raises(UserError, match="bytes of compressed data for"):
+        read_volume(image)
 
 
 def test_unknown_suffix_is_refused(tmp_path):

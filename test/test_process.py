@@ -31,6 +31,7 @@ from inference_helpers import (
     stump,
 )
 
+from model import segment
 from model.case import Case
 from model.config import InferenceConfig
 from model.network import LesionNet
@@ -162,6 +163,14 @@ def test_cuda_that_does_not_work_is_noted_on_stdout_and_the_cpu_taken(
     assert out.splitlines()[0] == "CUDA cannot be used (no driver); using the CPU"
     assert err == ""
     assert json.loads((output / RESULTS).read_text())["device"] == "cpu"
+
+
+def test_mask_is_written_last(main, case_tree, output, rule_weights, monkeypatch):
+    there = []
+    write = segment.write_mask
+    monkeypatch.setattr(segment, "write_mask", lambda *args: there.extend(files_below(output)) or write(*args))
+    assert main([*arguments(case_tree(), output, rule_weights), "--report", "--probabilities"]) == 0
+    assert there == [PROBABILITIES, "report.html", RESULTS]
 
 
 def broken_cuda(*args: object, **options: object) -> None:
