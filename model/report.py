@@ -49,19 +49,26 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     labels, count = connected_components(mask)
     if not count:
         return []
-    probabilities, z, places = found.probabilities[mask], case.zadc.voxels[mask], np.argwhere(mask)
-    votes = np.mean([group[mask] >= probabilities.min() for group in found.groups], axis=0)
+    order = np.argsort(labels[mask], kind="stable")  # lesion after lesion; all lesions at once, there can be thousands
     sizes = np.bincount(labels[mask])[1:]
-    lesions = np.split(np.argsort(labels[mask], kind="stable"), np.cumsum(sizes)[:-1])
+    starts = np.cumsum(sizes) - sizes
+    probabilities = found.probabilities[mask]
+    votes = np.mean([group[mask] >= probabilities.min() for group in found.groups], axis=0)
+
+    def means(values: np.ndarray) -> np.ndarray:
+        return (np.add.reduceat(values[order].astype(float), starts).T / sizes).T
+
+    centres, probability, confidence = means(np.argwhere(mask)), means(probabilities), means(votes)
+    lowest_z = np.minimum.reduceat(case.zadc.voxels[mask][order], starts)
     return [
         {
-            "volume_ml": round(len(lesion) * case.grid.voxel_mm3 / 1000, 4),
-            "lowest_z": round(float(z[lesion].min()), 3),
-            "centre_mm": case.grid.to_mm(places[lesion].mean(axis=0)).round(2).tolist(),
-            "probability": round(float(probabilities[lesion].mean()), 4),
-            "confidence": round(float(votes[lesion].mean()), 4),
+            "volume_ml": round(float(sizes[n]) * case.grid.voxel_mm3 / 1000, 4),
+            "lowest_z": round(float(lowest_z[n]), 3),
+            "centre_mm": case.grid.to_mm(centres[n]).round(2).tolist(),
+            "probability": round(float(probability[n]), 4),
+            "confidence": round(float(confidence[n]), 4),
         }
-        for lesion in sorted(lesions, key=len, reverse=True)
+        for n in np.argsort(-sizes, kind="stable").tolist()
     ]
 
 
