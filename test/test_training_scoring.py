@@ -329,3 +329,16 @@ def test_the_two_uses_do_not_mix(words: list[str], problem: str, monkeypatch, ca
         evaluate.main()
     assert stop.value.code == 2
     assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "said"), [("a", False), ("a_10", True)])
+def test_a_mask_that_is_paired_by_the_beginning_of_its_name_is_said(
+    folders: Folders, monkeypatch, capsys, name, said
+) -> None:
+    folders.mask(f"{name}.mha", voxels(*ONE))
+    folders.label("a_lesion.mha", voxels(*ONE))
+    monkeypatch.setattr(sys, "argv", folders.words())
+    evaluate.main()
+    line = f"Paired by the beginning of the mask's name: 1 of 1 cases, e.g. {name}.mha with a."
+    assert (line in capsys.readouterr().out) == said
+    assert (line in (folders.out / "summary.md").read_text()) == said

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from model.cases import MASK_STEM
 from model.errors import UserError
+from model.formats import stem_of
 from model.preprocess import brain_mask
 from model.volume import Volume, read_volume, require_same_grid
 from training.accuracy import agreement_words, draw_volumes, score_cells
@@ -40,7 +42,7 @@ def score_folders(masks: Path, labels: Path, out: Path, adc: Path | None = None)
     pairs = find_pairs(masks, labels, adc)
     rows = [score_pair(pair, masks, labels) for pair in tqdm(pairs, unit="case", leave=False, disable=None)]
     strata = size_strata(rows)
-    text = summary(strata, masks, labels)
+    text = summary(strata, masks, labels) + guessed(pairs)
     try:
         write_records(rows, out / SCORES, CaseScore)
         draw_dice_by_size(strata, SIZES[tuple(strata)], out / DICE_PLOT)
@@ -49,6 +51,15 @@ def score_folders(masks: Path, labels: Path, out: Path, adc: Path | None = None)
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror}: {error.filename})") from None
     return text
+
+
+def guessed(pairs: list[Pair]) -> str:
+    """A sentence on the masks whose names are more than their case's, so that a wrong guess is seen; else empty."""
+    longer = [pair for pair in pairs if stem_of(pair.mask) not in (pair.case, MASK_STEM)]
+    if not longer:
+        return ""
+    example = f"{longer[0].mask.name} with {longer[0].case}"
+    return f"\nPaired by the beginning of the mask's name: {len(longer)} of {len(pairs)} cases, e.g. {example}.\n"
 
 
 def score_pair(pair: Pair, masks: Path, labels: Path) -> CaseScore:
