@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.case import ADC_UNIT, ADC_UNITS
-from model.cases import LAYOUTS
+from model.cases import INDEX, LAYOUTS, SUMMARY
 from model.errors import UserError
 from model.formats import SUFFIXES
 from model.segment import Options, segment
@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> None:
 def run_folder(args: argparse.Namespace, predictor: Callable[[], Predictor]) -> None:
     """Segment every case; raises UserError at the end when one failed."""
     from model.folder import FolderOptions, segment_folder  # brings what a single case does not need
-    from model.summary import INDEX, SUMMARY, require_success
+    from model.summary import require_success
 
     options = FolderOptions(args.probabilities, args.report, args.adc_unit, args.format or "", args.overwrite)
     table = args.input / args.cases if args.cases != Path() else None

@@ -17,27 +17,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from benchmarks.cases import SHARE
+from benchmarks.cases import SPACING_MM, invented_maps
 from model.torch_engine import pick_device
 from training.dataset import PackedCase, collate, load_cases
 from training.losses import LOSSES
 from training.protocols import Native
+from training.rule import rule_mask
 from training.train import Training
 from training.train_config import TrainConfig
 
 
-def invented_case(size: tuple[int, ...], seed: int) -> PackedCase:
-    """Noise in an ellipsoid of `size` voxels (z, y, x), with a few lesions of a few voxels."""
-    rng = np.random.default_rng(seed)
-    places = np.meshgrid(*(np.linspace(-1, 1, n) for n in size), indexing="ij", sparse=True)
-    brain = sum((place / share) ** 2 for place, share in zip(places, SHARE, strict=True)) <= 1
-    z_scores = np.where(brain, rng.normal(size=size), 0)
-    label = brain & (rng.random(size) < 0.001)
-    adc = np.where(brain, rng.normal(1200, 150, size).clip(100), 0)
-    return PackedCase(f"case{seed}", adc.astype(np.float32), z_scores.astype(np.float32), label, (2.0, 1.65, 1.65))
+def invented_case(size: tuple[int, int, int], seed: int) -> PackedCase:
+    """Invented maps of `size` voxels (z, y, x); the label is what the rule marks."""
+    adc, zadc = invented_maps(size, seed=seed)
+    return PackedCase(f"case{seed}", adc, zadc, rule_mask(adc, zadc), SPACING_MM)
 
 
 class Clock:

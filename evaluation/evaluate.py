@@ -34,7 +34,7 @@ from evalutils.validators import DataFrameValidator, NumberOfCasesValidator
 from pandas import DataFrame, Series
 
 from model.errors import UserError
-from model.files import remove_partials, whole_file
+from model.files import remove_partials, write_whole
 from model.volume import read_volume
 from training.cli import run
 from training.metrics import score
@@ -150,11 +150,7 @@ class LesionEvaluation(ClassificationEvaluation):
         """Write metrics.json whole or not at all. Raises UserError when that is not possible."""
         metrics = {"case": self._case_results.set_index("case").to_dict(), "aggregates": self._aggregate_results}
         text = json.dumps(_without_nan(metrics), indent=2, sort_keys=True, allow_nan=False)
-        try:
-            with whole_file(self._output_file) as partial:
-                partial.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"{self._output_file}: cannot be written ({error.strerror})") from None
+        write_whole(self._output_file, f"{text}\n".encode())
 
     def summary(self) -> str:
         """One line: the number of cases, the means, and how many cases have no MASD."""

@@ -36,7 +36,9 @@ def read_case(adc_path: Path, zadc_path: Path, adc_unit: str = ADC_UNIT) -> Case
     in that unit.
     """
     adc, zadc = read_volume(adc_path), read_volume(zadc_path)
-    case = Case(replace(adc, voxels=adc.voxels * np.float32(ADC_UNITS[adc_unit])), zadc, adc_unit)
+    if adc_unit != ADC_UNIT:
+        adc = replace(adc, voxels=adc.voxels * np.float32(ADC_UNITS[adc_unit]))
+    case = Case(adc, zadc, adc_unit)
     require_same_grid(case.adc, case.zadc)
     largest_adc, largest_z = (float(np.abs(volume.voxels).max()) for volume in (case.adc, case.zadc))
     if largest_z > LARGEST_Z or largest_adc > LARGEST_ADC:

@@ -12,12 +12,12 @@ from model.formats import stem_of, suffix_of
 from model.sockets import DEFAULT_PATHS, MANIFEST, find_inputs
 
 ADC_FOLDER, ZADC_FOLDER = "1ADC_ss", "2Z_ADC"  # of the published archives
-ADC_STEM = re.compile(r"(?P<case>.+)-ADC_ss")
-ZADC_STEM = re.compile(r"Zmap_(?P<case>.+)-ADC_smooth2mm_clipped10")
+ADC_NAME, ZADC_NAME = "{}-ADC_ss", "Zmap_{}-ADC_smooth2mm_clipped10"  # of a case's files there, without suffix
+ADC_STEM, ZADC_STEM = (re.compile(name.format("(?P<case>.+)")) for name in (ADC_NAME, ZADC_NAME))
 COLUMNS = ("case", "adc", "zadc")
 TABLE = "cases.csv"
 MASK_STEM = "lesions"  # of the mask in a case's folder in the output
-TAKEN = ("summary.csv", "index.html")  # names in the output folder that are no case's
+SUMMARY, INDEX = "summary.csv", "index.html"  # in the output folder, so no case can have these names
 
 # How the two maps are told apart in a case's own folder. The first is asked first: Z maps have "ADC" in their names too.
 ZADC_HINT = re.compile(r"z[-_ .]?(score|map|adc)|adc[-_ .]?z", re.IGNORECASE)
@@ -41,7 +41,7 @@ class FoundCase:
 def find_cases(root: Path, table: Path | None = None) -> list[FoundCase]:
     """The cases below `root`, sorted by name, those with a problem too; with `table`, the ones that it lists.
 
-    Raises UserError when there is no case, two have one name, a name cannot name a folder, or the table cannot be used.
+    Raises UserError when there is no case, two have one name, or the table cannot be used.
     """
     if table is None and (root / TABLE).is_file():
         table = root / TABLE
@@ -67,11 +67,10 @@ def _with_usable_name(case: FoundCase) -> FoundCase:
     """The case, or one with a problem when no folder of the output can have its name."""
     name = case.name
     usable = name.isprintable() and name == Path(name).name and not name.startswith(".") and len(name.encode()) <= 200
-    if usable and name not in TAKEN:
+    if usable and name not in (SUMMARY, INDEX):
         return case
-    return FoundCase(
-        ascii(name)[:200], problem=f"{ascii(name)[:200]} cannot name a case, expected what a folder can be called"
-    )
+    shown = ascii(name)[:200]
+    return FoundCase(shown, problem=f"{shown} cannot name a case, expected what a folder can be called")
 
 
 def _listed_cases(table: Path) -> list[FoundCase]:
@@ -83,8 +82,7 @@ def _listed_cases(table: Path) -> list[FoundCase]:
         raise UserError(f"{table}: no such file; a CSV is looked for in the input folder") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{table}: cannot be read as CSV ({error})") from None
-    missing = [column for column in COLUMNS if column not in columns]
-    if missing:
+    if not set(COLUMNS) <= set(columns):
         raise UserError(
             f"{table}: expected the columns {','.join(COLUMNS)}, with commas, found {','.join(columns) or 'none'}"
         )

@@ -30,6 +30,24 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all. Raises UserError when it cannot be written."""
+    try:
+        with whole_file(path) as partial:
+            partial.write_bytes(data)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+@contextlib.contextmanager
+def writable(root: Path) -> Iterator[None]:
+    """Turns an OSError of the block into the UserError that output cannot be written to `root`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{root}: output cannot be written there ({error.strerror}: {error.filename})") from None
+
+
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yields a new, hidden folder beside `path`; it takes the place of `path` when the block ends well, else it vanishes."""
@@ -72,11 +90,9 @@ def only_run(root: Path) -> Iterator[None]:
 
     Raises UserError when the folder cannot be made or another run holds it. A file system without locks is not guarded.
     """
-    try:
+    with writable(root):
         root.mkdir(parents=True, exist_ok=True)
         folder = os.open(root, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"{root}: output cannot be written there ({error.strerror}: {error.filename})") from None
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 import model
 from model.case import read_case
-from model.cases import MASK_STEM, FoundCase, find_cases
+from model.cases import INDEX, MASK_STEM, SUMMARY, FoundCase, find_cases, visible_in
 from model.errors import UserError
-from model.files import only_run, remove, remove_partial_folders, whole_folder
+from model.files import only_run, remove, remove_partial_folders, whole_folder, writable
 from model.formats import check_header, check_whole, digest, suffix_of
 from model.segment import Options, segment_case, write_case
 from model.sockets import REPORT_PATH, RESULTS_PATH
@@ -25,9 +25,7 @@ from model.summary import (
     DONE,
     DONE_BEFORE,
     FAILED,
-    INDEX,
     NUMBERS,
-    SUMMARY,
     Outcome,
     announce,
     index_entry,
@@ -99,10 +97,8 @@ def require_apart(root: Path, cases: list[FoundCase], output: Path) -> None:
 
 def prepare(output: Path, earlier: dict[str, dict | None], overwrite: bool) -> None:
     """Remove what a killed run left. Raises UserError when the folder holds anything but results of these very cases."""
-    try:
-        names = sorted(path.name for path in output.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise UserError(f"{output}: output cannot be written there ({error.strerror}: {error.filename})") from None
+    with writable(output):
+        names = [path.name for path in visible_in(output)]
     foreign = [name for name in names if name not in (SUMMARY, INDEX) and not earlier.get(name)]
     if foreign and not overwrite:
         more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
@@ -110,10 +106,8 @@ def prepare(output: Path, earlier: dict[str, dict | None], overwrite: bool) -> N
             f"{output}: expected an empty folder, or results of the same files by the same weights,"
             f" found {', '.join(foreign[:5])}{more}; name another folder, or say --overwrite"
         )
-    try:
+    with writable(output):
         remove_partial_folders(output)
-    except OSError as error:
-        raise UserError(f"{output}: output cannot be written there ({error.strerror}: {error.filename})") from None
 
 
 def outcome_of(case: FoundCase, output: Path, predictor: Predictor, options: FolderOptions, earlier: dict | None) -> Outcome:
@@ -123,10 +117,9 @@ def outcome_of(case: FoundCase, output: Path, predictor: Predictor, options: Fol
         if earlier:  # what an earlier run was asked for stays
             kept = {what: True for what in EXTRAS if paths_of(case, folder, options)[what].is_file()}
             options = replace(options, **kept)
-        if earlier and is_complete(case, folder, options):
-            results, status = earlier, DONE_BEFORE
-        else:
-            results, status = run_case(case, folder, predictor, options), DONE
+        if done := done_before(case, folder, options, earlier):
+            return done
+        results = run_case(case, folder, predictor, options)
     except Exception as error:
         if not earlier:  # whole results of the same files stay, even if more of them could not be written now
             remove(folder)
@@ -134,7 +127,14 @@ def outcome_of(case: FoundCase, output: Path, predictor: Predictor, options: Fol
             traceback.print_exc()
         reason = str(error) if isinstance(error, UserError) else f"unexpected {type(error).__name__}: {error}"
         return Outcome(case, FAILED, reason=" ".join(reason.split()))
-    return Outcome(case, status, results, mask=paths_of(case, folder, options)["mask"])
+    return Outcome(case, DONE, results, mask=paths_of(case, folder, options)["mask"])
+
+
+def done_before(case: FoundCase, folder: Path, options: FolderOptions, earlier: dict | None) -> Outcome | None:
+    """The outcome of a case that need not be run again, else None."""
+    if not earlier or not is_complete(case, folder, options):
+        return None
+    return Outcome(case, DONE_BEFORE, earlier, mask=paths_of(case, folder, options)["mask"])
 
 
 def run_case(case: FoundCase, folder: Path, predictor: Predictor, options: FolderOptions) -> dict:
@@ -200,10 +200,8 @@ def is_complete(case: FoundCase, folder: Path, options: FolderOptions) -> bool:
 
 def unreached(case: FoundCase, output: Path, options: FolderOptions, earlier: dict | None) -> Outcome:
     """What to say of a case when the run was stopped before it."""
-    folder = output / case.name
-    if earlier and is_complete(case, folder, options):
-        return Outcome(case, DONE_BEFORE, earlier, mask=paths_of(case, folder, options)["mask"])
-    return Outcome(case, FAILED, reason="the run was stopped before this case")
+    stopped = Outcome(case, FAILED, reason="the run was stopped before this case")
+    return done_before(case, output / case.name, options, earlier) or stopped
 
 
 def progress(cases: list[FoundCase]) -> Iterator[FoundCase]:

@@ -4,7 +4,8 @@ import math
 from pathlib import Path
 from urllib.parse import quote
 
-from model.page import page, text, write_page
+from model.files import write_whole
+from model.page import page, text
 from model.report_page import percent
 
 COLUMNS = (  # head, key of the results, None where the column is made from the entry
@@ -33,7 +34,7 @@ def write_index(path: Path, entries: list[dict]) -> None:
         f"<h2>Lesion volumes</h2>\n{volume_plot(done)}" if done else "",
         f'<h2>Table</h2>\n<div class="wide"><table id="cases">{_head()}\n<tbody>{rows}</tbody></table></div>',
     )
-    write_page(path, page("Cases", "\n".join(sections), "index.js"))
+    write_whole(path, page("Cases", "\n".join(sections), "index.js").encode())
 
 
 def volume_plot(done: list[dict]) -> str:

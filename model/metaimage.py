@@ -4,7 +4,7 @@ import math
 import re
 from pathlib import Path
 
-from model.streams import decompressed_length, require_plausible
+from model.streams import decompressed_length, require_length, require_plausible
 
 HEADER_LIMIT = 1 << 20  # bytes; published headers have about 1000
 LONGEST_LINE = 1000  # bytes; published ones have about 100
@@ -73,8 +73,7 @@ def check_metaimage(path: Path) -> bool:
         with voxels.open("rb") as file:
             file.seek(start)
             found = decompressed_length(file.read(), promised)
-    if found != promised:
-        raise ValueError(f"the header promises {promised} bytes of voxels, found {'more' if found > promised else found}")
+    require_length(found, promised)
     return not MATRICES.isdisjoint(fields) and fields.get("AnatomicalOrientation") != "???"
 
 

@@ -9,11 +9,12 @@ import struct
 
 import numpy as np
 
+from model.nifti import DATATYPES, HEADER_BYTES
 from model.preprocess import Box
 from model.volume import Grid
 
-TYPES = {"uint8": (2, 8), "int16": (4, 16)}  # datatype and bitpix of the header
-HEADER_BYTES, DATA_OFFSET = 348, 352
+TYPES = {"uint8": 2, "int16": 4}  # datatype of the header
+DATA_OFFSET = HEADER_BYTES + 4  # which say that no extension follows
 TO_RAS = np.array([-1, -1, 1])  # (x, y, z) in mm: left, back, top to right, front, top
 
 
@@ -42,13 +43,13 @@ def affine_ras(grid: Grid) -> np.ndarray:
 
 
 def _header(type_name: str, grid: Grid) -> bytes:
-    """348 bytes and the four that say that no extension follows; the affine in the sform, no qform."""
-    datatype, bits = TYPES[type_name]
+    """What comes before the voxels; the affine in the sform, no qform."""
+    datatype = TYPES[type_name]
     header = bytearray(DATA_OFFSET)
     for offset, layout, values in (
         (0, "<i", (HEADER_BYTES,)),
         (40, "<8h", (3, *grid.size[::-1], 1, 1, 1, 1)),  # dim
-        (70, "<2h", (datatype, bits)),
+        (70, "<2h", (datatype, DATATYPES[datatype])),
         (76, "<8f", (1, *grid.spacing_mm[::-1], 0, 0, 0, 0)),  # pixdim
         (108, "<3f", (DATA_OFFSET, 1, 0)),  # vox_offset, scl_slope, scl_inter
         (123, "<b", (2,)),  # lengths are mm

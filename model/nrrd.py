@@ -4,7 +4,7 @@ import math
 import re
 from pathlib import Path
 
-from model.streams import GZIP, decompressed_length, require_plausible
+from model.streams import GZIP, decompressed_length, require_length, require_plausible
 
 HEADER_LIMIT = 1 << 20  # bytes; ITK writes about 500
 
@@ -78,8 +78,7 @@ def check_nrrd(path: Path) -> bool:
             found = decompressed_length(file.read(), promised, GZIP)
         else:
             raise ValueError(f"expected encoding raw or gzip, found {encoding}")
-    if found != promised:
-        raise ValueError(f"the header promises {promised} bytes of voxels, found {'more' if found > promised else found}")
+    require_length(found, promised)
     return fields.get("space") in ORIENTED
 
 

@@ -1,4 +1,4 @@
-"""What every page shares: escaping, one HTML text from its parts, a file written whole.
+"""What every page shares: escaping, and one HTML text from its parts.
 
 A page is one file that reaches for nothing outside: its policy allows the scripts and the style in it by their hash, images
 from data alone, and no connection. Names and results are hostile input; they reach a page through `text` only.
@@ -10,9 +10,6 @@ import html
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-
-from model.errors import UserError
-from model.files import whole_file
 
 ASSETS = Path(__file__).parent / "page_assets"
 
@@ -61,15 +58,6 @@ def page(title: str, body: str, script: str, later_scripts: Sequence[str] = ()) 
         " base-uri 'none'; form-action 'none'"
     )
     return PAGE.format(policy=policy, title=text(title), style=style, body=body, script=code)
-
-
-def write_page(path: Path, content: str) -> None:
-    """Write whole or not at all. Raises UserError when the file cannot be written."""
-    try:
-        with whole_file(path) as partial:
-            partial.write_bytes(content.encode("utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def _hash(code: str) -> str:

@@ -14,8 +14,7 @@ import numpy as np
 import model
 from model.case import Case
 from model.checks import warnings_of
-from model.errors import UserError
-from model.files import whole_file
+from model.files import write_whole
 from model.preprocess import brain_mask
 from model.volume import connected_components
 
@@ -92,8 +91,4 @@ def describe_run(predictor: Predictor) -> dict:
 
 def write_results(results: dict, path: Path) -> None:
     """Write as JSON, whole or not at all. Raises UserError when the file cannot be written."""
-    try:
-        with whole_file(path) as partial:
-            partial.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    write_whole(path, (json.dumps(results, indent=1) + "\n").encode())

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from model.case import Case
+from model.files import write_whole
 from model.montage import ADC_WINDOW, montage
 from model.nifti_encode import crop_grid, encode_nifti
-from model.page import asset, base64_text, page, text, write_page
+from model.page import asset, base64_text, page, text
 from model.preprocess import brain_box, brain_mask
 
 INT16 = np.iinfo(np.int16)
@@ -56,7 +57,7 @@ def write_report(path: Path, name: str, case: Case, mask: np.ndarray, results: d
         _licences(),
         _viewer_data(case, mask),
     )
-    write_page(path, page(f"{name}: report", "\n".join(sections), "report.js", [asset("niivue.umd.js")]))
+    write_whole(path, page(f"{name}: report", "\n".join(sections), "report.js", [asset("niivue.umd.js")]).encode())
 
 
 def lesion_table(results: dict) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from model.case import ADC_UNIT, Case, read_case
 from model.errors import UserError
-from model.files import only_run, remove_partials
+from model.files import only_run, remove_partials, writable
 from model.formats import stem_of
 from model.report import describe, describe_files, describe_run, write_results
 from model.sockets import MASK_PATH, PROBABILITIES_PATH, REPORT_PATH, RESULTS_PATH, find_inputs
@@ -83,15 +83,12 @@ def clear_output(paths: dict[str, Path], options: Options) -> None:
     Raises UserError when that is not possible, or when a foreign file lies where the platform allows the mask alone.
     """
     mask = paths["mask"]
-    try:
+    with writable(paths["results"].parent):
         for what in ("mask", "probabilities") if options.probabilities else ("mask",):
             paths[what].parent.mkdir(parents=True, exist_ok=True)
         for path in paths.values():
             path.unlink(missing_ok=True)
             remove_partials(path)
         foreign = sorted(path.name for path in mask.parent.iterdir())
-    except OSError as error:
-        root = paths["results"].parent
-        raise UserError(f"{root}: output cannot be written there ({error.strerror}: {error.filename})") from None
     if foreign:
         raise UserError(f"{mask.parent}: expected an empty folder for the mask, found {', '.join(foreign)}")

@@ -12,6 +12,12 @@ def require_plausible(compressed: int, promised: int) -> None:
         raise ValueError(f"{compressed} bytes of compressed data for {promised} bytes of voxels")
 
 
+def require_length(found: int, promised: int) -> None:
+    """Raise ValueError unless as many bytes of voxels are there as the header promises."""
+    if found != promised:
+        raise ValueError(f"the header promises {promised} bytes of voxels, found {'more' if found > promised else found}")
+
+
 def decompressed_length(data: bytes, promised: int, wbits: int = ZLIB) -> int:
     """Bytes in the stream, counted no further than one more than `promised`; the stream's own checksum is verified.
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from model.cases import TAKEN, FoundCase
+from model.cases import FoundCase
 from model.errors import UserError
-from model.files import whole_file
+from model.files import write_whole
 from model.sockets import REPORT_PATH
 
-SUMMARY, INDEX = TAKEN
 DONE, DONE_BEFORE, FAILED = "done", "done before", "failed"
 NUMBERS = ("lesion_volume_ml", "brain_volume_ml", "lesion_share_of_brain", "lesions", "seconds")
 COLUMNS = ("case", "status", "reason", *NUMBERS, "warnings", "weights", "adc", "zadc", "mask")
@@ -43,13 +43,11 @@ def announce(outcome: Outcome) -> None:
 
 def write_summary(outcomes: list[Outcome], path: Path) -> None:
     """A line for every case, whole or not at all. Raises UserError when it cannot be written."""
-    try:
-        with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(summary_row(outcome, path.parent) for outcome in outcomes)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, COLUMNS)
+    writer.writeheader()
+    writer.writerows(summary_row(outcome, path.parent) for outcome in outcomes)
+    write_whole(path, file.getvalue().encode(errors="backslashreplace"))  # names of files need not be Unicode
 
 
 def summary_row(outcome: Outcome, root: Path) -> dict:

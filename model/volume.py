@@ -130,8 +130,8 @@ def _write(voxels: np.ndarray, grid: Grid, path: Path) -> None:
             written = sitk.ReadImage(str(partial))
             if not np.array_equal(sitk.GetArrayFromImage(written), voxels):
                 raise OSError("what was written does not read back")
-            if _difference(_grid(written), grid):
-                raise OSError(f"the format cannot hold the grid's {_difference(_grid(written), grid)}")
+            if lost := _difference(_grid(written), grid):
+                raise OSError(f"the format cannot hold the grid's {lost}")
     except (RuntimeError, OSError) as error:
         raise UserError(f"{path}: cannot be written ({_reason(error)})") from None
 

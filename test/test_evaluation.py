@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from golden_masks import GRID, NAMES, ONE, SIZE, voxels
 from monai.metrics import compute_surface_dice
-from phantom import make_grid, write_image
+from phantom import write_image
 from scipy.ndimage import gaussian_filter
 
 from evaluation.evaluate import METRICS, LesionEvaluation, main
@@ -28,19 +29,7 @@ from training.cli import run
 from training.metrics import Scores, mean_scores
 
 ROOT = Path(__file__).resolve().parents[1]
-SIZE = (9, 12, 15)
-# 4 mm slices, 1.5 mm from row to row, 1 mm from column to column; the scorer measures rows with 1 and columns with 1.5 mm
-GRID = Grid(SIZE, (4.0, 1.5, 1.0), (-31.25, 12.5, -70.75), make_grid().direction)
 ELSEWHERE = Grid(SIZE, (1.0, 3.0, 7.0), (5.0, 6.0, 7.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
-NAMES = ("MGHNICU_010-VISIT_01", "MGHNICU_010-VISIT_02", "MGHNICU_009-VISIT_01")  # two visits of one patient
-ONE = ((3, 4, 6),)
-
-
-def voxels(*indices: tuple[int, int, int]) -> np.ndarray:
-    mask = np.zeros(SIZE, np.uint8)
-    for index in indices:
-        mask[index] = 1
-    return mask
 
 
 class Folders:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from phantom import make_grid, write_image
+from golden_masks import GRID, NAMES, ONE, SIZE, voxels
+from phantom import write_image
 
 from evaluation.evaluate import METRICS, LesionEvaluation
 from model.volume import Grid
@@ -23,17 +24,7 @@ from training.pairs import case_of
 from training.results import CaseScore, read_records
 from training.statistics import LOADS, VOLUMES, size_strata
 
-SIZE = (9, 12, 15)
-GRID = Grid(SIZE, (4.0, 1.5, 1.0), (-31.25, 12.5, -70.75), make_grid().direction)  # voxels of 0.006 ml
-NAMES = ("MGHNICU_010-VISIT_01", "MGHNICU_010-VISIT_02", "MGHNICU_009-VISIT_01")
-ONE, TWO = ((3, 4, 6),), ((3, 4, 6), (3, 4, 9))
-
-
-def voxels(*indices: tuple[int, int, int]) -> np.ndarray:
-    mask = np.zeros(SIZE, np.uint8)
-    for index in indices:
-        mask[index] = 1
-    return mask
+TWO = ((3, 4, 6), (3, 4, 9))
 
 
 class Folders:

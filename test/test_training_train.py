@@ -18,7 +18,7 @@ import pytest
 import torch
 from inference_helpers import load
 from safetensors.torch import load_file
-from training_helpers import CASES, FOLDS, SMALL, write_study
+from training_helpers import CASES, FOLDS, SMALL, tensors, write_study
 
 import training.train as module
 from model.errors import UserError
@@ -77,14 +77,6 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 
 def checkpoint(folder: Path) -> dict:
     return torch.load(folder / "checkpoint.pt", weights_only=True)
-
-
-def tensors(values: object, name: str = "") -> dict[str, torch.Tensor]:
-    """Every tensor in nested tables, by its path."""
-    if isinstance(values, torch.Tensor):
-        return {name: values}
-    pairs = values.items() if isinstance(values, dict) else ()
-    return {path: tensor for key, value in pairs for path, tensor in tensors(value, f"{name}/{key}").items()}
 
 
 def require_same_run(a: Path, b: Path) -> None:

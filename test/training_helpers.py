@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from model.config import ModelConfig
 from training.dataset import PackedCase
@@ -48,3 +49,11 @@ def write_packed(case: PackedCase, folder: Path) -> None:
     """Write the case in the packed form that training reads."""
     arrays = {"adc": case.adc, "zadc": case.zadc, "label": case.label, "spacing_mm": np.array(case.spacing_mm)}
     np.savez_compressed(folder / f"{case.name}.npz", **arrays)
+
+
+def tensors(values: object, name: str = "") -> dict[str, torch.Tensor]:
+    """Every tensor in nested tables, by its path."""
+    if isinstance(values, torch.Tensor):
+        return {name: values}
+    pairs = values.items() if isinstance(values, dict) else ()
+    return {path: tensor for key, value in pairs for path, tensor in tensors(value, f"{name}/{key}").items()}

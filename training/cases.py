@@ -13,13 +13,13 @@ import numpy as np
 from tqdm import tqdm
 
 from model.case import read_case
-from model.cases import ADC_FOLDER, ADC_STEM, ZADC_FOLDER
+from model.cases import ADC_FOLDER, ADC_STEM, ZADC_FOLDER, ZADC_NAME
 from model.errors import UserError
 from model.files import whole_file
 from model.volume import Volume, read_volume, require_same_grid
 from training.cli import run
 
-LABEL_FOLDER = "3LABEL"
+LABEL_FOLDER, LABEL_NAME = "3LABEL", "{}_lesion"
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def find_cases(root: Path) -> list[CaseFiles]:
         if not match:
             raise UserError(f"{adc}: expected a name like MGHNICU_010-VISIT_01-ADC_ss.mha")
         name = match["case"]
-        zadc = root / ZADC_FOLDER / f"Zmap_{name}-ADC_smooth2mm_clipped10.mha"
-        label = root / LABEL_FOLDER / f"{name}_lesion.mha"
+        zadc = root / ZADC_FOLDER / f"{ZADC_NAME.format(name)}.mha"
+        label = root / LABEL_FOLDER / f"{LABEL_NAME.format(name)}.mha"
         for path in (zadc, label):
             if not path.is_file():
                 raise UserError(f"{path}: missing, expected beside {adc}")

@@ -30,9 +30,10 @@ import requests  # pooch brings it
 from tqdm import tqdm
 
 from model.case import read_case
+from model.cases import ADC_FOLDER, ADC_NAME, ZADC_FOLDER, ZADC_NAME
 from model.errors import UserError
 from model.preprocess import brain_mask
-from training.cases import CaseFiles, find_cases, read_label
+from training.cases import LABEL_FOLDER, LABEL_NAME, CaseFiles, find_cases, read_label
 from training.cli import run
 from training.dataset import PackedCase
 from training.splits import LOAD_EDGES, THICK_SLICE_MM, load_class
@@ -44,9 +45,9 @@ TIMEOUT_S = 60.0  # without a byte from the server
 CHUNK = 2**16  # bytes; what a cut connection loses at most
 CONTENT_RANGE = re.compile(r"bytes (?P<start>\d+)-\d+/(?P<total>\d+|\*)")
 NAMES = {
-    "1ADC_ss": "{}-ADC_ss.mha",
-    "2Z_ADC": "Zmap_{}-ADC_smooth2mm_clipped10.mha",
-    "3LABEL": "{}_lesion.mha",
+    ADC_FOLDER: f"{ADC_NAME}.mha",
+    ZADC_FOLDER: f"{ZADC_NAME}.mha",
+    LABEL_FOLDER: f"{LABEL_NAME}.mha",
 }
 LOAD_NAMES = ("empty", *(f"{low:.0%}-{high:.0%}" for low, high in itertools.pairwise(LOAD_EDGES)), "larger")
 

@@ -18,7 +18,7 @@ sys.path.extend(str(Path(__file__).resolve().parents[n]) for n in (1, 2))
 
 import forked
 import torch
-from training_helpers import SMALL, write_study
+from training_helpers import SMALL, tensors, write_study
 
 import training.train as module
 from training.protocols import Native
@@ -34,14 +34,6 @@ def job(data: Path, folder: Path) -> None:
     module.read_fold = lambda fold: read_fold(fold, data / "splits.json")
     torch.set_num_threads(1)
     train(CONFIG, data, folder, torch.device("cpu"), validate_every=2)
-
-
-def tensors(values: object, name: str = "") -> dict[str, torch.Tensor]:
-    """Every tensor in nested tables, by its path."""
-    if isinstance(values, torch.Tensor):
-        return {name: values}
-    pairs = values.items() if isinstance(values, dict) else ()
-    return {path: tensor for key, value in pairs for path, tensor in tensors(value, f"{name}/{key}").items()}
 
 
 def require_same(folder: Path, reference: Path) -> None:
