@@ -41,11 +41,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
 
 
 def zipped(files: dict[str | zipfile.ZipInfo, bytes], top: str = "BONBID2023_Train/") -> bytes:
-    """A zip archive of the files, each below `top` unless its name is a ZipInfo."""
+    """A zip archive of the files, each below `top` unless its name is a ZipInfo; the same bytes at any time of day."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():
-            archive.writestr(name if isinstance(name, zipfile.ZipInfo) else top + name, content)
+            archive.writestr(name if isinstance(name, zipfile.ZipInfo) else zipfile.ZipInfo(top + name), content)
     return buffer.getvalue()
 
 
