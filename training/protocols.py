@@ -65,7 +65,7 @@ class Paper:
 
     def network(self) -> nn.Module:
         """An untrained network."""
-        return paper_network.PaperNet(self.model)
+        return paper_network.PaperNet(self.model).to(memory_format=torch.channels_last_3d)
 
     def sample(self, case: PackedCase, device: torch.device) -> Sample:
         """What training sees of a case."""
