@@ -20,24 +20,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.case import ADC_UNIT, ADC_UNITS
-from model.cases import INDEX, LAYOUTS, SUMMARY
 from model.errors import UserError
-from model.formats import SUFFIXES
-from model.segment import Options, segment
-from model.serve import PORT, serve
-from model.sockets import MASK_PATH, PROBABILITIES_PATH, REPORT_PATH
+from model.images.case import ADC_UNIT, ADC_UNITS
+from model.images.formats import SUFFIXES
+from model.run.find_cases import INDEX, LAYOUTS, SUMMARY
+from model.run.one_case import Options, segment
+from model.run.platform_paths import MASK_PATH, PROBABILITIES_PATH, REPORT_PATH
+from model.run.serve import PORT, serve
 
 if TYPE_CHECKING:
-    from model.predict import Predictor
+    from model.networks.predict import Predictor
 
 
 @functools.cache
 def load_predictor(device: str, weights: Path | None, engine: str = "auto") -> Predictor:
     """The ensemble on its engine, loaded once. Imports engines only now: a bad case is refused before."""
-    from model.engines import pick_engine
-    from model.predict import Predictor
-    from model.weights import default_folder, load_ensemble
+    from model.networks.engines import pick_engine
+    from model.networks.predict import Predictor
+    from model.networks.stored import default_folder, load_ensemble
 
     folder = weights or default_folder()
     picked, notes = pick_engine(engine, device, folder)
@@ -139,8 +139,8 @@ def run(args: argparse.Namespace) -> None:
 
 def run_folder(args: argparse.Namespace, predictor: Callable[[], Predictor]) -> None:
     """Segment every case; raises UserError at the end when one failed."""
-    from model.folder import FolderOptions, segment_folder  # brings what a single case does not need
-    from model.summary import require_success
+    from model.run.folder import FolderOptions, segment_folder  # brings what a single case does not need
+    from model.run.summary import require_success
 
     options = FolderOptions(args.probabilities, args.report, args.adc_unit, args.format or "", args.overwrite)
     table = args.input / args.cases if args.cases != Path() else None

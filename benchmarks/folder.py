@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cases import write_case
-from model.engines import pick_engine
-from model.predict import Predictor
-from model.segment import segment
-from model.weights import IMAGE_WEIGHTS, load_ensemble
-from model.windows import Network
+from model.networks.engines import pick_engine
+from model.networks.predict import Predictor
+from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
+from model.networks.windows import Network
+from model.run.one_case import segment
 
 
 class Timed:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.cases import write_case
 from benchmarks.processes import in_turn, print_table
-from model.weights import IMAGE_WEIGHTS, network_files
+from model.networks.stored import IMAGE_WEIGHTS, network_files
 
 GRIDS = ((54, 128, 128), (20, 160, 160), (64, 256, 256))  # (z, y, x)
 

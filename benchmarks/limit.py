@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.config import ModelConfig
-from model.graph_engines import OpenvinoEngine, threads
-from model.network import LesionNet
-from model.torch_engine import TorchEngine
-from model.weights import IMAGE_WEIGHTS, read_networks
+from model.networks.config import ModelConfig
+from model.networks.graph_engines import OpenvinoEngine, threads
+from model.networks.network import LesionNet
+from model.networks.stored import IMAGE_WEIGHTS, read_networks
+from model.networks.torch_engine import TorchEngine
 
 MATRIX = 3072
 

@@ -19,11 +19,11 @@ import torch
 from monai.losses import DiceFocalLoss, DiceLoss, HausdorffDTLoss, LogHausdorffDTLoss, TverskyLoss
 from torch.nn import functional
 
-from model.config import ModelConfig
-from model.network import LesionNet
-from model.torch_engine import pick_device
-from training.distance import squared_distance
-from training.losses import BOUNDARY_WEIGHT, LOSSES, REGION_WEIGHT
+from model.networks.config import ModelConfig
+from model.networks.network import LesionNet
+from model.networks.torch_engine import pick_device
+from training.learning.distance import squared_distance
+from training.learning.losses import BOUNDARY_WEIGHT, LOSSES, REGION_WEIGHT
 
 Step = Callable[[torch.Tensor], torch.Tensor]  # logits to loss
 Clock = Callable[[], float]

@@ -15,12 +15,13 @@ import torch
 from monai.inferers import sliding_window_inference
 from safetensors.torch import load_file
 
-from model.config import InferenceConfig, ModelConfig, from_json
-from model.network import LesionNet
-from model.predict import patch_size
-from model.preprocess import brain_box, brain_mask, network_input, uncrop
-from model.sockets import find_inputs
-from model.weights import IMAGE_WEIGHTS, network_files
+from model.images.brain import brain_box, brain_mask, uncrop
+from model.networks.config import InferenceConfig, ModelConfig, from_json
+from model.networks.inputs import network_input
+from model.networks.network import LesionNet
+from model.networks.predict import patch_size
+from model.networks.stored import IMAGE_WEIGHTS, network_files
+from model.run.platform_paths import find_inputs
 
 
 def load(path: Path) -> tuple[LesionNet, ModelConfig, InferenceConfig]:

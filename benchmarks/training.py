@@ -20,13 +20,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.cases import SPACING_MM, invented_maps
-from model.torch_engine import pick_device
-from training.dataset import PackedCase, collate, load_cases
-from training.losses import LOSSES
-from training.protocols import Native
-from training.rule import rule_mask
+from model.networks.torch_engine import pick_device
+from training.data.dataset import PackedCase, collate, load_cases
+from training.learning.losses import LOSSES
+from training.learning.protocols import Native
+from training.learning.train_config import TrainConfig
+from training.scores.rule import rule_mask
 from training.train import Training
-from training.train_config import TrainConfig
 
 
 def invented_case(size: tuple[int, int, int], seed: int) -> PackedCase:

@@ -35,9 +35,9 @@ from pandas import DataFrame, Series
 
 from model.errors import UserError
 from model.files import remove_partials, write_whole
-from model.volume import read_volume
-from training.cli import run
-from training.metrics import score
+from model.images.volume import read_volume
+from training.common.cli import run
+from training.scores.metrics import score
 
 CASE = r"(?P<case>[A-Za-z]+_\d+-VISIT_\d+)"
 LABEL_NAME = CASE + r"_lesion\.mha"

@@ -24,8 +24,8 @@ from inference_helpers import (
 from phantom import write_image
 
 import process
-from model.network import LesionNet
-from model.volume import Grid
+from model.images.volume import Grid
+from model.networks.network import LesionNet
 from training.cases import CaseFiles, find_cases
 from training.export import export
 

@@ -41,7 +41,7 @@ from pathlib import Path
 import numpy as np
 from phantom import make_grid, write_image
 
-from model.volume import Grid
+from model.images.volume import Grid
 
 work, size = Path(sys.argv[1]), (9, 12, 15)
 grid = Grid(size, (4.0, 1.5, 1.0), (-31.25, 12.5, -70.75), make_grid().direction)

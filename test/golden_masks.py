@@ -3,7 +3,7 @@
 import numpy as np
 from phantom import make_grid
 
-from model.volume import Grid
+from model.images.volume import Grid
 
 SIZE = (9, 12, 15)
 # 4 mm slices, 1.5 mm from row to row, 1 mm from column to column: voxels of 0.006 ml. The scorer measures rows with 1 and

@@ -7,13 +7,13 @@ import torch
 from phantom import make_grid
 from torch import nn
 
-from model.candidates import FEATURES
-from model.config import InferenceConfig, ModelConfig
-from model.decision import Decision, Trees
-from model.network import LesionNet
-from model.torch_engine import TorchEngine, TorchNetwork, round_to_disk_precision, save_weights
-from model.volume import Grid
-from model.weights import Ensemble, load_ensemble
+from model.images.volume import Grid
+from model.lesions.candidates import FEATURES
+from model.lesions.decision import Decision, Trees
+from model.networks.config import InferenceConfig, ModelConfig
+from model.networks.network import LesionNet
+from model.networks.stored import Ensemble, load_ensemble
+from model.networks.torch_engine import TorchEngine, TorchNetwork, round_to_disk_precision, save_weights
 
 # The platform's names for this challenge, written out and not imported: the code is compared with them.
 ADC_SLUG, ADC_FOLDER = "skull-stripped-adc", "images/skull-stripped-adc-brain-mri"

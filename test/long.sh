@@ -28,7 +28,7 @@ skip() { # NAME WHY
   summary+=("NOT RUN $1: $2")
 }
 
-inputs() { part inputs env EXAMPLES=2000 "$python" -m pytest test/test_property_inputs.py -q --hypothesis-show-statistics; }
+inputs() { part inputs env EXAMPLES=2000 "$python" -m pytest test/images/test_property_inputs.py -q --hypothesis-show-statistics; }
 fuzz() { part fuzz "$python" test/fuzz/fuzz_reading.py --inputs "${INPUTS:-100000}" --seed 1; }
 runs() { part runs "$python" test/kill/kill_runs.py --moments 100 --bytes 200; }
 training() { part training "$python" test/kill/kill_training.py --kills 100; }
@@ -37,7 +37,7 @@ soak() { part soak "$python" test/soak.py --invocations 200; }
 
 real() {
   [[ -d data/BONBID2023_Train ]] || { skip real "data/BONBID2023_Train is not there"; return; }
-  part real env REAL_CASES=all "$python" -m pytest test/test_real_cases.py -q
+  part real env REAL_CASES=all "$python" -m pytest test/run/test_real_cases.py -q
 }
 
 containers() {

@@ -19,9 +19,9 @@ import SimpleITK as sitk
 from inference_helpers import MASK
 from test_geometry import ORIENTATIONS, stored
 
-from model.predict import Predictor
-from model.segment import segment
-from model.sockets import find_inputs
+from model.networks.predict import Predictor
+from model.run.one_case import segment
+from model.run.platform_paths import find_inputs
 from process import load_predictor
 
 ROOT = Path(__file__).resolve().parents[1]

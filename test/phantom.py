@@ -17,7 +17,7 @@ import SimpleITK as sitk
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, only this folder is on the path
 
-from model.volume import Grid
+from model.images.volume import Grid
 
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]  # (z, y, x) in mm, shaped to broadcast to a volume
 Triple = tuple[float, float, float]  # (z, y, x)

@@ -11,10 +11,10 @@ import numpy as np
 from phantom import make_phantom
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from model.case import Case
-from model.report import describe
-from model.report_page import write_report
-from model.volume import Volume
+from model.images.case import Case
+from model.images.volume import Volume
+from model.report.case_page import write_report
+from model.report.results import describe
 
 NAME = "phantom"
 CHROMIUM_FLAGS = [

@@ -1,6 +1,6 @@
 """What test/slurm.sh needs of Python: the cases that the study runs on, and a look at its results.
 
-python test/slurm_cases.py write FOLDER             an invented case under each name of training/splits.json
+python test/slurm_cases.py write FOLDER             an invented case under each name of training/data/splits.json
 python test/slurm_cases.py check CSV LOSS:FOLD...   the results hold the rule and exactly these runs
 """
 
@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from training_helpers import invented_case, write_packed
 
-from training.results import RULE, Row, read_records
-from training.splits import FOLDS, read_fold
+from training.data.splits import FOLDS, read_fold
+from training.scores.rows import RULE, Row, read_records
 
 
 def write(folder: Path) -> None:

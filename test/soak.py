@@ -25,7 +25,7 @@ import numpy as np
 from inference_helpers import ADC_FOLDER, MASK, RESULTS, ZADC_FOLDER, files_below
 from phantom import make_phantom, write_image
 
-from model.volume import Grid
+from model.images.volume import Grid
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = (

@@ -24,9 +24,9 @@ from scipy.ndimage import gaussian_filter
 
 from evaluation.evaluate import METRICS, LesionEvaluation, main
 from model.errors import UserError
-from model.volume import Grid
-from training.cli import run
-from training.metrics import Scores, mean_scores
+from model.images.volume import Grid
+from training.common.cli import run
+from training.scores.metrics import Scores, mean_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 ELSEWHERE = Grid(SIZE, (1.0, 3.0, 7.0), (5.0, 6.0, 7.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
@@ -311,7 +311,8 @@ def test_the_command_from_the_files_that_the_image_holds(three_cases: Folders, t
             folder = tmp_path / "app" / Path(target).relative_to("/opt/app")
             folder.mkdir(parents=True, exist_ok=True)
             for source in sources:
-                shutil.copy(ROOT / source, folder)
+                copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+                copy(ROOT / source, folder, **({"dirs_exist_ok": True} if copy is shutil.copytree else {}))
     done = command(*three_cases.words(), "--cases", "3", cwd=tmp_path / "app")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "3 cases: Dice 0.5556, MASD 0.469 mm (1 without), NSD 0.5556\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model.weights import IMAGE_WEIGHTS
+from model.networks.stored import IMAGE_WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = sorted([ROOT / "process.py", *(ROOT / "model").rglob("*.py"), *(ROOT / "evaluation").rglob("*.py")])

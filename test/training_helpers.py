@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.config import ModelConfig
-from training.dataset import PackedCase
+from model.networks.config import ModelConfig
+from training.data.dataset import PackedCase
 
 SMALL = ModelConfig(
     channels=(4, 6, 8),

@@ -14,7 +14,7 @@ import numpy as np
 from phantom import SOCKETS, write_image
 from scipy import ndimage
 
-from model.volume import Grid
+from model.images.volume import Grid
 
 GRID = Grid((64, 256, 256), (1.0, 1.0, 1.0), (-128.0, -128.0, -32.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
 BLOBS = (((5, 20, 30), 9), ((-12, -30, -20), 5), ((14, 0, -35), 3))  # (z, y, x) and radius in mm from the middle

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import UserError
-from training.cli import run
-from training.plots import new_figure, save, styled
-from training.results import RESULTS, RULE, Bin, Row, Scored, read_records
-from training.statistics import Estimate, compare, estimate, load_stratum, per_case, strata, with_holm
-from training.study_tables import DIGITS, interval, number, p_value, table, without_masd, wrapped
+from training.common.cli import run
+from training.pages.plots import new_figure, save, styled
+from training.pages.study_tables import DIGITS, interval, number, p_value, table, without_masd, wrapped
+from training.scores.rows import RESULTS, RULE, Bin, Row, Scored, read_records
+from training.scores.statistics import Estimate, compare, estimate, load_stratum, per_case, strata, with_holm
 from training.tables import replace_block, write_text
 
 ROOT = Path(__file__).parents[1]

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from model.case import read_case
-from model.cases import ADC_FOLDER, ADC_STEM, ZADC_FOLDER, ZADC_NAME
 from model.errors import UserError
 from model.files import whole_file
-from model.volume import Volume, read_volume, require_same_grid
-from training.cli import run
+from model.images.case import read_case
+from model.images.volume import Volume, read_volume, require_same_grid
+from model.run.find_cases import ADC_FOLDER, ADC_STEM, ZADC_FOLDER, ZADC_NAME
+from training.common.cli import run
 
 LABEL_FOLDER, LABEL_NAME = "3LABEL", "{}_lesion"
 

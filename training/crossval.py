@@ -9,7 +9,8 @@ and to ship others, runs of the study, and a decision fitted to them:
     python -m training.crossval --data data/packed --take runs/study/native --losses tversky-hausdorffdt
 
 A weights folder holds `fold<k>-<name>.safetensors`; a case is shown only to the networks of the fold that holds it out.
-The lesion decision (`training.lesion_decision`) is nested: what is scored on a fold was fitted and chosen on the other four.
+The lesion decision (`training.lesions.fit_decision`) is nested: what is scored on a fold was fitted and chosen on the
+other four.
 Only with --take a decision is written beside the networks, fitted to all out-of-fold answers. Writes the rows to
 crossval.csv and the reliability of the probabilities to reliability.csv in --results; another --seed, which draws other
 voxels for the fits, needs a --results folder of its own.
@@ -27,24 +28,24 @@ import sklearn
 import torch
 from tqdm import tqdm
 
-from model.candidates import FEATURES, CaseMaps, candidate_features
-from model.config import InferenceConfig, to_json
-from model.decision import Decision, most_dice
 from model.errors import UserError
-from model.predict import Predictor
-from model.torch_engine import TorchEngine, pick_device
-from model.weights import IMAGE_WEIGHTS, Ensemble, load_ensemble, read_sidecar, save_decision
-from training.cli import run
-from training.dataset import load_cases
+from model.lesions.candidates import FEATURES, CaseMaps, candidate_features
+from model.lesions.decision import Decision, most_dice
+from model.networks.config import InferenceConfig, to_json
+from model.networks.predict import Predictor
+from model.networks.stored import IMAGE_WEIGHTS, Ensemble, load_ensemble, read_sidecar, save_decision
+from model.networks.torch_engine import TorchEngine, pick_device
+from training.common.cli import run
+from training.data.dataset import load_cases
+from training.data.seen import trained_on
+from training.data.splits import FOLDS, read_fold
 from training.export import export
-from training.lesion_decision import Evidence, choose_empty_above, fit_trees, nested_decisions, out_of_fold
-from training.losses import LOSSES
-from training.metrics import mean_scores
-from training.protocols import Prediction
-from training.results import RESULTS, RULE, Bin, Row, write_records
-from training.rule import rule_mask
-from training.seen import trained_on
-from training.splits import FOLDS, read_fold
+from training.learning.losses import LOSSES
+from training.learning.protocols import Prediction
+from training.lesions.fit_decision import Evidence, choose_empty_above, fit_trees, nested_decisions, out_of_fold
+from training.scores.metrics import mean_scores
+from training.scores.rows import RESULTS, RULE, Bin, Row, write_records
+from training.scores.rule import rule_mask
 from training.study import NO_RUN, case_row, run_folder
 from training.train import LICENCE, git_commit
 

@@ -29,14 +29,14 @@ import pooch
 import requests  # pooch brings it
 from tqdm import tqdm
 
-from model.case import read_case
-from model.cases import ADC_FOLDER, ADC_NAME, ZADC_FOLDER, ZADC_NAME
 from model.errors import UserError
-from model.preprocess import brain_mask
+from model.images.brain import brain_mask
+from model.images.case import read_case
+from model.run.find_cases import ADC_FOLDER, ADC_NAME, ZADC_FOLDER, ZADC_NAME
 from training.cases import LABEL_FOLDER, LABEL_NAME, CaseFiles, find_cases, read_label
-from training.cli import run
-from training.dataset import PackedCase
-from training.splits import LOAD_EDGES, THICK_SLICE_MM, load_class
+from training.common.cli import run
+from training.data.dataset import PackedCase
+from training.data.splits import LOAD_EDGES, THICK_SLICE_MM, load_class
 
 ZENODO = "https://zenodo.org/records/10602767/files"
 TRIES = 5  # of one download, each going on where the last one stopped
@@ -322,7 +322,7 @@ def header() -> str:
 
 
 def totals(strata: list[tuple[bool, int]]) -> list[str]:
-    """The table of how many cases there are: (thick slices, load class) of each, as `training.splits` has them."""
+    """The table of how many cases there are: (thick slices, load class) of each, as `training.data.splits` has them."""
     lines = [f"{'slices':<12}" + "".join(f"{name:>9}" for name in (*LOAD_NAMES, "all"))]
     for name, kinds in ((f"to {THICK_SLICE_MM:g} mm", (False,)), ("thicker", (True,)), ("all", (False, True))):
         counts = [sum(thick in kinds and number == of for thick, of in strata) for number in range(len(LOAD_NAMES))]

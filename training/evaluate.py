@@ -28,19 +28,19 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from model.case import read_case
 from model.errors import UserError
-from model.predict import Predictor
-from model.torch_engine import TorchEngine, pick_device
-from model.volume import read_volume, write_mask
-from model.weights import IMAGE_WEIGHTS, load_ensemble
+from model.images.case import read_case
+from model.images.volume import read_volume, write_mask
+from model.networks.predict import Predictor
+from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
+from model.networks.torch_engine import TorchEngine, pick_device
 from training.cases import CaseFiles, find_cases, read_label
-from training.cli import run
-from training.metrics import Scores, mean_scores, score
-from training.rule import rule_mask
-from training.scoring import score_folders
-from training.seen import trained_on
-from training.splits import read_fold
+from training.common.cli import run
+from training.data.seen import trained_on
+from training.data.splits import read_fold
+from training.scores.metrics import Scores, mean_scores, score
+from training.scores.rule import rule_mask
+from training.scores.scoring import score_folders
 
 USAGE = """python -m training.evaluate PRED LABELS [--adc ADC] [--out OUT]
        python -m training.evaluate --data DATA [--fold FOLD] [--weights WEIGHTS] [--device DEVICE] [--rule-only] --out OUT"""

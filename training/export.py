@@ -22,10 +22,10 @@ import torch
 from torch import nn
 
 from model.files import whole_file
-from model.graph_engines import OpenvinoEngine
-from model.torch_engine import TorchNetwork, load_module
-from model.weights import IMAGE_WEIGHTS, StoredNetwork, read_networks, read_sidecar, write_sidecar
-from training.cli import run
+from model.networks.graph_engines import OpenvinoEngine
+from model.networks.stored import IMAGE_WEIGHTS, StoredNetwork, read_networks, read_sidecar, write_sidecar
+from model.networks.torch_engine import TorchNetwork, load_module
+from training.common.cli import run
 
 AXES = {0: "batch", 2: "z", 3: "y", 4: "x"}  # of any size that the network divides
 LARGEST_DIFFERENCE = 2e-3  # in logits of about 10, between two ways to add up float32

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.cli import run
-from training.dataset import PackedCase, load_cases
-from training.metrics import mean_scores, score
-from training.paper import to_paper_sample, to_patient_grid
-from training.splits import THICK_SLICE_MM, load_class
+from training.common.cli import run
+from training.data.dataset import PackedCase, load_cases
+from training.data.splits import THICK_SLICE_MM, load_class
+from training.learning.paper import to_paper_sample, to_patient_grid
+from training.scores.metrics import mean_scores, score
 
 CLASSES = {"all with lesion": (1, 2, 3), "below 1 %": (1,), "1-5 %": (2,), "above 5 %": (3,)}
 

@@ -28,19 +28,19 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from model.config import to_json
 from model.errors import UserError
-from model.torch_engine import pick_device
-from training.cli import run
-from training.dataset import PackedCase, load_cases
-from training.losses import LOSSES
-from training.metrics import Scores, describe, score
-from training.protocols import PROTOCOLS, Prediction
-from training.results import RESULTS, RULE, Epoch, Row, add_results, read_records, require_configuration
-from training.rule import rule_mask
-from training.splits import FOLDS, read_fold
+from model.networks.config import to_json
+from model.networks.torch_engine import pick_device
+from training.common.cli import run
+from training.data.dataset import PackedCase, load_cases
+from training.data.splits import FOLDS, read_fold
+from training.learning.losses import LOSSES
+from training.learning.protocols import PROTOCOLS, Prediction
+from training.learning.train_config import TrainConfig, add_config_options, config_from, protocol_defaults
+from training.scores.metrics import Scores, describe, score
+from training.scores.rows import RESULTS, RULE, Epoch, Row, add_results, read_records, require_configuration
+from training.scores.rule import rule_mask
 from training.train import train
-from training.train_config import TrainConfig, add_config_options, config_from, protocol_defaults
 
 VALIDATE_EVERY = 10  # epochs between points of the held-out curve
 PER_RUN = {"fold", "loss", "seed"}  # fields of TrainConfig that a study varies

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.files import whole_file
-from training.cli import run
-from training.plots import draw_curves, draw_dice, draw_volumes
-from training.results import RESULTS, RULE, Epoch, Row, curves_path, read_records, record_key, run_key
-from training.splits import FOLDS, read_fold
-from training.statistics import METHODS, estimate, per_case
-from training.study_answer import short_answer
-from training.study_page import PHANTOM, figure_name, study_text
-from training.study_tables import DIGITS, TITLES, Study, interval, method_lines, table, without_masd, wrapped
+from training.common.cli import run
+from training.data.splits import FOLDS, read_fold
+from training.pages.plots import draw_curves, draw_dice, draw_volumes
+from training.pages.study_answer import short_answer
+from training.pages.study_page import PHANTOM, figure_name, study_text
+from training.pages.study_tables import DIGITS, TITLES, Study, interval, method_lines, table, without_masd, wrapped
+from training.scores.rows import RESULTS, RULE, Epoch, Row, curves_path, read_records, record_key, run_key
+from training.scores.statistics import METHODS, estimate, per_case
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- study:begin -->", "<!-- study:end -->"
@@ -136,7 +136,7 @@ def main() -> None:
     figures = args.docs / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     if args.phantom_masks:
-        from training.phantom_figure import draw_phantom  # brings SimpleITK, which the tables do without
+        from training.pages.phantom_figure import draw_phantom  # brings SimpleITK, which the tables do without
 
         draw_phantom(args.phantom_masks, ROOT / "test" / "case", figures / PHANTOM)
     for study in studies:

@@ -28,17 +28,17 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from model.config import InferenceConfig, ModelConfig, from_json, to_json
 from model.errors import UserError
 from model.files import only_run, whole_file
-from model.torch_engine import pick_device, round_to_disk_precision, save_weights
-from training.cli import run
-from training.dataset import Batch, PackedCase, Sample, collate, epoch_batches, load_cases
-from training.losses import LOSSES
-from training.metrics import Scores, mean_scores, score
-from training.protocols import PROTOCOLS, Native, Paper
-from training.splits import read_fold
-from training.train_config import TrainConfig, add_config_options, config_from, options, protocol_defaults
+from model.networks.config import InferenceConfig, ModelConfig, from_json, to_json
+from model.networks.torch_engine import pick_device, round_to_disk_precision, save_weights
+from training.common.cli import run
+from training.data.dataset import Batch, PackedCase, Sample, collate, epoch_batches, load_cases
+from training.data.splits import read_fold
+from training.learning.losses import LOSSES
+from training.learning.protocols import PROTOCOLS, Native, Paper
+from training.learning.train_config import TrainConfig, add_config_options, config_from, options, protocol_defaults
+from training.scores.metrics import Scores, mean_scores, score
 
 INNER_EVERY = 8
 LICENCE = "trained on BONBID-HIE (Zenodo 10602767), whose licence statements conflict: treat as non-commercial"
@@ -297,7 +297,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
     parser.add_argument("--run", type=Path, required=True, help="folder of this run: checkpoint and weights")
     parser.add_argument(
-        "--model", type=Path, help="JSON of another architecture, as 'model' in a sidecar (default: model/config.py)"
+        "--model",
+        type=Path,
+        help="JSON of another architecture, as 'model' in a sidecar (default: ModelConfig's)",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     add_config_options(parser, protocol_defaults())

@@ -30,7 +30,7 @@ sys.path.extend(str(Path(__file__).resolve().parents[n]) for n in (1, 2))
 from mutate import MUTATIONS, damaged
 from phantom import make_grid
 
-from model import formats
+from model.images import formats
 
 SUFFIXES = tuple(suffix for suffix in formats.SUFFIXES if suffix != ".mhd")  # whose header is an .mha's
 FRESH = 0.7  # share of inputs that start from an undamaged seed; the others pile damage on damage
@@ -80,9 +80,9 @@ class Target:
 
     def outcome(self, place: int) -> str:
         """Read the damaged file as map 0, the ADC map, or 1, the Z map, of a case, or else as a volume alone."""
-        from model.case import read_case
         from model.errors import UserError
-        from model.volume import read_volume
+        from model.images.case import read_case
+        from model.images.volume import read_volume
 
         paths = [*self.whole, self.damaged]
         if place < 2:
@@ -105,7 +105,7 @@ class Target:
 
 def require_usable(volume: object) -> None:
     """What everything after reading relies on."""
-    from model.volume import read_volume
+    from model.images.volume import read_volume
 
     grid, axes = volume.grid, np.reshape(volume.grid.direction, (3, 3))
     assert volume.voxels.dtype == np.float32, volume.voxels.dtype
@@ -134,7 +134,7 @@ def fuzz(suffix: str, args: argparse.Namespace, report: Path) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["model"]):
-        import model.case  # noqa: F401
+        import model.images.case  # noqa: F401
     folder = report.parent
     target = Target(suffix, args.inputs, args.seconds, report, folder)
     corpus = seeds(suffix, folder)

@@ -32,7 +32,7 @@ from inference_helpers import MASK, PROBABILITIES, RESULTS, TINY, arguments, fil
 from phantom import write_case
 
 import process
-from model.network import LesionNet
+from model.networks.network import LesionNet
 
 ROOT = Path(__file__).resolve().parents[2]
 FINAL = (RESULTS, PROBABILITIES, MASK)  # in the order in which they are written

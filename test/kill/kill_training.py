@@ -21,10 +21,10 @@ import torch
 from training_helpers import SMALL, tensors, write_study
 
 import training.train as module
-from training.protocols import Native
-from training.splits import read_fold
+from training.data.splits import read_fold
+from training.learning.protocols import Native
+from training.learning.train_config import TrainConfig
 from training.train import train
-from training.train_config import TrainConfig
 
 CONFIG = TrainConfig(epochs=6, warmup_epochs=1, batch_size=2)
 

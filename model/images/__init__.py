@@ -1,0 +1,1 @@
+"""Files to arrays and back, and what an image must be to be used."""

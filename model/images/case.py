@@ -1,0 +1,68 @@
+"""One patient's two maps, checked."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from model.errors import UserError
+from model.images.brain import brain_mask
+from model.images.volume import Grid, Volume, read_volume, require_same_grid
+
+LARGEST_Z, LARGEST_ADC = 100.0, 1e5  # ten and twenty times what the published maps reach
+PLAUSIBLE_ADC = (100.0, 10000.0)  # median of the brain in 1e-6 mm2/s; newborns have about 1000 to 1600
+ADC_UNIT = "1e-6mm2/s"
+ADC_UNITS = {ADC_UNIT: 1.0, "1e-3mm2/s": 1e3, "mm2/s": 1e6}  # what a map in that unit is multiplied by
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """ADC map (1e-6 mm2/s, skull-stripped, 0 outside the brain) and Z map (standard deviations) on one grid."""
+
+    adc: Volume
+    zadc: Volume
+    adc_unit: str = ADC_UNIT  # of the file; another than the usual one has been converted
+
+    @property
+    def grid(self) -> Grid:
+        """The ADC map's grid, which is the mask's too."""
+        return self.adc.grid
+
+
+def read_case(adc_path: Path, zadc_path: Path, adc_unit: str = ADC_UNIT) -> Case:
+    """Read and check both maps; an ADC map in another of ADC_UNITS is converted.
+
+    Raises UserError when a file is unusable, the grids differ, the maps look swapped, there is no brain or its ADC is not
+    in that unit.
+    """
+    adc, zadc = read_volume(adc_path), read_volume(zadc_path)
+    if adc_unit != ADC_UNIT:
+        adc = replace(adc, voxels=adc.voxels * np.float32(ADC_UNITS[adc_unit]))
+    case = Case(adc, zadc, adc_unit)
+    require_same_grid(case.adc, case.zadc)
+    largest_adc, largest_z = (float(np.abs(volume.voxels).max()) for volume in (case.adc, case.zadc))
+    if largest_z > LARGEST_Z or largest_adc > LARGEST_ADC:
+        swapped = "; the two look swapped" if largest_adc < LARGEST_Z < largest_z else ""
+        raise UserError(
+            f"{adc_path} and {zadc_path}: expected ADC in {adc_unit} and a Z map clipped at 10,"
+            f" found largest values {largest_adc / ADC_UNITS[adc_unit]:.4g} and {largest_z:.4g}{swapped}"
+        )
+    brain = brain_mask(case.adc.voxels)
+    if not brain.any():
+        raise UserError(f"{adc_path}: no brain, expected voxels with ADC above 0")
+    typical_adc = float(np.median(case.adc.voxels[brain]))
+    if not PLAUSIBLE_ADC[0] <= typical_adc <= PLAUSIBLE_ADC[1]:
+        found = typical_adc / ADC_UNITS[adc_unit]
+        raise UserError(
+            f"{adc_path}: expected ADC in {adc_unit}, about {1000 / ADC_UNITS[adc_unit]:g} in a brain,"
+            f" found median of {found:.4g}: {_unit_hint(found)}"
+        )
+    return case
+
+
+def _unit_hint(typical_adc: float) -> str:
+    """What else a median could mean."""
+    for unit, factor in ADC_UNITS.items():
+        if PLAUSIBLE_ADC[0] <= typical_adc * factor <= PLAUSIBLE_ADC[1]:
+            return f"looks like {unit}; if it is, say --adc-unit {unit}"
+    return "other unit?"

@@ -1,0 +1,24 @@
+"""Connected components of a mask, and how deep its voxels lie. Arrays are (z, y, x)."""
+
+import numpy as np
+import SimpleITK as sitk
+
+
+def connected_components(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Label the 26-connected components of a boolean (z, y, x) mask: (labels from 1, 0 outside; their number)."""
+    labels = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)), True)
+    labels = sitk.GetArrayFromImage(labels)
+    return labels, int(labels.max())
+
+
+def depth_mm(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+    """Distance of each voxel of a boolean (z, y, x) mask to the nearest voxel outside, float32 mm; 0 outside.
+
+    The volume's border counts as inside; infinite where the mask fills the volume.
+    """
+    if mask.all():
+        return np.full(mask.shape, np.inf, np.float32)
+    outside = sitk.GetImageFromArray((~mask).astype(np.uint8))
+    outside.SetSpacing(spacing_mm[::-1])
+    distance = sitk.SignedMaurerDistanceMap(outside, squaredDistance=False, useImageSpacing=True)
+    return np.maximum(sitk.GetArrayFromImage(distance), 0)

@@ -1,0 +1,98 @@
+"""Which engine computes: torch on CUDA, OpenVINO on the CPU. Decided without importing torch, which takes seconds."""
+
+import ctypes
+import importlib.util
+from pathlib import Path
+
+from model.errors import UserError
+from model.networks.stored import EXPORT, Engine, network_files
+
+PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
+WHERE = {"torch": "the image hie-lesions has it", "openvino": "all images have it", "onnx": "pip install it"}
+
+
+def pick_engine(wish: str, device: str, weights: Path) -> tuple[Engine, list[str]]:
+    """The engine for `auto` or one of PACKAGES, and `auto`, `cpu` or `cuda`, and notes on what `auto` had to do without.
+
+    Raises UserError when what is asked for cannot be had: CUDA, a package, an exported network.
+    """
+    notes = []
+    if wish in ("auto", "torch") and device != "cpu":
+        engine, notes = _on_cuda(device)
+        if engine:
+            return engine, notes
+    elif device == "cuda":
+        raise UserError(f"--engine {wish}: runs on the CPU alone, not with --device cuda")
+    if wish == "auto":
+        wish, note = _cpu_engine(weights)
+        notes += [note] if note else []
+    return _on_cpu(wish, weights), notes
+
+
+def no_cuda_note(reason: str) -> str:
+    """What is printed when `auto` has to do without CUDA."""
+    return f"CUDA cannot be used ({reason}); using the CPU"
+
+
+def _on_cuda(device: str) -> tuple[Engine | None, list[str]]:
+    """torch on CUDA; None and the reason when `auto` has to do without. Raises UserError when `cuda` has to."""
+    if device == "auto":
+        reason = no_cuda() if _installed("torch") else "no torch here"
+        if reason:
+            return None, [no_cuda_note(reason)]
+    if not _installed("torch"):
+        raise UserError(f"--device cuda: PyTorch is not installed here ({WHERE['torch']})")
+    from model.networks.torch_engine import TorchEngine, pick_device
+
+    picked, note = pick_device(device)
+    return (None, [note]) if note else (TorchEngine(picked), [])
+
+
+def no_cuda() -> str:
+    """Why there is no CUDA device, as the driver has it; empty when there is one. CUDA_VISIBLE_DEVICES counts."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "no NVIDIA driver"
+    count = ctypes.c_int()
+    code = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    return "" if count.value else f"no NVIDIA device, the driver says {code}"
+
+
+def _cpu_engine(weights: Path) -> tuple[str, str]:
+    """The engine that `auto` takes on the CPU, and why it is not the fast one (else empty)."""
+    missing = _not_exported(weights)
+    if not missing and _installed("openvino"):
+        return "openvino", ""
+    if not _installed("torch"):
+        return "openvino", ""  # which says what is missing
+    reason = f"no {missing.name}, {EXPORT} {weights} makes it" if missing else "openvino is not installed"
+    return "torch", f"using torch, which starts slower than openvino ({reason})"
+
+
+def _on_cpu(name: str, weights: Path) -> Engine:
+    _require(name)
+    if name == "torch":
+        from model.networks.torch_engine import TorchEngine, pick_device
+
+        return TorchEngine(pick_device("cpu")[0])
+    missing = _not_exported(weights)
+    if missing:
+        raise UserError(f"--engine {name}: {missing} is missing; where the weights were trained, {EXPORT} FOLDER makes it")
+    from model.networks.graph_engines import OnnxEngine, OpenvinoEngine
+
+    return OpenvinoEngine() if name == "openvino" else OnnxEngine()
+
+
+def _require(name: str) -> None:
+    if not _installed(name):
+        raise UserError(f"--engine {name}: the package {PACKAGES[name]} is not installed here ({WHERE[name]})")
+
+
+def _not_exported(weights: Path) -> Path | None:
+    """The first network's graph that is not there."""
+    return next((path for path in (p.with_suffix(".onnx") for p in network_files(weights)) if not path.exists()), None)
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(PACKAGES[name]) is not None

@@ -1,0 +1,70 @@
+"""The CPU engines: exported networks in float32, without torch. Arrays are (n, channel, z, y, x)."""
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from model.errors import UserError
+from model.networks.stored import StoredNetwork
+from model.networks.windows import Network
+
+
+def threads() -> int:
+    """What OMP_NUM_THREADS allows, else the cores that this process may use."""
+    wish = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wish) if wish.isdecimal() and int(wish) else len(os.sched_getaffinity(0))
+
+
+class OpenvinoEngine:
+    """Compiles each network in the background, while the one before it is asked."""
+
+    name, device = "openvino", "cpu"
+
+    def __init__(self) -> None:
+        # openvino's model converter, unused here, takes a third of the import and reports it to the vendor
+        sys.modules.setdefault("openvino.tools.ovc", None)
+        from openvino import Core
+
+        self._core = Core()
+        # float32, or the result would depend on the processor: some get bfloat16 by default
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads(), "NUM_STREAMS": 1}
+        self._core.set_property("CPU", options)
+        self._compiling = ThreadPoolExecutor(min(threads(), 2))
+
+    def load(self, stored: StoredNetwork) -> Network:
+        """Raises UserError when the graph is not that of the weights."""
+        stored.require_graph()
+        return self.compile(stored.graph_path)
+
+    def compile(self, graph_path: Path) -> Network:
+        """The network of a graph whose weights lie beside it."""
+        compiled = self._compiling.submit(self._core.compile_model, str(graph_path), "CPU")
+
+        def network(batch: np.ndarray) -> np.ndarray:
+            # a request of its own, whose memory goes with it: a large window takes hundreds of megabytes
+            try:
+                model = compiled.result()
+            except RuntimeError as error:
+                raise UserError(f"{graph_path}: cannot be compiled ({' '.join(str(error).split())[:200]})") from None
+            return model.create_infer_request().infer([batch], share_inputs=True)[0]
+
+        return network
+
+
+class OnnxEngine:
+    """ONNX Runtime, for machines that OpenVINO does not know."""
+
+    name, device = "onnx", "cpu"
+
+    def load(self, stored: StoredNetwork) -> Network:
+        """Raises UserError when the graph is not that of the weights."""
+        import onnxruntime
+
+        stored.require_graph()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads()
+        session = onnxruntime.InferenceSession(stored.graph_path, options, providers=["CPUExecutionProvider"])
+        return lambda batch: session.run(None, {"maps": batch})[0]

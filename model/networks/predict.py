@@ -1,0 +1,115 @@
+"""From a case's maps to lesion probabilities and the mask."""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.errors import UserError
+from model.images.brain import brain_box, brain_mask, uncrop
+from model.lesions.candidates import CaseMaps, Spacing
+from model.lesions.decision import most_dice
+from model.networks.config import InferenceConfig, ModelConfig, Triple
+from model.networks.inputs import network_input
+from model.networks.stored import Ensemble
+from model.networks.windows import Network, in_windows
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What an ensemble says about one case."""
+
+    mask: np.ndarray  # boolean (z, y, x)
+    probabilities: np.ndarray  # float32 (z, y, x) in 0..1, the mean of `groups`
+    groups: np.ndarray  # float32 (group, z, y, x) in 0..1, calibrated where the ensemble has a decision
+
+
+class Predictor:
+    """An ensemble, asked about cases."""
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        self.ensemble = ensemble
+        self.device = ensemble.device
+        self._members = list(zip(ensemble.networks, ensemble.models, strict=True))
+
+    def group_probabilities(self, adc: np.ndarray, zadc: np.ndarray) -> np.ndarray:
+        """Mean lesion probability over the networks and flips of each group: float32 (group, z, y, x) in 0..1.
+
+        0 outside the brain. adc (1e-6 mm2/s) and zadc: float32 (z, y, x) of one shape, with at least one brain voxel.
+        """
+        brain = brain_mask(adc)
+        groups = self.ensemble.groups or tuple(map(str, range(len(self._members))))
+        names = list(dict.fromkeys(groups))
+        means = np.zeros((len(names), *adc.shape), np.float32)
+        for (network, model), group in zip(self._members, groups, strict=True):
+            box = brain_box(brain, model.margin)
+            crop = predict_crop(network, network_input(adc[box], zadc[box], model), model, self.ensemble.inference)
+            means[names.index(group)] += uncrop(crop, box, adc.shape)
+        if not np.isfinite(means).all():
+            raise UserError(f"weights {self.ensemble.id}: the network's answer is not finite, no mask can be drawn from it")
+        for mean, name in zip(means, names, strict=True):
+            mean /= groups.count(name)
+        return np.where(brain, means, 0)
+
+    def segment(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> Segmentation:
+        """The mask of the same maps and the probabilities that it was drawn from. spacing_mm: (z, y, x)."""
+        groups, decision = self.group_probabilities(adc, zadc), self.ensemble.decision
+        if decision:
+            maps = CaseMaps(adc, zadc, spacing_mm)
+            for group in groups:
+                group[:] = decision.calibrate(group, maps)
+        probabilities = groups.mean(axis=0)
+        if decision:
+            mask = most_dice(probabilities, decision.empty_above)
+        else:
+            mask = decide(probabilities, self.ensemble.inference, float(np.prod(spacing_mm)))
+        return Segmentation(mask, probabilities, groups)
+
+    def probabilities(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+        """The probabilities of `segment` alone."""
+        return self.segment(adc, zadc, spacing_mm).probabilities
+
+    def mask(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+        """The mask of `segment` alone."""
+        return self.segment(adc, zadc, spacing_mm).mask
+
+
+def predict_crop(network: Network, inputs: np.ndarray, model: ModelConfig, inference: InferenceConfig) -> np.ndarray:
+    """Mean probability of one network over the flips: inputs float32 (2, z, y, x) -> float32 (z, y, x)."""
+    patch = patch_size(inputs.shape[1:], model.divisor, inference.max_patch)
+    flips = [c for n in range(len(inference.flip_axes) + 1) for c in itertools.combinations(inference.flip_axes, n)]
+    batch = np.stack([np.flip(inputs, [axis + 1 for axis in axes]) for axes in flips])  # faster than one by one
+    answers = sigmoid(in_windows(network, batch, patch, inference.overlap))
+    return np.mean([np.flip(answer, axes) for answer, axes in zip(answers, flips, strict=True)], axis=0)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """The logistic function, in the precision of its argument."""
+    with np.errstate(over="ignore"):  # exp of a very negative logit: infinite, and the probability 0
+        return 1 / (1 + np.exp(-logits))
+
+
+def patch_size(shape: tuple[int, ...], divisor: Triple, largest: Triple) -> Triple:
+    """The window for a crop: the crop itself rounded up to multiples of `divisor`, at most `largest` per axis.
+
+    A crop of a few voxels gets a window twice as wide, since instance normalisation cannot work on a single voxel at the
+    lowest level.
+    """
+    z, y, x = (min(-(-size // d) * d, limit) for size, d, limit in zip(shape, divisor, largest, strict=True))
+    return (z, y, 2 * x) if (z, y, x) == divisor else (z, y, x)
+
+
+def decide(probabilities: np.ndarray, inference: InferenceConfig, voxel_mm3: float) -> np.ndarray:
+    """The lesion mask, boolean (z, y, x): above the threshold, in 26-connected components that are large enough."""
+    mask = probabilities > inference.threshold
+    if inference.min_lesion_mm3 <= voxel_mm3 or not mask.any():
+        return mask
+    from model.lesions.components import (
+        connected_components,  # brings SimpleITK, which a GPU machine that only trains may lack
+    )
+
+    labels, count = connected_components(mask)
+    volumes_mm3 = np.bincount(labels.ravel(), minlength=count + 1) * voxel_mm3
+    keep = volumes_mm3 >= inference.min_lesion_mm3
+    keep[0] = False
+    return keep[labels]

@@ -1,0 +1,210 @@
+"""A network's weights on disk: `<name>.safetensors` and, beside it, `<name>.json` that says everything about them.
+
+Where it was exported, `<name>.onnx` has its graph, which takes the weights from the .safetensors: there is one copy of them.
+Nothing here needs torch: what makes a network of the files is an engine (`model.networks.engines`).
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse_safetensors
+from safetensors.numpy import save as to_safetensors
+
+from model.errors import UserError
+from model.files import whole_file
+from model.lesions.decision import Decision, Trees
+from model.networks.config import InferenceConfig, ModelConfig, from_json, to_json
+from model.networks.windows import Network
+
+IMAGE_WEIGHTS = Path(__file__).parents[1] / "weights"
+EXPORT = "python -m training.export"  # the command that makes the .onnx files of a folder
+DECISION = "decision"  # name of the files that hold the lesion decision
+UPLOADED_WEIGHTS = Path("/opt/ml/model")  # where the platform unpacks a model tarball
+
+
+@dataclass(frozen=True, eq=False)
+class StoredNetwork:
+    """One network's files: read whole, and found to belong together."""
+
+    path: Path  # of the .safetensors
+    data: bytes
+    sha256: str  # of `data`
+    model: ModelConfig
+    inference: InferenceConfig
+    exported: dict  # the sidecar's entry on the .onnx; empty without one
+
+    @property
+    def graph_path(self) -> Path:
+        """Where the exported network lies, if it was exported."""
+        return self.path.with_suffix(".onnx")
+
+    @property
+    def digest(self) -> str:
+        """Of the weights and the configuration."""
+        return self.sha256 + json.dumps([to_json(self.model), to_json(self.inference)], sort_keys=True)
+
+    def graph_entry(self, graph: bytes) -> dict:
+        """The sidecar's entry on an .onnx: its SHA-256, and of which weights and architecture it is the graph.
+
+        The name counts, since the graph reads the weights from the file of that name.
+        """
+        source = self.path.name + self.sha256 + json.dumps(to_json(self.model), sort_keys=True)
+        return {"sha256": hashlib.sha256(graph).hexdigest(), "of": hashlib.sha256(source.encode()).hexdigest()}
+
+    def require_graph(self) -> None:
+        """Raise UserError unless the .onnx is there, whole, and the graph of these very weights."""
+        graph = read_bytes(self.graph_path)
+        if self.graph_entry(graph) != self.exported:
+            raise UserError(
+                f"{self.graph_path}: altered, or not the graph of {self.path.name} as {self.path.stem}.json has it;"
+                f" make it anew with {EXPORT} {self.path.parent}"
+            )
+
+
+class Engine(Protocol):
+    """What computes: makes a network that can be asked of one's files."""
+
+    name: str
+    device: str
+
+    def load(self, stored: StoredNetwork) -> Network:
+        """Raises UserError when the files do not fit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Networks that can be asked, and how their answers become one mask."""
+
+    networks: Sequence[Network]
+    models: Sequence[ModelConfig]
+    inference: InferenceConfig
+    id: str  # first 12 hexadecimal digits of the SHA-256 over all weight files and configurations
+    groups: tuple[str, ...] = ()  # of each network; the answers of one group are averaged first. () for one group each
+    decision: Decision | None = None  # without one, probabilities are only compared with `inference.threshold`
+    engine: str = "torch"
+    device: str = "cpu"
+
+
+def default_folder() -> Path:
+    """The uploaded weights where any file was uploaded, usable or not; else the image's own."""
+    return UPLOADED_WEIGHTS if any(path.is_file() for path in UPLOADED_WEIGHTS.rglob("*")) else IMAGE_WEIGHTS
+
+
+def save_pair(path: Path, data: bytes, values: dict) -> None:
+    """Write a file and its sidecar, `values` and the file's SHA-256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        partial.write_bytes(data)
+    write_sidecar(path.with_suffix(".json"), {"sha256": hashlib.sha256(data).hexdigest(), **values})
+
+
+def write_sidecar(path: Path, values: dict) -> None:
+    """Write the JSON beside a weight file, whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True) -> Ensemble:
+    """Load every network of a folder and, where there is one, its `decision.safetensors`.
+
+    Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group.
+    Raises UserError when there is none, a file is missing, altered or does not fit its configuration, or the sidecars
+    disagree on how answers are averaged.
+    """
+    stored = read_networks(folder)
+    rules = {network.inference for network in stored}
+    if len(rules) > 1:
+        raise UserError(f"{folder}: the sidecars disagree on the decision rule ('inference'), expected one for all")
+    decision, digest = None, ""
+    if with_decision and any(path.stem == DECISION for path in folder.glob(f"{DECISION}.*")):
+        digests = {network.path.stem: network.sha256 for network in stored}
+        decision, digest = _load_decision(folder / f"{DECISION}.safetensors", digests)
+    identity = hashlib.sha256("".join([*(network.digest for network in stored), digest]).encode()).hexdigest()[:12]
+    groups = tuple(network.path.stem.split("-")[0] for network in stored)
+    networks, models = [engine.load(network) for network in stored], [network.model for network in stored]
+    return Ensemble(networks, models, rules.pop(), identity, groups, decision, engine.name, engine.device)
+
+
+def read_networks(folder: Path) -> list[StoredNetwork]:
+    """The files of a folder's networks. Raises UserError as `load_ensemble` does."""
+    paths = network_files(folder)
+    if not paths:
+        raise UserError(f"{folder}: no weights, expected .safetensors files each with a .json beside it")
+    return [_read_network(path) for path in paths]
+
+
+def network_files(folder: Path) -> list[Path]:
+    """The weight files of a folder's networks, sorted."""
+    return sorted(path for path in folder.glob("*.safetensors") if path.stem != DECISION)
+
+
+def save_decision(folder: Path, decision: Decision, provenance: dict) -> None:
+    """Write `decision.safetensors` and its sidecar, which names the networks in the folder: it fits no others."""
+    values = {
+        "features": list(decision.features),
+        "empty_above": decision.empty_above,
+        "networks": {path.stem: hashlib.sha256(read_bytes(path)).hexdigest() for path in network_files(folder)},
+        "provenance": provenance,
+    }
+    save_pair(folder / f"{DECISION}.safetensors", to_safetensors(decision.trees.arrays()), values)
+
+
+def _load_decision(path: Path, networks: dict[str, str]) -> tuple[Decision, str]:
+    """networks: SHA-256 by name of those beside it. Raises UserError when it was fitted to others, too."""
+    data, digest, sidecar = _read_pair(path)
+    if sidecar.get("networks") != networks:
+        raise UserError(f"{path}: fitted to other networks than the ones beside it; fit it with python -m training.crossval")
+    try:
+        trees = Trees(**parse_safetensors(data))
+        if type(sidecar["features"]) is not list or type(sidecar["empty_above"]) not in (int, float):
+            raise ValueError("features must be a list, empty_above a number")
+        decision = Decision(trees, tuple(sidecar["features"]), float(sidecar["empty_above"]))
+    except (SafetensorError, OverflowError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not usable with {path.stem}.json ({' '.join(str(error).split())})") from None
+    return decision, digest + json.dumps([decision.features, decision.empty_above])
+
+
+def _read_network(path: Path) -> StoredNetwork:
+    data, digest, sidecar = _read_pair(path)
+    source = str(path.with_suffix(".json"))
+    model = from_json(ModelConfig, sidecar.get("model"), source)
+    inference = from_json(InferenceConfig, sidecar.get("inference"), source)
+    if any(size % divisor for size, divisor in zip(inference.max_patch, model.divisor, strict=True)):
+        raise UserError(
+            f"{source}: max_patch {inference.max_patch} is no multiple of {model.divisor}, the network needs that"
+        )
+    return StoredNetwork(path, data, digest, model, inference, sidecar.get("onnx", {}))
+
+
+def _read_pair(path: Path) -> tuple[bytes, str, dict]:
+    """A file, its SHA-256 and its sidecar. Raises UserError when the two do not belong together."""
+    sidecar = read_sidecar(path.with_suffix(".json"))
+    data = read_bytes(path)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sidecar.get("sha256"):
+        raise UserError(f"{path}: truncated or altered, its SHA-256 is not the one in {path.stem}.json")
+    return data, digest, sidecar
+
+
+def read_sidecar(path: Path) -> dict:
+    """The JSON beside a weight file. Raises UserError when it cannot be read or is no JSON object."""
+    try:
+        sidecar = json.loads(read_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not JSON ({error})") from None
+    if not isinstance(sidecar, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(sidecar).__name__}")
+    return sidecar
+
+
+def read_bytes(path: Path) -> bytes:
+    """Raises UserError when the file cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: weights cannot be read ({error.strerror})") from None

@@ -1,0 +1,1 @@
+"""What is told about a case or a folder: results.json and the pages."""

@@ -1,0 +1,179 @@
+"""Slices of a case as figures of a page: ADC and Z map side by side, the mask's outline over both.
+
+A slice is one z of the arrays; rows are y, columns x. Slices are shown as radiologists look at them, the patient's left on
+the viewer's right and the front on top, which turns an axis that the grid counts the other way.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from model.images.brain import brain_box, brain_mask
+from model.images.case import Case
+from model.report.page import base64_text
+
+MOST_SLICES = 24
+ADC_WINDOW = (200, 2200)  # 1e-6 mm2/s; a newborn's brain has about 1000 to 1600, lesions less, fluid 3000
+Z_WINDOW = (-6, 6)
+GREYS = ("000000", "ffffff")
+BLUE_TO_RED = ("053061", "4393c3", "f7f7f7", "d6604d", "67001f")
+ENDS = (("R", "L"), ("A", "P"), ("I", "S"))  # of the scanner's x, y and z, the low end first
+GAP_MM = 4.0  # between the two maps
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """How slices of one case are cut and turned for the eye."""
+
+    box: tuple[slice, slice]  # rows and columns around the brain
+    turned: tuple[bool, bool]  # whether rows and columns are shown in reverse
+    letters: tuple[str, str, str, str]  # at the top, the bottom, the left and the right
+    pixel_mm: tuple[float, float]  # (row, column)
+
+    def cut(self, plane: np.ndarray) -> np.ndarray:
+        """The part of a slice that is shown, (rows, columns) as they are shown."""
+        rows, columns = (slice(None, None, -1) if turned else slice(None) for turned in self.turned)
+        return plane[self.box][rows, columns]
+
+
+def montage(case: Case, mask: np.ndarray) -> str:
+    """HTML: a sentence that says which slices are shown, the scales, a figure per slice. mask: boolean (z, y, x)."""
+    view, brain = make_view(case), brain_mask(case.adc.voxels)
+    indices, sentence = choose_slices(mask, brain)
+    figures = (_figure(case, mask, brain, index, view) for index in indices)
+    return f'<p>{sentence}</p>\n{_legend()}\n<div class="slices">\n{"".join(figures)}</div>'
+
+
+def choose_slices(mask: np.ndarray, brain: np.ndarray) -> tuple[list[int], str]:
+    """Which slices to show, in their order, and the sentence about them: all with lesions where there are not too many."""
+    areas = np.count_nonzero(mask, axis=(1, 2))
+    with_lesions = np.flatnonzero(areas)
+    if not len(with_lesions):
+        inside = np.flatnonzero(brain.any(axis=(1, 2)))
+        middle = int(inside[0] + inside[-1]) // 2
+        around = range(max(middle - 1, 0), min(middle + 2, len(areas)))
+        return list(around), "No lesion was found. Shown are slices from the middle of the brain."
+    if len(with_lesions) <= MOST_SLICES:
+        return with_lesions.tolist(), f"The slices with lesions: {len(with_lesions)} of {len(areas)}."
+    largest = np.argsort(-areas, kind="stable")[:MOST_SLICES]
+    shown = f"The {MOST_SLICES} slices with the largest lesion area, of {len(with_lesions)} with lesions."
+    return sorted(largest.tolist()), shown
+
+
+def make_view(case: Case) -> View:
+    """The brain's box and the turn that puts left, back and bottom at the right and lower edges."""
+    _, y, x = brain_box(brain_mask(case.adc.voxels), 2)
+    axes = np.reshape(case.grid.direction, (3, 3)).T
+    (top, bottom), (left, right) = axis_ends(axes[1]), axis_ends(axes[0])
+    turned = bottom not in "LPI", right not in "LPI"
+    if turned[0]:
+        top, bottom = bottom, top
+    if turned[1]:
+        left, right = right, left
+    return View((y, x), turned, (top, bottom, left, right), case.grid.spacing_mm[1:])
+
+
+def axis_ends(cosines: np.ndarray) -> tuple[str, str]:
+    """The letters at the low and the high end of an axis of the array: of the scanner's axis that it runs along most."""
+    main = int(np.argmax(np.abs(cosines)))
+    return ENDS[main] if cosines[main] > 0 else ENDS[main][::-1]
+
+
+def outline(mask: np.ndarray) -> str:
+    """SVG path along the pixel edges around a boolean (rows, columns) mask, one unit a pixel; empty for an empty mask."""
+    padded = np.pad(mask.astype(np.int8), 1)
+    level = np.diff(padded, axis=0)[:, 1:-1] != 0  # edge above row y, at column x
+    upright = np.diff(padded, axis=1)[1:-1].T != 0  # edge left of column x, at row y
+    across = [f"M{start} {y}h{length}" for y, start, length in _runs(level)]
+    down = [f"M{x} {start}v{length}" for x, start, length in _runs(upright)]
+    return "".join(across + down)
+
+
+def colour_png(plane: np.ndarray, brain: np.ndarray, window: tuple[float, float], colours: tuple[str, ...]) -> bytes:
+    """A slice as PNG of one pixel a voxel: the window's ends get the first and last colour; black outside the brain."""
+    low, high = window
+    shades = np.rint(np.clip((plane - low) / (high - low), 0, 1) * 254).astype(np.uint8) + 1
+    image = Image.fromarray(np.where(brain, shades, np.uint8(0)))
+    image.putpalette(_palette(colours))
+    file = io.BytesIO()
+    image.save(file, "png", optimize=True)
+    return file.getvalue()
+
+
+def _palette(colours: tuple[str, ...]) -> bytes:
+    """Black, then 255 shades from the first colour to the last: 256 times RGB."""
+    stops = np.array([list(bytes.fromhex(colour)) for colour in colours], float)
+    at = np.linspace(0, len(stops) - 1, 255)
+    shades = np.column_stack([np.interp(at, np.arange(len(stops)), channel) for channel in stops.T])
+    return bytes(3) + np.rint(shades).astype(np.uint8).tobytes()
+
+
+def _runs(edges: np.ndarray) -> list[tuple[int, int, int]]:
+    """Unbroken runs along the rows of a boolean array: (row, start, length)."""
+    steps = np.diff(np.pad(edges.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    rows, starts = np.nonzero(steps == 1)
+    ends = np.nonzero(steps == -1)[1]
+    return list(zip(rows.tolist(), starts.tolist(), (ends - starts).tolist(), strict=True))
+
+
+def _figure(case: Case, mask: np.ndarray, brain: np.ndarray, index: int, view: View) -> str:
+    inside, path = view.cut(brain[index]), outline(view.cut(mask[index]))
+    height, width = (n * mm for n, mm in zip(inside.shape, view.pixel_mm, strict=True))
+    maps = ((case.adc, ADC_WINDOW, GREYS), (case.zadc, Z_WINDOW, BLUE_TO_RED))
+    images = "".join(
+        _image(colour_png(view.cut(volume.voxels[index]), inside, window, colours), number * (width + GAP_MM), width, height)
+        for number, (volume, window, colours) in enumerate(maps)
+    )
+    area_cm2 = float(np.count_nonzero(mask[index])) * view.pixel_mm[0] * view.pixel_mm[1] / 100
+    caption = f"slice {index + 1} of {len(mask)}, mask {area_cm2:.2f} cm²"
+    return (
+        f'<figure><svg viewBox="0 0 {2 * width + GAP_MM:.6g} {height:.6g}" role="img" aria-label="ADC and Z map, {caption}">'
+        f"{images}{_strokes(path, f'outline-{index}', width, view)}{_letters(view, width, height)}</svg>"
+        f"<figcaption>{caption}</figcaption></figure>\n"
+    )
+
+
+def _image(png: bytes, left: float, width: float, height: float) -> str:
+    return (
+        f'<image x="{left:.6g}" width="{width:.6g}" height="{height:.6g}" preserveAspectRatio="none"'
+        f' href="data:image/png;base64,{base64_text(png)}"/>'
+    )
+
+
+def _strokes(path: str, name: str, width: float, view: View) -> str:
+    """The outline over both maps, each time as a dark rim and a bright line in it."""
+    if not path:
+        return ""
+    rows_mm, columns_mm = view.pixel_mm
+    turn = f'transform="scale({columns_mm:.6g} {rows_mm:.6g})" vector-effect="non-scaling-stroke"'
+    uses = (
+        f'<use href="#{name}" x="{left:.6g}" class="{kind}"/>' for left in (0, width + GAP_MM) for kind in ("rim", "line")
+    )
+    return f'<defs><path id="{name}" d="{path}" {turn}/></defs>{"".join(uses)}'
+
+
+def _letters(view: View, width: float, height: float) -> str:
+    top, bottom, left, right = view.letters
+    places = ((top, width / 2, 7), (bottom, width / 2, height - 2), (left, 4, height / 2), (right, width - 4, height / 2))
+    return "".join(f'<text x="{x:.4g}" y="{y:.4g}">{letter}</text>' for letter, x, y in places)
+
+
+def _legend() -> str:
+    """Both scales with the values at their ends, and the outline's colour in words."""
+    scales = (
+        ("ADC", ADC_WINDOW, "&times; 10⁻⁶ mm²/s", GREYS, "scale-adc"),
+        ("Z map", Z_WINDOW, "standard deviations from the healthy mean", BLUE_TO_RED, "scale-z"),
+    )
+    return f'<p class="legend">{"".join(_scale(*scale) for scale in scales)}<span>Yellow: outline of the mask.</span></p>'
+
+
+def _scale(name: str, window: tuple[int, int], unit: str, colours: tuple[str, ...], identity: str) -> str:
+    stops = "".join(f'<stop offset="{n / (len(colours) - 1)}" stop-color="#{c}"/>' for n, c in enumerate(colours))
+    low, high = (str(value).replace("-", "&minus;") for value in window)
+    return (
+        f'<span>{name} {low} <svg viewBox="0 0 80 10" width="80" height="10" aria-hidden="true">'
+        f'<linearGradient id="{identity}">{stops}</linearGradient>'
+        f'<rect width="80" height="10" fill="url(#{identity})"/></svg> {high} {unit}.</span> '
+    )

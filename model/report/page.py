@@ -1,0 +1,65 @@
+"""What every page shares: escaping, and one HTML text from its parts.
+
+A page is one file that reaches for nothing outside: its policy allows the scripts and the style in it by their hash, images
+from data alone, and no connection. Names and results are hostile input; they reach a page through `text` only.
+"""
+
+import base64
+import hashlib
+import html
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+ASSETS = Path(__file__).parent / "assets"
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}
+<footer><p>Not a medical device. For research.</p></footer>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def text(value: object) -> str:
+    """Any value as text or attribute of HTML. What is no Unicode text, as in a broken file name, becomes a question mark."""
+    return html.escape(str(value).encode("utf-8", "replace").decode("utf-8"))
+
+
+def base64_text(data: bytes) -> str:
+    """Bytes as base64, which needs no escaping."""
+    return base64.b64encode(data).decode("ascii")
+
+
+@cache
+def asset(name: str) -> str:
+    """A file of assets/ as text, read once and with its line ends as they are."""
+    return (ASSETS / name).read_bytes().decode("utf-8")
+
+
+def page(title: str, body: str, script: str, later_scripts: Sequence[str] = ()) -> str:
+    """The whole page. `body` is HTML; `script` names the asset that runs, `later_scripts` are texts that it may add."""
+    style, code = asset("page.css"), asset(script)
+    allowed = " ".join(map(_hash, (code, *later_scripts)))
+    policy = (
+        f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; img-src data:;"
+        " base-uri 'none'; form-action 'none'"
+    )
+    return PAGE.format(policy=policy, title=text(title), style=style, body=body, script=code)
+
+
+def _hash(code: str) -> str:
+    """A script or style as a content security policy names it."""
+    return f"'sha256-{base64_text(hashlib.sha256(code.encode('utf-8')).digest())}'"

@@ -1,0 +1,94 @@
+"""The numbers beside a mask, for `results.json`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import model
+from model.files import write_whole
+from model.images.brain import brain_mask
+from model.images.case import Case
+from model.images.checks import warnings_of
+from model.lesions.components import connected_components
+
+if TYPE_CHECKING:
+    from model.networks.predict import Predictor, Segmentation
+
+LIBRARIES = ("numpy", "SimpleITK", "torch", "monai", "openvino", "onnxruntime")
+
+
+def describe(found: Segmentation, case: Case) -> dict:
+    """Lesion and brain volume in ml, the lesions' share of the brain, their number, and what is known of each lesion."""
+    brain, voxel_mm3 = brain_mask(case.adc.voxels), case.grid.voxel_mm3
+    lesions = describe_lesions(found, case)
+    return {
+        "lesion_volume_ml": round(float(found.mask.sum()) * voxel_mm3 / 1000, 4),
+        "brain_volume_ml": round(float(brain.sum()) * voxel_mm3 / 1000, 2),
+        "lesion_share_of_brain": round(float(found.mask.sum() / brain.sum()), 6),
+        "lesions": len(lesions),
+        "lesion_list": lesions,
+    }
+
+
+def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
+    """An entry per 26-connected component of the mask, the largest first; none for an empty mask.
+
+    `centre_mm` is the centroid in the scanner's space (x, y, z), `probability` the mean over the lesion. `confidence`, in
+    0..1, is how far the groups of networks agree: the mean over them of the share of the lesion that a group alone would
+    have marked, with the smallest probability inside the mask as its threshold.
+    """
+    mask = found.mask
+    labels, count = connected_components(mask)
+    if not count:
+        return []
+    order = np.argsort(labels[mask], kind="stable")  # lesion after lesion; all lesions at once, there can be thousands
+    sizes = np.bincount(labels[mask])[1:]
+    starts = np.cumsum(sizes) - sizes
+    probabilities = found.probabilities[mask]
+    votes = np.mean([group[mask] >= probabilities.min() for group in found.groups], axis=0)
+
+    def means(values: np.ndarray) -> np.ndarray:
+        return (np.add.reduceat(values[order].astype(float), starts).T / sizes).T
+
+    centres, probability, confidence = means(np.argwhere(mask)), means(probabilities), means(votes)
+    lowest_z = np.minimum.reduceat(case.zadc.voxels[mask][order], starts)
+    return [
+        {
+            "volume_ml": round(float(sizes[n]) * case.grid.voxel_mm3 / 1000, 4),
+            "lowest_z": round(float(lowest_z[n]), 3),
+            "centre_mm": case.grid.to_mm(centres[n]).round(2).tolist(),
+            "probability": round(float(probability[n]), 4),
+            "confidence": round(float(confidence[n]), 4),
+        }
+        for n in np.argsort(-sizes, kind="stable").tolist()
+    ]
+
+
+def describe_files(case: Case) -> dict:
+    """What was read, and what is unusual about it."""
+    files = {"adc": case.adc, "zadc": case.zadc}
+    return {
+        "warnings": warnings_of(case),
+        "adc_unit": case.adc_unit,
+        "inputs": {what: {"file": volume.path.name, "sha256": volume.sha256} for what, volume in files.items()},
+    }
+
+
+def describe_run(predictor: Predictor) -> dict:
+    """What it was done with: device, engine, weights, versions of this project and of the libraries that were loaded."""
+    libraries = {name: importlib.metadata.version(name) for name in LIBRARIES if name in sys.modules}
+    software = {"hie-lesions": model.__version__, "python": platform.python_version()} | libraries
+    ensemble = predictor.ensemble
+    return {"device": ensemble.device, "engine": ensemble.engine, "weights": ensemble.id, "software": software}
+
+
+def write_results(results: dict, path: Path) -> None:
+    """Write as JSON, whole or not at all. Raises UserError when the file cannot be written."""
+    write_whole(path, (json.dumps(results, indent=1) + "\n").encode())

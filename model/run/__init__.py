@@ -1,0 +1,1 @@
+"""One case, a folder of cases, a server: from the input folder to the output folder."""

@@ -1,0 +1,102 @@
+"""The mask comes back on the same physical points, however the voxels are stored; SimpleITK is the oracle.
+
+An untrained network's mask is the rule Z < -2, which does not depend on the order of the axes: for every storage of one
+case the mask must be the same set of points in the scanner's space.
+"""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from inference_helpers import ADC_FOLDER, MASK, ZADC_FOLDER, arguments, files_below
+from phantom import SOCKETS
+
+ROOT = Path(__file__).resolve().parents[2]
+LETTERS = ("RL", "AP", "IS")
+ORIENTATIONS = sorted(
+    "".join(letters) for axes in itertools.permutations(LETTERS) for letters in itertools.product(*axes)
+)  # the 48 ways to store one volume
+
+
+@pytest.fixture(scope="module")
+def phantom() -> tuple[sitk.Image, sitk.Image]:
+    """ADC and Z map of the built-in case: oblique by 27 degrees, three unequal sizes and spacings."""
+    folder = ROOT / "test" / "case" / "input"
+    paths = {slug: folder / where / name for slug, (_, where, name) in SOCKETS.items()}
+    return tuple(sitk.ReadImage(str(path)) for path in reversed(paths.values()))
+
+
+def stored(maps: tuple[sitk.Image, sitk.Image], root: Path) -> Path:
+    """Write an input folder."""
+    for image, where in zip(maps, (ADC_FOLDER, ZADC_FOLDER), strict=True):
+        (root / where).mkdir(parents=True)
+        sitk.WriteImage(image, str(root / where / "map.mha"))
+    return root
+
+
+def rule(adc: sitk.Image, zadc: sitk.Image) -> sitk.Image:
+    zadc = sitk.Image(zadc)
+    zadc.CopyInformation(adc)  # the phantom's headers differ in the last digits, as published ones do
+    return (adc > 0) & (zadc < -2)
+
+
+def require_same_points(mask_path: Path, expected: sitk.Image, adc: sitk.Image) -> None:
+    """The mask has the grid of its ADC map, and on every physical point of `expected` its value."""
+    mask = sitk.ReadImage(str(mask_path))
+    for name in ("Size", "Spacing", "Origin", "Direction"):
+        assert getattr(mask, f"Get{name}")() == getattr(adc, f"Get{name}")(), name
+    outside = 255  # a point of `expected` that the mask does not cover would be a difference
+    here = sitk.Resample(mask, expected, sitk.Transform(), sitk.sitkNearestNeighbor, outside)
+    assert sitk.GetArrayViewFromImage(expected).sum() > 0
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(here), sitk.GetArrayFromImage(expected))
+
+
+def test_there_are_48_orientations():
+    assert len(set(ORIENTATIONS)) == 48
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_phantom_in_every_axis_order_and_flip(main, tmp_path, phantom, rule_weights, capfd, orientation):
+    maps = tuple(sitk.DICOMOrient(image, orientation) for image in phantom)
+    assert main(arguments(stored(maps, tmp_path / "in"), tmp_path / "out", rule_weights)) == 0
+    assert capfd.readouterr().err == ""
+    require_same_points(tmp_path / "out" / MASK, rule(*phantom), maps[0])
+
+
+def test_maps_stored_in_different_orders_are_refused(main, tmp_path, phantom, rule_weights, capfd):
+    """They lie on the same points, but not voxel on voxel."""
+    adc, zadc = phantom
+    here = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(zadc.GetDirection())
+    assert here in ORIENTATIONS
+    for orientation in set(ORIENTATIONS) - {here}:
+        case = stored((adc, sitk.DICOMOrient(zadc, orientation)), tmp_path / orientation)
+        assert main(arguments(case, tmp_path / "out", rule_weights)) == 2
+        assert "are not on one grid" in capfd.readouterr().err
+        assert files_below(tmp_path / "out") == []
+
+
+def rotation(rng: np.random.Generator) -> tuple[float, ...]:
+    """An orthonormal matrix, every second one a reflection, row by row."""
+    q, r = np.linalg.qr(rng.normal(size=(3, 3)))
+    return tuple((q * np.sign(np.diag(r))).ravel().tolist())
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_oblique_directions_and_far_origins(main, tmp_path, rule_weights, seed):
+    """Also stored anew, in the order that is nearest to another one."""
+    rng = np.random.default_rng(seed)
+    size, spacing = rng.permutation((5, 9, 14)).tolist(), rng.permutation((0.8, 1.25, 4.0)).tolist()
+    adc = np.where(rng.random(size) < 0.8, rng.uniform(500, 3000, size), 0).astype(np.float32)
+    zadc = (np.round(rng.normal(-1.5, 1.5, size) * 4) / 4).astype(np.float32)
+    maps, direction, origin = [sitk.GetImageFromArray(v) for v in (adc, zadc)], rotation(rng), rng.normal(0, 500, 3).tolist()
+    for image in maps:
+        image.SetSpacing(spacing)
+        image.SetOrigin(origin)
+        image.SetDirection(direction)
+    other = [sitk.DICOMOrient(image, ORIENTATIONS[2 * seed]) for image in maps]
+    for name, pair in (("as it is", maps), ("stored anew", other)):
+        root = stored(pair, tmp_path / name)
+        assert main(arguments(root, root / "out", rule_weights)) == 0
+        require_same_points(root / "out" / MASK, rule(*maps), pair[0])

@@ -1,0 +1,282 @@
+"""Files to arrays and back, compared in the scanner's space with SimpleITK and with numbers derived on paper."""
+
+import dataclasses
+import itertools
+import resource
+import zlib
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from inference_helpers import GRID, write_metaimage
+from phantom import write_image
+from scipy import ndimage
+
+from model.errors import UserError
+from model.images.volume import Grid, Volume, read_volume, require_same_grid, write_mask, write_probabilities
+from model.lesions.components import connected_components, depth_mm
+
+AXIS_DIRECTIONS = [
+    tuple(np.diag(signs)[list(order)].ravel().astype(float))
+    for order in itertools.permutations(range(3))
+    for signs in itertools.product((1, -1), repeat=3)
+]
+INDEX = (3, 1, 0)  # (x, y, z) of the marked voxel, off the middle of every axis
+SIZE, SPACING, ORIGIN = (5, 4, 3), (0.75, 1.25, 4.0), (-31.5, 12.25, 70.0)  # (x, y, z)
+
+
+@pytest.mark.parametrize("direction", [*AXIS_DIRECTIONS, GRID.direction], ids=lambda d: "".join(f"{c:+.0f}" for c in d))
+def test_a_marked_voxel_stays_where_it_is_in_the_scanner(tmp_path, direction):
+    image = sitk.Image(SIZE, sitk.sitkFloat32)
+    image.SetSpacing(SPACING)
+    image.SetOrigin(ORIGIN)
+    image.SetDirection(direction)
+    image[INDEX] = 7.0
+    sitk.WriteImage(image, str(tmp_path / "adc.mha"))
+
+    adc = read_volume(tmp_path / "adc.mha")
+    write_mask(adc.voxels == 7, adc.grid, tmp_path / "mask.mha")
+
+    mask = sitk.ReadImage(str(tmp_path / "mask.mha"))
+    statistics = sitk.LabelShapeStatisticsImageFilter()
+    statistics.Execute(mask)
+    assert statistics.GetPhysicalSize(1) == pytest.approx(0.75 * 1.25 * 4)
+    on_paper = np.add(ORIGIN, np.reshape(direction, (3, 3)) @ np.multiply(SPACING, INDEX))
+    np.testing.assert_allclose(statistics.GetCentroid(1), on_paper, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(statistics.GetCentroid(1), image.TransformIndexToPhysicalPoint(INDEX), rtol=0, atol=1e-9)
+    for name in ("Size", "Spacing", "Origin", "Direction"):
+        assert getattr(mask, f"Get{name}")() == getattr(image, f"Get{name}")(), name
+
+
+def test_arrays_and_spacing_are_z_y_x(tmp_path):
+    fields = {"ElementSpacing": "0.75 1.25 4", "Offset": "-31.5 12.25 70"}
+    volume = read_volume(write_metaimage(tmp_path / "a.mha", np.arange(24, dtype="<f4").tobytes(), **fields))
+    assert volume.grid.size == volume.voxels.shape == (2, 3, 4)
+    assert volume.grid.spacing_mm == (4, 1.25, 0.75)
+    assert volume.grid.origin_mm == (-31.5, 12.25, 70)
+    assert volume.grid.voxel_mm3 == 3.75
+    assert volume.voxels[1, 2, 3] == 23
+    assert volume.voxels[1, 0, 0] == 12  # x runs fastest in the file, z slowest
+
+
+def test_mask_file_is_what_the_platform_takes(tmp_path):
+    mask = np.zeros(GRID.size, bool)
+    mask[2, 3:5, 4] = True
+    write_mask(mask, GRID, tmp_path / "mask.mha")
+    image = sitk.ReadImage(str(tmp_path / "mask.mha"))
+    assert image.GetPixelIDTypeAsString() == "8-bit unsigned integer"
+    assert image.GetNumberOfComponentsPerPixel() == 1
+    voxels = sitk.GetArrayFromImage(image)
+    np.testing.assert_array_equal(voxels, mask)
+    assert set(np.unique(voxels)) == {0, 1}
+    assert b"CompressedData = True" in (tmp_path / "mask.mha").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["mask.mha"]
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_an_empty_and_a_full_mask_are_written_too(tmp_path, marked):
+    write_mask(np.full(GRID.size, marked), GRID, tmp_path / "mask.mha")
+    assert (read_volume(tmp_path / "mask.mha").voxels == marked).all()
+
+
+def test_a_mask_of_another_size_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match=r"\(12, 15, 7\).*\(7, 15, 12\)"):
+        write_mask(np.zeros(GRID.size[::-1], bool), GRID, tmp_path / "mask.mha")
+    assert not list(tmp_path.iterdir())
+
+
+def moved(field: str, place: int, by: float) -> Grid:
+    values = list(getattr(GRID, field))
+    values[place] += by
+    return dataclasses.replace(GRID, **{field: tuple(values)})
+
+
+PLACES = [(field, n) for field, length in (("spacing_mm", 3), ("origin_mm", 3), ("direction", 9)) for n in range(length)]
+
+
+def on(grid: Grid, tmp_path, name: str) -> Volume:
+    return Volume(np.zeros(grid.size, np.float32), grid, tmp_path / name)
+
+
+@pytest.mark.parametrize("by", [1e-4, -1e-3, 1e-3])  # as far as published files differ
+@pytest.mark.parametrize(("field", "place"), PLACES)
+def test_grids_that_differ_in_the_last_digits_are_one(tmp_path, field, place, by):
+    require_same_grid(on(GRID, tmp_path, "adc.mha"), on(moved(field, place, by), tmp_path, "z.mha"))
+
+
+@pytest.mark.parametrize("by", [0.002, -0.01, np.nan])
+@pytest.mark.parametrize(("field", "place"), PLACES)
+def test_grids_that_differ_more_are_refused_with_both_files_and_values(tmp_path, field, place, by):
+    other = moved(field, place, by)
+    with pytest.raises(UserError) as refusal:
+        require_same_grid(on(GRID, tmp_path, "adc.mha"), on(other, tmp_path, "z.mha"))
+    values = [f"{getattr(grid, field)[place]:.9g}" for grid in (GRID, other)]
+    for part in (tmp_path / "adc.mha", tmp_path / "z.mha", field, *values):
+        assert str(part) in str(refusal.value)
+
+
+@pytest.mark.parametrize("size", [(7, 15, 11), (15, 7, 12), (8, 15, 12)])
+def test_sizes_that_differ_are_refused(tmp_path, size):
+    with pytest.raises(UserError, match=rf"adc.mha and .*z.mha .*size.*\(7, 15, 12\) and \({', '.join(map(str, size))}\)"):
+        require_same_grid(on(GRID, tmp_path, "adc.mha"), on(dataclasses.replace(GRID, size=size), tmp_path, "z.mha"))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16", "int32", "int64", "float32", "float64"])
+def test_every_number_type_reads_as_float32(tmp_path, kind, compressed):
+    values = np.arange(GRID.size[0] * 15 * 12).reshape(GRID.size) % 100 - (0 if kind.startswith("u") else 20)
+    image = sitk.GetImageFromArray(values.astype(kind))
+    sitk.WriteImage(image, str(tmp_path / "a.mha"), useCompression=compressed)
+    voxels = read_volume(tmp_path / "a.mha").voxels
+    assert voxels.dtype == np.float32
+    np.testing.assert_array_equal(voxels, values)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("i1", "MET_CHAR"), ("u1", "MET_UCHAR"), ("<i2", "MET_SHORT"), ("<u2", "MET_USHORT"), ("<i4", "MET_INT")),
+        *(("<u4", "MET_UINT"), ("<i4", "MET_LONG"), ("<u4", "MET_ULONG"), ("<i8", "MET_LONG_LONG")),
+        *(("<u8", "MET_ULONG_LONG"), ("<f4", "MET_FLOAT"), ("<f8", "MET_DOUBLE")),
+    ],
+)
+def test_every_number_type_of_a_header_reads(tmp_path, kind, name, compressed):
+    """ITK takes MET_LONG for four bytes."""
+    data, fields = np.arange(24, dtype=kind).tobytes(), {"ElementType": name}
+    if compressed:
+        data = zlib.compress(data)
+        fields |= {"CompressedData": "True", "CompressedDataSize": str(len(data))}
+    volume = read_volume(write_metaimage(tmp_path / "a.mha", data, **fields))
+    np.testing.assert_array_equal(volume.voxels.ravel(), np.arange(24))
+
+
+@pytest.mark.parametrize(("kind", "name"), [(">f4", "MET_FLOAT"), (">i2", "MET_SHORT"), (">f8", "MET_DOUBLE")])
+def test_big_endian_files_read(tmp_path, kind, name):
+    data = np.arange(24, dtype=kind).tobytes()
+    volume = read_volume(write_metaimage(tmp_path / "a.mha", data, BinaryDataByteOrderMSB="True", ElementType=name))
+    np.testing.assert_array_equal(volume.voxels.ravel(), np.arange(24))
+
+
+@pytest.mark.parametrize("step", [s for s in itertools.product((-1, 0, 1), repeat=3) if any(s)])
+def test_components_touch_at_faces_edges_and_corners(step):
+    mask = np.zeros((5, 6, 7), bool)
+    mask[2, 3, 3] = mask[tuple(np.add((2, 3, 3), step))] = True
+    labels, count = connected_components(mask)
+    assert count == 1
+    np.testing.assert_array_equal(labels == 1, mask)
+
+
+def test_components_with_a_gap_are_apart():
+    mask = np.zeros((5, 6, 7), bool)
+    mask[0, 0, 0] = mask[0, 0, 2] = mask[0, 2, 0] = mask[2, 0, 0] = mask[4, 5, 5:] = True
+    labels, count = connected_components(mask)
+    assert count == 5
+    assert sorted(np.bincount(labels.ravel())[1:]) == [1, 1, 1, 1, 2]
+    np.testing.assert_array_equal(labels > 0, mask)
+
+
+def test_an_empty_mask_has_no_component():
+    labels, count = connected_components(np.zeros((2, 3, 4), bool))
+    assert count == 0
+    assert not labels.any()
+
+
+def test_writing_where_there_is_no_folder_is_a_user_error(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    for path in (tmp_path / "missing" / "mask.mha", tmp_path / "file" / "mask.mha"):
+        with pytest.raises(UserError, match=f"{path}: cannot be written"):
+            write_mask(np.zeros(GRID.size, bool), GRID, path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_writing_over_a_folder_leaves_it_and_no_partial_file(tmp_path):
+    (tmp_path / "mask.mha").mkdir()
+    with pytest.raises(UserError, match=r"mask.mha: cannot be written"):
+        write_mask(np.zeros(GRID.size, bool), GRID, tmp_path / "mask.mha")
+    assert [path.is_dir() for path in tmp_path.iterdir()] == [True]
+
+
+@pytest.mark.parametrize("share", [0, 0.003, 0.5, 0.9999])
+def test_a_disk_that_is_full_leaves_no_mask(tmp_path, share):
+    mask = np.random.default_rng(0).random((64, 64, 64)) < 0.5  # compresses to 40 kB
+    grid = Grid(mask.shape, (1, 1, 1), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    write_mask(mask, grid, tmp_path / "mask.mha")
+    room = int(share * (tmp_path / "mask.mha").stat().st_size)
+    (tmp_path / "mask.mha").unlink()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"mask.mha: cannot be written"):
+            write_mask(mask, grid, tmp_path / "mask.mha")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_older_mask_is_replaced_whole(tmp_path):
+    grid = dataclasses.replace(GRID, origin_mm=(0, 0, 0))
+    write_image(np.ones(GRID.size, np.uint8), grid, tmp_path / "mask.mha")
+    write_mask(np.zeros(GRID.size, bool), GRID, tmp_path / "mask.mha")
+    volume = read_volume(tmp_path / "mask.mha")
+    assert not volume.voxels.any()
+    assert volume.grid == GRID
+
+
+@pytest.mark.parametrize("direction", [*AXIS_DIRECTIONS[::7], GRID.direction], ids=lambda d: "".join(f"{c:+.0f}" for c in d))
+@pytest.mark.parametrize("index", [(0, 0, 0), (2, 5, 3), (6, 14.5, 0.25)])
+def test_place_in_the_scanner_is_simpleitks(direction, index):
+    image = sitk.Image(GRID.size[::-1], sitk.sitkUInt8)
+    image.SetSpacing(GRID.spacing_mm[::-1])
+    image.SetOrigin(GRID.origin_mm)
+    image.SetDirection(direction)
+    expected = image.TransformContinuousIndexToPhysicalPoint([float(i) for i in index[::-1]])
+    found = dataclasses.replace(GRID, direction=direction).to_mm(np.array(index))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_probabilities_are_float32_on_the_grid_and_read_back_as_they_were(tmp_path):
+    probabilities = np.random.default_rng(0).random(GRID.size, dtype=np.float32)
+    write_probabilities(probabilities, GRID, tmp_path / "p.mha")
+    image = sitk.ReadImage(str(tmp_path / "p.mha"))
+    assert image.GetPixelIDTypeAsString() == "32-bit float"
+    assert b"CompressedData = True" in (tmp_path / "p.mha").read_bytes()
+    volume = read_volume(tmp_path / "p.mha")
+    np.testing.assert_array_equal(volume.voxels, probabilities)
+    assert volume.grid == GRID
+    assert [path.name for path in tmp_path.iterdir()] == ["p.mha"]
+
+
+def test_probabilities_of_another_size_or_type(tmp_path):
+    with pytest.raises(ValueError, match=r"\(12, 15, 7\).*\(7, 15, 12\)"):
+        write_probabilities(np.zeros(GRID.size[::-1], np.float32), GRID, tmp_path / "p.mha")
+    write_probabilities(np.full(GRID.size, 0.1), GRID, tmp_path / "p.mha")  # float64 is rounded
+    assert (read_volume(tmp_path / "p.mha").voxels == np.float32(0.1)).all()
+
+
+def test_probabilities_that_do_not_read_back_are_no_file(tmp_path, monkeypatch):
+    other = sitk.GetImageFromArray(np.full(GRID.size, 0.25, np.float32))
+    monkeypatch.setattr("model.images.volume.sitk.ReadImage", lambda path: other)
+    with pytest.raises(UserError, match=r"p.mha: cannot be written .*does not read back"):
+        write_probabilities(np.full(GRID.size, 0.5, np.float32), GRID, tmp_path / "p.mha")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
+@pytest.mark.parametrize("spacing_mm", [(3.0, 1.25, 0.8), (0.5, 2.0, 7.0)])
+def test_depth_is_scipys_distance_to_the_outside(share, spacing_mm):
+    mask = np.random.default_rng(0).random((6, 11, 9)) < share
+    found = depth_mm(mask, spacing_mm)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, ndimage.distance_transform_edt(mask, sampling=spacing_mm), rtol=0, atol=1e-5)
+
+
+def test_depth_of_a_box_at_the_border_ignores_the_border():
+    mask = np.zeros((3, 4, 5), bool)
+    mask[:, :, :3] = True
+    np.testing.assert_allclose(depth_mm(mask, (9, 8, 0.5)), np.tile([1.5, 1, 0.5, 0, 0], (3, 4, 1)))
+
+
+def test_depth_where_everything_or_nothing_is_inside():
+    assert np.isposinf(depth_mm(np.ones((2, 3, 4), bool), (1, 1, 1))).all()
+    assert not depth_mm(np.zeros((2, 3, 4), bool), (1, 1, 1)).any()

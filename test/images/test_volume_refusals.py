@@ -1,0 +1,165 @@
+"""Files that are no usable 3D map: each is refused with one line that names it."""
+
+import os
+import re
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from inference_helpers import GRID, write_metaimage
+from phantom import write_image
+
+from model.errors import UserError
+from model.images.metaimage import ELEMENT_BYTES
+from model.images.volume import read_volume
+
+VOXELS = np.random.default_rng(0).integers(0, 3000, GRID.size).astype(np.float32)
+FLOATS = np.arange(24, dtype="<f4").tobytes()
+
+
+def sitk_file(voxels: np.ndarray, is_vector: bool = False) -> Callable[[Path], object]:
+    return lambda path: sitk.WriteImage(sitk.GetImageFromArray(voxels, isVector=is_vector), str(path))
+
+
+def header(data: bytes = FLOATS, **fields: str | None) -> Callable[[Path], object]:
+    return lambda path: write_metaimage(path, data, **fields)
+
+
+def compressed(data: bytes = FLOATS, cut: int = 0, **fields: str | None) -> Callable[[Path], object]:
+    stream = zlib.compress(data)
+    stream = stream[: len(stream) - cut]
+    return header(stream, **{"CompressedData": "True", "CompressedDataSize": str(len(stream))} | fields)
+
+
+def one_voxel(value: float) -> Callable[[Path], object]:
+    voxels = VOXELS.copy()
+    voxels[3, 4, 5] = value
+    return sitk_file(voxels)
+
+
+REFUSED = {
+    "missing": (lambda path: None, "No such file"),
+    "folder": (lambda path: path.mkdir(), "cannot be read|no readable image"),
+    "empty": (lambda path: path.touch(), "0 bytes"),
+    "text": (lambda path: path.write_text("ADC map, ask Maria for the real file\n"), "37 bytes that are no readable image"),
+    "header alone": (header(b""), "cut off"),
+    "header cut": (lambda path: path.write_bytes(b"ObjectType = Image\nNDims = 3\nBinar"), "cut off"),
+    "no size": (header(DimSize=None), "no readable image"),
+    "unknown number type": (header(ElementType="MET_FOO"), "no readable image"),
+    "voxels missing": (header(FLOATS[:-1]), "cut off"),
+    "2D": (sitk_file(VOXELS[0]), "expected a 3D image of one component, found 2D with 1"),
+    "4D": (sitk_file(VOXELS.reshape(7, 5, 3, 12)), "expected a 3D image of one component, found 4D with 1"),
+    "three components": (sitk_file(VOXELS.reshape(7, 15, 4, 3), True), "found 3D with 3"),
+    "complex": (sitk_file(VOXELS.astype(np.complex64)), "found 3D with 2|complex"),
+    "NaN": (one_voxel(np.nan), "1 of 1260 voxels are NaN or infinite"),
+    "infinite": (one_voxel(-np.inf), "1 of 1260 voxels are NaN or infinite"),
+    "too large for float32": (sitk_file(VOXELS.astype(np.float64) * 1e300), "NaN or infinite"),
+    "terabytes": (header(DimSize="100000 100000 1000"), "promises 100000 x 100000 x 1000 voxels"),
+    "negative size": (header(DimSize="-4 3 2"), "promises"),
+    "spacing zero": (header(ElementSpacing="0 1 1"), "no readable image"),
+    "spacing NaN": (header(ElementSpacing="nan 1 1"), "no readable image"),
+    "no direction": (header(TransformMatrix="0 0 0 0 0 0 0 0 0"), "no readable image"),
+    # ITK reads these without an error, the voxels are zeros or what the memory held before
+    "no voxel": (header(b"", DimSize="0 3 2"), "0 x 3 x 2|no readable image|no voxel"),
+    "more promised than compressed": (compressed(DimSize="4 3 200"), "cut off"),
+    "compressed stream without its end": (compressed(cut=5), "cut off"),
+    "less promised than compressed": (compressed(DimSize="4 3 1"), "no readable image"),
+    "voxels in a list of other files": (header(ElementDataFile="LIST"), "LIST|no readable image"),
+    "voxels before the header's end": (header(HeaderSize="5"), "HeaderSize"),
+    "origin NaN": (header(Offset="nan 0 0"), "Offset"),
+    "spacing of a continent": (header(ElementSpacing="1 1 1e300"), "expected a spacing"),
+    "one voxel too many": (header(DimSize="256 256 257"), "promises 256 x 256 x 257 voxels"),
+    # ITK's header parser ends the process on the first of these and misreads the others
+    "more dimensions than ITK can hold": (header(NDims="256"), "NDims = 256, expected 3"),
+    "two numbers of dimensions": (header(Comment="\nNDims = 10"), "one twice"),
+    "fewer numbers than dimensions": (header(ElementSpacing="1 1"), "expected 3 numbers"),
+    "a line that is no field": (header(Comment="\nDimSize 4 3 2"), "no field"),
+    "a line without an end": (header(Comment="x" * 5000), "no field"),
+    "sheared axes": (header(TransformMatrix="1 0 0 0.5 1 0 0 0 1"), "at right angles"),
+    "axes that stretch": (header(TransformMatrix="2 0 0 0 1 0 0 0 1"), "axes of length 1"),
+    "pipe": (lambda path: os.mkfifo(path), "expected a file"),
+    "link to a device": (lambda path: path.symlink_to("/dev/zero"), "expected a file"),
+    "link to nowhere": (lambda path: path.symlink_to("nowhere"), "No such file"),
+    "link to itself": (lambda path: path.symlink_to(path.name), "cannot be read"),
+    "voxels in another file": (header(ElementDataFile="/etc/passwd"), "/etc/passwd|no readable image"),
+}
+
+
+@pytest.mark.parametrize(("write", "reason"), REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_unusable_file_is_refused_by_name(tmp_path, write, reason):
+    path = tmp_path / "map.mha"
+    write(path)
+    with pytest.raises(UserError, match=reason) as refusal:
+        read_volume(path)
+    assert str(refusal.value).startswith(f"{path}: ")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.fixture
+def map_bytes(tmp_path: Path) -> tuple[bytes, int]:
+    """A compressed map as the platform hands it over, and where its voxels begin."""
+    write_image(VOXELS, GRID, tmp_path / "whole.mha")
+    data = (tmp_path / "whole.mha").read_bytes()
+    return data, re.search(rb"ElementDataFile = LOCAL\n", data).end()
+
+
+@pytest.mark.parametrize("kept", [0, 0.01, 0.5, 0.99, 1])
+def test_map_cut_off_anywhere_is_refused(tmp_path, map_bytes, kept):
+    data, start = map_bytes
+    (tmp_path / "map.mha").write_bytes(data[: start + int(kept * (len(data) - start - 1))])
+    with pytest.raises(UserError, match=r"map.mha: .*cut off"):
+        read_volume(tmp_path / "map.mha")
+
+
+@pytest.mark.parametrize("length", [b"", b"CompressedDataSize = 1000\n", b"CompressedDataSize = 0\n"])
+def test_compressed_map_of_another_length_than_it_says_is_refused(tmp_path, map_bytes, length):
+    """ITK reads these without an error too, or not, depending on what the memory held before."""
+    (tmp_path / "map.mha").write_bytes(re.sub(rb"CompressedDataSize = \d+\n", length, map_bytes[0]))
+    with pytest.raises(UserError, match=r"map.mha: "):
+        read_volume(tmp_path / "map.mha")
+
+
+@pytest.mark.parametrize("place", [0, 0.02, 0.5, 0.999])
+def test_map_with_one_damaged_byte_is_refused(tmp_path, map_bytes, place):
+    """ITK reads such a file without an error; the voxels after the damage are zeros."""
+    data, start = bytearray(map_bytes[0]), map_bytes[1]
+    data[start + int(place * (len(data) - start))] ^= 0x10
+    (tmp_path / "map.mha").write_bytes(data)
+    with pytest.raises(UserError, match=r"map.mha: "):
+        read_volume(tmp_path / "map.mha")
+
+
+@pytest.mark.parametrize("element", ["MET_CHAR", "MET_UCHAR", "MET_SHORT", "MET_USHORT", "MET_INT", "MET_UINT"])
+@pytest.mark.parametrize("more", [0, 1])
+def test_length_of_each_number_type_is_metaios(tmp_path, element, more):
+    check_sizes(tmp_path, element, ELEMENT_BYTES[element], more)
+
+
+@pytest.mark.parametrize(
+    ("element", "size"),
+    [("MET_LONG", 4), ("MET_ULONG", 4), ("MET_LONG_LONG", 8), ("MET_ULONG_LONG", 8), ("MET_FLOAT", 4), ("MET_DOUBLE", 8)],
+)
+def test_long_has_four_bytes_in_a_metaimage(tmp_path, element, size):
+    check_sizes(tmp_path, element, size, more=0)
+
+
+def check_sizes(folder: Path, element: str, size: int, more: int) -> None:
+    """24 numbers of `size` bytes are whole to ITK and to us, one byte less is cut off to both."""
+    path = folder / "map.mha"
+    write_metaimage(path, bytes(24 * size + more), ElementType=element)
+    assert ELEMENT_BYTES[element] == size
+    assert sitk.GetArrayFromImage(sitk.ReadImage(str(path))).size == 24
+    if more:
+        with pytest.raises(UserError, match="more"):
+            read_volume(path)
+    else:
+        assert not read_volume(path).voxels.any()
+        write_metaimage(path, bytes(24 * size - 1), ElementType=element)
+        with pytest.raises(RuntimeError):
+            sitk.ReadImage(str(path))
+        with pytest.raises(UserError, match="cut off"):
+            read_volume(path)

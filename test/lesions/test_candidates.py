@@ -1,0 +1,206 @@
+"""The features of candidates against scipy.ndimage, on uneven maps whose three axes and spacings all differ."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from scipy.stats import norm
+
+from model.lesions.candidates import (
+    COMPONENT_LEVELS,
+    DEEPEST_MM,
+    FEATURES,
+    LOWEST_PROBABILITY,
+    SMOOTHING_MM,
+    CaseMaps,
+    candidate_features,
+    logit,
+)
+
+SPACING_MM = (3.0, 1.25, 0.8)  # (z, y, x)
+VOXEL_MM3 = 3.0
+SHAPE = (7, 15, 12)
+Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def uneven_maps(seed: int = 0) -> Maps:
+    """Probabilities in lumps, ADC and Z; the brain touches two sides of the volume and has a hole."""
+    rng = np.random.default_rng(seed)
+    brain = np.zeros(SHAPE, bool)
+    brain[1:, 4:, 3:-1] = True
+    brain[3, 8, 6] = False
+    adc = np.where(brain, rng.uniform(600, 1800, SHAPE), 0).astype(np.float32)
+    zadc = rng.normal(-1.5, 1.5, SHAPE).astype(np.float32)
+    lumps = ndimage.gaussian_filter(rng.normal(size=SHAPE), 1)
+    probabilities = 1 / (1 + np.exp(-3 * lumps / lumps.std()))
+    return np.where(brain, probabilities, 0).astype(np.float32), adc, zadc
+
+
+def table(maps: Maps) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    candidates, features = candidate_features(maps[0], CaseMaps(*maps[1:], SPACING_MM))
+    assert features.dtype == np.float32
+    assert features.shape == (candidates.sum(), len(FEATURES))
+    return candidates, dict(zip(FEATURES, features.T, strict=True))
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def maps(request: pytest.FixtureRequest) -> Maps:
+    return uneven_maps(request.param)
+
+
+def log_odds(p: np.ndarray) -> np.ndarray:
+    p = np.clip(np.asarray(p, float), 1e-4, 1 - 1e-4)
+    return np.log(p) - np.log1p(-p)
+
+
+def gaussian_mean(values: np.ndarray, brain: np.ndarray, sd_mm: float) -> np.ndarray:
+    """Each voxel of a Gaussian kernel counts the Gaussian's integral over it, as far as 4 standard deviations."""
+    return blur(np.where(brain, values, 0), sd_mm) / np.maximum(blur(brain, sd_mm), 1e-3)
+
+
+def blur(values: np.ndarray, sd_mm: float) -> np.ndarray:
+    values = values.astype(float)
+    for axis, spacing in enumerate(SPACING_MM):
+        tail = int(4 * sd_mm / spacing + 0.5)
+        edges = np.arange(-tail, tail + 2) - 0.5
+        steps = np.diff(norm.cdf(edges * spacing / sd_mm))
+        values = ndimage.correlate1d(values, steps, axis=axis, mode="constant")
+    return values
+
+
+def test_features_have_the_names_once():
+    assert len(FEATURES) == len(set(FEATURES)) == 32
+
+
+def test_candidates_are_brain_voxels_with_some_probability(maps):
+    probabilities, adc, _ = maps
+    candidates, _ = table(maps)
+    np.testing.assert_array_equal(candidates, (adc > 0) & (probabilities > LOWEST_PROBABILITY))
+    assert 100 < candidates.sum() < (adc > 0).sum()
+
+
+def test_probability_outside_the_brain_makes_no_candidate(maps):
+    probabilities, adc, zadc = maps
+    candidates, _ = candidate_features(np.maximum(probabilities, 0.5), CaseMaps(adc, zadc, SPACING_MM))
+    np.testing.assert_array_equal(candidates, adc > 0)
+
+
+def test_voxels_own_values(maps):
+    candidates, found = table(maps)
+    probabilities, adc, zadc = (values[candidates] for values in maps)
+    np.testing.assert_allclose(found["logit"], log_odds(probabilities), rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(found["z"], zadc)
+    np.testing.assert_allclose(found["adc"], adc / 1000, rtol=1e-6)
+
+
+def test_gaussian_means_over_the_brain(maps):
+    probabilities, adc, zadc = maps
+    candidates, found = table(maps)
+
+    def mean(values: np.ndarray, sd_mm: float) -> np.ndarray:
+        return gaussian_mean(values, adc > 0, sd_mm)[candidates]
+
+    for mm in SMOOTHING_MM:
+        expected = log_odds(mean(probabilities, mm))
+        np.testing.assert_allclose(found[f"logit_smooth_{mm:g}mm"], expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found["z_smooth_2mm"], mean(zadc, 2), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found["z_contrast_6mm"], zadc[candidates] - mean(zadc, 6), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found["rule_share_4mm"], mean(zadc < -2, 4), rtol=0, atol=1e-4)
+
+
+def test_mean_of_a_constant_is_the_constant_up_to_the_brains_edge(maps):
+    brain = maps[1] > 0
+    case = CaseMaps(*maps[1:], SPACING_MM)
+    smoothed = case.smooth(np.full(case.brain.shape, 0.3), 2)
+    np.testing.assert_allclose(smoothed[brain[case.box]], 0.3, rtol=0, atol=1e-6)
+
+
+def test_depth_is_the_distance_to_what_is_not_brain(maps):
+    candidates, found = table(maps)
+    expected = ndimage.distance_transform_edt(maps[1] > 0, sampling=SPACING_MM)
+    np.testing.assert_allclose(found["depth_mm"], expected[candidates], rtol=0, atol=1e-5)
+
+
+def test_components_of_every_level(maps):
+    probabilities, _, zadc = maps
+    candidates, found = table(maps)
+    for level in COMPONENT_LEVELS:
+        labels, count = ndimage.label(probabilities > level, np.ones((3, 3, 3)))
+        assert count > 0
+        expected = np.tile([np.log10(VOXEL_MM3 / 2), log_odds(0), 0, log_odds(0)], (*SHAPE, 1))
+        for number in range(1, count + 1):
+            inside = labels == number
+            volume, p = inside.sum() * VOXEL_MM3, probabilities[inside]
+            expected[inside] = np.log10(volume), log_odds(p.max()), min(zadc[inside].min(), 0), log_odds(p.mean())
+        names = [f"{name}_{level}" for name in ("log_mm3", "max_logit", "min_z", "mean_logit")]
+        answers = np.stack([found[name] for name in names], axis=1)
+        np.testing.assert_allclose(answers, expected[candidates], rtol=0, atol=1e-4)
+
+
+def test_components_that_touch_at_a_corner_are_one():
+    """Two voxels on a diagonal, one apart: 6, 6 and 3 mm3."""
+    probabilities, adc, zadc = np.zeros((4, 5, 6), np.float32), np.full((4, 5, 6), 900.0), np.zeros((4, 5, 6))
+    probabilities[0, 0, 0], probabilities[1, 1, 1], probabilities[3, 4, 5] = 0.9, 0.2, 0.4
+    zadc[1, 1, 1], zadc[3, 4, 5] = -3, 2
+    _, found = table((probabilities, adc, zadc))
+    np.testing.assert_allclose(found["log_mm3_0.1"], np.log10([6, 6, 3]), atol=1e-6)
+    np.testing.assert_allclose(found["max_logit_0.1"], log_odds([0.9, 0.9, 0.4]), atol=1e-5)
+    np.testing.assert_allclose(found["mean_logit_0.1"], log_odds([0.55, 0.55, 0.4]), atol=1e-5)
+    np.testing.assert_array_equal(found["min_z_0.1"], [-3, -3, 0])
+    np.testing.assert_allclose(found["log_mm3_0.5"], np.log10([3, 1.5, 1.5]), atol=1e-6)
+    np.testing.assert_allclose(found["max_logit_0.5"], log_odds([0.9, 0, 0]), atol=1e-5)
+
+
+def test_numbers_of_the_whole_case(maps):
+    probabilities, adc, zadc = maps
+    brain = adc > 0
+    inside, z = probabilities[brain].astype(float), zadc[brain].astype(float)
+    expected = {
+        "log_expected_ml": np.log10(inside.sum() * 0.003 + 0.01),
+        "log_above_half_ml": np.log10((inside > 0.5).sum() * 0.003 + 0.01),
+        "log_rule_ml": np.log10((z < -2).sum() * 0.003 + 0.01),
+        "slice_mm": 3,
+        "brain_ml": brain.sum() * 0.003,
+        "z_median": np.median(z),
+        "z_sd": z.std(),
+    }
+    _, found = table(maps)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_places_in_the_brains_box(maps):
+    """The brain reaches from (1, 4, 3) to (6, 14, 10)."""
+    candidates, found = table(maps)
+    z, y, x = np.nonzero(candidates)
+    np.testing.assert_allclose(found["place_z"], (z - 1) / 5, atol=1e-6)
+    np.testing.assert_allclose(found["place_y"], (y - 4) / 10, atol=1e-6)
+    np.testing.assert_allclose(found["off_middle"], np.abs((x - 3) / 7 - 0.5), atol=1e-6)
+
+
+def test_brain_that_fills_the_volume_is_as_deep_as_depth_goes():
+    probabilities, _, zadc = uneven_maps()
+    candidates, found = table((probabilities + np.float32(0.01), np.full(SHAPE, 900, np.float32), zadc))
+    assert candidates.any()
+    np.testing.assert_array_equal(found["depth_mm"], DEEPEST_MM)
+    assert all(np.isfinite(values).all() for values in found.values())
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 6, 1)])
+def test_brain_of_a_few_voxels(shape):
+    adc = np.full(shape, 900, np.float32)
+    candidates, features = candidate_features(
+        np.full(shape, 0.5, np.float32), CaseMaps(adc, np.full(shape, -3.0), SPACING_MM)
+    )
+    assert candidates.all()
+    assert np.isfinite(features).all()
+
+
+def test_no_candidate_is_no_row():
+    _, adc, zadc = uneven_maps()
+    candidates, found = table((np.full(SHAPE, LOWEST_PROBABILITY, np.float32), adc, zadc))
+    assert not candidates.any()
+    assert all(len(values) == 0 for values in found.values())
+
+
+def test_logit_is_cut_at_the_odds_of_one_to_ten_thousand():
+    np.testing.assert_allclose(logit(np.array([0, 0.5, 0.75, 1])), [-9.21024, 0, np.log(3), 9.21024], atol=1e-5)

@@ -1,0 +1,313 @@
+"""Prediction with networks whose output is known for every voxel, on odd shapes that are larger than a window."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from inference_helpers import CPU, GRID, TINY, as_network, random_maps, random_network, rule, stump
+from torch import nn
+
+from model.errors import UserError
+from model.networks.config import InferenceConfig
+from model.networks.network import LesionNet
+from model.networks.predict import Predictor, decide, patch_size, predict_crop
+from model.networks.stored import Ensemble
+from model.networks.torch_engine import TorchNetwork, pick_device
+
+WINDOWS = {
+    "one window": InferenceConfig(),
+    "windows": InferenceConfig(max_patch=(4, 8, 6)),
+    "windows, little overlap": InferenceConfig(max_patch=(4, 4, 4), overlap=0.25),
+    "one flip": InferenceConfig(max_patch=(4, 8, 6), flip_axes=(2,)),
+    "all flips": InferenceConfig(max_patch=(4, 8, 6), flip_axes=(0, 1, 2)),
+}
+
+
+class Line(nn.Module):
+    """logit = slope * x0 + offset, voxel by voxel."""
+
+    def __init__(self, slope: float, offset: float) -> None:
+        super().__init__()
+        self.slope, self.offset = slope, offset
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.slope * x[:, :1] + self.offset
+
+
+class Place(nn.Module):
+    """logit = 0.5 z + 0.1 x - 1, from the voxel's place in the window."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z, x_ = torch.arange(x.shape[2])[:, None, None], torch.arange(x.shape[4])
+        return (0.5 * z + 0.1 * x_ - 1.0).expand(x.shape[0], 1, *x.shape[2:]).clone()
+
+
+def sigmoid(logit: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logit))
+
+
+def predictor(*networks: nn.Module, inference: InferenceConfig = WINDOWS["one window"]) -> Predictor:
+    return Predictor(Ensemble([as_network(network) for network in networks], [TINY] * len(networks), inference, "test"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((11, 13, 9), (12, 16, 10)),
+        ((12, 16, 10), (12, 16, 10)),
+        ((70, 129, 61), (64, 128, 62)),
+        ((3, 9, 200), (4, 12, 128)),
+    ],
+)
+def test_window_is_the_crop_rounded_up_to_what_the_network_divides(shape, expected):
+    assert TINY.divisor == (2, 4, 2)
+    assert patch_size(shape, TINY.divisor, (64, 128, 128)) == expected
+
+
+@pytest.mark.parametrize("inference", WINDOWS.values(), ids=WINDOWS.keys())
+@pytest.mark.parametrize("shape", [(11, 13, 9), (5, 21, 7), (3, 9, 17)])
+def test_voxelwise_network_gives_the_same_in_windows_and_flips(shape, inference):
+    inputs = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    crop = predict_crop(as_network(Line(3, -1)), inputs, TINY, inference)
+    assert (crop.shape, crop.dtype) == (shape, np.float32)
+    np.testing.assert_allclose(crop, sigmoid(3 * inputs[0] - 1), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("axes", [(), (0,), (1,), (2,), (0, 2), (0, 1, 2)])
+def test_flips_are_averaged_over_every_combination(axes):
+    shape = (4, 8, 6)  # one window, so that the place in it is the place in the crop
+    z, x = np.arange(4)[:, None, None], np.arange(6)
+    expected = np.zeros(shape)
+    for z_side in (z, 3 - z) if 0 in axes else (z,):
+        for x_side in (x, 5 - x) if 2 in axes else (x,):
+            expected += sigmoid(0.5 * z_side + 0.1 * x_side - 1)
+    expected /= (2 if 0 in axes else 1) * (2 if 2 in axes else 1)
+    crop = predict_crop(as_network(Place()), np.zeros((2, *shape), np.float32), TINY, InferenceConfig(flip_axes=axes))
+    np.testing.assert_allclose(crop, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("inference", WINDOWS.values(), ids=WINDOWS.keys())
+def test_untrained_network_is_the_rule_on_the_z_map(inference):
+    adc, zadc = random_maps()
+    assert (zadc == -2).sum() > 50  # the border case is there
+    mask = predictor(LesionNet(TINY).eval(), inference=inference).mask(adc, zadc, GRID.spacing_mm)
+    np.testing.assert_array_equal(mask, rule(adc, zadc))
+
+
+@pytest.mark.parametrize(
+    "brain", [(slice(2, 5), slice(4, 9), slice(3, 10)), (slice(0, 3), slice(9, 15), slice(0, 12)), (6, 14, 11)]
+)
+def test_probabilities_lie_where_the_brain_lies(brain):
+    adc = np.zeros(GRID.size, np.float32)
+    adc[brain] = 900
+    zadc = np.random.default_rng(0).normal(size=GRID.size).astype(np.float32)
+    probabilities = predictor(Line(3, 1)).probabilities(adc, zadc, GRID.spacing_mm)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities, np.where(adc > 0, sigmoid(3 * zadc + 1), 0), rtol=0, atol=2e-6)
+    assert not probabilities[adc == 0].any()
+
+
+def test_networks_are_averaged():
+    adc, zadc = random_maps()
+    probabilities = predictor(Line(1, 0), Line(-2, 1), Line(0, 3)).probabilities(adc, zadc, GRID.spacing_mm)
+    mean = (sigmoid(zadc) + sigmoid(1 - 2 * zadc) + sigmoid(3)) / 3
+    np.testing.assert_allclose(probabilities, np.where(adc > 0, mean, 0), rtol=0, atol=2e-6)
+
+
+def test_each_network_gets_its_own_preprocessing():
+    adc, zadc = np.full((2, 4, 6), 1000, np.float32), np.full((2, 4, 6), 8, np.float32)
+    models = [dataclasses.replace(TINY, zadc_clip=clip, margin=margin) for clip, margin in ((4.0, 0), (6.0, 3))]
+    ensemble = Ensemble([as_network(Line(0.1, 0))] * 2, models, InferenceConfig(), "test")
+    probabilities = Predictor(ensemble).probabilities(adc, zadc, GRID.spacing_mm)
+    np.testing.assert_allclose(probabilities, (sigmoid(0.4) + sigmoid(0.6)) / 2, rtol=0, atol=1e-6)
+
+
+def test_networks_of_two_architectures_share_a_case():
+    other = dataclasses.replace(TINY, strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)))  # needs other windows
+    models = [TINY, other]
+    ensemble = Ensemble([as_network(LesionNet(model)) for model in models], models, InferenceConfig(), "test")
+    adc, zadc = np.full((6, 7, 6), 1000, np.float32), np.linspace(-5, 5, 6 * 7 * 6, dtype=np.float32).reshape(6, 7, 6)
+    np.testing.assert_array_equal(Predictor(ensemble).mask(adc, zadc, GRID.spacing_mm), rule(adc, zadc))
+
+
+def constant(p: float) -> Line:
+    return Line(0, float(np.log(p / (1 - p))))
+
+
+def grouped(answers: dict[str, tuple[float, ...]], **changes: object) -> Predictor:
+    """Networks that answer one probability everywhere, by group."""
+    networks, groups = zip(*((as_network(constant(p)), group) for group, ps in answers.items() for p in ps), strict=True)
+    ensemble = Ensemble(list(networks), [TINY] * len(networks), InferenceConfig(), "test", groups)
+    return Predictor(dataclasses.replace(ensemble, **changes))
+
+
+def in_brain(values: np.ndarray) -> np.ndarray:
+    return values[..., random_maps()[0] > 0]
+
+
+def test_each_group_weighs_the_same():
+    found = grouped({"a": (0.2, 0.4), "b": (0.9,)}).segment(*random_maps(), GRID.spacing_mm)
+    np.testing.assert_allclose(in_brain(found.groups), np.tile([[0.3], [0.9]], in_brain(found.mask).shape), atol=1e-6)
+    np.testing.assert_allclose(in_brain(found.probabilities), 0.6, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(found.mask, random_maps()[0] > 0)
+
+
+def test_networks_of_one_group_need_not_stand_together():
+    ensemble = Ensemble(
+        [as_network(constant(p)) for p in (0.2, 0.9, 0.4)], [TINY] * 3, InferenceConfig(), "test", ("a", "b", "a")
+    )
+    found = Predictor(ensemble).segment(*random_maps(), GRID.spacing_mm)
+    np.testing.assert_allclose(in_brain(found.groups)[:, 0], [0.3, 0.9], rtol=0, atol=1e-6)
+
+
+def test_without_groups_each_network_is_one():
+    adc, zadc = random_maps()
+    networks = [random_network(seed) for seed in (1, 2)]
+    alone = [predictor(network).probabilities(adc, zadc, GRID.spacing_mm) for network in networks]
+    found = predictor(*networks).segment(adc, zadc, GRID.spacing_mm)
+    np.testing.assert_array_equal(found.groups, alone)
+    np.testing.assert_array_equal(found.probabilities, np.mean(alone, axis=0))
+    np.testing.assert_array_equal(found.mask, found.probabilities > 0.5)
+
+
+@pytest.mark.parametrize("number", [3, 5, 6, 7])
+def test_group_that_answers_one_half_is_not_rounded_to_more(number):
+    found = grouped({"a": (0.5,) * number}).segment(*random_maps(), GRID.spacing_mm)
+    assert not found.mask.any()
+    assert (in_brain(found.probabilities) == 0.5).all()
+
+
+def test_a_group_is_averaged_then_calibrated_and_the_groups_averaged_last():
+    """0.1 and 0.8: together 0.45, so 0.1 after calibration; apart 0.1 and 0.9, so 0.5."""
+    decision = stump("logit", 0, at_most=0.1, above=0.9)
+    for answers, expected in (({"a": (0.1, 0.8)}, 0.1), ({"a": (0.1,), "b": (0.8,)}, 0.5)):
+        found = grouped(answers, decision=decision).segment(*random_maps(), GRID.spacing_mm)
+        np.testing.assert_allclose(in_brain(found.probabilities), expected, rtol=0, atol=1e-6)
+        assert not found.probabilities[random_maps()[0] <= 0].any()
+        np.testing.assert_allclose(found.groups.mean(axis=0), found.probabilities, rtol=0, atol=1e-6)
+        assert found.probabilities.dtype == found.groups.dtype == np.float32
+
+
+def test_a_decision_takes_the_place_of_the_threshold():
+    """Half the brain is surely lesion and half surely not, although the networks say 0.4 everywhere."""
+    inference = InferenceConfig(threshold=0.99, min_lesion_mm3=1e6)
+    adc, zadc = random_maps()
+    decision = stump("z", -2.1, at_most=0.99, above=0.01, empty_above=0.5)
+    mask = grouped({"a": (0.4,)}, decision=decision, inference=inference).mask(adc, zadc, GRID.spacing_mm)
+    np.testing.assert_array_equal(mask, rule(adc, zadc))
+
+
+def test_a_decision_that_expects_too_little_marks_nothing():
+    """All brain voxels at 0.4: the best mask is all of them, with an expected Dice of 0.8 / 1.4."""
+    for limit, marked in ((0.57, True), (0.58, False)):
+        decision = stump("z", 0, at_most=0.4, above=0.4, empty_above=limit)
+        mask = grouped({"a": (0.9,)}, decision=decision).mask(*random_maps(), GRID.spacing_mm)
+        assert mask.any() == marked
+
+
+def test_networks_in_windows_and_flips_give_the_same_bytes_twice():
+    networks = [random_network(seed) for seed in (1, 2)]
+    adc, zadc = random_maps()
+    answers = [predictor(*networks, inference=WINDOWS["all flips"]).probabilities(adc, zadc, GRID.spacing_mm) for _ in "ab"]
+    first, second = answers
+    assert first.tobytes() == second.tobytes()
+    assert (decide(first, InferenceConfig(), 3) != rule(adc, zadc)).sum() > 20  # the U-Net has a say
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 4, 2), (1, 3, 40), (40, 1, 1)])
+def test_volume_of_a_few_voxels_is_segmented_too(shape):
+    adc, zadc = np.full(shape, 900, np.float32), np.full(shape, -3, np.float32)
+    assert predictor(LesionNet(TINY).eval()).mask(adc, zadc, GRID.spacing_mm).all()
+
+
+def test_network_without_a_finite_answer_is_no_empty_mask():
+    with pytest.raises(UserError, match="finite"):
+        predictor(Line(0, 1), Line(0, np.nan)).mask(*random_maps(), GRID.spacing_mm)
+
+
+def test_lesion_is_above_the_threshold_not_at_it():
+    probabilities = np.float32([0, 0.25, np.nextafter(np.float32(0.25), np.float32(1)), 1]).reshape(1, 2, 2)
+    np.testing.assert_array_equal(decide(probabilities, InferenceConfig(threshold=0.25), 1), [[[0, 0], [1, 1]]])
+
+
+@pytest.mark.parametrize(
+    ("smallest_mm3", "voxel_mm3", "kept"),
+    [
+        (0, 2, {1, 2, 3}),
+        (2, 2, {1, 2, 3}),
+        (2.01, 2, {2, 3}),
+        (4, 2, {2, 3}),
+        (4.01, 2, {3}),
+        (6, 2, {3}),
+        (6.01, 2, set()),
+        (6, 1, set()),
+        (3, 1, {3}),
+    ],
+)
+def test_smallest_lesion_is_measured_in_mm3(smallest_mm3, voxel_mm3, kept):
+    lesions = {
+        1: ((0, 0, 0),),
+        2: ((2, 0, 0), (3, 1, 1)),
+        3: ((0, 4, 4), (0, 5, 4), (1, 6, 5)),
+    }  # some touch at corners only
+    probabilities, expected = np.zeros((4, 7, 6), np.float32), np.zeros((4, 7, 6), bool)
+    for size, voxels in lesions.items():
+        for voxel in voxels:
+            probabilities[voxel] = 0.9
+            expected[voxel] = size in kept
+    mask = decide(probabilities, InferenceConfig(min_lesion_mm3=smallest_mm3), voxel_mm3)
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, expected)
+
+
+def test_no_lesion_stays_no_lesion():
+    assert not decide(np.zeros((2, 3, 4), np.float32), InferenceConfig(min_lesion_mm3=50), 1).any()
+
+
+@pytest.fixture
+def no_cuda(monkeypatch):
+    """CUDA that breaks when it is used, as with a driver that is too old."""
+
+    def refuse(*args: object, **options: object) -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old\nsecond line")
+
+    monkeypatch.setattr(torch, "ones", refuse)
+
+
+def test_auto_falls_back_to_the_cpu_and_says_why(no_cuda):
+    assert pick_device("auto") == (CPU, "CUDA cannot be used (The NVIDIA driver on your system is too old); using the CPU")
+
+
+def test_cuda_on_demand_does_not_fall_back(no_cuda):
+    with pytest.raises(UserError, match=r"--device cuda: CUDA cannot be used here .*too old"):
+        pick_device("cuda")
+
+
+def test_cpu_on_demand_does_not_try_cuda(no_cuda):
+    assert pick_device("cpu") == (CPU, "")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+def test_cuda_marks_what_the_cpu_marks_and_twice_the_same():
+    networks = [random_network(seed) for seed in (1, 2)]
+    on_cpu = predictor(*networks).probabilities(*random_maps(), GRID.spacing_mm)
+    modules = [TorchNetwork(network, torch.device("cuda")) for network in networks]
+    on_cuda = Predictor(Ensemble(modules, [TINY, TINY], InferenceConfig(), "test"))
+    first, second = (on_cuda.probabilities(*random_maps(), GRID.spacing_mm) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+    np.testing.assert_allclose(first, on_cpu, rtol=0, atol=1e-3)
+
+
+def test_prediction_is_deterministic_on_cuda_too_and_leaves_the_setting_as_it_was():
+    seen = []
+
+    class Witness(Line):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append((torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark))
+            return super().forward(x)
+
+    before = torch.backends.cudnn.deterministic
+    as_network(Witness(1, 0))(np.zeros((1, 2, 4, 8, 6), np.float32))
+    assert seen == [(True, False)]
+    assert torch.backends.cudnn.deterministic == before

@@ -1,0 +1,405 @@
+"""Weights on disk: round trip, damage, and sidecars that lie. Whatever is wrong ends in one line that names the file."""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from inference_helpers import TINY, load, random_network, save_ensemble, stump
+from safetensors.torch import load_file, save_file
+
+from model.errors import UserError
+from model.lesions.candidates import FEATURES
+from model.networks import stored as weights
+from model.networks.config import InferenceConfig, ModelConfig, from_json, to_json
+from model.networks.stored import default_folder, save_decision
+from model.networks.torch_engine import save_weights
+
+RULE = InferenceConfig(
+    max_patch=(8, 16, 32), overlap=0.25, flip_axes=(0, 2), threshold=0.4, min_lesion_mm3=12.5
+)  # no default among them
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return save_ensemble(tmp_path / "weights", random_network(1), random_network(2), inference=RULE)
+
+
+def edit(folder: Path, change: Callable[[dict], object], name: str = "net0") -> None:
+    """Change a sidecar."""
+    path = folder / f"{name}.json"
+    sidecar = json.loads(path.read_text())
+    change(sidecar)
+    path.write_text(json.dumps(sidecar))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(UserError) as error:
+        load(folder)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_what_is_loaded_is_what_was_saved(folder):
+    ensemble = load(folder)
+    assert ensemble.models == [TINY, TINY]
+    assert ensemble.inference == RULE
+    for seed, network in zip((1, 2), ensemble.networks, strict=True):
+        assert not network.module.training
+        saved = random_network(seed).state_dict()
+        loaded = network.module.state_dict()
+        assert saved.keys() == loaded.keys()
+        for name, tensor in saved.items():
+            assert loaded[name].dtype == torch.float32
+            assert torch.equal(loaded[name], tensor), name
+
+
+def test_loaded_network_answers_as_the_saved_one(folder):
+    x = np.random.default_rng(0).normal(size=(1, 2, 4, 8, 6)).astype(np.float32)
+    with torch.inference_mode():
+        expected = random_network(1)(torch.from_numpy(x)).numpy()
+    np.testing.assert_array_equal(load(folder).networks[0](x), expected)
+
+
+def test_sidecar_holds_what_it_was_given(tmp_path):
+    save_weights(tmp_path / "deep" / "a.safetensors", random_network(1), TINY, RULE, {"seed": 7, "cases": ["x"]})
+    sidecar = json.loads((tmp_path / "deep" / "a.json").read_text())
+    assert sidecar.keys() == {"sha256", "model", "inference", "provenance"}
+    assert sidecar["provenance"] == {"seed": 7, "cases": ["x"]}
+    assert from_json(ModelConfig, sidecar["model"], "here") == TINY
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["a.json", "a.safetensors"]
+
+
+def test_identity_tells_networks_order_and_rules_apart(tmp_path):
+    a, b = random_network(1), random_network(2)
+    folders = {
+        "ab": save_ensemble(tmp_path / "ab", a, b),
+        "a": save_ensemble(tmp_path / "a", a),
+        "b": save_ensemble(tmp_path / "b", b),
+        "rule": save_ensemble(tmp_path / "rule", a, inference=RULE),
+    }
+    identities = {name: load(folder).id for name, folder in folders.items()}
+    assert len(set(identities.values())) == len(folders)
+    assert all(re.fullmatch("[0-9a-f]{12}", identity) for identity in identities.values())
+    assert load(save_ensemble(tmp_path / "again", a, b)).id == identities["ab"]
+
+
+@pytest.mark.parametrize("place", [0, 8, 100, 0.5, -1])
+def test_one_altered_byte_is_noticed(folder, place):
+    path = folder / "net1.safetensors"
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data)) if isinstance(place, float) else place] ^= 1
+    path.write_bytes(data)
+    assert re.match(f"{path}: truncated or altered.*net1.json", refusal(folder))
+
+
+@pytest.mark.parametrize("kept", [0, 7, 500, -1])
+def test_truncated_weights_are_noticed(folder, kept):
+    path = folder / "net0.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    assert refusal(folder).startswith(f"{path}: truncated or altered")
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 64, b"\x00" * 64])
+def test_file_that_fits_its_checksum_and_is_no_weights_is_refused(folder, content):
+    path = folder / "net0.safetensors"
+    path.write_bytes(content)
+    edit(folder, lambda sidecar: sidecar.update(sha256=hashlib.sha256(content).hexdigest()))
+    assert refusal(folder).startswith(f"{path}: does not fit")
+
+
+@pytest.mark.parametrize("change", [lambda t: t.pop("slope"), lambda t: t.update(extra=t["slope"].clone())])
+def test_file_with_a_tensor_too_few_or_too_many_is_refused(folder, change):
+    tensors = load_file(folder / "net0.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "net0.safetensors")
+    digest = hashlib.sha256((folder / "net0.safetensors").read_bytes()).hexdigest()
+    edit(folder, lambda sidecar: sidecar.update(sha256=digest))
+    assert refusal(folder).startswith(f"{folder / 'net0.safetensors'}: does not fit")
+
+
+@pytest.mark.parametrize("missing", ["folder", "files", "sidecar"])
+def test_missing_weights_are_named(folder, missing):
+    if missing == "sidecar":
+        (folder / "net1.json").unlink()
+        assert refusal(folder).startswith(f"{folder / 'net1.json'}: weights cannot be read (No such file")
+        return
+    for path in folder.iterdir():
+        path.unlink()
+    if missing == "folder":
+        folder.rmdir()
+    assert refusal(folder).startswith(f"{folder}: no weights")
+
+
+@pytest.mark.parametrize("text", ["", "{", "not JSON", "[1, 2]", "null", '"text"', "\0", "[" * 100_000, '{"a": ' * 100_000])
+def test_sidecar_that_is_no_json_object_is_refused(folder, text):
+    (folder / "net0.json").write_text(text)
+    assert refusal(folder).startswith(f"{folder / 'net0.json'}: ")
+
+
+def test_sidecar_in_another_encoding_is_refused(folder):
+    (folder / "net0.json").write_bytes((folder / "net0.json").read_text().encode("utf-16"))
+    load(folder)  # JSON may be UTF-16
+    (folder / "net0.json").write_bytes(b'{"sha256": "\xe9"}')
+    assert refusal(folder).startswith(f"{folder / 'net0.json'}: not JSON")
+
+
+def test_rules_that_disagree_are_refused(folder):
+    edit(folder, lambda sidecar: sidecar["inference"].update(threshold=0.41))
+    assert refusal(folder).startswith(f"{folder}: the sidecars disagree on the decision rule")
+
+
+def test_weights_of_another_architecture_are_refused(folder):
+    edit(folder, lambda sidecar: sidecar.update(model=to_json(ModelConfig())))
+    assert re.match(f"{folder / 'net0.safetensors'}: does not fit the architecture in net0.json", refusal(folder))
+
+
+@pytest.mark.parametrize("part", ["sha256", "model", "inference"])
+@pytest.mark.parametrize("value", [None, 3, "text", [1], {}, {"a": 1}])
+def test_sidecar_without_one_of_its_parts_is_refused(folder, part, value):
+    edit(folder, lambda sidecar: sidecar.pop(part) if value is None else sidecar.update({part: value}))
+    assert "net0" in refusal(folder)
+
+
+@pytest.mark.parametrize("part", ["model", "inference"])
+def test_missing_and_unknown_fields_are_named(folder, part):
+    name = next(iter(json.loads((folder / "net0.json").read_text())[part]))
+    edit(folder, lambda sidecar: sidecar[part].update(surprise=sidecar[part].pop(name)))
+    text = refusal(folder)
+    assert text.startswith(f"{folder / 'net0.json'}: ")
+    assert name in text
+    assert "surprise" in text
+
+
+HUGE = 10**30
+LIES = {
+    "model": {
+        "channels": (
+            [],
+            [4, 6],
+            [4, 6, 8, 8],
+            [0, 6, 8],
+            [-4, 6, 8],
+            [4, 6, 9],
+            [4, 6, HUGE],
+            [4.0, 6, 8],
+            "abc",
+            4,
+            [[4], 6, 8],
+        ),
+        "kernel_sizes": (
+            [],
+            [[1, 3, 3]],
+            [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]],
+            [[3, 3], [3, 3, 3], [3, 3, 3]],
+            *([[n, 3, 3], [3, 3, 3], [3, 3, 3]] for n in (-1, 0, 2, HUGE)),
+        ),
+        "strides": (
+            [],
+            [[1, 1, 1], [1, 2, 2]],
+            [[1, 1, 1], [1, 2, 2], [2, 2, 1], [2, 2, 2]],
+            [[1, 1, 1, 1], [1, 2, 2], [2, 2, 1]],
+            *([[n, 1, 1], [1, 2, 2], [2, 2, 1]] for n in (-1, 0, 2, 1000, HUGE)),
+            *([[1, 1, 1], [1, 2, 2], [n, 2, 1]] for n in (-2, 0)),
+        ),
+        "dropout": (-0.5, 2.0, math.nan, "0"),
+        "z_threshold": (math.nan, math.inf, 10**400, None),
+        "z_slope": (math.nan, "2"),
+        "adc_scale": (0, -1000, math.nan, math.inf, None),
+        "zadc_clip": (0, -10, math.nan),
+        "margin": (-1, -50, 1.5, True, "2"),
+    },
+    "inference": {
+        "max_patch": ([], [8, 16], [0, 0, 0], [1, 1, 1], [-8, 16, 32], [3, 5, 7], [8.0, 16, 32]),
+        "overlap": (1.0, 2.0, -0.5, math.nan, "0.5"),
+        "flip_axes": ([3], [-1], [0, 0], ["z"], 0, [[0]]),
+        "threshold": (math.nan, math.inf, "0.5", -0.1, 1, 2.0, None, [0.5]),
+        "min_lesion_mm3": (math.nan, math.inf, -1, "0"),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [(part, field, value) for part, fields in LIES.items() for field, values in fields.items() for value in values],
+    ids=lambda value: str(value)[:40],
+)
+def test_sidecar_that_lies_is_refused(tmp_path, part, field, value):
+    folder = save_ensemble(tmp_path / "weights", random_network(1), inference=RULE)
+    edit(folder, lambda sidecar: sidecar[part].update({field: value}))
+    assert refusal(folder).startswith((f"{folder / 'net0.json'}: ", f"{folder / 'net0.safetensors'}: does not fit"))
+
+
+def test_uploaded_weights_are_preferred(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "UPLOADED_WEIGHTS", tmp_path / "uploaded")
+    assert default_folder() == weights.IMAGE_WEIGHTS
+    (tmp_path / "uploaded").mkdir()
+    (tmp_path / "uploaded" / "lost+found").mkdir()
+    assert default_folder() == weights.IMAGE_WEIGHTS
+    save_ensemble(tmp_path / "uploaded", random_network(1))
+    assert default_folder() == tmp_path / "uploaded"
+
+
+def test_places_of_the_weights():
+    assert str(weights.UPLOADED_WEIGHTS) == "/opt/ml/model"
+    assert Path(weights.__file__).parents[1] / "weights" == weights.IMAGE_WEIGHTS
+
+
+DECISION = stump("z", -1.75, at_most=0.8, above=0.3, empty_above=0.14)
+
+
+@pytest.fixture
+def decided(folder: Path) -> Path:
+    """The folder of weights with a decision beside them."""
+    save_decision(folder, DECISION, {"seed": 7})
+    return folder
+
+
+def change_trees(folder: Path, **arrays: np.ndarray) -> None:
+    """Replace tensors of the decision (None: leave out); the sidecar's SHA-256 fits."""
+    path = folder / "decision.safetensors"
+    tensors = load_file(path) | {name: array if array is None else torch.from_numpy(array) for name, array in arrays.items()}
+    save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    edit(folder, lambda sidecar: sidecar.update(sha256=digest), "decision")
+
+
+def test_decision_that_is_loaded_is_the_one_that_was_saved(decided):
+    ensemble = load(decided)
+    assert len(ensemble.networks) == 2
+    assert (ensemble.decision.features, ensemble.decision.empty_above) == (FEATURES, 0.14)
+    for name, array in DECISION.trees.arrays().items():
+        loaded = ensemble.decision.trees.arrays()[name]
+        assert (loaded.dtype, loaded.shape) == (array.dtype, array.shape), name
+        np.testing.assert_array_equal(loaded, array, err_msg=name)
+    rows = np.random.default_rng(0).normal(-2, 2, (50, len(FEATURES))).astype(np.float32)
+    expected = np.where(rows[:, FEATURES.index("z")] <= -1.75, 0.8, 0.3)
+    np.testing.assert_allclose(ensemble.decision.trees.probabilities(rows), expected, rtol=0, atol=1e-12)
+
+
+def test_decisions_sidecar_holds_what_it_was_given(decided):
+    sidecar = json.loads((decided / "decision.json").read_text())
+    assert sidecar.keys() == {"sha256", "features", "empty_above", "networks", "provenance"}
+    assert sidecar["provenance"] == {"seed": 7}
+    digests = {name: hashlib.sha256((decided / f"{name}.safetensors").read_bytes()).hexdigest() for name in ("net0", "net1")}
+    assert sidecar["networks"] == digests
+
+
+def remove(folder: Path) -> None:
+    for kind in ("safetensors", "json"):
+        (folder / f"net1.{kind}").unlink()
+
+
+def replace(folder: Path) -> None:
+    save_weights(folder / "net1.safetensors", random_network(3), TINY, RULE, {})
+
+
+def add(folder: Path) -> None:
+    save_weights(folder / "net2.safetensors", random_network(3), TINY, RULE, {})
+
+
+def rename(folder: Path) -> None:
+    for kind in ("safetensors", "json"):
+        (folder / f"net1.{kind}").rename(folder / f"net0-b.{kind}")  # now of the other's group
+
+
+def forget(folder: Path) -> None:
+    edit(folder, lambda sidecar: sidecar.pop("networks"), "decision")
+
+
+@pytest.mark.parametrize("change", [remove, replace, add, rename, forget])
+def test_decision_of_other_networks_is_refused(decided, change):
+    change(decided)
+    assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: fitted to other networks")
+
+
+def test_without_a_decision_there_is_none(folder):
+    assert load(folder).decision is None
+
+
+def test_groups_are_what_the_names_share_up_to_the_first_hyphen(tmp_path):
+    for name in ("fold1-tversky", "fold0-dice-focal", "fold0-dice", "lone"):
+        save_weights(tmp_path / f"{name}.safetensors", random_network(1), TINY, RULE, {})
+    assert load(tmp_path).groups == ("fold0", "fold0", "fold1", "lone")
+
+
+def test_identity_changes_with_the_decision(folder):
+    identities = [load(folder).id]
+    for decision in (DECISION, stump("z", -1.5, 0.8, 0.3, 0.14), stump("z", -1.75, 0.8, 0.3, 0.16)):
+        save_decision(folder, decision, {})
+        identities.append(load(folder).id)
+    assert len(set(identities)) == 4
+    save_decision(folder, DECISION, {"provenance": "does not count"})
+    assert load(folder).id == identities[1]
+
+
+@pytest.mark.parametrize("place", [0, 8, 0.5, -1])
+def test_one_altered_byte_of_the_decision_is_noticed(decided, place):
+    path = decided / "decision.safetensors"
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data)) if isinstance(place, float) else place] ^= 1
+    path.write_bytes(data)
+    assert re.match(f"{path}: truncated or altered.*decision.json", refusal(decided))
+
+
+@pytest.mark.parametrize("missing", ["decision.json", "decision.safetensors"])
+def test_half_a_decision_is_refused(decided, missing):
+    (decided / missing).unlink()
+    assert refusal(decided).startswith(f"{decided / missing}: weights cannot be read (No such file")
+
+
+def test_a_decision_without_networks_is_no_weights(decided):
+    for path in decided.glob("net*"):
+        path.unlink()
+    assert refusal(decided).startswith(f"{decided}: no weights")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("features", value) for value in (None, 3, "z", [], list(FEATURES[1:]), [*FEATURES, "new"], [[1]])),
+        *(("features", [FEATURES[1], FEATURES[0], *FEATURES[2:]]),),
+        *(("empty_above", value) for value in (None, "much", -0.1, 1.5, math.nan, [0.1])),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_decision_whose_sidecar_says_something_else_is_refused(decided, name, value):
+    edit(decided, lambda sidecar: sidecar.pop(name) if value is None else sidecar.update({name: value}), "decision")
+    assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: not usable with decision.json (")
+
+
+BAD_TREES = {
+    "outside": {"left": np.array([[3, 1, 2]])},
+    "before the first": {"right": np.array([[-1, 1, 2]])},
+    "no such feature": {"feature": np.array([[len(FEATURES), 0, 0]])},
+    "negative feature": {"feature": np.array([[-1, 0, 0]])},
+    "shapes": {"left": np.array([[1, 1]])},
+    "one dimension": {name: np.zeros(3, int) for name in ("feature", "left", "right", "threshold", "value")},
+    "no tree": {name: np.zeros((0, 3), int) for name in ("feature", "left", "right", "threshold", "value")},
+    "fractions": {"left": np.array([[1.0, 1.0, 2.0]])},
+    "deep": {"depth": np.array(33)},
+    "two depths": {"depth": np.array([1, 1])},
+    "two baselines": {"baseline": np.array([0.0, 1.0])},
+    "infinite leaf": {"value": np.array([[0, np.inf, 0]])},
+    "NaN threshold": {"threshold": np.array([[np.nan, 0, 0]])},
+    "lacks values": {"value": None},
+    "more": {"more": np.zeros(1)},
+}
+
+
+@pytest.mark.parametrize("arrays", BAD_TREES.values(), ids=BAD_TREES.keys())
+def test_trees_that_cannot_be_followed_are_refused(decided, arrays):
+    change_trees(decided, **arrays)
+    assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: not usable with decision.json (")
+
+
+def test_file_that_fits_its_checksum_and_is_no_decision_is_refused(decided):
+    path = decided / "decision.safetensors"
+    path.write_bytes(b"not safetensors")
+    edit(decided, lambda sidecar: sidecar.update(sha256=hashlib.sha256(b"not safetensors").hexdigest()), "decision")
+    assert refusal(decided).startswith(f"{path}: not usable with decision.json (")

@@ -1,0 +1,73 @@
+"""An output folder on a disk that is full, in bytes or in files: one clear line, exit code 2, and nothing left behind."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from inference_helpers import MASK, PROBABILITIES, RESULTS, arguments, files_below
+
+from model.images.volume import Grid
+
+SHAPE = (24, 48, 40)
+GRID = Grid(SHAPE, (3.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts file systems in memory, with the options given."""
+    places = []
+
+    def mount(options: str) -> Path:
+        place = tmp_path / f"disk{len(places)}"
+        place.mkdir()
+        words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        if subprocess.run(words, capture_output=True, check=False).returncode:
+            pytest.skip("no file system can be mounted here, which needs root")
+        places.append(place)
+        return place
+
+    yield mount
+    for place in places:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
+def noisy_case(case_tree: Callable[..., Path]) -> Path:
+    """A case whose mask and probabilities hardly compress: 10 and 150 kB."""
+    rng = np.random.default_rng(0)
+    return case_tree(np.full(SHAPE, 1200, np.float32), rng.normal(-2, 1, SHAPE).astype(np.float32), GRID)
+
+
+def test_every_size_of_disk(main, noisy_case, disk, rule_weights, capfd):
+    codes = []
+    for pages in [*range(1, 12), 20, 40, 80]:  # of 4 kB, the root folder has none
+        output = disk(f"size={pages * 4096}")
+        codes.append(main([*arguments(noisy_case, output, rule_weights), "--probabilities"]))
+        err = capfd.readouterr().err
+        if codes[-1] == 0:
+            assert files_below(output) == sorted([MASK, PROBABILITIES, RESULTS])
+        else:
+            assert err.splitlines()[-1].startswith(f"error: {output}")
+            assert "cannot be written" in err
+            assert files_below(output) == []
+    assert set(codes) == {0, 2}
+    assert codes == sorted(codes, reverse=True)
+
+
+def test_no_room_for_another_file(main, noisy_case, disk, rule_weights, capfd):
+    codes = []
+    for inodes in range(2, 8):
+        output = disk(f"size=10m,nr_inodes={inodes}")
+        codes.append(main(arguments(noisy_case, output, rule_weights)))
+        err = capfd.readouterr().err
+        assert files_below(output) == ([] if codes[-1] else [MASK, RESULTS])
+        assert ("cannot be written" in err) == (codes[-1] == 2), err
+    assert set(codes) == {0, 2}
+
+
+def test_a_disk_that_may_only_be_read(main, noisy_case, disk, rule_weights, capfd):
+    output = disk("ro,size=10m")
+    assert main(arguments(noisy_case, output, rule_weights)) == 2
+    assert capfd.readouterr().err.startswith(f"error: {output}: output cannot be written there (Read-only file system")

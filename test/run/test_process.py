@@ -1,0 +1,327 @@
+"""The entrypoint on good cases, in this process: mask, results, what is printed, and what a stop leaves behind."""
+
+import hashlib
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from inference_helpers import (
+    ADC_FOLDER,
+    BRAIN_VOXELS,
+    GRID,
+    LESION_VOXELS,
+    LESIONS,
+    MASK,
+    PROBABILITIES,
+    RESULTS,
+    TINY,
+    arguments,
+    files_below,
+    load,
+    random_maps,
+    random_network,
+    rule,
+    save_ensemble,
+    small_maps,
+    stump,
+)
+
+from model.images.case import Case
+from model.images.volume import Grid, Volume
+from model.networks.config import InferenceConfig
+from model.networks.network import LesionNet
+from model.networks.predict import Predictor, Segmentation
+from model.networks.stored import load_ensemble, save_decision
+from model.report.results import describe
+from model.run import one_case as segment
+from process import parse_arguments
+
+
+@pytest.fixture
+def output(tmp_path):
+    """Not there yet, as when the platform's folder is named for the first time."""
+    return tmp_path / "output"
+
+
+def test_mask_is_the_rule_on_the_adc_grid(main, case_tree, output, rule_weights):
+    case = case_tree()
+    assert main(arguments(case, output, rule_weights)) == 0
+    mask, adc = (sitk.ReadImage(str(path)) for path in (output / MASK, case / ADC_FOLDER / "0f3c.mha"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(mask), rule(*small_maps()))
+    assert mask.GetPixelIDTypeAsString() == "8-bit unsigned integer"
+    for name in ("Size", "Spacing", "Origin", "Direction"):
+        assert getattr(mask, f"Get{name}")() == getattr(adc, f"Get{name}")(), name
+    assert files_below(output) == [MASK, RESULTS]
+
+
+def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
+    case = case_tree()
+    assert main(arguments(case, output, rule_weights)) == 0
+    results = json.loads((output / RESULTS).read_text())
+    seconds = results.pop("seconds")
+    assert 0 <= seconds < 60
+    assert len(results.pop("lesion_list")) == 2
+    warnings, software, inputs = (results.pop(name) for name in ("warnings", "software", "inputs"))
+    assert len(warnings) == 2  # a brain of 2 ml that touches the sides
+    assert software["torch"] == torch.__version__.split("+")[0] or software["torch"] == torch.__version__
+    assert inputs["adc"] == {
+        "file": "0f3c.mha",
+        "sha256": hashlib.sha256((case / ADC_FOLDER / "0f3c.mha").read_bytes()).hexdigest(),
+    }
+    assert results == {
+        "lesion_volume_ml": LESION_VOXELS * 3 / 1000,
+        "brain_volume_ml": round(BRAIN_VOXELS * 3 / 1000, 2),
+        "lesion_share_of_brain": round(LESION_VOXELS / BRAIN_VOXELS, 6),
+        "lesions": 2,
+        "adc_unit": "1e-6mm2/s",
+        "device": "cpu",
+        "engine": "openvino",
+        "weights": load(rule_weights).id,
+    }
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert out.splitlines() == [
+        f"weights: {load(rule_weights).id} from {rule_weights}",
+        f"mask: {output / MASK}",
+        *(f"warning: {warning}" for warning in warnings),
+        f"lesion volume: 0.009 ml in 2 lesion(s), {seconds} s",
+    ]
+
+
+def test_smallest_lesion_is_the_sidecars(main, case_tree, output, tmp_path):
+    weights = save_ensemble(tmp_path / "w", LesionNet(TINY), inference=InferenceConfig(min_lesion_mm3=6))
+    assert main(arguments(case_tree(), output, weights)) == 0
+    results = json.loads((output / RESULTS).read_text())
+    assert (results["lesions"], results["lesion_volume_ml"]) == (1, 0.006)
+
+
+def test_case_without_a_lesion_gets_an_empty_mask(main, case_tree, output, rule_weights):
+    zadc = np.zeros_like(small_maps()[1])
+    assert main(arguments(case_tree(zadc=zadc), output, rule_weights)) == 0
+    assert not sitk.GetArrayFromImage(sitk.ReadImage(str(output / MASK))).any()
+    results = json.loads((output / RESULTS).read_text())
+    assert (results["lesions"], results["lesion_volume_ml"], results["lesion_share_of_brain"]) == (0, 0, 0)
+    assert results["lesion_list"] == []
+
+
+def test_without_a_manifest_the_challenges_paths_are_read(main, case_tree, output, rule_weights):
+    assert main(arguments(case_tree(manifest=False), output, rule_weights)) == 0
+    assert (output / MASK).is_file()
+
+
+def test_an_earlier_case_and_what_a_killed_run_left_are_gone(main, case_tree, output, rule_weights):
+    first = case_tree(*random_maps(), name="first")
+    assert main(arguments(first, output, rule_weights)) == 0
+    (output / MASK).with_name(".overlay.17.partial.mha").write_text("cut off")
+    (output / ".results.17.partial.json").write_text("cut off")
+    assert main(arguments(case_tree(), output, rule_weights)) == 0
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(output / MASK))), rule(*small_maps()))
+    assert files_below(output) == [MASK, RESULTS]
+
+
+def test_other_files_of_the_output_folder_stay(main, case_tree, output, rule_weights):
+    output.mkdir()
+    (output / "notes.txt").touch()
+    assert main(arguments(case_tree(), output, rule_weights)) == 0
+    assert files_below(output) == [MASK, "notes.txt", RESULTS]
+
+
+def test_networks_are_loaded_once_for_several_cases(main, case_tree, output, rule_weights, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "model.networks.stored.load_ensemble", lambda folder, engine: calls.append(folder) or load_ensemble(folder, engine)
+    )
+    for name in ("first", "second"):
+        assert main(arguments(case_tree(name=name), output, rule_weights)) == 0
+    assert calls == [rule_weights]
+
+
+def test_weights_that_come_along_are_taken_where_none_are_named(main, case_tree, output, rule_weights, monkeypatch):
+    monkeypatch.setattr("model.networks.stored.UPLOADED_WEIGHTS", rule_weights)
+    assert main(["--input", str(case_tree()), "--output", str(output), "--device", "cpu"]) == 0
+    assert json.loads((output / RESULTS).read_text())["weights"] == load(rule_weights).id
+
+
+def test_folders_are_the_platforms_where_none_are_named():
+    args = parse_arguments([])
+    assert (str(args.input), str(args.output)) == ("/input", "/output")
+    assert (args.device, args.weights, args.serve, args.probabilities) == ("auto", None, False, False)
+
+
+def test_cuda_that_does_not_work_is_noted_on_stdout_and_the_cpu_taken(
+    main, case_tree, output, rule_weights, monkeypatch, capfd
+):
+    monkeypatch.setattr("model.networks.engines.no_cuda", lambda: "")
+    monkeypatch.setattr(torch, "ones", broken_cuda)
+    assert main(arguments(case_tree(), output, rule_weights, "auto")) == 0
+    out, err = capfd.readouterr()
+    assert out.splitlines()[0] == "CUDA cannot be used (no driver); using the CPU"
+    assert err == ""
+    assert json.loads((output / RESULTS).read_text())["device"] == "cpu"
+
+
+def test_mask_is_written_last(main, case_tree, output, rule_weights, monkeypatch):
+    there = []
+    write = segment.write_mask
+    monkeypatch.setattr(segment, "write_mask", lambda *args: there.extend(files_below(output)) or write(*args))
+    assert main([*arguments(case_tree(), output, rule_weights), "--report", "--probabilities"]) == 0
+    assert there == [PROBABILITIES, "report.html", RESULTS]
+
+
+def broken_cuda(*args: object, **options: object) -> None:
+    raise RuntimeError("no driver")
+
+
+def stop_process(*args: object, **options: object) -> None:
+    assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL  # which would end the tests
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pause()
+
+
+MOMENTS = [
+    "model.report.results.json.dumps",
+    "model.run.one_case.describe",
+    "model.images.volume.sitk.ReadImage",
+    "model.run.one_case.write_mask",
+]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_stop_at_any_moment_leaves_nothing(main, case_tree, output, rule_weights, monkeypatch, capfd, moment):
+    """In the last but one the probabilities lie in their folder under their partial name, in the last under their own."""
+    case = case_tree()
+    monkeypatch.setattr(moment, stop_process)
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments(case, output, rule_weights), "--probabilities"])
+    assert stop.value.code == 143
+    assert files_below(output) == []
+    assert capfd.readouterr().err.splitlines()[-1] == "error: stopped by SIGTERM"
+
+
+def test_unexpected_error_ends_with_its_name_and_leaves_nothing(main, case_tree, output, rule_weights, monkeypatch, capfd):
+    def fail(*args: object) -> None:
+        raise ZeroDivisionError("a mistake\nof ours")
+
+    case = case_tree()
+    monkeypatch.setattr("model.run.one_case.write_mask", fail)
+    assert main(arguments(case, output, rule_weights)) == 1
+    assert files_below(output) == []
+    assert capfd.readouterr().err.splitlines()[-1] == "error: unexpected ZeroDivisionError: a mistake of ours"
+
+
+def with_probabilities(*words: object) -> list[str]:
+    return [*arguments(*words), "--probabilities"]
+
+
+def test_probabilities_lie_on_the_adc_grid_in_a_folder_of_their_own(main, case_tree, output, tmp_path, capfd):
+    """They are what the mask is drawn from: with a decision, calibrated."""
+    weights = save_ensemble(tmp_path / "w", random_network(1), random_network(2))
+    save_decision(weights, stump("z", -1.5, at_most=0.875, above=0.25), {})
+    case = case_tree(*random_maps())
+    assert main(with_probabilities(case, output, weights)) == 0
+    assert files_below(output) == sorted([MASK, PROBABILITIES, RESULTS])
+    found, adc = (sitk.ReadImage(str(path)) for path in (output / PROBABILITIES, case / ADC_FOLDER / "0f3c.mha"))
+    assert found.GetPixelIDTypeAsString() == "32-bit float"
+    for name in ("Size", "Spacing", "Origin", "Direction"):
+        assert getattr(found, f"Get{name}")() == getattr(adc, f"Get{name}")(), name
+    voxels = sitk.GetArrayFromImage(found)
+    expected = Predictor(load(weights)).segment(*random_maps(), GRID.spacing_mm)
+    np.testing.assert_array_equal(voxels, expected.probabilities)
+    assert {0, np.float32(0.25), np.float32(0.875)} <= set(np.unique(voxels))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(output / MASK))), expected.mask)
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert out.splitlines()[2:4] == [f"mask: {output / MASK}", f"probabilities: {output / PROBABILITIES}"]
+
+
+def test_earlier_probabilities_are_gone_also_when_none_are_asked_for(main, case_tree, output, rule_weights):
+    case = case_tree()
+    assert main(with_probabilities(case, output, rule_weights)) == 0
+    (output / PROBABILITIES).with_name(".probabilities.17.partial.mha").write_text("cut off")
+    assert main(arguments(case, output, rule_weights)) == 0
+    assert files_below(output) == [MASK, RESULTS]
+
+
+def test_a_refused_case_leaves_no_probabilities(main, case_tree, output, rule_weights):
+    case = case_tree()
+    assert main(with_probabilities(case, output, rule_weights)) == 0
+    (case / ADC_FOLDER / "0f3c.mha").write_text("no image")
+    assert main(with_probabilities(case, output, rule_weights)) == 2
+    assert files_below(output) == []
+
+
+def test_without_the_option_there_is_no_folder_for_probabilities(main, case_tree, output, rule_weights):
+    assert main(arguments(case_tree(), output, rule_weights)) == 0
+    assert not (output / PROBABILITIES).parent.exists()
+
+
+def test_probabilities_of_a_server(main, case_tree, output, rule_weights, monkeypatch):
+    """Twice, as one case after the other is invoked."""
+    monkeypatch.setattr("process.serve", lambda job: (job(), job()))
+    assert main([*with_probabilities(case_tree(), output, rule_weights), "--serve"]) == 0
+    assert files_below(output) == sorted([MASK, PROBABILITIES, RESULTS])
+
+
+def test_lesions_of_the_small_case_on_paper(main, case_tree, output, rule_weights):
+    """Z is -2.25 in each lesion; an untrained network's log odds are its slope times what Z lacks to -2."""
+    assert main(arguments(case_tree(), output, rule_weights)) == 0
+    image = sitk.ReadImage(str(output / MASK))
+    centres = [image.TransformContinuousIndexToPhysicalPoint(place) for place in ((3.0, 5.0, 2.5), (10.0, 14.0, 6.0))]
+    assert ((slice(2, 4), 5, 3), (6, 14, 10)) == LESIONS
+    found = json.loads((output / RESULTS).read_text())["lesion_list"]
+    assert [lesion.pop("centre_mm") for lesion in found] == [pytest.approx(centre, abs=0.005) for centre in centres]
+    probability = pytest.approx(1 / (1 + np.exp(-0.25 * TINY.z_slope)), abs=1e-4)
+    shared = {"lowest_z": -2.25, "probability": probability, "confidence": 1}
+    assert found == [{"volume_ml": 0.006, **shared}, {"volume_ml": 0.003, **shared}]
+
+
+STRAIGHT = Grid((2, 3, 4), (2.0, 1.0, 0.5), (10.0, 20.0, 30.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+
+
+def on_paper(*groups: dict[tuple[int, int, int], float]) -> list[dict]:
+    """The lesion list of groups that give the named voxels their probabilities; the mask is where the mean is above 0.5."""
+    maps = np.zeros((len(groups), *STRAIGHT.size), np.float32)
+    for group, values in zip(maps, groups, strict=True):
+        for place, value in values.items():
+            group[place] = value
+    zadc = -np.arange(24, dtype=np.float32).reshape(STRAIGHT.size)
+    adc, z = (Volume(v, STRAIGHT, Path("invented")) for v in (np.full(STRAIGHT.size, 900, np.float32), zadc))
+    mean = maps.mean(axis=0)
+    return describe(Segmentation(mean > 0.5, mean, maps), Case(adc, z))["lesion_list"]
+
+
+def test_lesion_list_on_paper():
+    """The smallest probability in the mask is 0.55.
+
+    Of the pair, group a gives that to both voxels and group b to one; to the single voxel, the array's first, b alone does.
+    """
+    a = {(0, 0, 0): 0.35, (1, 1, 3): 0.875, (1, 2, 2): 0.875}
+    b = {(0, 0, 0): 0.75, (1, 1, 3): 0.75, (1, 2, 2): 0.5}
+    assert on_paper(a, b) == [
+        {
+            "volume_ml": 0.002,
+            "lowest_z": -22,
+            "centre_mm": [11.25, 21.5, 32],
+            "probability": (0.8125 + 0.6875) / 2,
+            "confidence": 0.75,
+        },
+        {"volume_ml": 0.001, "lowest_z": 0, "centre_mm": [10, 20, 30], "probability": 0.55, "confidence": 0.5},
+    ]
+
+
+def test_groups_that_agree_are_sure_and_a_lone_one_is_too():
+    voxels = {(0, 0, 0): 0.75, (1, 2, 3): 0.625}
+    for groups in ((voxels,), (voxels, voxels), (voxels, voxels, voxels, voxels)):
+        assert [lesion["confidence"] for lesion in on_paper(*groups)] == [1, 1]
+    (lesion,) = on_paper({(0, 0, 0): 1}, {(0, 0, 0): 0.9}, {})
+    assert lesion["confidence"] == pytest.approx(2 / 3, abs=1e-4)
+
+
+def test_lesions_of_one_size_keep_the_arrays_order():
+    lesions = on_paper({(0, 0, 3): 0.75, (0, 0, 0): 0.625, (1, 2, 0): 0.875})
+    assert [lesion["probability"] for lesion in lesions] == [0.625, 0.75, 0.875]

@@ -1,0 +1,114 @@
+"""The accuracy page and the README's table, from invented rows."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+
+from model.errors import UserError
+from training import accuracy
+from training.common.cli import run
+from training.scores.rows import RULE, Bin, Row, write_records
+
+DICE = {"decision": 0.75, "networks": 0.5, RULE: 0.25}
+
+
+def row(case: int, method: str, **changes: float | str) -> Row:
+    """Case 0 is empty, 1 to 3 have 0.5 % lesion, 4 and 5 more; odd ones have thick slices."""
+    load = (0.0, 0.005, 0.005, 0.005, 0.03, 0.2)[case]
+    values = {field.name: math.nan if field.type is float else 0 for field in dataclasses.fields(Row)}
+    values |= {
+        "case": f"case{case}",
+        "method": method,
+        "dice": DICE[method] + case / 100,
+        "masd_mm": 2.0 + case,
+        "nsd": 0.5,
+        "nan_reason": "",
+        "predicted_ml": 10.0 * load + case,
+        "true_ml": 10.0 * load,
+        "lesion_load": load,
+        "slice_mm": 6.0 if case % 2 else 2.0,
+        "true_lesions": int(load > 0),
+        "predicted_lesions": 1,
+        "machine": "",
+    }
+    return Row(**values | changes)
+
+
+ROWS = [row(case, method) for method in DICE for case in range(6)]
+BINS = [Bin(method, number, 0.05 + number / 10, 0.04, 9) for method in ("networks", "decision") for number in range(3)]
+
+
+def test_bland_altman_by_hand() -> None:
+    bias, low, high = accuracy.agreement([row(case, "decision") for case in (1, 2, 3)])  # differences 1, 2 and 3, spread 1
+    assert (bias.mean, low, high) == pytest.approx((2, 2 - 1.96, 2 + 1.96))
+
+
+def test_the_table_has_every_method_and_its_mean() -> None:
+    text = accuracy.scores_table(ROWS)
+    for method, name in accuracy.METHODS.items():
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
+        assert f"| {DICE[method] + 0.025:.3f} [" in line
+        assert "| 4.50 [" in line
+    assert "published: SPARSeg (MICCAI 2025) | 0.606 | 2.65 | 0.748" in text
+
+
+def test_strata_count_the_cases() -> None:
+    counts = {}
+    for line in accuracy.strata_table(ROWS).splitlines()[2:]:
+        stratum, count = line.strip("| ").split(" | ")[:2]
+        counts[stratum] = int(count)
+    assert list(counts)[:2] == ["empty", "below 1 %"]
+    assert list(counts.values()) == [1, 3, 1, 1, 3, 3]
+
+
+def test_paired_differences_name_the_winner() -> None:
+    (line,) = [x for x in accuracy.differences_table(ROWS).splitlines() if x.startswith("| rule Z < -2 | dice")]
+    assert "+0.500 [+0.500, +0.500] | 6 | 0 |" in line
+
+
+def test_a_smaller_distance_is_better() -> None:
+    nearer = [dataclasses.replace(r, masd_mm=r.masd_mm - 1) if r.method == "decision" else r for r in ROWS]
+    (line,) = [x for x in accuracy.differences_table(nearer).splitlines() if x.startswith("| rule Z < -2 | masd_mm")]
+    assert "-1.00 [-1.00, -1.00] | 6 | 0 |" in line
+
+
+def test_a_missing_distance_is_counted_not_averaged() -> None:
+    rows = [row(0, "decision", masd_mm=math.nan, nan_reason="no lesion"), row(1, "decision"), row(2, "decision")]
+    assert accuracy.score_cells(rows)[1].startswith("3.50 ")
+    assert accuracy.score_cells(rows)[3] == "1 (0 missed, 1 false)"
+
+
+def test_the_empty_cases_that_stay_empty_are_counted() -> None:
+    assert "Of 1 empty cases 0 stay empty with the decision" in accuracy.readme_block(ROWS)
+    rows = [dataclasses.replace(r, predicted_lesions=0) if r.method == "decision" else r for r in ROWS]
+    assert "Of 1 empty cases 1 stay empty with the decision" in accuracy.readme_block(rows)
+
+
+def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, end = accuracy.MARKERS
+    (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    words = [
+        "accuracy",
+        "--results",
+        str(tmp_path),
+        "--docs",
+        str(tmp_path / "docs"),
+        "--readme",
+        str(tmp_path / "README.md"),
+    ]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(UserError, match=r"crossval\.csv"):
+        accuracy.main()
+    write_records(ROWS, tmp_path / "crossval.csv", Row)
+    write_records(BINS, tmp_path / "reliability.csv", Bin)
+    run(accuracy.main)
+    readme = (tmp_path / "README.md").read_text()
+    assert readme.startswith(f"before\n{begin}\n| 6 cases, out of fold")
+    assert readme.endswith(f"{end}\nafter\n")
+    assert "\nold\n" not in readme
+    pages = {path.name: path.read_bytes() for path in (tmp_path / "docs").rglob("*.*") if path.is_file()}
+    assert sorted(pages) == ["accuracy-reliability.png", "accuracy-volume.png", "accuracy.md"]
+    run(accuracy.main)
+    assert pages == {path.name: path.read_bytes() for path in (tmp_path / "docs").rglob("*.*") if path.is_file()}

@@ -1,0 +1,99 @@
+"""Augmentation of a marked brain: Z is -8 where the target is 1 and 0 elsewhere, so the two can be compared."""
+
+import numpy as np
+import pytest
+import torch
+
+from training.data.augment import Augmentation
+from training.data.dataset import Sample
+
+SHAPE = (7, 30, 22)
+MARKED = -4  # half way; the changes of intensity stay far from it
+
+
+@pytest.fixture(scope="module")
+def sample() -> Sample:
+    brain, target = torch.zeros(SHAPE), torch.zeros(SHAPE)
+    brain[1:6, 4:26, 3:19] = 1
+    target[2:5, 9:20, 5:10] = 1  # left of the middle only
+    return Sample(torch.stack([-8 * target, 1.2 * brain]), target[None], torch.tensor([5.0, 1.0, 1.0]))
+
+
+@pytest.fixture(scope="module")
+def changed(sample: Sample) -> list[Sample]:
+    return [Augmentation(seed)(sample) for seed in range(25)]
+
+
+def equal(a: Sample, b: Sample) -> bool:
+    return torch.equal(a.inputs, b.inputs) and torch.equal(a.target, b.target)
+
+
+def test_one_seed_one_result(sample: Sample) -> None:
+    first, again = Augmentation(5), Augmentation(5)
+    for _ in range(4):
+        assert equal(first(sample), again(sample))
+
+
+def test_seeds_and_calls_differ(sample: Sample, changed: list[Sample]) -> None:
+    assert sum(equal(changed[0], other) for other in changed[1:]) == 0
+    augment = Augmentation(0)
+    assert not equal(augment(sample), augment(sample))
+
+
+def test_the_sample_itself_is_untouched(sample: Sample) -> None:
+    inputs, target = sample.inputs.clone(), sample.target.clone()
+    Augmentation(1)(sample)
+    assert torch.equal(sample.inputs, inputs)
+    assert torch.equal(sample.target, target)
+
+
+def test_shapes_types_and_spacing_stay(sample: Sample, changed: list[Sample]) -> None:
+    for after in changed:
+        assert type(after.inputs) is type(after.target) is torch.Tensor
+        assert (after.inputs.shape, after.target.shape) == ((2, *SHAPE), (1, *SHAPE))
+        assert after.inputs.dtype == after.target.dtype == torch.float32
+        assert torch.equal(after.spacing_mm, sample.spacing_mm)
+
+
+def test_the_target_stays_zero_and_one(changed: list[Sample]) -> None:
+    for after in changed:
+        assert after.target.unique().tolist() == [0, 1]
+
+
+def test_outside_the_brain_both_maps_stay_zero(changed: list[Sample]) -> None:
+    for after in changed:
+        zadc, adc = after.inputs
+        assert adc.min() == 0
+        assert (zadc[adc <= 0] == 0).all()
+        assert zadc[adc > 0].count_nonzero() > 0
+
+
+def test_target_and_maps_move_together(changed: list[Sample]) -> None:
+    for after in changed:
+        differing = (after.inputs[0] < MARKED) ^ (after.target[0] == 1)
+        assert differing.sum() < 0.15 * after.target.sum()  # interpolation may differ at the edge
+
+
+def test_left_and_right_are_swapped_about_half_the_time(changed: list[Sample]) -> None:
+    middle = (SHAPE[2] - 1) / 2
+    centres = [np.nonzero(after.target[0].numpy())[2].mean() for after in changed]
+    assert 5 < sum(centre > middle for centre in centres) < 20
+
+
+def test_other_axes_are_not_flipped(sample: Sample) -> None:
+    top = torch.zeros(SHAPE)
+    top[1:3, 5:9, 3:19] = 1
+    lifted = Sample(sample.inputs, top[None], sample.spacing_mm)
+    for seed in range(25):
+        z, y, _ = np.nonzero(Augmentation(seed)(lifted).target[0].numpy())
+        assert z.mean() < SHAPE[0] // 2
+        assert y.mean() < SHAPE[1] / 2
+
+
+def test_slices_stay_parallel(sample: Sample) -> None:
+    lower = torch.zeros(SHAPE)
+    lower[:3] = 1
+    for seed in range(25):
+        after = Augmentation(seed)(Sample(sample.inputs, lower[None], sample.spacing_mm))
+        middle = after.target[0, :, 10:20, 8:14]  # a turn in the plane leaves no corner here
+        assert torch.equal(middle.amin((1, 2)), middle.amax((1, 2)))

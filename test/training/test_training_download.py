@@ -1,0 +1,445 @@
+"""Downloads from a server on this machine: a small archive made of the phantom, cut connections, bad archives, bad cases."""
+
+import hashlib
+import io
+import re
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from phantom import make_phantom, write_image
+
+from model.errors import UserError
+from training import download as module
+from training.cases import find_cases
+from training.common.cli import run
+from training.download import Archive, download
+
+NAMES = ("MGHNICU_010-VISIT_01", "MGHNICU_020-VISIT_01")  # as the phantom, and one without lesion in slices of 4 mm
+LESION_ML = 1595 * 7.2 / 1000  # the phantom's lesions have 1595 voxels of 3.0 x 1.6 x 1.5 mm
+Tree = dict[str, bytes]  # files of an archive by their path below its top folder
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """Both cases in the published layout."""
+    root, phantom = tmp_path_factory.mktemp("published"), make_phantom()
+    thick = type(phantom.grid)(phantom.grid.size, (4.0, 1.6, 1.5), phantom.grid.origin_mm, phantom.grid.direction)
+    label = phantom.label.astype(np.uint8)
+    for name, grid, mask in ((NAMES[0], phantom.grid, label), (NAMES[1], thick, 0 * label)):
+        voxels = {"1ADC_ss": phantom.adc, "2Z_ADC": phantom.zadc, "3LABEL": mask}
+        for folder, pattern in module.NAMES.items():
+            (root / folder).mkdir(exist_ok=True)
+            write_image(voxels[folder], grid, root / folder / pattern.format(name))
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.mha"))}
+
+
+def zipped(files: dict[str | zipfile.ZipInfo, bytes], top: str = "BONBID2023_Train/") -> bytes:
+    """A zip archive of the files, each below `top` unless its name is a ZipInfo; the same bytes at any time of day."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name if isinstance(name, zipfile.ZipInfo) else zipfile.ZipInfo(top + name), content)
+    return buffer.getvalue()
+
+
+def described(content: bytes, labelled: bool = True) -> Archive:
+    return Archive("BONBID2023_Train.zip", hashlib.sha256(content).hexdigest(), labelled)
+
+
+@dataclass
+class Server:
+    """Serves one archive; `cuts` are the numbers of bytes after which the next responses break off."""
+
+    content: bytes = b""
+    ranges: bool = True
+    lies: bool = False  # sends another range than the one asked for, and says so
+    cuts: list[int] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)  # of the next responses
+    asked: list[str | None] = field(default_factory=list)  # Range of each request
+    served: list[int] = field(default_factory=list)  # bytes of each response's body
+    url: str = ""
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        asked = handler.headers["Range"]
+        self.asked.append(asked)
+        if self.statuses:
+            self.served.append(0)
+            return handler.send_error(self.statuses.pop(0))
+        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and self.ranges else 0
+        status = 206 if asked and self.ranges else 200
+        size = len(self.content)
+        handler.send_response(status if start < size else 416)
+        if status == 206:
+            begin = start + 1 if self.lies else start
+            handler.send_header("Content-Range", f"bytes {begin}-{size - 1}/{size}" if start < size else f"bytes */{size}")
+        body = self.content[start:]
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        body = body[: self.cuts.pop(0)] if self.cuts else body
+        handler.wfile.write(body)
+        self.served.append(len(body))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server that runs for one test; nothing waits between tries, and no proxy stands between."""
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(module, "WAIT_S", 0)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        state.url = f"http://127.0.0.1:{http.server_port}/files/"
+        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+        yield state
+        http.shutdown()
+
+
+def get(server: Server, out: Path, archive: Archive | None = None) -> None:
+    download([archive or described(server.content)], server.url, out)
+
+
+def unpacked(out: Path) -> Tree:
+    root = out / "BONBID2023_Train"
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def visible(out: Path) -> set[str]:
+    """What lies in the folder, without the lock; a test that expects no leftovers sees hidden ones too."""
+    return {path.name for path in out.iterdir()} - {".download.lock"}
+
+
+def test_the_archive_becomes_cases_that_training_finds(tree: Tree, server: Server, tmp_path: Path, capsys) -> None:
+    server.content = zipped(tree)
+    get(server, tmp_path / "new" / "data")
+    assert unpacked(tmp_path / "new" / "data") == tree
+    assert visible(tmp_path / "new" / "data") == {"BONBID2023_Train", "BONBID2023_Train.zip"}
+    assert [files.name for files in find_cases(tmp_path / "new" / "data" / "BONBID2023_Train")] == list(NAMES)
+    assert server.asked == [None]
+    assert server.served == [len(server.content)]
+
+
+def test_the_table_holds_what_can_be_derived(tree: Tree, server: Server, tmp_path: Path, capsys) -> None:
+    server.content = zipped(tree)
+    get(server, tmp_path)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    voxels = int((make_phantom().adc > 0).sum())
+    first, second = (next(line for line in lines if line and line[0] == name) for name in NAMES)
+    assert first[1:8] == ["30", "88", "76", "3.00", "1.60", "1.50", f"{voxels * 7.2 / 1000:.1f}"]
+    assert first[8:] == [f"{LESION_ML:.2f}", f"{1595 / voxels:.2%}"]
+    assert second[4:] == ["4.00", "1.60", "1.50", f"{voxels * 9.6 / 1000:.1f}", "0.00", "0.00%"]
+    assert ["slices", "empty", "0%-1%", "1%-5%", "larger", "all"] in lines
+    assert 0.01 < 1595 / voxels < 0.05
+    assert ["to", "3", "mm", "0", "0", "1", "0", "1"] in lines
+    assert ["thicker", "1", "0", "0", "0", "1"] in lines
+    assert ["all", "1", "0", "1", "0", "2"] in lines
+
+
+def test_a_second_run_downloads_and_writes_nothing(tree: Tree, server: Server, tmp_path: Path, capsys) -> None:
+    server.content = zipped(tree)
+    get(server, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*") if path.name != ".download.lock"}
+    get(server, tmp_path)
+    assert len(server.asked) == 1
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert "already unpacked" in capsys.readouterr().out
+
+
+def test_a_cut_connection_is_resumed_within_a_run(tree: Tree, server: Server, tmp_path: Path) -> None:
+    server.content, server.cuts = zipped(tree), [300_000]
+    assert len(server.content) > 400_000
+    get(server, tmp_path)
+    kept = int(server.asked[1].removeprefix("bytes=").removesuffix("-"))
+    assert 300_000 - module.CHUNK < kept <= 300_000
+    assert server.served == [300_000, len(server.content) - kept]
+    assert unpacked(tmp_path) == tree
+
+
+def test_a_cut_connection_is_resumed_by_the_next_run(
+    tree: Tree, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.content, server.cuts = zipped(tree), [200_000, 100_000]
+    monkeypatch.setattr(module, "TRIES", 2)
+    with pytest.raises(UserError, match=rf"^{server.url}BONBID2023_Train\.zip: not downloaded in 2 tries \(.+\); run again"):
+        get(server, tmp_path)
+    assert visible(tmp_path) == {"BONBID2023_Train.zip.partial"}
+    kept = (tmp_path / "BONBID2023_Train.zip.partial").stat().st_size
+    assert 300_000 - 2 * module.CHUNK < kept <= 300_000
+    get(server, tmp_path)
+    assert server.asked[2] == f"bytes={kept}-"
+    assert server.served[2] == len(server.content) - kept
+    assert visible(tmp_path) == {"BONBID2023_Train", "BONBID2023_Train.zip"}
+
+
+@pytest.mark.parametrize("server_of", [{"ranges": False}, {"lies": True}])
+def test_a_server_without_proper_ranges_sends_it_whole(
+    tree: Tree, server: Server, tmp_path: Path, server_of: dict[str, bool]
+) -> None:
+    server.content, server.cuts = zipped(tree), [300_000]
+    for name, value in server_of.items():
+        setattr(server, name, value)
+    get(server, tmp_path)
+    assert server.served[-1] == len(server.content)
+    assert unpacked(tmp_path) == tree
+
+
+def test_a_partial_that_is_whole_is_not_downloaded_again(tree: Tree, server: Server, tmp_path: Path) -> None:
+    server.content = zipped(tree)
+    (tmp_path / "BONBID2023_Train.zip.partial").write_bytes(server.content)
+    get(server, tmp_path)
+    assert server.asked == [f"bytes={len(server.content)}-"]
+    assert unpacked(tmp_path) == tree
+
+
+def test_a_partial_longer_than_the_file_is_started_over(tree: Tree, server: Server, tmp_path: Path) -> None:
+    server.content = zipped(tree)
+    (tmp_path / "BONBID2023_Train.zip.partial").write_bytes(server.content + b"x")
+    get(server, tmp_path)
+    assert server.asked == [f"bytes={len(server.content) + 1}-", None]
+    assert unpacked(tmp_path) == tree
+
+
+@pytest.mark.parametrize("partial", [b"", b"not the beginning"])
+def test_a_wrong_hash_is_named_and_leaves_nothing(tree: Tree, server: Server, tmp_path: Path, partial: bytes) -> None:
+    archive, server.content = described(zipped(tree)), zipped(tree)
+    expected, received = archive.sha256, partial + server.content[len(partial) :]
+    if partial:
+        (tmp_path / "BONBID2023_Train.zip.partial").write_bytes(partial)
+    else:
+        server.content = received = b"a page that says sorry"
+    with pytest.raises(UserError) as error:
+        get(server, tmp_path, archive)
+    for word in ("BONBID2023_Train.zip", expected, hashlib.sha256(received).hexdigest()):
+        assert word in str(error.value)
+    assert visible(tmp_path) == set()
+    server.content = zipped(tree)
+    get(server, tmp_path, archive)
+    assert unpacked(tmp_path) == tree
+
+
+def test_a_file_that_is_not_there_is_refused_at_once(server: Server, tmp_path: Path) -> None:
+    server.statuses = [404] * 9
+    with pytest.raises(UserError, match=rf"^{server.url}BONBID2023_Train\.zip: the server says 404 .*--url$"):
+        get(server, tmp_path)
+    assert len(server.asked) == 1
+    assert visible(tmp_path) == set()
+
+
+def test_a_busy_server_is_asked_again(tree: Tree, server: Server, tmp_path: Path) -> None:
+    server.content, server.statuses = zipped(tree), [503, 429]
+    get(server, tmp_path)
+    assert server.asked == [None] * 3
+    server.statuses = [500] * 9
+    with pytest.raises(UserError, match=r"not downloaded in 5 tries \(the server says 500"):
+        get(server, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [("http://127.0.0.1:9", "Connection refused"), ("zenodo.org", "No scheme"), ("http://", "Invalid URL")],
+)
+def test_no_server_is_one_line(server: Server, tmp_path: Path, base: str, reason: str) -> None:
+    with pytest.raises(UserError, match=rf"^{base.rstrip('/')}/.*{reason}"):
+        download([described(b"")], base, tmp_path)
+
+
+def test_a_full_disk_is_one_line(tree: Tree, server: Server, tmp_path: Path) -> None:
+    server.content = zipped(tree)
+    (tmp_path / "BONBID2023_Train.zip.partial").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=rf"from {server.url}BONBID2023_Train\.zip: .*No space left on device"):
+        get(server, tmp_path)
+
+
+def test_two_downloads_do_not_write_into_one_folder(server: Server, tmp_path: Path) -> None:
+    with module.alone(tmp_path), pytest.raises(UserError, match="another download"):
+        get(server, tmp_path)
+    assert server.asked == []
+
+
+def test_a_file_where_the_folder_should_be(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(UserError, match="data: cannot be written or read"):
+        get(server, tmp_path / "data")
+
+
+@pytest.mark.parametrize("top", ["", "BONBID2023_Train/", "home/user/BONBID 2023/"])
+def test_any_top_folder_is_cut_off(tree: Tree, server: Server, tmp_path: Path, top: str) -> None:
+    litter = {"__MACOSX/._x": b"", ".DS_Store": b"", "1ADC_ss/._MGHNICU_010-VISIT_01-ADC_ss.mha": b"", "1ADC_ss/": b""}
+    server.content = zipped(tree | litter | {"README.txt": b"who"}, top)
+    get(server, tmp_path)
+    assert unpacked(tmp_path) == tree | {"README.txt": b"who"}
+
+
+def test_names_of_windows_are_understood(tree: Tree, server: Server, tmp_path: Path) -> None:
+    server.content = zipped({name.replace("/", "\\"): content for name, content in tree.items()}, "Train\\")
+    get(server, tmp_path)
+    assert unpacked(tmp_path) == tree
+
+
+def entry(name: str, mode: int = 0) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.external_attr = mode << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (entry("../escaped"), "leads out"),
+        (entry("BONBID2023_Train/../../escaped"), "leads out"),
+        (entry("..\\escaped"), "leads out"),
+        (entry("/tmp/escaped"), "leads out"),
+        (entry("C:\\escaped"), "leads out"),
+        (entry("BONBID2023_Train/3LABEL/escaped", 0o120777), "is a link"),
+        (entry("elsewhere/1ADC_ss/escaped"), "one folder 1ADC_ss"),
+    ],
+)
+def test_an_unsafe_archive_unpacks_nothing(
+    tree: Tree, server: Server, tmp_path: Path, bad: zipfile.ZipInfo, reason: str
+) -> None:
+    server.content = zipped(tree | {bad: b"../../escaped"})
+    with pytest.raises(UserError, match=reason):
+        get(server, tmp_path / "data")
+    assert visible(tmp_path / "data") == {"BONBID2023_Train.zip"}
+    assert visible(tmp_path) == {"data"}
+
+
+@pytest.mark.parametrize("content", [b"no zip at all", b"PK\5\6" + bytes(18)])
+def test_what_is_no_archive_of_cases_is_refused(server: Server, tmp_path: Path, content: bytes) -> None:
+    server.content = content
+    with pytest.raises(UserError, match=r"BONBID2023_Train\.zip: (cannot be unpacked|expected one folder)"):
+        get(server, tmp_path)
+    assert visible(tmp_path) == {"BONBID2023_Train.zip"}
+
+
+def test_a_damaged_member_leaves_no_folder(tree: Tree, server: Server, tmp_path: Path) -> None:
+    content = bytearray(zipped(tree))
+    content[-len(content) // 4] ^= 255  # in the stored bytes of the last files
+    server.content = bytes(content)
+    with pytest.raises(UserError, match=r"cannot be unpacked \(Bad CRC"):
+        get(server, tmp_path)
+    assert visible(tmp_path) == {"BONBID2023_Train.zip"}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_files_of_one_name_are_refused(tree: Tree, server: Server, tmp_path: Path) -> None:
+    server.content = zipped(tree | {entry(f"BONBID2023_Train/{min(tree)}"): b"other"})
+    with pytest.raises(UserError, match="two files named 1ADC_ss/"):
+        get(server, tmp_path)
+    assert visible(tmp_path) == {"BONBID2023_Train.zip"}
+
+
+def test_what_lacks_is_unpacked_beside_what_is_there(tree: Tree, server: Server, tmp_path: Path, capsys) -> None:
+    server.content = zipped(tree)
+    get(server, tmp_path)
+    lost = sorted(tree)[1::2]
+    for name in lost:
+        (tmp_path / "BONBID2023_Train" / name).unlink()
+    (tmp_path / ".BONBID2023_Train.partial").mkdir()  # of a killed run
+    capsys.readouterr()
+    get(server, tmp_path)
+    assert f"{len(lost)} files unpacked" in capsys.readouterr().out
+    assert unpacked(tmp_path) == tree
+    assert visible(tmp_path) == {"BONBID2023_Train", "BONBID2023_Train.zip"}
+
+
+def test_another_file_in_the_way_is_not_overwritten(tree: Tree, server: Server, tmp_path: Path) -> None:
+    name = sorted(tree)[-1]
+    own = tmp_path / "BONBID2023_Train" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    server.content = zipped(tree)
+    with pytest.raises(UserError, match=f"{own}: expected what the archive holds"):
+        get(server, tmp_path)
+    assert unpacked(tmp_path) == {name: b"mine"}
+
+
+def off_grid(tree: Tree) -> Tree:
+    """The tree with the first case's label replaced by the second's, whose slices are thicker."""
+    first, second = (f"3LABEL/{name}_lesion.mha" for name in NAMES)
+    return tree | {first: tree[second]}
+
+
+def test_a_bad_case_is_listed_with_the_others(tree: Tree, server: Server, tmp_path: Path, capsys) -> None:
+    server.content = zipped(off_grid(tree))
+    with pytest.raises(UserError, match="1 not usable"):
+        get(server, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    (reason,) = (line for line in lines if line.startswith(f"NOT USABLE: {NAMES[0]}: "))
+    assert "not on one grid: spacing_mm is (3, 1.6, 1.5) and (4, 1.6, 1.5)" in reason
+    assert any(line.startswith(NAMES[1]) and line.endswith("0.00%") for line in lines)
+    assert "all                 1        0        0        0        1" in lines
+
+
+@pytest.mark.parametrize("folder", list(module.NAMES))
+def test_a_missing_file_is_listed(tree: Tree, server: Server, tmp_path: Path, capsys, folder: str) -> None:
+    name = f"{folder}/{module.NAMES[folder].format(NAMES[0])}"
+    server.content = zipped({path: content for path, content in tree.items() if path != name})
+    with pytest.raises(UserError, match="1 not usable"):
+        get(server, tmp_path)
+    assert re.search(rf"NOT USABLE: {NAMES[0]}: .*{re.escape(name)}: .*No such file", capsys.readouterr().out)
+
+
+def test_a_name_that_fits_no_case_is_listed(tree: Tree, server: Server, tmp_path: Path, capsys) -> None:
+    server.content = zipped(tree | {"3LABEL/notes.mha": b""})
+    with pytest.raises(UserError, match="1 not usable"):
+        get(server, tmp_path)
+    assert "3LABEL/notes.mha: a name that fits no case" in capsys.readouterr().out
+
+
+def test_cases_without_labels_are_checked_where_none_is_needed(tree: Tree, server: Server, tmp_path: Path, capsys) -> None:
+    server.content = zipped({name: content for name, content in tree.items() if "3LABEL" not in name})
+    get(server, tmp_path, described(server.content, labelled=False))
+    out = capsys.readouterr().out
+    assert "BONBID2023_Train/3LABEL: only the two maps were checked" in out
+    assert out.count(" 88  76 ") == 2
+    with pytest.raises(UserError, match="2 not usable"):
+        get(server, tmp_path)
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
+    """The command's exit code."""
+    monkeypatch.setattr(sys, "argv", ["download", *options])
+    try:
+        run(module.main)
+    except SystemExit as exit_:
+        return exit_.code
+    return 0
+
+
+def test_the_command(tree: Tree, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    server.content = zipped(tree)
+    monkeypatch.setitem(module.ARCHIVES, "val", Archive("Val.zip", described(server.content).sha256, False))
+    options = ("--out", str(tmp_path), "--parts", "val")
+    assert command(monkeypatch, *options, "--url", server.url) == 0
+    (tmp_path / "Val.zip").unlink()
+    assert command(monkeypatch, *options, "--check-only") == 0
+    (tmp_path / "Val" / "2Z_ADC" / module.NAMES["2Z_ADC"].format(NAMES[0])).unlink()
+    assert command(monkeypatch, *options, "--check-only") == 2
+    assert len(server.asked) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {tmp_path}: 1 not usable")
+
+
+def test_checking_a_folder_without_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    assert command(monkeypatch, "--out", str(tmp_path), "--parts", "train", "test", "--check-only") == 2
+    assert capsys.readouterr().out.count("no case found") == 2
+
+
+def test_the_archives_are_the_published_ones() -> None:
+    assert [archive.name for archive in module.ARCHIVES.values()] == [
+        f"BONBID2023_{part}.zip" for part in ("Train", "Val", "Test")
+    ]
+    assert all(re.fullmatch("[0-9a-f]{64}", archive.sha256) for archive in module.ARCHIVES.values())

@@ -1,0 +1,383 @@
+"""The study's protocol: resampling of ramps and boxes that can be checked on paper, its network, its augmentation."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model.errors import UserError
+from training.data.dataset import PackedCase, Sample
+from training.learning.paper import (
+    GRID,
+    MAX_DISPLACEMENT_MM,
+    PaperAugmentation,
+    blur,
+    coarsen,
+    control_points_mm,
+    paper_mask,
+    read_at,
+    sampling_grid,
+    signed_power,
+    to_paper_sample,
+    to_patient_grid,
+)
+from training.learning.paper_network import PaperNet, PaperNetConfig
+from training.train import l1_norm
+
+CPU = torch.device("cpu")
+SHAPE = (20, 120, 144)  # below, at and above what GRID does to an axis of another length
+SPACING_MM = (5.0, 1.5, 1.25)
+
+
+def box_label(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
+    """A box off the middle, of another share of each axis."""
+    label = np.zeros(shape, bool)
+    z, y, x = shape
+    label[z // 10 : z // 2, y // 2 : y * 7 // 10, x // 8 : x // 4] = True
+    return label
+
+
+@pytest.fixture(scope="module")
+def case() -> PackedCase:
+    """ADC rises along all axes by different steps, Z is low in the lesion."""
+    z, y, x = np.indices(SHAPE, np.float32)
+    label = box_label()
+    zadc = np.where(label, -4, 0) + np.random.default_rng(0).normal(0, 0.1, SHAPE)
+    return PackedCase("ramp", 30 * z + 2 * y - 3 * x + 700, zadc.astype(np.float32), label, SPACING_MM)
+
+
+@pytest.fixture(scope="module")
+def sample(case: PackedCase) -> Sample:
+    return to_paper_sample(case, CPU)
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def edges(mask: np.ndarray) -> np.ndarray:
+    """First and one past last voxel of a mask, as shares of each axis: (axis, 2)."""
+    where = np.argwhere(mask)
+    return np.stack([where.min(0), where.max(0) + 1], axis=1) / np.array(mask.shape)[:, None]
+
+
+# ---- to the grid and back
+
+
+def test_a_sample_has_the_grid_and_the_project_s_types(sample: Sample) -> None:
+    assert (sample.inputs.shape, sample.target.shape) == ((2, *GRID), (1, *GRID))
+    assert sample.inputs.dtype == sample.target.dtype == sample.spacing_mm.dtype == torch.float32
+    assert sample.target.unique().tolist() == [0, 1]
+
+
+def test_the_field_of_view_stays(sample: Sample) -> None:
+    np.testing.assert_allclose(sample.spacing_mm * torch.tensor(GRID), np.multiply(SPACING_MM, SHAPE), rtol=1e-6)
+
+
+def test_a_ramp_is_resampled_exactly(sample: Sample) -> None:
+    """At the centre of voxel i of n on the grid, the index on the old axis of length m is (i + 1/2) m / n - 1/2."""
+    z, y, x = ((np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip(GRID, SHAPE, strict=True))
+    ramp = 30 * z[:, None, None] + 2 * y[:, None] - 3 * x + 700
+    inner = np.s_[1:-1, 1:-1, 1:-1]
+    adc = sample.inputs[1].numpy().astype(float)
+    slope, offset = np.polyfit(adc[inner].ravel(), ramp[inner].ravel(), 1)  # undoes the z-score
+    np.testing.assert_allclose(slope * adc[inner] + offset, ramp[inner], atol=0.01)
+    assert slope > 0
+
+
+def test_the_label_is_that_of_the_nearest_voxel(case: PackedCase, sample: Sample) -> None:
+    z, y, x = (((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(GRID, SHAPE, strict=True))
+    assert np.array_equal(sample.target[0].numpy() == 1, case.label[np.ix_(z, y, x)])
+
+
+def test_maps_are_z_scored_over_all_voxels(sample: Sample) -> None:
+    for channel in sample.inputs.double():
+        assert float(channel.mean()) == pytest.approx(0, abs=1e-4)
+        assert float(channel.std(correction=0)) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_first_channel_is_the_z_map(sample: Sample) -> None:
+    zadc, lesion = sample.inputs[0], sample.target[0] == 1
+    assert zadc[lesion].mean() < -3 < zadc[~lesion].mean()
+
+
+def test_the_background_counts(case: PackedCase) -> None:
+    """Half of the volume 0 and half 1000: z-scores of -1 and 1. Nothing outside the brain is put back to 0."""
+    adc = np.zeros(SHAPE, np.float32)
+    adc[:, 60:] = 1000
+    inputs = to_paper_sample(dataclasses.replace(case, adc=adc), CPU).inputs
+    np.testing.assert_allclose(inputs[1, :, [20, 170], 50].mean(0), [-1, 1], atol=0.01)
+
+
+def test_a_constant_map_is_refused(case: PackedCase) -> None:
+    with pytest.raises(ValueError, match="ramp: a map is constant"):
+        to_paper_sample(dataclasses.replace(case, zadc=np.zeros(SHAPE, np.float32)), CPU)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (16, 160, 160), (59, 128, 128), (11, 130, 90)])
+def test_a_mask_comes_back(case: PackedCase, shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(1)
+    adc, zadc = rng.normal(size=(2, *shape)).astype(np.float32)
+    label = box_label(shape)
+    target = to_paper_sample(PackedCase("box", adc, zadc, label, SPACING_MM), CPU).target[0]
+    back = to_patient_grid(target, shape).numpy() > 0.5
+    np.testing.assert_allclose(edges(target.numpy() > 0.5), edges(label), atol=1.01 / min(GRID))
+    assert back.shape == shape
+    assert dice(back, label) > 0.8
+
+
+def test_an_empty_label_stays_empty(case: PackedCase) -> None:
+    empty = to_paper_sample(dataclasses.replace(case, label=np.zeros(SHAPE, bool)), CPU)
+    assert empty.target.count_nonzero() == 0
+
+
+class LowZ(nn.Module):
+    """Marks where the first channel is far below its mean."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.9)
+        self.weight = weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.dropout(self.weight * (-2 - x[:, :1]))
+
+
+def test_masks_on_both_grids(case: PackedCase, sample: Sample) -> None:
+    patient, grid = paper_mask(LowZ(), case, CPU)  # dropout must be off
+    assert (patient.shape, grid.shape, patient.dtype, grid.dtype) == (SHAPE, GRID, bool, bool)
+    assert dice(patient, case.label) > 0.95
+    assert dice(grid, sample.target[0].numpy() == 1) > 0.9
+
+
+def test_masks_know_no_brain(case: PackedCase) -> None:
+    patient, _ = paper_mask(LowZ(), dataclasses.replace(case, adc=-1 - case.adc.clip(0)), CPU)
+    assert dice(patient, case.label) > 0.95
+
+
+def test_a_higher_threshold_marks_less(case: PackedCase) -> None:
+    low, high = (paper_mask(LowZ(0.1), case, CPU, threshold)[0].sum() for threshold in (0.5, 0.65))
+    assert 0 < high < low
+
+
+def test_an_answer_that_is_not_finite_is_refused(case: PackedCase) -> None:
+    with pytest.raises(UserError, match="ramp: the network's answer is not finite"):
+        paper_mask(LowZ(float("nan")), case, CPU)
+
+
+# ---- the network
+
+SMALL = PaperNetConfig(channels=(3, 4, 5, 6))
+
+
+def of(network: nn.Module, kind: type[nn.Module]) -> list[nn.Module]:
+    return [module for module in network.modules() if isinstance(module, kind)]
+
+
+def test_logits_have_the_input_s_shape() -> None:
+    assert PaperNet(SMALL)(torch.rand(2, 2, 8, 24, 40)).shape == (2, 1, 8, 24, 40)
+    assert all(size % PaperNetConfig().divisor == 0 for size in GRID)
+
+
+def test_the_study_s_parts_are_there() -> None:
+    network = PaperNet(PaperNetConfig())
+    convolutions = of(network, nn.Conv3d)
+    assert len(network.down) == 4  # three levels and the bottleneck
+    assert len(network.up) == len(of(network, nn.ConvTranspose3d)) == 3
+    assert [module.kernel_size for module in convolutions] == [(3, 3, 3)] * 14 + [(1, 1, 1)]
+    assert all(module.bias is None for module in convolutions[:-1])  # batch norm would take it away
+    assert len(of(network, nn.BatchNorm3d)) == len(of(network, nn.LeakyReLU)) == len(of(network, nn.Dropout)) == 14
+
+
+def test_dropout_grows_with_depth() -> None:
+    network = PaperNet(PaperNetConfig())
+    down, up = ([module.p for module in of(blocks, nn.Dropout)] for blocks in (network.down, network.up))
+    assert down == [0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.4, 0.4]
+    assert up == [0.3, 0.3, 0.2, 0.2, 0.1, 0.1]
+
+
+def test_a_gradient_reaches_every_parameter() -> None:
+    torch.manual_seed(0)
+    network = PaperNet(SMALL)
+    network(torch.randn(2, 2, 16, 16, 24)).square().mean().backward()
+    for p in network.parameters():
+        per_pair = p.grad.flatten(2).abs().sum(2) if p.dim() > 1 else p.grad.abs()
+        assert per_pair.min() > 0  # between every two channels, the skipped ones too
+
+
+def test_a_few_steps_learn_low_z() -> None:
+    torch.manual_seed(0)
+    network = PaperNet(SMALL)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-2)
+    x = torch.randn(2, 2, 8, 16, 16)
+    losses = []
+    for _ in range(15):
+        losses.append(nn.functional.binary_cross_entropy_with_logits(network(x), (x[:, :1] < 0).float()))
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1].item() < 0.8 * losses[0].item()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("channels", (16,)), ("channels", (0, 1, 2, 3)), ("dropout", (0.1, 0.2)), ("dropout", (0, 0, 0, 1))]
+)
+def test_a_network_that_cannot_be_is_refused(name: str, value: tuple) -> None:
+    with pytest.raises(ValueError, match=f"{name} cannot be"):
+        PaperNetConfig(**{name: value})
+
+
+def test_the_l1_norm_is_a_sum() -> None:
+    layer = nn.Linear(2, 1)
+    layer.load_state_dict({"weight": torch.tensor([[3.0, -4.0]]), "bias": torch.tensor([-0.5])})
+    norm = l1_norm(layer)
+    assert norm.item() == 7.5
+    norm.backward()
+    np.testing.assert_allclose(layer.weight.grad, [[1, -1]])
+
+
+# ---- augmentation
+
+
+def equal(a: Sample, b: Sample) -> bool:
+    return torch.equal(a.inputs, b.inputs) and torch.equal(a.target, b.target)
+
+
+@pytest.fixture(scope="module")
+def crop(sample: Sample) -> Sample:
+    """Every second voxel along y and x, to be quicker."""
+    spacing_mm = sample.spacing_mm * torch.tensor([1.0, 2, 2])
+    return Sample(sample.inputs[..., ::2, ::2].contiguous(), sample.target[..., ::2, ::2].contiguous(), spacing_mm)
+
+
+@pytest.fixture(scope="module")
+def changed(crop: Sample) -> list[Sample]:
+    return [PaperAugmentation(seed)(crop) for seed in range(24)]
+
+
+def test_one_seed_one_result(crop: Sample) -> None:
+    first, again = PaperAugmentation(5), PaperAugmentation(5)
+    for _ in range(4):
+        assert equal(first(crop), again(crop))
+
+
+def test_seeds_and_calls_differ(crop: Sample, changed: list[Sample]) -> None:
+    different = [a for a in changed if not equal(a, crop)]  # one in 32 is left alone
+    assert len(different) > 18
+    assert not any(equal(a, b) for i, a in enumerate(different) for b in different[:i])
+    augment = PaperAugmentation(0)
+    assert not equal(augment(crop), augment(crop))
+
+
+def test_the_sample_itself_is_untouched(crop: Sample) -> None:
+    inputs, target = crop.inputs.clone(), crop.target.clone()
+    augment = PaperAugmentation(1)
+    for _ in range(5):
+        augment(crop)
+    assert torch.equal(crop.inputs, inputs)
+    assert torch.equal(crop.target, target)
+
+
+def test_shapes_types_and_label_values_stay(crop: Sample, changed: list[Sample]) -> None:
+    for after in changed:
+        assert type(after.inputs) is type(after.target) is torch.Tensor
+        assert (after.inputs.shape, after.target.shape) == (crop.inputs.shape, crop.target.shape)
+        assert after.inputs.dtype == after.target.dtype == torch.float32
+        assert after.target.unique().tolist() == [0, 1]
+        assert after.inputs.isfinite().all()
+        assert torch.equal(after.spacing_mm, crop.spacing_mm)
+
+
+def test_the_label_moves_about_half_the_time_and_with_the_maps(crop: Sample, changed: list[Sample]) -> None:
+    moved = [after for after in changed if not torch.equal(after.target, crop.target)]
+    assert 6 < len(moved) < 18
+    for after in changed:
+        assert dice(after.inputs[0].numpy() < -2, after.target[0].numpy() == 1) > 0.75  # coarsened maps are off by a voxel
+
+
+def test_without_a_lesion_none_appears(crop: Sample) -> None:
+    empty = dataclasses.replace(crop, target=torch.zeros_like(crop.target))
+    augment = PaperAugmentation(3)
+    assert all(augment(empty).target.count_nonzero() == 0 for _ in range(8))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_coarsening_doubles_voxels_of_one_axis(axis: int) -> None:
+    """By 2, of voxels 0 to 7 the nearest ones 1, 3, 5, 7 stay; linear in between, at the ends as they are."""
+    shape = [1, 3, 3, 3]
+    shape[axis + 1] = 8
+    view = [1, 1, 1, 1]
+    view[axis + 1] = 8
+    ramp = torch.arange(8.0).reshape(view).expand(shape)
+    expected = torch.tensor([1, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7]).reshape(view).expand(shape)
+    torch.testing.assert_close(coarsen(ramp, axis, 2.0), expected)
+
+
+def test_blur_has_its_own_width_per_axis_and_keeps_the_border() -> None:
+    """The middle voxel keeps what a Gaussian holds within half a voxel of its centre: erf(1/2 / (sd sqrt 2))."""
+    point = torch.zeros(1, 21, 21, 21)
+    point[0, 10, 10, 10] = 1
+    sd = np.array([0.4, 0.8, 1.6])
+    blurred = blur(point, sd)[0]
+    for axis in range(3):
+        profile = blurred.sum([other for other in range(3) if other != axis])
+        assert profile.sum().item() == pytest.approx(1, abs=1e-5)
+        assert profile[10].item() == pytest.approx(math.erf(0.5 / (sd[axis] * math.sqrt(2))), abs=1e-3)
+    torch.testing.assert_close(blur(torch.ones(1, 5, 6, 7), sd), torch.ones(1, 5, 6, 7))
+
+
+def test_the_power_keeps_signs() -> None:
+    torch.testing.assert_close(signed_power(torch.tensor([-4.0, 0.0, 9.0]), 0.5), torch.tensor([-2.0, 0.0, 3.0]))
+
+
+def displacement_mm(points_mm: torch.Tensor, shape: tuple[int, ...], spacing_mm: list[float]) -> torch.Tensor:
+    """Components (z, y, x), read off where the grid says that a ramp of positions is read."""
+    still = sampling_grid(torch.zeros_like(points_mm), shape, spacing_mm)
+    moved = sampling_grid(points_mm, shape, spacing_mm) - still
+    return moved[0].permute(3, 0, 1, 2).flip(0) * (torch.tensor(shape) * torch.tensor(spacing_mm) / 2)[:, None, None, None]
+
+
+def test_without_displacement_the_image_stays(crop: Sample) -> None:
+    grid = sampling_grid(torch.zeros(3, 7, 7, 7), crop.target.shape[1:], [1.0, 1.0, 1.0])
+    torch.testing.assert_close(read_at(crop.inputs, grid, "bilinear"), crop.inputs, atol=1e-3, rtol=0)
+    assert torch.equal(read_at(crop.target, grid, "nearest"), crop.target)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_equal_control_points_shift_the_image_in_mm(axis: int) -> None:
+    """A cubic B-spline's weights sum to 1. Two voxels of 3, 2 and 1.5 mm: what was at index 5 is read at index 3."""
+    spacing_mm = [3.0, 2.0, 1.5]
+    points = torch.zeros(3, 7, 7, 7)
+    points[axis] = 2 * spacing_mm[axis]
+    image = torch.zeros(1, 9, 11, 13)
+    image[0, 5, 5, 5] = 1
+    expected = torch.roll(image, -2, axis + 1)
+    for mode in ("bilinear", "nearest"):
+        moved = read_at(image, sampling_grid(points, image.shape[1:], spacing_mm), mode)
+        torch.testing.assert_close(moved, expected, atol=1e-5, rtol=0)
+
+
+def test_one_control_point_moves_what_is_near_it() -> None:
+    """Points 2, 3 and 4 of 7 lie at 1/4, 1/2 and 3/4 of an axis, where their weight is 2/3; they reach half an axis far."""
+    points = torch.zeros(3, 7, 7, 7)
+    points[1, 2, 3, 4] = 6.0
+    moved = displacement_mm(points, (10, 17, 30), [2.0, 1.0, 1.0])
+    assert moved[0].abs().max() == moved[2].abs().max() == 0
+    assert moved[1].max() == moved[1, 2, 8, 22] == pytest.approx(6 * (2 / 3) ** 3, rel=1e-5)
+    assert moved[1, 8:].abs().max() == moved[1, :, :, :7].abs().max() == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_deformation_does_not_fold(seed: int) -> None:
+    """Over the flattest field of view of the training cases: 92 mm high."""
+    points = control_points_mm(np.random.RandomState(seed))
+    spacing_mm = [92 / 32, 1.0, 1.0]
+    moved = displacement_mm(points, GRID, spacing_mm)
+    assert 1 < moved.abs().max() < MAX_DISPLACEMENT_MM
+    assert moved[:, :, 0].abs().max() < MAX_DISPLACEMENT_MM / 6  # the outer layers are locked
+    steps = [torch.gradient(moved, spacing=mm, dim=axis + 1)[0] for axis, mm in enumerate(spacing_mm)]
+    jacobian = torch.stack(steps, dim=-1).permute(1, 2, 3, 0, 4) + torch.eye(3)
+    assert torch.linalg.det(jacobian).min() > 0

@@ -1,0 +1,124 @@
+"""One epoch's steps, and validation, of a small network on invented cases on the CPU."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from training_helpers import SMALL, invented_case
+
+from model.networks.network import LesionNet
+from training.data.dataset import to_sample
+from training.learning.losses import LOSSES
+from training.learning.protocols import Native
+from training.learning.train_config import TrainConfig
+from training.scores.metrics import score
+from training.train import Training, learning_rate, train_epoch, validate
+
+CPU = torch.device("cpu")
+NATIVE = Native(SMALL)
+
+
+def trained(config: TrainConfig, count: int = 2) -> tuple[Training, list[dict], float]:
+    """One epoch on `count` cases: what changed, the network after each step, the mean loss."""
+    training = Training(config, NATIVE, CPU)
+    samples = [to_sample(invented_case(number), SMALL, CPU) for number in range(count)]
+    steps = []
+    training.optimizer.register_step_post_hook(
+        lambda *_: steps.append({name: tensor.clone() for name, tensor in training.network.state_dict().items()})
+    )
+    return training, steps, float(train_epoch(training, samples, config, NATIVE))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_trains_a_step(loss: str) -> None:
+    config = TrainConfig(loss=loss)
+    before = Training(config, NATIVE, CPU).network.state_dict()
+    training, _, mean_loss = trained(config)
+    after = training.network.state_dict()
+    assert math.isfinite(mean_loss)
+    assert all(tensor.isfinite().all() for tensor in after.values())
+    for name in ("slope", "threshold", "head.conv.conv.weight", "head.conv.conv.bias"):
+        assert not torch.equal(before[name], after[name]), name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_step_on_cuda() -> None:
+    device = torch.device("cuda")
+    training = Training(TrainConfig(), NATIVE, device)
+    samples = [to_sample(invented_case(number), SMALL, device) for number in (0, 1)]
+    assert train_epoch(training, samples, TrainConfig(), NATIVE).isfinite()
+    assert all(tensor.isfinite().all() for tensor in training.network.state_dict().values())
+
+
+def test_the_average_follows_each_step() -> None:
+    training, steps, _ = trained(TrainConfig(batch_size=1, ema_decay=0.75), count=3)
+    expected = steps[0]
+    for network in steps[1:]:
+        expected = {name: 0.75 * expected[name] + 0.25 * network[name] for name in network}
+    average = training.average.module.state_dict()
+    torch.testing.assert_close(average, expected)
+    assert not torch.equal(average["threshold"], steps[-1]["threshold"])
+
+
+def test_learning_rate_rises_then_falls_to_zero() -> None:
+    config = TrainConfig(epochs=20, warmup_epochs=2, learning_rate=1e-3)
+    rates = [learning_rate(step / 10, config) for step in range(200)]
+    assert rates[0] == pytest.approx(1e-3 * 0.1 / 2.1)
+    assert max(rates) == rates[20] == pytest.approx(1e-3)
+    assert rates[110] == pytest.approx(0.5e-3)  # half of the cosine
+    assert all(low < high for low, high in itertools.pairwise(rates[:21]))
+    assert all(high > low for high, low in itertools.pairwise(rates[20:]))
+    assert 0 < rates[-1] < 1e-6
+
+
+def test_each_step_uses_the_scheduled_rate() -> None:
+    config, used = TrainConfig(batch_size=1), []
+    training = Training(config, NATIVE, CPU)
+    training.optimizer.register_step_pre_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"]))
+    train_epoch(training, [to_sample(invented_case(number), SMALL, CPU) for number in range(3)], config, NATIVE)
+    assert used == [learning_rate(step / 3, config) for step in range(3)]
+
+
+def test_gradients_are_clipped_to_norm_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    norms = []
+
+    def steep(*arguments: torch.Tensor) -> torch.Tensor:
+        return 1e4 * LOSSES["tversky"](*arguments)
+
+    def record(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        gradients = [parameter.grad for group in optimizer.param_groups for parameter in group["params"]]
+        norms.append(torch.nn.utils.get_total_norm(gradients).item())
+
+    monkeypatch.setitem(LOSSES, "steep", steep)
+    config = TrainConfig(loss="steep")
+    training = Training(config, NATIVE, CPU)
+    training.optimizer.register_step_pre_hook(record)
+    train_epoch(training, [to_sample(invented_case(0), SMALL, CPU)], config, NATIVE)
+    assert norms == [pytest.approx(1, rel=1e-3)]
+
+
+def test_the_optimizer_is_configured() -> None:
+    (group,) = Training(TrainConfig(weight_decay=0.125), NATIVE, CPU).optimizer.param_groups
+    assert group["weight_decay"] == 0.125
+
+
+# --- validation ---
+
+
+def test_the_untrained_network_scores_as_the_rule() -> None:
+    cases = [invented_case(number) for number in (0, 1)]
+    scores = validate(LesionNet(SMALL), cases, NATIVE, CPU)
+    for case, found in zip(cases, scores, strict=True):
+        rule = (case.zadc < -2) & (case.adc > 0)
+        assert found == score(rule, case.label, case.spacing_mm)
+        assert found.dice == pytest.approx(2 * (rule & case.label).sum() / (rule.sum() + case.label.sum()))
+        assert 0.2 < found.dice < 0.9
+
+
+def test_voxels_outside_the_brain_are_never_lesion() -> None:
+    case = invented_case(3)
+    network = LesionNet(SMALL)
+    torch.nn.init.constant_(network.head.conv.conv.bias, 100.0)  # says lesion everywhere
+    (found,) = validate(network, [case], NATIVE, CPU)
+    assert found == score(case.adc > 0, case.label, case.spacing_mm)

@@ -1,0 +1,430 @@
+"""Small studies on seven invented cases and a small network, on the CPU, in this process.
+
+Fold 0 trains on five cases and holds out two; with batches of two, an epoch has three steps.
+"""
+
+import dataclasses
+import functools
+import itertools
+import json
+import math
+import operator
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from inference_helpers import load
+from training_helpers import CASES, FOLDS, SMALL, write_study
+
+import training.study as module
+import training.train
+from model.errors import UserError
+from model.networks.predict import Predictor
+from training.common.cli import run
+from training.data.dataset import PackedCase
+from training.data.splits import read_fold
+from training.learning.losses import LOSSES
+from training.learning.protocols import Native, Prediction
+from training.learning.train_config import default_config
+from training.scores.metrics import count_lesions, score
+from training.scores.rows import RULE, Epoch, Row, curves_path, read_records
+from training.study import Job, LocalExecutor, case_row, reason, slurm_executor, slurm_options, study_configuration, work_off
+
+STEPS = 3  # per epoch of fold 0
+MEASURED = {"train_seconds": 0, "predict_seconds": 0, "peak_mb": 0}  # what no two runs share
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packed")
+    write_study(folder)
+    return folder
+
+
+class Here:
+    """Runs each job at once, in this process."""
+
+    def submit(self, function, job: Job) -> Future:
+        future = Future()
+        try:
+            future.set_result(function(job))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture(autouse=True)
+def small(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study finds the small network and the invented folds, and runs here."""
+    use_small(data, monkeypatch)
+
+
+def use_small(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for user in (module, training.train):
+        monkeypatch.setattr(user, "PROTOCOLS", {"native": lambda model=None: Native(SMALL)})
+        monkeypatch.setattr(user, "read_fold", lambda fold: read_fold(fold, data / "splits.json"))
+    monkeypatch.setattr(module, "FOLDS", len(FOLDS))
+    monkeypatch.setattr(module, "VALIDATE_EVERY", 2)
+    monkeypatch.setattr(module, "LocalExecutor", lambda slots: Here())
+
+
+def study(data: Path, folder: Path, *options: str) -> Path:
+    """Run the command; returns the results file."""
+    words = ["--epochs", "3", "--warmup-epochs", "1", "--device", "cpu", *options]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(sys, "argv", ["study", "--data", str(data), *words])
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(module, "RESULTS", folder / "results")
+        module.main()
+    return folder / "results" / "native.csv"
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results file of an undisturbed study. Not to be written to."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        use_small(data, monkeypatch)
+        return study(data, tmp_path_factory.mktemp("study"), "--losses", "dice", "tversky", "--folds", "0", "2")
+
+
+def of_networks(path: Path) -> list[Row]:
+    return [row for row in read_records(path, Row) if row.method != RULE]
+
+
+def unmeasured(rows: list[Row]) -> list[str]:
+    return [str(dataclasses.replace(row, **MEASURED)) for row in rows]
+
+
+# --- the rows ---
+
+
+def test_a_run_has_rows_of_its_held_out_cases_only(finished: Path) -> None:
+    expected = [(loss, fold, 0, case) for loss in ("dice", "tversky") for fold in (0, 2) for case in FOLDS[fold]]
+    assert [(row.method, row.fold, row.seed, row.case) for row in of_networks(finished)] == expected
+    for loss, fold in itertools.product(("dice", "tversky"), (0, 2)):
+        sidecar = finished.parents[1] / f"runs/study/native/{loss}-fold{fold}-seed0/fold{fold}.json"
+        assert not set(json.loads(sidecar.read_text())["provenance"]["cases"]["training"]) & set(FOLDS[fold])
+
+
+def test_rows_are_the_scores_of_the_written_weights(finished: Path) -> None:
+    for row in of_networks(finished):
+        folder = finished.parents[1] / f"runs/study/native/{row.method}-fold{row.fold}-seed0"
+        case = CASES[row.case]
+        mask = Predictor(load(folder)).mask(case.adc, case.zadc, math.prod(case.spacing_mm))
+        require_scores(row, mask, case)
+        assert row.epochs == 3
+        assert row.peak_mb > 50
+        assert min(row.train_seconds, row.predict_seconds) > 0
+
+
+def require_scores(row: Row, mask: np.ndarray, case: PackedCase) -> None:
+    def close(value: float) -> object:
+        return pytest.approx(value, rel=1e-5, nan_ok=True)  # six digits
+
+    scores, old = score(mask, case.label, case.spacing_mm), score(mask, case.label, case.spacing_mm, old_order=True)
+    assert (row.dice, row.masd_mm, row.nsd) == (close(scores.dice), close(scores.masd_mm), close(scores.nsd))
+    assert (row.masd_mm_old, row.nsd_old) == (close(old.masd_mm), close(old.nsd))
+    z, y, x = case.spacing_mm
+    assert row.predicted_ml == close(np.count_nonzero(mask) * z * y * x / 1000)
+    assert row.true_ml == close(np.count_nonzero(case.label) * z * y * x / 1000)
+    assert row.lesion_load == close(np.count_nonzero(case.label) / np.count_nonzero(case.adc > 0))
+    assert row.slice_mm == z
+    assert math.isnan(row.grid_dice)
+
+
+def test_the_rule_has_a_row_per_case(finished: Path) -> None:
+    rows = [row for row in read_records(finished, Row) if row.method == RULE]
+    assert [(row.fold, row.case, row.seed) for row in rows] == [(f, c, -1) for f, names in enumerate(FOLDS) for c in names]
+    for row in rows:
+        case = CASES[row.case]
+        require_scores(row, (case.adc > 0) & (case.zadc < -2), case)
+        assert (row.epochs, row.machine) == (0, "")
+        assert math.isnan(row.train_seconds)
+
+
+def test_the_curves_have_a_point_per_epoch(finished: Path) -> None:
+    points = read_records(curves_path(finished), Epoch)
+    runs = itertools.product(("dice", "tversky"), (0, 2), (1, 2, 3))
+    assert [(point.method, point.fold, point.epoch) for point in points] == list(runs)
+    assert [math.isfinite(point.dice) for point in points] == [False, True, False] * 4
+    assert all(math.isfinite(point.loss) for point in points)
+
+
+FACTS = {"train_seconds": 1.0, "epochs": 1, "predict_seconds": 1.0, "peak_mb": 1.0, "machine": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("predicted", "lesion", "expected"),
+    [(True, True, ""), (False, False, ""), (False, True, "no prediction"), (True, False, "no lesion")],
+)
+def test_why_there_is_no_masd(predicted: bool, lesion: bool, expected: str) -> None:
+    case = dataclasses.replace(CASES["case0"], label=CASES["case0"].label & lesion)
+    row = case_row(case, Prediction(CASES["case1"].label & predicted), ("dice", 0, 0), **FACTS)
+    assert row.nan_reason == expected
+    assert math.isnan(row.masd_mm) == bool(expected)
+    assert (row.predicted_ml > 0, row.true_ml > 0) == (predicted, lesion)
+
+
+def test_a_resampling_protocol_is_scored_on_both_grids() -> None:
+    case, other = CASES["case0"], CASES["case1"]
+    grid = Prediction(case.label, other.label, case.label, (3.0, 1.0, 2.0))
+    row = case_row(case, grid, ("dice", 0, 0), **FACTS)
+    assert row.dice == 1
+    scores = score(other.label, case.label, (3.0, 1.0, 2.0))
+    assert (row.grid_dice, row.grid_masd_mm, row.grid_nsd) == (scores.dice, scores.masd_mm, scores.nsd)
+
+
+def drawn(*slices: str) -> np.ndarray:
+    """A mask from one string per slice, its rows apart by a space, # in a lesion."""
+    return np.array([[[voxel == "#" for voxel in row] for row in text.split()] for text in slices])
+
+
+def test_diagonal_neighbours_are_one_lesion() -> None:
+    prediction = drawn("#.... ..... ....#", "..... .#... ....#")  # one over a corner, one over a face
+    label = drawn("..... ..... .....", "..... .#.#. ...#.")  # the first voxel hits; the other two touch over a face
+    counts = count_lesions(prediction, label)
+    assert (counts.predicted, counts.predicted_hit, counts.true, counts.true_hit) == (2, 1, 2, 1)
+    case = PackedCase("a", np.ones(label.shape), -np.ones(label.shape), label, (4.0, 1.0, 2.0))
+    row = case_row(case, Prediction(prediction), ("dice", 0, 0), **FACTS)
+    assert (row.predicted_lesions, row.true_lesions, row.lesion_precision, row.lesion_recall) == (2, 2, 0.5, 0.5)
+    assert (row.predicted_ml, row.true_ml) == (pytest.approx(4 * 0.008), pytest.approx(3 * 0.008))
+
+
+# --- which runs are done ---
+
+
+@pytest.fixture
+def losses(monkeypatch: pytest.MonkeyPatch) -> dict:
+    """The table of losses that training uses, to be changed."""
+    monkeypatch.setattr(training.train, "LOSSES", dict(LOSSES))
+    return training.train.LOSSES
+
+
+def test_runs_in_the_results_are_not_run_again(data: Path, tmp_path: Path, losses: dict, capsys) -> None:
+    path = study(data, tmp_path, "--losses", "dice", "--folds", "0", "--epochs", "1")
+    before = unmeasured(of_networks(path))
+    losses["dice"] = None  # cannot be called
+    study(data, tmp_path, "--losses", "dice", "tversky", "--folds", "0", "--epochs", "1")
+    assert "\n1 of 2 runs to do\n" in capsys.readouterr().out
+    assert unmeasured([row for row in of_networks(path) if row.method == "dice"]) == before
+    content = path.read_bytes()
+    study(data, tmp_path, "--losses", "tversky", "dice", "--folds", "0", "--epochs", "1")
+    assert "0 of 2 runs to do\n" in capsys.readouterr().out
+    assert path.read_bytes() == content
+
+
+def test_the_results_of_another_configuration_are_refused(data: Path, tmp_path: Path) -> None:
+    path = study(data, tmp_path, "--losses", "dice", "--folds", "0", "--epochs", "1")
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"another configuration \(training.epochs: 1 and 2\)"):
+        study(data, tmp_path, "--losses", "tversky", "--folds", "0", "--epochs", "2")
+    assert path.read_bytes() == before
+
+
+class Killed(BaseException):
+    """Stands for a signal that ends the process."""
+
+
+def test_a_killed_run_continues_and_gives_the_same_rows(data: Path, finished: Path, tmp_path: Path, losses: dict) -> None:
+    calls = itertools.count()
+
+    def killing(*arguments: torch.Tensor) -> torch.Tensor:
+        if next(calls) == STEPS + 1:
+            raise Killed
+        return LOSSES["dice"](*arguments)
+
+    losses["dice"] = killing
+    with pytest.raises(Killed):
+        study(data, tmp_path, "--losses", "dice", "--folds", "0")
+    path = tmp_path / "results" / "native.csv"
+    assert of_networks(path) == []
+    torch.manual_seed(7)  # a new process knows nothing of the old one's random state
+    study(data, tmp_path, "--losses", "dice", "--folds", "0")
+    assert next(calls) == STEPS + 2 + 2 * STEPS  # the first epoch was not repeated
+    undisturbed = [row for row in of_networks(finished) if row.method == "dice" and row.fold == 0]
+    assert unmeasured(of_networks(path)) == unmeasured(undisturbed)
+
+
+def test_a_failed_run_does_not_cost_the_others(data: Path, tmp_path: Path, losses: dict, capsys) -> None:
+    def failing(*_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("out of\nmemory")
+
+    losses["dice"] = failing
+    with pytest.raises(SystemExit) as error:
+        run(lambda: study(data, tmp_path, "--losses", "dice", "tversky", "--folds", "0", "1", "--epochs", "1"))
+    assert error.value.code == 2
+    first, second, last = capsys.readouterr().err.strip().splitlines()[-3:]
+    assert first == "native dice fold 0 seed 0: RuntimeError: out of memory"
+    assert second == "native dice fold 1 seed 0: RuntimeError: out of memory"
+    assert last.startswith("error: 2 of 4 runs failed, the others' rows are in ")
+    rows = of_networks(tmp_path / "results" / "native.csv")
+    assert [(row.method, row.case) for row in rows] == [("tversky", case) for case in FOLDS[0] + FOLDS[1]]
+
+
+def a_job(loss: str = "dice", **changes: object) -> Job:
+    return Job(default_config("native", loss=loss), Path("data"), Path("run"), **changes)
+
+
+def test_a_refused_job_is_a_failed_one(tmp_path: Path, capsys) -> None:
+    def refuse(_, job: Job) -> Future:
+        raise RuntimeError("sbatch: no such partition")
+
+    failures = work_off([a_job("dice"), a_job("tversky")], SimpleNamespace(submit=refuse), tmp_path / "native.csv")
+    expected = "native {} fold 0 seed 0: RuntimeError: sbatch: no such partition"
+    assert failures == [expected.format("dice"), expected.format("tversky")]
+
+
+def test_an_interrupted_study_cancels_its_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    future = Future()
+    monkeypatch.setattr(module.time, "sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        work_off([a_job()], SimpleNamespace(submit=lambda *_: future), tmp_path / "native.csv")
+    assert future.cancelled()
+
+
+def test_a_traceback_is_told_in_its_last_line() -> None:
+    text = (
+        'failed with trace:\n------\nTraceback (most recent call last):\n  File "a.py"\nUserError: bad\n------\nsee the logs'
+    )
+    assert reason(RuntimeError(text)) == "UserError: bad"
+    assert reason(RuntimeError("out of\n memory")) == "RuntimeError: out of memory"
+
+
+@pytest.mark.parametrize("protocol", ["native", "paper"])
+def test_the_configuration_does_not_depend_on_the_run(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(module.PROTOCOLS, "paper", lambda: SimpleNamespace(model=SMALL))
+    config = default_config(protocol)
+    expected = study_configuration(config)
+    assert study_configuration(dataclasses.replace(config, fold=2, loss="dice", seed=5)) == expected
+    assert study_configuration(dataclasses.replace(config, epochs=7)) != expected
+    assert expected["folds"] == FOLDS
+
+
+# --- the command ---
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--losses", "dice", "focal"], f"--losses focal: unknown, expected all or some of {', '.join(LOSSES)}"),
+        (["--folds", "0", "7"], "--folds 7: unknown, expected all or some of 0, 1, 2"),
+        (["--protocol", "other"], "--protocol other: unknown, expected one of native, paper"),
+        (["--executor", "slurm", "--slurm", "timeout_min"], "--slurm timeout_min: expected KEY=VALUE"),
+    ],
+)
+def test_unknown_names_list_the_known_ones(data: Path, tmp_path: Path, capsys, options: list[str], expected: str) -> None:
+    with pytest.raises(SystemExit) as error:
+        run(lambda: study(data, tmp_path, *options))
+    assert error.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {expected}")
+
+
+def test_the_command_exits_with_2(tmp_path: Path) -> None:
+    words = ["-m", "training.study", "--losses", "focal", "--results", str(tmp_path)]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"error: --losses focal: unknown, expected all or some of {', '.join(LOSSES)}\n"
+
+
+def test_all_are_all_and_names_count_once(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = []
+    monkeypatch.setattr(module, "work_off", lambda jobs, *_: planned.extend(job.key for job in jobs) or [])
+    study(data, tmp_path, "--seeds", "3")
+    assert planned == [(loss, fold, 3) for loss in LOSSES for fold in range(3)]
+    planned.clear()
+    study(data, tmp_path, "--losses", "dice", "dice", "--folds", "1", "1", "--seeds", "0", "3")
+    assert planned == [("dice", 1, 0), ("dice", 1, 3)]
+
+
+# --- where runs are done ---
+
+
+def test_a_killed_process_takes_no_other_job_with_it() -> None:
+    executor = LocalExecutor(1)
+    ends = [os.getpid, functools.partial(os._exit, 1), os.getpid]
+    jobs = [SimpleNamespace(device="cpu", end=end) for end in ends]
+    first, killed, last = [executor.submit(operator.methodcaller("end"), job) for job in jobs]
+    with pytest.raises(Exception, match="terminated abruptly"):
+        killed.result(60)
+    assert len({first.result(60), last.result(60), os.getpid()}) == 3  # each in a process of its own
+
+
+class FakePool:
+    """Stands for a pool of one process."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __enter__(self) -> "FakePool":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    submit = Here.submit
+
+
+@pytest.mark.parametrize(
+    ("device", "used"), [("auto", ["cuda:0", "cuda:1"]), ("cuda", ["cuda:0", "cuda:1"]), ("cpu", ["cpu"])]
+)
+def test_gpus_share_the_jobs(monkeypatch: pytest.MonkeyPatch, device: str, used: list[str]) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(module, "ProcessPoolExecutor", FakePool)
+    executor, both = LocalExecutor(2), threading.Barrier(2)
+
+    def pair_up(job: Job) -> tuple[int, str]:
+        return both.wait(60), job.device  # returns only when two jobs run at once
+
+    done = [future.result(60) for future in [executor.submit(pair_up, a_job(device=device)) for _ in range(4)]]
+    assert sorted(place for place, _ in done) == [0, 0, 1, 1]
+    assert sorted(device for _, device in done) == sorted(used * (4 // len(used)))
+
+
+def test_a_job_computes_on_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: calls.append(device))
+    monkeypatch.setattr(module, "pick_device", lambda wish: calls.append(wish) or (torch.device(wish), ""))
+    monkeypatch.setattr(module, "train", lambda *arguments: calls.append(arguments[3]) or (_ for _ in ()).throw(Killed))
+    with pytest.raises(Killed):
+        module.run_job(a_job(device="cuda:1"))
+    assert calls == ["cuda:1", "cuda", torch.device("cuda")]
+
+
+def test_slurm_needs_submitit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(UserError, match=r"--executor slurm: needs the package submitit"):
+        slurm_executor(tmp_path, {})
+
+
+def test_slurm_needs_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"--executor slurm: sbatch is not on this machine's PATH"):
+        slurm_executor(tmp_path, {})
+
+
+@pytest.fixture
+def no_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Programs that look like Slurm's, to which nothing is handed over."""
+    for name in ("sbatch", "srun"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    return tmp_path
+
+
+@pytest.mark.parametrize("options", [{"minutes": 3}, {"timeout_min": "long"}, {"slurm_colour": "red"}])
+def test_slurm_refuses_unknown_parameters(no_slurm: Path, options: dict) -> None:
+    with pytest.raises(UserError, match=f"^--slurm: .*{next(iter(options)).removeprefix('slurm_')}"):
+        slurm_executor(no_slurm, options)
+
+
+def test_slurm_parameters_reach_submitit(no_slurm: Path) -> None:
+    options = slurm_options(["timeout_min=10", "mem_gb=2", "slurm_partition=gpu", "slurm_comment=a=b"])
+    parameters = slurm_executor(no_slurm, options).parameters
+    expected = {"job_name": "hie-study", "time": 10, "mem": "2GB", "partition": "gpu", "comment": "a=b"}
+    assert {name: parameters[name] for name in expected} == expected

@@ -1,0 +1,291 @@
+"""Whole runs of the training command on seven invented cases and a small network, on the CPU.
+
+Fold 0 trains on five cases and validates on two; with batches of two, an epoch has three steps.
+"""
+
+import dataclasses
+import itertools
+import json
+import math
+import pickle
+import platform
+import shutil
+from pathlib import Path
+
+import monai
+import numpy as np
+import pytest
+import torch
+from inference_helpers import load
+from safetensors.torch import load_file
+from training_helpers import CASES, FOLDS, SMALL, tensors, write_study
+
+import training.train as module
+from model.errors import UserError
+from training.data.splits import read_fold
+from training.learning.losses import LOSSES
+from training.learning.protocols import Native
+from training.learning.train_config import TrainConfig
+from training.scores.metrics import mean_scores
+from training.train import Training, git_commit, train, validate
+
+CPU = torch.device("cpu")
+CONFIG = TrainConfig(epochs=3, warmup_epochs=1, batch_size=2)
+STEPS = 3  # per epoch
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packed")
+    write_study(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training finds the small network and the invented folds."""
+    use_small(data, monkeypatch)
+
+
+def use_small(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PROTOCOLS", {"native": lambda model: Native(SMALL)})
+    monkeypatch.setattr(module, "read_fold", lambda fold: read_fold(fold, data / "splits.json"))
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an undisturbed run of CONFIG. Not to be written to."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        use_small(data, monkeypatch)
+        train(CONFIG, data, folder, CPU, validate_every=2)
+    return folder
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """Fills with what each training step got: (slice thickness of each crop, target) - the thickness tells cases apart."""
+    seen = []
+
+    def spy(logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
+        seen.append((spacing_mm[:, 0].tolist(), target.clone()))
+        return LOSSES["tversky"](logits, target, spacing_mm)
+
+    monkeypatch.setattr(module, "LOSSES", {**LOSSES, CONFIG.loss: spy})
+    return seen
+
+
+def checkpoint(folder: Path) -> dict:
+    return torch.load(folder / "checkpoint.pt", weights_only=True)
+
+
+def require_same_run(a: Path, b: Path) -> None:
+    """The written weights are rounded, so the network, its average and the optimizer are compared bit for bit too."""
+    assert (a / "fold0.safetensors").read_bytes() == (b / "fold0.safetensors").read_bytes()
+    first, second = tensors(checkpoint(a)), tensors(checkpoint(b))
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+    losses = [[entry["loss"] for entry in checkpoint(folder)["history"]] for folder in (a, b)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == CONFIG.epochs
+
+
+def epochs(batches: list[tuple]) -> list[list[tuple]]:
+    return [batches[start : start + STEPS] for start in range(0, len(batches), STEPS)]
+
+
+def thickness(names: list[str]) -> list[float]:
+    return sorted(CASES[name].spacing_mm[0] for name in names)
+
+
+# --- the same run gives the same weights ---
+
+
+def test_same_seed_same_weights(data: Path, finished: Path, tmp_path: Path) -> None:
+    torch.manual_seed(123)  # whatever came before, and however often the run looks at its validation cases
+    np.random.seed(123)
+    train(CONFIG, data, tmp_path, CPU, validate_every=0)
+    require_same_run(tmp_path, finished)
+
+
+@pytest.mark.parametrize("seed", [1, 2**31])
+def test_another_seed_gives_other_weights(data: Path, finished: Path, tmp_path: Path, seed: int) -> None:
+    train(dataclasses.replace(CONFIG, seed=seed), data, tmp_path, CPU)
+    assert (tmp_path / "fold0.safetensors").read_bytes() != (finished / "fold0.safetensors").read_bytes()
+
+
+class Killed(BaseException):
+    """Stands for a signal that ends the process."""
+
+
+@pytest.mark.parametrize("steps", [STEPS, STEPS + 1, 2 * STEPS + 2])
+def test_a_killed_run_resumes_bit_for_bit(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    calls = itertools.count()
+
+    def killing(*arguments: torch.Tensor) -> torch.Tensor:
+        if next(calls) == steps:
+            raise Killed
+        return LOSSES[CONFIG.loss](*arguments)
+
+    monkeypatch.setattr(module, "LOSSES", {**LOSSES, CONFIG.loss: killing})
+    with pytest.raises(Killed):
+        train(CONFIG, data, tmp_path, CPU)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+    torch.manual_seed(7)  # a new process knows nothing of the old one's random state
+    train(CONFIG, data, tmp_path, CPU)
+    require_same_run(tmp_path, finished)
+    whole_epochs = steps // STEPS
+    assert next(calls) == steps + 1 + (CONFIG.epochs - whole_epochs) * STEPS  # no finished epoch was repeated
+
+
+def test_a_finished_run_is_not_trained_again(data: Path, finished: Path, tmp_path: Path, batches: list) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    assert train(CONFIG, data, tmp_path, CPU) == tmp_path / "fold0.safetensors"
+    require_same_run(tmp_path, finished)
+    assert not batches
+
+
+def test_a_kill_while_saving_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checkpoint.pt"
+    training = Training(CONFIG, Native(SMALL), CPU)
+    training.save(path, {})
+    before = path.read_bytes()
+
+    def killed(_: object, partial: Path) -> None:
+        partial.write_bytes(b"half")
+        raise Killed
+
+    monkeypatch.setattr(torch, "save", killed)
+    with pytest.raises(Killed):
+        training.save(path, {})
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert path.read_bytes() == before
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"loss": "dice"}, {"epochs": 4}, {"learning_rate": 2e-3}])
+def test_the_folder_of_another_run_is_refused(data: Path, finished: Path, change: dict) -> None:
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=rf"checkpoint\.pt: .* another {next(iter(change))};.*--run"):
+        train(dataclasses.replace(CONFIG, **change), data, finished, CPU)
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+def test_the_folder_of_another_network_is_refused(data: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PROTOCOLS", {"native": lambda model: Native(dataclasses.replace(SMALL, margin=3))})
+    with pytest.raises(UserError, match="another model"):
+        train(CONFIG, data, finished, CPU)
+
+
+def test_the_folder_of_other_folds_is_refused(data: Path, finished: Path, tmp_path: Path, monkeypatch) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    swapped = (["case0", "case1", "case4", "case5", "case6"], ["case2", "case3"])  # validates on cases trained on
+    monkeypatch.setattr(module, "read_fold", lambda fold: swapped)
+    with pytest.raises(UserError, match="checkpoint"):
+        train(CONFIG, data, tmp_path, CPU)
+
+
+def test_an_unknown_loss_lists_the_known_ones(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"--loss focal: unknown, expected one of {', '.join(LOSSES)}$"):
+        train(TrainConfig(loss="focal"), data, tmp_path, CPU)
+
+
+def test_an_unknown_fold_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected a fold from 0 to 2, found 3"):
+        train(TrainConfig(fold=3), data, tmp_path, CPU)
+
+
+class Payload:
+    """Unpickling it creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (self.path,))
+
+
+def test_a_checkpoint_cannot_run_code(data: Path, tmp_path: Path) -> None:
+    torch.save({"config": Payload(tmp_path / "executed")}, tmp_path / "checkpoint.pt")
+    with pytest.raises((pickle.UnpicklingError, UserError)):
+        train(CONFIG, data, tmp_path, CPU)
+    assert not (tmp_path / "executed").exists()
+
+
+# --- what a training step sees ---
+
+
+def test_steps_see_each_training_case_once_and_no_validation_case(data: Path, tmp_path: Path, batches: list) -> None:
+    train(CONFIG, data, tmp_path, CPU, validate_every=1)
+    assert len(batches) == CONFIG.epochs * STEPS
+    for epoch in epochs(batches):
+        seen = sorted(itertools.chain.from_iterable(crops for crops, _ in epoch))
+        assert seen == thickness(FOLDS[1] + FOLDS[2])
+
+
+def test_epochs_differ_in_order_and_augmentation(data: Path, tmp_path: Path, batches: list) -> None:
+    train(dataclasses.replace(CONFIG, epochs=6), data, tmp_path, CPU, validate_every=0)
+    assert len({str([crops for crops, _ in epoch]) for epoch in epochs(batches)}) > 3
+    case2 = CASES["case2"].spacing_mm[0]
+    targets = [target[crops.index(case2)] for crops, target in batches if case2 in crops]
+    assert len({target.sum().item() for target in targets}) > 2  # zoomed and turned anew in each epoch
+
+
+def test_seeds_differ_in_order_and_augmentation(data: Path, tmp_path: Path, batches: list) -> None:
+    for seed in range(4):
+        train(dataclasses.replace(CONFIG, seed=seed, epochs=1), data, tmp_path / str(seed), CPU, validate_every=0)
+    seen = [str([(crops, target.sum().item()) for crops, target in epoch]) for epoch in epochs(batches)]
+    assert len(set(seen)) == 4
+
+
+# --- what is written ---
+
+
+def test_the_weights_are_the_average(finished: Path) -> None:
+    state = checkpoint(finished)
+    written = load_file(finished / "fold0.safetensors")
+    for name, tensor in written.items():
+        assert torch.equal(tensor, state["average"][f"module.{name}"].half())
+    last_layer = "head.conv.conv.weight"  # zero before training
+    assert not torch.equal(written[last_layer], state["network"][last_layer].half())
+    assert written[last_layer].count_nonzero() > 0
+
+
+def test_the_weights_load_and_score_as_the_sidecar_says(finished: Path) -> None:
+    ensemble = load(finished)
+    provenance = json.loads((finished / "fold0.json").read_text())["provenance"]
+    scores = validate(ensemble.networks[0].module, [CASES[name] for name in FOLDS[0]], Native(SMALL), CPU)
+    assert ensemble.models == [SMALL]
+    assert provenance["validation_scores"] == {name: dataclasses.asdict(s) for name, s in zip(FOLDS[0], scores, strict=True)}
+    assert provenance["validation_mean"] == dataclasses.asdict(mean_scores(scores))
+
+
+def test_the_sidecar_says_how_the_weights_were_made(finished: Path) -> None:
+    provenance = json.loads((finished / "fold0.json").read_text())["provenance"]
+    given = "--protocol native --fold 0 --loss tversky-hausdorffdt --seed 0 --epochs 3 --warmup-epochs 1"
+    assert provenance["command"] == f"python -m training.train {given}"
+    assert provenance["git_commits"] == [git_commit()]
+    assert provenance["device"].startswith("cpu, ")
+    assert provenance["versions"] == {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "monai": monai.__version__,
+        "numpy": np.__version__,
+    }
+    assert provenance["training"] == dataclasses.asdict(CONFIG) | {"patch": []}
+    assert provenance["training"]["seed"] == 0
+    assert provenance["cases"] == {"training": sorted(FOLDS[1] + FOLDS[2]), "validation": FOLDS[0]}
+    assert "BONBID-HIE" in provenance["data_licence"]
+    assert "non-commercial" in provenance["data_licence"]
+
+
+def test_scores_are_kept_where_asked(finished: Path) -> None:
+    history = checkpoint(finished)["history"]
+    assert [entry["epoch"] for entry in history] == [1, 2, 3]
+    assert ["dice" in entry for entry in history] == [False, True, False]
+    assert all(math.isfinite(entry["loss"]) and entry["seconds"] > 0 for entry in history)

@@ -1,0 +1,64 @@
+"""Random changes of a brain crop: MONAI transforms. All but the noise are computed on the crop's own device."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from monai.transforms import (
+    Compose,
+    RandAffined,
+    RandCropByPosNegLabeld,
+    RandFlipd,
+    RandGaussianNoised,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
+    SpatialPadd,
+)
+
+from training.data.dataset import Sample
+
+MAPS = ("zadc", "adc")  # the order of the network's channels
+WIDTH_AXIS = 2  # of (z, y, x): left-right in the published axial grids
+
+
+class Augmentation:
+    """Left-right flip, in-plane rotation and zoom, a patch, intensity changes, noise; what lies outside the brain stays 0.
+
+    patch: (z, y, x) voxels to cut out, around a lesion voxel every other time where there is one; () takes the whole brain.
+    """
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu", patch: tuple[int, ...] = ()) -> None:
+        cut = [
+            SpatialPadd((*MAPS, "target"), patch),
+            RandCropByPosNegLabeld(
+                (*MAPS, "target"), label_key="target", spatial_size=patch, num_samples=1, image_key="adc"
+            ),
+        ]
+        self._transform = Compose(
+            [
+                RandFlipd((*MAPS, "target"), prob=0.5, spatial_axis=WIDTH_AXIS),
+                RandAffined(
+                    (*MAPS, "target"),
+                    prob=0.5,
+                    rotate_range=(np.pi / 12, 0, 0),  # about z: in plane, where the pixels are square
+                    scale_range=(0.05, 0.15, 0.15),
+                    mode=("bilinear", "bilinear", "nearest"),
+                    padding_mode="zeros",
+                    device=device,
+                ),
+                *(cut if patch else ()),
+                RandShiftIntensityd("zadc", offsets=0.3, prob=0.5),
+                RandScaleIntensityd("zadc", factors=0.1, prob=0.5),
+                RandScaleIntensityd("adc", factors=0.1, prob=0.5),
+                RandGaussianNoised("zadc", prob=0.3, std=0.2),
+            ]
+        ).set_random_state(seed)
+
+    def __call__(self, sample: Sample) -> Sample:
+        arrays = {name: sample.inputs[i : i + 1] for i, name in enumerate(MAPS)}
+        changed = self._transform({**arrays, "target": sample.target})
+        changed = changed[0] if isinstance(changed, list) else changed  # a crop comes as a list of one
+        maps = [changed[name].as_tensor() for name in MAPS]
+        brain = maps[MAPS.index("adc")] > 0
+        inputs = torch.cat([torch.where(brain, channel, 0) for channel in maps])
+        return dataclasses.replace(sample, inputs=inputs, target=changed["target"].as_tensor())

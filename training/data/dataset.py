@@ -1,0 +1,104 @@
+"""Packed cases in memory, and the batches an epoch is made of. Needs no SimpleITK."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from model.errors import UserError
+from model.images.brain import brain_box, brain_mask
+from model.networks.config import ModelConfig
+from model.networks.inputs import network_input
+
+# what numpy and zipfile raise for files that are missing, empty, cut off, altered or of another kind
+DAMAGE = (OSError, EOFError, KeyError, TypeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedCase:
+    """One labelled case on the patient's grid; arrays (z, y, x)."""
+
+    name: str
+    adc: np.ndarray  # float32, 1e-6 mm2/s
+    zadc: np.ndarray  # float32, standard deviations
+    label: np.ndarray  # bool
+    spacing_mm: tuple[float, float, float]  # (z, y, x)
+
+    @property
+    def lesion_load(self) -> float:
+        """Lesion voxels as a share of the brain's."""
+        return float(self.label.sum() / brain_mask(self.adc).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A brain crop on the training device."""
+
+    inputs: torch.Tensor  # float32 (2, z, y, x)
+    target: torch.Tensor  # float32 (1, z, y, x), 0 and 1
+    spacing_mm: torch.Tensor  # float32 (3,), on the CPU
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples padded to one shape."""
+
+    inputs: torch.Tensor  # float32 (batch, 2, z, y, x)
+    target: torch.Tensor  # float32 (batch, 1, z, y, x)
+    spacing_mm: torch.Tensor  # float32 (batch, 3), on the CPU
+
+
+def load_case(path: Path) -> PackedCase:
+    """Read one `.npz` of `training.cases`. Raises UserError when it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            spacing_mm = tuple(arrays["spacing_mm"].tolist())
+            return PackedCase(path.stem, arrays["adc"], arrays["zadc"], arrays["label"], spacing_mm)
+    except DAMAGE as error:
+        raise UserError(f"{path}: not a packed case ({error}); make it with python -m training.cases") from None
+
+
+def load_cases(folder: Path, names: list[str] | None = None) -> list[PackedCase]:
+    """Read the named packed cases of a folder, or all of them."""
+    paths = [folder / f"{name}.npz" for name in names] if names is not None else sorted(folder.glob("*.npz"))
+    if not paths:
+        raise UserError(f"{folder}: no packed case, expected .npz files made by python -m training.cases")
+    return [load_case(path) for path in paths]
+
+
+def to_sample(case: PackedCase, config: ModelConfig, device: torch.device) -> Sample:
+    """The case's brain crop, preprocessed as in inference."""
+    box = brain_box(brain_mask(case.adc), config.margin)
+    inputs = network_input(case.adc[box], case.zadc[box], config)
+    target = case.label[box].astype(np.float32)[None]
+    return Sample(torch.from_numpy(inputs).to(device), torch.from_numpy(target).to(device), torch.tensor(case.spacing_mm))
+
+
+def epoch_batches(samples: list[Sample], size: int, seed: int) -> Iterator[list[Sample]]:
+    """Every sample once, in batches of at most `size` whose slices are of like thickness, so that padding stays small."""
+    rng = np.random.default_rng(seed)
+    order = sorted(rng.permutation(len(samples)), key=lambda i: samples[i].inputs.shape[1] >= 32)
+    chunks = [order[start : start + size] for start in range(0, len(order), size)]
+    for chunk in rng.permutation(len(chunks)):
+        yield [samples[i] for i in chunks[chunk]]
+
+
+def collate(samples: list[Sample], divisor: tuple[int, int, int]) -> Batch:
+    """Pad with zeros at each axis' end to one shape, a multiple of `divisor`, and stack."""
+    largest = np.max([sample.inputs.shape[1:] for sample in samples], axis=0)
+    shape = [-(-int(n) // d) * d for n, d in zip(largest, divisor, strict=True)]
+
+    def pad(tensor: torch.Tensor) -> torch.Tensor:
+        missing = [n - have for n, have in zip(shape, tensor.shape[1:], strict=True)]
+        return functional.pad(tensor, [side for n in reversed(missing) for side in (0, n)])
+
+    return Batch(
+        torch.stack([pad(sample.inputs) for sample in samples]),
+        torch.stack([pad(sample.target) for sample in samples]),
+        torch.stack([sample.spacing_mm for sample in samples]),
+    )

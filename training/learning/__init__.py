@@ -1,0 +1,1 @@
+"""Losses, the two protocols and the configuration of a run."""

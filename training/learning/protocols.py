@@ -1,0 +1,85 @@
+"""The two protocols of the study: what a network sees, what it is, and how its answer becomes a mask.
+
+`native` is this project's: the brain on the patient's own grid. `paper` is arXiv 2502.09148's: whole volumes resampled
+to one grid. Everything else about training, seeds and scores is shared (`training.train`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from model.networks.config import InferenceConfig, ModelConfig
+from model.networks.network import LesionNet
+from model.networks.predict import Predictor
+from model.networks.stored import Ensemble
+from model.networks.torch_engine import TorchNetwork
+from training.data.augment import Augmentation
+from training.data.dataset import PackedCase, Sample, to_sample
+from training.learning import paper, paper_network
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Boolean masks (z, y, x): on the patient's grid and, where the protocol resamples, on its own grid with the label."""
+
+    mask: np.ndarray
+    grid_mask: np.ndarray | None = None
+    grid_label: np.ndarray | None = None
+    grid_spacing_mm: tuple[float, float, float] | None = None
+
+
+class Native:
+    """Brain crops on the patient's grid, on the code path of inference."""
+
+    def __init__(self, model: ModelConfig | None = None) -> None:
+        self.model = model or ModelConfig()
+        self.divisor = self.model.divisor
+
+    def network(self) -> nn.Module:
+        """An untrained network."""
+        return LesionNet(self.model)
+
+    def sample(self, case: PackedCase, device: torch.device) -> Sample:
+        """What training sees of a case."""
+        return to_sample(case, self.model, device)
+
+    def augmentation(self, seed: int, device: torch.device, patch: tuple[int, ...]) -> Callable[[Sample], Sample]:
+        """Random changes, the same for the same seed."""
+        return Augmentation(seed, device, patch)
+
+    def predict(self, network: nn.Module, case: PackedCase, device: torch.device) -> Prediction:
+        """The mask of a case: p > 0.5, without flips or a smallest lesion."""
+        ensemble = Ensemble([TorchNetwork(network, device)], [self.model], InferenceConfig(), id="in training")
+        return Prediction(Predictor(ensemble).mask(case.adc, case.zadc, case.spacing_mm))
+
+
+class Paper:
+    """Whole volumes on a grid of 32 x 192 x 192 voxels, its own network and augmentation."""
+
+    def __init__(self, model: paper_network.PaperNetConfig | None = None) -> None:
+        self.model = model or paper_network.PaperNetConfig()
+        self.divisor = (1, 1, 1)  # every sample has the same shape
+
+    def network(self) -> nn.Module:
+        """An untrained network."""
+        return paper_network.PaperNet(self.model).to(memory_format=torch.channels_last_3d)
+
+    def sample(self, case: PackedCase, device: torch.device) -> Sample:
+        """What training sees of a case."""
+        return paper.to_paper_sample(case, device)
+
+    def augmentation(self, seed: int, device: torch.device, patch: tuple[int, ...]) -> Callable[[Sample], Sample]:
+        """Random changes, the same for the same seed. There are no patches."""
+        return paper.PaperAugmentation(seed, device)
+
+    def predict(self, network: nn.Module, case: PackedCase, device: torch.device) -> Prediction:
+        """The mask resampled back to the patient's grid, and the one on the resampled grid beside its label."""
+        mask, grid_mask = paper.paper_mask(network, case, device)
+        sample = paper.to_paper_sample(case, torch.device("cpu"))
+        return Prediction(mask, grid_mask, sample.target[0].numpy() > 0, tuple(sample.spacing_mm.tolist()))
+
+
+PROTOCOLS = {"native": Native, "paper": Paper}

@@ -1,0 +1,118 @@
+"""What a training run is: one frozen configuration, its defaults by protocol, its options on a command line."""
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from model.errors import UserError
+from training.learning.losses import LOSSES
+from training.learning.protocols import PROTOCOLS
+
+
+def option(default: object, text: str) -> dataclasses.Field:
+    """A field whose meaning `--help` tells."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a run is. A run folder of another configuration is refused. The defaults are the native protocol's."""
+
+    protocol: str = option("native", "native: the patient's grid; paper: as arXiv 2502.09148, 192x192x32")
+    fold: int = option(0, "whose cases are held out, 0 to 4")
+    loss: str = option("tversky-hausdorffdt", "one of the six: " + ", ".join(LOSSES))
+    seed: int = option(0, "of weights, order and augmentation")
+    epochs: int = option(30, "passes over the training cases")
+    batch_size: int = option(2, "cases in a step")
+    patch: tuple[int, ...] = option((), "z y x voxels to cut out, around a lesion every other time; none: whole brains")
+    views: int = option(1, "how often an epoch shows each case")
+    learning_rate: float = option(1e-3, "of AdamW, after the warm-up")
+    weight_decay: float = option(1e-2, "of AdamW")
+    warmup_epochs: int = option(2, "over which the learning rate rises from zero")
+    schedule: str = option("cosine", "of the learning rate after that: cosine, to zero; or exponential")
+    decay: float = option(0.98, "of the exponential schedule, per epoch")
+    ema_decay: float = option(0.99, "of the weights' moving average, per step; 0: no averaging")
+    l1_penalty: float = option(0.0, "times the sum of the weights' absolute values")
+    patience: int = option(
+        0, "epochs without progress on the inner cases before the run ends; 0: all epochs, no inner cases"
+    )
+    bfloat16: bool = option(False, "autocast of the network, for GPUs; the loss is always float32. Very slow on most CPUs")
+
+    def __post_init__(self) -> None:
+        for name, table in (("protocol", PROTOCOLS), ("loss", LOSSES), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in table:
+                raise UserError(f"--{name} {getattr(self, name)}: unknown, expected one of {', '.join(table)}")
+        smallest = {"fold": 0, "seed": 0, "epochs": 1, "batch_size": 1, "views": 1, "warmup_epochs": 0, "patience": 0}
+        smallest |= {"learning_rate": 1e-12, "weight_decay": 0.0, "decay": 1e-3, "l1_penalty": 0.0}
+        for name, limit in smallest.items():
+            value = getattr(self, name)
+            if not limit <= value < math.inf:
+                raise UserError(f"--{name.replace('_', '-')} {value}: expected {limit} or more")
+        if not 0 <= self.ema_decay < 1:
+            raise UserError(f"--ema-decay {self.ema_decay}: expected a number from 0 to below 1")
+        if self.patch and (len(self.patch) != 3 or min(self.patch) < 1):
+            raise UserError(f"--patch {' '.join(map(str, self.patch))}: expected three sizes in voxels: z y x")
+
+
+SCHEDULES = ("cosine", "exponential")
+PAPER = {  # as published, but for the decay, whose rate is not
+    "protocol": "paper",
+    "epochs": 100,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-3,
+    "warmup_epochs": 0,
+    "schedule": "exponential",
+    "ema_decay": 0.0,
+    "l1_penalty": 1e-4,
+    "patience": 10,
+}
+DEFAULTS = {"native": {}, "paper": PAPER}  # by protocol, where they differ from TrainConfig's
+
+
+def default_config(protocol: str, **changes: object) -> TrainConfig:
+    """The configuration of a protocol. Raises UserError for an unknown one."""
+    return TrainConfig(**{"protocol": protocol} | DEFAULTS.get(protocol, {}) | changes)
+
+
+def protocol_defaults() -> TrainConfig:
+    """The defaults of the protocol that the command line names, which the other options start from."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--protocol", default=TrainConfig.protocol)
+    return default_config(parser.parse_known_args()[0].protocol)
+
+
+def add_config_options(parser: argparse.ArgumentParser, defaults: TrainConfig, leave_out: Collection[str] = ()) -> None:
+    """One option per field of TrainConfig; a field that is left out keeps its default."""
+    for field in dataclasses.fields(TrainConfig):
+        default = getattr(defaults, field.name)
+        if field.name in leave_out:
+            parser.set_defaults(**{field.name: default})
+            continue
+        kinds = {bool: {"action": argparse.BooleanOptionalAction}, tuple: {"type": int, "nargs": "*"}}
+        kind = kinds.get(type(default), {"type": type(default)})
+        text = f"{field.metadata['help']} (default: {'none' if default == () else '%(default)s'})"
+        parser.add_argument("--" + field.name.replace("_", "-"), default=default, help=text, **kind)
+
+
+def options(config: TrainConfig) -> list[str]:
+    """The command line words that give this configuration: protocol, fold, loss, seed, and what is not the default."""
+    defaults = dataclasses.asdict(default_config(config.protocol))
+    words = []
+    for name, value in dataclasses.asdict(config).items():
+        if name not in ("protocol", "fold", "loss", "seed") and value == defaults[name]:
+            continue
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", *map(str, value if isinstance(value, tuple) else [value])]
+    return words
+
+
+def config_from(args: argparse.Namespace) -> TrainConfig:
+    """The configuration that the options of `add_config_options` say."""
+    values = {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainConfig)}
+    return TrainConfig(**values | {"patch": tuple(values["patch"])})

@@ -1,0 +1,1 @@
+"""How the lesion decision is fitted."""

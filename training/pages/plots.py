@@ -1,0 +1,229 @@
+"""Figures of the study: scores per case and learning curves. Drawn with Agg, the same bytes for the same rows.
+
+Colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), made for colour-blind readers; markers differ too.
+"""
+
+import math
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from model.files import whole_file
+from training.learning.losses import LOSSES
+from training.scores.rows import RULE, CaseScore, Epoch, Row
+from training.scores.statistics import (
+    LOADS,
+    METHODS,
+    SLICES,
+    Estimate,
+    Scores,
+    by_method,
+    estimate,
+    load_stratum,
+    per_case,
+    slice_stratum,
+)
+
+BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8a8a8a"
+SIZE_STYLES = ((GREY, "X"), (VERMILION, "o"), (BLUE, "s"), (GREEN, "^"))  # from empty cases to the largest lesions
+SLICE_STYLES = dict(zip(SLICES, ((BLUE, "o"), (ORANGE, "^")), strict=True))
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "savefig.dpi": 100,
+}
+Styles = dict[str, tuple[str, str]]  # colour and marker by what they mean
+LABELS = {method: method for method in LOSSES} | {RULE: "rule Z < -2"}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of this size in inches, which belongs to no window."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG whole or not at all, without a version or date in it."""
+    with whole_file(path) as partial:
+        figure.savefig(partial, format="png", metadata={"Software": None})
+
+
+def styled() -> matplotlib.RcParams:
+    """Context in which figures look the same whatever the machine's own settings."""
+    return matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "backend": "agg"})
+
+
+def draw_dice(rows: list[Row], path: Path) -> None:
+    """Every case's Dice by method, coloured by lesion load, with the mean and its interval."""
+    groups = by_method(rows)
+    strips = {LABELS[method]: per_case(groups.get(method, []), "dice") for method in METHODS}
+    _draw_strips(strips, {row.case: load_stratum(row) for row in rows}, LOADS, ("lesion load", "not run"), path)
+
+
+def draw_dice_by_size(strata: dict[str, list[CaseScore]], title: str, path: Path) -> None:
+    """Every case's Dice, over all of them and by stratum, with the mean and its interval; `title` is above the legend."""
+    sizes = {row.case: name for name, rows in strata.items() for row in rows}
+    parts = {"all": [row for rows in strata.values() for row in rows]} | strata
+    strips = {f"{name} ({len(rows)})": per_case(rows, "dice") for name, rows in parts.items()}
+    _draw_strips(strips, sizes, tuple(strata), (title, "no case"), path)
+
+
+def _draw_strips(
+    strips: dict[str, Scores], sizes: dict[str, str], names: tuple[str, ...], words: tuple[str, str], path: Path
+) -> None:
+    """A strip of Dice by its label, coloured by which of `names` a case's size is; words: legend's title, empty strip."""
+    styles = dict(zip(names, SIZE_STYLES, strict=True))
+    with styled():
+        figure = new_figure(8.5, 0.62 * len(strips) + 1.2)
+        axes = figure.subplots()
+        for place, scores in enumerate(strips.values()):
+            if scores:
+                _strip(axes, place, scores, sizes, styles)
+            else:
+                axes.text(0.5, place, words[1], ha="center", va="center", color=GREY)
+        axes.set(xlim=(-0.03, 1.03), ylim=(len(strips) - 0.5, -0.5), xlabel="Dice", axisbelow=True)
+        axes.set_yticks(range(len(strips)), list(strips))
+        axes.grid(visible=False, axis="y")
+        mean = Line2D([], [], color="black", marker="d", markersize=6, label="mean, 95 % interval")
+        _legend(figure, styles, words[0], mean)
+        save(figure, path)
+
+
+def _strip(axes: Axes, place: float, scores: Scores, sizes: dict[str, str], styles: Styles) -> None:
+    """One method or stratum: its cases, side by side where their scores are alike, above their mean."""
+    values = np.array(list(scores.values()))
+    heights = place - 0.1 + _beeswarm(values, width=0.017, step=0.085)
+    for name, (colour, marker) in styles.items():
+        mine = [sizes[case] == name for case in scores]
+        axes.scatter(
+            values[mine],
+            heights[mine],
+            s=34 if marker == "X" else 24,
+            c=colour,
+            marker=marker,
+            alpha=0.85,
+            linewidths=0,
+            zorder=2,
+        )
+    _mean_bar(axes, estimate(values), place + 0.34)
+
+
+def _mean_bar(axes: Axes, mean: Estimate, place: float) -> None:
+    if not math.isnan(mean.low):
+        axes.plot([mean.low, mean.high], [place, place], color="black", linewidth=1.6, zorder=3)
+    axes.plot(mean.mean, place, color="black", marker="d", markersize=6, zorder=3)
+
+
+def _beeswarm(values: np.ndarray, width: float, step: float) -> np.ndarray:
+    """Offsets for values (n,): points within `width` of each other are `step` apart, around 0, at most four steps away."""
+    offsets = np.zeros(len(values))
+    choices = [0, *(sign * n * step for n in (1, 2, 3, 4) for sign in (-1, 1))]
+    done: list[int] = []
+    for i in np.argsort(values, kind="stable"):
+        taken = {round(offsets[j] / step) for j in done if abs(values[j] - values[i]) < width}
+        offsets[i] = next((c for c in choices if round(c / step) not in taken), choices[len(done) % len(choices)])
+        done.append(i)
+    return offsets
+
+
+def draw_volumes(rows: list[Row], path: Path) -> None:
+    """Dice against the true lesions' volume, one panel per loss, the rule in grey behind it; empty cases at the left."""
+    groups = by_method(rows)
+    facts = {row.case: row for row in rows}
+    rule = per_case(groups.get(RULE, []), "dice")
+    with styled():
+        figure = new_figure(10, 6)
+        panels = figure.subplots(2, 3, sharex=True, sharey=True)
+        for axes, loss in zip(panels.flat, LOSSES, strict=True):
+            axes.set_title(LABELS[loss])
+            _volume_panel(axes, per_case(groups.get(loss, []), "dice"), rule, facts)
+        figure.supxlabel("lesion volume in ml", fontsize=9)
+        figure.supylabel("Dice", fontsize=9)
+        grey = Line2D([], [], color=GREY, marker="o", markerfacecolor="none", linestyle="", label=LABELS[RULE])
+        _legend(figure, SLICE_STYLES, "", *([grey] if rule else []))
+        save(figure, path)
+
+
+def _volume_panel(axes: Axes, scores: dict[str, float], rule: dict[str, float], facts: dict[str, Row]) -> None:
+    volumes = [row.true_ml for row in facts.values() if row.true_ml > 0] or [1.0]
+    low, high = min(volumes), max(volumes)
+    empty = low / 4
+    x = {case: row.true_ml or empty for case, row in facts.items()}
+    behind = rule if scores else {}
+    axes.scatter(
+        [x[c] for c in behind], list(behind.values()), s=20, facecolors="none", edgecolors=GREY, linewidths=0.7, zorder=2
+    )
+    for name, (colour, marker) in SLICE_STYLES.items():
+        mine = [case for case in scores if slice_stratum(facts[case]) == name]
+        axes.scatter([x[c] for c in mine], [scores[c] for c in mine], s=28, c=colour, marker=marker, linewidths=0, zorder=3)
+    axes.set(xscale="log", xlim=(empty / 2, high * 2), ylim=(-0.04, 1.04))
+    ticks = [10.0**n for n in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)]
+    axes.set_xticks([empty, *ticks], ["none", *(f"{tick:g}" for tick in ticks)])
+    axes.set_xticks([], minor=True)
+    axes.axvline(math.sqrt(empty * low), color="#bbbbbb", linewidth=0.8, linestyle=":")
+    if not scores:
+        axes.text(0.5, 0.5, "not run", ha="center", va="center", color=GREY, transform=axes.transAxes)
+
+
+def draw_curves(epochs: list[Epoch], path: Path) -> None:
+    """Training loss above (scales differ), held-out Dice below: a column per loss, a thin line per run, their mean thick."""
+    runs: dict[str, dict[tuple[int, int], list[Epoch]]] = defaultdict(lambda: defaultdict(list))
+    for point in sorted(epochs, key=lambda e: e.epoch):
+        runs[point.method][point.fold, point.seed].append(point)
+    with styled():
+        figure = new_figure(12, 4.6)
+        panels = figure.subplots(2, len(LOSSES), sharex=True)
+        for (above, below), loss in zip(panels.T, LOSSES, strict=True):
+            above.set_title(LABELS[loss].replace("-hausdorffdt", "\n-hausdorffdt"))
+            _curves(above, list(runs[loss].values()), "loss")
+            _curves(below, list(runs[loss].values()), "dice")
+            below.set(ylim=(0, 1), yticks=np.linspace(0, 1, 6))
+        for axes in panels[1, 1:]:
+            axes.tick_params(labelleft=False)
+        panels[0, 0].set_ylabel("training loss")
+        panels[1, 0].set_ylabel("held-out Dice")
+        figure.supxlabel("epoch", fontsize=9)
+        lines = ((BLUE, 0.9, "one run (fold and seed)"), (VERMILION, 1.8, "mean, where all runs have the epoch"))
+        handles = [Line2D([], [], color=colour, linewidth=width, label=name) for colour, width, name in lines]
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+        save(figure, path)
+
+
+def _curves(axes: Axes, runs: list[list[Epoch]], field: str) -> None:
+    """One line per run. The mean of an epoch is drawn only where all runs have it: others would pull it about."""
+    values: dict[int, list[float]] = defaultdict(list)
+    for points in runs:
+        known = [(p.epoch, getattr(p, field)) for p in points if not math.isnan(getattr(p, field))]
+        axes.plot(*zip(*known, strict=True) if known else ([], []), color=BLUE, alpha=0.4, linewidth=0.9)
+        for epoch, value in known:
+            values[epoch].append(value)
+    shared = {epoch: np.mean(found) for epoch, found in sorted(values.items()) if len(found) == len(runs)}
+    axes.plot(list(shared), list(shared.values()), color=VERMILION, linewidth=1.8)
+    if not runs:
+        axes.text(0.5, 0.5, "not run", ha="center", va="center", color=GREY, transform=axes.transAxes)
+        if field == "loss":
+            axes.tick_params(left=False, labelleft=False)
+
+
+def _legend(figure: Figure, styles: Styles, title: str, *others: Line2D) -> None:
+    """What the markers mean, in one line above the panels."""
+    handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m) in styles.items()]
+    figure.legend(
+        handles=[*handles, *others], loc="outside upper center", ncols=len(handles) + len(others), title=title or None
+    )

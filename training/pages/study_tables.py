@@ -1,0 +1,278 @@
+"""The tables of docs/study.md: one protocol's rows in Markdown."""
+
+import math
+import textwrap
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from training.data.splits import FOLDS
+from training.learning.losses import LOSSES
+from training.scores.rows import RULE, Epoch, Row, Scored
+from training.scores.statistics import (
+    METHODS,
+    Comparison,
+    Estimate,
+    against_best,
+    best_loss,
+    boundary_effect,
+    by_method,
+    compare,
+    estimate,
+    nan_mean,
+    per_case,
+    strata,
+)
+
+DIGITS = {"dice": 3, "nsd": 3, "masd_mm": 2}
+NAMES = {"dice": "Dice", "nsd": "NSD", "masd_mm": "MASD mm"}
+TITLES = {"native": "Native protocol", "paper": "Paper protocol"}
+
+# arXiv 2502.09148: Dice, MSD, NSD, epochs. Means of four validation cases on the resampled grid.
+PUBLISHED = {
+    "dice": (0.3800, 15.0650, 0.3850, 32),
+    "dice-focal": (0.4900, 1.7925, 0.5275, 49),
+    "tversky": (0.3525, 15.3650, 0.3375, 38),
+    "hausdorffdt": (0.3300, math.inf, 0.2800, 29),
+    "dice-focal-hausdorffdt": (0.4925, 1.4225, 0.5300, 72),
+    "tversky-hausdorffdt": (0.5000, 1.6250, 0.5325, 59),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is known of one protocol; the rule's rows are those of the cases that any loss has, or all without a loss."""
+
+    protocol: str
+    rows: list[Row]
+    epochs: list[Epoch]
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        return TITLES[self.protocol]
+
+
+def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    written = [f"| {' | '.join(line)} |" for line in (header, *lines)]
+    return "\n".join([written[0], "|---" * len(header) + "|", *written[1:]])
+
+
+def wrapped(text: str) -> str:
+    """A paragraph in lines of the project's width."""
+    return textwrap.fill(text, 125, break_long_words=False, break_on_hyphens=False)
+
+
+def number(value: float, digits: int, sign: str = "") -> str:
+    """A fixed number of digits; - for nan."""
+    rounded = round(value, digits) + 0.0  # so that there is no -0.000
+    return "-" if math.isnan(value) else f"{rounded:{sign}.{digits}f}"
+
+
+def interval(value: Estimate, digits: int, sign: str = "") -> str:
+    """Mean [low, high]; no interval where there is none."""
+    mean = number(value.mean, digits, sign)
+    return (
+        mean if math.isnan(value.low) else f"{mean} [{number(value.low, digits, sign)}, {number(value.high, digits, sign)}]"
+    )
+
+
+def p_value(p: float) -> str:
+    """Three digits; - for nan."""
+    return "<0.001" if p < 0.001 else number(p, 3)
+
+
+def name_of(method: str) -> str:
+    """A method as the tables call it."""
+    return "rule Z < -2" if method == RULE else method
+
+
+def folds_of(rows: list[Row]) -> str:
+    """How many folds were run, which were not, and how many seeds."""
+    run = {row.fold for row in rows}
+    missing = ", ".join(str(fold) for fold in range(FOLDS) if fold not in run)
+    seeds = len({row.seed for row in rows})
+    words = f"{len(run)} of {FOLDS} folds" + (f"; not run: {missing}" if missing else "")
+    return words + (f"; {seeds} seeds" if seeds > 1 else "")
+
+
+def without_masd(rows: list[Scored]) -> str:
+    """How many masks have no MASD, and why: the case's lesions all missed, or a false mark on an empty case."""
+    reasons = [row.nan_reason for row in rows if math.isnan(row.masd_mm)]
+    missed = reasons.count("no prediction")
+    return f"{len(reasons)} ({missed} missed, {len(reasons) - missed} false)" if reasons else "0"
+
+
+def method_lines(rows: list[Row], columns: int, line: Callable[[str, list[Row]], list[str]]) -> list[list[str]]:
+    """A line of `columns` cells per method, `line(method, its rows)`; "not run" for a method without rows."""
+    groups = by_method(rows)
+    absent = f"not run (0 of {FOLDS} folds)"
+    return [
+        [name_of(method), *(line(method, groups[method]) if method in groups else [absent, *[""] * (columns - 1)])]
+        for method in METHODS
+    ]
+
+
+def scores_table(study: Study) -> str:
+    """Every method's scores, with intervals over the cases."""
+
+    def line(method: str, rows: list[Row]) -> list[str]:
+        scores = [interval(estimate(per_case(rows, field).values()), DIGITS[field]) for field in ("dice", "masd_mm", "nsd")]
+        lesions = [number(mean_of(rows, field), 2) for field in ("lesion_recall", "lesion_precision")]
+        cases = str(len({row.case for row in rows}))
+        return [folds_of(rows), cases, *scores, without_masd(rows), *lesions, epochs_of(rows)]
+
+    header = ["method", "run", "cases", "Dice", "MASD mm", "NSD", "without MASD", "recall", "precision", "epochs"]
+    text = table(header, method_lines(study.rows, len(header) - 1, line))
+    sets = {frozenset(row.case for row in rows) for method, rows in by_method(study.rows).items() if method != RULE}
+    if len(sets) > 1:
+        text += "\n\n" + wrapped("The losses ran on different cases: compare the paired differences below, not these means.")
+    return text
+
+
+def mean_of(rows: list[Row], field: str) -> float:
+    """The mean over the cases that have the number."""
+    return nan_mean(per_case(rows, field).values())
+
+
+def epochs_of(rows: list[Row]) -> str:
+    """Mean number of epochs over the runs; - for the rule."""
+    runs = {(row.fold, row.seed): row.epochs for row in rows}
+    return f"{sum(runs.values()) / len(runs):.0f}" if rows[0].method != RULE else "-"
+
+
+def comparison_cells(comparison: Comparison, digits: int) -> list[str]:
+    """Difference, interval, better and worse, n, p and corrected p; bold where it is clear."""
+    difference = interval(comparison.difference, digits, "+")
+    return [
+        f"**{difference}**" if comparison.clear else difference,
+        f"{comparison.better} / {comparison.worse}",
+        str(comparison.difference.n),
+        p_value(comparison.p),
+        p_value(comparison.p_holm),
+    ]
+
+
+COMPARISON_HEADER = ["better / worse", "n", "p", "p (Holm)"]
+
+
+def best_tables(study: Study) -> str:
+    """The best loss minus every other method, by Dice and by NSD."""
+    best = best_loss(study.rows)
+    if best is None:
+        return "No loss has been run."
+    parts = [
+        wrapped(f"Best loss by mean Dice: **{best}**. Differences are {best} minus the other: above zero, {best} is ahead.")
+    ]
+    for field in ("dice", "nsd"):
+        lines = {c.second: comparison_cells(c, DIGITS[field]) for c in against_best(study.rows, field)}
+        others = [method for method in METHODS if method != best]
+        cells = [[name_of(m), *lines.get(m, ["not run", *[""] * len(COMPARISON_HEADER)])] for m in others]
+        parts.append(table([f"{best} minus", NAMES[field], *COMPARISON_HEADER], cells))
+    return "\n\n".join(parts)
+
+
+def strata_tables(study: Study) -> str:
+    """One table per score: methods against strata, the number of cases in each cell, the best loss bold."""
+    groups = strata(study.rows)
+    parts = []
+    for field in ("dice", "nsd", "masd_mm"):
+        cells = {name: stratum_cells(rows, field) for name, rows in groups.items()}
+        lines = method_lines(
+            study.rows, len(cells), lambda method, _, cells=cells: [c.get(method, "-") for c in cells.values()]
+        )
+        parts.append(table([f"{NAMES[field]} (n)", *cells], lines))
+    return "\n\n".join(parts)
+
+
+def stratum_cells(rows: list[Row], field: str) -> dict[str, str]:
+    """ "mean (n)" by method, n the cases that have the number; the best loss is bold if all have the same n."""
+    means = {method: estimate(per_case(group, field).values()) for method, group in by_method(rows).items()}
+    losses = [e for method, e in means.items() if method != RULE]
+    best = math.nan
+    if len(losses) > 1 and len({e.n for e in losses}) == 1:
+        best = (min if field == "masd_mm" else max)(e.mean for e in losses)
+    cells = {}
+    for method, value in means.items():
+        text = number(value.mean, DIGITS[field])
+        bold = method != RULE and value.mean == best
+        cells[method] = f"{f'**{text}**' if bold else text} ({value.n})"
+    return cells
+
+
+def boundary_tables(study: Study) -> str:
+    """Compounds minus their region losses, over all cases and per stratum, by Dice and by NSD."""
+    parts = []
+    for field in ("dice", "nsd"):
+        effect = boundary_effect(study.rows, field)
+        lines = [
+            [f"{c.first} minus {c.second}", name, *comparison_cells(c, DIGITS[field])]
+            for name, comparisons in effect.items()
+            for c in comparisons
+        ]
+        if lines:
+            parts.append(table(["pair", "cases", NAMES[field], *COMPARISON_HEADER], sorted(lines, key=lambda line: line[0])))
+    return "\n\n".join(parts) or "No compound has been run together with its region loss."
+
+
+def spacing_table(study: Study) -> str:
+    """Surface scores with both orders of the spacing."""
+    fields = ("masd_mm", "masd_mm_old", "nsd", "nsd_old")
+
+    def line(method: str, rows: list[Row]) -> list[str]:
+        return [number(mean_of(rows, field), DIGITS[field.removesuffix("_old")]) for field in fields]
+
+    header = ["method", "MASD mm today", "MASD mm before", "NSD today", "NSD before"]
+    return table(header, method_lines(study.rows, len(fields), line))
+
+
+def cost_table(study: Study) -> str:
+    """Time and memory, one line per method and machine."""
+    groups = defaultdict(list)
+    for method, rows in by_method(study.rows).items():
+        for row in rows:
+            if method != RULE:
+                groups[method, row.machine].append(row)
+    lines = [[method, machine, *cost_cells(rows)] for (method, machine), rows in groups.items()]
+    lines += [[loss, "not run", "", "", "", "", ""] for loss in LOSSES if loss not in {method for method, _ in groups}]
+    lines.sort(key=lambda line: list(LOSSES).index(line[0]))
+    return table(["loss", "machine", "runs", "training min per run", "epochs", "s per case", "peak MB"], lines)
+
+
+def cost_cells(rows: list[Row]) -> list[str]:
+    """Runs, minutes of training (median and range), epochs, seconds per case (median), largest memory of a process."""
+    minutes = [seconds / 60 for seconds in {(row.fold, row.seed): row.train_seconds for row in rows}.values()]
+    spread = f"{median(minutes):.1f} ({min(minutes):.1f} to {max(minutes):.1f})"
+    seconds = median(row.predict_seconds for row in rows)
+    return [str(len(minutes)), spread, epochs_of(rows), f"{seconds:.2f}", f"{max(row.peak_mb for row in rows):.0f}"]
+
+
+def resampling_table(study: Study) -> str:
+    """The same predictions on the resampled grid and on the patient's; paired differences of Dice and NSD."""
+
+    def line(method: str, rows: list[Row]) -> list[str]:
+        cells = []
+        for field in ("dice", "nsd", "masd_mm"):
+            grid, patient = per_case(rows, f"grid_{field}"), per_case(rows, field)
+            difference = compare("grid", "patient", grid, patient).difference
+            means = [number(mean_of(rows, name), DIGITS[field]) for name in (f"grid_{field}", field)]
+            cells += [*means, interval(difference, DIGITS[field], "+")]
+        return cells
+
+    header = [f"{NAMES[field]} {what}" for field in ("dice", "nsd", "masd_mm") for what in ("grid", "patient", "difference")]
+    return table(["method", *header], [cells for cells in method_lines(study.rows, 9, line) if cells[0] != name_of(RULE)])
+
+
+def published_table(study: Study) -> str:
+    """The study's own figures beside ours on the grid that it scored on."""
+    groups = by_method(study.rows)
+    lines = []
+    for loss, (dice, msd, nsd, epochs) in PUBLISHED.items():
+        rows = groups.get(loss, [])
+        ours = [number(mean_of(rows, f"grid_{field}"), DIGITS[field]) for field in ("dice", "masd_mm", "nsd")]
+        here = [*ours, epochs_of(rows), folds_of(rows)] if rows else [f"not run (0 of {FOLDS} folds)", "", "", "", ""]
+        lines.append([loss, f"{dice:.4f}", f"{msd:.4f}", f"{nsd:.4f}", str(epochs), *here])
+    header = ["loss", "published: Dice", "MSD", "NSD", "epochs", "here, same grid: Dice", "MASD mm", "NSD", "epochs", "run"]
+    return table(header, lines)

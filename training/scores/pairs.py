@@ -1,0 +1,91 @@
+"""Pairs a folder of masks with a folder of labels, and with one of ADC maps where there is one, by case.
+
+A label is called `<case>_lesion.<ext>` or `<case>.<ext>`, an ADC map `<case>-ADC_ss.<ext>` or `<case>.<ext>`. A mask is a
+file `<case>.<ext>` or `<case>_<anything>.<ext>`, or `lesions.<ext>` in a folder with such a name, as process.py writes it.
+The labels say which cases there are; hidden files and other formats are left alone.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.errors import UserError
+from model.images.formats import SUFFIXES, stem_of
+from model.run.find_cases import ADC_STEM, MASK_STEM, images_by_case, images_in, visible_in
+
+LABEL_STEM = re.compile(r"(?P<case>.+)_lesion")
+NAMED = 5  # files that a message lists of one kind
+
+Paths = dict[str, list[Path]]  # by case
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One case's files."""
+
+    case: str
+    mask: Path
+    label: Path
+    adc: Path | None = None
+
+
+def find_pairs(masks: Path, labels: Path, adc: Path | None = None) -> list[Pair]:
+    """The cases of a folder of labels, sorted by name; ADC maps of other cases do not matter.
+
+    Raises UserError that names the files when a folder cannot be used, or a case does not have exactly one of each file, or
+    a mask has no label.
+    """
+    for folder in filter(None, (masks, labels, adc)):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder, or not open to this user")
+    if masks.samefile(labels):
+        raise UserError(f"{masks}: expected masks and labels in two folders, found one")
+    try:
+        truths = images_by_case(labels, LABEL_STEM)
+        found = _masks_by_case(masks, truths)
+        maps = images_by_case(adc, ADC_STEM) if adc else None
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
+    for folder, paths, names in ((labels, truths, "<case>_lesion or <case>"), (masks, found, "<case> or <case>_<anything>")):
+        if not paths:
+            raise UserError(f"{folder}: no image found, expected files {names} with one of {', '.join(SUFFIXES)}")
+    problems = _problems(truths, found, maps)
+    if problems:
+        raise UserError("; ".join(problems))
+    return [
+        Pair(case, found[case][0], truths[case][0], maps[case][0] if maps is not None else None) for case in sorted(truths)
+    ]
+
+
+def case_of(name: str, cases: Iterable[str]) -> str:
+    """The longest case that is the name or stands before a `_` in it; empty where none does."""
+    return max((case for case in cases if name == case or name.startswith(f"{case}_")), key=len, default="")
+
+
+def _masks_by_case(folder: Path, cases: Iterable[str]) -> Paths:
+    """The masks of every case, those that belong to none under the empty name."""
+    names = {path: stem_of(path) for path in images_in(folder)}
+    for below in filter(Path.is_dir, visible_in(folder)):
+        names |= {path: below.name for path in images_in(below) if stem_of(path) == MASK_STEM}
+    paths: Paths = {}
+    for path, name in names.items():
+        paths.setdefault(case_of(name, cases), []).append(path)
+    return paths
+
+
+def _problems(truths: Paths, found: Paths, maps: Paths | None) -> list[str]:
+    """What keeps the cases from having one file of each kind."""
+    double = [paths for kind in (truths, found, maps or {}) for case, paths in kind.items() if case in truths]
+    kinds = {
+        "expected one file per case, found": [path for paths in double if len(paths) > 1 for path in paths],
+        "no mask for": [paths[0] for case, paths in truths.items() if case not in found],
+        "no label for": found.get("", []),
+        "no ADC map for": [] if maps is None else [paths[0] for case, paths in truths.items() if case not in maps],
+    }
+    return [f"{what} {_names(paths)}" for what, paths in kinds.items() if paths]
+
+
+def _names(paths: list[Path]) -> str:
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(map(str, sorted(paths)[:NAMED])) + more

@@ -1,0 +1,232 @@
+"""Per-case rows of the study: one CSV per protocol, whole or not at all.
+
+`training/results/<protocol>.csv` has the columns of `Row`, `<protocol>-curves.csv` those of `Epoch`, and
+`<protocol>.json` the configuration that all rows share. Numbers that do not exist are `nan`. The scores of
+a folder of masks are written in the same way, with the columns of `CaseScore`.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import fcntl
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from model.errors import UserError
+from model.files import whole_file
+
+RESULTS = Path(__file__).parents[1] / "results"
+RULE = "z<-2"  # the method of the rows that no network made; its fold is the case's, its seed -1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case, segmented by one method. Surface distances and volumes on the patient's grid."""
+
+    case: str
+    method: str  # a loss's name, or RULE
+    fold: int  # the fold in which the case is held out
+    seed: int
+    dice: float
+    masd_mm: float
+    nsd: float
+    masd_mm_old: float  # with the spacing order that the scorer used before September 2024
+    nsd_old: float
+    nan_reason: str  # why there is no MASD: "no prediction", "no lesion", or empty
+    predicted_ml: float
+    true_ml: float
+    lesion_load: float  # lesion as a share of the brain
+    slice_mm: float
+    predicted_lesions: int  # 26-connected components
+    true_lesions: int
+    lesion_precision: float  # predicted lesions that touch a true one; nan without any
+    lesion_recall: float  # true lesions that are touched; nan without any
+    grid_dice: float  # on the resampled grid, against the resampled label; nan in the native protocol
+    grid_masd_mm: float
+    grid_nsd: float
+    train_seconds: float  # of the run that made the network; nan for the rule
+    epochs: int  # that it ran; 0 for the rule
+    predict_seconds: float
+    peak_mb: float  # resident memory of the process
+    machine: str
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """One case of a folder of masks against its label, on the label's grid; what `Row` has too means the same there."""
+
+    case: str
+    dice: float
+    masd_mm: float
+    nsd: float
+    nan_reason: str
+    predicted_ml: float
+    true_ml: float
+    lesion_load: float  # nan where no ADC map says how large the brain is
+    predicted_lesions: int
+    true_lesions: int
+    lesion_precision: float
+    lesion_recall: float
+    mask: str  # its path in the folder of masks
+    label: str  # likewise
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of one run. The scores are means over the held-out cases, nan where they were not computed."""
+
+    method: str
+    fold: int
+    seed: int
+    epoch: int
+    loss: float
+    dice: float
+    nsd: float
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Candidate voxels of like probability, and how many of them are lesion; every case weighs the same."""
+
+    method: str
+    number: int
+    probability: float  # mean
+    lesion_share: float
+    voxels: int
+
+
+Record = TypeVar("Record", Row, CaseScore, Epoch, Bin)
+Scored = Row | CaseScore
+
+
+def read_records(path: Path, kind: type[Record]) -> list[Record]:
+    """The records of a CSV file, none when there is no file.
+
+    Raises UserError when a column is missing or unknown, or a value is not of its column's type.
+    """
+    if not path.exists():
+        return []
+    fields = dataclasses.fields(kind)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable ({error})") from None
+    with io.StringIO(text, newline="") as file:
+        reader = csv.DictReader(file)
+        if list(reader.fieldnames or []) != [field.name for field in fields]:
+            raise UserError(f"{path}: expected the columns {', '.join(field.name for field in fields)}")
+        try:
+            return [_record(line, kind) for line in reader]
+        except (ValueError, csv.Error) as error:
+            raise UserError(f"{path}: line {reader.line_num}: {error}") from None
+
+
+def write_records(records: Iterable[Record], path: Path, kind: type[Record]) -> None:
+    """Write the records, sorted, whole or not at all. Floats have six significant digits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in dataclasses.fields(kind)])
+        writer.writerows(map(_as_text, sorted(records, key=record_key)))
+
+
+def record_key(record: Record) -> tuple:
+    """What a record is about; two records with one key are the same record."""
+    if isinstance(record, Bin):
+        return record.method, record.number
+    if isinstance(record, CaseScore):
+        return (record.case,)
+    last = record.case if isinstance(record, Row) else record.epoch
+    return *run_key(record), last
+
+
+def run_key(record: Row | Epoch) -> tuple:
+    """Which run a record comes from."""
+    return record.method, record.seed, record.fold
+
+
+def add_results(rows: list[Row], epochs: list[Epoch], configuration: dict, path: Path) -> None:
+    """Add the records of whole runs to `path` and its curves; what was there stays.
+
+    Raises UserError, and changes nothing, when the file's rows come from another configuration or hold a run already.
+    """
+    curves = curves_path(path)
+    with locked(path):
+        require_configuration(configuration, path)
+        known = read_records(path, Row)
+        twice = set(map(run_key, known)) & set(map(run_key, rows))
+        if twice:
+            raise UserError(f"{path}: holds {min(twice)} already; nothing was added")
+        added = set(map(run_key, epochs))  # a kill between the two files leaves curves without rows: they are replaced
+        kept = [epoch for epoch in read_records(curves, Epoch) if run_key(epoch) not in added]
+        write_records([*kept, *epochs], curves, Epoch)
+        write_records([*known, *rows], path, Row)  # last: a run that has rows is done
+
+
+def require_configuration(configuration: dict, path: Path) -> None:
+    """Write the configuration beside a new results file, or raise UserError when an existing one has another."""
+    beside = path.with_suffix(".json")
+    if not beside.exists():
+        if path.exists():
+            raise UserError(f"{path}: its configuration {beside.name} is missing; restore it or move the rows away")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(beside) as partial:
+            partial.write_text(json.dumps(configuration, indent=1) + "\n", encoding="utf-8")
+        return
+    try:
+        known = json.loads(beside.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{beside}: not JSON ({error})") from None
+    differing = differences(known, json.loads(json.dumps(configuration)))
+    if differing:
+        raise UserError(
+            f"{path}: its rows come from another configuration ({', '.join(differing)});"
+            " move the file away or choose another --results folder"
+        )
+
+
+def differences(first: dict, second: dict, prefix: str = "") -> list[str]:
+    """Dotted names of the values that differ."""
+    found = []
+    for key in sorted(first.keys() | second.keys()):
+        a, b = first.get(key), second.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}: {a} and {b}")
+    return found
+
+
+def curves_path(path: Path) -> Path:
+    """Where the learning curves of a results file lie."""
+    return path.with_name(f"{path.stem}-curves.csv")
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a results file for one writer; the others wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _record(line: dict[str, str], kind: type[Record]) -> Record:
+    """Raises ValueError for a line that is too short or too long, or a value of another type."""
+    fields = dataclasses.fields(kind)
+    if None in line or None in line.values():
+        raise ValueError(f"expected {len(fields)} values")
+    return kind(**{field.name: field.type(line[field.name]) for field in fields})
+
+
+def _as_text(record: Record) -> list[str]:
+    values = (getattr(record, field.name) for field in dataclasses.fields(record))
+    return [f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]
