@@ -1,5 +1,6 @@
 """One patient's two maps, checked."""
 
+import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +29,11 @@ class Case:
         """The ADC map's grid, which is the mask's too."""
         return self.adc.grid
 
+    @functools.cached_property
+    def brain(self) -> np.ndarray:
+        """Boolean (z, y, x): where ADC is above 0. Computed once."""
+        return brain_mask(self.adc.voxels)
+
 
 def read_case(adc_path: Path, zadc_path: Path, adc_unit: str = ADC_UNIT) -> Case:
     """Read and check both maps; an ADC map in another of ADC_UNITS is converted.
@@ -47,10 +53,9 @@ def read_case(adc_path: Path, zadc_path: Path, adc_unit: str = ADC_UNIT) -> Case
             f"{adc_path} and {zadc_path}: expected ADC in {adc_unit} and a Z map clipped at 10,"
             f" found largest values {largest_adc / ADC_UNITS[adc_unit]:.4g} and {largest_z:.4g}{swapped}"
         )
-    brain = brain_mask(case.adc.voxels)
-    if not brain.any():
+    if not case.brain.any():
         raise UserError(f"{adc_path}: no brain, expected voxels with ADC above 0")
-    typical_adc = float(np.median(case.adc.voxels[brain]))
+    typical_adc = float(np.median(case.adc.voxels[case.brain]))
     if not PLAUSIBLE_ADC[0] <= typical_adc <= PLAUSIBLE_ADC[1]:
         found = typical_adc / ADC_UNITS[adc_unit]
         raise UserError(

@@ -6,7 +6,6 @@ clipped at 10, no voxel of the brain at the sides of the volume, at most 0.4 % o
 
 import numpy as np
 
-from model.images.brain import brain_mask
 from model.images.case import ADC_UNIT, Case
 from model.images.volume import Grid
 
@@ -37,7 +36,7 @@ def _unit(case: Case) -> str:
 
 
 def _brain_volume(case: Case) -> str:
-    volume_ml = np.count_nonzero(brain_mask(case.adc.voxels)) * case.grid.voxel_mm3 / 1000
+    volume_ml = np.count_nonzero(case.brain) * case.grid.voxel_mm3 / 1000
     if BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
         return ""
     hint = "is it skull-stripped?" if volume_ml > BRAIN_ML[1] else "is it a whole newborn's brain, with the right spacing?"
@@ -45,7 +44,7 @@ def _brain_volume(case: Case) -> str:
 
 
 def _without_z(case: Case) -> str:
-    share = float(np.mean(case.zadc.voxels[brain_mask(case.adc.voxels)] == 0))
+    share = float(np.mean(case.zadc.voxels[case.brain] == 0))
     if share <= MOST_WITHOUT_Z:
         return ""
     hint = "the ADC map does not look skull-stripped, or the Z map is not of this brain"
@@ -53,7 +52,7 @@ def _without_z(case: Case) -> str:
 
 
 def _sides(case: Case) -> str:
-    brain = brain_mask(case.adc.voxels)
+    brain = case.brain
     share = max(float(side.mean()) for side in (brain[:, 0], brain[:, -1], brain[:, :, 0], brain[:, :, -1]))
     if share <= MOST_AT_THE_SIDES:
         return ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from model.files import write_whole
-from model.images.brain import brain_box, brain_mask
+from model.images.brain import brain_box
 from model.images.case import Case
 from model.images.nifti_encode import crop_grid, encode_nifti
 from model.report.montage import ADC_WINDOW, montage
@@ -78,7 +78,7 @@ def percent(share: float) -> str:
 
 def viewer_volumes(case: Case, mask: np.ndarray) -> tuple[bytes, bytes]:
     """ADC, rounded to int16, and mask around the brain and the mask, as gzipped NIfTI files."""
-    box = brain_box(brain_mask(case.adc.voxels) | mask, 2)
+    box = brain_box(case.brain | mask, 2)
     grid = crop_grid(case.grid, box)
     adc = np.clip(np.rint(case.adc.voxels[box]), INT16.min, INT16.max).astype(np.int16)
     return encode_nifti(adc, grid), encode_nifti(mask[box].astype(np.uint8), grid)

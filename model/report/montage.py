@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from model.images.brain import brain_box, brain_mask
+from model.images.brain import brain_box
 from model.images.case import Case
 from model.report.page import base64_text
 
@@ -40,9 +40,9 @@ class View:
 
 def montage(case: Case, mask: np.ndarray) -> str:
     """HTML: a sentence that says which slices are shown, the scales, a figure per slice. mask: boolean (z, y, x)."""
-    view, brain = make_view(case), brain_mask(case.adc.voxels)
-    indices, sentence = choose_slices(mask, brain)
-    figures = (_figure(case, mask, brain, index, view) for index in indices)
+    view = make_view(case)
+    indices, sentence = choose_slices(mask, case.brain)
+    figures = (_figure(case, mask, index, view) for index in indices)
     return f'<p>{sentence}</p>\n{_legend()}\n<div class="slices">\n{"".join(figures)}</div>'
 
 
@@ -64,7 +64,7 @@ def choose_slices(mask: np.ndarray, brain: np.ndarray) -> tuple[list[int], str]:
 
 def make_view(case: Case) -> View:
     """The brain's box and the turn that puts left, back and bottom at the right and lower edges."""
-    _, y, x = brain_box(brain_mask(case.adc.voxels), 2)
+    _, y, x = brain_box(case.brain, 2)
     axes = np.reshape(case.grid.direction, (3, 3)).T
     (top, bottom), (left, right) = axis_ends(axes[1]), axis_ends(axes[0])
     turned = bottom not in "LPI", right not in "LPI"
@@ -118,8 +118,8 @@ def _runs(edges: np.ndarray) -> list[tuple[int, int, int]]:
     return list(zip(rows.tolist(), starts.tolist(), (ends - starts).tolist(), strict=True))
 
 
-def _figure(case: Case, mask: np.ndarray, brain: np.ndarray, index: int, view: View) -> str:
-    inside, path = view.cut(brain[index]), outline(view.cut(mask[index]))
+def _figure(case: Case, mask: np.ndarray, index: int, view: View) -> str:
+    inside, path = view.cut(case.brain[index]), outline(view.cut(mask[index]))
     height, width = (n * mm for n, mm in zip(inside.shape, view.pixel_mm, strict=True))
     maps = ((case.adc, ADC_WINDOW, GREYS), (case.zadc, Z_WINDOW, BLUE_TO_RED))
     images = "".join(

@@ -13,7 +13,6 @@ import numpy as np
 
 import model
 from model.files import write_whole
-from model.images.brain import brain_mask
 from model.images.case import Case
 from model.images.checks import warnings_of
 from model.lesions.components import connected_components
@@ -26,7 +25,7 @@ LIBRARIES = ("numpy", "SimpleITK", "torch", "monai", "openvino", "onnxruntime")
 
 def describe(found: Segmentation, case: Case) -> dict:
     """Lesion and brain volume in ml, the lesions' share of the brain, their number, and what is known of each lesion."""
-    brain, voxel_mm3 = brain_mask(case.adc.voxels), case.grid.voxel_mm3
+    brain, voxel_mm3 = case.brain, case.grid.voxel_mm3
     lesions = describe_lesions(found, case)
     return {
         "lesion_volume_ml": round(float(found.mask.sum()) * voxel_mm3 / 1000, 4),

@@ -1,7 +1,7 @@
 """Whole runs on invented inputs, legal and damaged ones: a mask, or one clear line and exit code 2, and never half a mask.
 
-Outcomes by kind: `pytest test/images/test_property_inputs.py --hypothesis-show-statistics`; EXAMPLES in the environment is how many
-inputs each test tries (default 40). The same inputs every time.
+Outcomes by kind: `pytest test/images/test_property_inputs.py --hypothesis-show-statistics`;
+EXAMPLES in the environment is how many inputs each test tries (default 40). The same inputs every time.
 """
 
 import os

@@ -7,7 +7,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from model.images.brain import brain_box, brain_mask
+from model.images.brain import brain_box
 from model.images.case import Case, read_case
 from model.networks.predict import Predictor
 from model.networks.stored import load_ensemble
@@ -72,7 +72,7 @@ class View:
 
     def __init__(self, case: Case, label: np.ndarray) -> None:
         self.slice = int(label.sum(axis=(1, 2)).argmax())
-        _, *self.box = brain_box(brain_mask(case.adc.voxels), MARGIN)
+        _, *self.box = brain_box(case.brain, MARGIN)
         _, y_mm, x_mm = case.grid.spacing_mm
         self.aspect = y_mm / x_mm
 
