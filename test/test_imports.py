@@ -1,6 +1,7 @@
 """Who may import whom, read from the source, and what a process may load."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +96,11 @@ def test_a_bad_case_is_refused_before_torch_is_loaded():
     assert done.stderr.startswith("error: /proc/nowhere")
     assert "SimpleITK" in done.stdout.split()
     assert not {"torch", "monai", "safetensors", "PIL"} & set(done.stdout.split())
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Along every import, also those inside functions: each module can be understood after the ones that it imports."""
+    files = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in [*SHIPPED, *TRAINING]}
+    follows = {name: imported(path) & files.keys() for name, path in files.items()}
+    order = graphlib.TopologicalSorter(follows)
+    order.prepare()  # raises CycleError, which names the circle

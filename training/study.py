@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from model.errors import UserError
+from model.errors import UserError, one_line
 from model.networks.config import to_json
 from model.networks.torch_engine import pick_device
 from training.common.cli import run
@@ -218,7 +218,7 @@ def slurm_executor(folder: Path, options: dict[str, object]) -> object:
     try:
         executor.update_parameters(name="hie-study", **options)
     except (AssertionError, NameError, ValueError) as error:
-        raise UserError(f"--slurm: {' '.join(str(error).split())}") from None
+        raise UserError(f"--slurm: {one_line(error)}") from None
     return executor
 
 
@@ -265,7 +265,7 @@ def reason(error: Exception) -> str:
     text = f"{type(error).__name__}: {error}"
     if "Traceback" in text:
         text = text.rpartition("Traceback")[2].partition("\n-----")[0].rstrip().rpartition("\n")[2]
-    return " ".join(text.split())[:500]
+    return one_line(text)[:500]
 
 
 def chosen(words: list[str], everything: list, option: str) -> list:

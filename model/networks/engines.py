@@ -1,10 +1,10 @@
 """Which engine computes: torch on CUDA, OpenVINO on the CPU. Decided without importing torch, which takes seconds."""
 
-import ctypes
 import importlib.util
 from pathlib import Path
 
 from model.errors import UserError
+from model.networks.cuda import no_cuda, no_cuda_note
 from model.networks.stored import EXPORT, Engine, network_files
 
 PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
@@ -29,11 +29,6 @@ def pick_engine(wish: str, device: str, weights: Path) -> tuple[Engine, list[str
     return _on_cpu(wish, weights), notes
 
 
-def no_cuda_note(reason: str) -> str:
-    """What is printed when `auto` has to do without CUDA."""
-    return f"CUDA cannot be used ({reason}); using the CPU"
-
-
 def _on_cuda(device: str) -> tuple[Engine | None, list[str]]:
     """torch on CUDA; None and the reason when `auto` has to do without. Raises UserError when `cuda` has to."""
     if device == "auto":
@@ -46,17 +41,6 @@ def _on_cuda(device: str) -> tuple[Engine | None, list[str]]:
 
     picked, note = pick_device(device)
     return (None, [note]) if note else (TorchEngine(picked), [])
-
-
-def no_cuda() -> str:
-    """Why there is no CUDA device, as the driver has it; empty when there is one. CUDA_VISIBLE_DEVICES counts."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return "no NVIDIA driver"
-    count = ctypes.c_int()
-    code = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
-    return "" if count.value else f"no NVIDIA device, the driver says {code}"
 
 
 def _cpu_engine(weights: Path) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.errors import UserError
+from model.errors import UserError, one_line
 from model.networks.stored import StoredNetwork
 from model.networks.windows import Network
 
@@ -48,7 +48,7 @@ class OpenvinoEngine:
             try:
                 model = compiled.result()
             except RuntimeError as error:
-                raise UserError(f"{graph_path}: cannot be compiled ({' '.join(str(error).split())[:200]})") from None
+                raise UserError(f"{graph_path}: cannot be compiled ({one_line(error)[:200]})") from None
             return model.create_infer_request().infer([batch], share_inputs=True)[0]
 
         return network

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse_safetensors
 from safetensors.numpy import save as to_safetensors
 
-from model.errors import UserError
+from model.errors import UserError, one_line
 from model.files import whole_file
 from model.lesions.decision import Decision, Trees
 from model.networks.config import InferenceConfig, ModelConfig, from_json, to_json
@@ -165,7 +165,7 @@ def _load_decision(path: Path, networks: dict[str, str]) -> tuple[Decision, str]
             raise ValueError("features must be a list, empty_above a number")
         decision = Decision(trees, tuple(sidecar["features"]), float(sidecar["empty_above"]))
     except (SafetensorError, OverflowError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not usable with {path.stem}.json ({' '.join(str(error).split())})") from None
+        raise UserError(f"{path}: not usable with {path.stem}.json ({one_line(error)})") from None
     return decision, digest + json.dumps([decision.features, decision.empty_above])
 
 

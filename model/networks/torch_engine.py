@@ -12,7 +12,7 @@ from torch import nn
 
 from model.errors import UserError
 from model.networks.config import InferenceConfig, ModelConfig, to_json
-from model.networks.engines import no_cuda_note
+from model.networks.cuda import no_cuda_note
 from model.networks.network import LesionNet
 from model.networks.stored import StoredNetwork, save_pair
 

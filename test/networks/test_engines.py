@@ -13,7 +13,7 @@ from inference_helpers import GRID, MASK, arguments, load, random_maps, random_n
 
 from model.errors import UserError
 from model.images.case import read_case
-from model.networks import engines
+from model.networks import cuda, engines
 from model.networks.engines import pick_engine
 from model.networks.graph_engines import OnnxEngine, OpenvinoEngine, threads
 from model.networks.predict import Predictor
@@ -117,14 +117,14 @@ def test_a_driver_that_is_missing_or_has_no_device_is_no_cuda(monkeypatch):
     class Driver:
         cuInit = staticmethod(lambda flags: 100)  # CUDA_ERROR_NO_DEVICE
 
-    monkeypatch.setattr(engines.ctypes, "CDLL", lambda name: Driver)
-    assert engines.no_cuda() == "no NVIDIA device, the driver says 100"
+    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: Driver)
+    assert cuda.no_cuda() == "no NVIDIA device, the driver says 100"
 
     def missing(name: str) -> None:
         raise OSError
 
-    monkeypatch.setattr(engines.ctypes, "CDLL", missing)
-    assert engines.no_cuda() == "no NVIDIA driver"
+    monkeypatch.setattr(cuda.ctypes, "CDLL", missing)
+    assert cuda.no_cuda() == "no NVIDIA driver"
 
 
 @pytest.mark.parametrize("name", ["torch", "openvino", "onnx"])
