@@ -15,12 +15,14 @@ metrics.json has DiceCoefficient, MASD (mm) and NSD (at 2 mm) by case under "cas
 under "aggregates". Where exactly one of the masks is empty, MASD does not exist: it is null, left out of the aggregates and
 counted there as "nan"; "count" is the number of cases that remain.
 
-When something is wrong the last line on stderr says what, the exit code is 2, and no metrics.json is left behind.
+When something is wrong the last line on stderr says what, the exit code is 2, and no metrics.json is left behind,
+not even an earlier one. Any other file in its place is left alone, and the run refused.
 """
 
 import argparse
 import json
 import math
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -199,13 +201,29 @@ def _without_nan(value: object) -> object:
 
 
 def clear_output(path: Path) -> None:
-    """Make the folder of `path` and remove an earlier result, so that none outlives a failure. Raises UserError."""
+    """Make the folder of `path` and remove an earlier result, so that none outlives a failure.
+
+    Raises UserError when that is not possible, and when something else lies there, which is left alone.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(path) and not _is_earlier_result(path):
+            raise UserError(f"{path}: expected a new file, or a metrics.json to replace, found something else; it stays")
         path.unlink(missing_ok=True)
         remove_partials(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}: {error.filename})") from None
+
+
+def _is_earlier_result(path: Path) -> bool:
+    """Whether a file holds what `LesionEvaluation.save` writes."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() == {"case", "aggregates"}
 
 
 def main() -> None:

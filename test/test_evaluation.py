@@ -73,6 +73,9 @@ def three_cases(folders: Folders) -> Folders:
     return folders
 
 
+EARLIER = '{"case": {}, "aggregates": {}}'  # what another run may have left
+
+
 def single(folders: Folders, prediction: np.ndarray, label: np.ndarray, grid: Grid = GRID) -> list:
     folders.predict(NAMES[0], prediction)
     folders.label(NAMES[0], label, grid)
@@ -83,7 +86,7 @@ def single(folders: Folders, prediction: np.ndarray, label: np.ndarray, grid: Gr
 def refusal(folders: Folders, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *options: str) -> str:
     """The one line of a run that is refused, with an earlier result in place that must not outlive it."""
     folders.output.parent.mkdir()
-    folders.output.write_text("{}")
+    folders.output.write_text(EARLIER)
     monkeypatch.setattr(sys, "argv", ["evaluate", *folders.words(), *options])
     with pytest.raises(SystemExit) as stop:
         run(main)
@@ -322,13 +325,44 @@ def test_the_command_from_the_files_that_the_image_holds(three_cases: Folders, t
 
 def test_the_command_refuses_in_one_line(three_cases: Folders) -> None:
     three_cases.output.parent.mkdir()
-    three_cases.output.write_text("{}")
+    three_cases.output.write_text(EARLIER)
     path = three_cases.labels / f"{NAMES[2]}_lesion.mha"
     path.unlink()
     done = command(*three_cases.words())
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"error: no label for {three_cases.predictions / NAMES[2]}.mha\n"
     assert not three_cases.output.exists()
+
+
+@pytest.mark.parametrize(
+    "kind", ["prediction", "label", "text", "table", "empty", "list", "link", "dangling link", "folder"]
+)
+def test_an_output_that_is_something_else_stays(
+    three_cases: Folders, tmp_path: Path, capsys, monkeypatch, kind: str
+) -> None:
+    output = tmp_path / "mine"
+    texts = {
+        "text": "notes",
+        "table": '{"case": {}, "aggregates": {}, "mine": 1}',
+        "empty": "",
+        "list": '["case", "aggregates"]',
+    }
+    if kind in texts:
+        output.write_text(texts[kind])
+    elif kind == "folder":
+        output.mkdir()
+    elif "link" in kind:
+        (tmp_path / "metrics.json").write_text(EARLIER)
+        output.symlink_to(tmp_path / ("metrics.json" if kind == "link" else "nowhere"))
+    else:
+        output = next(path for path in getattr(three_cases, f"{kind}s").iterdir() if path.name.startswith(NAMES[0]))
+    before = {path: path.lstat().st_ino for path in tmp_path.rglob("*")}
+    monkeypatch.setattr(sys, "argv", ["evaluate", *three_cases.words(), "--output", str(output)])
+    with pytest.raises(SystemExit) as stop:
+        run(main)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {output}: expected a new file, or a metrics.json to replace")
+    assert {path: path.lstat().st_ino for path in tmp_path.rglob("*")} == before
 
 
 def test_an_output_that_cannot_be_written(three_cases: Folders) -> None:
