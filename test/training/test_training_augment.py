@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.data.augment import Augmentation
+from training.data.augment import Augmentation, DeviceNoise
 from training.data.dataset import Sample
 
 SHAPE = (7, 30, 22)
@@ -97,3 +97,17 @@ def test_slices_stay_parallel(sample: Sample) -> None:
         after = Augmentation(seed)(Sample(sample.inputs, lower[None], sample.spacing_mm))
         middle = after.target[0, :, 10:20, 8:14]  # a turn in the plane leaves no corner here
         assert torch.equal(middle.amin((1, 2)), middle.amax((1, 2)))
+
+
+def test_noise_is_drawn_by_torch_and_only_its_width_by_numpy() -> None:
+    """numpy draws two numbers, whether and how wide; a voxel's would have to be copied to a GPU."""
+    still = torch.zeros(1, 40, 41, 42)
+    noise = DeviceNoise(3, "cpu", prob=1.0, std=0.2).set_random_state(7)
+    after = noise(still)
+    random = np.random.RandomState(7)
+    random.random_sample()
+    sd = 0.2 * random.random_sample()
+    assert noise.R.get_state()[2] == random.get_state()[2]
+    assert after.std().item() == pytest.approx(sd, rel=0.01)
+    assert abs(after.mean().item()) < sd / 60  # four standard errors
+    assert not torch.equal(after, noise(still))

@@ -1,4 +1,4 @@
-"""Random changes of a brain crop: MONAI transforms. All but the noise are computed on the crop's own device."""
+"""Random changes of a brain crop: MONAI transforms, computed on the crop's own device."""
 
 import dataclasses
 
@@ -9,7 +9,9 @@ from monai.transforms import (
     RandAffined,
     RandCropByPosNegLabeld,
     RandFlipd,
+    RandGaussianNoise,
     RandGaussianNoised,
+    RandomizableTransform,
     RandScaleIntensityd,
     RandShiftIntensityd,
     SpatialPadd,
@@ -19,6 +21,22 @@ from training.data.dataset import Sample
 
 MAPS = ("zadc", "adc")  # the order of the network's channels
 WIDTH_AXIS = 2  # of (z, y, x): left-right in the published axial grids
+
+
+class DeviceNoise(RandGaussianNoise):
+    """MONAI's noise, drawn where the image lies: numpy's draw would be copied to a GPU, image by image."""
+
+    def __init__(self, seed: int, device: torch.device | str, **options: float | bool) -> None:
+        super().__init__(**options)
+        self._generator = torch.Generator(device).manual_seed(seed)
+
+    def randomize(self, img: torch.Tensor, mean: float | None = None) -> None:
+        """Draw whether there is noise, how much, and the noise."""
+        RandomizableTransform.randomize(self, None)
+        if not self._do_transform:
+            return
+        sd = self.R.uniform(0, self.std) if self.sample_std else self.std
+        self.noise = sd * torch.randn(img.shape, generator=self._generator, device=img.device)
 
 
 class Augmentation:
@@ -34,6 +52,8 @@ class Augmentation:
                 (*MAPS, "target"), label_key="target", spatial_size=patch, num_samples=1, image_key="adc"
             ),
         ]
+        noise = RandGaussianNoised("zadc", prob=0.3)
+        noise.rand_gaussian_noise = DeviceNoise(seed, device, prob=1.0, std=0.2)
         self._transform = Compose(
             [
                 RandFlipd((*MAPS, "target"), prob=0.5, spatial_axis=WIDTH_AXIS),
@@ -50,7 +70,7 @@ class Augmentation:
                 RandShiftIntensityd("zadc", offsets=0.3, prob=0.5),
                 RandScaleIntensityd("zadc", factors=0.1, prob=0.5),
                 RandScaleIntensityd("adc", factors=0.1, prob=0.5),
-                RandGaussianNoised("zadc", prob=0.3, std=0.2),
+                noise,
             ]
         ).set_random_state(seed)
 

@@ -47,7 +47,7 @@ def _min_plus_field(masks: torch.Tensor, spacing_mm: torch.Tensor, axis_pass: Ax
     Both labels go through one pass: after some axes, a voxel's field is the squared distance within the slab they span.
     Seen from i along the next axis, the slab of j is nearest at j itself if j has the other label, else at field[j] from j.
     """
-    spacing_mm = spacing_mm.to(masks.device, torch.float32)
+    spacing_mm = spacing_mm.to(masks.device, torch.float32, non_blocking=True)  # the host need not wait for the device
     field = torch.full(masks.shape, torch.inf, device=masks.device)
     for axis in (1, 2, 3):
         lines, labels = (tensor.movedim(axis, -1).contiguous() for tensor in (field, masks))

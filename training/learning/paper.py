@@ -10,11 +10,11 @@ import math
 import numpy as np
 import torch
 from monai.networks.layers import gaussian_1d, separable_filtering
-from monai.transforms import RandGaussianNoise
 from torch import nn
 from torch.nn import functional
 
 from model.errors import UserError
+from training.data.augment import DeviceNoise
 from training.data.dataset import PackedCase, Sample
 
 GRID = (32, 192, 192)  # (z, y, x): the study's 192x192x32 in the order x, y, z
@@ -87,10 +87,10 @@ class PaperAugmentation:
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
-        """device: that of the samples, where all but the noise is computed."""
+        """device: that of the samples, where everything is computed."""
         self._device = torch.device(device)
         self._random = np.random.RandomState(seed)
-        self._noise = RandGaussianNoise(prob=PROBABILITY, std=NOISE_SD, sample_std=False)
+        self._noise = DeviceNoise(seed, device, prob=PROBABILITY, std=NOISE_SD, sample_std=False)
         self._noise.set_random_state(state=self._random)  # shared: one stream of numbers for all changes
 
     def __call__(self, sample: Sample) -> Sample:
