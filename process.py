@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
     if args.cases is not None:
         run_folder(args, predictor)
         return
-    options = Options(args.probabilities, args.report, args.adc_unit)
+    options = Options(probabilities=args.probabilities, report=args.report, adc_unit=args.adc_unit)
     job = functools.partial(segment, args.input, args.output, predictor, options)
     if args.serve:
         predictor()  # before the port opens: /health means ready
@@ -142,7 +142,13 @@ def run_folder(args: argparse.Namespace, predictor: Callable[[], Predictor]) -> 
     from model.run.folder import FolderOptions, segment_folder  # brings what a single case does not need
     from model.run.summary import require_success
 
-    options = FolderOptions(args.probabilities, args.report, args.adc_unit, args.format or "", args.overwrite)
+    options = FolderOptions(
+        probabilities=args.probabilities,
+        report=args.report,
+        adc_unit=args.adc_unit,
+        suffix=args.format or "",
+        overwrite=args.overwrite,
+    )
     table = args.input / args.cases if args.cases != Path() else None
     outcomes = segment_folder(args.input, args.output, predictor, options, table)
     print(f"summary: {args.output / SUMMARY}")

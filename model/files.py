@@ -85,16 +85,17 @@ def remove_partials(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def only_run(root: Path) -> Iterator[None]:
+def only_run(root: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the output folder for one run at a time, with a lock on the folder itself that ends with the process.
 
-    Raises UserError when the folder cannot be made or another run holds it. A file system without locks is not guarded.
+    Another run is waited for with `wait`, else refused. Raises UserError then, and when the folder cannot be made. A file
+    system without locks is not guarded.
     """
     with writable(root):
         root.mkdir(parents=True, exist_ok=True)
         folder = os.open(root, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(folder, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(folder)
         raise UserError(f"{root}: another run is writing there; give each run its own output folder") from None

@@ -16,10 +16,8 @@ from model.errors import UserError
 from model.files import whole_file
 from model.images.case import read_case
 from model.images.volume import Volume, read_volume, require_same_grid
-from model.run.find_cases import ADC_FOLDER, ADC_STEM, ZADC_FOLDER, ZADC_NAME
+from model.run.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
 from training.common.cli import run
-
-LABEL_FOLDER, LABEL_NAME = "3LABEL", "{}_lesion"
 
 
 @dataclass(frozen=True)

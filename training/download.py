@@ -32,8 +32,8 @@ from tqdm import tqdm
 from model.errors import UserError
 from model.images.brain import brain_mask
 from model.images.case import read_case
-from model.run.find_cases import ADC_FOLDER, ADC_NAME, ZADC_FOLDER, ZADC_NAME
-from training.cases import LABEL_FOLDER, LABEL_NAME, CaseFiles, find_cases, read_label
+from model.run.published_layout import ADC_FOLDER, ADC_NAME, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
+from training.cases import CaseFiles, find_cases, read_label
 from training.common.cli import run
 from training.data.dataset import PackedCase
 from training.data.splits import LOAD_EDGES, THICK_SLICE_MM, load_class

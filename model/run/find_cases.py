@@ -10,10 +10,8 @@ from pathlib import Path
 from model.errors import UserError
 from model.images.formats import stem_of, suffix_of
 from model.run.platform_paths import DEFAULT_PATHS, MANIFEST, find_inputs
+from model.run.published_layout import ADC_FOLDER, ADC_STEM, ZADC_FOLDER, ZADC_STEM
 
-ADC_FOLDER, ZADC_FOLDER = "1ADC_ss", "2Z_ADC"  # of the published archives
-ADC_NAME, ZADC_NAME = "{}-ADC_ss", "Zmap_{}-ADC_smooth2mm_clipped10"  # of a case's files there, without suffix
-ADC_STEM, ZADC_STEM = (re.compile(name.format("(?P<case>.+)")) for name in (ADC_NAME, ZADC_NAME))
 COLUMNS = ("case", "adc", "zadc")
 TABLE = "cases.csv"
 MASK_STEM = "lesions"  # of the mask in a case's folder in the output

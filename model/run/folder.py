@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 EXTRAS = ("probabilities", "report")  # what is written on demand
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FolderOptions(Options):
     """What is wanted of every case; the format is the ADC map's own unless `suffix` names another."""
 

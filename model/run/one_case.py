@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from model.networks.predict import Predictor, Segmentation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """What is wanted beside the mask and `results.json`, and how the ADC map is meant."""
 

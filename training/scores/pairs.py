@@ -5,16 +5,15 @@ file `<case>.<ext>` or `<case>_<anything>.<ext>`, or `lesions.<ext>` in a folder
 The labels say which cases there are; hidden files and other formats are left alone.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import UserError
 from model.images.formats import SUFFIXES, stem_of
-from model.run.find_cases import ADC_STEM, MASK_STEM, images_by_case, images_in, visible_in
+from model.run.find_cases import MASK_STEM, images_by_case, images_in, visible_in
+from model.run.published_layout import ADC_STEM, LABEL_STEM
 
-LABEL_STEM = re.compile(r"(?P<case>.+)_lesion")
 NAMED = 5  # files that a message lists of one kind
 
 Paths = dict[str, list[Path]]  # by case

@@ -5,20 +5,17 @@
 a folder of masks are written in the same way, with the columns of `CaseScore`.
 """
 
-import contextlib
 import csv
 import dataclasses
-import fcntl
 import io
 import json
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from model.errors import UserError
-from model.files import whole_file
+from model.files import only_run, whole_file
 
 RESULTS = Path(__file__).parents[1] / "results"
 RULE = "z<-2"  # the method of the rows that no network made; its fold is the case's, its seed -1
@@ -156,7 +153,7 @@ def add_results(rows: list[Row], epochs: list[Epoch], configuration: dict, path:
     Raises UserError, and changes nothing, when the file's rows come from another configuration or hold a run already.
     """
     curves = curves_path(path)
-    with locked(path):
+    with only_run(path.parent, wait=True):
         require_configuration(configuration, path)
         known = read_records(path, Row)
         twice = set(map(run_key, known)) & set(map(run_key, rows))
@@ -205,18 +202,6 @@ def differences(first: dict, second: dict, prefix: str = "") -> list[str]:
 def curves_path(path: Path) -> Path:
     """Where the learning curves of a results file lie."""
     return path.with_name(f"{path.stem}-curves.csv")
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a results file for one writer; the others wait."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def _record(line: dict[str, str], kind: type[Record]) -> Record:
