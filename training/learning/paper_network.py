@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from model.networks.inputs import INPUT_CHANNELS
 
+WIDE = (16, 32, 64, 128)  # feature maps of "paper-wide", for a GPU
+
 
 @dataclass(frozen=True)
 class PaperNetConfig:

@@ -20,7 +20,7 @@ def option(default: object, text: str) -> dataclasses.Field:
 class TrainConfig:
     """What a run is. A run folder of another configuration is refused. The defaults are the native protocol's."""
 
-    protocol: str = option("native", "native: the patient's grid; paper: as arXiv 2502.09148, 192x192x32")
+    protocol: str = option("native", "native: the patient's grid; paper: as arXiv 2502.09148; paper-wide: twice its widths")
     fold: int = option(0, "whose cases are held out, 0 to 4")
     loss: str = option("tversky-hausdorffdt", "one of the six: " + ", ".join(LOSSES))
     seed: int = option(0, "of weights, order and augmentation")
@@ -69,7 +69,11 @@ PAPER = {  # as published, but for the decay, whose rate is not
     "l1_penalty": 1e-4,
     "patience": 10,
 }
-DEFAULTS = {"native": {}, "paper": PAPER}  # by protocol, where they differ from TrainConfig's
+DEFAULTS = {
+    "native": {},
+    "paper": PAPER,
+    "paper-wide": PAPER | {"protocol": "paper-wide"},
+}  # by protocol, where they differ from TrainConfig's
 
 
 def default_config(protocol: str, **changes: object) -> TrainConfig:

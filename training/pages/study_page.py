@@ -93,7 +93,7 @@ def protocol_parts(study: Study, figures: Path) -> list[str]:
     parts += ["### Differences to the best loss", tables.best_tables(study)]
     parts += ["### By lesion load and slice thickness", STRATA, tables.strata_tables(study)]
     parts += ["### What the Hausdorff term adds", tables.boundary_tables(study)]
-    if study.protocol == "paper":
+    if study.protocol != "native":
         parts += ["### What resampling the labels costs", RESAMPLING, tables.resampling_table(study)]
         parts += ["### Beside the published figures", PUBLISHED, tables.published_table(study)]
     parts += ["### With the older order of the spacing", SPACING, tables.spacing_table(study)]

@@ -27,7 +27,7 @@ from training.scores.statistics import (
 
 DIGITS = {"dice": 3, "nsd": 3, "masd_mm": 2}
 NAMES = {"dice": "Dice", "nsd": "NSD", "masd_mm": "MASD mm"}
-TITLES = {"native": "Native protocol", "paper": "Paper protocol"}
+TITLES = {"native": "Native protocol", "paper": "Paper protocol", "paper-wide": "Paper protocol, twice the widths"}
 
 # arXiv 2502.09148: Dice, MSD, NSD, epochs. Means of four validation cases on the resampled grid.
 PUBLISHED = {
