@@ -25,8 +25,8 @@ from training.data.dataset import PackedCase, collate, load_cases
 from training.learning.losses import LOSSES
 from training.learning.protocols import Native
 from training.learning.train_config import TrainConfig
+from training.learning.training_loop import Training
 from training.scores.rule import rule_mask
-from training.train import Training
 
 
 def invented_case(size: tuple[int, int, int], seed: int) -> PackedCase:

@@ -26,8 +26,8 @@ from phantom import write_image
 import process
 from model.images.volume import Grid
 from model.networks.network import LesionNet
-from training.cases import CaseFiles, find_cases
-from training.export import export
+from training.data.published import CaseFiles, find_cases
+from training.learning.onnx_graph import export
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHIVE = ROOT.parent / "shared" / "bonbid" / "BONBID2023_Train.tar.xz"

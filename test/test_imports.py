@@ -13,6 +13,7 @@ OURS = ("model", "training", "evaluation", "process", "test", "benchmarks")
 SHIPPED = sorted([ROOT / "process.py", *(ROOT / "model").rglob("*.py")])
 USERS_OF_SIMPLEITK = [ROOT / "model" / "images" / "volume.py", ROOT / "model" / "lesions" / "components.py"]
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
+COMMANDS = [path for path in TRAINING if path.parent.name == "training" and path.name != "__init__.py"]
 
 
 def imported(path: Path) -> set[str]:
@@ -61,6 +62,23 @@ def test_training_needs_only_itself_and_model(path):
     assert packages(path) & set(OURS) <= {"model", "training"}
 
 
+@pytest.mark.parametrize("path", TRAINING, ids=ids)
+def test_nothing_in_training_imports_a_command(path):
+    commands = {f"training.{command.stem}" for command in COMMANDS}
+    assert not {name for name in imported(path) if name in commands}
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=ids)
+def test_commands_lie_at_the_top_of_training(path):
+    assert ("__main__" in path.read_text(encoding="utf-8")) == (path in COMMANDS)
+
+
+def test_the_tables_load_no_network_and_no_image_reader():
+    done = python("import sys, training.tables, training.accuracy; print(*sys.modules)")
+    assert "matplotlib" in done.stdout.split()
+    assert not {"torch", "monai", "sklearn", "SimpleITK"} & set(done.stdout.split())
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "evaluation").rglob("*.py")), ids=ids)
 def test_the_evaluation_needs_only_what_its_image_has(path):
     names = {name for name in imported(path) if name.split(".")[0] in ("model", "training")}
@@ -86,7 +104,7 @@ def python(code: str) -> subprocess.CompletedProcess:
 
 
 def test_training_starts_where_there_is_no_simpleitk_and_no_edt():
-    done = python("import sys; sys.modules |= {'SimpleITK': None, 'edt': None}; import training.train, training.data.splits")
+    done = python("import sys; sys.modules |= {'SimpleITK': None, 'edt': None}; import training.train, training.splits")
     assert done.returncode == 0, done.stderr
 
 

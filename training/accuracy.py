@@ -9,15 +9,14 @@ import argparse
 import math
 from pathlib import Path
 
-import numpy as np
-
 from model.errors import UserError
 from training.common.cli import run
+from training.pages.agreement import agreement_words, draw_agreement
+from training.pages.cells import DIGITS, interval, number, p_value, score_cells
+from training.pages.markdown import replace_block, table, wrapped, write_text
 from training.pages.plots import new_figure, save, styled
-from training.pages.study_tables import DIGITS, interval, number, p_value, table, without_masd, wrapped
-from training.scores.rows import RESULTS, RULE, Bin, Row, Scored, read_records
-from training.scores.statistics import Estimate, compare, estimate, load_stratum, per_case, strata, with_holm
-from training.tables import replace_block, write_text
+from training.scores.rows import RESULTS, RULE, Bin, Row, read_records
+from training.scores.statistics import compare, load_stratum, per_case, strata, with_holm
 
 ROOT = Path(__file__).parents[1]
 MARKERS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
@@ -46,12 +45,6 @@ same weight; the trees of the decision were fitted on the other folds."""
 def group(rows: list[Row], method: str) -> list[Row]:
     """The rows of one method."""
     return [row for row in rows if row.method == method]
-
-
-def score_cells(rows: list[Scored]) -> list[str]:
-    """Dice, MASD and NSD with intervals, and how many have no MASD."""
-    cells = [interval(estimate(per_case(rows, field).values()), DIGITS[field]) for field in FIELDS]
-    return [*cells, without_masd(rows)]
 
 
 def scores_table(rows: list[Row]) -> str:
@@ -97,25 +90,6 @@ def scores_of(rows: list[Row], method: str, field: str) -> dict[str, float]:
     return per_case(group(rows, method), field)
 
 
-def agreement(rows: list[Scored]) -> tuple[Estimate, float, float]:
-    """Bland-Altman (Lancet 1986): predicted minus true volume in ml, mean with interval and limits of agreement.
-
-    One case has no limits: they are nan.
-    """
-    differences = np.array([row.predicted_ml - row.true_ml for row in rows])
-    spread = 1.96 * differences.std(ddof=1) if len(differences) > 1 else math.nan
-    return estimate(differences), differences.mean() - spread, differences.mean() + spread
-
-
-def agreement_words(rows: list[Scored]) -> str:
-    """The agreement of the volumes as half a sentence."""
-    bias, low, high = agreement(rows)
-    return (
-        f"predicted minus true volume {interval(bias, 2, '+')} ml,"
-        f" limits of agreement {number(low, 2, '+')} to {number(high, 2, '+')} ml"
-    )
-
-
 def volume_text(rows: list[Row]) -> str:
     """Volume agreement of the shipped method, over all cases and over those with little lesion."""
     sentences = []
@@ -155,22 +129,6 @@ def draw_reliability(bins: list[Bin], path: Path) -> None:
             axes.plot(*zip(*points, strict=True), color=colour, marker=marker, label=LEGEND[method])
         axes.set(xlabel="mean probability of candidate voxels", ylabel="share that is lesion", xlim=(0, 1), ylim=(0, 1))
         axes.legend(loc="upper left")
-        save(figure, path)
-
-
-def draw_volumes(rows: list[Scored], path: Path) -> None:
-    """Bland-Altman plot of one method's rows on a logarithmic scale of volume."""
-    bias, low, high = agreement(rows)
-    with styled():
-        figure = new_figure(5.6, 3.4)
-        axes = figure.subplots()
-        axes.set(xscale="log", xlabel="mean of predicted and true volume, ml", ylabel="predicted minus true, ml")
-        axes.set_yscale("symlog", linthresh=1)  # scales first: the margins are those of the scale that is set
-        means = [max((row.predicted_ml + row.true_ml) / 2, 0.01) for row in rows]
-        axes.scatter(means, [row.predicted_ml - row.true_ml for row in rows], s=18, color="#0072B2", alpha=0.8)
-        for value, style, name in ((bias.mean, "-", "mean"), (low, "--", "limits of agreement"), (high, "--", None)):
-            axes.axhline(value, color="0.4", linestyle=style, linewidth=1, label=name)
-        figure.legend(loc="outside upper center", ncols=2)
         save(figure, path)
 
 
@@ -232,7 +190,7 @@ def main() -> None:
     figures = args.docs / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     draw_reliability(bins, figures / "accuracy-reliability.png")
-    draw_volumes(group(rows, "decision"), figures / "accuracy-volume.png")
+    draw_agreement(group(rows, "decision"), figures / "accuracy-volume.png")
     write_text(args.docs / "accuracy.md", page(rows))
     if replaced != readme:
         write_text(args.readme, replaced)

@@ -36,18 +36,18 @@ from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, Ensemble, load_ensemble, read_sidecar, save_decision
 from model.networks.torch_engine import TorchEngine, pick_device
 from training.common.cli import run
+from training.common.loss_names import LOSS_NAMES
+from training.common.provenance import LICENCE, git_commit
 from training.data.dataset import load_cases
-from training.data.seen import trained_on
+from training.data.seen import require_held_out
 from training.data.splits import FOLDS, read_fold
-from training.export import export
-from training.learning.losses import LOSSES
-from training.learning.protocols import Prediction
+from training.learning.onnx_graph import export
+from training.learning.study_runs import run_folder
 from training.lesions.fit_decision import Evidence, choose_empty_above, fit_trees, nested_decisions, out_of_fold
+from training.scores.case_row import NO_RUN, Prediction, case_row
 from training.scores.metrics import mean_scores
 from training.scores.rows import RESULTS, RULE, Bin, Row, write_records
 from training.scores.rule import rule_mask
-from training.study import NO_RUN, case_row, run_folder
-from training.train import LICENCE, git_commit
 
 FLIPS = InferenceConfig(flip_axes=(2,))  # left-right, as in training
 BINS = 10
@@ -70,7 +70,7 @@ def take(runs: Path, losses: list[str], weights: Path) -> None:
         sidecar = read_sidecar(path.with_suffix(".json")) | {"inference": to_json(FLIPS)}
         target.with_suffix(".json").write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
     export(staged)  # also proves that the networks are usable
-    require_unseen(staged)
+    require_held_out(staged)
     weights.mkdir(parents=True, exist_ok=True)
     for name in ("fold*.safetensors", "fold*.onnx", "fold*.json", "decision.safetensors", "decision.json"):
         for path in weights.glob(name):
@@ -78,15 +78,6 @@ def take(runs: Path, losses: list[str], weights: Path) -> None:
     for path in staged.iterdir():
         path.replace(weights / path.name)
     staged.rmdir()
-
-
-def require_unseen(weights: Path) -> None:
-    """Raise UserError when a network was trained on a case of the fold that its name says it holds out."""
-    for path in sorted(weights.glob("fold*.json")):
-        held_out = set(read_fold(int(path.stem.split("-")[0].removeprefix("fold")))[1])
-        seen = held_out & trained_on(path)
-        if seen:
-            raise UserError(f"{path}: trained on {', '.join(sorted(seen))}, which its fold holds out")
 
 
 def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
@@ -100,7 +91,7 @@ def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
 
 def gather(data: Path, weights: Path, device: torch.device) -> list[Evidence]:
     """What the networks that hold a case out say about it, for every case."""
-    require_unseen(weights)
+    require_held_out(weights)
     ensemble = load_ensemble(weights, TorchEngine(device), with_decision=False)  # an outdated one is no obstacle
     evidence = []
     for fold in range(FOLDS):
@@ -156,7 +147,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
     parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
     parser.add_argument("--take", type=Path, help="first replace the networks there by runs of the study in this folder")
-    parser.add_argument("--losses", nargs="+", choices=tuple(LOSSES), help="with --take: whose runs")
+    parser.add_argument("--losses", nargs="+", choices=LOSS_NAMES, help="with --take: whose runs")
     parser.add_argument("--seed", type=int, default=0, help="of the decision's fits: which voxels are drawn (default: 0)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")

@@ -33,10 +33,10 @@ from model.errors import UserError
 from model.images.brain import brain_mask
 from model.images.case import read_case
 from model.run.published_layout import ADC_FOLDER, ADC_NAME, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
-from training.cases import CaseFiles, find_cases, read_label
 from training.common.cli import run
 from training.data.dataset import PackedCase
-from training.data.splits import LOAD_EDGES, THICK_SLICE_MM, load_class
+from training.data.published import CaseFiles, find_cases, read_label
+from training.data.strata import LOAD_EDGES, THICK_SLICE_MM
 
 ZENODO = "https://zenodo.org/records/10602767/files"
 TRIES = 5  # of one download, each going on where the last one stopped
@@ -342,7 +342,7 @@ def check(root: Path, must_be_labelled: bool) -> list[str]:
         try:
             case = read_checked(files, labelled)
             lines.append(row(case, labelled))
-            strata.append((case.spacing_mm[0] > THICK_SLICE_MM, load_class(case)))
+            strata.append((case.spacing_mm[0] > THICK_SLICE_MM, case.load_class))
         except UserError as error:
             lines.append(f"{files.name:<24} not usable, see below")
             bad.append(f"{files.name}: {error}")

@@ -34,27 +34,21 @@ from model.images.volume import read_volume, write_mask
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.networks.torch_engine import TorchEngine, pick_device
-from training.cases import CaseFiles, find_cases, read_label
 from training.common.cli import run
-from training.data.seen import trained_on
+from training.data.published import CaseFiles, find_cases, read_label
+from training.data.seen import require_unseen
 from training.data.splits import read_fold
+from training.pages.score_summary import write_scores
+from training.scores.mask_score import score_pair
 from training.scores.metrics import Scores, mean_scores, score
+from training.scores.pairs import find_pairs
 from training.scores.rule import rule_mask
-from training.scores.scoring import score_folders
 
 USAGE = """python -m training.evaluate PRED LABELS [--adc ADC] [--out OUT]
        python -m training.evaluate --data DATA [--fold FOLD] [--weights WEIGHTS] [--device DEVICE] [--rule-only] --out OUT"""
 SCORES_FOLDER = Path("scores")
 FOLD_OPTIONS = ("data", "fold", "weights", "device", "rule_only")
 Rows = dict[str, dict[str, Scores]]  # by case, then by method
-
-
-def require_unseen(names: list[str], weights: Path) -> None:
-    """Raise UserError when a sidecar in `weights` lists one of the cases as trained on, or lists none."""
-    for sidecar in sorted(weights.glob("*.json")):
-        seen = trained_on(sidecar) & set(names)
-        if seen:
-            raise UserError(f"{sidecar}: trained on {', '.join(sorted(seen))}; its score on them would mean nothing")
 
 
 def score_case(files: CaseFiles, predictor: Predictor | None, out: Path) -> dict[str, Scores]:
@@ -167,6 +161,17 @@ def score_fold(args: argparse.Namespace) -> None:
     rows = {files.name: score_case(files, predictor, args.out) for files in tqdm(cases, unit="case")}
     print_table(rows)
     write_csv(rows, args.out / "scores.csv")
+
+
+def score_folders(masks: Path, labels: Path, out: Path, adc: Path | None = None) -> str:
+    """Score every case of two folders and write the results to `out`; returns the summary.
+
+    Raises UserError, before anything is written, when the folders do not pair up or a file is not usable, and when `out`
+    cannot be written.
+    """
+    pairs = find_pairs(masks, labels, adc)
+    rows = [score_pair(pair, masks, labels) for pair in tqdm(pairs, unit="case", leave=False, disable=None)]
+    return write_scores(rows, pairs, masks, labels, out)
 
 
 def main() -> None:

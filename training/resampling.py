@@ -15,11 +15,11 @@ import torch
 
 from training.common.cli import run
 from training.data.dataset import PackedCase, load_cases
-from training.data.splits import THICK_SLICE_MM, load_class
+from training.data.strata import LOADS, is_thick
 from training.learning.paper import to_paper_sample, to_patient_grid
 from training.scores.metrics import mean_scores, score
 
-CLASSES = {"all with lesion": (1, 2, 3), "below 1 %": (1,), "1-5 %": (2,), "above 5 %": (3,)}
+CLASSES = {"all with lesion": (1, 2, 3)} | {name: (number,) for number, name in enumerate(LOADS) if number}
 
 
 def there_and_back(case: PackedCase) -> np.ndarray:
@@ -33,8 +33,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
     cases = [case for case in load_cases(parser.parse_args().data) if case.label.any()]
     scores = {case.name: score(there_and_back(case), case.label, case.spacing_mm) for case in cases}
-    groups = {name: [case for case in cases if load_class(case) in classes] for name, classes in CLASSES.items()}
-    groups["slices over 3 mm"] = [case for case in cases if case.spacing_mm[0] > THICK_SLICE_MM]
+    groups = {name: [case for case in cases if case.load_class in classes] for name, classes in CLASSES.items()}
+    groups["slices over 3 mm"] = [case for case in cases if is_thick(case.spacing_mm[0])]
     for name, group in ((name, group) for name, group in groups.items() if group):
         mean = mean_scores([scores[case.name] for case in group])
         print(f"{name:18} {len(group):3} cases  Dice {mean.dice:.3f}  MASD {mean.masd_mm:.2f} mm  NSD {mean.nsd:.3f}")

@@ -12,18 +12,19 @@ from collections import Counter
 from pathlib import Path
 
 from model.errors import UserError
-from model.files import whole_file
 from training.common.cli import run
 from training.data.splits import FOLDS, read_fold
-from training.pages.plots import draw_curves, draw_dice, draw_volumes
+from training.pages.cells import DIGITS, interval, without_masd
+from training.pages.markdown import replace_block, table, wrapped, write_text
+from training.pages.plots import draw_curves, draw_dice, draw_dice_by_volume
 from training.pages.study_answer import short_answer
 from training.pages.study_page import PHANTOM, figure_name, study_text
-from training.pages.study_tables import DIGITS, TITLES, Study, interval, method_lines, table, without_masd, wrapped
+from training.pages.study_tables import TITLES, Study, method_lines
 from training.scores.rows import RESULTS, RULE, Epoch, Row, curves_path, read_records, record_key, run_key
 from training.scores.statistics import METHODS, estimate, per_case
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- study:begin -->", "<!-- study:end -->"
+MARKERS = ("<!-- study:begin -->", "<!-- study:end -->")
 
 
 def load_study(results: Path, protocol: str) -> Study:
@@ -73,7 +74,7 @@ def draw_figures(study: Study, figures: Path) -> None:
     """Draw what there are data for, and remove an older figure where there are none."""
     for kind, draw, data in (
         ("dice", draw_dice, study.rows),
-        ("volume", draw_volumes, study.rows),
+        ("volume", draw_dice_by_volume, study.rows),
         ("curves", draw_curves, study.epochs),
     ):
         path = figures / figure_name(study, kind)
@@ -96,28 +97,6 @@ def readme_block(studies: list[Study]) -> str:
     return "\n\n".join(parts)
 
 
-def replace_block(text: str, block: str, path: Path, markers: tuple[str, str] = (BEGIN, END)) -> str:
-    """`text` with what stands between the markers replaced; unchanged without markers.
-
-    Raises UserError unless each marker is there once, the beginning first, or neither is there.
-    """
-    begin, end = markers
-    counts = text.count(begin), text.count(end)
-    if counts == (0, 0):
-        return text
-    if counts != (1, 1) or text.index(begin) > text.index(end):
-        raise UserError(f"{path}: expected {begin} and after it {end}, once each, found {counts[0]} and {counts[1]}")
-    head, _, rest = text.partition(begin)
-    return f"{head}{begin}\n{block}\n{end}{rest.partition(end)[2]}"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the rows (default: %(default)s)")
@@ -132,13 +111,15 @@ def main() -> None:
         names = " or ".join(f"{protocol}.csv" for protocol in TITLES)
         raise UserError(f"{args.results}: no results, expected {names} from python -m training.study")
     readme = args.readme.read_text(encoding="utf-8") if args.readme.exists() else ""
-    replaced = replace_block(readme, readme_block(studies), args.readme)
+    replaced = replace_block(readme, readme_block(studies), args.readme, MARKERS)
     figures = args.docs / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     if args.phantom_masks:
-        from training.pages.phantom_figure import draw_phantom  # brings SimpleITK, which the tables do without
+        from training.learning.phantom_masks import masks_by_loss  # brings torch, which the tables do without
+        from training.pages.phantom_figure import draw_phantom
 
-        draw_phantom(args.phantom_masks, ROOT / "test" / "case", figures / PHANTOM)
+        folder = ROOT / "test" / "case"
+        draw_phantom(folder, masks_by_loss(args.phantom_masks, folder), figures / PHANTOM)
     for study in studies:
         draw_figures(study, figures)
     write_text(args.docs / "study.md", study_text(studies, figures))

@@ -20,11 +20,11 @@ import forked
 import torch
 from training_helpers import SMALL, tensors, write_study
 
-import training.train as module
 from training.data.splits import read_fold
+from training.learning import training_run as module
 from training.learning.protocols import Native
 from training.learning.train_config import TrainConfig
-from training.train import train
+from training.learning.training_run import train
 
 CONFIG = TrainConfig(epochs=6, warmup_epochs=1, batch_size=2)
 

@@ -20,7 +20,7 @@ from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.networks.torch_engine import TorchEngine
 from model.run.platform_paths import find_inputs
-from training.export import export
+from training.learning.onnx_graph import export
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE_VOXELS = 10

@@ -20,8 +20,10 @@ from model.networks.predict import Predictor
 from model.networks.stored import Ensemble, save_decision
 from model.networks.torch_engine import save_weights
 from training import crossval
-from training.crossval import FLIPS, case_rows, fold_ensemble, gather, reliability, require_unseen, take
+from training.crossval import FLIPS, case_rows, fold_ensemble, gather, reliability, take
+from training.data import seen
 from training.data.dataset import PackedCase
+from training.data.seen import require_held_out
 from training.data.splits import read_fold
 from training.lesions import fit_decision as lesion_decision
 from training.lesions.fit_decision import (
@@ -69,7 +71,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def invented_folds(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crossval, "read_fold", lambda fold: read_fold(fold, data / "splits.json"))
+    for user in (crossval, seen):
+        monkeypatch.setattr(user, "read_fold", lambda fold: read_fold(fold, data / "splits.json"))
 
 
 @pytest.fixture
@@ -258,7 +261,7 @@ def edit(path: Path, training: object) -> None:
 
 def test_networks_that_did_not_see_their_fold_are_taken(weights):
     save_decision(weights, stump("z", 0, 0.5, 0.5), {"cases": list(CASES)})  # a decision may have seen all
-    require_unseen(weights)
+    require_held_out(weights)
 
 
 def test_a_network_that_saw_its_fold_is_refused(data, weights):
@@ -272,7 +275,7 @@ def test_a_network_that_saw_its_fold_is_refused(data, weights):
 def test_a_network_that_does_not_say_what_it_saw_is_refused(weights, provenance):
     edit(weights / "fold1-dice.json", provenance)
     with pytest.raises(UserError, match=r"fold1-dice.json: does not say which cases"):
-        require_unseen(weights)
+        require_held_out(weights)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from model.errors import UserError
 from training import accuracy
 from training.common.cli import run
+from training.pages.agreement import agreement
 from training.scores.rows import RULE, Bin, Row, write_records
 
 DICE = {"decision": 0.75, "networks": 0.5, RULE: 0.25}
@@ -41,7 +42,7 @@ BINS = [Bin(method, number, 0.05 + number / 10, 0.04, 9) for method in ("network
 
 
 def test_bland_altman_by_hand() -> None:
-    bias, low, high = accuracy.agreement([row(case, "decision") for case in (1, 2, 3)])  # differences 1, 2 and 3, spread 1
+    bias, low, high = agreement([row(case, "decision") for case in (1, 2, 3)])  # differences 1, 2 and 3, spread 1
     assert (bias.mean, low, high) == pytest.approx((2, 2 - 1.96, 2 + 1.96))
 
 

@@ -10,9 +10,10 @@ import SimpleITK as sitk
 
 from model.errors import UserError
 from training import cases
-from training.cases import find_cases, pack
+from training.cases import pack
 from training.common.cli import run
 from training.data.dataset import load_case
+from training.data.published import find_cases
 
 SHAPE = (5, 7, 9)  # (z, y, x)
 COSINE, SINE = math.cos(0.4), math.sin(0.4)

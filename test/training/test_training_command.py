@@ -15,17 +15,16 @@ from model.errors import UserError
 from model.networks.config import InferenceConfig, to_json
 from model.networks.network import LesionNet
 from model.networks.torch_engine import save_weights
+from training.common.provenance import git_commit
 from training.learning.train_config import TrainConfig, default_config, options
+from training.learning.training_run import provenance
 from training.scores.metrics import Scores
-from training.train import git_commit
 
 
 def test_the_sidecar_is_json_for_every_reader(tmp_path: Path) -> None:
     scores = [Scores(0.0, math.nan, 0.0)]  # the only validation case was missed
-    provenance = module.provenance(
-        TrainConfig(), torch.device("cpu"), {"training": ["case1"], "validation": ["case0"]}, scores, []
-    )
-    save_weights(tmp_path / "a.safetensors", LesionNet(SMALL), SMALL, InferenceConfig(), provenance)
+    written = provenance(TrainConfig(), torch.device("cpu"), {"training": ["case1"], "validation": ["case0"]}, scores, [])
+    save_weights(tmp_path / "a.safetensors", LesionNet(SMALL), SMALL, InferenceConfig(), written)
     constants = []
     json.loads((tmp_path / "a.json").read_text(), parse_constant=constants.append)
     assert constants == []  # NaN is no JSON

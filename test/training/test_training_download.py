@@ -17,8 +17,8 @@ from phantom import make_phantom, write_image
 
 from model.errors import UserError
 from training import download as module
-from training.cases import find_cases
 from training.common.cli import run
+from training.data.published import find_cases
 from training.download import Archive, download
 
 NAMES = ("MGHNICU_010-VISIT_01", "MGHNICU_020-VISIT_01")  # as the phantom, and one without lesion in slices of 4 mm

@@ -6,8 +6,8 @@ import onnx
 import pytest
 from inference_helpers import files_below, random_network, save_ensemble
 
-from training import export as module
-from training.export import export
+from training.learning import onnx_graph as module
+from training.learning.onnx_graph import export
 
 
 @pytest.fixture

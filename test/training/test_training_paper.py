@@ -27,7 +27,7 @@ from training.learning.paper import (
 from training.learning.paper_network import PaperNet, PaperNetConfig
 from training.learning.protocols import PROTOCOLS
 from training.learning.train_config import default_config
-from training.train import l1_norm
+from training.learning.training_loop import l1_norm
 
 CPU = torch.device("cpu")
 SHAPE = (20, 120, 144)  # below, at and above what GRID does to an axis of another length

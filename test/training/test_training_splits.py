@@ -10,9 +10,10 @@ import pytest
 from training_helpers import invented_case, write_packed
 
 from model.errors import UserError
-from training.data import splits
+from training import splits
 from training.data.dataset import PackedCase
-from training.data.splits import FOLDS, SPLITS, deal, load_class, read_fold
+from training.data.splits import FOLDS, SPLITS, read_fold
+from training.splits import deal
 
 
 def case(name: str, lesion_voxels: int, slice_mm: float) -> PackedCase:
@@ -54,19 +55,19 @@ def test_a_fold_that_does_not_exist(fold: int) -> None:
 
 @pytest.mark.parametrize(("voxels", "expected"), [(0, 0), (1, 1), (9, 1), (11, 2), (49, 2), (51, 3), (900, 3)])
 def test_load_class(voxels: int, expected: int) -> None:
-    assert load_class(case("a", voxels, 2.0)) == expected
+    assert case("a", voxels, 2.0).load_class == expected
 
 
 def test_deal_spreads_every_stratum_evenly() -> None:
     cases = many_cases()
     folds = deal(cases)
     assert sorted(itertools.chain(*folds)) == sorted(c.name for c in cases)
-    for stratum in {(load_class(c), c.spacing_mm[0]) for c in cases}:
-        members = {c.name for c in cases if (load_class(c), c.spacing_mm[0]) == stratum}
+    for stratum in {(c.load_class, c.spacing_mm[0]) for c in cases}:
+        members = {c.name for c in cases if (c.load_class, c.spacing_mm[0]) == stratum}
         counts = [len(members & set(fold)) for fold in folds]
         assert max(counts) - min(counts) <= 1, stratum
     for load in range(4):
-        members = {c.name for c in cases if load_class(c) == load}
+        members = {c.name for c in cases if c.load_class == load}
         counts = [len(members & set(fold)) for fold in folds]
         assert max(counts) - min(counts) <= 1, load
 

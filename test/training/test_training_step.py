@@ -12,8 +12,8 @@ from training.data.dataset import to_sample
 from training.learning.losses import LOSSES
 from training.learning.protocols import Native
 from training.learning.train_config import TrainConfig
+from training.learning.training_loop import Training, learning_rate, train_epoch, validate
 from training.scores.metrics import score
-from training.train import Training, learning_rate, train_epoch, validate
 
 CPU = torch.device("cpu")
 NATIVE = Native(SMALL)

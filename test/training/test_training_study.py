@@ -24,18 +24,20 @@ from inference_helpers import load
 from training_helpers import CASES, FOLDS, SMALL, write_study
 
 import training.study as module
-import training.train
 from model.errors import UserError
 from model.networks.predict import Predictor
 from training.common.cli import run
 from training.data.dataset import PackedCase
 from training.data.splits import read_fold
+from training.learning import executors, study_runs, training_loop, training_run
+from training.learning.executors import LocalExecutor, reason, slurm_executor, slurm_options, work_off
 from training.learning.losses import LOSSES
 from training.learning.protocols import Native, Prediction
+from training.learning.study_runs import Job, study_configuration
 from training.learning.train_config import default_config
+from training.scores.case_row import case_row
 from training.scores.metrics import count_lesions, score
 from training.scores.rows import RULE, Epoch, Row, curves_path, read_records
-from training.study import Job, LocalExecutor, case_row, reason, slurm_executor, slurm_options, study_configuration, work_off
 
 STEPS = 3  # per epoch of fold 0
 MEASURED = {"train_seconds": 0, "predict_seconds": 0, "peak_mb": 0}  # what no two runs share
@@ -67,11 +69,12 @@ def small(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def use_small(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for user in (module, training.train):
+    for user in (study_runs, training_run):
         monkeypatch.setattr(user, "PROTOCOLS", {"native": lambda model=None: Native(SMALL)})
         monkeypatch.setattr(user, "read_fold", lambda fold: read_fold(fold, data / "splits.json"))
-    monkeypatch.setattr(module, "FOLDS", len(FOLDS))
-    monkeypatch.setattr(module, "VALIDATE_EVERY", 2)
+    for user in (module, study_runs):
+        monkeypatch.setattr(user, "FOLDS", len(FOLDS))
+    monkeypatch.setattr(study_runs, "VALIDATE_EVERY", 2)
     monkeypatch.setattr(module, "LocalExecutor", lambda slots: Here())
 
 
@@ -203,8 +206,8 @@ def test_diagonal_neighbours_are_one_lesion() -> None:
 @pytest.fixture
 def losses(monkeypatch: pytest.MonkeyPatch) -> dict:
     """The table of losses that training uses, to be changed."""
-    monkeypatch.setattr(training.train, "LOSSES", dict(LOSSES))
-    return training.train.LOSSES
+    monkeypatch.setattr(training_loop, "LOSSES", dict(LOSSES))
+    return training_loop.LOSSES
 
 
 def test_runs_in_the_results_are_not_run_again(data: Path, tmp_path: Path, losses: dict, capsys) -> None:
@@ -283,7 +286,7 @@ def test_a_refused_job_is_a_failed_one(tmp_path: Path, capsys) -> None:
 
 def test_an_interrupted_study_cancels_its_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     future = Future()
-    monkeypatch.setattr(module.time, "sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(executors.time, "sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         work_off([a_job()], SimpleNamespace(submit=lambda *_: future), tmp_path / "native.csv")
     assert future.cancelled()
@@ -299,7 +302,7 @@ def test_a_traceback_is_told_in_its_last_line() -> None:
 
 @pytest.mark.parametrize("protocol", ["native", "paper"])
 def test_the_configuration_does_not_depend_on_the_run(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(module.PROTOCOLS, "paper", lambda: SimpleNamespace(model=SMALL))
+    monkeypatch.setitem(study_runs.PROTOCOLS, "paper", lambda: SimpleNamespace(model=SMALL))
     config = default_config(protocol)
     expected = study_configuration(config)
     assert study_configuration(dataclasses.replace(config, fold=2, loss="dice", seed=5)) == expected
@@ -374,7 +377,7 @@ class FakePool:
 )
 def test_gpus_share_the_jobs(monkeypatch: pytest.MonkeyPatch, device: str, used: list[str]) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(module, "ProcessPoolExecutor", FakePool)
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", FakePool)
     executor, both = LocalExecutor(2), threading.Barrier(2)
 
     def pair_up(job: Job) -> tuple[int, str]:
@@ -388,10 +391,10 @@ def test_gpus_share_the_jobs(monkeypatch: pytest.MonkeyPatch, device: str, used:
 def test_a_job_computes_on_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: calls.append(device))
-    monkeypatch.setattr(module, "pick_device", lambda wish: calls.append(wish) or (torch.device(wish), ""))
-    monkeypatch.setattr(module, "train", lambda *arguments: calls.append(arguments[3]) or (_ for _ in ()).throw(Killed))
+    monkeypatch.setattr(study_runs, "pick_device", lambda wish: calls.append(wish) or (torch.device(wish), ""))
+    monkeypatch.setattr(study_runs, "train", lambda *arguments: calls.append(arguments[3]) or (_ for _ in ()).throw(Killed))
     with pytest.raises(Killed):
-        module.run_job(a_job(device="cuda:1"))
+        study_runs.run_job(a_job(device="cuda:1"))
     assert calls == ["cuda:1", "cuda", torch.device("cuda")]
 
 

@@ -18,7 +18,8 @@ from training import tables
 from training.common.cli import run
 from training.data.splits import FOLDS, read_fold
 from training.learning.losses import LOSSES
-from training.pages import study_tables
+from training.learning.phantom_masks import masks_by_loss
+from training.pages import cells, study_tables
 from training.pages.phantom_figure import draw_phantom
 from training.pages.study_answer import answer
 from training.pages.study_tables import Study
@@ -27,6 +28,7 @@ from training.scores.rows import RULE, Epoch, Row, curves_path, write_records
 
 ROOT = Path(__file__).resolve().parents[2]
 NAN = math.nan
+BEGIN, END = tables.MARKERS
 
 
 def row(case: str = "a", method: str = "dice", **fields: float | str) -> Row:
@@ -300,9 +302,9 @@ def test_the_tables_figures_are_those_of_numpy(tmp_path, command):
 
 
 def test_numbers_are_rounded_without_a_negative_zero():
-    assert [study_tables.number(v, 3, "+") for v in (-0.0004, 0.0, -0.0006, NAN)] == ["+0.000", "+0.000", "-0.001", "-"]
-    assert study_tables.interval(statistics.Estimate(0.5, 0.4321, 0.6, 9), 2) == "0.50 [0.43, 0.60]"
-    assert study_tables.interval(statistics.Estimate(0.5, NAN, NAN, 1), 2) == "0.50"
+    assert [cells.number(v, 3, "+") for v in (-0.0004, 0.0, -0.0006, NAN)] == ["+0.000", "+0.000", "-0.001", "-"]
+    assert cells.interval(statistics.Estimate(0.5, 0.4321, 0.6, 9), 2) == "0.50 [0.43, 0.60]"
+    assert cells.interval(statistics.Estimate(0.5, NAN, NAN, 1), 2) == "0.50"
 
 
 def test_bold_is_the_best_of_losses_with_as_many_cases(tmp_path):
@@ -369,11 +371,11 @@ def test_the_answer_with_one_loss_has_no_winner():
 def test_the_readme_block_is_replaced_and_the_rest_untouched(tmp_path, command):
     write_study(tmp_path / "results", "native", WHOLE)
     before, after = "# Title\n\ntext  \n\n", "\n\n## Next\n\ntext without a newline at its end"
-    (tmp_path / "README.md").write_text(f"{before}{tables.BEGIN}\nwhat stood here\n{tables.END}{after}")
+    (tmp_path / "README.md").write_text(f"{before}{BEGIN}\nwhat stood here\n{END}{after}")
     command()
     text = (tmp_path / "README.md").read_text()
-    assert text.startswith(f"{before}{tables.BEGIN}\n| native protocol | cases | Dice |")
-    assert text.endswith(f"\n{tables.END}{after}")
+    assert text.startswith(f"{before}{BEGIN}\n| native protocol | cases | Dice |")
+    assert text.endswith(f"\n{END}{after}")
     assert "what stood here" not in text
     command()
     assert (tmp_path / "README.md").read_text() == text
@@ -386,9 +388,7 @@ def test_a_readme_without_markers_stays(tmp_path, command):
     assert (tmp_path / "README.md").read_text() == "nothing here\n"
 
 
-@pytest.mark.parametrize(
-    "text", [tables.BEGIN, tables.END, f"{tables.END}{tables.BEGIN}", f"{tables.BEGIN}{tables.BEGIN}{tables.END}"]
-)
+@pytest.mark.parametrize("text", [BEGIN, END, f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
 def test_markers_that_do_not_pair_are_refused(tmp_path, command, text):
     write_study(tmp_path / "results", "native", {"dice": (0,)})
     (tmp_path / "README.md").write_text(text)
@@ -437,7 +437,8 @@ def test_the_phantom_figure_says_which_losses_are_missing(tmp_path, monkeypatch)
         save_weights(path, LesionNet(config), config, InferenceConfig(), {})
     said = []
     monkeypatch.setattr("training.pages.phantom_figure.caption", lambda number, drawn: said.append((number, drawn)) or "")
-    draw_phantom(tmp_path / "runs", ROOT / "test" / "case", tmp_path / "phantom.png")
+    folder = ROOT / "test" / "case"
+    draw_phantom(folder, masks_by_loss(tmp_path / "runs", folder), tmp_path / "phantom.png")
     ((number, drawn),) = said
     assert drawn == ["dice", "tversky"]
     assert 0 < (tmp_path / "phantom.png").stat().st_size < 150_000

@@ -20,14 +20,16 @@ from inference_helpers import load
 from safetensors.torch import load_file
 from training_helpers import CASES, FOLDS, SMALL, tensors, write_study
 
-import training.train as module
 from model.errors import UserError
+from training.common.provenance import git_commit
 from training.data.splits import read_fold
+from training.learning import training_loop, training_run
 from training.learning.losses import LOSSES
 from training.learning.protocols import Native
 from training.learning.train_config import TrainConfig
+from training.learning.training_loop import Training, validate
+from training.learning.training_run import train
 from training.scores.metrics import mean_scores
-from training.train import Training, git_commit, train, validate
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(epochs=3, warmup_epochs=1, batch_size=2)
@@ -48,8 +50,8 @@ def small(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def use_small(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PROTOCOLS", {"native": lambda model: Native(SMALL)})
-    monkeypatch.setattr(module, "read_fold", lambda fold: read_fold(fold, data / "splits.json"))
+    monkeypatch.setattr(training_run, "PROTOCOLS", {"native": lambda model: Native(SMALL)})
+    monkeypatch.setattr(training_run, "read_fold", lambda fold: read_fold(fold, data / "splits.json"))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
         seen.append((spacing_mm[:, 0].tolist(), target.clone()))
         return LOSSES["tversky"](logits, target, spacing_mm)
 
-    monkeypatch.setattr(module, "LOSSES", {**LOSSES, CONFIG.loss: spy})
+    monkeypatch.setattr(training_loop, "LOSSES", {**LOSSES, CONFIG.loss: spy})
     return seen
 
 
@@ -129,7 +131,7 @@ def test_a_killed_run_resumes_bit_for_bit(
             raise Killed
         return LOSSES[CONFIG.loss](*arguments)
 
-    monkeypatch.setattr(module, "LOSSES", {**LOSSES, CONFIG.loss: killing})
+    monkeypatch.setattr(training_loop, "LOSSES", {**LOSSES, CONFIG.loss: killing})
     with pytest.raises(Killed):
         train(CONFIG, data, tmp_path, CPU)
     assert not list(tmp_path.glob("*.safetensors"))
@@ -177,7 +179,7 @@ def test_the_folder_of_another_run_is_refused(data: Path, finished: Path, change
 
 
 def test_the_folder_of_another_network_is_refused(data: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PROTOCOLS", {"native": lambda model: Native(dataclasses.replace(SMALL, margin=3))})
+    monkeypatch.setattr(training_run, "PROTOCOLS", {"native": lambda model: Native(dataclasses.replace(SMALL, margin=3))})
     with pytest.raises(UserError, match="another model"):
         train(CONFIG, data, finished, CPU)
 
@@ -185,7 +187,7 @@ def test_the_folder_of_another_network_is_refused(data: Path, finished: Path, mo
 def test_the_folder_of_other_folds_is_refused(data: Path, finished: Path, tmp_path: Path, monkeypatch) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     swapped = (["case0", "case1", "case4", "case5", "case6"], ["case2", "case3"])  # validates on cases trained on
-    monkeypatch.setattr(module, "read_fold", lambda fold: swapped)
+    monkeypatch.setattr(training_run, "read_fold", lambda fold: swapped)
     with pytest.raises(UserError, match="checkpoint"):
         train(CONFIG, data, tmp_path, CPU)
 

@@ -14,6 +14,7 @@ from model.errors import UserError
 from model.images.brain import brain_box, brain_mask
 from model.networks.config import ModelConfig
 from model.networks.inputs import network_input
+from training.data.strata import load_class
 
 # what numpy and zipfile raise for files that are missing, empty, cut off, altered or of another kind
 DAMAGE = (OSError, EOFError, KeyError, TypeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
@@ -33,6 +34,11 @@ class PackedCase:
     def lesion_load(self) -> float:
         """Lesion voxels as a share of the brain's."""
         return float(self.label.sum() / brain_mask(self.adc).sum())
+
+    @property
+    def load_class(self) -> int:
+        """Which of `strata.LOADS` it belongs to."""
+        return load_class(self.lesion_load, bool(self.label.any()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.networks.stored import read_sidecar
+from training.data.splits import read_fold
 
 
 def trained_on(sidecar: Path) -> set[str]:
@@ -15,3 +16,20 @@ def trained_on(sidecar: Path) -> set[str]:
     if type(names) is not list or not names:
         raise UserError(f"{sidecar}: does not say which cases the network was trained on")
     return set(names)
+
+
+def require_unseen(names: list[str], weights: Path) -> None:
+    """Raise UserError when a sidecar in `weights` lists one of the cases as trained on, or lists none."""
+    for sidecar in sorted(weights.glob("*.json")):
+        seen = trained_on(sidecar) & set(names)
+        if seen:
+            raise UserError(f"{sidecar}: trained on {', '.join(sorted(seen))}; its score on them would mean nothing")
+
+
+def require_held_out(weights: Path) -> None:
+    """Raise UserError when a network was trained on a case of the fold that its name says it holds out."""
+    for path in sorted(weights.glob("fold*.json")):
+        held_out = set(read_fold(int(path.stem.split("-")[0].removeprefix("fold")))[1])
+        seen = held_out & trained_on(path)
+        if seen:
+            raise UserError(f"{path}: trained on {', '.join(sorted(seen))}, which its fold holds out")

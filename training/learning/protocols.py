@@ -5,9 +5,7 @@ to one grid. Everything else about training, seeds and scores is shared (`traini
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -19,16 +17,7 @@ from model.networks.torch_engine import TorchNetwork
 from training.data.augment import Augmentation
 from training.data.dataset import PackedCase, Sample, to_sample
 from training.learning import paper, paper_network
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """Boolean masks (z, y, x): on the patient's grid and, where the protocol resamples, on its own grid with the label."""
-
-    mask: np.ndarray
-    grid_mask: np.ndarray | None = None
-    grid_label: np.ndarray | None = None
-    grid_spacing_mm: tuple[float, float, float] | None = None
+from training.scores.case_row import Prediction
 
 
 class Native:

@@ -3,18 +3,14 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from model.images.brain import brain_box
 from model.images.case import Case, read_case
-from model.networks.predict import Predictor
-from model.networks.stored import load_ensemble
-from model.networks.torch_engine import TorchEngine
 from model.run.platform_paths import find_inputs
-from training.cases import read_label
-from training.learning.losses import LOSSES
+from training.common.loss_names import LOSS_NAMES
+from training.data.published import read_label
 from training.pages.plots import LABELS, ORANGE, new_figure, save, styled
 from training.scores.metrics import score
 
@@ -22,22 +18,21 @@ LABEL_COLOUR, MASK_COLOUR = "#56b4e9", ORANGE
 MARGIN = 3  # voxels around the brain
 
 
-def draw_phantom(runs: Path, folder: Path, path: Path) -> None:
+def draw_phantom(folder: Path, masks: dict[str, np.ndarray], path: Path) -> None:
     """Draw ADC, Z map and every loss's mask on the slice with most lesion.
 
-    runs: holds `native/<loss>-fold0-seed0`, each with one network; a loss without is left out and the caption says so.
-    folder: holds `input/` in the platform's layout and `label.mha`. Raises UserError for weights that cannot be used.
+    folder: holds `input/` in the platform's layout and `label.mha`. masks: boolean (z, y, x) by loss; the caption names the
+    losses without.
     """
     case = read_case(*find_inputs(folder / "input"))
     label = read_label(folder / "label.mha", case.adc)
-    masks = {loss: mask for loss in LOSSES if (mask := mask_of(runs / "native" / f"{loss}-fold0-seed0", case)) is not None}
     with styled():
         figure = new_figure(9.6, 6.4)
         panels = figure.subplots(2, 4)
-        view = View(case, label)
+        view = SliceView(case, label)
         view.show(panels[0, 0], case.adc.voxels, "ADC in 1e-6 mm2/s", "gray", (0, 2500), bar=True)
         view.show(panels[0, 1], case.zadc.voxels, "Z map", "RdBu", (-6, 6), bar=True)
-        for axes, loss in zip(panels.flat[2:], LOSSES, strict=True):
+        for axes, loss in zip(panels.flat[2:], LOSS_NAMES, strict=True):
             if loss in masks:
                 dice = score(masks[loss], label, case.grid.spacing_mm).dice
                 view.show(axes, case.adc.voxels, f"{LABELS[loss]}\nDice {dice:.2f}", "gray", (0, 2500))
@@ -52,22 +47,14 @@ def draw_phantom(runs: Path, folder: Path, path: Path) -> None:
         save(figure, path)
 
 
-def mask_of(run: Path, case: Case) -> np.ndarray | None:
-    """The mask of one run's network, boolean (z, y, x); None where the run has no weights."""
-    if not any(run.glob("*.safetensors")):
-        return None
-    predictor = Predictor(load_ensemble(run, TorchEngine(torch.device("cpu"))))
-    return predictor.mask(case.adc.voxels, case.zadc.voxels, case.grid.spacing_mm)
-
-
 def caption(number: int, drawn: list[str]) -> str:
     """Where the slice lies, and which losses are missing."""
-    missing = [loss for loss in LOSSES if loss not in drawn]
+    missing = [loss for loss in LOSS_NAMES if loss not in drawn]
     words = f"The built-in invented case, slice {number}; Dice is over its whole volume."
     return words + (f"\nNot run, so not drawn: {', '.join(missing)}." if missing else "")
 
 
-class View:
+class SliceView:
     """The slice with most lesion, cut to the brain: front of the head up, the patient's left on the right."""
 
     def __init__(self, case: Case, label: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from model.files import whole_file
-from training.learning.losses import LOSSES
+from training.common.loss_names import LOSS_NAMES
 from training.scores.rows import RULE, CaseScore, Epoch, Row
 from training.scores.statistics import (
     LOADS,
@@ -48,7 +48,7 @@ STYLE = {
     "savefig.dpi": 100,
 }
 Styles = dict[str, tuple[str, str]]  # colour and marker by what they mean
-LABELS = {method: method for method in LOSSES} | {RULE: "rule Z < -2"}
+LABELS = {method: method for method in LOSS_NAMES} | {RULE: "rule Z < -2"}
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -142,7 +142,7 @@ def _beeswarm(values: np.ndarray, width: float, step: float) -> np.ndarray:
     return offsets
 
 
-def draw_volumes(rows: list[Row], path: Path) -> None:
+def draw_dice_by_volume(rows: list[Row], path: Path) -> None:
     """Dice against the true lesions' volume, one panel per loss, the rule in grey behind it; empty cases at the left."""
     groups = by_method(rows)
     facts = {row.case: row for row in rows}
@@ -150,7 +150,7 @@ def draw_volumes(rows: list[Row], path: Path) -> None:
     with styled():
         figure = new_figure(10, 6)
         panels = figure.subplots(2, 3, sharex=True, sharey=True)
-        for axes, loss in zip(panels.flat, LOSSES, strict=True):
+        for axes, loss in zip(panels.flat, LOSS_NAMES, strict=True):
             axes.set_title(LABELS[loss])
             _volume_panel(axes, per_case(groups.get(loss, []), "dice"), rule, facts)
         figure.supxlabel("lesion volume in ml", fontsize=9)
@@ -188,8 +188,8 @@ def draw_curves(epochs: list[Epoch], path: Path) -> None:
         runs[point.method][point.fold, point.seed].append(point)
     with styled():
         figure = new_figure(12, 4.6)
-        panels = figure.subplots(2, len(LOSSES), sharex=True)
-        for (above, below), loss in zip(panels.T, LOSSES, strict=True):
+        panels = figure.subplots(2, len(LOSS_NAMES), sharex=True)
+        for (above, below), loss in zip(panels.T, LOSS_NAMES, strict=True):
             above.set_title(LABELS[loss].replace("-hausdorffdt", "\n-hausdorffdt"))
             _curves(above, list(runs[loss].values()), "loss")
             _curves(below, list(runs[loss].values()), "dice")

@@ -1,8 +1,9 @@
 """The answer in plain words, made from the figures; it claims no more than they carry, whatever they turn out to be."""
 
+from training.common.loss_names import LOSS_NAMES
 from training.data.splits import FOLDS
-from training.learning.losses import LOSSES
-from training.pages.study_tables import DIGITS, NAMES, Study, interval, number
+from training.pages.cells import DIGITS, NAMES, interval, number
+from training.pages.study_tables import Study
 from training.scores.rows import RULE
 from training.scores.statistics import (
     LOADS,
@@ -124,7 +125,7 @@ def _limits(study: Study) -> str:
     groups = {method: rows for method, rows in by_method(study.rows).items() if method != RULE}
     runs = sum(len({row.fold for row in rows}) for rows in groups.values())
     seeds = max(len({row.seed for row in rows}) for rows in groups.values())
-    planned = len(LOSSES) * FOLDS
+    planned = len(LOSS_NAMES) * FOLDS
     missing = (
         f"{runs} of {planned} combinations of loss and fold have been run; the rest may change this."
         if runs < planned

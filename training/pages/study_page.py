@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from training.pages import study_tables as tables
+from training.pages.markdown import wrapped
 from training.pages.study_answer import answer
-from training.pages.study_tables import Study, wrapped
+from training.pages.study_tables import Study
 from training.scores.statistics import RESAMPLES, ZERO_METHOD
 
 PHANTOM = "phantom-losses.png"

@@ -1,19 +1,19 @@
 """The tables of docs/study.md: one protocol's rows in Markdown."""
 
 import math
-import textwrap
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
+from training.common.loss_names import LOSS_NAMES
 from training.data.splits import FOLDS
-from training.learning.losses import LOSSES
-from training.scores.rows import RULE, Epoch, Row, Scored
+from training.pages.cells import DIGITS, NAMES, interval, number, p_value, without_masd
+from training.pages.markdown import table, wrapped
+from training.scores.rows import RULE, Epoch, Row
 from training.scores.statistics import (
     METHODS,
     Comparison,
-    Estimate,
     against_best,
     best_loss,
     boundary_effect,
@@ -25,8 +25,6 @@ from training.scores.statistics import (
     strata,
 )
 
-DIGITS = {"dice": 3, "nsd": 3, "masd_mm": 2}
-NAMES = {"dice": "Dice", "nsd": "NSD", "masd_mm": "MASD mm"}
 TITLES = {"native": "Native protocol", "paper": "Paper protocol", "paper-wide": "Paper protocol, twice the widths"}
 
 # arXiv 2502.09148: Dice, MSD, NSD, epochs. Means of four validation cases on the resampled grid.
@@ -54,36 +52,6 @@ class Study:
         return TITLES[self.protocol]
 
 
-def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    written = [f"| {' | '.join(line)} |" for line in (header, *lines)]
-    return "\n".join([written[0], "|---" * len(header) + "|", *written[1:]])
-
-
-def wrapped(text: str) -> str:
-    """A paragraph in lines of the project's width."""
-    return textwrap.fill(text, 125, break_long_words=False, break_on_hyphens=False)
-
-
-def number(value: float, digits: int, sign: str = "") -> str:
-    """A fixed number of digits; - for nan."""
-    rounded = round(value, digits) + 0.0  # so that there is no -0.000
-    return "-" if math.isnan(value) else f"{rounded:{sign}.{digits}f}"
-
-
-def interval(value: Estimate, digits: int, sign: str = "") -> str:
-    """Mean [low, high]; no interval where there is none."""
-    mean = number(value.mean, digits, sign)
-    return (
-        mean if math.isnan(value.low) else f"{mean} [{number(value.low, digits, sign)}, {number(value.high, digits, sign)}]"
-    )
-
-
-def p_value(p: float) -> str:
-    """Three digits; - for nan."""
-    return "<0.001" if p < 0.001 else number(p, 3)
-
-
 def name_of(method: str) -> str:
     """A method as the tables call it."""
     return "rule Z < -2" if method == RULE else method
@@ -96,13 +64,6 @@ def folds_of(rows: list[Row]) -> str:
     seeds = len({row.seed for row in rows})
     words = f"{len(run)} of {FOLDS} folds" + (f"; not run: {missing}" if missing else "")
     return words + (f"; {seeds} seeds" if seeds > 1 else "")
-
-
-def without_masd(rows: list[Scored]) -> str:
-    """How many masks have no MASD, and why: the case's lesions all missed, or a false mark on an empty case."""
-    reasons = [row.nan_reason for row in rows if math.isnan(row.masd_mm)]
-    missed = reasons.count("no prediction")
-    return f"{len(reasons)} ({missed} missed, {len(reasons) - missed} false)" if reasons else "0"
 
 
 def method_lines(rows: list[Row], columns: int, line: Callable[[str, list[Row]], list[str]]) -> list[list[str]]:
@@ -236,8 +197,8 @@ def cost_table(study: Study) -> str:
             if method != RULE:
                 groups[method, row.machine].append(row)
     lines = [[method, machine, *cost_cells(rows)] for (method, machine), rows in groups.items()]
-    lines += [[loss, "not run", "", "", "", "", ""] for loss in LOSSES if loss not in {method for method, _ in groups}]
-    lines.sort(key=lambda line: list(LOSSES).index(line[0]))
+    lines += [[loss, "not run", "", "", "", "", ""] for loss in LOSS_NAMES if loss not in {method for method, _ in groups}]
+    lines.sort(key=lambda line: LOSS_NAMES.index(line[0]))
     return table(["loss", "machine", "runs", "training min per run", "epochs", "s per case", "peak MB"], lines)
 
 

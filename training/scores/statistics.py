@@ -12,19 +12,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import wilcoxon
 
-from training.data.splits import LOAD_EDGES, THICK_SLICE_MM
-from training.learning.losses import LOSSES
+from training.common.loss_names import LOSS_NAMES
+from training.data.strata import LOADS, SLICES, is_thick, load_class
 from training.scores.rows import RULE, CaseScore, Row, Scored
 
-METHODS = (*LOSSES, RULE)
+METHODS = (*LOSS_NAMES, RULE)
 RESAMPLES, SEED, LEVEL = 10_000, 0, 0.05
 ZERO_METHOD = "pratt"  # of the Wilcoxon test: cases without a difference keep their rank, so they count against one
 
-LOADS = ("empty", "below 1 %", "1-5 %", "above 5 %")
 VOLUMES, VOLUME_EDGES_ML = ("empty", "below 1 ml", "1-10 ml", "above 10 ml"), (0.0, 1.0, 10.0)
-SLICES = (f"slices <= {THICK_SLICE_MM:g} mm", f"slices > {THICK_SLICE_MM:g} mm")
 # The compounds, and the region loss that each adds the Hausdorff term to.
-COMPOUNDS = {name: name.removesuffix("-hausdorffdt") for name in LOSSES if name.endswith("-hausdorffdt")}
+COMPOUNDS = {name: name.removesuffix("-hausdorffdt") for name in LOSS_NAMES if name.endswith("-hausdorffdt")}
 
 Scores = dict[str, float]  # by case
 
@@ -180,8 +178,8 @@ def _compare(groups: dict[str, list[Row]], first: str, second: str, field: str) 
 
 
 def load_stratum(row: Scored) -> str:
-    """Which of LOADS a case belongs to; a share on an edge belongs to the class below it, as in `splits.load_class`."""
-    return LOADS[int(np.searchsorted(LOAD_EDGES, row.lesion_load))] if row.true_lesions else LOADS[0]
+    """Which of LOADS a case belongs to."""
+    return LOADS[load_class(row.lesion_load, row.true_lesions > 0)]
 
 
 def volume_stratum(row: Scored) -> str:
@@ -198,7 +196,7 @@ def size_strata(rows: list[CaseScore]) -> dict[str, list[CaseScore]]:
 
 def slice_stratum(row: Row) -> str:
     """Which of SLICES a case belongs to."""
-    return SLICES[row.slice_mm > THICK_SLICE_MM]
+    return SLICES[is_thick(row.slice_mm)]
 
 
 def strata(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -1,27 +1,17 @@
-"""Scores a folder of masks against a folder of labels: rows per case, their summary by lesion size, and two figures.
-
-The scores are the challenge's, on each label's own grid, and equal those of `evaluation.evaluate`; unlike there, a mask must
-lie on the label's grid and not only have its shape.
-"""
+"""The scores of a folder of masks as files: rows per case, their summary by lesion size, and two figures."""
 
 from pathlib import Path
 
-from tqdm import tqdm
-
 from model.errors import UserError
-from model.images.brain import brain_mask
 from model.images.formats import stem_of
-from model.images.volume import Volume, read_volume, require_same_grid
 from model.run.find_cases import MASK_STEM
-from training.accuracy import agreement_words, draw_volumes, score_cells
-from training.cases import require_mask
+from training.pages.agreement import agreement_words, draw_agreement
+from training.pages.cells import score_cells
+from training.pages.markdown import table, wrapped, write_text
 from training.pages.plots import draw_dice_by_size
-from training.pages.study_tables import table, wrapped
-from training.scores.metrics import describe
-from training.scores.pairs import Pair, find_pairs
+from training.scores.pairs import Pair
 from training.scores.rows import CaseScore, write_records
 from training.scores.statistics import LOADS, VOLUMES, size_strata
-from training.tables import write_text
 
 SCORES, SUMMARY, DICE_PLOT, VOLUME_PLOT = "scores.csv", "summary.md", "dice.png", "volumes.png"
 SIZES = {LOADS: "lesion load", VOLUMES: "lesion volume"}  # what the strata are of
@@ -33,20 +23,17 @@ READING = """In brackets: 95 % bootstrap intervals of the mean over cases. MASD 
 is empty: it is left out of the mean and counted. Where both are empty, Dice and NSD are 1 and MASD is 0."""
 
 
-def score_folders(masks: Path, labels: Path, out: Path, adc: Path | None = None) -> str:
-    """Score every case and write scores.csv, summary.md, dice.png and volumes.png to `out`; returns the summary.
+def write_scores(rows: list[CaseScore], pairs: list[Pair], masks: Path, labels: Path, out: Path) -> str:
+    """Write scores.csv, summary.md, dice.png and volumes.png to `out`; returns the summary.
 
-    Raises UserError, before anything is written, when the folders do not pair up or a file is not usable, and when `out`
-    cannot be written.
+    Raises UserError when `out` cannot be written.
     """
-    pairs = find_pairs(masks, labels, adc)
-    rows = [score_pair(pair, masks, labels) for pair in tqdm(pairs, unit="case", leave=False, disable=None)]
     strata = size_strata(rows)
     text = summary(strata, masks, labels) + guessed(pairs)
     try:
         write_records(rows, out / SCORES, CaseScore)
         draw_dice_by_size(strata, SIZES[tuple(strata)], out / DICE_PLOT)
-        draw_volumes(rows, out / VOLUME_PLOT)
+        draw_agreement(rows, out / VOLUME_PLOT)
         write_text(out / SUMMARY, text)
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror}: {error.filename})") from None
@@ -60,35 +47,6 @@ def guessed(pairs: list[Pair]) -> str:
         return ""
     example = f"{longer[0].mask.name} with {longer[0].case}"
     return f"\nPaired by the beginning of the mask's name: {len(longer)} of {len(pairs)} cases, e.g. {example}.\n"
-
-
-def score_pair(pair: Pair, masks: Path, labels: Path) -> CaseScore:
-    """Everything that is said about one case.
-
-    Raises UserError when a file cannot be used, is not on the label's grid, or a mask holds other values than 0 and 1.
-    """
-    label, mask = read_volume(pair.label), read_volume(pair.mask)
-    for volume in (label, mask):
-        require_mask(volume)
-    require_same_grid(label, mask)
-    truth = label.voxels > 0
-    return CaseScore(
-        case=pair.case,
-        **describe(mask.voxels > 0, truth, label.grid.spacing_mm),
-        lesion_load=float(truth.sum()) / brain_voxels(pair.adc, label) if pair.adc else float("nan"),
-        mask=pair.mask.relative_to(masks).as_posix(),
-        label=pair.label.relative_to(labels).as_posix(),
-    )
-
-
-def brain_voxels(path: Path, label: Volume) -> int:
-    """How many voxels of an ADC map are brain. Raises UserError for a map without any, or not on the label's grid."""
-    adc = read_volume(path)
-    require_same_grid(label, adc)
-    count = int(brain_mask(adc.voxels).sum())
-    if not count:
-        raise UserError(f"{path}: no brain, expected voxels with ADC above 0")
-    return count
 
 
 def summary(strata: dict[str, list[CaseScore]], masks: Path, labels: Path) -> str:

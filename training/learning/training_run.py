@@ -1,0 +1,134 @@
+"""One training run from packed cases to weights with their sidecar. Read from top to bottom.
+
+A killed run continues from its last epoch when it is started again. No epoch is chosen by its score: the weights written are
+the moving average after the last epoch, so the validation fold has no say in them.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import platform
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import monai
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from model.files import only_run
+from model.networks.config import InferenceConfig, ModelConfig, to_json
+from model.networks.torch_engine import round_to_disk_precision, save_weights
+from training.common.provenance import LICENCE
+from training.data.dataset import PackedCase, load_cases
+from training.data.splits import read_fold
+from training.learning.protocols import PROTOCOLS
+from training.learning.train_config import TrainConfig, options
+from training.learning.training_loop import Training, finished, next_epoch, validate
+from training.scores.metrics import Scores, mean_scores
+
+INNER_EVERY = 8
+
+
+def train(
+    config: TrainConfig,
+    data: Path,
+    folder: Path,
+    device: torch.device,
+    validate_every: int = 5,
+    model: ModelConfig | None = None,
+) -> Path:
+    """Run or continue the training in `folder`; returns the path of the weights.
+
+    data: folder of packed cases; validate_every: epochs between scores in the log, 0 for none; model: default ModelConfig().
+    Raises UserError for data, a fold or a run folder that cannot be used, while another process trains in the folder, and
+    when the loss is no longer finite.
+    """
+    protocol = PROTOCOLS[config.protocol](model)
+    names = dict(zip(("training", "validation"), read_fold(config.fold), strict=True))
+    chosen, inner = hold_out(load_cases(data, names["training"]), config.patience)
+    samples, inner_samples = ([protocol.sample(case, device) for case in cases] for cases in (chosen, inner))
+    validation = load_cases(data, names["validation"])
+    identity = dataclasses.asdict(config) | {"model": to_json(protocol.model), "cases": names}
+    identity = json.loads(json.dumps(identity))  # tuples become lists, as in a checkpoint
+    training = Training(config, protocol, device)
+
+    with only_run(folder):
+        checkpoint = folder / "checkpoint.pt"
+        if checkpoint.exists():
+            training.restore(checkpoint, identity)
+        with run_log(folder, training, config) as log:
+            while not finished(training, config):
+                entry = next_epoch(training, samples, inner_samples, config, protocol)
+                if validate_every and entry["epoch"] % validate_every == 0:
+                    entry |= dataclasses.asdict(mean_scores(validate(training.average.module, validation, protocol, device)))
+                training.history.append(entry)
+                training.save(checkpoint, identity)
+                log(entry)
+
+        network = training.average.module
+        if training.best:
+            network.load_state_dict(training.best)
+        round_to_disk_precision(network)
+        scores = validate(network, validation, protocol, device)
+        names |= {"inner": [case.name for case in inner]} if inner else {}
+        path = folder / f"fold{config.fold}.safetensors"
+        description = provenance(config, device, names, scores, training.history)
+        save_weights(path, network, protocol.model, InferenceConfig(), description)
+    return path
+
+
+def hold_out(cases: list[PackedCase], patience: int) -> tuple[list[PackedCase], list[PackedCase]]:
+    """(training, inner) cases: with early stopping every eighth training case, by lesion load, is not trained on.
+
+    The published study stopped on the cases it reports; here those have no say.
+    """
+    if not patience:
+        return cases, []
+    ordered = sorted(cases, key=lambda case: (case.lesion_load, case.name))
+    inner = ordered[INNER_EVERY // 2 :: INNER_EVERY]
+    return [case for case in ordered if case not in inner], inner
+
+
+@contextlib.contextmanager
+def run_log(folder: Path, training: Training, config: TrainConfig) -> Iterator[Callable[[dict], None]]:
+    """Yields what reports an epoch: on the terminal, and to TensorBoard in `folder`/tensorboard."""
+    done = len(training.history)
+    board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
+    progress = tqdm(total=config.epochs, initial=done, desc=folder.name, unit="epoch", disable=None)
+
+    def report(entry: dict) -> None:
+        for name in entry.keys() - {"epoch", "commit"}:
+            board.add_scalar(name, entry[name], entry["epoch"])
+        progress.update()
+        progress.set_postfix(loss=f"{entry['loss']:.4f}", Dice=f"{entry.get('dice', math.nan):.4f}")
+
+    with contextlib.closing(board), progress:
+        yield report
+
+
+def provenance(
+    config: TrainConfig, device: torch.device, names: dict[str, list[str]], scores: list[Scores], history: list[dict]
+) -> dict:
+    """What the sidecar says about how the weights were made. The commits are those that trained, in order."""
+    versions = {module.__name__: module.__version__ for module in (torch, monai, np)}
+    return {
+        "command": shlex.join(["python", "-m", "training.train", *options(config)]),
+        "git_commits": list(dict.fromkeys(entry["commit"] for entry in history)),
+        "versions": {"python": platform.python_version()} | versions,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",
+        "training": dataclasses.asdict(config),
+        "seconds": round(sum(entry["seconds"] for entry in history)),
+        "cases": names,
+        "validation_scores": {name: _as_json(s) for name, s in zip(names["validation"], scores, strict=True)},
+        "validation_mean": _as_json(mean_scores(scores)),
+        "data_licence": LICENCE,
+    }
+
+
+def _as_json(scores: Scores) -> dict[str, float | None]:
+    """JSON has no NaN: a MASD that does not exist is null."""
+    return {name: None if math.isnan(value) else value for name, value in dataclasses.asdict(scores).items()}

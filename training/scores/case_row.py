@@ -1,0 +1,46 @@
+"""The row of one case: its mask against its label, and what is known of the run that made the mask."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.data.dataset import PackedCase
+from training.scores.metrics import Scores, describe, score
+from training.scores.rows import Row
+
+NO_SCORES = Scores(math.nan, math.nan, math.nan)
+NO_RUN = {"train_seconds": math.nan, "epochs": 0, "peak_mb": math.nan, "machine": ""}  # of a mask that no run made
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Boolean masks (z, y, x): on the patient's grid and, where the protocol resamples, on its own grid with the label."""
+
+    mask: np.ndarray
+    grid_mask: np.ndarray | None = None
+    grid_label: np.ndarray | None = None
+    grid_spacing_mm: tuple[float, float, float] | None = None
+
+
+def case_row(case: PackedCase, prediction: Prediction, key: tuple[str, int, int], **facts: float | str) -> Row:
+    """Everything the results say about one case."""
+    old = score(prediction.mask, case.label, case.spacing_mm, old_order=True)
+    grid = NO_SCORES
+    if prediction.grid_mask is not None:
+        grid = score(prediction.grid_mask, prediction.grid_label, prediction.grid_spacing_mm)
+    return Row(
+        case=case.name,
+        method=key[0],
+        fold=key[1],
+        seed=key[2],
+        masd_mm_old=old.masd_mm,
+        nsd_old=old.nsd,
+        lesion_load=case.lesion_load,
+        slice_mm=case.spacing_mm[0],
+        grid_dice=grid.dice,
+        grid_masd_mm=grid.masd_mm,
+        grid_nsd=grid.nsd,
+        **describe(prediction.mask, case.label, case.spacing_mm),
+        **facts,
+    )
