@@ -25,6 +25,7 @@ from training.data import seen
 from training.data.dataset import PackedCase
 from training.data.seen import require_held_out
 from training.data.splits import read_fold
+from training.learning.study_runs import run_folder
 from training.lesions import fit_decision as lesion_decision
 from training.lesions.fit_decision import (
     Evidence,
@@ -36,7 +37,6 @@ from training.lesions.fit_decision import (
 from training.scores.metrics import dice_of, score
 from training.scores.rows import Bin, Row, read_records
 from training.scores.rule import rule_mask
-from training.study import run_folder
 
 CASES = {f"case{number}": invented_case(number) for number in range(10)}
 FOLDS = [[f"case{2 * fold}", f"case{2 * fold + 1}"] for fold in range(5)]
