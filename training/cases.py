@@ -1,5 +1,7 @@
 """Finds the cases of the published archive and packs each into one `.npz` that trains without SimpleITK.
 
+Arrays are packed in the orientation in which the networks are asked (`model.images.orientation`), whatever the file's.
+
 Example:
 
     python -m training.cases --data data/BONBID2023_Train --out data/packed
@@ -14,16 +16,15 @@ from tqdm import tqdm
 from model.files import whole_file
 from model.images.case import read_case
 from training.common.cli import run
-from training.data.published import CaseFiles, find_cases, read_label
+from training.data.published import CaseFiles, as_learnt, find_cases, read_label
 
 
 def pack(files: CaseFiles, folder: Path) -> None:
-    """Write one case's arrays to `folder/<name>.npz`."""
+    """Write one case's arrays to `folder/<name>.npz`, in the orientation in which the networks are asked."""
     case = read_case(files.adc, files.zadc)
     label = read_label(files.label, case.adc)
-    spacing_mm = np.array(case.grid.spacing_mm)
     with whole_file(folder / f"{files.name}.npz") as partial:
-        np.savez_compressed(partial, adc=case.adc.voxels, zadc=case.zadc.voxels, label=label, spacing_mm=spacing_mm)
+        np.savez_compressed(partial, **as_learnt(case, label))
 
 
 def main() -> None:

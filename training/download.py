@@ -35,7 +35,7 @@ from model.images.case import read_case
 from model.run.published_layout import ADC_FOLDER, ADC_NAME, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
 from training.common.cli import run
 from training.data.dataset import PackedCase
-from training.data.published import CaseFiles, find_cases, read_label
+from training.data.published import CaseFiles, as_learnt, find_cases, read_label
 from training.data.strata import LOAD_EDGES, THICK_SLICE_MM
 
 ZENODO = "https://zenodo.org/records/10602767/files"
@@ -304,7 +304,7 @@ def read_checked(files: CaseFiles, labelled: bool) -> PackedCase:
     """The case, its label empty where `labelled` is not. Raises UserError when a file is missing or not usable."""
     case = read_case(files.adc, files.zadc)
     label = read_label(files.label, case.adc) if labelled else np.zeros(case.grid.size, bool)
-    return PackedCase(files.name, case.adc.voxels, case.zadc.voxels, label, case.grid.spacing_mm)
+    return PackedCase(files.name, **as_learnt(case, label))
 
 
 def row(case: PackedCase, labelled: bool) -> str:

@@ -31,6 +31,7 @@ from tqdm import tqdm
 from model.errors import UserError
 from model.images.case import read_case
 from model.images.volume import read_volume, write_mask
+from model.networks.as_learnt import segment_as_learnt
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.networks.torch_engine import TorchEngine, pick_device
@@ -57,7 +58,7 @@ def score_case(files: CaseFiles, predictor: Predictor | None, out: Path) -> dict
     label = read_label(files.label, case.adc)
     masks = {"rule": rule_mask(case.adc.voxels, case.zadc.voxels)}
     if predictor:
-        masks = {"network": predictor.mask(case.adc.voxels, case.zadc.voxels, case.grid.spacing_mm)} | masks
+        masks = {"network": segment_as_learnt(case, predictor).mask} | masks
     scores = {}
     for method, mask in masks.items():
         path = out / f"{files.name}_{method}.mha"

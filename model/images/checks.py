@@ -14,7 +14,6 @@ LARGEST_PUBLISHED_Z = 10.0
 THICKEST_SLICE_MM = 6.5  # in whatever direction they are stored
 MOST_WITHOUT_Z = 0.05  # share of the brain
 MOST_AT_THE_SIDES = 0.05  # share of each of the volume's four sides; the first and the last slice may be full
-LEAST_COSINE = 0.5  # between an axis of the voxels and the patient's
 
 
 def warnings_of(case: Case) -> list[str]:
@@ -75,8 +74,6 @@ def _slices(grid: Grid) -> str:
 
 
 def _orientation(case: Case) -> str:
-    if not case.adc.oriented:
-        return f"{case.adc.path.name} does not say how it lies in the patient: left and right are unknown."
-    if min(np.reshape(case.grid.direction, (3, 3)).diagonal()) > LEAST_COSINE:
+    if case.adc.oriented:
         return ""
-    return "The voxels are not stored from right to left, front to back, bottom to top, as almost all training cases are."
+    return f"{case.adc.path.name} does not say how it lies in the patient: left and right are unknown."

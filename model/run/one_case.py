@@ -16,6 +16,7 @@ from model.files import only_run, remove_partials, writable
 from model.images.case import ADC_UNIT, Case, read_case
 from model.images.formats import stem_of
 from model.images.volume import write_mask, write_probabilities
+from model.networks.as_learnt import segment_as_learnt
 from model.report.results import describe, describe_files, describe_run, write_results
 from model.run.platform_paths import MASK_PATH, PROBABILITIES_PATH, REPORT_PATH, RESULTS_PATH, find_inputs
 
@@ -60,7 +61,7 @@ def segment(
 
 def segment_case(case: Case, predictor: Predictor, started: float) -> tuple[Segmentation, dict]:
     """The answer for a case, and all that goes into its `results.json`. started: `time.perf_counter()` of its beginning."""
-    found = predictor.segment(case.adc.voxels, case.zadc.voxels, case.grid.spacing_mm)
+    found = segment_as_learnt(case, predictor)
     results = describe(found, case) | describe_files(case) | describe_run(predictor)
     return found, results | {"seconds": round(time.perf_counter() - started, 2)}
 

@@ -113,6 +113,17 @@ def test_a_float_label_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(packed(tmp_path).label, label.astype(bool), strict=True)
 
 
+@pytest.mark.parametrize("storage", ["LAS", "ASR", "IPL"])
+def test_a_case_stored_in_another_order_is_packed_as_the_others(tmp_path: Path, storage: str) -> None:
+    arrays = publish(tmp_path)  # LPS, turned by 23 degrees
+    for path in tmp_path.rglob("*.mha"):
+        sitk.WriteImage(sitk.DICOMOrient(sitk.ReadImage(str(path)), storage), str(path))
+    case = packed(tmp_path)
+    for name, voxels in arrays.items():
+        np.testing.assert_array_equal(getattr(case, name), voxels)
+    assert case.spacing_mm == (4.0, 1.25, 1.5)
+
+
 def test_an_empty_label_is_a_case_without_lesion(tmp_path: Path) -> None:
     write(publish(tmp_path)["label"] * 0, label_path(tmp_path))
     case = packed(tmp_path)

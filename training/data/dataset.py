@@ -22,7 +22,7 @@ DAMAGE = (OSError, EOFError, KeyError, TypeError, ValueError, NotImplementedErro
 
 @dataclass(frozen=True, eq=False)
 class PackedCase:
-    """One labelled case on the patient's grid; arrays (z, y, x)."""
+    """One labelled case on the patient's grid; arrays (z, y, x) in the orientation of `model.images.orientation`."""
 
     name: str
     adc: np.ndarray  # float32, 1e-6 mm2/s

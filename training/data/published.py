@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import UserError
+from model.images.case import Case
+from model.images.orientation import turn_to_learnt
 from model.images.volume import Volume, read_volume, require_same_grid
 from model.run.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
 
@@ -62,3 +64,10 @@ def require_mask(volume: Volume) -> None:
     values = np.unique(volume.voxels)
     if not np.isin(values, (0, 1)).all():
         raise UserError(f"{volume.path}: expected only 0 and 1, found {values[:5].tolist()}")
+
+
+def as_learnt(case: Case, label: np.ndarray) -> dict[str, np.ndarray | tuple[float, ...]]:
+    """The arrays of a packed case by name, and its spacing (z, y, x) in mm, in the orientation of the networks."""
+    turn = turn_to_learnt(case.grid)
+    maps = {"adc": case.adc.voxels, "zadc": case.zadc.voxels, "label": label}
+    return {name: turn.there(voxels) for name, voxels in maps.items()} | {"spacing_mm": turn.spacing_mm(case.grid)}

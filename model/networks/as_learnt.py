@@ -1,0 +1,20 @@
+"""A case shown to a predictor in the orientation that the networks learnt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from model.images.orientation import turn_to_learnt
+
+if TYPE_CHECKING:
+    from model.images.case import Case
+    from model.networks.predict import Predictor, Segmentation
+
+
+def segment_as_learnt(case: Case, predictor: Predictor) -> Segmentation:
+    """What the ensemble says about a case, on the case's own grid: the same however its voxels are stored."""
+    turn = turn_to_learnt(case.grid)
+    found = predictor.segment(turn.there(case.adc.voxels), turn.there(case.zadc.voxels), turn.spacing_mm(case.grid))
+    maps = {name: turn.back(getattr(found, name)) for name in ("mask", "probabilities", "groups")}
+    return replace(found, **maps)

@@ -1,0 +1,114 @@
+"""However a case is stored, the networks see one array, and the answer comes back to the case's own voxels.
+
+SimpleITK's DICOMOrient is the oracle of what a storage in LPS order is; the networks of the tests are not symmetric.
+"""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from inference_helpers import load, random_maps, random_network, save_ensemble, stump
+from test_geometry import ORIENTATIONS, rotation
+
+from model.images.case import Case
+from model.images.orientation import turn_to_learnt
+from model.images.volume import Grid, Volume
+from model.networks.as_learnt import segment_as_learnt
+from model.networks.predict import Predictor
+from model.networks.stored import save_decision
+
+LPS = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+# Slices of 6 mm, 46 degrees between axial and coronal, upside down, as one published case is stored.
+BETWEEN = (1.0, 0.0, 0.0, 0.0, -0.6946583704589973, 0.7193398003386512, 0.0, -0.7193398003386512, -0.6946583704589973)
+DIRECTIONS = {"as the patient lies": LPS, "oblique": rotation(np.random.default_rng(3)), "between two axes": BETWEEN}
+SLICES, EVEN = (3.0, 1.25, 0.8), (2.0, 2.0, 2.0)
+SPACINGS = {"as the patient lies": [SLICES], "oblique": [SLICES], "between two axes": [SLICES, EVEN]}
+
+
+def image_of(voxels: np.ndarray, spacing_mm: tuple[float, float, float], direction: tuple[float, ...]) -> sitk.Image:
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing(spacing_mm[::-1])
+    image.SetOrigin((-31.25, 12.5, -70.75))
+    image.SetDirection(direction)
+    return image
+
+
+def grid_of(image: sitk.Image) -> Grid:
+    return Grid(image.GetSize()[::-1], image.GetSpacing()[::-1], image.GetOrigin(), image.GetDirection())
+
+
+def storages(image: sitk.Image) -> list[sitk.Image]:
+    """All 48, by SimpleITK's permutations and flips of the axes, which keep each voxel's place in space."""
+    return [
+        sitk.Flip(sitk.PermuteAxes(image, order), flips)
+        for order in itertools.permutations(range(3))
+        for flips in itertools.product((False, True), repeat=3)
+    ]
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_every_storage_is_turned_to_lps_and_back(orientation):
+    marked = image_of(np.arange(5 * 4 * 3, dtype=np.float32).reshape(5, 4, 3), (3.0, 1.25, 0.8), LPS)
+    stored = sitk.DICOMOrient(marked, orientation)
+    voxels, turn = sitk.GetArrayFromImage(stored), turn_to_learnt(grid_of(stored))
+    turned = turn.there(voxels)
+    np.testing.assert_array_equal(turned, sitk.GetArrayFromImage(marked))
+    assert turned.flags.c_contiguous
+    assert turn.spacing_mm(grid_of(stored)) == (3.0, 1.25, 0.8)
+    np.testing.assert_array_equal(turn.back(turned), voxels)
+    groups = np.stack([voxels, -voxels])
+    np.testing.assert_array_equal(turn.there(groups), np.stack([turned, -turned]))
+    np.testing.assert_array_equal(turn.back(turn.there(groups)), groups)
+
+
+def test_an_oblique_scan_is_turned_to_the_nearest_axes():
+    """Columns run to the back and a little down, rows down and a little to the front, slices to the right."""
+    c, s = 0.8, 0.6
+    direction = (0, 0, -1.0, c, -s, 0, -s, -c, 0)  # columns of cosines: x, y, z of the file
+    turn = turn_to_learnt(Grid((2, 3, 4), (1.0, 1.0, 1.0), (0, 0, 0), direction))
+    assert turn.axes == (1, 2, 0)  # learnt z is the file's y, learnt y its x, learnt x its z
+    assert turn.reversed == (True, False, True)
+
+
+def test_slices_between_axial_and_coronal_stay_slices():
+    turn = turn_to_learnt(Grid((28, 160, 160), (6.0, 1.375, 1.375), (0, 0, 0), BETWEEN))
+    assert (turn.axes, turn.reversed) == ((0, 1, 2), (True, True, False))
+    even = turn_to_learnt(Grid((28, 160, 160), (1.375, 1.375, 1.375), (0, 0, 0), BETWEEN))
+    assert even.axes == (1, 0, 2)  # no slices to keep: the nearest by 0.72 against 0.69
+
+
+@pytest.fixture(scope="module", params=["networks", "decision"])
+def predictor(request, tmp_path_factory) -> Predictor:
+    """Two networks that tell every axis and direction apart, alone and with a decision that smooths over millimetres."""
+    folder = save_ensemble(tmp_path_factory.mktemp("uneven"), random_network(1), random_network(2))
+    if request.param == "decision":
+        save_decision(folder, stump("logit_smooth_6mm", 0.4, 0.2, 0.7), {})
+    return Predictor(load(folder))
+
+
+@pytest.mark.parametrize(("name", "spacing_mm"), [(name, mm) for name in DIRECTIONS for mm in SPACINGS[name]])
+def test_48_storages_get_one_mask_voxel_for_voxel(predictor, name, spacing_mm):
+    direction = DIRECTIONS[name]
+    adc, zadc = (image_of(voxels, spacing_mm, direction) for voxels in random_maps())
+    numbers = image_of(np.arange(7 * 15 * 12, dtype=np.int32).reshape(7, 15, 12), spacing_mm, direction)
+    answers = []
+    for a, z, n in zip(*map(storages, (adc, zadc, numbers)), strict=True):
+        maps = (Volume(sitk.GetArrayFromImage(image), grid_of(image), Path("x.mha")) for image in (a, z))
+        found, order = segment_as_learnt(Case(*maps), predictor), np.argsort(sitk.GetArrayFromImage(n), axis=None)
+        answers.append([values.reshape(-1, order.size)[:, order] for values in vars(found).values()])
+    assert len(answers) == 48
+    assert 0 < answers[0][0].sum() < answers[0][0].size
+    for answer in answers[1:]:
+        for one, first in zip(answer, answers[0], strict=True):
+            np.testing.assert_array_equal(one, first)
+
+
+def test_the_networks_of_this_test_are_not_symmetric(predictor):
+    """Otherwise the test above would show nothing."""
+    adc, zadc = random_maps()
+    straight = predictor.mask(adc, zadc, (2.0, 2.0, 2.0))
+    for axis in range(3):
+        flipped = predictor.mask(np.flip(adc, axis), np.flip(zadc, axis), (2.0, 2.0, 2.0))
+        assert (np.flip(flipped, axis) != straight).any()
