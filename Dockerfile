@@ -5,9 +5,12 @@ ARG BASE_IMAGE=pytorch/pytorch:2.13.0-cuda12.6-cudnn9-runtime@sha256:6acf597eeb8
 ARG CPU_BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${CPU_BASE_IMAGE} AS cpu
-COPY requirements-cpu.lock openvino-unused.sh /opt/app/
-RUN pip install --no-cache-dir --root-user-action=ignore --require-hashes --no-deps -r /opt/app/requirements-cpu.lock && \
-    sh /opt/app/openvino-unused.sh
+# every file of every package by its hash (./update-requirements.sh)
+COPY requirements.txt /opt/app/
+# then, of OpenVINO, without what is never loaded: other devices' plugins, their kernels, C++ headers
+RUN pip install --no-cache-dir --root-user-action=ignore --require-hashes --no-deps -r /opt/app/requirements.txt && \
+    cd "$(python -c 'import importlib.util; print(*importlib.util.find_spec("openvino").submodule_search_locations)')" && \
+    rm -r include libs/cache.json libs/libopenvino_intel_gpu_plugin.so libs/libopenvino_intel_npu_plugin.so
 COPY process.py /opt/app/
 COPY model /opt/app/model
 RUN python -m compileall -q /opt/app
@@ -20,9 +23,8 @@ FROM ${BASE_IMAGE} AS base
 # torch comes from the base image's own packages, which pip must not touch (PEP 668)
 ENV PATH=/opt/venv/bin:$PATH
 RUN python3 -m venv --system-site-packages /opt/venv
-# every file of every package by its hash (./update-requirements.sh); torch would be one of monai's dependencies
-COPY requirements.lock openvino-unused.sh /opt/app/
-RUN pip install --no-cache-dir --require-hashes --no-deps -r /opt/app/requirements.lock && sh /opt/app/openvino-unused.sh
+COPY requirements.txt requirements-cuda.txt /opt/app/
+RUN pip install --no-cache-dir --require-hashes --no-deps -r /opt/app/requirements.txt -r /opt/app/requirements-cuda.txt
 COPY process.py /opt/app/
 COPY model /opt/app/model
 # the root file system may be read-only at run time: without compiled files every start would compile anew

@@ -5,5 +5,5 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-./setup.sh requirements-train.txt
+./setup.sh
 .venv/bin/python process.py --input test/case/input --output "${1:-out}" --report

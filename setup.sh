@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Makes .venv with the packages of a requirements file, once; run again after the file changes.
+# Makes .venv with what inference on a CPU needs, or with everything; run again after a change of the lists.
 #
-#   ./setup.sh [requirements-train.txt]
+#   ./setup.sh         requirements.txt, for the demo
+#   ./setup.sh GROUP   and a group of pyproject.toml on top: training, or dev, which is everything
 #
 # PYTHON in the environment names the interpreter (3.11 or 3.12; default: python3).
 set -euo pipefail
 cd "$(dirname "$0")"
 
-requirements=${1:-requirements-train.txt}
+group=${1:-}
 python=${PYTHON:-python3}
 if [[ ! -x .venv/bin/python ]]; then
   "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || {
@@ -16,10 +17,16 @@ if [[ ! -x .venv/bin/python ]]; then
   }
   "$python" -m venv .venv
 fi
-stamp=.venv/$requirements.sha256
-sum=$(cat requirements*.txt evaluation/requirements.txt | sha256sum)
+stamp=.venv/installed-${group:-inference}.sha256
+sum=$(cat pyproject.toml requirements.txt | sha256sum)
 if [[ $(cat "$stamp" 2>/dev/null) != "$sum" ]]; then
-  echo "installing $requirements into .venv (torch is large: this can take minutes)"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements"
+  pip() { .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
+  echo "installing into .venv"
+  pip -r requirements.txt
+  if [[ -n $group ]]; then
+    echo "installing the group $group (torch is large: this can take minutes)"
+    pip pip==26.3 # the one that came with Python may not know --group
+    pip --group "$group"
+  fi
   echo "$sum" >"$stamp"
 fi

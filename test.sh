@@ -16,7 +16,7 @@ OFFICIAL=(--memory=4g --memory-swap=4g --network=none --cap-drop=ALL --security-
   --shm-size=128m --pids-limit=256)
 READ_ONLY=(--read-only --tmpfs /tmp)
 
-./setup.sh requirements-dev.txt
+./setup.sh dev
 python=.venv/bin/python
 $python -m pytest
 

@@ -3,7 +3,7 @@
 #
 #   test/evaluation_container.sh
 #
-# Needs a Docker engine and .venv (./setup.sh requirements-dev.txt). BASE_IMAGE in the environment replaces the base image.
+# Needs a Docker engine and .venv (./setup.sh dev). BASE_IMAGE in the environment replaces the base image.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

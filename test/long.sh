@@ -6,7 +6,7 @@
 #   test/long.sh PART...    only: inputs fuzz runs training real orders soak containers
 #
 # INPUTS in the environment is the fuzzer's number of inputs of each format (default: 100000). Every part goes on when another
-# has failed; the summary and the exit code say which did. Needs .venv (./setup.sh requirements-dev.txt); `containers` needs a
+# has failed; the summary and the exit code say which did. Needs .venv (./setup.sh dev); `containers` needs a
 # Docker engine and the images (./build.sh && ./build.sh --invoke), `real` the cases in data/BONBID2023_Train.
 set -uo pipefail
 cd "$(dirname "$0")/.."

@@ -376,12 +376,3 @@ def test_torch_is_not_needed() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "evalutils" in done.stdout.split()
     assert not {"torch", "monai", "safetensors"} & set(done.stdout.split())
-
-
-def test_pins_agree() -> None:
-    """The evaluation runs beside what the rest of the project uses."""
-    files = [*ROOT.glob("requirements*.txt"), ROOT / "evaluation" / "requirements.txt"]
-    pins = [line.split("==") for file in files for line in file.read_text().splitlines() if "==" in line]
-    versions = {}
-    for package, version in pins:
-        assert versions.setdefault(package.lower(), version) == version, package

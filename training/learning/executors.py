@@ -50,7 +50,7 @@ def slurm_executor(folder: Path, options: dict[str, object]) -> object:
     try:
         import submitit
     except ImportError:
-        raise UserError("--executor slurm: needs the package submitit (requirements-train.txt)") from None
+        raise UserError("--executor slurm: needs the package submitit (./setup.sh training)") from None
     if shutil.which("sbatch") is None:
         raise UserError("--executor slurm: sbatch is not on this machine's PATH")
     executor = submitit.AutoExecutor(folder, cluster="slurm")
