@@ -1,64 +1,67 @@
-"""Finds the cases of a folder: the data set's layout, a folder for each case, or a CSV that lists them."""
+"""Finds the cases of a folder: the data set's layout, a folder for each case, or a CSV that lists them.
 
-import csv
-import itertools
+What looks like a case and cannot be run is found too, with the reason.
+"""
+
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from model.errors import UserError
-from model.images.formats import stem_of, suffix_of
+from model.images.formats import SUFFIXES, stem_of, suffix_of
+from model.run.case_table import COLUMNS, TABLE, listed_cases
+from model.run.contents import (
+    dangling,
+    describe_unread,
+    images_in,
+    is_dangling,
+    is_no_image,
+    is_of_the_system,
+    named_as_images,
+    unread_kind,
+    visible_in,
+)
+from model.run.found_case import FoundCase
+from model.run.map_names import ADC_HINT, Z_HINT, case_words, tell_apart
 from model.run.platform_paths import DEFAULT_PATHS, MANIFEST, find_inputs
-from model.run.published_layout import ADC_FOLDER, ADC_STEM, ZADC_FOLDER, ZADC_STEM
+from model.run.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, ZADC_FOLDER, ZADC_STEM
 
-COLUMNS = ("case", "adc", "zadc")
-TABLE = "cases.csv"
 MASK_STEM = "lesions"  # of the mask in a case's folder in the output
 SUMMARY, INDEX = "summary.csv", "index.html"  # in the output folder, so no case can have these names
-
-# How the two maps are told apart in a case's own folder. The first is asked first: Z maps have "ADC" in their names too.
-ZADC_HINT = re.compile(r"z[-_ .]?(score|map|adc)|adc[-_ .]?z", re.IGNORECASE)
-ADC_HINT = re.compile("adc", re.IGNORECASE)
+DEEPEST = 3  # folders below a case's in which cases are looked for, to say that they lie too deep
 LAYOUTS = (
     f"{ADC_FOLDER}/ and {ZADC_FOLDER}/ as in the data set, or a folder for each case with its ADC and its Z map,"
     f" or a {TABLE} with the columns {', '.join(COLUMNS)}"
 )
 
 
-@dataclass(frozen=True)
-class FoundCase:
-    """A case and its two files, or why it cannot be run."""
-
-    name: str
-    adc: Path | None = None
-    zadc: Path | None = None
-    problem: str = ""
-
-
 def find_cases(root: Path, table: Path | None = None) -> list[FoundCase]:
     """The cases below `root`, sorted by name, those with a problem too; with `table`, the ones that it lists.
 
-    Raises UserError when there is no case, two have one name, or the table cannot be used.
+    Raises UserError when there is no case or the table cannot be used.
     """
-    if table is None and (root / TABLE).is_file():
-        table = root / TABLE
     try:
+        if table is None:
+            table = next((path for path in visible_in(root) if path.name.casefold() == TABLE), None)
         if table:
-            cases = _listed_cases(table)
-        elif (root / ADC_FOLDER).is_dir():
+            cases = listed_cases(table)
+        elif any(os.path.lexists(root / name) for name in (ADC_FOLDER, ZADC_FOLDER)):
             cases = _published_cases(root)
         else:
-            cases = [_case_of_folder(folder) for folder in visible_in(root) if folder.is_dir()]
+            cases = _cases_by_folder(root)
     except OSError as error:
         raise UserError(f"{root}: cannot be read ({error.strerror}: {error.filename})") from None
     if not cases:
-        raise UserError(f"{table or root}: no case found, expected {LAYOUTS}")
-    cases = sorted(map(_with_usable_name, cases), key=lambda case: case.name)
-    double = {one.name for one, other in itertools.pairwise(cases) if one.name == other.name}
-    if double:
-        raise UserError(f"{table or root}: expected each case once, found more than one {', '.join(sorted(double))}")
-    return cases
+        raise UserError(f"{table or root}: no case found, expected {LAYOUTS}{'' if table else _instead(root)}")
+    return sorted(map(_with_usable_name, cases), key=lambda case: case.name)
+
+
+def _instead(root: Path) -> str:
+    unread, images = describe_unread(root), [path.name for path in named_as_images(root)]
+    found = unread or (f"{', '.join(images[:3])} beside no folder of a case" if images else "")
+    return f"; found {found}" if found else ""
 
 
 def _with_usable_name(case: FoundCase) -> FoundCase:
@@ -67,48 +70,113 @@ def _with_usable_name(case: FoundCase) -> FoundCase:
     usable = name.isprintable() and name == Path(name).name and not name.startswith(".") and len(name.encode()) <= 200
     if usable and name not in (SUMMARY, INDEX):
         return case
+    if case.problem and name.isprintable():
+        return replace(case, name=name[:200])
     shown = ascii(name)[:200]
     return FoundCase(shown, problem=f"{shown} cannot name a case, expected what a folder can be called")
 
 
-def _listed_cases(table: Path) -> list[FoundCase]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows, columns = list(reader), reader.fieldnames or []
-    except FileNotFoundError:
-        raise UserError(f"{table}: no such file; a CSV is looked for in the input folder") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{table}: cannot be read as CSV ({error})") from None
-    if not set(COLUMNS) <= set(columns):
-        raise UserError(
-            f"{table}: expected the columns {','.join(COLUMNS)}, with commas, found {','.join(columns) or 'none'}"
-        )
-    return [_listed_case(row, table, number) for number, row in enumerate(rows, 2)]
-
-
-def _listed_case(row: dict, table: Path, line: int) -> FoundCase:
-    values = [row[column] for column in COLUMNS]
-    if not all(values) or row.get(None):
-        raise UserError(f"{table}: line {line} does not have exactly one value for each of {', '.join(COLUMNS)}")
-    name, adc, zadc = values[0], table.parent / values[1], table.parent / values[2]
-    absent = [str(path) for path in (adc, zadc) if not os.path.isfile(path)]
-    return FoundCase(name, problem=f"no such file: {', '.join(absent)}") if absent else FoundCase(name, adc, zadc)
+# --- the layout of the data set ---
 
 
 def _published_cases(root: Path) -> list[FoundCase]:
-    """By what the published archives call them; an ADC map of another name is a case of its own name, and has no Z map."""
-    adc, zadc = (images_by_case(root / folder, stem) for folder, stem in ((ADC_FOLDER, ADC_STEM), (ZADC_FOLDER, ZADC_STEM)))
-    return [_pair(name, adc.get(name, []), zadc.get(name, []), root) for name in adc.keys() | zadc.keys()]
+    """By what the published archives call them; files named otherwise pair up by the words that are not the map's.
+
+    Other folders count where both maps lie in them.
+    """
+    adc, zadc = (_maps_by_case(root / name, stem) for name, stem in ((ADC_FOLDER, ADC_STEM), (ZADC_FOLDER, ZADC_STEM)))
+    for name, other in _same_words(adc.keys() - zadc.keys(), zadc.keys() - adc.keys()):
+        zadc[name] = zadc.pop(other)
+    cases = [_pair(name, adc.get(name, []), zadc.get(name, []), root, look=False) for name in adc.keys() | zadc.keys()]
+    for name in (ADC_FOLDER, ZADC_FOLDER):
+        cases += _unreadable_entries(root / name)
+    known = (ADC_FOLDER, ZADC_FOLDER, LABEL_FOLDER)
+    beside = _cases_by_folder(root, [path for path in root.iterdir() if path.name not in known])
+    return cases + [case for case in beside if case.adc or is_dangling(root / case.name) or (root / case.name).is_file()]
+
+
+def _maps_by_case(folder: Path, stem: re.Pattern) -> dict[str, list[Path]]:
+    if is_dangling(folder):
+        raise UserError(dangling([folder]))
+    return _by_case(named_as_images(folder), stem) if folder.is_dir() else {}
 
 
 def images_by_case(folder: Path, stem: re.Pattern) -> dict[str, list[Path]]:
     """The images of a folder by what `stem` calls `case` in their names, or by their stems where it does not match."""
+    return _by_case(images_in(folder), stem) if folder.is_dir() else {}
+
+
+def _by_case(images: list[Path], stem: re.Pattern) -> dict[str, list[Path]]:
     paths: dict[str, list[Path]] = {}
-    for path in images_in(folder) if folder.is_dir() else []:
+    for path in images:
         match = stem.fullmatch(stem_of(path))
         paths.setdefault(match["case"] if match else stem_of(path), []).append(path)
     return paths
+
+
+def _same_words(names: set[str], others: set[str]) -> list[tuple[str, str]]:
+    """The names of the two sets that have the same words, those for a map left out, where just one of each set has them."""
+    by_words = [{}, {}]
+    for found, given in zip(by_words, (names, others), strict=True):
+        for name in given:
+            found.setdefault(case_words(name), []).append(name)
+    first, second = by_words
+    shared = [words for words in first.keys() & second.keys() if words and len(first[words]) == len(second[words]) == 1]
+    return [(first[words][0], second[words][0]) for words in shared]
+
+
+def _unreadable_entries(folder: Path) -> list[FoundCase]:
+    """Folders and files of formats that are not read, where an image of a case is expected."""
+    if not folder.is_dir():
+        return []
+    wrong = [path for path in visible_in(folder) if not is_no_image(path) and (os.path.isdir(path) or unread_kind(path))]
+    wrong += [path for path in visible_in(folder) if is_dangling(path) and not suffix_of(path)]
+    return [FoundCase(f"{folder.name}/{path.name}", problem=_not_an_image(path)) for path in wrong]
+
+
+def _not_an_image(path: Path) -> str:
+    if is_dangling(path):
+        return dangling([path])
+    what = "a folder" if os.path.isdir(path) else unread_kind(path)
+    return f"{path}: {what}, expected an image that ends in one of {', '.join(SUFFIXES)}"
+
+
+# --- a folder for each case ---
+
+
+def _cases_by_folder(root: Path, entries: list[Path] | None = None) -> list[FoundCase]:
+    """A case for each folder; what looks like one and lies loose, hidden or too deep is one with a problem."""
+    cases, loose = [], []
+    for path in sorted(root.iterdir() if entries is None else entries):
+        if os.path.isdir(path) and not is_of_the_system(path):
+            cases += _cases_of_folder(path, root)
+        elif os.path.isdir(path):
+            cases += _hidden_case(path)
+        elif is_dangling(path) and not is_no_image(path):
+            cases.append(FoundCase(path.name, problem=dangling([path])))
+        elif not is_no_image(path) and (suffix_of(path) or unread_kind(path)):
+            loose.append(FoundCase(path.name, problem=f"{path}: lies beside the cases, expected it in a folder of its case"))
+    return cases + loose if cases or entries is not None else []
+
+
+def _cases_of_folder(folder: Path, root: Path) -> list[FoundCase]:
+    """The folder's own case, and cases in folders below it, which are too deep to be run."""
+    case = _case_of_folder(folder)
+    deep = [
+        FoundCase(
+            below.relative_to(root).as_posix(),
+            problem=f"{below}: lies too deep, expected in {root}; name {below.parent} as input, or list it in a {TABLE}",
+        )
+        for below in _folders_with_both_maps(folder)
+    ]
+    return deep if deep and case.problem and not _images_or_none(folder) else [case, *deep]
+
+
+def _hidden_case(folder: Path) -> list[FoundCase]:
+    """A hidden folder is a case that cannot be run where both maps lie in it, else none."""
+    if not folder.name.startswith(".") or not _holds_both_maps(folder):
+        return []
+    return [FoundCase(folder.name, problem=f"{folder}: a hidden folder, expected a name that does not begin with a dot")]
 
 
 def _case_of_folder(folder: Path) -> FoundCase:
@@ -116,30 +184,58 @@ def _case_of_folder(folder: Path) -> FoundCase:
     try:
         if (folder / MANIFEST).is_file() or any((folder / path).is_dir() for path in DEFAULT_PATHS.values()):
             return FoundCase(folder.name, *find_inputs(folder))
-        images = images_in(folder)
-    except (UserError, OSError) as error:
+        images = named_as_images(folder)
+        return _pair(folder.name, *tell_apart(images), folder)
+    except UserError as error:
         return FoundCase(folder.name, problem=str(error))
-    zadc = [path for path in images if ZADC_HINT.search(path.name)]
-    adc = [path for path in images if ADC_HINT.search(path.name) and path not in zadc]
-    return _pair(folder.name, adc, zadc, folder)
+    except OSError as error:
+        return FoundCase(folder.name, problem=f"{error.filename}: cannot be read ({error.strerror})")
 
 
-def _pair(name: str, adc: list[Path], zadc: list[Path], where: Path) -> FoundCase:
-    """The case, unless there is not exactly one file for each of its maps."""
-    for what, paths, hint in (("ADC map", adc, "'adc'"), ("Z map", zadc, "'zmap', 'zadc' or 'zscore'")):
+def _folders_with_both_maps(folder: Path) -> Iterator[Path]:
+    for place, names, _ in os.walk(folder):
+        names[:] = sorted(name for name in names if not is_of_the_system(Path(name)))
+        if len(Path(place).relative_to(folder).parts) >= DEEPEST:
+            names.clear()
+        if place != str(folder) and _holds_both_maps(Path(place)):
+            yield Path(place)
+
+
+def _holds_both_maps(folder: Path) -> bool:
+    return all(tell_apart(_images_or_none(folder)))
+
+
+def _images_or_none(folder: Path) -> list[Path]:
+    try:
+        return named_as_images(folder)
+    except OSError:
+        return []
+
+
+def _pair(name: str, adc: list[Path], zadc: list[Path], where: Path, *, look: bool = True) -> FoundCase:
+    """The case, unless there is not exactly one file for each of its maps, or one is a link to nothing.
+
+    look: say what else lies in the folder, which takes time.
+    """
+    for what, paths, hint in (("ADC map", adc, ADC_HINT), ("Z map", zadc, Z_HINT)):
         if len(paths) != 1:
-            found = f"{len(paths)} could be it: {', '.join(path.name for path in paths)}"
-            if not paths:
-                found = f"none is there; its name should have {hint}, or list the files in a {TABLE}"
+            found = _what_is(paths, hint, where if look else None)
             return FoundCase(name, problem=f"{where}: expected one file of {name} that is the {what}, {found}")
-    return FoundCase(name, adc[0], zadc[0])
+    problem = dangling([*adc, *zadc])
+    return FoundCase(name, problem=problem) if problem else FoundCase(name, adc[0], zadc[0])
 
 
-def images_in(folder: Path) -> list[Path]:
-    """The images of a known format in a folder itself, sorted, hidden ones left out. Raises OSError."""
-    return [path for path in visible_in(folder) if suffix_of(path) and path.is_file()]
-
-
-def visible_in(folder: Path) -> list[Path]:
-    """What lies in a folder and is not hidden, sorted. Raises OSError."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+def _what_is(paths: list[Path], hint: str, where: Path | None) -> str:
+    """What there is instead of one file for a map."""
+    if paths:
+        return f"{len(paths)} could be it: {', '.join(path.name for path in paths)}"
+    advice = f"its name should have {hint}, or list the files in a {TABLE}"
+    if where is None:
+        return f"none is there; {advice}"
+    if unread := describe_unread(where):
+        return f"found {unread}"
+    there = [path.name for path in where.iterdir() if not is_of_the_system(path) or suffix_of(path)]
+    found = (
+        f" beside {', '.join(sorted(there)[:3])}{', ...' if len(there) > 3 else ''}" if there else ", the folder is empty"
+    )
+    return f"none is there{found}; {advice}"

@@ -18,7 +18,9 @@ from model.errors import UserError
 from model.files import only_run, remove, remove_partial_folders, whole_folder, writable
 from model.images.case import read_case
 from model.images.formats import check_header, check_whole, digest, suffix_of
-from model.run.find_cases import INDEX, MASK_STEM, SUMMARY, FoundCase, find_cases, visible_in
+from model.run.contents import visible_in
+from model.run.find_cases import INDEX, MASK_STEM, SUMMARY, find_cases
+from model.run.found_case import FoundCase
 from model.run.one_case import Options, segment_case, write_case
 from model.run.platform_paths import REPORT_PATH, RESULTS_PATH
 from model.run.summary import (
@@ -88,7 +90,7 @@ def segment_folder(
 def require_apart(root: Path, cases: list[FoundCase], output: Path) -> None:
     """Raise UserError when the input, or a file of a case, lies where a case's results would take its place."""
     inputs = [root, *(path for case in cases for path in (case.adc, case.zadc) if path)]
-    taken = {(output / case.name).resolve(): case.name for case in cases}
+    taken = {(output / case.name).resolve(): case.name for case in cases if not case.problem}
     for path in map(Path.resolve, inputs):
         for place in (path, *path.parents):
             if place in taken:
@@ -121,7 +123,9 @@ def outcome_of(case: FoundCase, output: Path, predictor: Predictor, options: Fol
             return done
         results = run_case(case, folder, predictor, options)
     except Exception as error:
-        if not earlier:  # whole results of the same files stay, even if more of them could not be written now
+        if (
+            not earlier and not case.problem
+        ):  # whole results of the same files stay, even if more of them could not be written now
             remove(folder)
         if not isinstance(error, UserError):
             traceback.print_exc()

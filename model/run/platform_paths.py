@@ -60,7 +60,7 @@ def _only_image(folder: Path) -> Path:
         names = sorted(path.name for path in folder.iterdir())
     except (OSError, ValueError) as error:  # ValueError: a path that no file system can hold
         raise UserError(f"{folder}: cannot be listed ({error})") from None
-    images = [name for name in names if name.endswith(IMAGE_SUFFIX) and not name.startswith(".")]
+    images = [name for name in names if name.lower().endswith(IMAGE_SUFFIX) and not name.startswith(".")]
     if len(images) != 1 or not images[0].isprintable():  # ITK aborts the process on a name that is not UTF-8
         found = ", ".join(names) if names else "nothing"
         raise UserError(

@@ -83,12 +83,8 @@ def test_csv(tmp_path):
     ("text", "says"),
     [
         ("case,adc\na,b\n", "expected the columns case,adc,zadc, with commas, found case,adc"),
-        ("case;adc;zadc\na;b;c\n", "found case;adc;zadc"),
         ("", "with commas, found none"),
         ("case,adc,zadc\n", "no case found"),
-        ("case,adc,zadc\na,b\n", "line 2 does not have exactly one value"),
-        ("case,adc,zadc\na,b,c,d\n", "line 2 does not have exactly one value"),
-        ("case,adc,zadc\na,b,c\na,b,c\n", "found more than one a"),
         ('case,adc,zadc\n"a,b,c\n', "cannot be read as CSV"),
     ],
 )
@@ -113,6 +109,208 @@ def test_path_that_no_file_system_can_hold_is_that_cases_problem(tmp_path):
     (tmp_path / "cases.csv").write_text(f"case,adc,zadc\na,{'x' * 5000},b\ngood,b,b\n")
     assert only(tmp_path)["good"] == ("b", "b")
     assert only(tmp_path)["a"].startswith("no such file")
+
+
+ROWS = [["case", "adc", "zadc"], ["Müller", "maps/one.mha", "maps/two.nrrd"], ["k", "maps/one.mha", "maps/two.nrrd"]]
+
+
+def joined(delimiter: str, more: str = "", rows: list = ROWS) -> str:
+    return "".join(f"{delimiter.join(row)}{more}\r\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    "data",
+    {
+        "semicolons": joined(";").encode(),
+        "tabs": joined("\t").encode(),
+        "Excel's empty columns": joined(",", ",,").encode(),
+        "upper case": joined(",").replace("case,adc", "CASE, Adc ").encode(),
+        "UTF-8 with mark": joined(";").encode("utf-8-sig"),
+        "UTF-16": joined("\t").encode("utf-16"),
+        "UTF-16, big-endian": b"\xfe\xff" + joined(",").encode("utf-16-be"),
+        "UTF-16 without mark": joined(",").encode("utf-16-le"),
+        "Windows' code page": joined(";").encode("cp1252"),
+        "quoted": joined(",", rows=[[f'"{cell}"' for cell in row] for row in ROWS]).encode(),
+        "blank lines": joined(",").replace("\r\n", "\r\n\r\n ,,\r\n").encode(),
+        "old Mac": joined(",").replace("\r\n", "\r").encode(),
+        "backslashes": joined(",").replace("maps/", "maps\\").encode(),
+        "Excel's note of the delimiter": b"sep=;\r\n" + joined(";").encode(),
+        "other columns between": joined(",", rows=[[row[0], "note", *row[1:]] for row in ROWS]).encode(),
+        "a capital in the table's name": joined(",").encode(),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_csv_as_spreadsheets_write_it(tmp_path, data):
+    touch(tmp_path, "maps/one.mha", "maps/two.nrrd")
+    (tmp_path / ("Cases.CSV" if "capital" in data[0] else "cases.csv")).write_bytes(data[1])
+    assert only(tmp_path) == dict.fromkeys(("Müller", "k"), ("maps/one.mha", "maps/two.nrrd"))
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "says"),
+    [
+        ("bad,b", "bad", "line 2 has no zadc"),
+        ("bad", "bad", "line 2 has no adc and no zadc"),
+        (",b,c", "line 2", "line 2 has no case"),
+        ("bad,b,c,d", "bad", "line 2 has more than 3 values"),
+        ("bad,b ,c", "bad", "/b '"),
+        ('"bad ",b,c', "bad ", "begins or ends with a blank: 'bad '"),
+        ("bad,folder,c", "bad", "no such file: "),
+        ("bad,link,c", "bad", "link: a link to nowhere, which is not there"),
+    ],
+)
+def test_row_that_is_wrong_fails_that_case_alone(tmp_path, row, name, says):
+    touch(tmp_path, "b", "c", "folder/x")
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc\n{row}\ngood,b,c\n")
+    cases = only(tmp_path)
+    assert cases.pop("good") == ("b", "c")
+    assert says in cases.pop(name)
+    assert not cases
+
+
+def test_rows_with_one_name_all_fail(tmp_path):
+    touch(tmp_path, "b", "c")
+    (tmp_path / "cases.csv").write_text("case,adc,zadc\na,b,c\na,c,b\ngood,b,c\n")
+    cases = find_cases(tmp_path)
+    assert [(case.name, "found more than one a" in case.problem) for case in cases] == [
+        ("a", True),
+        ("a", True),
+        ("good", False),
+    ]
+
+
+def test_table_that_is_a_link_to_nothing_is_not_passed_over(tmp_path):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha")
+    (tmp_path / "cases.csv").symlink_to("gone.csv")
+    with pytest.raises(UserError, match=r"cases\.csv: a link to gone\.csv, which is not there"):
+        find_cases(tmp_path)
+
+
+def test_umlaut_of_a_mac_in_a_table_of_windows(tmp_path):
+    """A Mac stores u and its dots as two signs, Windows as one."""
+    touch(tmp_path, "Mu\u0308ller.mha", "z.mha")
+    (tmp_path / "cases.csv").write_text("case;adc;zadc\nx;M\u00fcller.mha;z.mha\n", encoding="cp1252")
+    assert only(tmp_path) == {"x": ("Mu\u0308ller.mha", "z.mha")}
+
+
+# --- what looks like a case is found, with the reason why it cannot be run ---
+
+
+def test_links_to_nothing(tmp_path):
+    """A data set under git-annex whose files were not fetched, or a disk that is not mounted."""
+    touch(tmp_path, "good/adc.mha", "good/zmap.mha", "one/adc.mha", "both")
+    (tmp_path / "both").unlink()
+    (tmp_path / "both").mkdir()
+    for path in ("folder", "one/zmap.mha", "both/adc.nii.gz", "both/zmap.nii.gz", "README.md"):
+        (tmp_path / path).symlink_to("../.git/annex/objects/gone")
+    cases = only(tmp_path)
+    assert cases.pop("good") == ("good/adc.mha", "good/zmap.mha")
+    assert sorted(cases) == ["both", "folder", "one"]
+    for name, count in (("both", 2), ("folder", 1), ("one", 1)):
+        assert cases[name].count("a link to ../.git/annex/objects/gone") == count
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("adc.tif", "zmap.tif"), "found adc.tif, zmap.tif (TIFF), which is not read; expected .mha, .mhd, .nii"),
+        (("adc.mgz", "zmap.mgz"), "adc.mgz, zmap.mgz (FreeSurfer), which is not read"),
+        (("adc.mnc", "zmap.mnc"), "(MINC), which is not read"),
+        (("adc.hdr", "adc.img"), "(Analyze or two-file NIfTI), which is not read"),
+        (("ADC.PNG",), "ADC.PNG (picture), which is not read"),
+        (("scan.zip",), "scan.zip (archive), which is not read"),
+        (tuple(f"{n}.dcm" for n in range(5)), "5 files, 0.dcm, 1.dcm, 2.dcm, ... (DICOM), which is not read"),
+        (("ADC/1.dcm", "Z/1.dcm"), "ADC/1.dcm, Z/1.dcm (DICOM), which is not read"),
+        (("adc.mha", "zmap.tif"), "is the Z map, found zmap.tif (TIFF), which is not read"),
+        ((), "none is there, the folder is empty"),
+        (("notes.txt",), "none is there beside notes.txt"),
+        ((".adc.mha", "zmap.mha"), "none is there beside .adc.mha, zmap.mha"),
+    ],
+)
+def test_folder_without_maps_that_are_read(tmp_path, names, says):
+    (tmp_path / "c1").mkdir()
+    touch(tmp_path, "c2/adc.mha", "c2/zmap.mha", *(f"c1/{name}" for name in names))
+    cases = only(tmp_path)
+    assert says in cases["c1"]
+    assert len(cases) == 2
+
+
+def test_dicom_without_a_suffix(tmp_path):
+    touch(tmp_path, "c1/IM0001").joinpath("c1/IM0001").write_bytes(bytes(128) + b"DICM")
+    assert "IM0001 (DICOM), which is not read" in only(tmp_path)["c1"]
+
+
+def test_loose_files_beside_case_folders(tmp_path):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", "c2_adc.nii.gz", "c2_zmap.nii.gz", "c3.dcm")
+    touch(tmp_path, *("README", "readme.txt", ".DS_Store", "Thumbs.db", "desktop.ini", "participants.tsv", "._c1.mha"))
+    touch(tmp_path, "@eaDir/x.mha", "__MACOSX/adc.mha")
+    cases = only(tmp_path)
+    assert cases.pop("c1") == ("c1/adc.mha", "c1/zmap.mha")
+    assert sorted(cases) == ["c2_adc.nii.gz", "c2_zmap.nii.gz", "c3.dcm"]
+    assert all("lies beside the cases" in problem for problem in cases.values())
+
+
+def test_only_loose_files_are_named(tmp_path):
+    touch(tmp_path, "a.dcm", "b.dcm")
+    with pytest.raises(UserError, match=r"no case found.*found a\.dcm, b\.dcm \(DICOM\), which is not read"):
+        find_cases(tmp_path)
+
+
+def test_cases_that_lie_too_deep(tmp_path):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", "c1/second/adc.mha", "c1/second/zmap.mha", "c1/labels/lesion.mha")
+    touch(tmp_path, "site/c2/adc.mha", "site/c2/zmap.mha", "sub/ses/dwi/x_adc.nii", "sub/ses/dwi/x_zmap.nii")
+    cases = only(tmp_path)
+    assert cases.pop("c1") == ("c1/adc.mha", "c1/zmap.mha")
+    assert sorted(cases) == ["c1/second", "site/c2", "sub/ses/dwi"]
+    assert f"{tmp_path / 'site/c2'}: lies too deep" in cases["site/c2"]
+    assert f"name {tmp_path / 'site'} as input" in cases["site/c2"]
+
+
+def test_hidden_folder_with_both_maps(tmp_path):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", ".c2/adc.mha", ".c2/zmap.mha", ".git/config", ".cache/adc.mha")
+    cases = only(tmp_path)
+    assert sorted(cases) == [".c2", "c1"]
+    assert "a hidden folder" in cases[".c2"]
+
+
+def test_folder_that_may_not_be_read_is_that_cases_problem(tmp_path, monkeypatch):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", "c2/adc.mha")
+    listed = Path.iterdir
+
+    def refuse(path: Path) -> object:
+        if path.name == "c2":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    cases = only(tmp_path)
+    assert cases["c1"] == ("c1/adc.mha", "c1/zmap.mha")
+    assert cases["c2"] == f"{tmp_path / 'c2'}: cannot be read (Permission denied)"
+
+
+def test_published_layout_named_otherwise(tmp_path):
+    """The words that are not a map's are the case: a Z map of the same words belongs to it."""
+    touch(tmp_path, "1ADC_ss/B_010-VISIT_01-ADC_ss.mha", "2Z_ADC/B_010-VISIT_01-Zscore.mha")
+    touch(tmp_path, "1ADC_ss/C_011_ADC.mha", "2Z_ADC/zmap_C_011.nii.gz", "1ADC_ss/D_1-ADC_ss.mha", "2Z_ADC/D_01_z.mha")
+    cases = only(tmp_path)
+    assert cases["B_010-VISIT_01"] == ("1ADC_ss/B_010-VISIT_01-ADC_ss.mha", "2Z_ADC/B_010-VISIT_01-Zscore.mha")
+    assert cases["C_011_ADC"] == ("1ADC_ss/C_011_ADC.mha", "2Z_ADC/zmap_C_011.nii.gz")
+    assert "the Z map, none is there" in cases["D_1"]  # 1 and 01 may be two patients
+    assert "the ADC map, none is there" in cases["D_01_z"]
+
+
+def test_what_lies_in_and_beside_the_published_layout(tmp_path):
+    touch(tmp_path, "1ADC_ss/A-ADC_ss.mha", "2Z_ADC/Zmap_A-ADC_smooth2mm_clipped10.mha", "3LABEL/A_lesion.mha")
+    touch(tmp_path, "1ADC_ss/B.tif", "1ADC_ss/series/1.dcm", "more/adc.mha", "more/zmap.mha", "figures/x.png", "loose.mha")
+    (tmp_path / "2Z_ADC" / "Zmap_C-ADC_smooth2mm_clipped10.mha").symlink_to("gone")
+    touch(tmp_path, "1ADC_ss/C-ADC_ss.mha", "1ADC_ss/Thumbs.db", "2Z_ADC/readme.txt")
+    cases = only(tmp_path)
+    assert [name for name, files in cases.items() if isinstance(files, tuple)] == ["A", "more"]
+    assert {name for name, files in cases.items() if isinstance(files, str)} == {
+        *("1ADC_ss/B.tif", "1ADC_ss/series", "C", "loose.mha")
+    }
+    assert "a link to gone" in cases["C"]
 
 
 def test_csv_that_is_not_there_or_not_text(tmp_path):

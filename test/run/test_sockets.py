@@ -147,6 +147,12 @@ def test_missing_folder_is_named(tmp_path):
     assert refusal(tmp_path).startswith(str(tmp_path / ADC_FOLDER))
 
 
+def test_suffix_in_capitals_is_read_too(root):
+    image = root / ADC_FOLDER / "adc.mha"
+    image.rename(image.with_suffix(".MHA"))
+    assert found(root) == (f"{ADC_FOLDER}/adc.MHA", STANDARD[1])
+
+
 def test_other_files_beside_the_image_do_not_matter(root):
     (root / ADC_FOLDER / "notes.txt").touch()
     assert found(root) == STANDARD

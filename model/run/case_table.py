@@ -1,0 +1,103 @@
+"""Reads `cases.csv`, the table that lists cases and their files, as spreadsheets and scripts of several systems write it."""
+
+import codecs
+import collections
+import csv
+import io
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+from model.errors import UserError
+from model.run.contents import dangling, is_dangling
+from model.run.found_case import FoundCase
+
+TABLE = "cases.csv"
+COLUMNS = ("case", "adc", "zadc")
+DELIMITERS = ",;\t|"
+BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def listed_cases(table: Path) -> list[FoundCase]:
+    """The cases that a table lists, those whose row is wrong with that problem.
+
+    Comma, semicolon, tab or bar between the columns; UTF-8, UTF-16 or Windows' own code page; header in any case. Raises
+    UserError when there is no such table or it lacks a column.
+    """
+    try:
+        text = decoded(table.read_bytes())
+        columns, rows = _rows(text)
+    except FileNotFoundError:
+        reason = dangling([table]) or f"{table}: no such file; a CSV is looked for in the input folder"
+        raise UserError(reason) from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{table}: cannot be read as CSV ({error})") from None
+    if not set(COLUMNS) <= set(columns):
+        found = ",".join(columns) or "none"
+        raise UserError(f"{table}: expected the columns {','.join(COLUMNS)}, with commas, found {found}")
+    cases = [_listed_case(columns, values, table, line) for line, values in rows]
+    return _each_once(cases)
+
+
+def decoded(data: bytes) -> str:
+    """A table's text. Raises UnicodeDecodeError for bytes that are no text in any of the encodings."""
+    for bom, encoding in BOMS.items():
+        if data.startswith(bom):
+            return data.decode(encoding)
+    if data[1:2] == b"\0":
+        return data.decode("utf-16-le")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1252")
+
+
+def _rows(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The columns' names in lower case, and every row that is not blank with the number of its line."""
+    told = re.match(r"sep=(.)\r?\n", text)  # Excel's own note of the delimiter
+    body = text[told.end() :] if told else text
+    first = next((line for line in body.splitlines() if line.strip()), "")
+    delimiter = told[1] if told else max(DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(body, newline=None), delimiter=delimiter, strict=True)
+    rows = [(reader.line_num + bool(told), values) for values in reader if any(value.strip() for value in values)]
+    header = rows[0][1] if rows else []
+    return [name.strip().casefold() for name in header], rows[1:]
+
+
+def _listed_case(columns: list[str], values: list[str], table: Path, line: int) -> FoundCase:
+    row = dict(zip(columns, values + [""] * len(columns), strict=False))
+    name, empty = row["case"], [column for column in COLUMNS if not row[column].strip()]
+    if empty or any(value.strip() for value in values[len(columns) :]):
+        wrong = f"no {' and no '.join(empty)}" if empty else f"more than {len(columns)} values"
+        return FoundCase(name.strip() or f"line {line}", problem=f"{table}: line {line} has {wrong}")
+    if name != name.strip():
+        return FoundCase(name, problem=f"{table}: line {line}: the case's name begins or ends with a blank: {name!r}")
+    adc, zadc = (_file(table.parent, row[column]) for column in ("adc", "zadc"))
+    absent = [_shown(path) for path in (adc, zadc) if not os.path.isfile(path) and not is_dangling(path)]
+    problem = f"no such file: {', '.join(absent)}" if absent else dangling([adc, zadc])
+    return FoundCase(name, problem=problem) if problem else FoundCase(name, adc, zadc)
+
+
+def _file(folder: Path, name: str) -> Path:
+    r"""The file that a cell names, also as Windows (`maps\adc.mha`) or a Mac (an umlaut as two signs) writes it."""
+    spellings = [unicodedata.normalize(form, text) for text in (name, name.replace("\\", "/")) for form in ("NFC", "NFD")]
+    return next((folder / text for text in [name, *spellings] if os.path.isfile(folder / text)), folder / name)
+
+
+def _shown(path: Path) -> str:
+    """A path as it is, or between quotation marks where blanks at its end would not be seen."""
+    return repr(str(path)) if any(part != part.strip() for part in path.parts) else str(path)
+
+
+def _each_once(cases: list[FoundCase]) -> list[FoundCase]:
+    """The cases; of those that share a name none can be run."""
+    times = collections.Counter(case.name for case in cases)
+    return [
+        FoundCase(
+            case.name, problem=f"found more than one {case.name}, expected each case once; {case.problem}".rstrip("; ")
+        )
+        if times[case.name] > 1
+        else case
+        for case in cases
+    ]
