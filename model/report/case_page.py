@@ -12,7 +12,8 @@ from model.images.brain import brain_box
 from model.images.case import Case
 from model.images.nifti_encode import crop_grid, encode_nifti
 from model.report.montage import ADC_WINDOW, montage
-from model.report.page import asset, base64_text, page, text
+from model.report.page import asset, base64_text, page, short, text
+from model.report.results import MIDLINE_MM
 
 INT16 = np.iinfo(np.int16)
 
@@ -33,9 +34,10 @@ VIEWER = """<section id="viewer">
 </div>
 </section>"""
 
-TABLE_NOTE = """<p class="note">A lesion is a part of the mask whose voxels touch. Position: its centre in the scanner's
-space, mm to the patient's left, back and top. Probability: the mean over the lesion's voxels. Confidence, 0 to 1: how
-far the groups of networks agree on the lesion. A lesion's number moves the viewer to it.</p>"""
+TABLE_NOTE = f"""<p class="note">A lesion is a part of the mask whose voxels touch. Side: the patient's, by the lesion's
+centre; midline within {MIDLINE_MM:g} mm of the brain's middle. Position: its centre in the scanner's space, mm to the
+patient's left, back and top. Probability: the mean over the lesion's voxels. Confidence, 0 to 1: how far the groups of
+networks agree on the lesion. A lesion's number moves the viewer to it. results.json has the numbers in full.</p>"""
 
 
 def write_report(path: Path, name: str, case: Case, mask: np.ndarray, results: dict) -> None:
@@ -61,19 +63,19 @@ def write_report(path: Path, name: str, case: Case, mask: np.ndarray, results: d
 
 
 def lesion_table(results: dict) -> str:
-    """A row per lesion, numbers as results.json prints them; a sentence where there is none."""
+    """A row per lesion, numbers rounded; a sentence where there is none."""
     lesions = results["lesion_list"]
     if not lesions:
         return "<p>No lesion was found.</p>"
-    heads = ("Lesion", "Volume, ml", "Share of brain, %", "Lowest Z", "Position, mm", "Probability", "Confidence")
+    heads = ("Lesion", "Side", "Volume, ml", "Share of brain, %", "Lowest Z", "Position, mm", "Probability", "Confidence")
     head = "".join(f'<th scope="col">{cell}</th>' for cell in heads)
     rows = "".join(_lesion_row(number, lesion, results) for number, lesion in enumerate(lesions, 1))
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n{TABLE_NOTE}'
 
 
 def percent(share: float) -> str:
-    """A share of 0..1 in percent, four digits."""
-    return f"{100 * share:.4g}"
+    """A share of 0..1 in percent, rounded."""
+    return short(100.0 * share)
 
 
 def viewer_volumes(case: Case, mask: np.ndarray) -> tuple[bytes, bytes]:
@@ -85,20 +87,22 @@ def viewer_volumes(case: Case, mask: np.ndarray) -> tuple[bytes, bytes]:
 
 
 def _lesion_row(number: int, lesion: dict, results: dict) -> str:
-    place = ", ".join(map(json.dumps, lesion["centre_mm"]))
+    place = ", ".join(str(round(mm)) for mm in lesion["centre_mm"])
     brain_ml = results["brain_volume_ml"]
     share = percent(lesion["volume_ml"] / brain_ml) if brain_ml else ""
-    cells = (lesion["volume_ml"], share, lesion["lowest_z"], place, lesion["probability"], lesion["confidence"])
+    volume, *others = (short(lesion[key]) for key in ("volume_ml", "lowest_z", "probability", "confidence"))
+    lowest_z, probability, confidence = others
+    cells = (text(lesion.get("side") or "unknown"), volume, share, lowest_z, place, probability, confidence)
     button = f'<button type="button" data-mm="{text(json.dumps(lesion["centre_mm"]))}">{number}</button>'
-    return f'<tr><th scope="row">{button}</th>{"".join(f"<td>{text(cell)}</td>" for cell in cells)}</tr>\n'
+    return f'<tr><th scope="row">{button}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>\n'
 
 
 def _summary(results: dict) -> str:
     facts = (
-        ("Lesion volume", f"{results['lesion_volume_ml']} ml", "lesion_volume_ml"),
+        ("Lesion volume", f"{short(results['lesion_volume_ml'])} ml", "lesion_volume_ml"),
         ("Share of the brain", f"{percent(results['lesion_share_of_brain'])} %", "lesion_share_of_brain"),
         ("Lesions", results["lesions"], "lesions"),
-        ("Brain volume", f"{results['brain_volume_ml']} ml", "brain_volume_ml"),
+        ("Brain volume", f"{short(results['brain_volume_ml'])} ml", "brain_volume_ml"),
     )
     items = "".join(f'<div><dt>{name}</dt><dd id="{key}">{text(value)}</dd></div>' for name, value, key in facts)
     return f'<dl class="facts">{items}</dl>'

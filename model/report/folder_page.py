@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from model.files import write_whole
 from model.report.case_page import percent
-from model.report.page import page, text
+from model.report.page import page, short, text
 
 COLUMNS = (  # head, key of the results, None where the column is made from the entry
     ("Case", None),
@@ -84,7 +84,7 @@ def _circle(entry: dict, x: float, y: float) -> str:
     volume = entry["results"]["lesion_volume_ml"]
     kind = "" if volume > 0 else ' class="empty"'
     circle = (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"{kind}><title>{text(entry["case"])}: {text(volume)} ml</title></circle>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"{kind}><title>{text(entry["case"])}: {short(volume)} ml</title></circle>'
     )
     return f'<a href="{link(entry["report"])}">{circle}</a>' if entry["report"] else circle
 
@@ -99,7 +99,7 @@ def _totals(entries: list[dict], done: list[dict]) -> str:
     empty = volumes.count(0)
     return (
         f'<span id="totals">{len(entries)} cases: {len(done)} done, {len(entries) - len(done)} failed.'
-        f" Lesion volume {sum(volumes):.4g} ml in all, {empty} without a lesion.</span>"
+        f" Lesion volume {short(sum(volumes))} ml in all, {empty} without a lesion.</span>"
     )
 
 
@@ -125,4 +125,4 @@ def _row(entry: dict) -> str:
 def _number(key: str, value: float | None) -> str:
     if value is None:
         return ""
-    return percent(value) if key == "lesion_share_of_brain" else text(value)
+    return percent(value) if key == "lesion_share_of_brain" else short(value)

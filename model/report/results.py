@@ -20,6 +20,7 @@ from model.lesions.components import connected_components
 if TYPE_CHECKING:
     from model.networks.predict import Predictor, Segmentation
 
+MIDLINE_MM = 5.0  # to the left or the right of the brain's middle, up to which a lesion counts as on the midline
 LIBRARIES = ("numpy", "SimpleITK", "torch", "monai", "openvino", "onnxruntime")
 
 
@@ -36,10 +37,28 @@ def describe(found: Segmentation, case: Case) -> dict:
     }
 
 
+def side(x_mm: float, middle_mm: float) -> str:
+    """Where a lesion lies in the patient: "left", "right" or "midline".
+
+    Both are x in the scanner's space, which runs to the patient's left: of the lesion's centre, and of the brain's centroid.
+    A head that is turned in the scanner is not turned back.
+    """
+    if abs(x_mm - middle_mm) <= MIDLINE_MM:
+        return "midline"
+    return "left" if x_mm > middle_mm else "right"
+
+
+def centroid(mask: np.ndarray) -> list[float]:
+    """The mean place of a mask's voxels in the array, (z, y, x). The mask is not empty."""
+    others = ((1, 2), (0, 2), (0, 1))
+    return [float(np.average(np.arange(n), weights=mask.sum(axis))) for n, axis in zip(mask.shape, others, strict=True)]
+
+
 def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     """An entry per 26-connected component of the mask, the largest first; none for an empty mask.
 
-    `centre_mm` is the centroid in the scanner's space (x, y, z), `probability` the mean over the lesion. `confidence`, in
+    `centre_mm` is the centroid in the scanner's space (x, y, z), `side` as in `side`, None where the header does not say how
+    the voxels lie in the patient; `probability` the mean over the lesion. `confidence`, in
     0..1, is how far the groups of networks agree: the mean over them of the share of the lesion that a group alone would
     have marked, with the smallest probability inside the mask as its threshold.
     """
@@ -57,12 +76,15 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
         return (np.add.reduceat(values[order].astype(float), starts).T / sizes).T
 
     centres, probability, confidence = means(np.argwhere(mask)), means(probabilities), means(votes)
+    centres_mm = [case.grid.to_mm(centre) for centre in centres]
+    middle_mm = case.grid.to_mm(centroid(case.brain))[0]
     lowest_z = np.minimum.reduceat(case.zadc.voxels[mask][order], starts)
     return [
         {
             "volume_ml": round(float(sizes[n]) * case.grid.voxel_mm3 / 1000, 4),
             "lowest_z": round(float(lowest_z[n]), 3),
-            "centre_mm": case.grid.to_mm(centres[n]).round(2).tolist(),
+            "centre_mm": centres_mm[n].round(2).tolist(),
+            "side": side(centres_mm[n][0], middle_mm) if case.adc.oriented else None,
             "probability": round(float(probability[n]), 4),
             "confidence": round(float(confidence[n]), 4),
         }

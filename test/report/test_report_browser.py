@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page
 from report_helpers import find_chromium, open_browser, phantom_case, wait_for_viewer, write_phantom_report
 
 from model.report.folder_page import write_index
+from model.report.page import short
 
 ROUND_CORNER = 8  # pixels of the frame through which the white page shows
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -136,11 +137,11 @@ def test_an_empty_mask_shows_nothing_red(page, tmp_path):
 def test_the_table_on_the_screen_is_what_the_results_say(page, tmp_path):
     results = open_report(page, tmp_path / "report.html")
     rows = [row.split("\t") for row in page.inner_text("#lesions tbody").splitlines()]
-    shown = [[float(cells[column]) for column in (1, 3, 5, 6)] for cells in rows]
-    assert shown == [
-        [lesion[key] for key in ("volume_ml", "lowest_z", "probability", "confidence")] for lesion in results["lesion_list"]
-    ]
-    assert page.inner_text("#lesion_volume_ml") == f"{results['lesion_volume_ml']} ml"
+    shown = [[float(cells[column]) for column in (2, 4, 6, 7)] for cells in rows]
+    keys = ("volume_ml", "lowest_z", "probability", "confidence")
+    assert shown == [[float(short(lesion[key])) for key in keys] for lesion in results["lesion_list"]]
+    assert [cells[1] for cells in rows] == [lesion["side"] for lesion in results["lesion_list"]]
+    assert page.inner_text("#lesion_volume_ml") == f"{results['lesion_volume_ml']:.1f} ml"
 
 
 def test_every_slice_is_drawn_with_its_outline(page, tmp_path):

@@ -20,7 +20,7 @@ from model.images.volume import GRID_TOLERANCE, Grid, Volume, read_volume
 from model.report.case_page import viewer_volumes, write_report
 from model.report.folder_page import link, volume_plot, write_index
 from model.report.montage import axis_ends, choose_slices, colour_png, make_view, montage, outline
-from model.report.page import ASSETS, asset
+from model.report.page import ASSETS, asset, short
 
 HOSTILE = "</title></script><script>alert(1)</script><img src=x onerror='alert(2)'>\" {0} $x & \udcff"
 STRAIGHT = (1.0, 0, 0, 0, 1, 0, 0, 0, 1)
@@ -61,7 +61,7 @@ def small_case(direction: tuple[float, ...] = STRAIGHT) -> Case:
 
 
 def volumes_table(page: Path) -> list[list[str]]:
-    return [row for row in Tags(page).rows if len(row) == 7][1:]
+    return [row for row in Tags(page).rows if len(row) == 8][1:]
 
 
 def test_the_lesion_table_is_what_the_results_say(tmp_path):
@@ -69,19 +69,36 @@ def test_the_lesion_table_is_what_the_results_say(tmp_path):
     rows = volumes_table(tmp_path / "report.html")
     assert len(rows) == results["lesions"] == 6
     for number, (row, lesion) in enumerate(zip(rows, results["lesion_list"], strict=True), 1):
-        assert row[0] == str(number)
-        assert [float(row[column]) for column in (1, 3, 5, 6)] == [
-            lesion[key] for key in ("volume_ml", "lowest_z", "probability", "confidence")
-        ]
-        assert float(row[2]) == pytest.approx(100 * lesion["volume_ml"] / results["brain_volume_ml"], rel=1e-3)
-        assert [float(mm) for mm in row[4].split(",")] == lesion["centre_mm"]
+        assert row[:2] == [str(number), lesion["side"]]
+        numbers = [lesion[key] for key in ("volume_ml", "lowest_z", "probability", "confidence")]
+        assert [float(row[column]) for column in (2, 4, 6, 7)] == [float(short(value)) for value in numbers]
+        assert float(row[3]) == pytest.approx(100 * lesion["volume_ml"] / results["brain_volume_ml"], rel=0.05)
+        assert [int(mm) for mm in row[5].split(",")] == pytest.approx(lesion["centre_mm"], abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (11.2345, "11.2"),
+        (412.34, "412"),
+        (0.9512, "0.95"),
+        (0.00637, "0.0064"),
+        (0.0001, "0.0001"),
+        (-4.312, "-4.3"),
+        (0.0, "0"),
+        (12, "12"),
+        ("<b>", "&lt;b&gt;"),
+    ],
+)
+def test_numbers_are_rounded_as_a_reader_wants_them(value, shown):
+    assert short(value) == shown
 
 
 def test_summary_checks_and_provenance(tmp_path):
     results = write_phantom_report(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert f'id="lesion_volume_ml">{results["lesion_volume_ml"]} ml<' in page
-    assert f'id="lesion_share_of_brain">{100 * results["lesion_share_of_brain"]:.4g} %<' in page
+    assert f'id="lesion_volume_ml">{results["lesion_volume_ml"]:.1f} ml<' in page
+    assert f'id="lesion_share_of_brain">{100 * results["lesion_share_of_brain"]:.1f} %<' in page
     assert "<li>the Z map&#x27;s smallest value is -10.0</li>" in page
     assert "76 &times; 88 &times; 30 voxels (x, y, z) of 1.5 &times; 1.6 &times; 3 mm" in page
     rows = [row for row in Tags(tmp_path / "report.html").rows if len(row) == 2]
@@ -282,9 +299,9 @@ def test_the_index_lists_every_case(tmp_path):
     failed = {"case": "c", "status": "failed", "reason": "c: no brain", "results": None, "report": None}
     write_index(tmp_path / "index.html", [entry("a b", 12.5), failed, entry("d", 0.0)])
     assert Tags(tmp_path / "index.html").rows[1:] == [
-        ["a b", "12.5", "1.235", "2", "", "1.5", "odd; thick"],
+        ["a b", "12.5", "1.2", "2", "", "1.5", "odd; thick"],
         ["c", "", "", "", "", "", "failed: c: no brain"],
-        ["d", "0.0", "1.235", "2", "", "1.5", "odd; thick"],
+        ["d", "0", "1.2", "2", "", "1.5", "odd; thick"],
     ]
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "3 cases: 2 done, 1 failed. Lesion volume 12.5 ml in all, 1 without a lesion." in page

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,13 +30,10 @@ from inference_helpers import (
     stump,
 )
 
-from model.images.case import Case
-from model.images.volume import Grid, Volume
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
-from model.networks.predict import Predictor, Segmentation
+from model.networks.predict import Predictor
 from model.networks.stored import load_ensemble, save_decision
-from model.report.results import describe
 from model.run import one_case as segment
 from process import parse_arguments
 
@@ -276,52 +272,5 @@ def test_lesions_of_the_small_case_on_paper(main, case_tree, output, rule_weight
     found = json.loads((output / RESULTS).read_text())["lesion_list"]
     assert [lesion.pop("centre_mm") for lesion in found] == [pytest.approx(centre, abs=0.005) for centre in centres]
     probability = pytest.approx(1 / (1 + np.exp(-0.25 * TINY.z_slope)), abs=1e-4)
-    shared = {"lowest_z": -2.25, "probability": probability, "confidence": 1}
+    shared = {"lowest_z": -2.25, "probability": probability, "confidence": 1, "side": "midline"}  # 11 mm across
     assert found == [{"volume_ml": 0.006, **shared}, {"volume_ml": 0.003, **shared}]
-
-
-STRAIGHT = Grid((2, 3, 4), (2.0, 1.0, 0.5), (10.0, 20.0, 30.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
-
-
-def on_paper(*groups: dict[tuple[int, int, int], float]) -> list[dict]:
-    """The lesion list of groups that give the named voxels their probabilities; the mask is where the mean is above 0.5."""
-    maps = np.zeros((len(groups), *STRAIGHT.size), np.float32)
-    for group, values in zip(maps, groups, strict=True):
-        for place, value in values.items():
-            group[place] = value
-    zadc = -np.arange(24, dtype=np.float32).reshape(STRAIGHT.size)
-    adc, z = (Volume(v, STRAIGHT, Path("invented")) for v in (np.full(STRAIGHT.size, 900, np.float32), zadc))
-    mean = maps.mean(axis=0)
-    return describe(Segmentation(mean > 0.5, mean, maps), Case(adc, z))["lesion_list"]
-
-
-def test_lesion_list_on_paper():
-    """The smallest probability in the mask is 0.55.
-
-    Of the pair, group a gives that to both voxels and group b to one; to the single voxel, the array's first, b alone does.
-    """
-    a = {(0, 0, 0): 0.35, (1, 1, 3): 0.875, (1, 2, 2): 0.875}
-    b = {(0, 0, 0): 0.75, (1, 1, 3): 0.75, (1, 2, 2): 0.5}
-    assert on_paper(a, b) == [
-        {
-            "volume_ml": 0.002,
-            "lowest_z": -22,
-            "centre_mm": [11.25, 21.5, 32],
-            "probability": (0.8125 + 0.6875) / 2,
-            "confidence": 0.75,
-        },
-        {"volume_ml": 0.001, "lowest_z": 0, "centre_mm": [10, 20, 30], "probability": 0.55, "confidence": 0.5},
-    ]
-
-
-def test_groups_that_agree_are_sure_and_a_lone_one_is_too():
-    voxels = {(0, 0, 0): 0.75, (1, 2, 3): 0.625}
-    for groups in ((voxels,), (voxels, voxels), (voxels, voxels, voxels, voxels)):
-        assert [lesion["confidence"] for lesion in on_paper(*groups)] == [1, 1]
-    (lesion,) = on_paper({(0, 0, 0): 1}, {(0, 0, 0): 0.9}, {})
-    assert lesion["confidence"] == pytest.approx(2 / 3, abs=1e-4)
-
-
-def test_lesions_of_one_size_keep_the_arrays_order():
-    lesions = on_paper({(0, 0, 3): 0.75, (0, 0, 0): 0.625, (1, 2, 0): 0.875})
-    assert [lesion["probability"] for lesion in lesions] == [0.625, 0.75, 0.875]

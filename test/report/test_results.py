@@ -1,0 +1,104 @@
+"""What results.json says of the lesions, by numbers that can be derived on paper."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from model.images.case import Case
+from model.images.volume import Grid, Volume
+from model.networks.predict import Segmentation
+from model.report.results import describe
+
+STRAIGHT = Grid((2, 3, 4), (2.0, 1.0, 0.5), (10.0, 20.0, 30.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+
+
+def on_paper(*groups: dict[tuple[int, int, int], float]) -> list[dict]:
+    """The lesion list of groups that give the named voxels their probabilities; the mask is where the mean is above 0.5."""
+    maps = np.zeros((len(groups), *STRAIGHT.size), np.float32)
+    for group, values in zip(maps, groups, strict=True):
+        for place, value in values.items():
+            group[place] = value
+    zadc = -np.arange(24, dtype=np.float32).reshape(STRAIGHT.size)
+    adc, z = (Volume(v, STRAIGHT, Path("invented")) for v in (np.full(STRAIGHT.size, 900, np.float32), zadc))
+    mean = maps.mean(axis=0)
+    return describe(Segmentation(mean > 0.5, mean, maps), Case(adc, z))["lesion_list"]
+
+
+def test_lesion_list_on_paper():
+    """The smallest probability in the mask is 0.55.
+
+    Of the pair, group a gives that to both voxels and group b to one; to the single voxel, the array's first, b alone does.
+    """
+    a = {(0, 0, 0): 0.35, (1, 1, 3): 0.875, (1, 2, 2): 0.875}
+    b = {(0, 0, 0): 0.75, (1, 1, 3): 0.75, (1, 2, 2): 0.5}
+    assert on_paper(a, b) == [
+        {
+            "volume_ml": 0.002,
+            "lowest_z": -22,
+            "centre_mm": [11.25, 21.5, 32],
+            "side": "midline",
+            "probability": (0.8125 + 0.6875) / 2,
+            "confidence": 0.75,
+        },
+        {
+            "volume_ml": 0.001,
+            "lowest_z": 0,
+            "centre_mm": [10, 20, 30],
+            "side": "midline",
+            "probability": 0.55,
+            "confidence": 0.5,
+        },
+    ]
+
+
+def test_groups_that_agree_are_sure_and_a_lone_one_is_too():
+    voxels = {(0, 0, 0): 0.75, (1, 2, 3): 0.625}
+    for groups in ((voxels,), (voxels, voxels), (voxels, voxels, voxels, voxels)):
+        assert [lesion["confidence"] for lesion in on_paper(*groups)] == [1, 1]
+    (lesion,) = on_paper({(0, 0, 0): 1}, {(0, 0, 0): 0.9}, {})
+    assert lesion["confidence"] == pytest.approx(2 / 3, abs=1e-4)
+
+
+def test_lesions_of_one_size_keep_the_arrays_order():
+    lesions = on_paper({(0, 0, 3): 0.75, (0, 0, 0): 0.625, (1, 2, 0): 0.875})
+    assert [lesion["probability"] for lesion in lesions] == [0.625, 0.75, 0.875]
+
+
+def two_sides(orientation: str) -> tuple[Case, np.ndarray]:
+    """A brain of x from 0 to 58 mm, middle 29, a lesion at 10 (right), one at 29 to 34 and one at 50 (left), as stored."""
+    adc = np.full((4, 6, 30), 900, np.float32)
+    mask = np.zeros(adc.shape, np.uint8)
+    mask[0, 0:3, 25] = mask[1, 4, 15:18] = mask[3, 0:2, 5] = 1
+    images = []
+    for voxels in (adc, mask):
+        image = sitk.GetImageFromArray(voxels)
+        image.SetSpacing((2.0, 3.0, 4.0))
+        images.append(sitk.DICOMOrient(image, orientation))
+    image = images[0]
+    grid = Grid(image.GetSize()[::-1], image.GetSpacing()[::-1], image.GetOrigin(), image.GetDirection())
+    adc, mask = map(sitk.GetArrayFromImage, images)
+    return Case(*(Volume(voxels, grid, Path("invented")) for voxels in (adc, -adc / 300))), mask.astype(bool)
+
+
+def sides(case: Case, mask: np.ndarray) -> dict[int, str | None]:
+    """Side by x of the centre in mm."""
+    lesions = describe(Segmentation(mask, mask.astype(np.float32), mask[None].astype(np.float32)), case)["lesion_list"]
+    return {lesion["centre_mm"][0]: lesion["side"] for lesion in lesions}
+
+
+STORAGES = ["".join(code) for axes in itertools.permutations(("RL", "AP", "SI")) for code in itertools.product(*axes)]
+
+
+@pytest.mark.parametrize("orientation", STORAGES)
+def test_left_and_right_are_the_patients_in_whatever_order_the_voxels_are_stored(orientation):
+    assert sides(*two_sides(orientation)) == {50: "left", 32: "midline", 10: "right"}
+
+
+def test_without_an_orientation_the_side_is_unknown():
+    case, mask = two_sides("LPS")
+    case = replace(case, adc=replace(case.adc, oriented=False))
+    assert sides(case, mask) == {50: None, 32: None, 10: None}
