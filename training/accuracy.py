@@ -9,14 +9,16 @@ import argparse
 import math
 from pathlib import Path
 
+import pandas as pd
+
 from model.errors import UserError
 from training.common.cli import run
 from training.pages.agreement import agreement_words, draw_agreement
 from training.pages.cells import DIGITS, interval, number, p_value, score_cells
 from training.pages.markdown import replace_block, table, wrapped, write_text
 from training.pages.plots import new_figure, save, styled
-from training.scores.rows import RESULTS, RULE, Bin, Row, read_records
-from training.scores.statistics import compare, load_stratum, per_case, strata, with_holm
+from training.scores.rows import RESULTS, RULE, Bin, Row, read_frame
+from training.scores.statistics import compare, load_strata, per_case, strata, with_holm
 
 ROOT = Path(__file__).parents[1]
 MARKERS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
@@ -42,12 +44,12 @@ BINNED = """Candidate voxels (probability above 0.05) in bins of the probability
 same weight; the trees of the decision were fitted on the other folds."""
 
 
-def group(rows: list[Row], method: str) -> list[Row]:
+def group(rows: pd.DataFrame, method: str) -> pd.DataFrame:
     """The rows of one method."""
-    return [row for row in rows if row.method == method]
+    return rows[rows["method"] == method]
 
 
-def scores_table(rows: list[Row]) -> str:
+def scores_table(rows: pd.DataFrame) -> str:
     """Every method over all cases, and the published ones."""
     header = [f"{len(group(rows, RULE))} cases, out of fold", "Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
     lines = [[name, *score_cells(group(rows, method))] for method, name in METHODS.items()]
@@ -57,18 +59,18 @@ def scores_table(rows: list[Row]) -> str:
     return table(header, lines + published)
 
 
-def strata_table(rows: list[Row]) -> str:
+def strata_table(rows: pd.DataFrame) -> str:
     """Dice, MASD and NSD by lesion load and by slice thickness."""
     header = ["cases", "n", "method", "Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
     lines = []
-    for name, inside in ((name, inside) for name, inside in strata(rows).items() if inside):
+    for name, inside in ((name, inside) for name, inside in strata(rows).items() if len(inside)):
         for method, title in METHODS.items():
             part = group(inside, method)
             lines.append([name, str(len(part)), title.split(",")[0], *score_cells(part)])
     return table(header, lines)
 
 
-def differences_table(rows: list[Row]) -> str:
+def differences_table(rows: pd.DataFrame) -> str:
     """The method with the decision minus the other two, case by case."""
     header = ["with the decision minus", "metric", "mean difference", "better", "worse", "p (Wilcoxon, Holm)"]
     pairs = [(other, field) for other in ("networks", RULE) for field in FIELDS]
@@ -85,23 +87,23 @@ def differences_table(rows: list[Row]) -> str:
     return table(header, lines)
 
 
-def scores_of(rows: list[Row], method: str, field: str) -> dict[str, float]:
+def scores_of(rows: pd.DataFrame, method: str, field: str) -> pd.Series:
     """One number per case of one method."""
     return per_case(group(rows, method), field)
 
 
-def volume_text(rows: list[Row]) -> str:
+def volume_text(rows: pd.DataFrame) -> str:
     """Volume agreement of the shipped method, over all cases and over those with little lesion."""
     sentences = []
     shipped = group(rows, "decision")
-    for name, part in (("all cases", shipped), ("cases below 1 %", [r for r in shipped if load_stratum(r) == "below 1 %"])):
+    for name, part in (("all cases", shipped), ("cases below 1 %", shipped[load_strata(shipped) == "below 1 %"])):
         sentences.append(f"{name[0].upper()}{name[1:]} ({len(part)}), with the decision: {agreement_words(part)}.")
     return wrapped(" ".join(sentences))
 
 
-def worst_text(rows: list[Row], count: int = 6) -> str:
+def worst_text(rows: pd.DataFrame, count: int = 6) -> str:
     """The cases that the shipped method does worst on, in words."""
-    shipped = sorted(group(rows, "decision"), key=lambda row: (row.dice, row.case))[:count]
+    shipped = group(rows, "decision").sort_values(["dice", "case"]).head(count)
     header = ["case", "Dice", "true ml", "predicted ml", "true lesions", "found", "slice mm"]
     lines = [
         [
@@ -113,26 +115,26 @@ def worst_text(rows: list[Row], count: int = 6) -> str:
             "-" if math.isnan(row.lesion_recall) else str(round(row.lesion_recall * row.true_lesions)),
             number(row.slice_mm, 1),
         ]
-        for row in shipped
+        for row in shipped.itertuples()
     ]
     return table(header, lines)
 
 
-def draw_reliability(bins: list[Bin], path: Path) -> None:
+def draw_reliability(bins: pd.DataFrame, path: Path) -> None:
     """Share of lesion against mean probability, before and after calibration."""
     with styled():
         figure = new_figure(4.2, 4.0)
         axes = figure.subplots()
         axes.plot((0, 1), (0, 1), color="0.6", linestyle=":", label="as promised")
         for method, colour, marker in (("networks", "#0072B2", "o"), ("decision", "#D55E00", "s")):
-            points = [(part.probability, part.lesion_share) for part in bins if part.method == method]
-            axes.plot(*zip(*points, strict=True), color=colour, marker=marker, label=LEGEND[method])
+            points = group(bins, method)
+            axes.plot(points["probability"], points["lesion_share"], color=colour, marker=marker, label=LEGEND[method])
         axes.set(xlabel="mean probability of candidate voxels", ylabel="share that is lesion", xlim=(0, 1), ylim=(0, 1))
         axes.legend(loc="upper left")
         save(figure, path)
 
 
-def page(rows: list[Row]) -> str:
+def page(rows: pd.DataFrame) -> str:
     """docs/accuracy.md."""
     parts = [
         "# Accuracy",
@@ -160,13 +162,13 @@ def page(rows: list[Row]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def readme_block(rows: list[Row]) -> str:
+def readme_block(rows: pd.DataFrame) -> str:
     """The README's accuracy table: all cases, and those where it is hardest."""
-    small = [row for row in rows if load_stratum(row) == "below 1 %"]
+    small = rows[load_strata(rows) == "below 1 %"]
     lines = [[name, *score_cells(group(small, method))] for method, name in METHODS.items()]
     header = [f"{len(group(small, RULE))} cases with less than 1 % lesion", "Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
-    empty = [row for row in rows if load_stratum(row) == "empty"]
-    left = {method: sum(row.predicted_lesions == 0 for row in group(empty, method)) for method in METHODS}
+    empty = rows[load_strata(rows) == "empty"]
+    left = {method: (group(empty, method)["predicted_lesions"] == 0).sum() for method in METHODS}
     note = (
         f"Of {len(group(empty, RULE))} empty cases {left['decision']} stay empty with the decision, {left['networks']} "
         f"with the networks alone, {left[RULE]} with the rule."
@@ -180,10 +182,8 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="default: %(default)s")
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="default: %(default)s")
     args = parser.parse_args()
-    rows, bins = (
-        read_records(args.results / name, kind) for name, kind in (("crossval.csv", Row), ("reliability.csv", Bin))
-    )
-    if not rows or not bins:
+    rows, bins = (read_frame(args.results / name, kind) for name, kind in (("crossval.csv", Row), ("reliability.csv", Bin)))
+    if rows.empty or bins.empty:
         raise UserError(f"{args.results}: no crossval.csv or reliability.csv, made by python -m training.crossval")
     readme = args.readme.read_text(encoding="utf-8")
     replaced = replace_block(readme, readme_block(rows), args.readme, MARKERS)

@@ -8,8 +8,9 @@ Example:
 """
 
 import argparse
-from collections import Counter
 from pathlib import Path
+
+import pandas as pd
 
 from model.errors import UserError
 from training.common.cli import run
@@ -20,7 +21,7 @@ from training.pages.plots import draw_curves, draw_dice, draw_dice_by_volume
 from training.pages.study_answer import short_answer
 from training.pages.study_page import PHANTOM, figure_name, study_text
 from training.pages.study_tables import TITLES, Study, method_lines
-from training.scores.rows import RESULTS, RULE, Epoch, Row, curves_path, read_records, record_key, run_key
+from training.scores.rows import KEYS, RESULTS, RULE, RUN, Epoch, Row, curves_path, read_frame
 from training.scores.statistics import METHODS, estimate, per_case
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,36 +35,30 @@ def load_study(results: Path, protocol: str) -> Study:
     """
     path = results / f"{protocol}.csv"
     curves = curves_path(path)
-    rows = sorted(read_records(path, Row), key=record_key)
-    epochs = sorted(read_records(curves, Epoch), key=record_key)
-    require_known(rows, path)
-    require_known(epochs, curves)
+    rows, epochs = read_frame(path, Row), read_frame(curves, Epoch)
+    require_known(rows, path, KEYS[Row])
+    require_known(epochs, curves, KEYS[Epoch])
     require_whole_runs(rows, path)
-    done = set(map(run_key, rows))  # a run that was killed while its rows were added has curves only
-    cases = {row.case for row in rows if row.method != RULE} or {row.case for row in rows}
-    return Study(protocol, [row for row in rows if row.case in cases], [e for e in epochs if run_key(e) in done])
+    of_losses = rows[rows["method"] != RULE]
+    cases = (rows if of_losses.empty else of_losses)["case"]
+    finished = rows[RUN].drop_duplicates()  # a run that was killed while its rows were added has curves only
+    return Study(protocol, rows[rows["case"].isin(cases)], epochs.merge(finished))
 
 
-def require_known(records: list[Row] | list[Epoch], path: Path) -> None:
-    """Raise UserError when a record's method or fold is not one of the study's, or two records have one key."""
-    for record in records:
-        if record.method not in METHODS:
-            raise UserError(f"{path}: unknown method {record.method!r}, expected one of {', '.join(METHODS)}")
-        if not 0 <= record.fold < FOLDS:
-            raise UserError(f"{path}: {record.method} has fold {record.fold}, expected 0 to {FOLDS - 1}")
-    twice = [key for key, count in Counter(map(record_key, records)).items() if count > 1]
-    if twice:
-        method, seed, fold, last = min(twice)
+def require_known(records: pd.DataFrame, path: Path, key: list[str]) -> None:
+    """Raise UserError when a row's method or fold is not one of the study's, or two rows have one key."""
+    for method in records.loc[~records["method"].isin(METHODS), "method"]:
+        raise UserError(f"{path}: unknown method {method!r}, expected one of {', '.join(METHODS)}")
+    for method, fold in records.loc[~records["fold"].between(0, FOLDS - 1), ["method", "fold"]].to_numpy():
+        raise UserError(f"{path}: {method} has fold {fold}, expected 0 to {FOLDS - 1}")
+    for method, seed, fold, last in records.loc[records.duplicated(key), key].to_numpy():
         raise UserError(f"{path}: {method}, fold {fold}, seed {seed}, {last}: there is more than one such row")
 
 
-def require_whole_runs(rows: list[Row], path: Path) -> None:
+def require_whole_runs(rows: pd.DataFrame, path: Path) -> None:
     """Raise UserError when a run's cases are not the held-out cases of its fold: a mean over some would mislead."""
-    runs: dict[tuple, set[str]] = {}
-    for row in rows:
-        runs.setdefault(run_key(row), set()).add(row.case)
-    for (method, seed, fold), cases in sorted(runs.items()):
-        differing = sorted(cases ^ set(read_fold(fold)[1]))
+    for (method, seed, fold), run_rows in rows.groupby(RUN):
+        differing = sorted(set(run_rows["case"]) ^ set(read_fold(fold)[1]))
         if differing:
             raise UserError(
                 f"{path}: {method}, fold {fold}, seed {seed}: missing or not of this fold: {', '.join(differing)}"
@@ -78,18 +73,18 @@ def draw_figures(study: Study, figures: Path) -> None:
         ("curves", draw_curves, study.epochs),
     ):
         path = figures / figure_name(study, kind)
-        draw(data, path) if data else path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True) if data.empty else draw(data, path)
 
 
 def readme_block(studies: list[Study]) -> str:
     """The README's table and what it says, of the protocols that have rows."""
     parts = []
-    for study in (study for study in studies if study.rows):
+    for study in (study for study in studies if not study.rows.empty):
 
-        def line(method: str, rows: list[Row]) -> list[str]:
+        def line(method: str, rows: pd.DataFrame) -> list[str]:
             fields = ("dice", "masd_mm", "nsd")
-            scores = [interval(estimate(per_case(rows, field).values()), DIGITS[field]) for field in fields]
-            return [str(len({row.case for row in rows})), *scores, without_masd(rows)]
+            scores = [interval(estimate(per_case(rows, field)), DIGITS[field]) for field in fields]
+            return [str(rows["case"].nunique()), *scores, without_masd(rows)]
 
         header = ["cases", "Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
         parts.append(table([study.title.lower(), *header], method_lines(study.rows, len(header), line)))
@@ -107,7 +102,7 @@ def main() -> None:
     parser.add_argument("--phantom-masks", type=Path, metavar="RUNS", help="folder of the study's runs")
     args = parser.parse_args()
     studies = [load_study(args.results, protocol) for protocol in TITLES]
-    if not any(study.rows for study in studies):
+    if all(study.rows.empty for study in studies):
         names = " or ".join(f"{protocol}.csv" for protocol in TITLES)
         raise UserError(f"{args.results}: no results, expected {names} from python -m training.study")
     readme = args.readme.read_text(encoding="utf-8") if args.readme.exists() else ""

@@ -2,15 +2,17 @@
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from model.errors import UserError
 from training import accuracy
 from training.common.cli import run
 from training.pages.agreement import agreement
-from training.scores.rows import RULE, Bin, Row, write_records
+from training.scores.rows import RULE, Bin, Row, as_frame, write_records
 
 DICE = {"decision": 0.75, "networks": 0.5, RULE: 0.25}
 
@@ -41,13 +43,17 @@ ROWS = [row(case, method) for method in DICE for case in range(6)]
 BINS = [Bin(method, number, 0.05 + number / 10, 0.04, 9) for method in ("networks", "decision") for number in range(3)]
 
 
+def table(rows: Iterable[Row]) -> pd.DataFrame:
+    return as_frame(rows, Row)
+
+
 def test_bland_altman_by_hand() -> None:
-    bias, low, high = agreement([row(case, "decision") for case in (1, 2, 3)])  # differences 1, 2 and 3, spread 1
+    bias, low, high = agreement(table(row(case, "decision") for case in (1, 2, 3)))  # differences 1, 2 and 3, spread 1
     assert (bias.mean, low, high) == pytest.approx((2, 2 - 1.96, 2 + 1.96))
 
 
 def test_the_table_has_every_method_and_its_mean() -> None:
-    text = accuracy.scores_table(ROWS)
+    text = accuracy.scores_table(table(ROWS))
     for method, name in accuracy.METHODS.items():
         (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
         assert f"| {DICE[method] + 0.025:.3f} [" in line
@@ -57,7 +63,7 @@ def test_the_table_has_every_method_and_its_mean() -> None:
 
 def test_strata_count_the_cases() -> None:
     counts = {}
-    for line in accuracy.strata_table(ROWS).splitlines()[2:]:
+    for line in accuracy.strata_table(table(ROWS)).splitlines()[2:]:
         stratum, count = line.strip("| ").split(" | ")[:2]
         counts[stratum] = int(count)
     assert list(counts)[:2] == ["empty", "below 1 %"]
@@ -65,26 +71,26 @@ def test_strata_count_the_cases() -> None:
 
 
 def test_paired_differences_name_the_winner() -> None:
-    (line,) = [x for x in accuracy.differences_table(ROWS).splitlines() if x.startswith("| rule Z < -2 | dice")]
+    (line,) = [x for x in accuracy.differences_table(table(ROWS)).splitlines() if x.startswith("| rule Z < -2 | dice")]
     assert "+0.500 [+0.500, +0.500] | 6 | 0 |" in line
 
 
 def test_a_smaller_distance_is_better() -> None:
     nearer = [dataclasses.replace(r, masd_mm=r.masd_mm - 1) if r.method == "decision" else r for r in ROWS]
-    (line,) = [x for x in accuracy.differences_table(nearer).splitlines() if x.startswith("| rule Z < -2 | masd_mm")]
+    (line,) = [x for x in accuracy.differences_table(table(nearer)).splitlines() if x.startswith("| rule Z < -2 | masd_mm")]
     assert "-1.00 [-1.00, -1.00] | 6 | 0 |" in line
 
 
 def test_a_missing_distance_is_counted_not_averaged() -> None:
     rows = [row(0, "decision", masd_mm=math.nan, nan_reason="no lesion"), row(1, "decision"), row(2, "decision")]
-    assert accuracy.score_cells(rows)[1].startswith("3.50 ")
-    assert accuracy.score_cells(rows)[3] == "1 (0 missed, 1 false)"
+    assert accuracy.score_cells(table(rows))[1].startswith("3.50 ")
+    assert accuracy.score_cells(table(rows))[3] == "1 (0 missed, 1 false)"
 
 
 def test_the_empty_cases_that_stay_empty_are_counted() -> None:
-    assert "Of 1 empty cases 0 stay empty with the decision" in accuracy.readme_block(ROWS)
+    assert "Of 1 empty cases 0 stay empty with the decision" in accuracy.readme_block(table(ROWS))
     rows = [dataclasses.replace(r, predicted_lesions=0) if r.method == "decision" else r for r in ROWS]
-    assert "Of 1 empty cases 1 stay empty with the decision" in accuracy.readme_block(rows)
+    assert "Of 1 empty cases 1 stay empty with the decision" in accuracy.readme_block(table(rows))
 
 
 def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from model.images.volume import Grid
 from training import evaluate
 from training.common.cli import run
 from training.scores.pairs import case_of
-from training.scores.rows import CaseScore, read_records
+from training.scores.rows import CaseScore, as_frame, read_records
 from training.scores.statistics import LOADS, VOLUMES, size_strata
 
 TWO = ((3, 4, 6), (3, 4, 9))
@@ -270,9 +270,11 @@ def row(number: int, true_ml: float, load: float = math.nan) -> CaseScore:
 
 
 def test_strata_by_hand() -> None:
-    volumes = size_strata([row(n, ml) for n, ml in enumerate((0.0, 0.001, 1.0, 1.001, 10.0, 10.001, 500.0))])
+    sizes = [row(n, ml) for n, ml in enumerate((0.0, 0.001, 1.0, 1.001, 10.0, 10.001, 500.0))]
+    volumes = size_strata(as_frame(sizes, CaseScore))
     assert {name: len(rows) for name, rows in volumes.items()} == dict(zip(VOLUMES, (1, 2, 2, 2), strict=True))
-    loads = size_strata([row(n, load, load) for n, load in enumerate((0.0, 0.01, 0.011, 0.05, 0.051, 0.9))])
+    shares = [row(n, load, load) for n, load in enumerate((0.0, 0.01, 0.011, 0.05, 0.051, 0.9))]
+    loads = size_strata(as_frame(shares, CaseScore))
     assert {name: len(rows) for name, rows in loads.items()} == dict(zip(LOADS, (1, 1, 2, 2), strict=True))
 
 

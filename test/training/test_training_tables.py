@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -24,7 +25,7 @@ from training.pages.phantom_figure import draw_phantom
 from training.pages.study_answer import answer
 from training.pages.study_tables import Study
 from training.scores import statistics
-from training.scores.rows import RULE, Epoch, Row, curves_path, write_records
+from training.scores.rows import RULE, Epoch, Row, as_frame, curves_path, write_records
 
 ROOT = Path(__file__).resolve().parents[2]
 NAN = math.nan
@@ -37,6 +38,10 @@ def row(case: str = "a", method: str = "dice", **fields: float | str) -> Row:
     return Row(
         **(values | {"case": case, "method": method, "true_lesions": 1, "lesion_load": 0.02, "slice_mm": 2.0} | fields)
     )
+
+
+def table(*rows: Row) -> pd.DataFrame:
+    return as_frame(rows, Row)
 
 
 def invented_rows(protocol: str, method: str, fold: int, seed: int = 0) -> list[Row]:
@@ -167,20 +172,21 @@ def test_the_interval_agrees_with_scipy():
 
 def test_seeds_are_averaged_within_a_case_first():
     rows = [row("a", seed=0, dice=0.2), row("a", seed=1, dice=0.6), row("b", seed=0, dice=1.0)]
-    assert statistics.per_case(rows, "dice") == pytest.approx({"a": 0.4, "b": 1.0})
-    assert statistics.estimate(statistics.per_case(rows, "dice").values()).mean == pytest.approx(0.7)
+    assert statistics.per_case(table(*rows), "dice").to_dict() == pytest.approx({"a": 0.4, "b": 1.0})
+    assert statistics.estimate(statistics.per_case(table(*rows), "dice")).mean == pytest.approx(0.7)
 
 
 def test_nan_is_left_out_of_seeds_and_of_means():
     rows = [row("a", seed=0, masd_mm=NAN), row("a", seed=1, masd_mm=3.0), row("b", masd_mm=NAN), row("c", masd_mm=5.0)]
-    scores = statistics.per_case(rows, "masd_mm")
-    assert scores == pytest.approx({"a": 3.0, "b": NAN, "c": 5.0}, nan_ok=True)
-    found = statistics.estimate(scores.values())
+    scores = statistics.per_case(table(*rows), "masd_mm")
+    assert scores.to_dict() == pytest.approx({"a": 3.0, "b": NAN, "c": 5.0}, nan_ok=True)
+    found = statistics.estimate(scores)
     assert (found.mean, found.n) == (4.0, 2)
 
 
 def test_pairs_use_shared_cases_only():
-    found = statistics.compare("x", "y", {"a": 0.5, "b": 0.9, "c": NAN, "d": 0.4}, {"a": 0.4, "c": 0.1, "d": 0.2, "e": 0.0})
+    first, second = {"a": 0.5, "b": 0.9, "c": NAN, "d": 0.4}, {"a": 0.4, "c": 0.1, "d": 0.2, "e": 0.0}
+    found = statistics.compare("x", "y", pd.Series(first), pd.Series(second))
     assert found.difference.mean == pytest.approx(0.15)  # a: 0.1, d: 0.2
     assert (found.difference.n, found.better, found.worse) == (2, 2, 0)
 
@@ -205,12 +211,12 @@ def test_p_where_nothing_differs_or_nothing_is_there():
     [(0.0, 0, 0), (1e-5, 1, 1), (0.00999, 1, 1), (0.01, 1, 1), (0.0101, 1, 2), (0.05, 1, 2), (0.0501, 1, 3)],
 )
 def test_edges_of_lesion_load(load, lesions, stratum):
-    found = statistics.load_stratum(row(lesion_load=load, true_lesions=lesions))
+    found = statistics.load_strata(table(row(lesion_load=load, true_lesions=lesions))).item()
     assert found == ("empty", "below 1 %", "1-5 %", "above 5 %")[stratum]
 
 
 def test_edges_of_slice_thickness():
-    assert [statistics.slice_stratum(row(slice_mm=mm)) for mm in (2.9, 3.0, 3.01)] == [
+    assert [statistics.slice_strata(table(row(slice_mm=mm))).item() for mm in (2.9, 3.0, 3.01)] == [
         "slices <= 3 mm",
         "slices <= 3 mm",
         "slices > 3 mm",
@@ -218,7 +224,7 @@ def test_edges_of_slice_thickness():
 
 
 def test_every_case_is_in_one_stratum_of_each_kind():
-    parts = statistics.strata(rows := invented_rows("native", "dice", 0))
+    parts = statistics.strata(table(*(rows := invented_rows("native", "dice", 0))))
     assert sum(len(parts[name]) for name in statistics.LOADS) == len(rows)
     assert sum(len(parts[name]) for name in statistics.SLICES) == len(rows)
 
@@ -227,14 +233,14 @@ def test_the_best_loss_is_compared_on_shared_cases():
     rows = [row(c, "dice", dice=d) for c, d in (("a", 0.5), ("b", 0.5))]
     rows += [row(c, "tversky", dice=d) for c, d in (("b", 0.4), ("c", 0.9))]  # the larger mean, but worse where both are
     rows += [row("a", "dice-focal", dice=1.0), row("a", RULE, dice=1.0)]  # one easy case, and no loss
-    assert statistics.best_loss(rows) == "dice"
-    assert statistics.best_loss([row(method=RULE)]) is None
+    assert statistics.best_loss(table(*rows)) == "dice"
+    assert statistics.best_loss(table(row(method=RULE))) is None
 
 
 def test_the_family_of_the_correction_is_every_comparison_of_the_table():
     cases = [f"case{i}" for i in range(8)]
     rows = [row(c, m, dice=0.1 * j + 0.01 * i) for j, m in enumerate((RULE, "tversky", "dice")) for i, c in enumerate(cases)]
-    found = {c.second: c for c in statistics.against_best(rows, "dice")}
+    found = {c.second: c for c in statistics.against_best(table(*rows), "dice")}
     assert set(found) == {RULE, "tversky"}
     assert all(c.p == pytest.approx(2 / 2**8) and c.p_holm == pytest.approx(4 / 2**8) and c.clear for c in found.values())
 
@@ -253,7 +259,7 @@ def test_the_hausdorff_term_is_compared_within_strata():
     rows = [row(c, "tversky", dice=0.5, lesion_load=load) for c, load in (("a", 0.005), ("b", 0.2))]
     rows += [row("a", "tversky-hausdorffdt", dice=0.7, lesion_load=0.005)]
     rows += [row("b", "tversky-hausdorffdt", dice=0.4, lesion_load=0.2)]
-    effect = statistics.boundary_effect(rows, "dice")
+    effect = statistics.boundary_effect(table(*rows), "dice")
     means = {name: comparisons[0].difference.mean for name, comparisons in effect.items()}
     assert means == pytest.approx({"all": 0.05, "below 1 %": 0.2, "above 5 %": -0.1, "slices <= 3 mm": 0.05})
 
@@ -263,7 +269,7 @@ def test_strata_are_corrected_apart_from_all_cases():
         row(f"case{i}", m, dice=d + 0.01 * i) for i in range(8) for m, d in (("tversky", 0.1), ("tversky-hausdorffdt", 0.2))
     ]
     rows += [dataclasses.replace(r, method=r.method.replace("tversky", "dice-focal"), dice=0.3) for r in rows]
-    effect = statistics.boundary_effect([dataclasses.replace(r, dice=round(r.dice, 6)) for r in rows], "dice")
+    effect = statistics.boundary_effect(table(*(dataclasses.replace(r, dice=round(r.dice, 6)) for r in rows)), "dice")
     assert [c.p_holm for c in effect["all"]] == pytest.approx([1, 2 * 2 / 2**8])  # two pairs
     assert [c.p_holm for c in effect["1-5 %"]] == pytest.approx([1, 4 * 2 / 2**8])  # two pairs in two strata
 
@@ -310,10 +316,10 @@ def test_numbers_are_rounded_without_a_negative_zero():
 def test_bold_is_the_best_of_losses_with_as_many_cases(tmp_path):
     rows = [row(c, m, dice=d, masd_mm=s) for c, m, d, s in (("a", "dice", 0.2, 4.0), ("a", "tversky", 0.3, 3.0))]
     rows += [row("b", "dice", dice=0.2, masd_mm=NAN), row("b", "tversky", dice=0.3, masd_mm=3.0), row("a", RULE, dice=0.9)]
-    cells = study_tables.stratum_cells(rows, "dice")
+    cells = study_tables.stratum_cells(table(*rows), "dice")
     assert cells == {"dice": "0.200 (2)", "tversky": "**0.300** (2)", RULE: "0.900 (1)"}
-    assert study_tables.stratum_cells(rows, "masd_mm")["tversky"] == "3.00 (2)"
-    assert study_tables.stratum_cells(rows[:2], "masd_mm")["tversky"] == "**3.00** (1)"
+    assert study_tables.stratum_cells(table(*rows), "masd_mm")["tversky"] == "3.00 (2)"
+    assert study_tables.stratum_cells(table(*rows[:2]), "masd_mm")["tversky"] == "**3.00** (1)"
 
 
 def test_only_the_rule(tmp_path, command):
@@ -344,7 +350,7 @@ def same_everywhere(*offsets: tuple[str, float]) -> Study:
         for case in (c for fold in range(FOLDS) for c in read_fold(fold)[1]):
             noise = np.random.default_rng([*case.encode(), *method.encode()]).normal(0, 0.02)
             rows.append(row(case, method, dice=0.5 + offset + noise, nsd=0.5 + offset + noise))
-    return Study("native", rows, [])
+    return Study("native", table(*rows), as_frame([], Epoch))
 
 
 def test_the_answer_claims_nothing_where_nothing_is_significant():
@@ -427,7 +433,7 @@ def test_figures_without_data_are_not_shown(tmp_path, command):
 def test_curves_of_a_run_without_rows_are_left_out(tmp_path):
     path = write_study(tmp_path, "native", {"dice": (0,)})
     write_records([*invented_curve("dice", 0), *invented_curve("dice", 1)], curves_path(path), Epoch)
-    assert {e.fold for e in tables.load_study(tmp_path, "native").epochs} == {0}
+    assert set(tables.load_study(tmp_path, "native").epochs["fold"]) == {0}
 
 
 def test_the_phantom_figure_says_which_losses_are_missing(tmp_path, monkeypatch):

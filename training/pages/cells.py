@@ -2,7 +2,8 @@
 
 import math
 
-from training.scores.rows import Scored
+import pandas as pd
+
 from training.scores.statistics import Estimate, estimate, per_case
 
 DIGITS = {"dice": 3, "masd_mm": 2, "nsd": 3}
@@ -28,14 +29,14 @@ def p_value(p: float) -> str:
     return "<0.001" if p < 0.001 else number(p, 3)
 
 
-def score_cells(rows: list[Scored]) -> list[str]:
+def score_cells(rows: pd.DataFrame) -> list[str]:
     """Dice, MASD and NSD with intervals, and how many have no MASD."""
-    cells = [interval(estimate(per_case(rows, field).values()), DIGITS[field]) for field in DIGITS]
+    cells = [interval(estimate(per_case(rows, field)), DIGITS[field]) for field in DIGITS]
     return [*cells, without_masd(rows)]
 
 
-def without_masd(rows: list[Scored]) -> str:
+def without_masd(rows: pd.DataFrame) -> str:
     """How many masks have no MASD, and why: the case's lesions all missed, or a false mark on an empty case."""
-    reasons = [row.nan_reason for row in rows if math.isnan(row.masd_mm)]
-    missed = reasons.count("no prediction")
-    return f"{len(reasons)} ({missed} missed, {len(reasons) - missed} false)" if reasons else "0"
+    reasons = rows.loc[rows["masd_mm"].isna(), "nan_reason"]
+    missed = (reasons == "no prediction").sum()
+    return f"{len(reasons)} ({missed} missed, {len(reasons) - missed} false)" if len(reasons) else "0"

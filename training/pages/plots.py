@@ -4,11 +4,11 @@ Colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), made for colour-
 """
 
 import math
-from collections import defaultdict
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -16,18 +16,16 @@ from matplotlib.lines import Line2D
 
 from model.files import whole_file
 from training.common.loss_names import LOSS_NAMES
-from training.scores.rows import RULE, CaseScore, Epoch, Row
+from training.scores.rows import RULE
 from training.scores.statistics import (
     LOADS,
     METHODS,
     SLICES,
     Estimate,
-    Scores,
-    by_method,
     estimate,
-    load_stratum,
+    load_strata,
     per_case,
-    slice_stratum,
+    slice_strata,
 )
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8a8a8a"
@@ -69,23 +67,28 @@ def styled() -> matplotlib.RcParams:
     return matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "backend": "agg"})
 
 
-def draw_dice(rows: list[Row], path: Path) -> None:
+def dice_of(rows: pd.DataFrame, method: str) -> pd.Series:
+    """One method's Dice by case; empty where it was not run."""
+    return per_case(rows[rows["method"] == method], "dice")
+
+
+def draw_dice(rows: pd.DataFrame, path: Path) -> None:
     """Every case's Dice by method, coloured by lesion load, with the mean and its interval."""
-    groups = by_method(rows)
-    strips = {LABELS[method]: per_case(groups.get(method, []), "dice") for method in METHODS}
-    _draw_strips(strips, {row.case: load_stratum(row) for row in rows}, LOADS, ("lesion load", "not run"), path)
+    strips = {LABELS[method]: dice_of(rows, method) for method in METHODS}
+    sizes = dict(zip(rows["case"], load_strata(rows), strict=True))
+    _draw_strips(strips, sizes, LOADS, ("lesion load", "not run"), path)
 
 
-def draw_dice_by_size(strata: dict[str, list[CaseScore]], title: str, path: Path) -> None:
+def draw_dice_by_size(strata: dict[str, pd.DataFrame], title: str, path: Path) -> None:
     """Every case's Dice, over all of them and by stratum, with the mean and its interval; `title` is above the legend."""
-    sizes = {row.case: name for name, rows in strata.items() for row in rows}
-    parts = {"all": [row for rows in strata.values() for row in rows]} | strata
+    sizes = {case: name for name, rows in strata.items() for case in rows["case"]}
+    parts = {"all": pd.concat(strata.values())} | strata
     strips = {f"{name} ({len(rows)})": per_case(rows, "dice") for name, rows in parts.items()}
     _draw_strips(strips, sizes, tuple(strata), (title, "no case"), path)
 
 
 def _draw_strips(
-    strips: dict[str, Scores], sizes: dict[str, str], names: tuple[str, ...], words: tuple[str, str], path: Path
+    strips: dict[str, pd.Series], sizes: dict[str, str], names: tuple[str, ...], words: tuple[str, str], path: Path
 ) -> None:
     """A strip of Dice by its label, coloured by which of `names` a case's size is; words: legend's title, empty strip."""
     styles = dict(zip(names, SIZE_STYLES, strict=True))
@@ -93,7 +96,7 @@ def _draw_strips(
         figure = new_figure(8.5, 0.62 * len(strips) + 1.2)
         axes = figure.subplots()
         for place, scores in enumerate(strips.values()):
-            if scores:
+            if len(scores):
                 _strip(axes, place, scores, sizes, styles)
             else:
                 axes.text(0.5, place, words[1], ha="center", va="center", color=GREY)
@@ -105,12 +108,12 @@ def _draw_strips(
         save(figure, path)
 
 
-def _strip(axes: Axes, place: float, scores: Scores, sizes: dict[str, str], styles: Styles) -> None:
+def _strip(axes: Axes, place: float, scores: pd.Series, sizes: dict[str, str], styles: Styles) -> None:
     """One method or stratum: its cases, side by side where their scores are alike, above their mean."""
-    values = np.array(list(scores.values()))
+    values = scores.to_numpy()
     heights = place - 0.1 + _beeswarm(values, width=0.017, step=0.085)
     for name, (colour, marker) in styles.items():
-        mine = [sizes[case] == name for case in scores]
+        mine = [sizes[case] == name for case in scores.index]
         axes.scatter(
             values[mine],
             heights[mine],
@@ -121,7 +124,7 @@ def _strip(axes: Axes, place: float, scores: Scores, sizes: dict[str, str], styl
             linewidths=0,
             zorder=2,
         )
-    _mean_bar(axes, estimate(values), place + 0.34)
+    _mean_bar(axes, estimate(scores), place + 0.34)
 
 
 def _mean_bar(axes: Axes, mean: Estimate, place: float) -> None:
@@ -142,57 +145,54 @@ def _beeswarm(values: np.ndarray, width: float, step: float) -> np.ndarray:
     return offsets
 
 
-def draw_dice_by_volume(rows: list[Row], path: Path) -> None:
+def draw_dice_by_volume(rows: pd.DataFrame, path: Path) -> None:
     """Dice against the true lesions' volume, one panel per loss, the rule in grey behind it; empty cases at the left."""
-    groups = by_method(rows)
-    facts = {row.case: row for row in rows}
-    rule = per_case(groups.get(RULE, []), "dice")
+    cases = rows.groupby("case").first()
+    rule = dice_of(rows, RULE)
     with styled():
         figure = new_figure(10, 6)
         panels = figure.subplots(2, 3, sharex=True, sharey=True)
         for axes, loss in zip(panels.flat, LOSS_NAMES, strict=True):
             axes.set_title(LABELS[loss])
-            _volume_panel(axes, per_case(groups.get(loss, []), "dice"), rule, facts)
+            _volume_panel(axes, dice_of(rows, loss), rule, cases)
         figure.supxlabel("lesion volume in ml", fontsize=9)
         figure.supylabel("Dice", fontsize=9)
         grey = Line2D([], [], color=GREY, marker="o", markerfacecolor="none", linestyle="", label=LABELS[RULE])
-        _legend(figure, SLICE_STYLES, "", *([grey] if rule else []))
+        _legend(figure, SLICE_STYLES, "", *([grey] if len(rule) else []))
         save(figure, path)
 
 
-def _volume_panel(axes: Axes, scores: dict[str, float], rule: dict[str, float], facts: dict[str, Row]) -> None:
-    volumes = [row.true_ml for row in facts.values() if row.true_ml > 0] or [1.0]
+def _volume_panel(axes: Axes, scores: pd.Series, rule: pd.Series, cases: pd.DataFrame) -> None:
+    """cases: a row of each, by its name."""
+    volumes = [ml for ml in cases["true_ml"] if ml > 0] or [1.0]
     low, high = min(volumes), max(volumes)
     empty = low / 4
-    x = {case: row.true_ml or empty for case, row in facts.items()}
-    behind = rule if scores else {}
-    axes.scatter(
-        [x[c] for c in behind], list(behind.values()), s=20, facecolors="none", edgecolors=GREY, linewidths=0.7, zorder=2
-    )
+    x = cases["true_ml"].replace(0, empty)
+    behind = rule if len(scores) else rule[:0]
+    axes.scatter(x[behind.index], behind, s=20, facecolors="none", edgecolors=GREY, linewidths=0.7, zorder=2)
+    slices = slice_strata(cases)[scores.index]
     for name, (colour, marker) in SLICE_STYLES.items():
-        mine = [case for case in scores if slice_stratum(facts[case]) == name]
-        axes.scatter([x[c] for c in mine], [scores[c] for c in mine], s=28, c=colour, marker=marker, linewidths=0, zorder=3)
+        mine = scores[slices == name]
+        axes.scatter(x[mine.index], mine, s=28, c=colour, marker=marker, linewidths=0, zorder=3)
     axes.set(xscale="log", xlim=(empty / 2, high * 2), ylim=(-0.04, 1.04))
     ticks = [10.0**n for n in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)]
     axes.set_xticks([empty, *ticks], ["none", *(f"{tick:g}" for tick in ticks)])
     axes.set_xticks([], minor=True)
     axes.axvline(math.sqrt(empty * low), color="#bbbbbb", linewidth=0.8, linestyle=":")
-    if not scores:
+    if not len(scores):
         axes.text(0.5, 0.5, "not run", ha="center", va="center", color=GREY, transform=axes.transAxes)
 
 
-def draw_curves(epochs: list[Epoch], path: Path) -> None:
+def draw_curves(epochs: pd.DataFrame, path: Path) -> None:
     """Training loss above (scales differ), held-out Dice below: a column per loss, a thin line per run, their mean thick."""
-    runs: dict[str, dict[tuple[int, int], list[Epoch]]] = defaultdict(lambda: defaultdict(list))
-    for point in sorted(epochs, key=lambda e: e.epoch):
-        runs[point.method][point.fold, point.seed].append(point)
     with styled():
         figure = new_figure(12, 4.6)
         panels = figure.subplots(2, len(LOSS_NAMES), sharex=True)
         for (above, below), loss in zip(panels.T, LOSS_NAMES, strict=True):
             above.set_title(LABELS[loss].replace("-hausdorffdt", "\n-hausdorffdt"))
-            _curves(above, list(runs[loss].values()), "loss")
-            _curves(below, list(runs[loss].values()), "dice")
+            points = epochs[epochs["method"] == loss]
+            _curves(above, points, "loss")
+            _curves(below, points, "dice")
             below.set(ylim=(0, 1), yticks=np.linspace(0, 1, 6))
         for axes in panels[1, 1:]:
             axes.tick_params(labelleft=False)
@@ -205,17 +205,15 @@ def draw_curves(epochs: list[Epoch], path: Path) -> None:
         save(figure, path)
 
 
-def _curves(axes: Axes, runs: list[list[Epoch]], field: str) -> None:
+def _curves(axes: Axes, points: pd.DataFrame, field: str) -> None:
     """One line per run. The mean of an epoch is drawn only where all runs have it: others would pull it about."""
-    values: dict[int, list[float]] = defaultdict(list)
-    for points in runs:
-        known = [(p.epoch, getattr(p, field)) for p in points if not math.isnan(getattr(p, field))]
-        axes.plot(*zip(*known, strict=True) if known else ([], []), color=BLUE, alpha=0.4, linewidth=0.9)
-        for epoch, value in known:
-            values[epoch].append(value)
-    shared = {epoch: np.mean(found) for epoch, found in sorted(values.items()) if len(found) == len(runs)}
-    axes.plot(list(shared), list(shared.values()), color=VERMILION, linewidth=1.8)
-    if not runs:
+    runs = points.pivot(index="epoch", columns=["fold", "seed"], values=field)
+    for _, values in runs.items():
+        known = values.dropna()
+        axes.plot(known.index, known, color=BLUE, alpha=0.4, linewidth=0.9)
+    shared = runs.dropna().mean(axis="columns")
+    axes.plot(shared.index, shared, color=VERMILION, linewidth=1.8)
+    if points.empty:
         axes.text(0.5, 0.5, "not run", ha="center", va="center", color=GREY, transform=axes.transAxes)
         if field == "loss":
             axes.tick_params(left=False, labelleft=False)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from model.errors import UserError
 from model.images.formats import stem_of
 from model.run.find_cases import MASK_STEM
@@ -10,7 +12,7 @@ from training.pages.cells import score_cells
 from training.pages.markdown import table, wrapped, write_text
 from training.pages.plots import draw_dice_by_size
 from training.scores.pairs import Pair
-from training.scores.rows import CaseScore, write_records
+from training.scores.rows import CaseScore, as_frame, write_records
 from training.scores.statistics import LOADS, VOLUMES, size_strata
 
 SCORES, SUMMARY, DICE_PLOT, VOLUME_PLOT = "scores.csv", "summary.md", "dice.png", "volumes.png"
@@ -23,15 +25,16 @@ READING = """In brackets: 95 % bootstrap intervals of the mean over cases. MASD 
 is empty: it is left out of the mean and counted. Where both are empty, Dice and NSD are 1 and MASD is 0."""
 
 
-def write_scores(rows: list[CaseScore], pairs: list[Pair], masks: Path, labels: Path, out: Path) -> str:
+def write_scores(records: list[CaseScore], pairs: list[Pair], masks: Path, labels: Path, out: Path) -> str:
     """Write scores.csv, summary.md, dice.png and volumes.png to `out`; returns the summary.
 
     Raises UserError when `out` cannot be written.
     """
+    rows = as_frame(records, CaseScore)
     strata = size_strata(rows)
     text = summary(strata, masks, labels) + guessed(pairs)
     try:
-        write_records(rows, out / SCORES, CaseScore)
+        write_records(records, out / SCORES, CaseScore)
         draw_dice_by_size(strata, SIZES[tuple(strata)], out / DICE_PLOT)
         draw_agreement(rows, out / VOLUME_PLOT)
         write_text(out / SUMMARY, text)
@@ -49,9 +52,9 @@ def guessed(pairs: list[Pair]) -> str:
     return f"\nPaired by the beginning of the mask's name: {len(longer)} of {len(pairs)} cases, e.g. {example}.\n"
 
 
-def summary(strata: dict[str, list[CaseScore]], masks: Path, labels: Path) -> str:
+def summary(strata: dict[str, pd.DataFrame], masks: Path, labels: Path) -> str:
     """summary.md: scores over all cases and by lesion size, and how the volumes agree."""
-    rows = sorted((row for part in strata.values() for row in part), key=lambda row: row.case)
+    rows = pd.concat(strata.values()).sort_values("case")
     header = ["cases", "n", "Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
     lines = [[name, str(len(part)), *score_cells(part)] for name, part in ({"all": rows} | strata).items()]
     volumes = agreement_words(rows)

@@ -37,7 +37,7 @@ def short_answer(study: Study) -> str:
 
 def _lead(study: Study, best: str) -> str:
     rows = by_method(study.rows)[best]
-    dice = estimate(per_case(rows, "dice").values())
+    dice = estimate(per_case(rows, "dice"))
     return f"By mean Dice the best loss is **{best}**: {interval(dice, 3)} over {dice.n} cases."
 
 
@@ -89,8 +89,8 @@ def _by_load(study: Study, best: str) -> str:
     """Means of the best loss by lesion load: description, not a test."""
     parts = []
     for name, rows in strata(by_method(study.rows)[best]).items():
-        values = per_case(rows, "dice").values()
-        if name in LOADS and values:
+        values = per_case(rows, "dice")
+        if name in LOADS and len(values):
             parts.append(f"{name} {number(estimate(values).mean, 2)} (n {len(values)})")
     return f"Its mean Dice by lesion load: {', '.join(parts)}."
 
@@ -123,8 +123,8 @@ def _cases(stratum: str) -> str:
 def _limits(study: Study) -> str:
     """What is missing, and what the intervals leave out."""
     groups = {method: rows for method, rows in by_method(study.rows).items() if method != RULE}
-    runs = sum(len({row.fold for row in rows}) for rows in groups.values())
-    seeds = max(len({row.seed for row in rows}) for rows in groups.values())
+    runs = sum(rows["fold"].nunique() for rows in groups.values())
+    seeds = max(rows["seed"].nunique() for rows in groups.values())
     planned = len(LOSS_NAMES) * FOLDS
     missing = (
         f"{runs} of {planned} combinations of loss and fold have been run; the rest may change this."

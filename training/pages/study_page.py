@@ -78,7 +78,7 @@ def study_text(studies: list[Study], figures: Path) -> str:
     ]
     parts += ["## How to read the tables", READING]
     for study in studies:
-        parts += [f"## {study.title}", *(protocol_parts(study, figures) if study.rows else ["not run"])]
+        parts += [f"## {study.title}", *(protocol_parts(study, figures) if not study.rows.empty else ["not run"])]
     if (figures / PHANTOM).exists():
         parts += [
             "## The six losses on the phantom",

@@ -1,16 +1,16 @@
 """The tables of docs/study.md: one protocol's rows in Markdown."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
+
+import pandas as pd
 
 from training.common.loss_names import LOSS_NAMES
 from training.data.splits import FOLDS
 from training.pages.cells import DIGITS, NAMES, interval, number, p_value, without_masd
 from training.pages.markdown import table, wrapped
-from training.scores.rows import RULE, Epoch, Row
+from training.scores.rows import RULE
 from training.scores.statistics import (
     METHODS,
     Comparison,
@@ -20,7 +20,6 @@ from training.scores.statistics import (
     by_method,
     compare,
     estimate,
-    nan_mean,
     per_case,
     strata,
 )
@@ -43,8 +42,8 @@ class Study:
     """What is known of one protocol; the rule's rows are those of the cases that any loss has, or all without a loss."""
 
     protocol: str
-    rows: list[Row]
-    epochs: list[Epoch]
+    rows: pd.DataFrame
+    epochs: pd.DataFrame
 
     @property
     def title(self) -> str:
@@ -57,16 +56,16 @@ def name_of(method: str) -> str:
     return "rule Z < -2" if method == RULE else method
 
 
-def folds_of(rows: list[Row]) -> str:
+def folds_of(rows: pd.DataFrame) -> str:
     """How many folds were run, which were not, and how many seeds."""
-    run = {row.fold for row in rows}
+    run = set(rows["fold"])
     missing = ", ".join(str(fold) for fold in range(FOLDS) if fold not in run)
-    seeds = len({row.seed for row in rows})
+    seeds = rows["seed"].nunique()
     words = f"{len(run)} of {FOLDS} folds" + (f"; not run: {missing}" if missing else "")
     return words + (f"; {seeds} seeds" if seeds > 1 else "")
 
 
-def method_lines(rows: list[Row], columns: int, line: Callable[[str, list[Row]], list[str]]) -> list[list[str]]:
+def method_lines(rows: pd.DataFrame, columns: int, line: Callable[[str, pd.DataFrame], list[str]]) -> list[list[str]]:
     """A line of `columns` cells per method, `line(method, its rows)`; "not run" for a method without rows."""
     groups = by_method(rows)
     absent = f"not run (0 of {FOLDS} folds)"
@@ -79,29 +78,33 @@ def method_lines(rows: list[Row], columns: int, line: Callable[[str, list[Row]],
 def scores_table(study: Study) -> str:
     """Every method's scores, with intervals over the cases."""
 
-    def line(method: str, rows: list[Row]) -> list[str]:
-        scores = [interval(estimate(per_case(rows, field).values()), DIGITS[field]) for field in ("dice", "masd_mm", "nsd")]
+    def line(method: str, rows: pd.DataFrame) -> list[str]:
+        scores = [interval(estimate(per_case(rows, field)), DIGITS[field]) for field in ("dice", "masd_mm", "nsd")]
         lesions = [number(mean_of(rows, field), 2) for field in ("lesion_recall", "lesion_precision")]
-        cases = str(len({row.case for row in rows}))
+        cases = str(rows["case"].nunique())
         return [folds_of(rows), cases, *scores, without_masd(rows), *lesions, epochs_of(rows)]
 
     header = ["method", "run", "cases", "Dice", "MASD mm", "NSD", "without MASD", "recall", "precision", "epochs"]
     text = table(header, method_lines(study.rows, len(header) - 1, line))
-    sets = {frozenset(row.case for row in rows) for method, rows in by_method(study.rows).items() if method != RULE}
+    sets = {frozenset(rows["case"]) for method, rows in by_method(study.rows).items() if method != RULE}
     if len(sets) > 1:
         text += "\n\n" + wrapped("The losses ran on different cases: compare the paired differences below, not these means.")
     return text
 
 
-def mean_of(rows: list[Row], field: str) -> float:
+def mean_of(rows: pd.DataFrame, field: str) -> float:
     """The mean over the cases that have the number."""
-    return nan_mean(per_case(rows, field).values())
+    return per_case(rows, field).mean()
 
 
-def epochs_of(rows: list[Row]) -> str:
+def epochs_of(rows: pd.DataFrame) -> str:
     """Mean number of epochs over the runs; - for the rule."""
-    runs = {(row.fold, row.seed): row.epochs for row in rows}
-    return f"{sum(runs.values()) / len(runs):.0f}" if rows[0].method != RULE else "-"
+    return f"{runs_of(rows)['epochs'].mean():.0f}" if (rows["method"] != RULE).all() else "-"
+
+
+def runs_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row of every run."""
+    return rows.groupby(["fold", "seed"], as_index=False).first()
 
 
 def comparison_cells(comparison: Comparison, digits: int) -> list[str]:
@@ -148,9 +151,9 @@ def strata_tables(study: Study) -> str:
     return "\n\n".join(parts)
 
 
-def stratum_cells(rows: list[Row], field: str) -> dict[str, str]:
+def stratum_cells(rows: pd.DataFrame, field: str) -> dict[str, str]:
     """ "mean (n)" by method, n the cases that have the number; the best loss is bold if all have the same n."""
-    means = {method: estimate(per_case(group, field).values()) for method, group in by_method(rows).items()}
+    means = {method: estimate(per_case(group, field)) for method, group in by_method(rows).items()}
     losses = [e for method, e in means.items() if method != RULE]
     best = math.nan
     if len(losses) > 1 and len({e.n for e in losses}) == 1:
@@ -182,7 +185,7 @@ def spacing_table(study: Study) -> str:
     """Surface scores with both orders of the spacing."""
     fields = ("masd_mm", "masd_mm_old", "nsd", "nsd_old")
 
-    def line(method: str, rows: list[Row]) -> list[str]:
+    def line(method: str, rows: pd.DataFrame) -> list[str]:
         return [number(mean_of(rows, field), DIGITS[field.removesuffix("_old")]) for field in fields]
 
     header = ["method", "MASD mm today", "MASD mm before", "NSD today", "NSD before"]
@@ -191,29 +194,26 @@ def spacing_table(study: Study) -> str:
 
 def cost_table(study: Study) -> str:
     """Time and memory, one line per method and machine."""
-    groups = defaultdict(list)
-    for method, rows in by_method(study.rows).items():
-        for row in rows:
-            if method != RULE:
-                groups[method, row.machine].append(row)
-    lines = [[method, machine, *cost_cells(rows)] for (method, machine), rows in groups.items()]
-    lines += [[loss, "not run", "", "", "", "", ""] for loss in LOSS_NAMES if loss not in {method for method, _ in groups}]
-    lines.sort(key=lambda line: LOSS_NAMES.index(line[0]))
+    lines = []
+    for loss in LOSS_NAMES:
+        machines = study.rows[study.rows["method"] == loss].groupby("machine", sort=False)
+        lines += [[loss, machine, *cost_cells(rows)] for machine, rows in machines]
+        lines += [] if len(machines) else [[loss, "not run", "", "", "", "", ""]]
     return table(["loss", "machine", "runs", "training min per run", "epochs", "s per case", "peak MB"], lines)
 
 
-def cost_cells(rows: list[Row]) -> list[str]:
+def cost_cells(rows: pd.DataFrame) -> list[str]:
     """Runs, minutes of training (median and range), epochs, seconds per case (median), largest memory of a process."""
-    minutes = [seconds / 60 for seconds in {(row.fold, row.seed): row.train_seconds for row in rows}.values()]
-    spread = f"{median(minutes):.1f} ({min(minutes):.1f} to {max(minutes):.1f})"
-    seconds = median(row.predict_seconds for row in rows)
-    return [str(len(minutes)), spread, epochs_of(rows), f"{seconds:.2f}", f"{max(row.peak_mb for row in rows):.0f}"]
+    minutes = runs_of(rows)["train_seconds"] / 60
+    spread = f"{minutes.median():.1f} ({minutes.min():.1f} to {minutes.max():.1f})"
+    seconds, peak_mb = rows["predict_seconds"].median(), rows["peak_mb"].max()
+    return [str(len(minutes)), spread, epochs_of(rows), f"{seconds:.2f}", f"{peak_mb:.0f}"]
 
 
 def resampling_table(study: Study) -> str:
     """The same predictions on the resampled grid and on the patient's; paired differences of Dice and NSD."""
 
-    def line(method: str, rows: list[Row]) -> list[str]:
+    def line(method: str, rows: pd.DataFrame) -> list[str]:
         cells = []
         for field in ("dice", "nsd", "masd_mm"):
             grid, patient = per_case(rows, f"grid_{field}"), per_case(rows, field)
@@ -231,9 +231,11 @@ def published_table(study: Study) -> str:
     groups = by_method(study.rows)
     lines = []
     for loss, (dice, msd, nsd, epochs) in PUBLISHED.items():
-        rows = groups.get(loss, [])
-        ours = [number(mean_of(rows, f"grid_{field}"), DIGITS[field]) for field in ("dice", "masd_mm", "nsd")]
-        here = [*ours, epochs_of(rows), folds_of(rows)] if rows else [f"not run (0 of {FOLDS} folds)", "", "", "", ""]
+        here = [f"not run (0 of {FOLDS} folds)", "", "", "", ""]
+        if loss in groups:
+            rows = groups[loss]
+            ours = [number(mean_of(rows, f"grid_{field}"), DIGITS[field]) for field in ("dice", "masd_mm", "nsd")]
+            here = [*ours, epochs_of(rows), folds_of(rows)]
         lines.append([loss, f"{dice:.4f}", f"{msd:.4f}", f"{nsd:.4f}", str(epochs), *here])
     header = ["loss", "published: Dice", "MSD", "NSD", "epochs", "here, same grid: Dice", "MASD mm", "NSD", "epochs", "run"]
     return table(header, lines)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import pandas as pd
+
 from model.errors import UserError
 from model.files import only_run, whole_file
 
@@ -98,7 +100,20 @@ class Bin:
 
 
 Record = TypeVar("Record", Row, CaseScore, Epoch, Bin)
-Scored = Row | CaseScore
+RUN = ["method", "seed", "fold"]  # columns that name the run that a row comes from
+KEYS = {Row: [*RUN, "case"], Epoch: [*RUN, "epoch"], Bin: ["method", "number"], CaseScore: ["case"]}  # what rows are about
+
+
+def as_frame(records: Iterable[Record], kind: type[Record]) -> pd.DataFrame:
+    """The records as a table, sorted by what they are about; a column per field, of the field's type."""
+    types = {field.name: field.type for field in dataclasses.fields(kind)}
+    frame = pd.DataFrame([vars(record) for record in records], columns=list(types)).astype(types)
+    return frame.sort_values(KEYS[kind], ignore_index=True)
+
+
+def read_frame(path: Path, kind: type[Record]) -> pd.DataFrame:
+    """What `read_records` gives, as a table."""
+    return as_frame(read_records(path, kind), kind)
 
 
 def read_records(path: Path, kind: type[Record]) -> list[Record]:
@@ -126,25 +141,13 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
 def write_records(records: Iterable[Record], path: Path, kind: type[Record]) -> None:
     """Write the records, sorted, whole or not at all. Floats have six significant digits."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in dataclasses.fields(kind)])
-        writer.writerows(map(_as_text, sorted(records, key=record_key)))
-
-
-def record_key(record: Record) -> tuple:
-    """What a record is about; two records with one key are the same record."""
-    if isinstance(record, Bin):
-        return record.method, record.number
-    if isinstance(record, CaseScore):
-        return (record.case,)
-    last = record.case if isinstance(record, Row) else record.epoch
-    return *run_key(record), last
+    with whole_file(path) as partial:
+        as_frame(records, kind).to_csv(partial, index=False, float_format="%.6g", na_rep="nan", lineterminator="\n")
 
 
 def run_key(record: Row | Epoch) -> tuple:
     """Which run a record comes from."""
-    return record.method, record.seed, record.fold
+    return tuple(getattr(record, name) for name in RUN)
 
 
 def add_results(rows: list[Row], epochs: list[Epoch], configuration: dict, path: Path) -> None:
@@ -210,8 +213,3 @@ def _record(line: dict[str, str], kind: type[Record]) -> Record:
     if None in line or None in line.values():
         raise ValueError(f"expected {len(fields)} values")
     return kind(**{field.name: field.type(line[field.name]) for field in fields})
-
-
-def _as_text(record: Record) -> list[str]:
-    values = (getattr(record, field.name) for field in dataclasses.fields(record))
-    return [f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]

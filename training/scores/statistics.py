@@ -1,20 +1,22 @@
 """Statistics of the study: means per case, bootstrap intervals, paired comparisons, strata.
 
-Seeds are averaged within a case before anything else, so that the case is the unit of every interval and test. Values that
-do not exist (nan) are left out, as the challenge does, and counted.
+Seeds are averaged within a case first. The case is the unit of every interval and test; where a loss was trained with
+several seeds, its differences to others are resampled over seeds too. Values that do not exist (nan) are left out, as the
+challenge does, and counted.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from scipy.stats import wilcoxon
 
 from training.common.loss_names import LOSS_NAMES
 from training.data.strata import LOADS, SLICES, is_thick, load_class
-from training.scores.rows import RULE, CaseScore, Row, Scored
+from training.scores.rows import RULE
 
 METHODS = (*LOSS_NAMES, RULE)
 RESAMPLES, SEED, LEVEL = 10_000, 0, 0.05
@@ -23,8 +25,6 @@ ZERO_METHOD = "pratt"  # of the Wilcoxon test: cases without a difference keep t
 VOLUMES, VOLUME_EDGES_ML = ("empty", "below 1 ml", "1-10 ml", "above 10 ml"), (0.0, 1.0, 10.0)
 # The compounds, and the region loss that each adds the Hausdorff term to.
 COMPOUNDS = {name: name.removesuffix("-hausdorffdt") for name in LOSS_NAMES if name.endswith("-hausdorffdt")}
-
-Scores = dict[str, float]  # by case
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Comparison:
     difference: Estimate
     better: int  # cases in which the first is ahead
     worse: int
-    p: float  # two-sided Wilcoxon signed-rank test
+    p: float  # two-sided: Wilcoxon's signed-rank test, or of the bootstrap over cases and seeds
     p_holm: float = math.nan  # corrected over the comparisons of one table
 
     @property
@@ -55,32 +55,27 @@ class Comparison:
         return self.p_holm < LEVEL and (self.difference.low > 0 or self.difference.high < 0)
 
 
-def by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:
+def by_method(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The rows of every method that has any, in the order of METHODS."""
-    groups = defaultdict(list)
-    for row in rows:
-        groups[row.method].append(row)
+    groups = dict(list(rows.groupby("method")))
     return {method: groups[method] for method in METHODS if method in groups}
 
 
-def per_case(rows: Iterable[Scored], field: str) -> Scores:
+def per_case(rows: pd.DataFrame, field: str) -> pd.Series:
     """One number of every case, the mean over its seeds; a seed without it is left out, a case without any is nan."""
-    values = defaultdict(list)
-    for row in rows:
-        values[row.case].append(getattr(row, field))
-    return {case: nan_mean(values[case]) for case in sorted(values)}
+    return rows.groupby("case")[field].mean()
 
 
-def nan_mean(values: Iterable[float]) -> float:
-    """The mean of the values that are not nan; nan without any."""
-    finite = [value for value in values if not math.isnan(value)]
-    return float(np.mean(finite)) if finite else math.nan
+def seed_means(rows: pd.DataFrame, field: str) -> list[float]:
+    """The mean over the cases for every seed that all cases have, in the order of the seeds."""
+    whole = rows.groupby("seed").filter(lambda part: part["case"].nunique() == rows["case"].nunique())
+    return whole.groupby("seed")[field].mean().tolist()
 
 
-def estimate(values: Iterable[float]) -> Estimate:
+def estimate(values: pd.Series) -> Estimate:
     """The mean of the values that are not nan, with its bootstrap interval."""
-    finite = np.array([value for value in values if not math.isnan(value)])
-    return Estimate(nan_mean(finite), *bootstrap_interval(finite), len(finite))
+    finite = values.dropna()
+    return Estimate(float(finite.mean()), *bootstrap_interval(finite.to_numpy()), len(finite))
 
 
 def bootstrap_interval(values: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED) -> tuple[float, float]:
@@ -92,17 +87,58 @@ def bootstrap_interval(values: np.ndarray, resamples: int = RESAMPLES, seed: int
     return float(low), float(high)
 
 
-def compare(first: str, second: str, a: Scores, b: Scores) -> Comparison:
-    """Paired differences a - b over the cases for which both have a number."""
+def compare(first: str, second: str, a: pd.Series, b: pd.Series) -> Comparison:
+    """Paired differences a - b over the cases for which both have a number; both by case."""
     differences = shared_differences(a, b)
-    better, worse = int(np.sum(differences > 0)), int(np.sum(differences < 0))
-    return Comparison(first, second, estimate(differences), better, worse, signed_rank_p(differences))
+    better, worse = int((differences > 0).sum()), int((differences < 0).sum())
+    return Comparison(first, second, estimate(differences), better, worse, signed_rank_p(differences.to_numpy()))
 
 
-def shared_differences(a: Scores, b: Scores) -> np.ndarray:
-    """a - b, float (n,), in the order of the cases' names; rounding noise below 1e-9 is no difference."""
-    differences = np.array([a[case] - b[case] for case in sorted(a.keys() & b.keys())])
-    return np.round(differences[~np.isnan(differences)], 9)
+def compare_runs(groups: dict[str, pd.DataFrame], first: str, second: str, field: str) -> Comparison:
+    """`compare` for two methods of `by_method`; where one has several seeds, interval and p know of them too."""
+    found = compare(first, second, per_case(groups[first], field), per_case(groups[second], field))
+    if max(groups[name]["seed"].nunique() for name in (first, second)) == 1:
+        return found
+    low, high, p = case_and_seed_bootstrap(groups[first], groups[second], field)
+    return replace(found, difference=replace(found.difference, low=low, high=high), p=p)
+
+
+def case_and_seed_bootstrap(
+    a: pd.DataFrame, b: pd.DataFrame, field: str, resamples: int = RESAMPLES
+) -> tuple[float, float, float]:
+    """(low, high, p) of the mean difference a - b on shared cases: 95 % percentile interval, two-sided p.
+
+    Cases are drawn with replacement, the same for both methods; and for each method and fold, whose cases share their
+    networks, seeds are drawn. p is twice the smaller share of resamples on one side of zero. Every row must have the field.
+    """
+    cases = sorted(set(a["case"]) & set(b["case"]))
+    if len(cases) < 2:
+        return math.nan, math.nan, math.nan
+    random = np.random.default_rng(SEED)
+    differences = _seeds_resampled(a, cases, field, random, resamples) - _seeds_resampled(b, cases, field, random, resamples)
+    chosen = random.integers(len(cases), size=differences.shape)
+    means = np.round(np.take_along_axis(differences, chosen, axis=1).mean(axis=1), 9)
+    low, high = np.quantile(means, (LEVEL / 2, 1 - LEVEL / 2))
+    beyond = min((means <= 0).sum(), (means >= 0).sum())
+    return float(low), float(high), min(2 * (1 + int(beyond)) / (resamples + 1), 1.0)
+
+
+def _seeds_resampled(
+    rows: pd.DataFrame, cases: list[str], field: str, random: np.random.Generator, resamples: int
+) -> np.ndarray:
+    """Means over drawn seeds, float (resamples, cases)."""
+    means = np.empty((resamples, len(cases)))
+    for _, part in rows[rows["case"].isin(cases)].groupby("fold"):
+        table = part.pivot(index="case", columns="seed", values=field)
+        seeds = table.shape[1]
+        weights = random.multinomial(seeds, [1 / seeds] * seeds, size=resamples) / seeds
+        means[:, np.searchsorted(cases, table.index)] = weights @ table.to_numpy().T
+    return means
+
+
+def shared_differences(a: pd.Series, b: pd.Series) -> pd.Series:
+    """a - b of the cases that both have, by case; rounding noise below 1e-9 is no difference."""
+    return (a - b).dropna().round(9)
 
 
 def signed_rank_p(differences: np.ndarray) -> float:
@@ -129,7 +165,7 @@ def with_holm(comparisons: list[Comparison]) -> list[Comparison]:
     return [replace(c, p_holm=p) for c, p in zip(comparisons, corrected, strict=True)]
 
 
-def best_loss(rows: Iterable[Row], field: str = "dice") -> str | None:
+def best_loss(rows: pd.DataFrame, field: str = "dice") -> str | None:
     """The loss with the largest mean, among those with the most cases; None where no loss has a row.
 
     Two losses are compared on the cases that both have: the winner is ahead of the most others.
@@ -139,20 +175,20 @@ def best_loss(rows: Iterable[Row], field: str = "dice") -> str | None:
     scores = {method: values for method, values in scores.items() if len(values) == most}
 
     def rank(method: str) -> tuple[int, float]:
-        ahead = [nan_mean(shared_differences(scores[method], other)) > 0 for other in scores.values()]
-        return sum(ahead), nan_mean(scores[method].values())
+        ahead = [shared_differences(scores[method], other).mean() > 0 for other in scores.values()]
+        return sum(ahead), scores[method].mean()
 
     return max(scores, key=rank, default=None)
 
 
-def against_best(rows: list[Row], field: str) -> list[Comparison]:
+def against_best(rows: pd.DataFrame, field: str) -> list[Comparison]:
     """The best loss by Dice minus every other loss, and minus the rule; corrected as one family."""
     best, groups = best_loss(rows), by_method(rows)
     others = [method for method in groups if method != best] if best else []
-    return with_holm([_compare(groups, best, other, field) for other in others])
+    return with_holm([compare_runs(groups, best, other, field) for other in others])
 
 
-def boundary_effect(rows: list[Row], field: str) -> dict[str, list[Comparison]]:
+def boundary_effect(rows: pd.DataFrame, field: str) -> dict[str, list[Comparison]]:
     """Every compound minus its region loss, over all cases ("all") and in every stratum, where both have cases.
 
     Corrected as two families: the comparisons over all cases, and all those in strata.
@@ -160,9 +196,9 @@ def boundary_effect(rows: list[Row], field: str) -> dict[str, list[Comparison]]:
     return _boundary_family({"all": rows}, field) | _boundary_family(strata(rows), field)
 
 
-def _boundary_family(cells: dict[str, list[Row]], field: str) -> dict[str, list[Comparison]]:
+def _boundary_family(cells: dict[str, pd.DataFrame], field: str) -> dict[str, list[Comparison]]:
     named = [
-        (name, _compare(groups, compound, region, field))
+        (name, compare_runs(groups, compound, region, field))
         for name, groups in ((name, by_method(part)) for name, part in cells.items())
         for compound, region in COMPOUNDS.items()
         if compound in groups and region in groups
@@ -173,37 +209,32 @@ def _boundary_family(cells: dict[str, list[Row]], field: str) -> dict[str, list[
     return dict(family)
 
 
-def _compare(groups: dict[str, list[Row]], first: str, second: str, field: str) -> Comparison:
-    return compare(first, second, per_case(groups[first], field), per_case(groups[second], field))
+def load_strata(rows: pd.DataFrame) -> pd.Series:
+    """Which of LOADS each row's case belongs to."""
+    facts = zip(rows["lesion_load"], rows["true_lesions"], strict=True)
+    classes = [load_class(load, lesions > 0) for load, lesions in facts]
+    return pd.Series([LOADS[number] for number in classes], rows.index, dtype=str)
 
 
-def load_stratum(row: Scored) -> str:
-    """Which of LOADS a case belongs to."""
-    return LOADS[load_class(row.lesion_load, row.true_lesions > 0)]
+def volume_strata(rows: pd.DataFrame) -> pd.Series:
+    """Which of VOLUMES each row's case belongs to; a volume on an edge belongs to the class below it."""
+    classes = np.searchsorted(VOLUME_EDGES_ML, rows["true_ml"])
+    return pd.Series([VOLUMES[number] for number in classes], rows.index, dtype=str)
 
 
-def volume_stratum(row: Scored) -> str:
-    """Which of VOLUMES a case belongs to; a volume on an edge belongs to the class below it."""
-    return VOLUMES[int(np.searchsorted(VOLUME_EDGES_ML, row.true_ml))]
-
-
-def size_strata(rows: list[CaseScore]) -> dict[str, list[CaseScore]]:
+def size_strata(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The rows of every one of LOADS, or of VOLUMES where a lesion load is not known."""
-    known = not any(math.isnan(row.lesion_load) for row in rows)
-    names, stratum = (LOADS, load_stratum) if known else (VOLUMES, volume_stratum)
-    return {name: [row for row in rows if stratum(row) == name] for name in names}
+    names, strata_of = (VOLUMES, volume_strata) if rows["lesion_load"].isna().any() else (LOADS, load_strata)
+    found = strata_of(rows)
+    return {name: rows[found == name] for name in names}
 
 
-def slice_stratum(row: Row) -> str:
-    """Which of SLICES a case belongs to."""
-    return SLICES[is_thick(row.slice_mm)]
+def slice_strata(rows: pd.DataFrame) -> pd.Series:
+    """Which of SLICES each row's case belongs to."""
+    return pd.Series([SLICES[is_thick(mm)] for mm in rows["slice_mm"]], rows.index, dtype=str)
 
 
-def strata(rows: Iterable[Row]) -> dict[str, list[Row]]:
+def strata(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The rows of every stratum, by its name: lesion load first, then slice thickness. Every row is in one of each."""
-    parts: dict[str, list[Row]] = {name: [] for name in (*LOADS, *SLICES)}
-    classes: tuple[Callable[[Row], str], ...] = (load_stratum, slice_stratum)
-    for row in rows:
-        for stratum in classes:
-            parts[stratum(row)].append(row)
-    return parts
+    kinds = ((LOADS, load_strata(rows)), (SLICES, slice_strata(rows)))
+    return {name: rows[found == name] for names, found in kinds for name in names}
