@@ -11,16 +11,18 @@ A folder of cases, each with its ADC and Z map, with a page for each to look at:
 
 from __future__ import annotations
 
+from model.command import exit_code, prepare
+
+if __name__ == "__main__":
+    prepare()  # before the imports
+
 import argparse
 import functools
-import signal
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.errors import UserError
 from model.images.case import ADC_UNIT, ADC_UNITS
 from model.images.formats import SUFFIXES
 from model.run.find_cases import INDEX, LAYOUTS, SUMMARY
@@ -157,26 +159,9 @@ def run_folder(args: argparse.Namespace, predictor: Callable[[], Predictor]) -> 
     require_success(outcomes)
 
 
-def stop(number: int, frame: object) -> None:
-    """SIGTERM ends the process like an exception would, so that nothing half-written stays behind."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, a second one would end Python's own shutdown
-    print("error: stopped by SIGTERM", file=sys.stderr, flush=True)
-    sys.exit(128 + number)
-
-
 def main(words: list[str] | None = None) -> int:
     """Exit code 0: done; 2: something given is not usable; 1: an unexpected error. The last line on stderr says why."""
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        run(parse_arguments(words))
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except Exception as error:
-        traceback.print_exc()
-        print(f"error: unexpected {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: run(parse_arguments(words)))
 
 
 if __name__ == "__main__":

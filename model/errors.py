@@ -1,4 +1,14 @@
-"""The one exception that a user is meant to read, and how any error becomes one line."""
+"""The one exception that a user is meant to read, and how any error is told in one line."""
+
+import errno
+import re
+
+# as ITK, OpenVINO, ONNX Runtime, PyTorch, CUDA, the dynamic linker and threads that cannot start say it
+NO_MEMORY = re.compile(
+    "bad_alloc|out of memory|not enough memory|allocate (\\d+ bytes of )?memory|failed to map segment"
+    "|can't alloc\\b|can't start new thread|resource temporarily unavailable",
+    re.IGNORECASE,
+)
 
 
 class UserError(Exception):
@@ -8,3 +18,19 @@ class UserError(Exception):
 def one_line(error: BaseException | str) -> str:
     """An error's message, or a text, without line breaks and runs of blanks."""
     return " ".join(str(error).split())
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out; libraries have types of their own for it."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return not isinstance(error, UserError | OSError | ValueError) and bool(NO_MEMORY.search(str(error)))
+
+
+def reason_of(error: BaseException) -> str:
+    """One line on what went wrong: a UserError's own words, a lack of memory, or an unexpected error's type and words."""
+    if isinstance(error, UserError):
+        return one_line(error)
+    if lacks_memory(error):
+        return f"not enough memory ({one_line(error) or type(error).__name__})"
+    return f"unexpected {type(error).__name__}: {one_line(error)}"

@@ -91,11 +91,12 @@ def case_tree(tmp_path: Path) -> CaseTree:
 
 @pytest.fixture
 def main() -> Iterator[Callable[[list[str]], int]]:
-    """process.main as a fresh process would call it; SIGTERM means afterwards what it meant before."""
-    before = signal.getsignal(signal.SIGTERM)
+    """process.main as a fresh process would call it; signals mean afterwards what they meant before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     process.load_predictor.cache_clear()
     yield process.main
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

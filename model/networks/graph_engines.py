@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.errors import UserError, one_line
+from model.errors import UserError, lacks_memory, one_line
 from model.networks.stored import StoredNetwork
 from model.networks.windows import Network
 
@@ -48,6 +48,8 @@ class OpenvinoEngine:
             try:
                 model = compiled.result()
             except RuntimeError as error:
+                if lacks_memory(error):
+                    raise
                 raise UserError(f"{graph_path}: cannot be compiled ({one_line(error)[:200]})") from None
             return model.create_infer_request().infer([batch], share_inputs=True)[0]
 

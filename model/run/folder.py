@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 import model
-from model.errors import UserError
+from model.errors import UserError, lacks_memory, reason_of
 from model.files import only_run, remove, remove_partial_folders, whole_folder, writable
 from model.images.case import read_case
 from model.images.formats import check_header, check_whole, digest, suffix_of
@@ -127,10 +127,9 @@ def outcome_of(case: FoundCase, output: Path, predictor: Predictor, options: Fol
             not earlier and not case.problem
         ):  # whole results of the same files stay, even if more of them could not be written now
             remove(folder)
-        if not isinstance(error, UserError):
+        if not isinstance(error, UserError) and not lacks_memory(error):
             traceback.print_exc()
-        reason = str(error) if isinstance(error, UserError) else f"unexpected {type(error).__name__}: {error}"
-        return Outcome(case, FAILED, reason=" ".join(reason.split()))
+        return Outcome(case, FAILED, reason=reason_of(error))
     return Outcome(case, DONE, results, mask=paths_of(case, folder, options)["mask"])
 
 

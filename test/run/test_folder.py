@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -353,3 +354,23 @@ def test_unreadable_name_is_one_failed_case(go, good, output):
     assert "expected a path that is UTF-8" in error
     assert "cannot name a case" in error
     assert summary(output)["a"]["status"] == "done"
+
+
+def test_ctrl_c_keeps_the_finished_cases_and_lists_the_others(go, good, output, monkeypatch, capfd):
+    """Stopped while the second of two cases is written."""
+    from model.run.folder import write_case as write
+
+    def interrupted(paths: dict[str, Path], name: str, *rest: object) -> None:
+        if name == "b":
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause()
+        write(paths, name, *rest)
+
+    monkeypatch.setattr("model.run.folder.write_case", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        go(good)
+    assert stop.value.code == 130
+    assert capfd.readouterr().err == "error: stopped by SIGINT (Ctrl-C)\n"
+    assert {name: row["status"] for name, row in summary(output).items()} == {"a": "done", "b": "failed"}
+    assert summary(output)["b"]["reason"] == "the run was stopped before this case"
+    assert files_below(output) == ["a/lesions.mha", "a/results.json", "summary.csv"]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -173,10 +174,15 @@ def broken_cuda(*args: object, **options: object) -> None:
     raise RuntimeError("no driver")
 
 
-def stop_process(*args: object, **options: object) -> None:
-    assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL  # which would end the tests
-    os.kill(os.getpid(), signal.SIGTERM)
-    signal.pause()
+def stopper(number: int) -> Callable[..., None]:
+    """Sends this process a signal, as Ctrl-C or the platform does."""
+
+    def stop_process(*args: object, **options: object) -> None:
+        assert signal.getsignal(number) not in (signal.SIG_DFL, signal.default_int_handler)  # which would end the tests
+        os.kill(os.getpid(), number)
+        signal.pause()
+
+    return stop_process
 
 
 MOMENTS = [
@@ -187,16 +193,22 @@ MOMENTS = [
 ]
 
 
+STOPS = [(signal.SIGTERM, 143, "error: stopped by SIGTERM"), (signal.SIGINT, 130, "error: stopped by SIGINT (Ctrl-C)")]
+
+
+@pytest.mark.parametrize(("number", "code", "line"), STOPS)
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_stop_at_any_moment_leaves_nothing(main, case_tree, output, rule_weights, monkeypatch, capfd, moment):
+def test_stop_at_any_moment_leaves_nothing(
+    main, case_tree, output, rule_weights, monkeypatch, capfd, moment, number, code, line
+):
     """In the last but one the probabilities lie in their folder under their partial name, in the last under their own."""
     case = case_tree()
-    monkeypatch.setattr(moment, stop_process)
+    monkeypatch.setattr(moment, stopper(number))
     with pytest.raises(SystemExit) as stop:
         main([*arguments(case, output, rule_weights), "--probabilities"])
-    assert stop.value.code == 143
+    assert stop.value.code == code
     assert files_below(output) == []
-    assert capfd.readouterr().err.splitlines()[-1] == "error: stopped by SIGTERM"
+    assert capfd.readouterr().err.splitlines() == [line]
 
 
 def test_unexpected_error_ends_with_its_name_and_leaves_nothing(main, case_tree, output, rule_weights, monkeypatch, capfd):

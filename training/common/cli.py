@@ -1,15 +1,13 @@
-"""Runs a training command's main function; a UserError becomes one line on stderr and exit code 2."""
+"""Runs a training command's main function; an error becomes one line on stderr and an exit code."""
 
 import sys
 from collections.abc import Callable
 
-from model.errors import UserError
+from model.command import exit_code
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main` and turn its UserError into a clean exit."""
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Call `main` and end with the exit code that fits; nothing more where it is 0."""
+    code = exit_code(main)
+    if code:
+        sys.exit(code)

@@ -1,0 +1,153 @@
+"""What every command does around its work: processor, streams, signals, and any error as one line and an exit code.
+
+Needs the standard library alone: `prepare` runs before imports that take seconds, or that an old processor does not survive.
+"""
+
+import contextlib
+import io
+import os
+import platform
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from model.errors import UserError, lacks_memory, reason_of
+
+CPUINFO = Path("/proc/cpuinfo")
+# x86-64-v2 in the kernel's words: what numpy's wheels need. Those of OpenVINO, ONNX Runtime, PyTorch and SimpleITK run with
+# that as well, if slower than with AVX2.
+CPU_FLAGS = {
+    "cx16": "CMPXCHG16B",
+    "lahf_lm": "LAHF",
+    "pni": "SSE3",
+    "popcnt": "POPCNT",
+    "sse4_1": "SSE4.1",
+    "sse4_2": "SSE4.2",
+    "ssse3": "SSSE3",
+}
+STOPS = (signal.SIGINT, signal.SIGTERM)
+INSISTS_S = 2.0  # a second signal after this time ends the process at once
+
+
+def prepare() -> None:
+    """What comes first in a process of its own. Ends it with code 2 where the processor lacks what the packages need."""
+    open_closed_streams()
+    sys.stdout, sys.stderr = tolerant(sys.stdout), tolerant(sys.stderr)
+    for number in STOPS:
+        signal.signal(number, _stop_at_once)
+    sys.excepthook = lambda kind, error, trace: _tell(error)
+    if missing := missing_cpu_flags():
+        sys.exit(_failed(2, f"this processor lacks {', '.join(missing)}; expected x86-64-v2, which the packages need"))
+
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Do the work. 0: done; 2: something given is not usable; 1: anything else. The last line on stderr says why.
+
+    SIGINT (Ctrl-C) and SIGTERM raise SystemExit with 128 and the signal's number, so that nothing half-written stays behind.
+    """
+    with stopping():
+        try:
+            work()
+        except Exception as error:
+            return _tell(error)
+    return 0
+
+
+def _tell(error: BaseException) -> int:
+    if not isinstance(error, UserError) and not lacks_memory(error):
+        traceback.print_exception(error)
+    return _failed(2 if isinstance(error, UserError) else 1, reason_of(error))
+
+
+def _failed(code: int, reason: str) -> int:
+    print(f"error: {reason}", file=sys.stderr, flush=True)
+    return code
+
+
+def missing_cpu_flags(cpuinfo: Path = CPUINFO) -> list[str]:
+    """What an x86-64 processor lacks of x86-64-v2; nothing where the kernel does not say, or on another architecture."""
+    if platform.machine() != "x86_64":
+        return []
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), CPU_FLAGS)
+    return [name for flag, name in CPU_FLAGS.items() if flag not in flags]
+
+
+# --- signals ---
+
+
+def _stop_at_once(number: int, frame: object) -> None:
+    """While modules are imported: nothing is written yet, and an exception might be taken for an import that failed."""
+    _say_stopped(number)
+    os._exit(128 + number)
+
+
+def _stop(number: int, frame: object) -> None:
+    """Ends the process like an exception would; only a signal seconds later, of someone who insists, does not wait."""
+    insists = time.monotonic() + INSISTS_S
+
+    def again(number: int, frame: object) -> None:
+        if time.monotonic() > insists:
+            os._exit(128 + number)
+
+    for each in STOPS:
+        signal.signal(each, again)
+    _say_stopped(number)
+    sys.exit(128 + number)
+
+
+def _say_stopped(number: int) -> None:
+    """Not through sys.stderr, which may be in the middle of writing."""
+    key = " (Ctrl-C)" if number == signal.SIGINT else ""
+    with contextlib.suppress(OSError):
+        os.write(2, f"error: stopped by {signal.Signals(number).name}{key}\n".encode())
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[None]:
+    """SIGINT and SIGTERM raise SystemExit in the block; after it they mean what they meant before, unless one came."""
+    before = {number: signal.signal(number, _stop) for number in STOPS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+# --- streams ---
+
+
+class _Tolerant(io.FileIO):
+    """A stream whose reader may leave, as in `| head -1`: what is written then goes nowhere, and the work goes on."""
+
+    def write(self, data: bytes) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            if not isinstance(error, BrokenPipeError) and self.fileno() == 1:  # a full disk, say
+                print(f"warning: standard output cannot be written ({error.strerror})", file=sys.stderr, flush=True)
+            return len(data)
+
+
+def tolerant(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """The same stream, without errors: its reader may leave, and a character that its encoding lacks is written escaped."""
+    by_line = stream.line_buffering or stream.write_through
+    buffer = io.BufferedWriter(_Tolerant(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=by_line)
+
+
+def open_closed_streams() -> None:
+    """Point descriptors 0 to 2 nowhere where they are closed: else the next file to be opened would get what is printed."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 (open to the end)

@@ -1,0 +1,259 @@
+"""What every command does around its work: processor, streams, signals, errors as one line."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model import command
+from model.errors import UserError, lacks_memory, one_line, reason_of
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = [
+    *(f"-m training.{path.stem}" for path in sorted((ROOT / "training").glob("[a-z]*.py"))),
+    "-m evaluation.evaluate",
+    "process.py",
+]
+STOPPED = {signal.SIGINT: "error: stopped by SIGINT (Ctrl-C)\n", signal.SIGTERM: "error: stopped by SIGTERM\n"}
+
+
+def shell(code: str, redirection: str = "", **environment: str) -> subprocess.CompletedProcess:
+    """Runs Python code after `prepare()` in a process of its own, as a shell with that redirection starts it."""
+    words = [sys.executable, "-c", f"from model.command import *; prepare()\n{code}"]
+    line = f'set -o pipefail; "$0" "$@" {redirection}'
+    return subprocess.run(
+        ["bash", "-c", line, *words], cwd=ROOT, env=os.environ | environment, capture_output=True, check=False, timeout=60
+    )
+
+
+# --- the processor ---
+
+# the kernel's flags of three processors: Intel Core 2 Duo P9600 (2008), Core i7-920 (2008), Xeon E5-2670 (2012)
+PENRYN = "fpu vme sse sse2 ss ht syscall nx lm pni dtes64 ssse3 cx16 xtpr pdcm sse4_1 lahf_lm"
+NEHALEM = f"{PENRYN} sse4_2 popcnt"
+SANDY_BRIDGE = f"{NEHALEM} pclmulqdq aes xsave avx"
+
+
+@pytest.mark.parametrize(
+    ("flags", "missing"),
+    [
+        (PENRYN, ["POPCNT", "SSE4.2"]),
+        (NEHALEM, []),  # is x86-64-v2
+        (SANDY_BRIDGE, []),  # without AVX2
+        ("fpu vme sse sse2 lm", ["CMPXCHG16B", "LAHF", "SSE3", "POPCNT", "SSE4.1", "SSE4.2", "SSSE3"]),  # x86-64-v1
+    ],
+)
+def test_flags_that_the_processor_lacks_are_named(tmp_path, monkeypatch, flags, missing):
+    monkeypatch.setattr(command.platform, "machine", lambda: "x86_64")
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: any\nflags\t\t: {flags}\nbugs\t\t: sse4_2\n\n")
+    assert command.missing_cpu_flags(tmp_path / "cpuinfo") == missing
+
+
+def test_nothing_is_refused_where_the_kernel_does_not_say(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nFeatures\t: fp asimd\n")
+    assert command.missing_cpu_flags(tmp_path / "cpuinfo") == command.missing_cpu_flags(tmp_path / "none") == []
+    (tmp_path / "cpuinfo").write_text("flags\t\t: fpu\n")
+    monkeypatch.setattr(command.platform, "machine", lambda: "aarch64")
+    assert command.missing_cpu_flags(tmp_path / "cpuinfo") == []
+
+
+def test_a_processor_that_is_too_old_is_told_before_anything_is_imported(tmp_path):
+    (tmp_path / "cpuinfo").write_text(f"flags\t\t: {PENRYN}\n")
+    code = f"""
+import pathlib, platform, sys
+platform.machine = lambda: "x86_64"
+import model.command
+model.command.missing_cpu_flags.__defaults__ = (pathlib.Path({str(tmp_path / "cpuinfo")!r}),)
+sys.argv = ["process.py"]
+import runpy
+runpy.run_path("process.py", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: this processor lacks POPCNT, SSE4.2; expected x86-64-v2")
+    assert done.stderr.count("\n") == 1
+
+
+# --- streams ---
+
+WRITES = "exit_code(lambda: (print('first'), print('a line\\n' * 100_000), open('{path}', 'w').write('mask')))"
+
+
+@pytest.mark.parametrize(
+    ("redirection", "out", "err"),
+    [
+        (">&-", "", ""),
+        ("2>&-", "first", ""),
+        ("<&- >&- 2>&-", "", ""),
+        ("| head -1", "first", ""),
+        ("2>&1 >/dev/full", "warning: standard output cannot be written (No space left on device)", ""),
+        ("2>/dev/full", "first", ""),
+    ],
+)
+def test_work_is_done_whatever_becomes_of_what_it_prints(tmp_path, redirection, out, err):
+    done = shell(f"sys.exit({WRITES.format(path=tmp_path / 'mask')})", redirection)
+    assert (done.returncode, done.stderr.decode()) == (0, err)
+    assert (done.stdout.decode().splitlines() or [""])[0] == out
+    assert (tmp_path / "mask").read_text() == "mask"
+
+
+def test_a_reason_without_a_stream_is_still_an_exit_code():
+    code = "def work():\n    print('x', file=sys.stderr)\n    raise UserError('no')\nsys.exit(exit_code(work))"
+    assert shell(code, "2>&- >&-").returncode == 2
+    assert shell(code, "2>&1 | (exec <&-; sleep 0.3)").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "printed"),
+    [
+        ({"PYTHONIOENCODING": "ascii"}, b"M\\xfcller \\u2192 \\udcff\n"),
+        ({"LC_ALL": "C"}, "Müller → \\udcff\n".encode()),  # Python's own UTF-8 mode
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, b"M\\xfcller \\u2192 \\udcff\n"),
+        ({"PYTHONIOENCODING": "utf-8"}, "Müller → \\udcff\n".encode()),
+    ],
+)
+def test_characters_that_the_terminal_lacks_are_escaped(environment, printed):
+    code = (
+        "name = 'M\\xfcller \\u2192 \\udcff'; print(name); print(name, file=sys.stderr)"  # \udcff: a byte that is no UTF-8
+    )
+    done = shell(code, **environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, printed, printed)
+
+
+# --- signals ---
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_ctrl_c_while_a_command_imports_is_one_line(tmp_path, words):
+    """The first package that a command imports sends the signal."""
+    for package in ("numpy", "pooch", "matplotlib"):
+        (tmp_path / f"{package}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nsignal.pause()\n")
+    path = f"{tmp_path}:{ROOT}"
+    done = subprocess.run(
+        [sys.executable, *words.split()], cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (130, b"", STOPPED[signal.SIGINT])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_during_the_work_clears_up_and_is_one_line(tmp_path, number):
+    code = f"""
+def work():
+    try:
+        os.kill(os.getpid(), {number})
+        signal.pause()
+    finally:
+        os.kill(os.getpid(), {number})  # at once again: of no effect
+        open({str(tmp_path / "cleared")!r}, "w").close()
+sys.exit(exit_code(work))
+"""
+    done = shell(code)
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (128 + number, b"", STOPPED[number])
+    assert (tmp_path / "cleared").exists()
+
+
+def test_who_insists_does_not_wait_for_the_clearing_up():
+    code = """
+command = sys.modules["model.command"]
+command.INSISTS_S = 0.1
+def work():
+    try:
+        os.kill(os.getpid(), 2)
+        signal.pause()
+    finally:
+        time.sleep(0.2)
+        os.kill(os.getpid(), 2)
+        time.sleep(60)
+exit_code(work)
+"""
+    done = shell(code)
+    assert (done.returncode, done.stderr.decode()) == (130, STOPPED[signal.SIGINT])
+
+
+def test_signals_mean_afterwards_what_they_meant_before():
+    before = [signal.getsignal(number) for number in command.STOPS]
+    assert command.exit_code(lambda: None) == 0
+    assert [signal.getsignal(number) for number in command.STOPS] == before
+
+
+# --- errors ---
+
+
+def test_one_line_has_no_line_breaks_and_no_runs_of_blanks():
+    assert one_line(ValueError(" a\n\tb   c\r\n")) == "a b c"
+    assert one_line("a\nb") == "a b"
+
+
+def numpys() -> MemoryError:
+    """What numpy raises for an array that no machine holds."""
+    try:
+        np.empty(2**59)
+    except MemoryError as error:
+        return error
+
+
+MEMORY = [
+    numpys(),
+    MemoryError(),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+    RuntimeError("Exception thrown in SimpleITK ImageFileReader_Execute: /x.hxx:199:\nFailed to allocate memory for image."),
+    RuntimeError("std::bad_alloc"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:119] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 8"
+    ),
+    RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("can't start new thread"),
+    RuntimeError("Check 'ptr' failed at src/cpu_memory.cpp:257:\nFailed to allocate 2621440 bytes of memory"),  # OpenVINO
+    RuntimeError("[CPU] MVN node with name 'MVN_538' can't alloc"),
+    RuntimeError("Exception from src/inference/src/dev/plugin.cpp:59:\nResource temporarily unavailable"),
+    type("Fail", (Exception,), {})(
+        "[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer of size 8"
+    ),
+    ImportError("libx.so: failed to map segment from shared object"),
+]
+OTHER = [
+    ValueError("bad_alloc"),
+    OSError(errno.ENOENT, "No such file"),
+    RuntimeError("shape mismatch"),
+    ImportError("no module"),
+    UserError("case of memory"),
+]
+
+
+@pytest.mark.parametrize("error", MEMORY, ids=str)
+def test_a_lack_of_memory_is_called_that(error, capfd):
+    assert lacks_memory(error)
+    assert command.exit_code(raising(error)) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("error: not enough memory (")
+
+
+@pytest.mark.parametrize("error", OTHER, ids=str)
+def test_other_errors_are_not(error):
+    assert not lacks_memory(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "last"),
+    [
+        (UserError("a.mha: cut\noff"), 2, "error: a.mha: cut off"),
+        (ZeroDivisionError("a mistake\nof ours"), 1, "error: unexpected ZeroDivisionError: a mistake of ours"),
+    ],
+)
+def test_the_last_line_says_why(error, code, last, capfd):
+    assert command.exit_code(raising(error)) == code
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[-1] == last == f"error: {reason_of(error)}"
+    assert ("Traceback" in lines[0]) == (code == 1)
+
+
+def raising(error: Exception):
+    def work() -> None:
+        raise error
+
+    return work
