@@ -40,11 +40,11 @@ new_output() { # FOLDER: empty and writable for the container's user
   mkdir "$1" && chmod 777 "$1"
 }
 
-run_once() { # INPUT OUTPUT [FLAG...], of $image: nothing may be on stderr, the platform would call it a warning
+run_once() { # INPUT OUTPUT [FLAG...], of $image with $words: nothing may be on stderr, the platform would call it a warning
   local input=$1 output=$2
   shift 2
   new_output "$output"
-  docker run --rm "${OFFICIAL[@]}" "$@" -v "$input:/input:ro" -v "$output:/output" "${image:-hie-lesions}" 2>"$work/stderr" |
+  docker run --rm "${OFFICIAL[@]}" "$@" -v "$input:/input:ro" -v "$output:/output" "${image:-hie-lesions}" ${words:-} 2>"$work/stderr" |
     tee "$work/stdout"
   [[ ! -s $work/stderr ]] || { echo "WRONG: stderr is not empty:"; cat "$work/stderr"; return 1; }
 }
@@ -73,6 +73,11 @@ echo "== image, run once, read-only root"
 run_once "$case" "$work/read_only" "${READ_ONLY[@]}"
 check "$work/read_only" "$expected" "$case"
 cmp "$work"/{official,read_only}/images/hie-lesion-segmentation/overlay.mha
+
+echo "== image, computed by torch as on a GPU"
+words='--engine torch' run_once "$case" "$work/torch" "${READ_ONLY[@]}"
+grep -q '"engine": "torch"' "$work/torch/results.json" || { echo "WRONG: it was not torch that computed"; exit 1; }
+check "$work/torch" "$expected" "$case"
 
 echo "== image, weights uploaded apart"
 ./export.sh --model-only "$work/export"

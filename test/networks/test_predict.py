@@ -13,7 +13,7 @@ from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor, decide, patch_size, predict_crop
 from model.networks.stored import Ensemble
-from model.networks.torch_engine import TorchNetwork, pick_device
+from model.networks.torch_engine import pick_device
 
 WINDOWS = {
     "one window": InferenceConfig(),
@@ -286,17 +286,6 @@ def test_cuda_on_demand_does_not_fall_back(no_cuda):
 
 def test_cpu_on_demand_does_not_try_cuda(no_cuda):
     assert pick_device("cpu") == (CPU, "")
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
-def test_cuda_marks_what_the_cpu_marks_and_twice_the_same():
-    networks = [random_network(seed) for seed in (1, 2)]
-    on_cpu = predictor(*networks).probabilities(*random_maps(), GRID.spacing_mm)
-    modules = [TorchNetwork(network, torch.device("cuda")) for network in networks]
-    on_cuda = Predictor(Ensemble(modules, [TINY, TINY], InferenceConfig(), "test"))
-    first, second = (on_cuda.probabilities(*random_maps(), GRID.spacing_mm) for _ in range(2))
-    assert first.tobytes() == second.tobytes()
-    np.testing.assert_allclose(first, on_cpu, rtol=0, atol=1e-3)
 
 
 def test_prediction_is_deterministic_on_cuda_too_and_leaves_the_setting_as_it_was():

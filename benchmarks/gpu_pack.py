@@ -1,0 +1,111 @@
+"""Everything that a GPU machine without a network and without SimpleITK needs beside this repository, in one folder.
+
+Example:
+
+    python -m benchmarks.gpu_pack --data data/packed --out gpu-pack
+
+The folder gets the packed cases, OpenVINO's masks of them, and the Python packages that such a machine lacks, unpacked. It
+must have torch, numpy, scipy, pytest, safetensors, tensorboard and tqdm. Without OpenVINO here the masks are torch's on the
+CPU. `benchmarks.gpu_day` takes the folder from there. It holds patients' images: do not commit it.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.cases import SPACING_MM, invented_maps
+from benchmarks.gpu_masks import make_predictor, masks_of, write_masks
+from model.errors import UserError
+from model.files import whole_folder, writable
+from model.networks.engines import pick_engine
+from model.networks.stored import IMAGE_WEIGHTS
+from training.common.cli import run
+from training.common.provenance import git_commit
+from training.data.dataset import PackedCase, load_cases
+from training.data.splits import SPLITS
+from training.scores.rule import rule_mask
+
+PACKAGES = ("monai", "surface-distance-based-measures", "edt")
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+LARGEST_MIB = 48  # beside the repository's own 14, since 64 can be sent
+SMALL_GRID = (8, 32, 32)  # (z, y, x) of the cases for a try on a CPU
+SMALL_CASES = 3  # of them get an expected mask
+
+
+def install(site: Path, python: str) -> dict[str, str]:
+    """Unpack PACKAGES, in the versions that are installed here, for a Linux of the given Python version; the versions."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    words = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(site)]
+    words += ["--no-deps", "--no-compile", "--only-binary=:all:", "--implementation", "cp", "--python-version", python]
+    words += [word for platform in PLATFORMS for word in ("--platform", platform)]
+    done = subprocess.run([*words, *(f"{name}=={version}" for name, version in versions.items())], check=False)
+    if done.returncode:
+        raise UserError(f"{site}: pip could not unpack {', '.join(PACKAGES)} for Python {python}")
+    return versions
+
+
+def write_expected(cases: list[PackedCase], path: Path) -> str:
+    """The masks of the cases by the CPU's own engine, whose name is returned."""
+    engine = pick_engine("auto", "cpu", IMAGE_WEIGHTS)[0].name
+    write_masks(masks_of(cases, make_predictor(engine, "cpu")), path)
+    return engine
+
+
+def write_facts(folder: Path, **facts: object) -> None:
+    """pack.json: what the folder was made of."""
+    facts = {"commit": git_commit(), **facts}
+    (folder / "pack.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def make_pack(data: Path, folder: Path, python: str) -> None:
+    """Write a new folder, whole or not at all. Raises UserError when it is there already, or too large to be sent."""
+    if folder.exists():
+        raise UserError(f"{folder}: is there already, name a new folder or remove it")
+    cases = load_cases(data)
+    with writable(folder.parent), whole_folder(folder) as partial:
+        (partial / "packed").mkdir()
+        for case in cases:
+            shutil.copy(data / f"{case.name}.npz", partial / "packed")
+        engine = write_expected(cases, partial / "expected.npz")
+        packages = install(partial / "site", python)
+        write_facts(partial, engine=engine, python=python, packages=packages, cases=len(cases))
+        mib = size_mib(partial)
+        if mib > LARGEST_MIB:
+            raise UserError(f"{folder}: would take {mib:.1f} MiB, expected {LARGEST_MIB} at most")
+    print(f"{folder}: {mib:.1f} MiB, {len(cases)} cases, masks by {engine}")
+
+
+def make_small(folder: Path) -> None:
+    """A pack of invented cases that are named as the folds' cases, without packages: what it needs is installed here."""
+    (folder / "packed").mkdir(parents=True)
+    names = [name for fold in json.loads(SPLITS.read_text(encoding="utf-8"))["folds"] for name in fold]
+    for seed, name in enumerate(names):
+        adc, zadc = invented_maps(SMALL_GRID, seed=seed)
+        arrays = {"adc": adc, "zadc": zadc, "label": rule_mask(adc, zadc), "spacing_mm": np.array(SPACING_MM)}
+        np.savez_compressed(folder / "packed" / f"{name}.npz", **arrays)
+    engine = write_expected(load_cases(folder / "packed")[:SMALL_CASES], folder / "expected.npz")
+    write_facts(folder, engine=engine, cases=len(names))
+
+
+def size_mib(folder: Path) -> float:
+    """Of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data/packed"), help="packed cases (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="a new folder")
+    parser.add_argument("--python", default="3.12", help="version of the GPU machine's Python (default: %(default)s)")
+    args = parser.parse_args()
+    make_pack(args.data, args.out, args.python)
+
+
+if __name__ == "__main__":
+    run(main)
