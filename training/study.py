@@ -6,7 +6,7 @@ Example, the whole native study:
 
 A run whose rows are in the results file is not run again, and a run that was killed continues from its last epoch.
 `--executor slurm` hands every run to Slurm as a job of its own; the default runs them here, one per GPU, or one after the
-other (`--workers`) on a machine without.
+other (`--workers`) on a machine without. With the same options and `--status` it says how far the study is.
 """
 
 import argparse
@@ -22,19 +22,19 @@ from training.common.loss_names import LOSS_NAMES
 from training.data.splits import FOLDS
 from training.learning.executors import LocalExecutor, slurm_executor, slurm_options, work_off
 from training.learning.study_runs import PER_RUN, Job, finished_runs, rule_rows, run_folder, study_configuration
+from training.learning.study_status import status_text
 from training.learning.train_config import TrainConfig, add_config_options, config_from, protocol_defaults
 from training.scores.rows import RESULTS, RULE, Row, add_results, read_records, require_configuration
 
 
-def plan(args: argparse.Namespace, config: TrainConfig, results: Path) -> list[Job]:
-    """The runs that were asked for and whose rows are not there yet; loss by loss, each over the folds."""
-    done = finished_runs(read_records(results, Row))
+def asked_for(args: argparse.Namespace, config: TrainConfig) -> list[Job]:
+    """The runs that the options name; loss by loss, each over the folds."""
     jobs = []
     for seed, loss, fold in itertools.product(args.seeds, args.losses, args.folds):
         changed = dataclasses.replace(config, loss=loss, fold=fold, seed=seed)
         folder = run_folder(args.runs / config.protocol, loss, fold, seed)
         jobs.append(Job(changed, args.data, folder, args.device, args.threads))
-    return [job for job in jobs if job.key not in done]
+    return jobs
 
 
 def chosen(words: list[str], everything: list, option: str) -> list:
@@ -61,6 +61,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0, help="local runs at once (default: one per GPU, or one)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of a run (default: torch's choice)")
     parser.add_argument("--slurm", nargs="*", default=[], metavar="KEY=VALUE", help="parameters of submitit's AutoExecutor")
+    parser.add_argument("--status", action="store_true", help="say which runs are done, running or missing, and start none")
     add_config_options(parser, protocol_defaults(), leave_out=PER_RUN)
     args = parser.parse_args()
     args.losses = chosen(args.losses, list(LOSS_NAMES), "--losses")
@@ -72,18 +73,23 @@ def main() -> None:
     args = parse_arguments()
     results = args.results / f"{args.protocol}.csv"
     config = config_from(args)
+    jobs = asked_for(args, config)
+    if args.status:
+        print(status_text(jobs, results))
+        return
     require_configuration(study_configuration(config), results)
     if RULE not in {row.method for row in read_records(results, Row)}:
         add_results(rule_rows(args.data), [], study_configuration(config), results)
-    jobs = plan(args, config, results)
-    print(f"{len(jobs)} of {len(args.losses) * len(args.folds) * len(args.seeds)} runs to do", flush=True)
+    done = finished_runs(read_records(results, Row))
+    to_do = [job for job in jobs if job.key not in done]
+    print(f"{len(to_do)} of {len(jobs)} runs to do", flush=True)
     if args.executor == "slurm":
         executor = slurm_executor(args.runs / "slurm", slurm_options(args.slurm))
     else:
         executor = LocalExecutor(args.workers or max(torch.cuda.device_count(), 1))
-    failures = work_off(jobs, executor, results)
+    failures = work_off(to_do, executor, results)
     if failures:
-        raise UserError(f"{len(failures)} of {len(jobs)} runs failed, the others' rows are in {results}; {failures[0]}")
+        raise UserError(f"{len(failures)} of {len(to_do)} runs failed, the others' rows are in {results}; {failures[0]}")
     print(results)
 
 

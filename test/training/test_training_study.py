@@ -25,6 +25,7 @@ from training_helpers import CASES, FOLDS, SMALL, write_study
 
 import training.study as module
 from model.errors import UserError
+from model.files import only_run
 from model.networks.predict import Predictor
 from training.common.cli import run
 from training.data.dataset import PackedCase
@@ -34,6 +35,7 @@ from training.learning.executors import LocalExecutor, reason, slurm_executor, s
 from training.learning.losses import LOSSES
 from training.learning.protocols import Native, Prediction
 from training.learning.study_runs import Job, study_configuration
+from training.learning.study_status import status_text
 from training.learning.train_config import default_config
 from training.scores.case_row import case_row
 from training.scores.metrics import count_lesions, score
@@ -229,6 +231,32 @@ def test_the_results_of_another_configuration_are_refused(data: Path, tmp_path: 
     with pytest.raises(UserError, match=r"another configuration \(training.epochs: 1 and 2\)"):
         study(data, tmp_path, "--losses", "tversky", "--folds", "0", "--epochs", "2")
     assert path.read_bytes() == before
+
+
+def test_the_status_by_hand(tmp_path: Path) -> None:
+    """Of 30 epochs one run did 4 of 10 s and is held by a process, one did 10 of 20 s, one did none."""
+    jobs = [Job(default_config("native", loss="dice", fold=n, epochs=30), tmp_path, tmp_path / str(n)) for n in range(3)]
+    for job, count, seconds in zip(jobs, (4, 10), (10.0, 20.0), strict=False):
+        job.folder.mkdir()
+        torch.save({"history": [{"seconds": seconds}] * count}, job.folder / "checkpoint.pt")
+    with only_run(jobs[0].folder):
+        text = status_text(jobs, tmp_path / "native.csv")
+    assert text.splitlines() == [
+        "3 runs: 0 done, 1 running, 1 stopped, 1 missing; at most 18.5 min left, one run after the other",
+        "dice fold 0 seed 0: running, 4 of 30 epochs, at most 4.3 min left",
+        "dice fold 1 seed 0: stopped, 10 of 30 epochs, at most 6.7 min left",
+        "dice fold 2 seed 0: missing, at most 7.5 min left",
+    ]
+
+
+def test_the_status_starts_nothing(data: Path, finished: Path, capsys) -> None:
+    before = finished.read_bytes()
+    study(data, finished.parents[1], "--losses", "dice", "--folds", "0", "1", "--status")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("2 runs: 1 done, 0 running, 0 stopped, 1 missing; at most ")
+    assert lines[1] == "dice fold 0 seed 0: done, 3 epochs"
+    assert finished.read_bytes() == before
+    assert not (finished.parents[1] / "runs/study/native/dice-fold1-seed0").exists()
 
 
 class Killed(BaseException):

@@ -1,0 +1,81 @@
+"""How far a study is: which of its runs are done, running, stopped or missing, and how long the rest takes."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model.errors import UserError
+from model.files import only_run
+from training.learning.study_runs import Job, finished_runs
+from training.scores.rows import Row, read_records
+
+STATES = ("done", "running", "stopped", "missing")  # a stopped run resumes from its last epoch
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One run. Its rows say that it is done, a lock on its folder that it is running."""
+
+    job: Job
+    state: str
+    epochs: int  # finished
+    seconds_per_epoch: float  # nan where no epoch is finished
+
+    def seconds_left(self, elsewhere: float) -> float:
+        """At most, since a run may stop early; `elsewhere` are the seconds of an epoch where this run has none."""
+        if self.state == "done":
+            return 0.0
+        each = elsewhere if math.isnan(self.seconds_per_epoch) else self.seconds_per_epoch
+        return (self.job.config.epochs - self.epochs) * each
+
+
+def status_text(jobs: list[Job], results: Path) -> str:
+    """One line about the study and one about each run."""
+    rows = read_records(results, Row)
+    done = finished_runs(rows)
+    costs = {(row.method, row.fold, row.seed): (row.epochs, row.train_seconds) for row in rows}
+    runs = [_finished(job, *costs[job.key]) if job.key in done else _unfinished(job) for job in jobs]
+    known = [run.seconds_per_epoch for run in runs if not math.isnan(run.seconds_per_epoch)]
+    each = float(np.mean(known)) if known else math.nan
+    left = [run.seconds_left(each) for run in runs]
+    counts = Counter(run.state for run in runs)
+    found = ", ".join(f"{counts[state]} {state}" for state in STATES)
+    lines = [f"{len(runs)} runs: {found}; {_duration(sum(left))}, one run after the other"]
+    for run, seconds in zip(runs, left, strict=True):
+        loss, fold, seed = run.job.key
+        words = f", {run.epochs} of {run.job.config.epochs} epochs" if run.state in ("running", "stopped") else ""
+        words += f", {_duration(seconds)}" if run.state != "done" else f", {run.epochs} epochs"
+        lines.append(f"{loss} fold {fold} seed {seed}: {run.state}{words}")
+    return "\n".join(lines)
+
+
+def _finished(job: Job, epochs: int, seconds: float) -> RunStatus:
+    return RunStatus(job, "done", epochs, seconds / epochs)
+
+
+def _unfinished(job: Job) -> RunStatus:
+    checkpoint = job.folder / "checkpoint.pt"
+    history = torch.load(checkpoint, map_location="cpu", weights_only=True)["history"] if checkpoint.exists() else []
+    seconds = float(np.mean([entry["seconds"] for entry in history])) if history else math.nan
+    unlocked = "stopped" if history else "missing"
+    return RunStatus(job, "running" if _is_locked(job.folder) else unlocked, len(history), seconds)
+
+
+def _is_locked(folder: Path) -> bool:
+    if not folder.exists():
+        return False
+    try:
+        with only_run(folder):
+            return False
+    except UserError:
+        return True
+
+
+def _duration(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "time left not known"
+    return f"at most {seconds / 60:.1f} min left" if seconds < 5400 else f"at most {seconds / 3600:.1f} h left"
