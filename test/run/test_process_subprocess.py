@@ -3,9 +3,11 @@
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -119,8 +121,14 @@ def test_server_serves_what_the_input_folder_holds_and_stops_on_demand(start, ca
             assert ask(port, "POST", "/invoke")[0] == 201
             mask = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / MASK)))
             np.testing.assert_array_equal(mask, rule(*maps))
+        client = socket.create_connection(("localhost", port))  # which stays, and says no more than this
+        client.sendall(b"POST /invoke HT")
+        assert ask(port, "GET", "/health")[0] == 200
     finally:
         process.send_signal(signal.SIGTERM)
+        started = time.monotonic()
         code, _, err = finish(process)
+    assert time.monotonic() - started < 5
+    client.close()
     assert code == 143
     assert err == "error: stopped by SIGTERM\n"

@@ -2,7 +2,11 @@
 
 import contextlib
 import functools
+import socket
+import struct
 import threading
+import time
+import tracemalloc
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -12,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from inference_helpers import ADC_FOLDER, MASK, RESULTS, files_below, random_maps, rule, small_maps
+from inference_helpers import ADC_FOLDER, MASK, RESULTS, arguments, files_below, random_maps, rule, small_maps
 
 from model.run import serve
 from model.run.one_case import segment
@@ -34,6 +38,19 @@ def serving(job: Callable[[], dict]) -> Iterator[Callable[..., tuple[int, str]]]
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def connected(send: functools.partial) -> socket.socket:
+    return socket.create_connection(("localhost", send.args[0]), timeout=PATIENCE_S)
+
+
+def raw(send: functools.partial, *parts: bytes) -> bytes:
+    """The answer to a request of these bytes, to its end."""
+    with connected(send) as client:
+        for part in parts:
+            client.sendall(part)
+        with client.makefile("rb") as answer:
+            return answer.read()
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, str]:
@@ -64,13 +81,27 @@ def test_port_is_the_platforms():
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        *(("GET", "/health", 200), ("GET", "/", 404), ("GET", "/invoke", 404), ("GET", "/healthy", 404)),
-        *(("POST", "/health", 404), ("POST", "/", 404), ("PUT", "/invoke", 501), ("DELETE", "/", 501)),
+        *(("GET", "/health", 200), ("GET", "/", 404), ("GET", "/invoke", 405), ("GET", "/healthy", 404)),
+        *(("HEAD", "/health", 200), ("HEAD", "/invoke", 405), ("HEAD", "/", 404), ("GET", "/health?from=me", 200)),
+        *(("POST", "/health", 405), ("POST", "/", 404), ("PUT", "/invoke", 405), ("PUT", "/health", 405)),
+        *(("DELETE", "/", 404), ("OPTIONS", "/invoke", 405), ("BREW", "/health", 501)),
     ],
 )
 def test_only_two_requests_are_known(method, path, status):
     with serving(lambda: pytest.fail("no case was asked for")) as send:
         assert send(method, path)[0] == status
+
+
+def test_what_a_path_has_is_said():
+    """RFC 9110, 15.5.6: an answer 405 must name in Allow the methods that the path has; 9.3.2: one to HEAD has no body."""
+    with serving(lambda: pytest.fail("no case was asked for")) as send:
+        for request, allowed in ((b"PUT /health", b"GET, HEAD"), (b"GET /invoke", b"POST")):
+            answer = raw(send, request + b" HTTP/1.0\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.0 405 ")
+            assert b"\r\nAllow: " + allowed + b"\r\n" in answer
+        head, _, body = raw(send, b"HEAD /health HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.0 200 ")
+        assert (b"\r\nContent-Length: 3" in head, body) == (True, b"")
 
 
 @pytest.mark.parametrize("body", [None, b"", b"{}", b"x" * 100_000])
@@ -109,8 +140,8 @@ def test_mistake_of_ours_is_500_and_the_server_lives(capfd):
         return result
 
     with serving(job) as send:
-        assert send("POST", "/invoke") == (500, "ZeroDivisionError: oh no\n")
-        assert capfd.readouterr().err.splitlines()[-1] == "error: ZeroDivisionError: oh no"
+        assert send("POST", "/invoke") == (500, "unexpected ZeroDivisionError: oh no\n")
+        assert capfd.readouterr().err.splitlines()[-1] == "error: unexpected ZeroDivisionError: oh no"
         assert send("POST", "/invoke") == (201, "lesion volume 1.5 ml\n")
 
 
@@ -155,3 +186,103 @@ def test_output_folder_that_is_emptied_in_between_is_made_anew(case_tree, tmp_pa
             for name in (MASK, RESULTS):
                 (tmp_path / "output" / name).unlink()
             (tmp_path / "output" / MASK).parent.rmdir()
+
+
+# --- clients ---
+
+DONE = {"lesion_volume_ml": 2}
+CHUNKED = b"POST /invoke HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_a_body_of_200_mb_is_read_without_memory():
+    """The most that Python holds meanwhile is less than a hundredth of it."""
+    part, parts = bytes(1 << 20), 200
+    with serving(lambda: DONE) as send:
+        tracemalloc.start()
+        answer = raw(send, b"POST /invoke HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % (len(part) * parts), *[part] * parts)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert answer.startswith(b"HTTP/1.0 201 ")
+    assert answer.endswith(b"lesion volume 2 ml\n")
+    assert most < len(part) * parts / 100
+
+
+def test_a_body_in_chunks_is_read_to_its_end():
+    with serving(lambda: DONE) as send:
+        assert raw(send, CHUNKED, b"5;x=y\r\nabcde\r\n10\r\n", b"0" * 16 + b"\r\n0\r\n\r\n").startswith(b"HTTP/1.0 201 ")
+        assert raw(send, CHUNKED, b"no number\r\n").startswith(b"HTTP/1.0 201 ")
+
+
+def test_a_client_that_leaves_gets_its_case_done_and_the_next_is_served(capfd):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def job() -> dict:
+        begun.set()
+        assert go_on.wait(PATIENCE_S)
+        return DONE
+
+    with serving(job) as send:
+        with connected(send) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leaves with a reset
+            client.sendall(b"POST /invoke HTTP/1.0\r\n\r\n")
+            assert begun.wait(PATIENCE_S)
+        go_on.set()
+        assert send("POST", "/invoke") == (201, "lesion volume 2 ml\n")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("start", [b"", b"POST /invoke HT", b"POST /invoke HTTP/1.0\r\nContent-Length: 9\r\n\r\nab"])
+def test_closing_waits_for_no_client_that_trickles(start):
+    with serving(lambda: DONE) as send:
+        client = connected(send)
+        client.sendall(start)
+        assert send("GET", "/health")[0] == 200  # which came after the client
+        started = time.monotonic()
+    assert time.monotonic() - started < 2
+    client.close()
+
+
+def test_a_client_that_trickles_is_hung_up_on(monkeypatch):
+    monkeypatch.setattr(serve, "REQUEST_S", 0.2)
+    with serving(lambda: DONE) as send, connected(send) as client:
+        started = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - started < PATIENCE_S:  # a byte of a header at a time
+                client.sendall(b"x")
+                time.sleep(0.01)
+        assert time.monotonic() - started < PATIENCE_S / 2
+        assert send("POST", "/invoke")[0] == 201
+
+
+def test_closing_waits_for_the_case_under_way_and_begins_no_other():
+    begun, go_on, calls = threading.Event(), threading.Event(), []
+
+    def job() -> dict:
+        calls.append(1)
+        begun.set()
+        assert go_on.wait(PATIENCE_S)
+        return DONE
+
+    with ThreadPoolExecutor(3) as pool:
+        server = make_server(job, 0)
+        loop = pool.submit(server.serve_forever, 0.01)
+        first = pool.submit(ask, server.server_port, "POST", "/invoke")
+        assert begun.wait(PATIENCE_S)
+        server.shutdown()
+        loop.result(PATIENCE_S)
+        closing = pool.submit(server.server_close)
+        with pytest.raises(TimeoutError):
+            closing.result(0.2)
+        go_on.set()
+        closing.result(PATIENCE_S)
+        assert first.result(PATIENCE_S) == (201, "lesion volume 2 ml\n")
+    assert calls == [1]
+
+
+def test_a_port_that_is_taken_is_one_line(main, rule_weights, tmp_path, monkeypatch, capfd):
+    with socket.create_server(("", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setattr("process.serve", functools.partial(serve.serve, port=port))
+        words = arguments(tmp_path, tmp_path / "out", rule_weights)
+        assert main([*words, "--serve"]) == 2
+    assert capfd.readouterr().err == f"error: port {port}: cannot be listened on (another program has it)\n"
