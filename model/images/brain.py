@@ -17,11 +17,12 @@ def brain_box(brain: np.ndarray, margin: int) -> Box:
     """
     if not brain.any():
         raise ValueError("the brain mask is empty")
-    box = []
-    for axis, size in enumerate(brain.shape):
-        inside = np.flatnonzero(brain.any(axis=tuple(other for other in range(3) if other != axis)))
-        box.append(slice(max(int(inside[0]) - margin, 0), min(int(inside[-1]) + 1 + margin, size)))
-    return tuple(box)
+    return _side(brain, 0, margin), _side(brain, 1, margin), _side(brain, 2, margin)
+
+
+def _side(brain: np.ndarray, axis: int, margin: int) -> slice:
+    inside = np.flatnonzero(brain.any(axis=tuple(other for other in range(3) if other != axis)))
+    return slice(max(int(inside[0]) - margin, 0), min(int(inside[-1]) + 1 + margin, brain.shape[axis]))
 
 
 def uncrop(crop: np.ndarray, box: Box, shape: tuple[int, int, int]) -> np.ndarray:

@@ -1,11 +1,11 @@
 """Checks that a NIfTI-1 file (.nii, .nii.gz) holds the voxels its header promises."""
 
 import gzip
+import io
 import math
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -92,7 +92,7 @@ def check_nifti(path: Path) -> bool:
     return any(struct.unpack_from(_order(header) + "2h", header, 252))
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> io.BufferedIOBase:
     return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
@@ -121,7 +121,7 @@ def _promised_bytes(header: bytes) -> int:
     return int(offset) + math.prod(sizes[:dimensions]) * bits // 8
 
 
-def _count(file: BinaryIO, limit: int) -> int:
+def _count(file: io.BufferedIOBase, limit: int) -> int:
     """Bytes that are left, counted no further than one more than `limit`; reading to the end verifies the checksum."""
     count = 0
     while count <= limit and (block := len(file.read(min(1 << 20, limit + 1 - count)))):

@@ -86,7 +86,8 @@ def _read_header(head: bytes) -> tuple[dict[str, str], int]:
     """The header's fields and the place of the first voxel, after an empty line; comments and key/value pairs left out."""
     if not head.startswith(b"NRRD000"):
         raise ValueError("expected a file that begins with NRRD000")
-    fields, place = {}, head.find(b"\n") + 1
+    fields: dict[str, str] = {}
+    place = head.find(b"\n") + 1
     while place and (end := head.find(b"\n", place)) >= 0:
         line = head[place:end].decode("latin-1").rstrip("\r")
         place = end + 1

@@ -58,6 +58,7 @@ def turn_to_learnt(grid: Grid) -> Turn:
         thick = grid.spacing_mm[z] > THICK * max(grid.spacing_mm[y], grid.spacing_mm[x])
         return thick, sums[number], [abs(float(value)) for value in cosines[list(orders[number])].flat]
 
-    order = orders[max((n for n in range(6) if sums[n] > max(sums) - NEAR), key=preference)]
+    first, second, third = orders[max((n for n in range(6) if sums[n] > max(sums) - NEAR), key=preference)]
+    order = first, second, third
     z, y, x = (bool(cosines[axis, n] < 0) for n, axis in enumerate(order))
     return Turn(order, (z, y, x))

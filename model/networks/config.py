@@ -120,7 +120,7 @@ def _is_triple(value: tuple) -> bool:
     return len(value) == 3
 
 
-def _same_type(value: object, example: object, name: str) -> object:
+def _same_type(value: typing.Any, example: object, name: str) -> typing.Any:
     if isinstance(example, tuple) and isinstance(value, list):
         inner = example[0] if example else 0
         return tuple(_same_type(item, inner, name) for item in value)

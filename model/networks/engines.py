@@ -16,7 +16,7 @@ def pick_engine(wish: str, device: str, weights: Path) -> tuple[Engine, list[str
 
     Raises UserError when what is asked for cannot be had: CUDA, a package, an exported network.
     """
-    notes = []
+    notes: list[str] = []
     if wish in ("auto", "torch") and device != "cpu":
         engine, notes = _on_cuda(device)
         if engine:

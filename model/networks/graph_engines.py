@@ -4,6 +4,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class OpenvinoEngine:
 
     def __init__(self) -> None:
         # openvino's model converter, unused here, takes a third of the import and reports it to the vendor
-        sys.modules.setdefault("openvino.tools.ovc", None)
+        cast(dict, sys.modules).setdefault("openvino.tools.ovc", None)
         from openvino import Core
 
         self._core = Core()

@@ -78,7 +78,7 @@ def predict_crop(network: Network, inputs: np.ndarray, model: ModelConfig, infer
     """Mean probability of one network over the flips: inputs float32 (2, z, y, x) -> float32 (z, y, x)."""
     patch = patch_size(inputs.shape[1:], model.divisor, inference.max_patch)
     flips = [c for n in range(len(inference.flip_axes) + 1) for c in itertools.combinations(inference.flip_axes, n)]
-    batch = np.stack([np.flip(inputs, [axis + 1 for axis in axes]) for axes in flips])  # faster than one by one
+    batch = np.stack([np.flip(inputs, tuple(axis + 1 for axis in axes)) for axes in flips])  # faster than one by one
     answers = sigmoid(in_windows(network, batch, patch, inference.overlap))
     return np.mean([np.flip(answer, axes) for answer, axes in zip(answers, flips, strict=True)], axis=0)
 

@@ -39,11 +39,15 @@ def in_windows(network: Network, batch: np.ndarray, window: Triple, overlap: flo
 
 def window_boxes(size: tuple[int, ...], window: Triple, overlap: float) -> list[Box]:
     """Where the windows lie that cover `size`, which is at least a window; the last of an axis ends at the border."""
-    starts = []
-    for n, w in zip(size, window, strict=True):
-        step = max(int(w * (1 - overlap)), 1)
-        starts.append([min(start, n - w) for start in range(0, n - w + step, step)])
-    return [tuple(slice(s, s + w) for s, w in zip(corner, window, strict=True)) for corner in itertools.product(*starts)]
+    z, y, x = (_sides(n, w, overlap) for n, w in zip(size, window, strict=True))
+    return list(itertools.product(z, y, x))
+
+
+def _sides(length: int, window: int, overlap: float) -> list[slice]:
+    """The windows along one axis."""
+    step = max(int(window * (1 - overlap)), 1)
+    starts = [min(start, length - window) for start in range(0, length - window + step, step)]
+    return [slice(start, start + window) for start in starts]
 
 
 def gaussian_weight(window: Triple) -> np.ndarray:

@@ -48,10 +48,10 @@ def side(x_mm: float, middle_mm: float) -> str:
     return "left" if x_mm > middle_mm else "right"
 
 
-def centroid(mask: np.ndarray) -> list[float]:
+def centroid(mask: np.ndarray) -> np.ndarray:
     """The mean place of a mask's voxels in the array, (z, y, x). The mask is not empty."""
     others = ((1, 2), (0, 2), (0, 1))
-    return [float(np.average(np.arange(n), weights=mask.sum(axis))) for n, axis in zip(mask.shape, others, strict=True)]
+    return np.array([np.average(np.arange(n), weights=mask.sum(axes)) for n, axes in zip(mask.shape, others, strict=True)])
 
 
 def describe_lesions(found: Segmentation, case: Case) -> list[dict]:

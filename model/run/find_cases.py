@@ -116,7 +116,7 @@ def _by_case(images: list[Path], stem: re.Pattern) -> dict[str, list[Path]]:
 
 def _same_words(names: set[str], others: set[str]) -> list[tuple[str, str]]:
     """The names of the two sets that have the same words, those for a map left out, where just one of each set has them."""
-    by_words = [{}, {}]
+    by_words: list[dict[tuple[str, ...], list[str]]] = [{}, {}]
     for found, given in zip(by_words, (names, others), strict=True):
         for name in given:
             found.setdefault(case_words(name), []).append(name)

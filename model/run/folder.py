@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from model.networks.predict import Predictor
 
 
-EXTRAS = ("probabilities", "report")  # what is written on demand
-
-
 @dataclass(frozen=True, kw_only=True)
 class FolderOptions(Options):
     """What is wanted of every case; the format is the ADC map's own unless `suffix` names another."""
@@ -117,8 +114,9 @@ def outcome_of(case: FoundCase, output: Path, predictor: Predictor, options: Fol
     folder = output / case.name
     try:
         if earlier:  # what an earlier run was asked for stays
-            kept = {what: True for what in EXTRAS if paths_of(case, folder, options)[what].is_file()}
-            options = replace(options, **kept)
+            paths = paths_of(case, folder, options)
+            probabilities = options.probabilities or paths["probabilities"].is_file()
+            options = replace(options, probabilities=probabilities, report=options.report or paths["report"].is_file())
         if done := done_before(case, folder, options, earlier):
             return done
         results = run_case(case, folder, predictor, options)
@@ -142,10 +140,9 @@ def done_before(case: FoundCase, folder: Path, options: FolderOptions, earlier: 
 
 def run_case(case: FoundCase, folder: Path, predictor: Predictor, options: FolderOptions) -> dict:
     """Read, segment and write one case; the folder appears when all is in it. Raises UserError."""
-    if case.problem:
-        raise UserError(case.problem)
+    adc, zadc = case.maps
     started = time.perf_counter()
-    maps = read_case(case.adc, case.zadc, options.adc_unit)
+    maps = read_case(adc, zadc, options.adc_unit)
     found, results = segment_case(maps, predictor, started)
     try:
         with whole_folder(folder) as partial:
@@ -157,7 +154,7 @@ def run_case(case: FoundCase, folder: Path, predictor: Predictor, options: Folde
 
 def paths_of(case: FoundCase, folder: Path, options: FolderOptions) -> dict[str, Path]:
     """Where what belongs to a case is written."""
-    suffix = options.suffix or suffix_of(case.adc)
+    suffix = options.suffix or suffix_of(case.maps[0])
     names = {"results": RESULTS_PATH, "report": REPORT_PATH, "probabilities": f"probabilities{suffix}"}
     return {what: folder / name for what, name in (names | {"mask": f"{MASK_STEM}{suffix}"}).items()}
 
@@ -180,8 +177,8 @@ def earlier_results(case: FoundCase, output: Path, weights: str, options: Folder
             and results["weights"] == weights
             and results["adc_unit"] == options.adc_unit
             and results["software"]["hie-lesions"] == model.__version__
-            and results["inputs"]["adc"]["sha256"] == digest(case.adc)
-            and results["inputs"]["zadc"]["sha256"] == digest(case.zadc)
+            and results["inputs"]["adc"]["sha256"] == digest(case.maps[0])
+            and results["inputs"]["zadc"]["sha256"] == digest(case.maps[1])
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

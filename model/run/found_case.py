@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.errors import UserError
+
 
 @dataclass(frozen=True)
 class FoundCase:
@@ -12,3 +14,10 @@ class FoundCase:
     adc: Path | None = None
     zadc: Path | None = None
     problem: str = ""
+
+    @property
+    def maps(self) -> tuple[Path, Path]:
+        """ADC map and Z map. Raises UserError where the case cannot be run."""
+        if self.problem or not (self.adc and self.zadc):
+            raise UserError(self.problem)
+        return self.adc, self.zadc

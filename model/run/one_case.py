@@ -42,8 +42,8 @@ def segment(
     Returns the results. Raises UserError when the output folder, the case or the weights cannot be used.
     """
     options = options or Options()
-    paths = {"results": RESULTS_PATH, "probabilities": PROBABILITIES_PATH, "report": REPORT_PATH, "mask": MASK_PATH}
-    paths = {what: output_root / path for what, path in paths.items()}
+    places = {"results": RESULTS_PATH, "probabilities": PROBABILITIES_PATH, "report": REPORT_PATH, "mask": MASK_PATH}
+    paths = {what: output_root / path for what, path in places.items()}
     with only_run(output_root):
         clear_output(paths, options)
         started = time.perf_counter()
