@@ -7,16 +7,19 @@ import subprocess
 import sys
 import tarfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from training_helpers import invented_case, write_packed
 
-from benchmarks import gpu_day, gpu_masks, gpu_pack, without_simpleitk
+from benchmarks import gpu_day, gpu_masks, gpu_pack, training, without_simpleitk
 from benchmarks.gpu_jobs import Job, Place, jobs
 from model.errors import UserError
 from model.lesions import components
+from training.learning.train_config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACING_MM = (5.0, 1.5, 1.25)
@@ -152,6 +155,23 @@ def test_small_and_full_are_the_same_jobs(place):
     assert [one.name for one in full] == [one.name for one in small]
     assert all("cuda" in one.command for one in full[1:])
     assert not any("cuda" in one.command for one in small)
+
+
+def test_waits_of_the_host_are_counted_by_place(monkeypatch):
+    modes = []
+
+    def epoch(*_: object) -> None:
+        if modes == ["warn"]:
+            for _ in range(3):
+                warnings.warn("called a synchronizing CUDA operation (x)", stacklevel=1)
+            warnings.warn("something else", stacklevel=1)
+
+    monkeypatch.setattr(training, "train_epoch", epoch)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    waits, steps = training.host_waits([invented_case(n) for n in range(3)], TrainConfig(), torch.device("cpu"))
+    assert (list(waits.values()), steps) == ([3], 2)
+    assert next(iter(waits)).startswith("test_gpu_day.py:")
+    assert modes == ["warn", "default"]
 
 
 # --- without SimpleITK ---
