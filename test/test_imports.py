@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("model", "training", "evaluation", "process", "test", "benchmarks")
 SHIPPED = sorted([ROOT / "process.py", *(ROOT / "model").rglob("*.py")])
-USERS_OF_SIMPLEITK = [ROOT / "model" / "images" / "volume.py", ROOT / "model" / "lesions" / "components.py"]
+# files to arrays and back, and connected components
+USERS_OF_SIMPLEITK = [ROOT / "model" / name for name in ("images/volume.py", "images/missing.py", "lesions/components.py")]
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
 COMMANDS = [path for path in TRAINING if path.parent.name == "training" and path.name != "__init__.py"]
 
@@ -48,12 +49,23 @@ def test_what_the_image_ships_needs_nothing_else_of_ours(path):
 
 @pytest.mark.parametrize("path", SHIPPED, ids=ids)
 def test_what_the_image_ships_needs_only_its_requirements(path):
-    requirements = {"torch", "monai", "numpy", "safetensors", "SimpleITK", "openvino", "onnxruntime", "tqdm", "PIL"}
+    requirements = {
+        "torch",
+        "monai",
+        "numpy",
+        "safetensors",
+        "SimpleITK",
+        "nibabel",
+        "openvino",
+        "onnxruntime",
+        "tqdm",
+        "PIL",
+    }
     assert packages(path) - set(sys.stdlib_module_names) - set(OURS) <= requirements
 
 
 @pytest.mark.parametrize("path", SHIPPED + TRAINING, ids=ids)
-def test_only_one_module_reads_and_writes_images_and_one_filters_them(path):
+def test_only_one_module_reads_and_writes_images_and_two_find_components(path):
     assert ("SimpleITK" in packages(path)) == (path in USERS_OF_SIMPLEITK)
 
 
@@ -122,3 +134,16 @@ def test_no_modules_import_each_other_in_a_circle():
     follows = {name: imported(path) & files.keys() for name, path in files.items()}
     order = graphlib.TopologicalSorter(follows)
     order.prepare()  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("path", SHIPPED + TRAINING, ids=ids)
+def test_only_one_module_knows_nifti(path):
+    assert ("nibabel" in packages(path)) == (path == ROOT / "model" / "images" / "nifti.py")
+
+
+def test_nibabel_is_loaded_for_nifti_alone():
+    """It costs half a second, and the evaluation's image has none."""
+    code = "import sys; sys.modules['nibabel'] = None; from pathlib import Path; from model.images.case import read_case;"
+    code += " p = Path('test/case/input/images'); a, z = (next((p / d).glob('*.mha')) for d in %r); print(read_case(a, z))"
+    done = python(code % (("skull-stripped-adc-brain-mri", "z-score-adc"),))
+    assert done.stdout.startswith("Case("), done.stderr

@@ -8,6 +8,7 @@ import numpy as np
 
 from model.errors import UserError
 from model.images.brain import brain_mask
+from model.images.missing import without_missing
 from model.images.volume import Grid, Volume, read_volume, require_same_grid
 
 LARGEST_Z, LARGEST_ADC = 100.0, 1e5  # ten and twenty times what the published maps reach
@@ -23,6 +24,7 @@ class Case:
     adc: Volume
     zadc: Volume
     adc_unit: str = ADC_UNIT  # of the file; another than the usual one has been converted
+    remarks: tuple[str, ...] = ()  # sentences on what was done to the files' voxels, for the warnings
 
     @property
     def grid(self) -> Grid:
@@ -38,14 +40,16 @@ class Case:
 def read_case(adc_path: Path, zadc_path: Path, adc_unit: str = ADC_UNIT) -> Case:
     """Read and check both maps; an ADC map in another of ADC_UNITS is converted.
 
-    Raises UserError when a file is unusable, the grids differ, the maps look swapped, there is no brain or its ADC is not
-    in that unit.
+    Raises UserError when a file is unusable, the grids differ, a voxel of the brain is NaN or infinite, the maps look
+    swapped, there is no brain or its ADC is not in that unit.
     """
-    adc, zadc = read_volume(adc_path), read_volume(zadc_path)
+    adc, zadc = (read_volume(path, keep_nan=True) for path in (adc_path, zadc_path))
+    require_same_grid(adc, zadc)
+    adc, zadc, taken_as_0 = without_missing(adc, zadc)
     if adc_unit != ADC_UNIT:
         adc = replace(adc, voxels=adc.voxels * np.float32(ADC_UNITS[adc_unit]))
-    case = Case(adc, zadc, adc_unit)
-    require_same_grid(case.adc, case.zadc)
+    remarks = (*adc.remarks, *zadc.remarks, *([taken_as_0] if taken_as_0 else []))
+    case = Case(adc, zadc, adc_unit, remarks)
     largest_adc, largest_z = (float(np.abs(volume.voxels).max()) for volume in (case.adc, case.zadc))
     if largest_z > LARGEST_Z or largest_adc > LARGEST_ADC:
         swapped = "; the two look swapped" if largest_adc < LARGEST_Z < largest_z else ""

@@ -19,6 +19,7 @@ MOST_AT_THE_SIDES = 0.05  # share of each of the volume's four sides; the first 
 def warnings_of(case: Case) -> list[str]:
     """One sentence for everything unusual; none for a case like the published ones."""
     found = [
+        *case.remarks,
         _unit(case),
         _brain_volume(case),
         _without_z(case),

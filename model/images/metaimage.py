@@ -1,19 +1,25 @@
-"""Checks that a MetaImage file (.mha, or .mhd with its voxels beside it) holds the voxels its header promises."""
+"""MetaImage files (.mha, or .mhd with its voxels beside it), checked and made plain before ITK reads them.
 
+ITK's reader crashes on some headers, and reads a cut or damaged file without a word: the rest of the volume is zeros, or
+what the memory held before. What it gets from here is an uncompressed file of the fields that it needs, all voxels there.
+Other fields, DICOM tags among them, end here.
+"""
+
+import hashlib
 import math
-import re
 from pathlib import Path
 
-from model.images.streams import decompressed_length, require_length, require_plausible
+from model.images.grid import require_scalar_3d
+from model.images.streams import FileBytes, decompressed, read_file, require_length, require_plausible
 
 HEADER_LIMIT = 1 << 20  # bytes; published headers have about 1000
-LONGEST_LINE = 1000  # bytes; published ones have about 100
-NAME = re.compile(r"[A-Za-z][\w.\[\]-]*")
+LONGEST_LINE = 1000  # bytes, of a field that is no DICOM tag; published ones have about 100
 MOST_DIMENSIONS = 4
 VECTORS = {"DimSize", "ElementSpacing", "ElementSize", "Offset", "Position", "Origin", "CenterOfRotation", "SequenceID"}
 MATRICES = {"TransformMatrix", "Rotation", "Orientation"}
 NUMBERS = {"ElementNumberOfChannels", "ElementMin", "ElementMax", "HeaderSize", "CompressedDataSize", "ID", "ParentID"}
-GEOMETRY_FIELDS = MATRICES | {"Offset", "Position", "Origin", "ElementSpacing"}
+GEOMETRY_FIELDS = MATRICES | {"Offset", "Position", "Origin", "ElementSpacing", "ElementSize"}
+PLAIN_FIELDS = GEOMETRY_FIELDS | {"DimSize", "ElementType", "BinaryDataByteOrderMSB", "ElementByteOrderMSB"}
 ELEMENT_BYTES = {  # as MetaIO has them, whatever the machine's own sizes are
     "MET_CHAR": 1,
     "MET_UCHAR": 1,
@@ -28,63 +34,38 @@ ELEMENT_BYTES = {  # as MetaIO has them, whatever the machine's own sizes are
     "MET_FLOAT": 4,
     "MET_DOUBLE": 8,
 }
+Fields = dict[str, str]
 
 
-def check_header(path: Path) -> None:
-    """Raise ValueError unless the header is one that ITK may see: its parser crashes on some that are not.
+def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, bool, str]:
+    """(header, voxels, whether the header says how they lie in the patient, SHA-256 of all that was read).
 
-    Every line is a field that is there once, with as many numbers as MetaIO will read.
+    Header and voxels are one plain MetaImage file. Each file is opened once. Raises ValueError unless the voxels lie in this
+    very file, or for .mhd in one file beside it, all of them and no more; UserError unless they are one 3D map.
     """
-    with path.open("rb") as file:
-        fields, _ = _read_header(file.read(HEADER_LIMIT))
-    dimensions = fields.get("NDims", "0")
-    if dimensions not in map(str, range(1, MOST_DIMENSIONS + 1)):
-        raise ValueError(f"NDims = {dimensions[:20]}, expected 3")
-    n = int(dimensions)
-    for names, count in ((VECTORS, n), (MATRICES, n * n), (NUMBERS, 1)):
-        for name in names & fields.keys():
-            _require_numbers(name, fields[name], count)
-
-
-def _require_numbers(name: str, value: str, count: int) -> None:
-    try:
-        found = len([float(word) for word in value.split()])
-    except ValueError:
-        found = 0
-    if found != count:
-        raise ValueError(f"{name} = {value[:50]}, expected {count} numbers")
-
-
-def check_metaimage(path: Path) -> bool:
-    """Whether the header says how the voxels lie in the patient.
-
-    Raises ValueError unless the voxels lie in this very file, or for .mhd in one file beside it, all of them and no more.
-    """
-    with path.open("rb") as file:
-        fields, start = _read_header(file.read(HEADER_LIMIT))
-    if fields.get("HeaderSize", "0") not in ("0", "-1"):
-        raise ValueError(f"HeaderSize = {fields['HeaderSize']} points elsewhere than to the end of the header")
+    file = read_file(path)
+    fields, start = _read_header(file.data[:HEADER_LIMIT])
+    fields = _one_volume(fields)
+    size = _size(fields)
+    require_scalar_3d(size, _channels(fields), path)
     _require_finite(fields)
-    voxels = _voxel_file(path, fields)
-    start = start if voxels == path else 0
-    promised, found = _voxel_bytes(fields), voxels.stat().st_size - start
-    if _is_true(fields, "CompressedData"):
-        _require_declared(fields, found, promised)
-        with voxels.open("rb") as file:
-            file.seek(start)
-            found = decompressed_length(file.read(), promised)
-    require_length(found, promised)
-    return not MATRICES.isdisjoint(fields) and fields.get("AnatomicalOrientation") != "???"
+    where = _voxel_file(path, fields)
+    digest = hashlib.sha256(file.data)
+    if where != path:
+        file, start = read_file(where), 0
+        digest.update(file.data)
+    oriented = not MATRICES.isdisjoint(fields) and fields.get("AnatomicalOrientation") != "???"
+    return _plain_header(fields), _voxels(file, start, fields), oriented, digest.hexdigest()
 
 
 def voxel_file(path: Path) -> Path:
-    """The file that holds the voxels of an .mhd or .mha. Raises ValueError or OSError like `check_metaimage`."""
+    """The file that holds the voxels of an .mhd or .mha. Raises ValueError or OSError."""
     with path.open("rb") as file:
         fields, _ = _read_header(file.read(HEADER_LIMIT))
     return _voxel_file(path, fields)
 
 
-def _voxel_file(path: Path, fields: dict[str, str]) -> Path:
+def _voxel_file(path: Path, fields: Fields) -> Path:
     name = fields["ElementDataFile"]
     if name == "LOCAL":
         return path
@@ -104,48 +85,107 @@ def _voxel_file(path: Path, fields: dict[str, str]) -> Path:
     return voxels
 
 
-def _read_header(head: bytes) -> tuple[dict[str, str], int]:
+def _read_header(head: bytes) -> tuple[Fields, int]:
     """The header's fields and the place of the first voxel; ElementDataFile is always the last field."""
-    fields, place = {}, 0
+    fields, place, name = {}, 0, ""
     while "ElementDataFile" not in fields:
         end = head.find(b"\n", place)
         if end < 0:
             raise ValueError("the header has no end")
         line = head[place:end].decode("latin-1").strip("\0 \r")
         place = end + 1
-        if line:
-            name, equals, value = (part.strip() for part in line.partition("="))
-            if not equals or not NAME.fullmatch(name) or len(line) > LONGEST_LINE or name in fields:
-                raise ValueError(f"the header has a line that is no field or one twice: {line[:50]!a}")
-            fields[name] = value
+        if not line or ("=" not in line and _is_dicom(name)):  # a tag's text may have more than one line
+            continue
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if not equals or not name or (len(line) > LONGEST_LINE and not _is_dicom(name)) or name in fields:
+            raise ValueError(f"the header has a line that is no field or one twice: {line[:50]!a}")
+        fields[name] = value
     return fields, place
 
 
-def _voxel_bytes(fields: dict[str, str]) -> int:
+def _is_dicom(name: str) -> bool:
+    """Whether a field is named as SimpleITK names DICOM tags: 0008|0060."""
+    return len(name) == 9 and name[4] == "|"
+
+
+def _one_volume(fields: Fields) -> Fields:
+    """The fields, checked to be numbers as many as MetaIO will read; a fourth dimension of one volume is left out."""
+    dimensions = fields.get("NDims", "0")
+    if dimensions not in map(str, range(1, MOST_DIMENSIONS + 1)):
+        raise ValueError(f"NDims = {dimensions[:20]}, expected 3")
+    n = int(dimensions)
+    for names, count in ((VECTORS, n), (MATRICES, n * n), (NUMBERS, 1)):
+        for name in names & fields.keys():
+            _require_numbers(name, fields[name], count)
+    if n < 4 or _size(fields)[3] != 1:
+        return fields
+    flat = {name: " ".join(fields[name].split()[:3]) for name in VECTORS & fields.keys()}
+    for name in MATRICES & fields.keys():
+        words = fields[name].split()
+        flat[name] = " ".join(word for row in range(3) for word in words[4 * row : 4 * row + 3])
+    return fields | flat
+
+
+def _require_numbers(name: str, value: str, count: int) -> None:
     try:
-        size = [int(n) for n in fields["DimSize"].split()]
-        element = ELEMENT_BYTES[fields["ElementType"]]
-        components = int(fields.get("ElementNumberOfChannels", "1"))
+        found = len([float(word) for word in value.split()])
+    except ValueError:
+        found = 0
+    if found != count:
+        raise ValueError(f"{name} = {value[:50]}, expected {count} numbers")
+
+
+def _size(fields: Fields) -> tuple[int, ...]:
+    """(x, y, z), all above 0."""
+    try:
+        size = tuple(int(n) for n in fields["DimSize"].split())
     except (KeyError, ValueError):
-        raise ValueError("the header has no usable DimSize and ElementType") from None
+        raise ValueError(f"the header has no usable DimSize: {fields.get('DimSize', '')[:50]}") from None
     if min(size) < 1:
         raise ValueError(f"the header promises no voxel: DimSize = {fields['DimSize']}")
-    return math.prod(size) * element * components
+    return size
 
 
-def _require_finite(fields: dict[str, str]) -> None:
+def _channels(fields: Fields) -> int:
+    try:
+        return int(fields.get("ElementNumberOfChannels", "1"))
+    except ValueError:
+        raise ValueError(f"ElementNumberOfChannels = {fields['ElementNumberOfChannels'][:50]}, expected 1") from None
+
+
+def _voxels(file: FileBytes, start: int, fields: Fields) -> bytes | memoryview:
+    """The uncompressed voxels, exactly as many as the header promises."""
+    if fields.get("HeaderSize", "0") not in ("0", "-1"):
+        raise ValueError(f"HeaderSize = {fields['HeaderSize']} points elsewhere than to the end of the header")
+    if not _is_true(fields, "BinaryData", "True"):
+        raise ValueError("its voxels are text, expected binary ones")
+    if fields.get("ElementType") not in ELEMENT_BYTES:
+        raise ValueError(f"the header has no usable ElementType: {fields.get('ElementType', '')[:50]}")
+    promised, found = math.prod(_size(fields)) * ELEMENT_BYTES[fields["ElementType"]], file.size - start
+    if not _is_true(fields, "CompressedData"):
+        require_length(found, promised)
+        return memoryview(file.data)[start:]
+    declared = fields.get("CompressedDataSize")
+    if declared != str(found):
+        raise ValueError(f"the header promises {declared or 'no'} bytes of compressed data, found {found}")
+    require_plausible(found, promised)
+    voxels = decompressed(memoryview(file.data)[start:], promised)
+    require_length(len(voxels), promised)
+    return voxels
+
+
+def _plain_header(fields: Fields) -> bytes:
+    lines = [f"{name} = {value}" for name, value in fields.items() if name in PLAIN_FIELDS]
+    lines = ["ObjectType = Image", "NDims = 3", "BinaryData = True", *lines, "ElementDataFile = LOCAL", ""]
+    return "\n".join(lines).encode("latin-1")
+
+
+def _require_finite(fields: Fields) -> None:
     """ITK takes a NaN origin for 0, which would shift the mask."""
     for name in GEOMETRY_FIELDS & fields.keys():
         if not all(math.isfinite(float(word)) for word in fields[name].split()):
             raise ValueError(f"{name} = {fields[name]} is not finite")
 
 
-def _require_declared(fields: dict[str, str], found: int, promised: int) -> None:
-    declared = fields.get("CompressedDataSize")
-    if declared != str(found):
-        raise ValueError(f"the header promises {declared or 'no'} bytes of compressed data, found {found}")
-    require_plausible(found, promised)
-
-
-def _is_true(fields: dict[str, str], name: str) -> bool:
-    return fields.get(name, "False").lower().startswith(("t", "1"))
+def _is_true(fields: Fields, name: str, default: str = "False") -> bool:
+    return fields.get(name, default).lower().startswith(("t", "1"))

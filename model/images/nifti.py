@@ -1,129 +1,233 @@
-"""Checks that a NIfTI-1 file (.nii, .nii.gz) holds the voxels its header promises."""
+"""NIfTI files (.nii, .nii.gz) in and out, by nibabel, whose import costs half a second and waits until it is needed.
+
+NIfTI counts mm to the right, the front and the top (RAS), where `Grid` counts to the left, the back and the top: two signs
+change. A file has up to two transforms, each with a code. The sform counts, as in nibabel, and the qform where it alone has
+a code. Where both have one and differ, the scanner's (codes 1 and 2) counts before a template's (3 Talairach, 4 MNI).
+
+A file without any transform (both codes 0) does not say how it lies in the patient. It is taken as nibabel takes it, x from
+right to left, y from back to front, z from bottom to top, the volume's middle at 0, and written the same: a mask has its
+ADC map's transforms, codes included, bit for bit.
+"""
 
 import gzip
+import hashlib
 import io
-import math
-import struct
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from model.images.streams import require_plausible
+from model.errors import UserError
+from model.images.grid import Grid, Volume, require_scalar_3d
+from model.images.streams import FileBytes, read_file, require_plausible
 
-HEADER_BYTES = 348
-MAX_DIMENSIONS = 7
-# What can be read: type codes and their bits a voxel.
-DATATYPES = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
-LARGEST_NUMBER = 1e9  # of spacing, offset and scaling
-PLACE_TOLERANCE_MM = 0.1  # float32 quaternions of volumes of 250 mm are right to less
+if TYPE_CHECKING:
+    from nibabel import Nifti1Header
+
+GZIP_MAGIC = b"\x1f\x8b"
+LONGEST_HEADER = 544  # bytes: NIfTI-2's, and four that say whether an extension follows
+MAGIC = {348: b"n+1\0", 540: b"n+2\0\r\n\x1a\n"}  # header and voxels in one file, by the header's length
+BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}  # by datatype, those read
+WRITTEN = ("uint8", "int16", "float32")
+TEMPLATE_CODES = (3, 4, 5)  # Talairach, MNI 152, another template
+MM = {1: 1000.0, 3: 0.001}  # a metre and a micrometre; other units, and none, are mm
+LARGEST_NUMBER = 1e9  # of spacing and offset
+TOLERANCE_MM = 0.1  # float32 quaternions of volumes of 250 mm are right to less
+TO_LPS = np.array([-1, -1, 1])  # (x, y, z) in mm: right, front, top to left, back, top
+QFORM = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
+SFORM = ("srow_x", "srow_y", "srow_z")
+PLACE = ("xyzt_units", "qform_code", "sform_code", *QFORM, *SFORM)  # beside pixdim, all that the transforms need
 
 
-def check_header(path: Path) -> None:
-    """Raise ValueError unless the header is one that ITK may see: it hangs on some that are not.
+def read_nifti(path: Path) -> Volume:
+    """One 3D map, NaN and infinity kept; compressed or not by what the file is, whatever its name. Opened once.
 
-    The places of the voxels must be the same by qform, sform and pixdim, where the header has more than one: readers differ
-    in which they take.
+    Raises ValueError when it is cut off, damaged or no NIfTI file, UserError when it is whole but not usable.
     """
-    other = path.with_suffix("")
-    if path.name.lower().endswith(".gz") and other.exists():  # ITK would read the voxels of that one
-        raise ValueError(f"{other.name} lies beside it; ITK would mix the two up")
-    with _open(path) as file:
-        try:
-            header = file.read(HEADER_BYTES)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f"the compressed data are damaged ({error})") from None
-    _promised_bytes(header)
-    order = _order(header)
-    for name, layout, place in (("pixdim", "8f", 76), ("scl", "2f", 112), ("qform", "6f", 256), ("sform", "12f", 280)):
-        values = struct.unpack_from(order + layout, header, place)
-        if not all(abs(value) <= LARGEST_NUMBER for value in values):  # NaN is not
-            raise ValueError(f"{name} = {values}, expected numbers up to {LARGEST_NUMBER:g}")
-    _require_one_place(header)
+    file = read_file(path)
+    try:
+        stream = _plain_stream(file)
+        head = stream.read(LONGEST_HEADER)
+        header = _header(head, path)
+        shape = _shape(header, path)
+        place = _place(header, path)
+        voxels, more = _voxels(stream, head, header, shape, file, path)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"the compressed data are cut off or damaged ({error})") from None
+    remarks = (f"{path.name} has {more} bytes behind its voxels, which were not read.",) if more else ()
+    oriented = bool(header["qform_code"] > 0 or header["sform_code"] > 0)
+    grid = _grid(place, shape, header)
+    return Volume(voxels, grid, path, oriented, hashlib.sha256(file.data).hexdigest(), remarks)
 
 
-def _require_one_place(header: bytes) -> None:
-    order = _order(header)
-    qform_code, sform_code = struct.unpack_from(order + "2h", header, 252)
-    sform = np.reshape(struct.unpack_from(order + "12f", header, 280), (3, 4))
-    pixdim = np.array(struct.unpack_from(order + "8f", header, 76))
-    lengths = np.linalg.norm(sform[:, :3], axis=0)
-    if sform_code > 0 and not np.allclose(lengths, np.abs(pixdim[1:4]), rtol=0, atol=PLACE_TOLERANCE_MM):
-        raise ValueError(f"its sform has voxels of {lengths.round(4)} mm, its pixdim says {pixdim[1:4].round(4)}")
-    if sform_code > 0 and qform_code > 0:
-        sizes = np.array(struct.unpack_from(order + "3h", header, 42))
-        corners = np.array(list(np.ndindex(2, 2, 2))) * (sizes - 1)
-        qform = _qform(pixdim, np.array(struct.unpack_from(order + "6f", header, 256)))
-        apart = np.abs(corners @ (qform - sform)[:, :3].T + (qform - sform)[:, 3]).max()
-        if not apart <= PLACE_TOLERANCE_MM:
-            raise ValueError(f"its qform and its sform put the voxels up to {apart:.3g} mm apart")
+def encode_nifti(voxels: np.ndarray, grid: Grid, compress: bool = True) -> bytes:
+    """A NIfTI file of (z, y, x) voxels of one of the WRITTEN types on `grid`; the same bytes at every call.
 
-
-def _qform(pixdim: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The affine (3, 4) that pixdim (8,) and quatern_b, c, d with qoffset_x, y, z mean by the NIfTI-1 standard."""
-    b, c, d = values[:3]
-    a = np.sqrt(max(1 - (b * b + c * c + d * d), 0))
-    rotation = np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
-        ]
-    )
-    scale = pixdim[1:4] * [1, 1, -1 if pixdim[0] < 0 else 1]
-    return np.column_stack([rotation * scale, values[3:]])
-
-
-def check_nifti(path: Path) -> bool:
-    """Whether the header says how the voxels lie in the patient (`qform_code` or `sform_code` above 0).
-
-    Raises ValueError unless all voxels are there, and in a compressed file its checksum is right.
+    On the grid of a NIfTI file it has that file's transforms, else `grid` as qform and sform, in the scanner's space.
+    Raises ValueError when the array is of another type or not of the grid's size.
     """
-    with _open(path) as file:
-        try:
-            header = file.read(HEADER_BYTES)
-            promised = _promised_bytes(header)
-            require_plausible(path.stat().st_size, promised)
-            found = len(header) + _count(file, promised - len(header))
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f"the compressed data are cut off or damaged ({error})") from None
-    if found != promised:
-        raise ValueError(f"the header promises {promised} bytes, found {'more' if found > promised else found}")
-    return any(struct.unpack_from(_order(header) + "2h", header, 252))
+    import nibabel
+
+    if voxels.dtype.name not in WRITTEN or voxels.shape != grid.size:
+        raise ValueError(f"expected {', '.join(WRITTEN)} of {grid.size}, found {voxels.dtype.name} of {voxels.shape}")
+    header = _empty_header(grid)
+    header.set_data_dtype(voxels.dtype)
+    header.set_data_shape(grid.size[::-1])
+    of_version = nibabel.Nifti2Image if header.sizeof_hdr == 540 else nibabel.Nifti1Image
+    data = of_version(voxels.T, None, header).to_bytes()
+    return gzip.compress(data, compresslevel=6, mtime=0) if compress else data
 
 
-def _open(path: Path) -> io.BufferedIOBase:
-    return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
+def affine_ras(grid: Grid) -> np.ndarray:
+    """From voxel (x, y, z) to mm to the right, the front and the top: float64 (4, 4)."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(grid.direction, (3, 3)) * grid.spacing_mm[::-1]
+    affine[:3, 3] = grid.origin_mm
+    affine[:3] *= TO_LPS[:, None]
+    return affine
 
 
-def _order(header: bytes) -> str:
-    """Byte order for `struct`, from the header's own length in its first field."""
-    for order in "<>":
-        if len(header) == HEADER_BYTES and struct.unpack_from(order + "i", header)[0] == HEADER_BYTES:
-            return order
-    raise ValueError("expected a NIfTI-1 header of 348 bytes")
+def _plain_stream(file: FileBytes) -> BinaryIO:
+    stream = io.BytesIO(file.data)
+    return gzip.GzipFile(fileobj=stream) if file.data.startswith(GZIP_MAGIC) else stream
 
 
-def _promised_bytes(header: bytes) -> int:
-    """Length of the whole file before compression."""
-    order = _order(header)
-    if header[344:348] != b"n+1\0":
-        raise ValueError("expected header and voxels in one NIfTI-1 file (magic n+1)")
-    dimensions, *sizes = struct.unpack_from(order + f"{MAX_DIMENSIONS + 1}h", header, 40)
-    if not 1 <= dimensions <= MAX_DIMENSIONS or min(sizes[:dimensions]) < 1:
+def _header(head: bytes, path: Path) -> "Nifti1Header":
+    """The header, with what a voxel measures made positive, as the standard has it."""
+    import nibabel
+
+    known = [(n, order) for order in ("little", "big") for n in MAGIC if int.from_bytes(head[:4], order) == n]
+    length, order = known[0] if known else (0, "")
+    if not known or len(head) < length:
+        raise ValueError("expected a NIfTI header of 348 or 540 bytes")
+    magic = head[344:348] if length == 348 else head[4:12]
+    if magic in (b"ni1\0", b"ni2\0\r\n\x1a\n"):
+        raise UserError(f"{path}: its voxels are in another file (.img), expected header and voxels in one file")
+    if magic != MAGIC[length]:
+        raise ValueError("expected header and voxels in one NIfTI file (magic n+1 or n+2)")
+    of_version = nibabel.Nifti1Header if length == 348 else nibabel.Nifti2Header
+    header = of_version(head[:length], order, check=False)
+    if np.isfinite(header["pixdim"][0]):
+        header["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
+    header["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
+    return header
+
+
+def _shape(header: "Nifti1Header", path: Path) -> tuple[int, int, int]:
+    """Voxels (x, y, z). Further dimensions may be there, of one volume."""
+    dimensions, *sizes = (int(n) for n in header["dim"])
+    if not 1 <= dimensions <= 7 or min(sizes[:dimensions]) < 1:
         raise ValueError(f"the header promises no voxel: dim = {dimensions}, {sizes}")
-    datatype, bits = struct.unpack_from(order + "2h", header, 70)
-    if DATATYPES.get(datatype) != bits:
-        raise ValueError(f"expected whole or real numbers, found datatype {datatype} with {bits} bits")
-    (offset,) = struct.unpack_from(order + "f", header, 108)
-    if not HEADER_BYTES <= offset <= 1 << 24 or offset != int(offset):
+    sizes = sizes[:dimensions]
+    while len(sizes) > 3 and sizes[-1] == 1:
+        sizes.pop()
+    require_scalar_3d(tuple(sizes), 1, path)
+    datatype, bits = int(header["datatype"]), int(header["bitpix"])
+    if BITS.get(datatype) != bits:
+        raise UserError(f"{path}: expected whole or real numbers, found datatype {datatype} with {bits} bits")
+    return tuple(sizes)
+
+
+def _voxels(
+    stream: BinaryIO, head: bytes, header: "Nifti1Header", shape: tuple[int, int, int], file: FileBytes, path: Path
+) -> tuple[np.ndarray, int]:
+    """The voxels as float32 (z, y, x), scaled, and how many bytes follow them: less than a slice.
+
+    As many bytes are decompressed as the header promises; the checksum comes after them.
+    """
+    from nibabel.spatialimages import HeaderDataError
+
+    offset, element = float(header["vox_offset"]), header.get_data_dtype().itemsize
+    if not header.sizeof_hdr <= offset <= 1 << 24 or offset != int(offset):
         raise ValueError(f"the header has no usable vox_offset: {offset}")
-    return int(offset) + math.prod(sizes[:dimensions]) * bits // 8
+    promised = int(offset) + int(np.prod(shape)) * element
+    require_plausible(file.size, promised)
+    spare = shape[0] * shape[1] * element  # a slice more would be one that the header does not know
+    data = head + stream.read(promised + spare - len(head))
+    if not promised <= len(data) < promised + spare:
+        raise ValueError(f"the header promises {promised} bytes, found {'more' if len(data) > promised else len(data)}")
+    try:
+        found = header.data_from_fileobj(io.BytesIO(data))
+    except HeaderDataError as error:  # a slope without an intercept
+        raise UserError(f"{path}: its scl_slope and scl_inter make no values ({error})") from None
+    with np.errstate(over="ignore", invalid="ignore"):  # too large for float32 is infinite
+        return np.ascontiguousarray(found.reshape(shape, order="F").T, np.float32), len(data) - promised
 
 
-def _count(file: io.BufferedIOBase, limit: int) -> int:
-    """Bytes that are left, counted no further than one more than `limit`; reading to the end verifies the checksum."""
-    count = 0
-    while count <= limit and (block := len(file.read(min(1 << 20, limit + 1 - count)))):
-        count += block
-    return count
+def _place(header: "Nifti1Header", path: Path) -> np.ndarray:
+    """The affine (4, 4) that counts, RAS and in the header's unit. Raises UserError where there is not one alone."""
+    codes = int(header["qform_code"]), int(header["sform_code"])
+    if max(codes) <= 0:
+        return _finite(header.get_base_affine(), "pixdim", path)
+    of_template = [code in TEMPLATE_CODES for code in codes]
+    both = min(codes) > 0
+    qform = _qform(header, path) if codes[0] > 0 and not (both and of_template == [True, False]) else None
+    sform = _sform(header, path) if codes[1] > 0 and not (both and of_template == [False, True]) else None
+    if qform is not None and sform is not None:
+        _require_one_place(qform, sform, header, path)
+    return qform if sform is None else sform
+
+
+def _sform(header: "Nifti1Header", path: Path) -> np.ndarray:
+    sform, spacing = _finite(header.get_sform(), "sform", path), header["pixdim"][1:4]
+    lengths = np.linalg.norm(sform[:3, :3], axis=0)
+    if not np.isfinite(spacing).all() and header["qform_code"] <= 0:  # which nobody needs then
+        header["pixdim"][1:4] = lengths
+    elif not np.allclose(lengths, spacing, rtol=0, atol=TOLERANCE_MM):
+        raise UserError(f"{path}: its sform has voxels of {lengths.round(4)} mm, its pixdim says {spacing.round(4)}")
+    return sform
+
+
+def _require_one_place(qform: np.ndarray, sform: np.ndarray, header: "Nifti1Header", path: Path) -> None:
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (header["dim"][1:4].astype(float) - 1)
+    apart = np.abs(corners @ (qform - sform)[:3, :3].T + (qform - sform)[:3, 3]).max()
+    if apart > TOLERANCE_MM:
+        codes = f"its qform (code {header['qform_code']}) and its sform (code {header['sform_code']})"
+        raise UserError(f"{path}: {codes} put the voxels up to {apart:.3g} mm apart, expected one place")
+
+
+def _qform(header: "Nifti1Header", path: Path) -> np.ndarray:
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        return _finite(header.get_qform(), "qform", path)
+    except (ValueError, HeaderDataError) as error:
+        raise UserError(f"{path}: its qform is no rotation ({error})") from None
+
+
+def _finite(affine: np.ndarray, name: str, path: Path) -> np.ndarray:
+    if not (np.abs(affine) <= LARGEST_NUMBER).all():  # NaN is not
+        raise UserError(f"{path}: its {name} holds NaN or numbers beyond {LARGEST_NUMBER:g}")
+    return affine
+
+
+def _grid(affine: np.ndarray, shape: tuple[int, int, int], header: "Nifti1Header") -> Grid:
+    affine = TO_LPS[:, None] * affine[:3] * MM.get(int(header["xyzt_units"]) & 7, 1.0)
+    spacing_mm = np.linalg.norm(affine[:, :3], axis=0)
+    direction = affine[:, :3] / np.where(spacing_mm > 0, spacing_mm, 1)
+    places = (spacing_mm[::-1], affine[:, 3], direction.ravel())
+    return Grid(shape[::-1], *(tuple(values.tolist()) for values in places), header.binaryblock)
+
+
+def _empty_header(grid: Grid) -> "Nifti1Header":
+    """A header that says where the grid lies, and nothing else."""
+    import nibabel
+
+    if not grid.nifti_header:
+        header, affine = nibabel.Nifti1Header(), affine_ras(grid)
+        header.set_xyzt_units("mm")
+        header.set_qform(affine, code="scanner")
+        header.set_sform(affine, code="scanner")
+        return header
+    of_version = nibabel.Nifti1Header if len(grid.nifti_header) == 348 else nibabel.Nifti2Header
+    source, header = of_version(grid.nifti_header, check=False), of_version()
+    header["pixdim"][:4] = _or_zero(source["pixdim"][:4])
+    for name in PLACE:
+        header[name] = _or_zero(source[name])
+    return header
+
+
+def _or_zero(values: np.ndarray) -> np.ndarray:
+    """Numbers of a transform that no code makes valid may be NaN, on which ITK hangs."""
+    return np.where(np.isfinite(values), values, 0)

@@ -1,10 +1,17 @@
-"""Checks that an NRRD file (.nrrd) holds the voxels its header promises."""
+"""NRRD files (.nrrd), checked and made plain before ITK reads them.
 
+ITK's reader crashes on some headers, and reads a cut or damaged compressed file without a word. What it gets from here is an
+uncompressed file of the fields that it needs, all voxels there. (pynrrd would replace the splitting of lines, a tenth of
+this: it checks neither lengths nor sizes, and leaves the axes as they are stored.)
+"""
+
+import hashlib
 import math
 import re
 from pathlib import Path
 
-from model.images.streams import GZIP, decompressed_length, require_length, require_plausible
+from model.images.grid import require_scalar_3d
+from model.images.streams import GZIP, FileBytes, decompressed, read_file, require_length, require_plausible
 
 HEADER_LIMIT = 1 << 20  # bytes; ITK writes about 500
 
@@ -18,71 +25,36 @@ ELEMENT_TYPES = {  # by bytes, all the names that NRRD has for them
 }
 # The spaces that ITK turns into its own; in others, or with `space dimension` alone, it takes the numbers as they are.
 ORIENTED = ("right-anterior-superior", "RAS", "left-anterior-superior", "LAS", "left-posterior-superior", "LPS")
-TEXTS = {"type", "space", "kinds", "endian", "encoding", "labels", "content", "centerings"}
-UNITS = {"space units", "units"}
-NUMBERS = {"dimension": 1, "space dimension": 1, "sizes": 3, "spacings": 3, "thicknesses": 3}  # how many
-VECTORS = {"space origin": 1, "space directions": 3, "measurement frame": 3}
+# Fields of one word or more for each axis, and of vectors in space.
+PER_AXIS = ("sizes", "spacings", "thicknesses", "kinds", "centerings", "space directions")
+IN_SPACE = ("space origin", "space directions", "measurement frame")
+NUMBERS = ("dimension", "space dimension", "sizes", "spacings", "thicknesses")
+IGNORED = {"labels", "content", "centerings", "thicknesses", "units", "space units", "measurement frame"}
+FIELDS = {"type", "space", "endian", "encoding", *PER_AXIS, *IN_SPACE, *NUMBERS, *IGNORED}
+UNITS = ("space units", "units")
 LONGEST_LINE = 4096  # bytes
 LARGEST_NUMBER = 1e9
-VECTOR = re.compile(r"\(([^()]*)\)")
+VECTOR = re.compile(r"\([^()]*\)|none")
+
+Fields = dict[str, str]
 
 
-def check_header(path: Path) -> None:
-    """Raise ValueError unless the header is one that ITK may see: its parser crashes on some that are not.
+def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, bool, str]:
+    """(header, voxels, whether the header says how they lie in the patient, SHA-256 of the file).
 
-    Every field is one of those named above, there once, with three dimensions' worth of numbers of a possible size.
+    Header and voxels are one plain NRRD file. The file is opened once. Raises ValueError unless the voxels lie in this very
+    file, raw or compressed with gzip, all of them and no more; UserError unless they are one 3D map.
     """
-    with path.open("rb") as file:
-        fields, _ = _read_header(file.read(HEADER_LIMIT))
-    if fields.get("dimension") != "3":
-        raise ValueError(f"dimension: {fields.get('dimension', '')[:20]}, expected 3")
-    for name, value in fields.items():
-        if name in NUMBERS:
-            _require_numbers(name, value.split(), NUMBERS[name])
-        elif name in VECTORS:
-            vectors = VECTOR.findall(value)
-            if len(vectors) != VECTORS[name] or VECTOR.sub("", value).strip():
-                raise ValueError(f"{name}: {value[:50]}, expected {VECTORS[name]} of (x,y,z)")
-            for vector in vectors:
-                _require_numbers(name, vector.split(","), 3)
-        elif name in UNITS:
-            if set(value.replace('"', " ").split()) - {"mm"}:
-                raise ValueError(f"{name}: {value[:50]}, expected mm")
-        elif name not in TEXTS:
-            raise ValueError(f"the field {name[:50]!a} is not supported")
+    file = read_file(path)
+    fields, start = _read_header(file.data[:HEADER_LIMIT])
+    fields = _one_volume(fields)
+    size = tuple(int(word) for word in fields["sizes"].split())
+    require_scalar_3d(size, 1, path)
+    oriented, voxels = fields.get("space") in ORIENTED, _voxels(file, start, fields)
+    return _plain_header(fields), voxels, oriented, hashlib.sha256(file.data).hexdigest()
 
 
-def _require_numbers(name: str, words: list[str], count: int) -> None:
-    try:
-        usable = len(words) == count and all(abs(float(word)) <= LARGEST_NUMBER for word in words)  # NaN is not
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError(f"{name}: {' '.join(words)[:50]}, expected {count} numbers up to {LARGEST_NUMBER:g}")
-
-
-def check_nrrd(path: Path) -> bool:
-    """Whether the header says how the voxels lie in the patient (a `space` of ORIENTED).
-
-    Raises ValueError unless the voxels lie in this very file, raw or compressed with gzip, all of them and no more. The
-    header must have passed `check_header`.
-    """
-    with path.open("rb") as file:
-        fields, start = _read_header(file.read(HEADER_LIMIT))
-        promised, encoding = _voxel_bytes(fields), fields.get("encoding")
-        if encoding == "raw":
-            found = path.stat().st_size - start
-        elif encoding in ("gzip", "gz"):
-            require_plausible(path.stat().st_size - start, promised)
-            file.seek(start)
-            found = decompressed_length(file.read(), promised, GZIP)
-        else:
-            raise ValueError(f"expected encoding raw or gzip, found {encoding}")
-    require_length(found, promised)
-    return fields.get("space") in ORIENTED
-
-
-def _read_header(head: bytes) -> tuple[dict[str, str], int]:
+def _read_header(head: bytes) -> tuple[Fields, int]:
     """The header's fields and the place of the first voxel, after an empty line; comments and key/value pairs left out."""
     if not head.startswith(b"NRRD000"):
         raise ValueError("expected a file that begins with NRRD000")
@@ -104,12 +76,98 @@ def _read_header(head: bytes) -> tuple[dict[str, str], int]:
     raise ValueError("the header has no end")
 
 
-def _voxel_bytes(fields: dict[str, str]) -> int:
-    element = next((size for size, names in ELEMENT_TYPES.items() if fields.get("type") in names.split(", ")), 0)
+def _one_volume(fields: Fields) -> Fields:
+    """The fields, checked to be known and numbers of a possible size, without a fourth axis of one volume."""
+    _require_known(fields)
+    axes = {name: _words(name, fields[name]) for name in PER_AXIS if name in fields}
+    if fields.get("dimension") not in ("3", "4"):
+        raise ValueError(f"dimension: {fields.get('dimension', '')[:20]}, expected 3")
+    for name, words in axes.items():
+        if len(words) != int(fields["dimension"]):
+            raise ValueError(f"{name}: {fields[name][:50]}, expected {fields['dimension']} of them, as many as dimensions")
+    if "sizes" not in axes or not all(word.isdecimal() and int(word) for word in axes["sizes"]):
+        raise ValueError(f"the header promises no voxel: sizes: {fields.get('sizes', '')[:50]}")
+    alone = _single_axis(axes)
+    if alone is not None:
+        axes = {name: words[:alone] + words[alone + 1 :] for name, words in axes.items()}
+    vectors = {name: _words(name, fields[name]) for name in IN_SPACE if name in fields} | {
+        name: words for name, words in axes.items() if name in IN_SPACE
+    }
+    if len(vectors.get("space origin", "1")) != 1:
+        raise ValueError(f"space origin: {fields['space origin'][:50]}, expected one vector (x,y,z)")
+    flat = {name: " ".join(_three(name, vector) for vector in words) for name, words in vectors.items()}
+    return fields | {name: " ".join(words) for name, words in axes.items()} | flat
+
+
+def _require_known(fields: Fields) -> None:
+    for name, value in fields.items():
+        if name not in FIELDS:
+            raise ValueError(f"the field {name[:50]!a} is not supported")
+        if name in UNITS and set(value.replace('"', " ").split()) - {"mm"}:
+            raise ValueError(f"{name}: {value[:50]}, expected mm")
+        if name in NUMBERS:
+            _require_numbers(name, value.split())
+
+
+def _words(name: str, value: str) -> list[str]:
+    """What a field has for each axis: words, or vectors in brackets."""
+    if name not in IN_SPACE:
+        return value.split()
+    if VECTOR.sub("", value).strip():
+        raise ValueError(f"{name}: {value[:50]}, expected vectors (x,y,z)")
+    return VECTOR.findall(value)
+
+
+def _single_axis(axes: dict[str, list[str]]) -> int | None:
+    """The axis of one volume among four axes: the one that is none in space, else the last; None where there is none."""
+    directions = axes.get("space directions", [])
+    axis = directions.index("none") if directions.count("none") == 1 else 3
+    return axis if len(axes["sizes"]) == 4 and axes["sizes"][axis] == "1" else None
+
+
+def _three(name: str, vector: str) -> str:
+    """A vector in space; of one with time as its fourth number the first three."""
+    numbers = vector.strip("()").split(",")
+    _require_numbers(name, numbers)
+    if len(numbers) not in (3, 4):
+        raise ValueError(f"{name}: {vector[:50]}, expected (x,y,z)")
+    return f"({','.join(numbers[:3])})"
+
+
+def _require_numbers(name: str, words: list[str]) -> None:
     try:
-        sizes = [int(word) for word in fields["sizes"].split()]
-    except (KeyError, ValueError):
-        sizes = []
-    if not element or not sizes or min(sizes) < 1:
-        raise ValueError(f"the header has no usable sizes and type: {fields.get('sizes')}, {fields.get('type')}")
-    return math.prod(sizes) * element
+        usable = all(abs(float(word)) <= LARGEST_NUMBER for word in words)  # NaN is not
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"{name}: {' '.join(words)[:50]}, expected numbers up to {LARGEST_NUMBER:g}")
+
+
+def _voxels(file: FileBytes, start: int, fields: Fields) -> bytes | memoryview:
+    """The uncompressed voxels, exactly as many as the header promises."""
+    element = next((size for size, names in ELEMENT_TYPES.items() if fields.get("type") in names.split(", ")), 0)
+    if not element:
+        raise ValueError(f"the header has no usable type: {fields.get('type', '')[:50]}")
+    promised = math.prod(int(word) for word in fields["sizes"].split()) * element
+    encoding, found = fields.get("encoding"), file.size - start
+    if encoding == "raw":
+        require_length(found, promised)
+        return memoryview(file.data)[start:]
+    if encoding not in ("gzip", "gz"):
+        raise ValueError(f"expected encoding raw or gzip, found {encoding}")
+    require_plausible(found, promised)
+    voxels = decompressed(memoryview(file.data)[start:], promised, GZIP)
+    require_length(len(voxels), promised)
+    return voxels
+
+
+def _plain_header(fields: Fields) -> bytes:
+    kept = {name: value for name, value in fields.items() if name not in IGNORED}
+    if "space" in kept or "space dimension" in kept:
+        kept.pop("space dimension", None)
+        kept |= {"space": kept["space"].removesuffix("-time")} if "space" in kept else {"space dimension": "3"}
+    kept |= {"dimension": "3", "encoding": "raw"}
+    places = ("space", "space dimension", "sizes")  # which other fields need before them
+    order = ["type", "dimension", *places, *(name for name in kept if name not in ("type", "dimension", *places))]
+    lines = ["NRRD0004", *(f"{name}: {kept[name]}" for name in order if name in kept), "", ""]
+    return "\n".join(lines).encode("latin-1")

@@ -1,9 +1,42 @@
-"""Compressed voxels, counted before anything trusts them."""
+"""A file's bytes, read once; compressed voxels, decompressed no further than the header promises."""
 
+import contextlib
+import os
+import tempfile
 import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 ZLIB = zlib.MAX_WBITS
 GZIP = zlib.MAX_WBITS | 16  # zlib's stream within gzip's header and checksum
+MOST_BYTES = 288 << 20  # read of one file: twice the voxels of the largest volume as float64, and a header
+
+
+@dataclass(frozen=True)
+class FileBytes:
+    """What was read of a file, and how long the file is."""
+
+    data: bytes
+    size: int
+
+
+def read_file(path: Path) -> FileBytes:
+    """All of a file; of one longer than MOST_BYTES the beginning, which holds the header. Raises OSError."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return FileBytes(file.read(MOST_BYTES), size)
+
+
+@contextlib.contextmanager
+def memory_file(*parts: bytes | memoryview) -> Iterator[str]:
+    """A name under which a library can open bytes in memory; a temporary file where the system has no such files."""
+    named = not hasattr(os, "memfd_create")
+    with tempfile.NamedTemporaryFile() if named else os.fdopen(os.memfd_create("image"), "wb") as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        yield file.name if named else f"/proc/self/fd/{file.fileno()}"
 
 
 def require_plausible(compressed: int, promised: int) -> None:
@@ -18,18 +51,18 @@ def require_length(found: int, promised: int) -> None:
         raise ValueError(f"the header promises {promised} bytes of voxels, found {'more' if found > promised else found}")
 
 
-def decompressed_length(data: bytes, promised: int, wbits: int = ZLIB) -> int:
-    """Bytes in the stream, counted no further than one more than `promised`; the stream's own checksum is verified.
+def decompressed(data: bytes | memoryview, promised: int, wbits: int = ZLIB) -> bytes:
+    """The stream's bytes, no more than one more than `promised`; the stream's own checksum is verified.
 
     Raises ValueError when the stream is damaged, cut off or not all of the data.
     """
     stream = zlib.decompressobj(wbits)
     try:
-        length = len(stream.decompress(data, promised + 1))
+        found = stream.decompress(data, promised + 1)
     except zlib.error as error:
         raise ValueError(f"the compressed data are damaged ({error})") from None
-    if length <= promised and not stream.eof:
+    if len(found) <= promised and not stream.eof:
         raise ValueError("the compressed data end too early")
     if stream.unused_data:
         raise ValueError(f"{len(stream.unused_data)} bytes follow the compressed data")
-    return length
+    return found

@@ -10,7 +10,8 @@ import numpy as np
 from model.files import write_whole
 from model.images.brain import brain_box
 from model.images.case import Case
-from model.images.nifti_encode import crop_grid, encode_nifti
+from model.images.grid import crop_grid
+from model.images.nifti import encode_nifti
 from model.report.montage import ADC_WINDOW, montage
 from model.report.page import asset, base64_text, page, short, text
 from model.report.results import MIDLINE_MM

@@ -17,7 +17,8 @@ import model
 from model.errors import UserError, lacks_memory, reason_of
 from model.files import only_run, remove, remove_partial_folders, whole_folder, writable
 from model.images.case import read_case
-from model.images.formats import check_header, check_whole, digest, suffix_of
+from model.images.formats import digest, suffix_of
+from model.images.volume import read_volume
 from model.run.contents import visible_in
 from model.run.find_cases import INDEX, MASK_STEM, SUMMARY, find_cases
 from model.run.found_case import FoundCase
@@ -191,9 +192,8 @@ def is_complete(case: FoundCase, folder: Path, options: FolderOptions) -> bool:
     try:
         for what in ("mask", "probabilities"):
             if what == "mask" or options.probabilities:
-                check_header(paths[what])
-                check_whole(paths[what])
-    except (OSError, ValueError):
+                read_volume(paths[what])
+    except UserError:
         return False
     return paths["report"].is_file() or not options.report
 

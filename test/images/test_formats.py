@@ -50,9 +50,9 @@ def test_cut_file_is_refused(image, kept):
 
 
 @FORMATS
-def test_file_with_more_than_promised_is_refused(image):
+def test_file_with_more_than_promised_is_refused(image, suffix):
     with voxels_of(image).open("ab") as file:
-        file.write(b"more of it")
+        file.write(bytes(15 * 12 * 4) if suffix == ".nii" else b"more of it")  # a slice; less is read, see test_nifti.py
     with pytest.raises(UserError, match="expected a whole image file"):
         read_volume(image)
 
@@ -237,12 +237,12 @@ def test_nifti_whose_two_places_differ_is_refused(tmp_path, qform, sform, says):
         read_volume(with_places(tmp_path / "a.nii", qform, sform))
 
 
-def test_compressed_file_with_its_namesake_beside_it_is_refused(tmp_path):
+def test_compressed_file_with_its_namesake_beside_it_is_not_mixed_up(tmp_path):
+    """ITK reads the header of one and the voxels of the other."""
     write_image(ADC, GRID, tmp_path / "a.nii.gz")
     write_image(ADC + 100, GRID, tmp_path / "a.nii")
-    with pytest.raises(UserError, match=r"a\.nii lies beside it"):
-        read_volume(tmp_path / "a.nii.gz")
-    assert read_volume(tmp_path / "a.nii").voxels.min() > 0
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz").voxels, ADC)
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").voxels, ADC + 100)
 
 
 def test_names():

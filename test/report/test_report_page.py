@@ -15,7 +15,8 @@ from report_helpers import phantom_case, results_of, write_phantom_report
 
 from model.errors import UserError
 from model.images.case import Case
-from model.images.nifti_encode import crop_grid, encode_nifti
+from model.images.grid import crop_grid
+from model.images.nifti import encode_nifti
 from model.images.volume import GRID_TOLERANCE, Grid, Volume, read_volume
 from model.report.case_page import viewer_volumes, write_report
 from model.report.folder_page import link, volume_plot, write_index
@@ -217,8 +218,8 @@ def test_values_beyond_int16_stay_at_its_end(tmp_path):
 
 def test_other_arrays_are_not_encoded():
     grid = small_case().grid
-    for voxels in (np.zeros(grid.size, np.float32), np.zeros((3, 7, 7), np.uint8)):
-        with pytest.raises(ValueError, match="expected uint8 or int16"):
+    for voxels in (np.zeros(grid.size, np.float64), np.zeros((3, 7, 7), np.uint8)):
+        with pytest.raises(ValueError, match="expected uint8, int16, float32 of"):
             encode_nifti(voxels, grid)
 
 

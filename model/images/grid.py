@@ -1,0 +1,102 @@
+"""What a file becomes: voxels on a grid in the scanner's space.
+
+Convention, fixed here for the whole project: arrays are (z, y, x), spacing is (z, y, x) in mm. Origin and direction are
+(x, y, z) in mm to the patient's left, back and top, as SimpleITK gives them.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from model.errors import UserError
+from model.images.brain import Box
+
+# mm for spacing and origin, cosines for direction. Published files differ in the last printed digit, up to 0.001; the
+# millionth on top is for the binary rounding of such a difference.
+GRID_TOLERANCE = 1e-3 + 1e-6
+MAX_VOXELS = 256**3  # four times the largest published grid, and still within 4 GB
+SPACING_MM = (0.2, 100.0)  # what a voxel can measure; smoothing over millimetres takes ever longer on finer ones
+SHEAR_TOLERANCE = 0.01  # of the axes' products; cosines may be rounded to two or three digits
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the voxels lie in the scanner's space."""
+
+    size: tuple[int, int, int]  # voxels (z, y, x)
+    spacing_mm: tuple[float, float, float]  # (z, y, x)
+    origin_mm: tuple[float, float, float]  # (x, y, z) of the first voxel's centre
+    direction: tuple[float, ...]  # nine cosines, row by row, as in SimpleITK
+    # The header of the NIfTI file that the grid comes from: a NIfTI file on this grid repeats its transforms bit for bit.
+    nifti_header: bytes = field(default=b"", compare=False, repr=False)
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of one voxel in mm3."""
+        return float(np.prod(self.spacing_mm))
+
+    def to_mm(self, index: np.ndarray) -> np.ndarray:
+        """Where a place in the array, (z, y, x) and fractions too, lies in the scanner's space: (x, y, z) in mm."""
+        return self.origin_mm + np.reshape(self.direction, (3, 3)) @ np.multiply(index, self.spacing_mm)[::-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """Voxels of one file: float32 (z, y, x) on `grid`."""
+
+    voxels: np.ndarray
+    grid: Grid
+    path: Path
+    oriented: bool = True  # whether the header says how the voxels lie in the patient
+    sha256: str = ""  # of the file
+    remarks: tuple[str, ...] = ()  # what is unusual about the file, though it can be read
+
+
+def crop_grid(grid: Grid, box: Box) -> Grid:
+    """The grid of the voxels that `box` cuts out of a volume on `grid`."""
+    size = tuple(part.stop - part.start for part in box)
+    origin_mm = tuple(grid.to_mm(np.array([part.start for part in box])).tolist())
+    return Grid(size, grid.spacing_mm, origin_mm, grid.direction)
+
+
+def require_same_grid(first: Volume, second: Volume) -> None:
+    """Raise UserError unless both lie on one grid within GRID_TOLERANCE; names both files and both values."""
+    name = difference(first.grid, second.grid)
+    if name:
+        values = f"{name} is {_short(getattr(first.grid, name))} and {_short(getattr(second.grid, name))}"
+        raise UserError(f"{first.path} and {second.path} are not on one grid: {values}")
+
+
+def difference(first: Grid, second: Grid) -> str:
+    """The first field in which two grids differ by more than GRID_TOLERANCE; empty when none does."""
+    for name in ("size", "spacing_mm", "origin_mm", "direction"):
+        if not np.allclose(getattr(first, name), getattr(second, name), rtol=0, atol=GRID_TOLERANCE):
+            return name
+    return ""
+
+
+def require_scalar_3d(size: tuple[int, ...], components: int, path: Path) -> None:
+    """Raise UserError unless a header's size (x, y, z) and components are those of one map of at most MAX_VOXELS.
+
+    Comes before memory is allocated.
+    """
+    if len(size) != 3 or components != 1:
+        raise UserError(f"{path}: expected a 3D image of one component, found {len(size)}D with {components}")
+    if np.prod([float(n) for n in size]) > MAX_VOXELS:
+        raise UserError(f"{path}: the header promises {' x '.join(map(str, size))} voxels, expected at most {MAX_VOXELS}")
+
+
+def require_usable_grid(grid: Grid, path: Path) -> None:
+    """Raise UserError unless the spacing is one of SPACING_MM and the axes are at right angles."""
+    if not all(SPACING_MM[0] <= spacing <= SPACING_MM[1] for spacing in grid.spacing_mm):
+        raise UserError(
+            f"{path}: expected a spacing of {SPACING_MM[0]} to {SPACING_MM[1]} mm, not {_short(grid.spacing_mm)}"
+        )
+    axes = np.reshape(grid.direction, (3, 3))
+    if np.abs(axes).max() > 2 or not np.allclose(axes @ axes.T, np.eye(3), rtol=0, atol=SHEAR_TOLERANCE):
+        raise UserError(f"{path}: expected axes of length 1 at right angles, not the direction {_short(grid.direction)}")
+
+
+def _short(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{value:.9g}" for value in values) + ")"
