@@ -2,9 +2,9 @@
 
 Where the brain is, is known from ADC > 0. A voxel whose ADC itself is missing lies in the brain when
 
-- the Z map has a value there, and has none in most of the background; or
 - it is cut off from the background by voxels of the brain, or most of what its region touches is brain. Small regions
-  without a Z value are background all the same: 41 of the 44 labelled brains have such holes, of at most 128 mm3.
+  without a Z value are background all the same: 41 of the 44 labelled brains have such holes, of at most 128 mm3; or
+- it belongs to a larger region that has Z values, while most of the background has none.
 """
 
 from dataclasses import replace
@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from model.errors import UserError
 from model.images.grid import Volume
 
-HOLE_MM3 = 200.0
+SMALL_MM3 = 200.0
 
 
 def without_missing(adc: Volume, zadc: Volume) -> tuple[Volume, Volume, str]:
@@ -57,9 +57,15 @@ def _in_brain(missing: np.ndarray, brain: np.ndarray, zadc: np.ndarray, voxel_mm
     nan_is_background = background.any() and np.isnan(zadc[background]).mean() > 0.5
     without_z = (zadc == 0) | (np.isnan(zadc) & nan_is_background)
     regions = _components(missing)
-    small = (np.bincount(regions.ravel()) * voxel_mm3 <= HOLE_MM3)[regions]
-    enclosed = ~background | _mostly_in(brain, regions)[regions]
-    return missing & ((has_z & z_is_masked) | (enclosed & ~(without_z & small)))
+    enclosed = missing & (~background | _mostly_in(brain, regions)[regions])
+    excused = without_z & _small(regions, voxel_mm3)
+    with_z = missing & has_z
+    return (enclosed & ~excused) | (with_z & ~_small(_components(with_z), voxel_mm3) & z_is_masked)
+
+
+def _small(regions: np.ndarray, voxel_mm3: float) -> np.ndarray:
+    """Where the labelled regions are at most SMALL_MM3 large."""
+    return (np.bincount(regions.ravel()) * voxel_mm3 <= SMALL_MM3)[regions]
 
 
 def _mostly_in(brain: np.ndarray, regions: np.ndarray) -> np.ndarray:

@@ -1,0 +1,180 @@
+"""NaN and infinity: refused in the brain, 0 outside of it with one warning, the same in every format."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from inference_helpers import MASK, RESULTS, arguments
+from phantom import make_phantom, write_image
+
+from model.errors import UserError
+from model.images.case import read_case
+from model.images.checks import warnings_of
+from model.images.formats import SUFFIXES
+from model.images.volume import Grid
+from model.images.volume import read_volume as read_map
+from training.scores.pairs import Pair
+
+PHANTOM = make_phantom()
+BRAIN = PHANTOM.adc > 0
+LESION = PHANTOM.label & BRAIN
+FORMATS = pytest.mark.parametrize("suffix", SUFFIXES)
+VALUES = pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+
+
+def write(voxels: np.ndarray, path: Path, grid: Grid = PHANTOM.grid) -> Path:
+    """NaN too: ITK writes it in every format."""
+    write_image(voxels.astype(np.float32), grid, path)
+    return path
+
+
+def case(folder: Path, adc: np.ndarray, zadc: np.ndarray, suffix: str = ".nii.gz", grid: Grid = PHANTOM.grid):
+    return read_case(write(adc, folder / f"adc{suffix}", grid), write(zadc, folder / f"z{suffix}", grid))
+
+
+def having(voxels: np.ndarray, where: np.ndarray, value: float) -> np.ndarray:
+    return np.where(where, np.float32(value), voxels)
+
+
+def one_voxel(place: tuple[int, int, int]) -> np.ndarray:
+    where = np.zeros(BRAIN.shape, bool)
+    where[place] = True
+    return where
+
+
+MIDDLE = one_voxel((15, 44, 45))
+SURFACE = one_voxel((15, 11, 40))
+SIDES = [tuple(np.add((15, 11, 40), step)) for step in (*np.eye(3, dtype=int), *-np.eye(3, dtype=int))]
+
+
+def test_the_places_are_what_they_are_called():
+    assert BRAIN[MIDDLE].all()
+    assert BRAIN[SURFACE].all()
+    assert sum(BRAIN[place] for place in SIDES) in (4, 5)
+    assert (PHANTOM.zadc[MIDDLE] != 0).all()
+    assert not PHANTOM.zadc[~BRAIN & (PHANTOM.adc == 0)].any()
+
+
+@FORMATS
+@VALUES
+@pytest.mark.parametrize("where", [LESION, MIDDLE, SURFACE], ids=["lesion", "middle", "surface"])
+@pytest.mark.parametrize("of", ["adc", "z", "both"])
+def test_in_the_brain_it_is_refused_with_its_count(tmp_path, suffix, value, where, of):
+    adc = having(PHANTOM.adc, where, value) if of != "z" else PHANTOM.adc
+    zadc = having(PHANTOM.zadc, where, value) if of != "adc" else PHANTOM.zadc
+    with pytest.raises(UserError, match=r"voxels are NaN or infinite inside the brain") as refusal:
+        case(tmp_path, adc, zadc, suffix)
+    assert f"{'z' if of == 'z' else 'adc'}{suffix}: {where.sum()} of {where.size} voxels" in str(refusal.value)
+
+
+@FORMATS
+@pytest.mark.parametrize("of", ["adc", "z", "both"])
+def test_outside_it_is_0_with_one_warning(tmp_path, suffix, of):
+    adc = having(PHANTOM.adc, ~BRAIN, np.nan) if of != "z" else PHANTOM.adc
+    zadc = having(PHANTOM.zadc, ~BRAIN, np.nan) if of != "adc" else PHANTOM.zadc
+    read = case(tmp_path, adc, zadc, suffix)
+    np.testing.assert_array_equal(read.adc.voxels, np.where(BRAIN, PHANTOM.adc, 0 if of != "z" else PHANTOM.adc))
+    np.testing.assert_array_equal(read.zadc.voxels, np.where(BRAIN, PHANTOM.zadc, 0 if of != "adc" else PHANTOM.zadc))
+    (warning,) = warnings_of(read)
+    files = [f"{(~BRAIN).sum()} in {name}{suffix}" for name in ("adc", "z") if of in (name, "both")]
+    assert warning == f"NaN or infinite voxels outside the brain were taken as 0: {' and '.join(files)}."
+
+
+@VALUES
+def test_one_voxel_of_the_background(tmp_path, value):
+    corner = one_voxel((0, 0, 0))
+    read = case(tmp_path, having(PHANTOM.adc, corner, value), PHANTOM.zadc)
+    np.testing.assert_array_equal(read.adc.voxels, PHANTOM.adc)
+    assert len(warnings_of(read)) == 1
+
+
+def test_all_of_z(tmp_path):
+    with pytest.raises(UserError, match=rf"z\.nii\.gz: {BRAIN.sum()} of {BRAIN.size} voxels are NaN"):
+        case(tmp_path, PHANTOM.adc, np.full_like(PHANTOM.zadc, np.nan))
+
+
+@pytest.mark.parametrize("where", [BRAIN, np.ones_like(BRAIN)], ids=["brain", "volume"])
+@pytest.mark.parametrize("both", [False, True])
+def test_all_of_adc(tmp_path, where, both):
+    zadc = having(PHANTOM.zadc, where, np.nan) if both else PHANTOM.zadc
+    with pytest.raises(UserError, match=r"adc\.nii\.gz: .*(inside the brain|no brain)"):
+        case(tmp_path, having(PHANTOM.adc, where, np.nan), zadc)
+
+
+def test_a_lesion_without_adc_where_the_background_has_none_either(tmp_path):
+    """Its Z map says that there is brain."""
+    with pytest.raises(UserError, match="inside the brain"):
+        case(tmp_path, having(PHANTOM.adc, ~BRAIN | LESION, np.nan), PHANTOM.zadc)
+
+
+def test_a_hole_without_z_in_a_brain_whose_background_is_nan_is_background(tmp_path):
+    """As 41 of the 44 labelled brains have them: their background is 0 and becomes NaN in other tools."""
+    hole = one_voxel((15, 44, 45)) | one_voxel((15, 44, 46))
+    adc, zadc = having(PHANTOM.adc, ~BRAIN | hole, np.nan), having(PHANTOM.zadc, ~BRAIN | hole, np.nan)
+    for z in (zadc, having(PHANTOM.zadc, hole, 0)):
+        read = case(tmp_path, adc, z)
+        assert not read.brain[hole].any()
+        assert len(warnings_of(read)) == 1
+
+
+def test_a_large_region_without_any_value_in_the_brain_is_refused(tmp_path):
+    """10 ml that are NaN in both maps, whose background is NaN too."""
+    largest = np.zeros_like(BRAIN)
+    largest[10:20, 40:56, 40:56] = True
+    assert BRAIN[largest].mean() > 0.9
+    assert largest.sum() * PHANTOM.grid.voxel_mm3 > 1e4
+    missing = ~BRAIN | largest
+    with pytest.raises(UserError, match="inside the brain"):
+        case(tmp_path, having(PHANTOM.adc, missing, np.nan), having(PHANTOM.zadc, missing, np.nan))
+
+
+def test_a_brain_of_one_slice(tmp_path):
+    flat = (slice(15, 16),)
+    grid = dataclasses.replace(PHANTOM.grid, size=PHANTOM.adc[flat].shape)
+    adc, zadc = PHANTOM.adc[flat], PHANTOM.zadc[flat]
+    outside = having(adc, ~BRAIN[flat], np.nan)
+    assert case(tmp_path, outside, zadc, grid=grid).brain.sum() == BRAIN[flat].sum()
+    with pytest.raises(UserError, match=r"1 of .* inside the brain"):
+        case(tmp_path, having(outside, MIDDLE[flat], np.nan), zadc, grid=grid)
+
+
+def test_the_platforms_run_says_it_in_the_results(main, case_tree, tmp_path, rule_weights):
+    adc, zadc = having(PHANTOM.adc, ~BRAIN, np.nan), PHANTOM.zadc
+    assert main(arguments(case_tree(adc, zadc, PHANTOM.grid), tmp_path / "out", rule_weights)) == 0
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / MASK)))
+    np.testing.assert_array_equal(mask, BRAIN & (PHANTOM.zadc < -2))
+    assert [str((~BRAIN).sum()) in line for line in json.loads((tmp_path / "out" / RESULTS).read_text())["warnings"]] == [
+        True
+    ]
+
+
+@FORMATS
+@VALUES
+@pytest.mark.parametrize("wrong", ["label", "mask"])
+def test_scored_masks_hold_none(tmp_path, suffix, value, wrong):
+    from training.scores.mask_score import score_pair
+
+    label = PHANTOM.label.astype(np.float32)
+    broken = having(label, LESION, value)
+    paths = {what: write(broken if what == wrong else label, tmp_path / f"{what}{suffix}") for what in ("label", "mask")}
+    with pytest.raises(UserError, match=rf"{wrong}.*: {LESION.sum()} of {LESION.size} voxels are NaN or infinite"):
+        score_pair(Pair("case", **paths), tmp_path, tmp_path)
+
+
+@FORMATS
+@VALUES
+def test_training_labels_hold_none(tmp_path, suffix, value):
+    from training.data.published import read_label
+
+    path = write(having(PHANTOM.label, LESION, value), tmp_path / f"label{suffix}")
+    with pytest.raises(UserError, match="NaN or infinite"):
+        read_label(path, read_map(write(PHANTOM.adc, tmp_path / "adc.mha")))
+
+
+def test_nibabel_sees_the_nan_of_these_files(tmp_path):
+    path = write(having(PHANTOM.adc, LESION, np.nan), tmp_path / "adc.nii.gz")
+    assert np.isnan(nibabel.load(path).get_fdata()).sum() == LESION.sum()

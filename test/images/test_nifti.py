@@ -1,0 +1,235 @@
+"""NIfTI as scanners and analysts write it; nibabel is the oracle of what a file means and where it lies."""
+
+import gzip
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from inference_helpers import GRID, small_maps
+from phantom import write_image
+
+from model.errors import UserError
+from model.images.volume import read_volume, require_same_grid, write_mask, write_probabilities
+
+ADC = small_maps()[0]
+SLICE_BYTES = 15 * 12 * 4
+AFFINE = np.array([[-0.8, 0, 0, 31], [0, 0, -3, 12.5], [0, 1.25, 0, -70], [0, 0, 0, 1]])  # RAS, right angles
+MOVED = AFFINE + np.array([[0, 0, 0, 5.0], *3 * [[0] * 4]])
+MNI = np.array([[-0.9, 0.05, 0, 44], [0, 0.1, -3.3, 2.5], [0.02, 1.4, 0, -7], [0, 0, 0, 1]])  # stretched and sheared
+
+
+def image(
+    qform: tuple[np.ndarray | None, int] = (AFFINE, 1),
+    sform: tuple[np.ndarray | None, int] = (AFFINE, 1),
+    kind: type = nibabel.Nifti1Image,
+    voxels: np.ndarray = ADC,
+) -> nibabel.Nifti1Image:
+    """The small ADC map with these transforms and their codes."""
+    made = kind(voxels.T, None)
+    made.header.set_zooms((0.8, 1.25, 3.0, 1.0)[: voxels.ndim])
+    made.set_qform(*qform)
+    made.set_sform(*sform)
+    return made
+
+
+def patched(place: int, layout: str, *values: float, **changes: tuple) -> bytes:
+    """The file of `image(**changes)` with other numbers in its header."""
+    data = bytearray(image(**changes).to_bytes())
+    struct.pack_into("<" + layout, data, place, *values)
+    return bytes(data)
+
+
+def saved(path: Path, made: nibabel.Nifti1Image | bytes) -> Path:
+    path.write_bytes(made if isinstance(made, bytes) else made.to_bytes())
+    return path
+
+
+def on_paper(volume_index: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
+    """(x, y, z) in mm to the left, the back and the top of a voxel (x, y, z)."""
+    return (affine @ [*volume_index, 1])[:3] * (-1, -1, 1)
+
+
+# what has one meaning
+READ: dict[str, Callable[[], bytes]] = {
+    "NIfTI-2": lambda: image(kind=nibabel.Nifti2Image).to_bytes(),
+    "gzip": lambda: gzip.compress(image().to_bytes()),
+    "gzip in two parts": lambda: gzip.compress(image().to_bytes()[:999]) + gzip.compress(image().to_bytes()[999:]),
+    "gzip with zeros behind it": lambda: gzip.compress(image().to_bytes()) + bytes(512),
+    "4D with one volume": lambda: image(voxels=ADC[None]).to_bytes(),
+    "7D with one volume": lambda: patched(40, "8h", 7, 12, 15, 7, 1, 1, 1, 1),
+    "scl NaN": lambda: patched(112, "2f", np.nan, np.nan),
+    "scl_slope 0": lambda: patched(112, "2f", 0, 5),
+    "NaN in a quaternion without code": lambda: patched(256, "3f", *3 * [np.nan], qform=(None, 0)),
+    "NaN in qoffset without code": lambda: patched(268, "3f", *3 * [np.nan], qform=(None, 0)),
+    "NaN in the sform without code": lambda: patched(280, "12f", *12 * [np.nan], sform=(None, 0)),
+    "NaN in pixdim, which the sform does without": lambda: patched(76, "8f", *8 * [np.nan], qform=(None, 0)),
+    "NaN in pixdim of time": lambda: patched(92, "4f", *4 * [np.nan]),
+    "pixdim negative": lambda: patched(80, "3f", -0.8, -1.25, -3),
+    "pixdim[0] 0": lambda: patched(76, "f", 0, sform=(None, 0), qform=(np.abs(AFFINE), 1)),
+    "qform alone": lambda: image(sform=(None, 0)).to_bytes(),
+    "sform alone": lambda: image(qform=(None, 0)).to_bytes(),
+    "big-endian": lambda: nibabel.Nifti1Image(ADC.T, None, image().header.as_byteswapped(">")).to_bytes(),
+}
+
+
+@pytest.mark.parametrize("name", ["adc.nii", "adc.nii.gz"])
+@pytest.mark.parametrize("made", READ.values(), ids=READ.keys())
+def test_what_has_one_meaning_is_read_and_the_mask_lies_on_it(tmp_path, made, name):
+    """Whatever the name says of compression. The mask's affine is the map's to nibabel, bit for bit, codes included."""
+    path = saved(tmp_path / name, made())
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.voxels, ADC)
+    assert not volume.remarks
+    reference = nibabel.Nifti2Image if b"n+2" in path.read_bytes()[:8] else nibabel.Nifti1Image
+    data = gzip.decompress(path.read_bytes()) if path.read_bytes()[:2] == b"\x1f\x8b" else path.read_bytes()
+    affine = reference.from_bytes(data).affine
+    for index in ((0, 0, 0), (11, 14, 6), (3, 1, 5)):
+        np.testing.assert_allclose(volume.grid.to_mm(np.array(index[::-1])), on_paper(index, affine), atol=1e-4)
+    for end in (".nii", ".nii.gz"):
+        write_mask(volume.voxels > 0, volume.grid, tmp_path / f"mask{end}")
+        mask = nibabel.load(tmp_path / f"mask{end}")
+        np.testing.assert_array_equal(mask.affine, affine)
+        assert mask.header.sizeof_hdr == reference.header_class.sizeof_hdr
+        np.testing.assert_array_equal(np.asarray(mask.dataobj), ADC.T > 0)
+        assert mask.get_data_dtype() == np.uint8
+        assert np.isfinite(mask.header["pixdim"]).all()
+        require_same_grid(volume, read_volume(tmp_path / f"mask{end}"))
+
+
+@pytest.mark.parametrize("codes", [(0, 0), (1, 0), (0, 1), (2, 2), (0, 2), (1, 4), (3, 1), (0, 4)])
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_a_masks_transforms_are_its_maps(tmp_path, codes, kind):
+    """Also where the two differ, of which one counts."""
+    qform, sform = {(1, 4): (AFFINE, MNI), (3, 1): (MOVED, AFFINE)}.get(codes, (AFFINE, AFFINE))
+    path = saved(tmp_path / "adc.nii", image((qform, codes[0]), (sform, codes[1]), kind))
+    volume = read_volume(path)
+    assert volume.oriented == any(codes)
+    write_mask(volume.voxels > 0, volume.grid, tmp_path / "mask.nii.gz")
+    write_probabilities(volume.voxels / 2, volume.grid, tmp_path / "p.nii.gz")
+    adc = nibabel.load(path)
+    for name in ("mask.nii.gz", "p.nii.gz"):
+        written = nibabel.load(tmp_path / name)
+        np.testing.assert_array_equal(written.affine, adc.affine)
+        for get in ("get_qform", "get_sform"):
+            (found, code), (expected, wanted) = (getattr(of, get)(coded=True) for of in (written, adc))
+            assert code == wanted
+            np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(written.get_fdata(), ADC.T / 2)
+
+
+def test_without_any_transform_x_runs_to_the_left_and_y_to_the_front_as_nibabel_has_it(tmp_path):
+    """On paper: spacing 0.8, 1.25, 3 and 12 x 15 x 7 voxels around 0: the first is 4.4 mm right, 8.75 back, 9 down."""
+    volume = read_volume(saved(tmp_path / "adc.nii", image((None, 0), (None, 0))))
+    assert not volume.oriented
+    np.testing.assert_allclose(volume.grid.origin_mm, (-4.4, 8.75, -9), atol=1e-6)
+    np.testing.assert_allclose(volume.grid.direction, np.diag([1, -1, 1]).ravel(), atol=1e-12)
+    np.testing.assert_allclose(volume.grid.spacing_mm, (3, 1.25, 0.8), atol=1e-6)
+
+
+@pytest.mark.parametrize(("code", "mm"), [(0, 1), (1, 1000), (2, 1), (3, 0.001)])
+def test_lengths_in_metres_and_micrometres(tmp_path, code, mm):
+    affine = np.diag([1 / mm, 1 / mm, 1 / mm, 1]) @ AFFINE
+    made = nibabel.Nifti1Image(ADC.T, affine)
+    made.header["xyzt_units"] = code
+    volume = read_volume(saved(tmp_path / "adc.nii", made))
+    np.testing.assert_allclose(volume.grid.spacing_mm, (3, 1.25, 0.8), rtol=1e-6)
+    np.testing.assert_allclose(volume.grid.origin_mm, (-31, -12.5, -70), rtol=1e-6)
+    write_mask(volume.voxels > 0, volume.grid, tmp_path / "mask.nii")
+    np.testing.assert_array_equal(nibabel.load(tmp_path / "mask.nii").affine, nibabel.load(tmp_path / "adc.nii").affine)
+
+
+@pytest.mark.parametrize("codes", [(1, 4), (2, 3), (1, 5)])
+def test_the_scanners_transform_counts_before_a_templates(tmp_path, codes):
+    volume = read_volume(saved(tmp_path / "adc.nii", image((AFFINE, codes[0]), (MNI, codes[1]))))
+    for index in ((0, 0, 0), (11, 14, 6)):
+        np.testing.assert_allclose(volume.grid.to_mm(np.array(index[::-1])), on_paper(index, AFFINE), atol=1e-4)
+
+
+def test_scanner_and_template_the_other_way_round(tmp_path):
+    volume = read_volume(saved(tmp_path / "adc.nii", image((MOVED, 4), (AFFINE, 1))))
+    np.testing.assert_allclose(volume.grid.origin_mm, (-31, -12.5, -70), atol=1e-5)
+
+
+REFUSED = {
+    "both the scanner's": (
+        lambda: image((AFFINE, 1), (MOVED, 1)).to_bytes(),
+        r"code 1\) and its sform \(code 1.*5 mm apart",
+    ),
+    "scanner and aligned": (lambda: image((AFFINE, 1), (MOVED, 2)).to_bytes(), "5 mm apart"),
+    "both a template's": (lambda: image((AFFINE, 3), (MOVED, 4)).to_bytes(), "5 mm apart"),
+    "NaN in a quaternion that counts": (lambda: patched(256, "f", np.nan), "qform"),
+    "NaN in the sform that counts": (lambda: patched(280, "f", np.nan), "its sform holds NaN"),
+    "NaN in pixdim without any transform": (
+        lambda: patched(80, "f", np.nan, qform=(None, 0), sform=(None, 0)),
+        "its pixdim holds NaN",
+    ),
+    "two volumes": (lambda: image(voxels=np.stack([ADC, ADC])).to_bytes(), "found 4D with 1"),
+    "slope without intercept": (lambda: patched(112, "2f", 2, np.nan), "scl_slope and scl_inter"),
+    "a pair's header": (lambda: patched(344, "4s", b"ni1\0"), r"another file \(.img\)"),
+    "complex": (lambda: image(voxels=ADC.astype(np.complex64)).to_bytes(), "found datatype 32"),
+}
+
+
+@pytest.mark.parametrize("name", ["adc.nii", "adc.nii.gz"])
+@pytest.mark.parametrize(("made", "reason"), REFUSED.values(), ids=REFUSED.keys())
+def test_the_rest_is_refused_with_the_reason(tmp_path, made, reason, name):
+    path = saved(tmp_path / name, made())
+    with pytest.raises(UserError, match=reason) as refusal:
+        read_volume(path)
+    assert str(refusal.value).startswith(f"{path}: ")
+    assert "cut off" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("more", [1, 512, SLICE_BYTES - 1])
+def test_less_than_a_slice_behind_the_voxels_is_read_with_a_remark(tmp_path, more, packed):
+    data = image().to_bytes() + more * b"\7"
+    volume = read_volume(saved(tmp_path / "adc.nii.gz", gzip.compress(data) if packed else data))
+    np.testing.assert_array_equal(volume.voxels, ADC)
+    assert volume.remarks == (f"adc.nii.gz has {more} bytes behind its voxels, which were not read.",)
+
+
+def test_scaled_voxels(tmp_path):
+    """The same numbers that nibabel makes of them: 2 n + 10."""
+    made = image(voxels=np.arange(1260, dtype=np.int16).reshape(GRID.size))
+    data = bytearray(made.to_bytes())
+    struct.pack_into("<2f", data, 112, 2, 10)
+    volume = read_volume(saved(tmp_path / "adc.nii", bytes(data)))
+    np.testing.assert_array_equal(volume.voxels.ravel(), 2 * np.arange(1260) + 10)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_are_kept_or_refused(tmp_path, value):
+    voxels = ADC.copy()
+    voxels[3, 4, 5] = value
+    path = saved(tmp_path / "adc.nii.gz", gzip.compress(image(voxels=voxels).to_bytes()))
+    np.testing.assert_array_equal(read_volume(path, keep_nan=True).voxels, voxels)
+    with pytest.raises(UserError, match="1 of 1260 voxels are NaN or infinite"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "f4", "f8"])
+@pytest.mark.parametrize("order", "<>")
+def test_every_number_type(tmp_path, kind, order):
+    voxels = (np.arange(1260) % 100).astype(kind).reshape(GRID.size)
+    header = nibabel.Nifti1Header(endianness=order)
+    header.set_data_dtype(np.dtype(kind))
+    path = saved(tmp_path / "a.nii", nibabel.Nifti1Image(voxels.T, AFFINE, header))
+    assert path.read_bytes()[:4] == struct.pack(order + "i", 348)
+    np.testing.assert_array_equal(read_volume(path).voxels, voxels)
+
+
+def test_itk_reads_the_mask_where_it_read_the_map(tmp_path):
+    """A mask of an oblique MetaImage, written as NIfTI."""
+    import SimpleITK as sitk
+
+    write_image(ADC, GRID, tmp_path / "adc.mha")
+    volume = read_volume(tmp_path / "adc.mha")
+    write_mask(volume.voxels > 0, volume.grid, tmp_path / "mask.nii.gz")
+    mask, adc = (sitk.ReadImage(str(tmp_path / name)) for name in ("mask.nii.gz", "adc.mha"))
+    for index in ((0, 0, 0), (11, 14, 6)):
+        here, there = (of.TransformIndexToPhysicalPoint(index) for of in (mask, adc))
+        np.testing.assert_allclose(here, there, atol=1e-4)
