@@ -14,7 +14,7 @@ import hashlib
 import io
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -88,7 +88,7 @@ def affine_ras(grid: Grid) -> np.ndarray:
     return affine
 
 
-def _plain_stream(file: FileBytes) -> BinaryIO:
+def _plain_stream(file: FileBytes) -> io.BytesIO | gzip.GzipFile:
     stream = io.BytesIO(file.data)
     return gzip.GzipFile(fileobj=stream) if file.data.startswith(GZIP_MAGIC) else stream
 
@@ -126,11 +126,17 @@ def _shape(header: "Nifti1Header", path: Path) -> tuple[int, int, int]:
     datatype, bits = int(header["datatype"]), int(header["bitpix"])
     if BITS.get(datatype) != bits:
         raise UserError(f"{path}: expected whole or real numbers, found datatype {datatype} with {bits} bits")
-    return tuple(sizes)
+    x, y, z = sizes
+    return x, y, z
 
 
 def _voxels(
-    stream: BinaryIO, head: bytes, header: "Nifti1Header", shape: tuple[int, int, int], file: FileBytes, path: Path
+    stream: io.BytesIO | gzip.GzipFile,
+    head: bytes,
+    header: "Nifti1Header",
+    shape: tuple[int, int, int],
+    file: FileBytes,
+    path: Path,
 ) -> tuple[np.ndarray, int]:
     """The voxels as float32 (z, y, x), scaled, and how many bytes follow them: less than a slice.
 
@@ -164,9 +170,10 @@ def _place(header: "Nifti1Header", path: Path) -> np.ndarray:
     both = min(codes) > 0
     qform = _qform(header, path) if codes[0] > 0 and not (both and of_template == [True, False]) else None
     sform = _sform(header, path) if codes[1] > 0 and not (both and of_template == [False, True]) else None
-    if qform is not None and sform is not None:
-        _require_one_place(qform, sform, header, path)
-    return qform if sform is None else sform
+    places = [place for place in (qform, sform) if place is not None]
+    if len(places) == 2:
+        _require_one_place(*places, header, path)
+    return places[-1]
 
 
 def _sform(header: "Nifti1Header", path: Path) -> np.ndarray:
@@ -206,8 +213,9 @@ def _grid(affine: np.ndarray, shape: tuple[int, int, int], header: "Nifti1Header
     affine = TO_LPS[:, None] * affine[:3] * MM.get(int(header["xyzt_units"]) & 7, 1.0)
     spacing_mm = np.linalg.norm(affine[:, :3], axis=0)
     direction = affine[:, :3] / np.where(spacing_mm > 0, spacing_mm, 1)
-    places = (spacing_mm[::-1], affine[:, 3], direction.ravel())
-    return Grid(shape[::-1], *(tuple(values.tolist()) for values in places), header.binaryblock)
+    x, y, z = affine[:, 3].tolist()
+    sx, sy, sz = spacing_mm.tolist()
+    return Grid(shape[::-1], (sz, sy, sx), (x, y, z), tuple(direction.ravel().tolist()), header.binaryblock)
 
 
 def _empty_header(grid: Grid) -> "Nifti1Header":
