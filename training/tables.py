@@ -8,6 +8,7 @@ Example:
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -18,12 +19,12 @@ from training.data.splits import FOLDS, read_fold
 from training.pages.cells import DIGITS, interval, without_masd
 from training.pages.markdown import replace_block, table, wrapped, write_text
 from training.pages.plots import draw_curves, draw_dice, draw_dice_by_volume
-from training.pages.study_answer import short_answer
-from training.pages.study_page import PHANTOM, figure_name, study_text
+from training.pages.study_page import PHANTOM, both_protocols, figure_name, short_answer, study_text
 from training.pages.study_tables import TITLES, Study, method_lines
 from training.scores.rows import KEYS, RESULTS, RULE, RUN, Epoch, Row, curves_path, read_frame
 from training.scores.statistics import METHODS, estimate, per_case
 
+EXPECTED = ("native", "paper")  # protocols that the page has a section on, rows or not
 ROOT = Path(__file__).resolve().parents[1]
 MARKERS = ("<!-- study:begin -->", "<!-- study:end -->")
 
@@ -42,7 +43,8 @@ def load_study(results: Path, protocol: str) -> Study:
     of_losses = rows[rows["method"] != RULE]
     cases = (rows if of_losses.empty else of_losses)["case"]
     finished = rows[RUN].drop_duplicates()  # a run that was killed while its rows were added has curves only
-    return Study(protocol, rows[rows["case"].isin(cases)], epochs.merge(finished))
+    configuration = json.loads(beside.read_text(encoding="utf-8")) if (beside := path.with_suffix(".json")).exists() else {}
+    return Study(protocol, rows[rows["case"].isin(cases)], epochs.merge(finished), configuration)
 
 
 def require_known(records: pd.DataFrame, path: Path, key: list[str]) -> None:
@@ -77,9 +79,9 @@ def draw_figures(study: Study, figures: Path) -> None:
 
 
 def readme_block(studies: list[Study]) -> str:
-    """The README's table and what it says, of the protocols that have rows."""
+    """The README's table and what it says: of the native protocol, and what the other says of that."""
     parts = []
-    for study in (study for study in studies if not study.rows.empty):
+    for study in (study for study in studies if study.protocol == "native" and not study.rows.empty):
 
         def line(method: str, rows: pd.DataFrame) -> list[str]:
             fields = ("dice", "masd_mm", "nsd")
@@ -88,7 +90,7 @@ def readme_block(studies: list[Study]) -> str:
 
         header = ["cases", "Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
         parts.append(table([study.title.lower(), *header], method_lines(study.rows, len(header), line)))
-        parts.append(wrapped(short_answer(study)))
+        parts.append(wrapped(f"{short_answer(study)} {both_protocols(studies)}".strip()))
     return "\n\n".join(parts)
 
 
@@ -102,6 +104,7 @@ def main() -> None:
     parser.add_argument("--phantom-masks", type=Path, metavar="RUNS", help="folder of the study's runs")
     args = parser.parse_args()
     studies = [load_study(args.results, protocol) for protocol in TITLES]
+    studies = [study for study in studies if study.protocol in EXPECTED or not study.rows.empty]
     if all(study.rows.empty for study in studies):
         names = " or ".join(f"{protocol}.csv" for protocol in TITLES)
         raise UserError(f"{args.results}: no results, expected {names} from python -m training.study")

@@ -22,7 +22,7 @@ from training.learning.losses import LOSSES
 from training.learning.phantom_masks import masks_by_loss
 from training.pages import cells, study_tables
 from training.pages.phantom_figure import draw_phantom
-from training.pages.study_answer import answer
+from training.pages.study_page import answer, both_protocols
 from training.pages.study_tables import Study
 from training.scores import statistics
 from training.scores.rows import RULE, Epoch, Row, as_frame, curves_path, write_records
@@ -191,6 +191,43 @@ def test_pairs_use_shared_cases_only():
     assert (found.difference.n, found.better, found.worse) == (2, 2, 0)
 
 
+def by_seed(method: str, *dice: float) -> pd.DataFrame:
+    """Nine cases that have one Dice, but another one with each seed."""
+    return table(*(row(f"case{n}", method, seed=seed, dice=d) for n in range(9) for seed, d in enumerate(dice)))
+
+
+def test_chance_in_training_by_hand():
+    """Of two drawn seeds both are the first in a quarter of the draws, and both the second in another quarter."""
+    zero = by_seed("tversky", 0.0)
+    low, high, p = statistics.case_and_seed_bootstrap(by_seed("dice", 0.3, 0.1), zero, "dice")
+    assert (low, high) == pytest.approx((0.1, 0.3))
+    assert p == pytest.approx(2 / 10_001)
+    low, high, p = statistics.case_and_seed_bootstrap(by_seed("dice", 0.3, -0.1), zero, "dice")
+    assert (low, high) == pytest.approx((-0.1, 0.3))
+    assert p == pytest.approx(2 / 4, rel=0.05)
+
+
+def test_chance_in_the_cases_is_that_of_the_bootstrap_over_cases():
+    values = np.random.default_rng(5).normal(0.1, 0.2, 30)
+    rows = [row(f"case{n:02}", "dice", dice=d, seed=s, fold=n % 3) for n, d in enumerate(values) for s in range(3)]
+    zero = table(*(row(f"case{n:02}", "tversky", fold=n % 3) for n in range(30)))
+    low, high, _ = statistics.case_and_seed_bootstrap(table(*rows), zero, "dice")
+    assert (low, high) == pytest.approx(statistics.bootstrap_interval(values), abs=0.005)
+
+
+def test_one_seed_is_compared_by_wilcoxon_and_several_by_the_bootstrap():
+    one = {"dice": by_seed("dice", 0.3), "tversky": by_seed("tversky", 0.0)}
+    assert statistics.compare_runs(one, "dice", "tversky", "dice").p == pytest.approx(2 / 2**9)
+    several = one | {"dice": by_seed("dice", 0.3, -0.1)}
+    assert statistics.compare_runs(several, "dice", "tversky", "dice").p == pytest.approx(2 / 4, rel=0.05)
+
+
+def test_the_spread_over_seeds_is_of_seeds_that_all_cases_have():
+    rows = [row(c, seed=s, dice=d) for c in "ab" for s, d in ((0, 0.5), (1, 0.7))]
+    assert study_tables.seed_range(table(*rows, row("a", seed=2, dice=0.9))) == "0.500 to 0.700"
+    assert study_tables.seed_range(table(*rows[::2])) == "-"
+
+
 def test_p_is_scipys_with_zeros_ranked():
     differences = np.array([0.0, 0.0, 0.1, 0.2, -0.05, 0.3, -0.4, 0.15, 0.25, 0.07, 0.5, 0.6])
     expected = stats.wilcoxon(differences, zero_method="pratt").pvalue
@@ -304,7 +341,7 @@ def test_the_tables_figures_are_those_of_numpy(tmp_path, command):
         assert cells[cell].startswith(f"{np.nanmean([getattr(r, field) for r in rows]):.{digits}f} [")
     missed = sum(r.nan_reason == "no prediction" for r in rows)
     false = sum(r.nan_reason == "no lesion" for r in rows)
-    assert cells[6] == f"{missed + false} ({missed} missed, {false} false)"
+    assert cells[7] == f"{missed + false} ({missed} missed, {false} false)"
 
 
 def test_numbers_are_rounded_without_a_negative_zero():
@@ -355,20 +392,31 @@ def same_everywhere(*offsets: tuple[str, float]) -> Study:
 
 def test_the_answer_claims_nothing_where_nothing_is_significant():
     text = answer(same_everywhere(("dice", 0), ("tversky", 0), ("dice-focal", 0)))
-    assert "By Dice none of its differences to 2 other losses is significant" in text
-    assert "ahead" not in text
+    assert "Significant differences to other losses: by Dice none; by NSD none." in text
 
 
 def test_the_answer_names_what_is_significant():
     text = answer(same_everywhere(("dice", 0.2), ("tversky", 0), ("tversky-hausdorffdt", 0.2), (RULE, 0.0)))
-    assert "By Dice it is significantly ahead of tversky (+0.2" in text
-    assert "not told apart from" in text
-    assert "significant are Dice +0.2" in text
+    assert "Significant differences to other losses: by Dice tversky (+0.2" in text
+    assert "tversky-hausdorffdt (" not in text
+    assert "Adding the Hausdorff term changes Dice by +0.2" in text
     assert "trained once" in text
 
 
 def test_the_answer_with_one_loss_has_no_winner():
-    assert "nothing can be said about which is best" in answer(same_everywhere(("dice", 0.0), (RULE, -0.1)))
+    assert "other losses" not in answer(same_everywhere(("dice", 0.0), (RULE, -0.1)))
+
+
+def test_what_holds_in_both_protocols():
+    native = same_everywhere(("dice", 0.2), ("tversky", 0.0), ("dice-focal", 0.1))
+    paper = same_everywhere(("dice", 0.1), ("tversky", 0.0), ("dice-focal", 0.2))
+    text = both_protocols([native, dataclasses.replace(paper, protocol="paper")])
+    order = "Of 3 pairs of losses that both have run, 2 have the same order by mean Dice; the best loss is not the same"
+    assert (
+        "Of 3 pairs of losses that both have run, 2 have the same order by mean Dice; the best loss is not the same" in text
+    )
+    assert text.endswith("Significant in both: dice over tversky; dice-focal over tversky.")
+    assert both_protocols([native, Study("paper", table(), as_frame([], Epoch))]) == ""
 
 
 # README, figures, bytes.

@@ -1,12 +1,28 @@
 """docs/study.md: the order of its sections, and the words around the tables that do not depend on the figures."""
 
+import itertools
+import math
 from pathlib import Path
 
+from training.common.loss_names import LOSS_NAMES
+from training.data.splits import FOLDS
 from training.pages import study_tables as tables
+from training.pages.cells import DIGITS, NAMES, interval, number
 from training.pages.markdown import wrapped
-from training.pages.study_answer import answer
 from training.pages.study_tables import Study
-from training.scores.statistics import RESAMPLES, ZERO_METHOD
+from training.scores.rows import RULE
+from training.scores.statistics import (
+    RESAMPLES,
+    ZERO_METHOD,
+    against_best,
+    best_loss,
+    boundary_effect,
+    by_method,
+    compare_runs,
+    estimate,
+    per_case,
+    with_holm,
+)
 
 PHANTOM = "phantom-losses.png"
 FIGURES = {
@@ -23,9 +39,12 @@ case is segmented by a network that did not see it."""
 READING = f"""\
 - `0.478 [0.401, 0.551]`: the mean over cases and its 95 % bootstrap interval ({RESAMPLES:,} resamples of the cases,
   percentiles, fixed seed). Seeds are averaged within a case first. The interval says how far other cases would move the
-  mean; how far another training run would is not in it.
-- Differences are paired, on the cases that both methods have. p is from Wilcoxon's signed-rank test, two-sided (scipy,
-  `zero_method="{ZERO_METHOD}"`: cases without a difference keep their rank). p (Holm) is corrected over the rows of its
+  mean; how far another training run would is not in it. *Dice by seed* is: the smallest and the largest of the means over
+  all cases, one mean per seed.
+- Differences are paired, on the cases that both methods have. Where neither method has more than one seed, p is from
+  Wilcoxon's signed-rank test, two-sided (scipy, `zero_method="{ZERO_METHOD}"`: cases without a difference keep their rank).
+  Where one has, interval and p are from a bootstrap over both: cases are drawn, and seeds for each method and fold.
+- p (Holm) is corrected over the rows of its
   table, for the Hausdorff term over all cases and over the strata apart; intervals are not corrected. **Bold** and
   "significant" mean that p (Holm) is below 0.05 and the interval excludes zero.
 - The best loss is picked on the same cases, which flatters its lead. Learning rate, batch size, epochs and network were
@@ -49,11 +68,10 @@ brought back and scored on the patient's grid against the label as it was drawn 
 patient, on the cases that have both."""
 
 PUBLISHED = """\
-The figures of arXiv 2502.09148 are means of the four official validation cases, one run per loss, trained on 85 cases and
-scored on the resampled grid. Here 44 of those 85 cases are cross-validated in five folds: a network is trained on at most 36
-of them, and every case is scored once. Widths, dropout rates and the rate of decay are not published; they are this
-project's. With so few cases there, and others here, the columns agree or disagree in order of magnitude at best. Their *MSD*
-stands beside our MASD; `inf` is theirs, ours leaves such cases out."""
+The figures of arXiv 2502.09148 stand beside ours on the grid that it scored on; the second table says what differs. Dropout
+rates and the rate of decay are not published either; they are this project's. With so few cases there, and others here, the
+columns agree or disagree in order of magnitude at best. Their *MSD* stands beside our MASD; `inf` is theirs, ours leaves
+such cases out."""
 
 SPACING = """\
 Until September 2024 the challenge's scorer handed the spacing to the surface code as (x, y, z); figures published before
@@ -75,6 +93,7 @@ def study_text(studies: list[Study], figures: Path) -> str:
         TOP,
         "## Which loss, how sure, for which lesions",
         *(wrapped(answer(study)) for study in studies),
+        *([wrapped(both)] if (both := both_protocols(studies)) else []),
     ]
     parts += ["## How to read the tables", READING]
     for study in studies:
@@ -88,6 +107,72 @@ def study_text(studies: list[Study], figures: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def answer(study: Study) -> str:
+    """One paragraph on one protocol."""
+    if best_loss(study.rows) is None:
+        return f"**{study.title}.** No loss has been run."
+    effects = boundary_effect(study.rows, "dice").get("all", [])
+    words = " and ".join(f"{interval(c.difference, DIGITS['dice'], '+')} beside {c.second}" for c in effects)
+    boundary = f" Adding the Hausdorff term changes Dice by {words}." if words else ""
+    return f"**{study.title}.** {short_answer(study)}{boundary}"
+
+
+def short_answer(study: Study) -> str:
+    """Which loss, how far ahead of the others and of the rule, and what these figures leave out."""
+    best = best_loss(study.rows)
+    if best is None:
+        return "No loss has been run."
+    groups = by_method(study.rows)
+    dice = estimate(per_case(groups[best], "dice"))
+    told_apart, rule = [], []
+    for field in ("dice", "nsd"):
+        found = {c.second: c for c in against_best(study.rows, field)}
+        clear = [c for c in found.values() if c.clear and c.second != RULE]
+        names = ", ".join(f"{c.second} ({number(c.difference.mean, DIGITS[field], '+')})" for c in clear)
+        told_apart.append(f"by {NAMES[field]} {names or 'none'}")
+        rule += [f"{interval(found[RULE].difference, DIGITS[field], '+')} in {NAMES[field]}"] if RULE in found else []
+    sentences = [f"The best loss by mean Dice is **{best}**: {interval(dice, DIGITS['dice'])} over {dice.n} cases."]
+    if len(groups.keys() - {RULE}) > 1:
+        sentences.append(f"Significant differences to other losses: {'; '.join(told_apart)}.")
+    if rule:
+        sentences.append(f"Its difference to the rule Z < -2 is {' and '.join(rule)}.")
+    return " ".join([*sentences, *limits(study)])
+
+
+def limits(study: Study) -> list[str]:
+    """What is missing, and what the intervals leave out."""
+    networks = study.rows[study.rows["method"] != RULE]
+    run, planned = len(networks[["method", "fold"]].drop_duplicates()), len(LOSS_NAMES) * FOLDS
+    missing = [loss for loss in LOSS_NAMES if loss not in set(networks["method"])]
+    sentences = []
+    if run < planned:
+        names = f"; not run: {', '.join(missing)}" if missing else ""
+        sentences.append(f"{run} of {planned} combinations of loss and fold have been run{names}.")
+    if networks["seed"].nunique() == 1:
+        sentences.append("Every network was trained once: how much chance in training moves these figures is not known.")
+    return sentences
+
+
+def both_protocols(studies: list[Study]) -> str:
+    """What holds in the native and in a resampling protocol; empty unless both have a pair of losses."""
+    losses = {study.protocol: by_method(study.rows[study.rows["method"] != RULE]) for study in studies}
+    first, *others = losses.values()
+    second = next((groups for groups in reversed(others) if len(groups.keys() & first.keys()) > 1), None)
+    if second is None:
+        return ""
+    pairs = list(itertools.combinations([loss for loss in first if loss in second], 2))
+    found = [with_holm([compare_runs(groups, *pair, "dice") for pair in pairs]) for groups in (first, second)]
+    agreeing = [(a, b) for a, b in zip(*found, strict=True) if a.difference.mean * b.difference.mean > 0]
+    clear = [(a.first, a.second)[:: int(math.copysign(1, a.difference.mean))] for a, b in agreeing if a.clear and b.clear]
+    names = "; ".join(" over ".join(pair) for pair in clear) or "none"
+    bests = [max(groups, key=lambda loss: per_case(groups[loss], "dice").mean()) for groups in (first, second)]
+    same = f"**{bests[0]}** has the largest mean Dice in both" if bests[0] == bests[1] else "the best loss is not the same"
+    return (
+        f"**Native and paper protocol.** Of {len(pairs)} pairs of losses that both have run, {len(agreeing)} have the same"
+        f" order by mean Dice; {same}. Significant in both: {names}."
+    )
+
+
 def protocol_parts(study: Study, figures: Path) -> list[str]:
     """What the page says about one protocol that has rows."""
     parts = ["### Scores", tables.scores_table(study), *figure_parts(study, figures)]
@@ -96,7 +181,7 @@ def protocol_parts(study: Study, figures: Path) -> list[str]:
     parts += ["### What the Hausdorff term adds", tables.boundary_tables(study)]
     if study.protocol != "native":
         parts += ["### What resampling the labels costs", RESAMPLING, tables.resampling_table(study)]
-        parts += ["### Beside the published figures", PUBLISHED, tables.published_table(study)]
+        parts += ["### Beside the published figures", PUBLISHED, tables.published_table(study), tables.protocol_table(study)]
     parts += ["### With the older order of the spacing", SPACING, tables.spacing_table(study)]
     return [*parts, "### Time and memory", COST, tables.cost_table(study)]
 

@@ -1,5 +1,6 @@
 """The tables of docs/study.md: one protocol's rows in Markdown."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from training.common.loss_names import LOSS_NAMES
-from training.data.splits import FOLDS
+from training.data.splits import FOLDS, read_fold
 from training.pages.cells import DIGITS, NAMES, interval, number, p_value, without_masd
 from training.pages.markdown import table, wrapped
 from training.scores.rows import RULE
@@ -21,6 +22,7 @@ from training.scores.statistics import (
     compare,
     estimate,
     per_case,
+    seed_means,
     strata,
 )
 
@@ -44,6 +46,7 @@ class Study:
     protocol: str
     rows: pd.DataFrame
     epochs: pd.DataFrame
+    configuration: dict = dataclasses.field(default_factory=dict)  # that all rows share
 
     @property
     def title(self) -> str:
@@ -82,14 +85,22 @@ def scores_table(study: Study) -> str:
         scores = [interval(estimate(per_case(rows, field)), DIGITS[field]) for field in ("dice", "masd_mm", "nsd")]
         lesions = [number(mean_of(rows, field), 2) for field in ("lesion_recall", "lesion_precision")]
         cases = str(rows["case"].nunique())
-        return [folds_of(rows), cases, *scores, without_masd(rows), *lesions, epochs_of(rows)]
+        return [folds_of(rows), cases, *scores, seed_range(rows), without_masd(rows), *lesions, epochs_of(rows)]
 
-    header = ["method", "run", "cases", "Dice", "MASD mm", "NSD", "without MASD", "recall", "precision", "epochs"]
+    header = ["method", "run", "cases", "Dice", "MASD mm", "NSD", "Dice by seed", "without MASD", "recall"]
+    header += ["precision", "epochs"]
     text = table(header, method_lines(study.rows, len(header) - 1, line))
     sets = {frozenset(rows["case"]) for method, rows in by_method(study.rows).items() if method != RULE}
     if len(sets) > 1:
         text += "\n\n" + wrapped("The losses ran on different cases: compare the paired differences below, not these means.")
     return text
+
+
+def seed_range(rows: pd.DataFrame) -> str:
+    """The smallest and the largest mean Dice of a seed; - where there is one seed."""
+    means = seed_means(rows, "dice")
+    digits = DIGITS["dice"]
+    return f"{number(min(means), digits)} to {number(max(means), digits)}" if len(means) > 1 else "-"
 
 
 def mean_of(rows: pd.DataFrame, field: str) -> float:
@@ -239,3 +250,22 @@ def published_table(study: Study) -> str:
         lines.append([loss, f"{dice:.4f}", f"{msd:.4f}", f"{nsd:.4f}", str(epochs), *here])
     header = ["loss", "published: Dice", "MSD", "NSD", "epochs", "here, same grid: Dice", "MASD mm", "NSD", "epochs", "run"]
     return table(header, lines)
+
+
+def protocol_table(study: Study) -> str:
+    """What differs between the published study and this one."""
+    rows = study.rows[study.rows["method"] != RULE]
+    folds = sorted(set(rows["fold"]))
+    trained = sorted({len(read_fold(fold)[0]) for fold in folds})
+    seeds = rows["seed"].nunique()
+    training, model = study.configuration.get("training", {}), study.configuration.get("model", {})
+    networks = f"{len(folds)} (fold {', '.join(map(str, folds))})" + (f" x {seeds} seeds" if seeds > 1 else "")
+    lines = [
+        ["trained on", "85 cases", f"{' or '.join(map(str, trained))} of them; every eighth decides when to stop instead"],
+        ["scored on", "4 cases of the official validation", f"{rows['case'].nunique()} of the 85, held out by fold"],
+        ["stopped early on", "the cases that are scored", "cases that are not scored"],
+        ["networks per loss", "1", networks],
+        ["feature maps by level", "not published", ", ".join(map(str, model.get("channels", ["-"])))],
+        ["epochs at most", "100", str(training.get("epochs", "-"))],
+    ]
+    return table(["", "published", "here"], lines)
