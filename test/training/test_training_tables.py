@@ -411,7 +411,7 @@ def test_what_holds_in_both_protocols():
     native = same_everywhere(("dice", 0.2), ("tversky", 0.0), ("dice-focal", 0.1))
     paper = same_everywhere(("dice", 0.1), ("tversky", 0.0), ("dice-focal", 0.2))
     text = both_protocols([native, dataclasses.replace(paper, protocol="paper")])
-    order = "Of 3 pairs of losses that both have run, 2 have the same order by mean Dice; the best loss is not the same"
+    order = "both have run: 3; in the same order by mean Dice: 2. The best loss is not the same, dice and dice-focal."
     assert order in text
     assert text.endswith("Significant in both: dice over tversky; dice-focal over tversky.")
     assert both_protocols([native, Study("paper", table(), as_frame([], Epoch))]) == ""

@@ -166,10 +166,10 @@ def both_protocols(studies: list[Study]) -> str:
     clear = [(a.first, a.second)[:: int(math.copysign(1, a.difference.mean))] for a, b in agreeing if a.clear and b.clear]
     names = "; ".join(" over ".join(pair) for pair in clear) or "none"
     bests = [max(groups, key=lambda loss: per_case(groups[loss], "dice").mean()) for groups in (first, second)]
-    same = f"**{bests[0]}** has the largest mean Dice in both" if bests[0] == bests[1] else "the best loss is not the same"
+    same = f"the same, {bests[0]}" if bests[0] == bests[1] else f"not the same, {' and '.join(bests)}"
     return (
-        f"**Native and paper protocol.** Of {len(pairs)} pairs of losses that both have run, {len(agreeing)} have the same"
-        f" order by mean Dice; {same}. Significant in both: {names}."
+        f"**Native and paper protocol.** Pairs of losses that both have run: {len(pairs)}; in the same order by mean Dice:"
+        f" {len(agreeing)}. The best loss is {same}. Significant in both: {names}."
     )
 
 
