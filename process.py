@@ -83,6 +83,15 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--probabilities", action="store_true", help="also write the probability of lesion, 0 to 1, of every voxel"
     )
+    add_ways_to_run(parser)
+    args = parser.parse_args(words)
+    if args.cases is None and (args.format or args.overwrite):
+        parser.error("--format and --overwrite go with --cases")
+    return args
+
+
+def add_ways_to_run(parser: argparse.ArgumentParser) -> None:
+    """Other than one case: a server or a folder of cases, with the options of the latter."""
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--serve", action="store_true", help=f"answer /health and /invoke on port {PORT} instead of running once"
@@ -100,10 +109,6 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     folder.add_argument(
         "--overwrite", action="store_true", help="replace what the output folder has of the same cases, other files stay"
     )
-    args = parser.parse_args(words)
-    if args.cases is None and (args.format or args.overwrite):
-        parser.error("--format and --overwrite go with --cases")
-    return args
 
 
 def suffix(word: str) -> str:

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from model.errors import UserError, lacks_memory, reason_of
 
@@ -124,7 +125,7 @@ def stopping() -> Iterator[None]:
 class _Tolerant(io.FileIO):
     """A stream whose reader may leave, as in `| head -1`: what is written then goes nowhere, and the work goes on."""
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes) -> int:  # type: ignore[override]
         try:
             return super().write(data)
         except OSError as error:
@@ -136,10 +137,10 @@ class _Tolerant(io.FileIO):
             return len(data)
 
 
-def tolerant(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+def tolerant(stream: Any) -> io.TextIOWrapper:
     """The same stream, without errors: its reader may leave, and a character that its encoding lacks is written escaped."""
     by_line = stream.line_buffering or stream.write_through
-    buffer = io.BufferedWriter(_Tolerant(stream.fileno(), "w", closefd=False))
+    buffer = io.BufferedWriter(_Tolerant(stream.fileno(), "w", closefd=False))  # type: ignore[type-var]
     return io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=by_line)
 
 

@@ -91,6 +91,15 @@ def test_the_tables_load_no_network_and_no_image_reader():
     assert not {"torch", "monai", "sklearn", "SimpleITK"} & set(done.stdout.split())
 
 
+def test_pages_load_no_network():
+    pages = [f"training.pages.{path.stem}" for path in (ROOT / "training" / "pages").glob("[a-z]*.py")]
+    assert len(pages) > 4
+    reports = ["model.report.case_page", "model.report.folder_page", "model.report.results"]
+    done = python(f"import sys, {', '.join(pages + reports)}; print(*sys.modules)")
+    assert "matplotlib" in done.stdout.split()
+    assert not {"torch", "monai", "sklearn"} & set(done.stdout.split())
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "evaluation").rglob("*.py")), ids=ids)
 def test_the_evaluation_needs_only_what_its_image_has(path):
     names = {name for name in imported(path) if name.split(".")[0] in ("model", "training")}

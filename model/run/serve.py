@@ -44,7 +44,7 @@ class CaseServer(ThreadingHTTPServer):
         with self.one_at_a_time:
             super().server_close()
 
-    def handle_error(self, request: socket.socket, client_address: tuple) -> None:
+    def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: tuple) -> None:
         """A client that leaves before its answer is no error; the case is written."""
         error = sys.exc_info()[1]
         if isinstance(error, OSError):
