@@ -172,7 +172,7 @@ def _place(header: "Nifti1Header", path: Path) -> np.ndarray:
     sform = _sform(header, path) if codes[1] > 0 and not (both and of_template == [False, True]) else None
     places = [place for place in (qform, sform) if place is not None]
     if len(places) == 2:
-        _require_one_place(*places, header, path)
+        _require_one_place(places[0], places[1], header, path)
     return places[-1]
 
 

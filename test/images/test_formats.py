@@ -245,6 +245,77 @@ def test_compressed_file_with_its_namesake_beside_it_is_not_mixed_up(tmp_path):
     np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").voxels, ADC + 100)
 
 
+TAGS = {"0008|0060": "MR", "0010|0010": "Perez^Ana", "0010|4000": "line one\nline two", "0008|103e": "x" * 3000}
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+@pytest.mark.parametrize("written", SUFFIXES)
+def test_dicom_tags_are_read_over_and_never_passed_on(tmp_path, suffix, written):
+    """As SimpleITK writes them from a DICOM series."""
+    write_image(ADC, GRID, tmp_path / f"adc{suffix}", metadata=TAGS)
+    assert b"0010|0010 = Perez^Ana" in (tmp_path / f"adc{suffix}").read_bytes()
+    volume = read_volume(tmp_path / f"adc{suffix}")
+    np.testing.assert_array_equal(volume.voxels, ADC)
+    assert volume.grid == GRID
+    folder = tmp_path / "out"
+    folder.mkdir()
+    write_mask(volume.voxels > 0, volume.grid, folder / f"mask{written}")
+    for path in folder.iterdir():
+        data = path.read_bytes()
+        assert b"Perez" not in (gzip.decompress(data) if written == ".nii.gz" else data)
+        assert b"0010|" not in data
+
+
+@FORMATS
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("volumes", [1, 2])
+def test_four_dimensions(tmp_path, suffix, compressed, volumes):
+    """One volume is a map, two are none; SimpleITK says where the voxels lie."""
+    image = sitk.GetImageFromArray(np.stack(volumes * [ADC]), isVector=False)
+    turned = np.eye(4)
+    turned[:3, :3] = np.reshape(GRID.direction, (3, 3))
+    image.SetDirection(turned.ravel())
+    image.SetSpacing((*GRID.spacing_mm[::-1], 2.5))
+    image.SetOrigin((*GRID.origin_mm, 7))
+    sitk.WriteImage(image, str(tmp_path / f"a{suffix}"), useCompression=compressed)
+    if volumes == 2:
+        with pytest.raises(UserError, match=r"a\..*: expected a 3D image of one component, found 4D with 1"):
+            read_volume(tmp_path / f"a{suffix}")
+        return
+    volume = read_volume(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(volume.voxels, ADC)
+    for index in ((0, 0, 0), (11, 14, 6)):
+        expected = image.TransformIndexToPhysicalPoint((*index, 0))[:3]
+        np.testing.assert_allclose(volume.grid.to_mm(np.array(index[::-1])), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "directions"),
+    [("12 15 7 1", "(0.8,0,0) (0,1.25,0) (0,0,3) none"), ("1 12 15 7", "none (0.8,0,0) (0,1.25,0) (0,0,3)")],
+)
+def test_a_nrrd_of_a_sequence_of_one(tmp_path, sizes, directions):
+    """A list as its own axis, first or last."""
+    kinds = " ".join("list" if word == "none" else "domain" for word in directions.split(" "))
+    fields = f"type: float\ndimension: 4\nspace: LPS\nsizes: {sizes}\nspace directions: {directions}\nkinds: {kinds}\n"
+    header = f"NRRD0004\n{fields}endian: little\nencoding: raw\nspace origin: (1,2,3)\nname:=x\n\n"
+    (tmp_path / "a.nrrd").write_bytes(header.encode() + ADC.tobytes())
+    volume = read_volume(tmp_path / "a.nrrd")
+    np.testing.assert_array_equal(volume.voxels, ADC)
+    assert volume.grid.spacing_mm == (3, 1.25, 0.8)
+    assert volume.grid.origin_mm == (1, 2, 3)
+
+
+@FORMATS
+def test_each_file_is_opened_once(image, monkeypatch):
+    """And its digest is that of what was read."""
+    opened, plain = [], Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *mode, **more: opened.append(path.name) or plain(path, *mode, **more))
+    volume = read_volume(image)
+    monkeypatch.undo()
+    assert sorted(opened) == sorted({image.name, voxels_of(image).name})
+    assert volume.sha256 == digest(image)
+
+
 def test_names():
     assert [suffix_of(Path(name)) for name in ("a.NII.GZ", "a.nii", "a.b.mha", "a.gz", "a")] == [
         ".nii.gz",
