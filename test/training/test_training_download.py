@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine: a small archive made of the phantom, cut connections, bad archives, bad cases."""
+"""Downloads from a server on this machine: a small archive made of the phantom, cut connections, bad cases."""
 
 import hashlib
 import io
@@ -12,12 +12,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import pooch
 import pytest
 from phantom import make_phantom, write_image
 
 from model.errors import UserError
+from model.files import only_run
 from training import download as module
 from training.common.cli import run
+from training.data.case_table import NAMES as PATTERNS
 from training.data.published import find_cases
 from training.download import Archive, download
 
@@ -34,18 +37,18 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     label = phantom.label.astype(np.uint8)
     for name, grid, mask in ((NAMES[0], phantom.grid, label), (NAMES[1], thick, 0 * label)):
         voxels = {"1ADC_ss": phantom.adc, "2Z_ADC": phantom.zadc, "3LABEL": mask}
-        for folder, pattern in module.NAMES.items():
+        for folder, pattern in PATTERNS.items():
             (root / folder).mkdir(exist_ok=True)
             write_image(voxels[folder], grid, root / folder / pattern.format(name))
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.mha"))}
 
 
-def zipped(files: dict[str | zipfile.ZipInfo, bytes], top: str = "BONBID2023_Train/") -> bytes:
-    """A zip archive of the files, each below `top` unless its name is a ZipInfo; the same bytes at any time of day."""
+def zipped(files: Tree, top: str = "BONBID2023_Train/") -> bytes:
+    """A zip archive of the files, each below `top`; the same bytes at any time of day."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():
-            archive.writestr(name if isinstance(name, zipfile.ZipInfo) else zipfile.ZipInfo(top + name), content)
+            archive.writestr(zipfile.ZipInfo(top + name), content)
     return buffer.getvalue()
 
 
@@ -59,7 +62,6 @@ class Server:
 
     content: bytes = b""
     ranges: bool = True
-    lies: bool = False  # sends another range than the one asked for, and says so
     cuts: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)  # of the next responses
     asked: list[str | None] = field(default_factory=list)  # Range of each request
@@ -77,8 +79,7 @@ class Server:
         size = len(self.content)
         handler.send_response(status if start < size else 416)
         if status == 206:
-            begin = start + 1 if self.lies else start
-            handler.send_header("Content-Range", f"bytes {begin}-{size - 1}/{size}" if start < size else f"bytes */{size}")
+            handler.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}" if start < size else f"bytes */{size}")
         body = self.content[start:]
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
@@ -99,7 +100,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         def log_message(self, *_: object) -> None:
             pass
 
-    monkeypatch.setattr(module, "WAIT_S", 0)
+    monkeypatch.setattr(pooch.core.time, "sleep", lambda _: None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         state.url = f"http://127.0.0.1:{http.server_port}/files/"
@@ -117,16 +118,15 @@ def unpacked(out: Path) -> Tree:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def visible(out: Path) -> set[str]:
-    """What lies in the folder, without the lock; a test that expects no leftovers sees hidden ones too."""
-    return {path.name for path in out.iterdir()} - {".download.lock"}
+def names(out: Path) -> set[str]:
+    return {path.name for path in out.iterdir()}
 
 
 def test_the_archive_becomes_cases_that_training_finds(tree: Tree, server: Server, tmp_path: Path, capsys) -> None:
     server.content = zipped(tree)
     get(server, tmp_path / "new" / "data")
     assert unpacked(tmp_path / "new" / "data") == tree
-    assert visible(tmp_path / "new" / "data") == {"BONBID2023_Train", "BONBID2023_Train.zip"}
+    assert names(tmp_path / "new" / "data") == {"BONBID2023_Train", "BONBID2023_Train.zip"}
     assert [files.name for files in find_cases(tmp_path / "new" / "data" / "BONBID2023_Train")] == list(NAMES)
     assert server.asked == [None]
     assert server.served == [len(server.content)]
@@ -141,17 +141,17 @@ def test_the_table_holds_what_can_be_derived(tree: Tree, server: Server, tmp_pat
     assert first[1:8] == ["30", "88", "76", "3.00", "1.60", "1.50", f"{voxels * 7.2 / 1000:.1f}"]
     assert first[8:] == [f"{LESION_ML:.2f}", f"{1595 / voxels:.2%}"]
     assert second[4:] == ["4.00", "1.60", "1.50", f"{voxels * 9.6 / 1000:.1f}", "0.00", "0.00%"]
-    assert ["slices", "empty", "0%-1%", "1%-5%", "larger", "all"] in lines
+    assert ["empty", "below", "1", "%", "1-5", "%", "above", "5", "%", "all"] in lines
     assert 0.01 < 1595 / voxels < 0.05
-    assert ["to", "3", "mm", "0", "0", "1", "0", "1"] in lines
-    assert ["thicker", "1", "0", "0", "0", "1"] in lines
+    assert ["slices", "<=", "3", "mm", "0", "0", "1", "0", "1"] in lines
+    assert ["slices", ">", "3", "mm", "1", "0", "0", "0", "1"] in lines
     assert ["all", "1", "0", "1", "0", "2"] in lines
 
 
 def test_a_second_run_downloads_and_writes_nothing(tree: Tree, server: Server, tmp_path: Path, capsys) -> None:
     server.content = zipped(tree)
     get(server, tmp_path)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*") if path.name != ".download.lock"}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     get(server, tmp_path)
     assert len(server.asked) == 1
     assert before == {path: path.stat().st_mtime_ns for path in before}
@@ -173,198 +173,95 @@ def test_a_cut_connection_is_resumed_by_the_next_run(
 ) -> None:
     server.content, server.cuts = zipped(tree), [200_000, 100_000]
     monkeypatch.setattr(module, "TRIES", 2)
-    with pytest.raises(UserError, match=rf"^{server.url}BONBID2023_Train\.zip: not downloaded in 2 tries \(.+\); run again"):
+    with pytest.raises(UserError, match=rf"^{server.url}BONBID2023_Train\.zip: cannot be downloaded \(.+\); run again"):
         get(server, tmp_path)
-    assert visible(tmp_path) == {"BONBID2023_Train.zip.partial"}
+    assert names(tmp_path) == {"BONBID2023_Train.zip.partial"}
     kept = (tmp_path / "BONBID2023_Train.zip.partial").stat().st_size
     assert 300_000 - 2 * module.CHUNK < kept <= 300_000
     get(server, tmp_path)
     assert server.asked[2] == f"bytes={kept}-"
     assert server.served[2] == len(server.content) - kept
-    assert visible(tmp_path) == {"BONBID2023_Train", "BONBID2023_Train.zip"}
+    assert names(tmp_path) == {"BONBID2023_Train", "BONBID2023_Train.zip"}
 
 
-@pytest.mark.parametrize("server_of", [{"ranges": False}, {"lies": True}])
-def test_a_server_without_proper_ranges_sends_it_whole(
-    tree: Tree, server: Server, tmp_path: Path, server_of: dict[str, bool]
-) -> None:
-    server.content, server.cuts = zipped(tree), [300_000]
-    for name, value in server_of.items():
-        setattr(server, name, value)
+def test_a_server_without_ranges_sends_it_whole(tree: Tree, server: Server, tmp_path: Path) -> None:
+    server.content, server.cuts, server.ranges = zipped(tree), [300_000], False
     get(server, tmp_path)
     assert server.served[-1] == len(server.content)
     assert unpacked(tmp_path) == tree
 
 
-def test_a_partial_that_is_whole_is_not_downloaded_again(tree: Tree, server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("altered", [lambda content: content, lambda content: content + b"x", lambda content: b"other"])
+def test_a_partial_that_is_whole_too_long_or_of_another_file(tree: Tree, server: Server, tmp_path: Path, altered) -> None:
     server.content = zipped(tree)
-    (tmp_path / "BONBID2023_Train.zip.partial").write_bytes(server.content)
+    (tmp_path / "BONBID2023_Train.zip.partial").write_bytes(altered(server.content))
     get(server, tmp_path)
-    assert server.asked == [f"bytes={len(server.content)}-"]
     assert unpacked(tmp_path) == tree
+    assert names(tmp_path) == {"BONBID2023_Train", "BONBID2023_Train.zip"}
 
 
-def test_a_partial_longer_than_the_file_is_started_over(tree: Tree, server: Server, tmp_path: Path) -> None:
-    server.content = zipped(tree)
-    (tmp_path / "BONBID2023_Train.zip.partial").write_bytes(server.content + b"x")
-    get(server, tmp_path)
-    assert server.asked == [f"bytes={len(server.content) + 1}-", None]
-    assert unpacked(tmp_path) == tree
-
-
-@pytest.mark.parametrize("partial", [b"", b"not the beginning"])
-def test_a_wrong_hash_is_named_and_leaves_nothing(tree: Tree, server: Server, tmp_path: Path, partial: bytes) -> None:
-    archive, server.content = described(zipped(tree)), zipped(tree)
-    expected, received = archive.sha256, partial + server.content[len(partial) :]
-    if partial:
-        (tmp_path / "BONBID2023_Train.zip.partial").write_bytes(partial)
-    else:
-        server.content = received = b"a page that says sorry"
+def test_a_wrong_hash_is_named_and_leaves_nothing(tree: Tree, server: Server, tmp_path: Path) -> None:
+    archive, server.content = described(zipped(tree)), b"a page that says sorry"
     with pytest.raises(UserError) as error:
         get(server, tmp_path, archive)
-    for word in ("BONBID2023_Train.zip", expected, hashlib.sha256(received).hexdigest()):
+    for word in ("BONBID2023_Train.zip", archive.sha256, hashlib.sha256(server.content).hexdigest()):
         assert word in str(error.value)
-    assert visible(tmp_path) == set()
-    server.content = zipped(tree)
-    get(server, tmp_path, archive)
-    assert unpacked(tmp_path) == tree
+    assert names(tmp_path) == set()
 
 
-def test_a_file_that_is_not_there_is_refused_at_once(server: Server, tmp_path: Path) -> None:
-    server.statuses = [404] * 9
-    with pytest.raises(UserError, match=rf"^{server.url}BONBID2023_Train\.zip: the server says 404 .*--url$"):
-        get(server, tmp_path)
-    assert len(server.asked) == 1
-    assert visible(tmp_path) == set()
-
-
-def test_a_busy_server_is_asked_again(tree: Tree, server: Server, tmp_path: Path) -> None:
+def test_a_busy_server_is_asked_again_and_a_missing_file_is_one_line(tree: Tree, server: Server, tmp_path: Path) -> None:
     server.content, server.statuses = zipped(tree), [503, 429]
     get(server, tmp_path)
     assert server.asked == [None] * 3
-    server.statuses = [500] * 9
-    with pytest.raises(UserError, match=r"not downloaded in 5 tries \(the server says 500"):
+    server.statuses = [404] * 9
+    with pytest.raises(UserError, match=rf"^{server.url}BONBID2023_Train\.zip: cannot be downloaded \(404.*--url$"):
         get(server, tmp_path / "other")
 
 
-@pytest.mark.parametrize(
-    ("base", "reason"),
-    [("http://127.0.0.1:9", "Connection refused"), ("zenodo.org", "No scheme"), ("http://", "Invalid URL")],
-)
-def test_no_server_is_one_line(server: Server, tmp_path: Path, base: str, reason: str) -> None:
-    with pytest.raises(UserError, match=rf"^{base.rstrip('/')}/.*{reason}"):
-        download([described(b"")], base, tmp_path)
-
-
-def test_a_full_disk_is_one_line(tree: Tree, server: Server, tmp_path: Path) -> None:
-    server.content = zipped(tree)
-    (tmp_path / "BONBID2023_Train.zip.partial").symlink_to("/dev/full")
-    with pytest.raises(UserError, match=rf"from {server.url}BONBID2023_Train\.zip: .*No space left on device"):
-        get(server, tmp_path)
+def test_no_server_is_one_line(tmp_path: Path, server: Server) -> None:
+    with pytest.raises(UserError, match=r"^http://127\.0\.0\.1:9/BONBID2023_Train\.zip: .*Connection refused"):
+        download([described(b"")], "http://127.0.0.1:9", tmp_path)
 
 
 def test_two_downloads_do_not_write_into_one_folder(server: Server, tmp_path: Path) -> None:
-    with module.alone(tmp_path), pytest.raises(UserError, match="another download"):
+    with only_run(tmp_path), pytest.raises(UserError, match="another run"):
         get(server, tmp_path)
     assert server.asked == []
 
 
-def test_a_file_where_the_folder_should_be(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "data").write_text("")
-    with pytest.raises(UserError, match="data: cannot be written or read"):
-        get(server, tmp_path / "data")
+def test_a_folder_that_is_there_is_left_alone(tree: Tree, server: Server, tmp_path: Path, capsys) -> None:
+    server.content = zipped(tree)
+    get(server, tmp_path)
+    own = tmp_path / "BONBID2023_Train" / min(tree)
+    own.write_text("mine")
+    with pytest.raises(UserError, match="1 not usable"):
+        get(server, tmp_path)
+    assert own.read_text() == "mine"
+
+
+def test_what_a_killed_run_had_unpacked_is_replaced(tree: Tree, server: Server, tmp_path: Path) -> None:
+    server.content = zipped(tree)
+    left = tmp_path / ".BONBID2023_Train.partial" / "BONBID2023_Train" / min(tree)
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    get(server, tmp_path)
+    assert unpacked(tmp_path) == tree
+    assert names(tmp_path) == {"BONBID2023_Train", "BONBID2023_Train.zip"}
+
+
+def test_an_archive_without_cases_is_refused(server: Server, tmp_path: Path) -> None:
+    server.content = zipped({"README.txt": b"who"})
+    with pytest.raises(UserError, match=r"BONBID2023_Train\.zip: expected one folder 1ADC_ss, found 0"):
+        get(server, tmp_path)
+    assert not (tmp_path / "BONBID2023_Train").exists()
 
 
 @pytest.mark.parametrize("top", ["", "BONBID2023_Train/", "home/user/BONBID 2023/"])
 def test_any_top_folder_is_cut_off(tree: Tree, server: Server, tmp_path: Path, top: str) -> None:
-    litter = {"__MACOSX/._x": b"", ".DS_Store": b"", "1ADC_ss/._MGHNICU_010-VISIT_01-ADC_ss.mha": b"", "1ADC_ss/": b""}
-    server.content = zipped(tree | litter | {"README.txt": b"who"}, top)
-    get(server, tmp_path)
-    assert unpacked(tmp_path) == tree | {"README.txt": b"who"}
-
-
-def test_names_of_windows_are_understood(tree: Tree, server: Server, tmp_path: Path) -> None:
-    server.content = zipped({name.replace("/", "\\"): content for name, content in tree.items()}, "Train\\")
+    litter = {"__MACOSX/1ADC_ss/._x": b"", "1ADC_ss/._MGHNICU_010-VISIT_01-ADC_ss.mha": b"", "1ADC_ss/": b""}
+    server.content = zipped(tree | litter, top)
     get(server, tmp_path)
     assert unpacked(tmp_path) == tree
-
-
-def entry(name: str, mode: int = 0) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name)
-    info.external_attr = mode << 16
-    return info
-
-
-@pytest.mark.parametrize(
-    ("bad", "reason"),
-    [
-        (entry("../escaped"), "leads out"),
-        (entry("BONBID2023_Train/../../escaped"), "leads out"),
-        (entry("..\\escaped"), "leads out"),
-        (entry("/tmp/escaped"), "leads out"),
-        (entry("C:\\escaped"), "leads out"),
-        (entry("BONBID2023_Train/3LABEL/escaped", 0o120777), "is a link"),
-        (entry("elsewhere/1ADC_ss/escaped"), "one folder 1ADC_ss"),
-    ],
-)
-def test_an_unsafe_archive_unpacks_nothing(
-    tree: Tree, server: Server, tmp_path: Path, bad: zipfile.ZipInfo, reason: str
-) -> None:
-    server.content = zipped(tree | {bad: b"../../escaped"})
-    with pytest.raises(UserError, match=reason):
-        get(server, tmp_path / "data")
-    assert visible(tmp_path / "data") == {"BONBID2023_Train.zip"}
-    assert visible(tmp_path) == {"data"}
-
-
-@pytest.mark.parametrize("content", [b"no zip at all", b"PK\5\6" + bytes(18)])
-def test_what_is_no_archive_of_cases_is_refused(server: Server, tmp_path: Path, content: bytes) -> None:
-    server.content = content
-    with pytest.raises(UserError, match=r"BONBID2023_Train\.zip: (cannot be unpacked|expected one folder)"):
-        get(server, tmp_path)
-    assert visible(tmp_path) == {"BONBID2023_Train.zip"}
-
-
-def test_a_damaged_member_leaves_no_folder(tree: Tree, server: Server, tmp_path: Path) -> None:
-    content = bytearray(zipped(tree))
-    content[-len(content) // 4] ^= 255  # in the stored bytes of the last files
-    server.content = bytes(content)
-    with pytest.raises(UserError, match=r"cannot be unpacked \(Bad CRC"):
-        get(server, tmp_path)
-    assert visible(tmp_path) == {"BONBID2023_Train.zip"}
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_two_files_of_one_name_are_refused(tree: Tree, server: Server, tmp_path: Path) -> None:
-    server.content = zipped(tree | {entry(f"BONBID2023_Train/{min(tree)}"): b"other"})
-    with pytest.raises(UserError, match="two files named 1ADC_ss/"):
-        get(server, tmp_path)
-    assert visible(tmp_path) == {"BONBID2023_Train.zip"}
-
-
-def test_what_lacks_is_unpacked_beside_what_is_there(tree: Tree, server: Server, tmp_path: Path, capsys) -> None:
-    server.content = zipped(tree)
-    get(server, tmp_path)
-    lost = sorted(tree)[1::2]
-    for name in lost:
-        (tmp_path / "BONBID2023_Train" / name).unlink()
-    (tmp_path / ".BONBID2023_Train.partial").mkdir()  # of a killed run
-    capsys.readouterr()
-    get(server, tmp_path)
-    assert f"{len(lost)} files unpacked" in capsys.readouterr().out
-    assert unpacked(tmp_path) == tree
-    assert visible(tmp_path) == {"BONBID2023_Train", "BONBID2023_Train.zip"}
-
-
-def test_another_file_in_the_way_is_not_overwritten(tree: Tree, server: Server, tmp_path: Path) -> None:
-    name = sorted(tree)[-1]
-    own = tmp_path / "BONBID2023_Train" / name
-    own.parent.mkdir(parents=True)
-    own.write_text("mine")
-    server.content = zipped(tree)
-    with pytest.raises(UserError, match=f"{own}: expected what the archive holds"):
-        get(server, tmp_path)
-    assert unpacked(tmp_path) == {name: b"mine"}
 
 
 def off_grid(tree: Tree) -> Tree:
@@ -381,12 +278,12 @@ def test_a_bad_case_is_listed_with_the_others(tree: Tree, server: Server, tmp_pa
     (reason,) = (line for line in lines if line.startswith(f"NOT USABLE: {NAMES[0]}: "))
     assert "not on one grid: spacing_mm is (3, 1.6, 1.5) and (4, 1.6, 1.5)" in reason
     assert any(line.startswith(NAMES[1]) and line.endswith("0.00%") for line in lines)
-    assert "all                 1        0        0        0        1" in lines
+    assert "all 1 0 0 0 1" in [" ".join(line.split()) for line in lines]
 
 
-@pytest.mark.parametrize("folder", list(module.NAMES))
+@pytest.mark.parametrize("folder", list(PATTERNS))
 def test_a_missing_file_is_listed(tree: Tree, server: Server, tmp_path: Path, capsys, folder: str) -> None:
-    name = f"{folder}/{module.NAMES[folder].format(NAMES[0])}"
+    name = f"{folder}/{PATTERNS[folder].format(NAMES[0])}"
     server.content = zipped({path: content for path, content in tree.items() if path != name})
     with pytest.raises(UserError, match="1 not usable"):
         get(server, tmp_path)
@@ -427,7 +324,7 @@ def test_the_command(tree: Tree, server: Server, tmp_path: Path, monkeypatch: py
     assert command(monkeypatch, *options, "--url", server.url) == 0
     (tmp_path / "Val.zip").unlink()
     assert command(monkeypatch, *options, "--check-only") == 0
-    (tmp_path / "Val" / "2Z_ADC" / module.NAMES["2Z_ADC"].format(NAMES[0])).unlink()
+    (tmp_path / "Val" / "2Z_ADC" / PATTERNS["2Z_ADC"].format(NAMES[0])).unlink()
     assert command(monkeypatch, *options, "--check-only") == 2
     assert len(server.asked) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {tmp_path}: 1 not usable")

@@ -5,6 +5,7 @@ several seeds, its differences to others are resampled over seeds too. Values th
 challenge does, and counted.
 """
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -82,9 +83,15 @@ def bootstrap_interval(values: np.ndarray, resamples: int = RESAMPLES, seed: int
     """Percentile interval at 95 % of the mean of values (n,), resampled with replacement; nan below two values."""
     if len(values) < 2:
         return math.nan, math.nan
-    chosen = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
+    chosen = _drawn(len(values), resamples, seed)
     low, high = np.quantile(values[chosen].mean(axis=1), (LEVEL / 2, 1 - LEVEL / 2))
     return float(low), float(high)
+
+
+@functools.lru_cache(maxsize=8)
+def _drawn(count: int, resamples: int, seed: int) -> np.ndarray:
+    """Places drawn with replacement, int (resamples, count); every mean over as many cases has the same draws."""
+    return np.random.default_rng(seed).integers(count, size=(resamples, count))
 
 
 def compare(first: str, second: str, a: pd.Series, b: pd.Series) -> Comparison:
