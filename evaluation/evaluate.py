@@ -33,7 +33,7 @@ from evalutils import ClassificationEvaluation
 from evalutils.exceptions import EvalUtilsError, ValidationError
 from evalutils.io import SimpleITKLoader
 from evalutils.validators import DataFrameValidator, NumberOfCasesValidator
-from pandas import DataFrame, Series
+from pandas import DataFrame, Series, merge
 
 from model.errors import UserError
 from model.files import remove_partials, write_whole
@@ -86,32 +86,48 @@ class LesionEvaluation(ClassificationEvaluation):
             validators=(UniqueCasesValidator(),),
             join_key="case",
         )
-        self._suffix = suffix
-        self._number = NumberOfCasesValidator(num_cases=cases) if cases else None
+        self.folders = {"ground_truth": labels, "prediction": predictions}
+        self.suffix, self.output = suffix, output
+        self.number = NumberOfCasesValidator(num_cases=cases) if cases else None
+        self.tables: dict[str, DataFrame] = {}  # of the files, by the names of `folders`
+        self.cases = self.case_results = DataFrame()
+        self.aggregates: dict[str, dict] = {}
 
     def load(self) -> None:
         """Read every file once. Unlike evalutils' own way, one that cannot be used is an error and not passed over."""
-        labels = find_masks(self._ground_truth_path)
+        labels = find_masks(self.folders["ground_truth"])
         require_names(labels, LABEL_NAME, "MGHNICU_010-VISIT_01_lesion.mha")
-        predictions = find_masks(self._predictions_path, self._suffix)
+        predictions = find_masks(self.folders["prediction"], self.suffix)
         require_names(predictions, PREDICTION_NAME, "MGHNICU_010-VISIT_01.mha or MGHNICU_010-VISIT_01_<anything>.mha")
-        self._ground_truth_cases = self._table(labels)
-        self._predictions_cases = self._table(predictions)
+        for name, paths in (("ground_truth", labels), ("prediction", predictions)):
+            self.tables[name] = DataFrame([row for path in paths for row in MaskLoader().load(fname=path)])
 
-    def _table(self, paths: list[Path]) -> DataFrame:
-        return DataFrame([row for path in paths for row in self._file_loader.load(fname=path)])
+    def validate(self) -> None:
+        """Raise ValidationError when a case has several labels or several predictions."""
+        for table in self.tables.values():
+            UniqueCasesValidator().validate(df=table)
+
+    def merge_ground_truth_and_predictions(self) -> None:
+        """Pair the files by case; a column says where one is missing."""
+        suffixes = [f"_{name}" for name in self.tables]
+        self.cases = merge(*self.tables.values(), on="case", how="outer", suffixes=suffixes, indicator="pairing")
 
     def cross_validate(self) -> None:
         """Raise UserError when a case has a label only or a prediction only; names all of them."""
         lonely = {
-            "no prediction for": self._cases["path_ground_truth"][self._cases["_merge"] == "left_only"],
-            "no label for": self._cases["path_prediction"][self._cases["_merge"] == "right_only"],
+            "no prediction for": self.cases["path_ground_truth"][self.cases["pairing"] == "left_only"],
+            "no label for": self.cases["path_prediction"][self.cases["pairing"] == "right_only"],
         }
         problems = [f"{what} {_names(paths)}" for what, paths in lonely.items() if len(paths)]
         if problems:
             raise UserError("; ".join(problems))
-        if self._number:
-            self._number.validate(df=self._cases)
+        if self.number:
+            self.number.validate(df=self.cases)
+
+    def score(self) -> None:
+        """Score every case, then all of them."""
+        self.case_results = DataFrame([self.score_case(idx=idx, case=case) for idx, case in self.cases.iterrows()])
+        self.aggregates = self.score_aggregates()
 
     def score_case(self, *, idx: int, case: Series) -> dict:
         """Dice, MASD in mm, NSD at 2 mm, and which files they come from.
@@ -134,8 +150,8 @@ class LesionEvaluation(ClassificationEvaluation):
 
     def _read(self, case: Series, which: str) -> sitk.Image:
         path = case[f"path_{which}"]
-        image = self._file_loader.load_image(path)
-        if self._file_loader.hash_image(image) != case[f"hash_{which}"]:
+        image = MaskLoader.load_image(path)
+        if MaskLoader.hash_image(image) != case[f"hash_{which}"]:
             raise UserError(f"{path}: changed while it was scored")
         return image
 
@@ -143,20 +159,20 @@ class LesionEvaluation(ClassificationEvaluation):
         """evalutils' summary of each metric, which leaves NaN out, and how many cases were NaN."""
         aggregates = {}
         for metric in METRICS:
-            values = self._case_results[metric]
+            values = self.case_results[metric]
             counts = {"count": int(values.count()), "nan": int(values.isna().sum())}
             aggregates[metric] = self.aggregate_series(series=values) | counts
         return aggregates
 
     def save(self) -> None:
         """Write metrics.json whole or not at all. Raises UserError when that is not possible."""
-        metrics = {"case": self._case_results.set_index("case").to_dict(), "aggregates": self._aggregate_results}
+        metrics = {"case": self.case_results.set_index("case").to_dict(), "aggregates": self.aggregates}
         text = json.dumps(_without_nan(metrics), indent=2, sort_keys=True, allow_nan=False)
-        write_whole(self._output_file, f"{text}\n".encode())
+        write_whole(self.output, f"{text}\n".encode())
 
     def summary(self) -> str:
         """One line: the number of cases, the means, and how many cases have no MASD."""
-        dice, masd, nsd = (self._aggregate_results[metric] for metric in METRICS)
+        dice, masd, nsd = (self.aggregates[metric] for metric in METRICS)
         distance = f"{masd['mean']:.3f} mm ({masd['nan']} without)"
         return f"{dice['count']} cases: Dice {dice['mean']:.4f}, MASD {distance}, NSD {nsd['mean']:.4f}"
 
