@@ -8,11 +8,10 @@ import numpy as np
 
 from model.errors import UserError
 from model.images.brain import brain_mask
+from model.images.limits import LARGEST_ADC, LARGEST_Z, PLAUSIBLE_ADC
 from model.images.missing import without_missing
 from model.images.volume import Grid, Volume, read_volume, require_same_grid
 
-LARGEST_Z, LARGEST_ADC = 100.0, 1e5  # ten and twenty times what the published maps reach
-PLAUSIBLE_ADC = (100.0, 10000.0)  # median of the brain in 1e-6 mm2/s; newborns have about 1000 to 1600
 ADC_UNIT = "1e-6mm2/s"
 ADC_UNITS = {ADC_UNIT: 1.0, "1e-3mm2/s": 1e3, "mm2/s": 1e6}  # what a map in that unit is multiplied by
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from model.errors import UserError
 from model.images.brain import Box
+from model.images.limits import SPACING_MM
 
 # mm for spacing and origin, cosines for direction. Published files differ in the last printed digit, up to 0.001; the
 # millionth on top is for the binary rounding of such a difference.
 GRID_TOLERANCE = 1e-3 + 1e-6
 MAX_VOXELS = 256**3  # four times the largest published grid, and still within 4 GB
-SPACING_MM = (0.2, 100.0)  # what a voxel can measure; smoothing over millimetres takes ever longer on finer ones
 SHEAR_TOLERANCE = 0.01  # of the axes' products; cosines may be rounded to two or three digits
 
 

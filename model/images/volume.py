@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from model.errors import UserError
+from model.errors import UserError, lacks_memory
 from model.files import whole_file
 from model.images import metaimage, nrrd
 from model.images.formats import SUFFIXES, suffix_of
@@ -57,9 +57,9 @@ def read_volume(path: Path, keep_nan: bool = False) -> Volume:
         raise UserError(f"{path}: cannot be read, expected a file")
     try:
         volume = read_nifti(path) if suffix_of(path) in NIFTI else _read_with_itk(path)
-    except MemoryError:
-        raise UserError(f"{path}: not enough memory to read it") from None
-    except RuntimeError:  # ITK's own words mislead: a truncated file is "No such file or directory"
+    except (RuntimeError, MemoryError) as error:  # ITK's own words mislead: a truncated file is "No such file or directory"
+        if lacks_memory(error):
+            raise UserError(f"{path}: not enough memory to read it") from None
         raise UserError(f"{path}: {_unreadable(path)}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: {_unreadable(path)} ({error})") from None

@@ -70,6 +70,69 @@ def test_a_damaged_case_is_named(tmp_path: Path, kind: str) -> None:
         load_case(tmp_path / "case1.npz")
 
 
+def put(array: np.ndarray, value: float) -> np.ndarray:
+    """The array as floats, with one voxel of another value."""
+    changed = array.astype(float)
+    changed[3, 7, 6] = value
+    return changed
+
+
+# of a case of 8 x 24 x 20 voxels = 3840; the brain's ADC is uniform between 600 and 1800, so its median is near 1200
+WRONG = {
+    "label 255": (lambda a: {"label": a["label"].astype(np.uint8) * 255}, "the label holds 255, expected 0 and 1 alone"),
+    "label 0.5": (lambda a: {"label": put(a["label"], 0.5)}, r"the label holds 0\.5, expected"),
+    "label NaN": (lambda a: {"label": put(a["label"], np.nan)}, "the label holds nan, expected"),
+    "label -1": (lambda a: {"label": put(a["label"], -1)}, "the label holds -1, expected"),
+    "spacing 0": (
+        lambda a: {"spacing_mm": np.array([2.0, 0, 1])},
+        r"a spacing of 0\.2 to 100\.0 mm, found \[2\.0, 0\.0, 1\.0\]",
+    ),
+    "spacing < 0": (lambda a: {"spacing_mm": np.array([-2.0, 1, 1])}, r"found \[-2\.0, 1\.0, 1\.0\]"),
+    "spacing NaN": (lambda a: {"spacing_mm": np.array([np.nan, 1, 1])}, r"found \[nan, 1\.0, 1\.0\]"),
+    "spacing inf": (lambda a: {"spacing_mm": np.array([1, 1, np.inf])}, r"found \[1\.0, 1\.0, inf\]"),
+    "spacing of two axes": (lambda a: {"spacing_mm": np.array([1.0, 1])}, r"spacing of three axes, found \[1\.0, 1\.0\]"),
+    "spacing of words": (lambda a: {"spacing_mm": np.array(["2", "1", "1"])}, "spacing_mm holds <U1, expected numbers"),
+    "ADC in 1e-3 mm2/s": (
+        lambda a: {"adc": a["adc"] / 1e3},
+        r"another unit than 1e-6 mm2/s: its median in the brain is 1\.[12]",
+    ),
+    "ADC in mm2/s": (lambda a: {"adc": a["adc"] / 1e6}, r"its median in the brain is 0\.001[12]"),
+    "ADC tenfold": (lambda a: {"adc": a["adc"] * 10}, r"its median in the brain is 1\.[12]\d+e\+04"),
+    "ADC NaN": (lambda a: {"adc": put(a["adc"], np.nan)}, "1 of 3840 voxels of ADC are NaN or infinite"),
+    "Z infinite": (lambda a: {"zadc": put(a["zadc"], -np.inf)}, "1 of 3840 voxels of Z are NaN or infinite"),
+    "Z not clipped": (lambda a: {"zadc": put(a["zadc"], 1000)}, "Z reaches 1000, expected it clipped at 10"),
+    "no brain": (lambda a: {"adc": np.zeros_like(a["adc"])}, "no brain, expected voxels with ADC above 0"),
+    "no voxels": (lambda a: {name: a[name][:0] for name in ("adc", "zadc", "label")}, "no brain"),
+    "other shape": (lambda a: {"zadc": a["zadc"][:, 1:]}, r"zadc \(8, 23, 20\)"),
+    "transposed": (lambda a: {"label": a["label"].T}, r"label \(20, 24, 8\)"),
+    "four axes": (lambda a: {name: a[name][None] for name in ("adc", "zadc", "label")}, r"adc \(1, 8, 24, 20\)"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_case_that_would_be_trained_on_wrongly_is_refused(tmp_path: Path, kind: str) -> None:
+    change, reason = WRONG[kind]
+    case = invented_case(1)
+    arrays = {"adc": case.adc, "zadc": case.zadc, "label": case.label, "spacing_mm": np.array(case.spacing_mm)}
+    np.savez_compressed(tmp_path / "case1.npz", **arrays | change(arrays))
+    with pytest.raises(UserError, match=rf"case1\.npz: .*{reason}.*training\.cases"):
+        load_case(tmp_path / "case1.npz")
+
+
+def test_a_label_of_numbers_and_maps_of_other_precision_are_the_same_case(tmp_path: Path) -> None:
+    case = invented_case(1)
+    arrays = {"adc": case.adc.astype(float), "zadc": case.zadc, "label": case.label.astype(np.uint8)}
+    np.savez_compressed(tmp_path / "case1.npz", **arrays, spacing_mm=np.array([2, 1, 1]))
+    loaded = load_case(tmp_path / "case1.npz")
+    for name in ("adc", "zadc", "label"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(case, name), strict=True)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere: no folder of packed cases"):
+        load_cases(tmp_path / "nowhere", ["case1"])
+
+
 # --- samples ---
 
 

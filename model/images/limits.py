@@ -1,0 +1,5 @@
+"""What values of a case can mean at all; outside of these it is refused. Needs no SimpleITK."""
+
+SPACING_MM = (0.2, 100.0)  # what a voxel can measure; smoothing over millimetres takes ever longer on finer ones
+LARGEST_Z, LARGEST_ADC = 100.0, 1e5  # ten and twenty times what the published maps reach
+PLAUSIBLE_ADC = (100.0, 10000.0)  # median of the brain in 1e-6 mm2/s; newborns have about 1000 to 1600
