@@ -9,7 +9,8 @@ from torch import nn
 
 from model.images.volume import Grid
 from model.lesions.candidates import FEATURES
-from model.lesions.decision import Decision, Trees
+from model.lesions.decision import Calibration, Decision
+from model.lesions.trees import Trees
 from model.networks.config import InferenceConfig, ModelConfig
 from model.networks.network import LesionNet
 from model.networks.stored import Ensemble, load_ensemble
@@ -86,7 +87,10 @@ def save_ensemble(folder: Path, *networks: LesionNet, inference: InferenceConfig
     return folder
 
 
-def stump(feature: str, threshold: float, at_most: float, above: float, empty_above: float = 0.0) -> Decision:
+TREES_ALONE = Calibration(networks=0.0, first_stage=1.0)
+
+
+def stump(feature: str, threshold: float, at_most: float, above: float, calibration: Calibration = TREES_ALONE) -> Decision:
     """A decision of one tree: probability `at_most` where the feature is at most `threshold`, else `above`."""
     trees = Trees(
         feature=np.array([[FEATURES.index(feature), 0, 0]]),
@@ -97,7 +101,7 @@ def stump(feature: str, threshold: float, at_most: float, above: float, empty_ab
         baseline=np.array(0.0),
         depth=np.array(1),
     )
-    return Decision(trees, FEATURES, empty_above)
+    return Decision(trees, FEATURES, calibration)
 
 
 def write_metaimage(path: Path, data: bytes = b"", **fields: str | None) -> Path:

@@ -4,33 +4,37 @@ Example, for the networks that are shipped:
 
     python -m training.crossval --data data/packed
 
-and to ship others, runs of the study, and a decision fitted to them:
+to write a decision that is fitted to them, too, and to ship others, runs of the study, with a decision fitted to them:
 
+    python -m training.crossval --data data/packed --decide
     python -m training.crossval --data data/packed --take runs/study/native --losses tversky-hausdorffdt
 
-A weights folder holds `fold<k>-<name>.safetensors`; a case is shown only to the networks of the fold that holds it out.
-The lesion decision (`training.lesions.fit_decision`) is nested: what is scored on a fold was fitted and chosen on the
-other four.
-Only with --take a decision is written beside the networks, fitted to all out-of-fold answers. Writes the rows to
-crossval.csv and the reliability of the probabilities to reliability.csv in --results; another --seed, which draws other
-voxels for the fits, needs a --results folder of its own.
+A weights folder holds `fold<k>-<name>.safetensors`; a case is shown only to the networks of the fold that holds it out, and
+to trees and a calibration that were fitted to the other four (`training.lesions`). Rows of every method go to crossval.csv
+in --results, the reliability of the probabilities to reliability.csv. A decision written beside the networks is fitted to
+all cases. Nothing is drawn by chance but the networks: --seed takes runs of another training seed,
+which needs a --weights folder of its own; its rows are added to those of the other seeds.
 """
 
 import argparse
 import dataclasses
 import json
 import math
+import shlex
 import shutil
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+import lightgbm
 import numpy as np
 import sklearn
 import torch
 from tqdm import tqdm
 
 from model.errors import UserError
-from model.lesions.candidates import FEATURES, CaseMaps, candidate_features
-from model.lesions.decision import Decision, most_dice
+from model.lesions.candidates import FEATURES, CaseMaps
+from model.lesions.decision import Calibration, Decision, most_dice
 from model.networks.config import InferenceConfig, to_json
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, Ensemble, load_ensemble, read_sidecar, save_decision
@@ -43,21 +47,23 @@ from training.data.seen import require_held_out
 from training.data.splits import FOLDS, read_fold
 from training.learning.onnx_graph import export
 from training.learning.study_runs import run_folder
-from training.lesions.fit_decision import Evidence, choose_empty_above, fit_trees, nested_decisions, out_of_fold
+from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees
+from training.lesions.held_out import HeldOut, fit_calibration, nested_calibrations
 from training.scores.case_row import NO_RUN, Prediction, case_row
 from training.scores.metrics import mean_scores
-from training.scores.rows import RESULTS, RULE, Bin, Row, write_records
+from training.scores.rows import RESULTS, RULE, Bin, Row, read_records, write_records
 from training.scores.rule import rule_mask
 
 FLIPS = InferenceConfig(flip_axes=(2,))  # left-right, as in training
 BINS = 10
+MASKS = ("decision", "trees", "trees-on-networks", "networks", RULE)
+TREES_ALONE = Calibration(networks=0.0, first_stage=1.0)
 
 
-def take(runs: Path, losses: list[str], weights: Path) -> None:
-    """Replace the networks in `weights` by the study's runs of these losses (all folds, seed 0); a decision goes too."""
-    sources = {
-        (fold, loss): run_folder(runs, loss, fold, 0) / f"fold{fold}.safetensors" for fold in range(FOLDS) for loss in losses
-    }
+def take(runs: Path, losses: list[str], weights: Path, seed: int = 0) -> None:
+    """Replace the networks in `weights` by the study's runs of these losses and seed, all folds; a decision goes too."""
+    pairs = [(fold, loss) for fold in range(FOLDS) for loss in losses]
+    sources = {(fold, loss): run_folder(runs, loss, fold, seed) / f"fold{fold}.safetensors" for fold, loss in pairs}
     missing = [path for path in sources.values() if not (path.exists() and path.with_suffix(".json").exists())]
     if missing:  # before anything is removed
         raise UserError(f"{missing[0]}: not trained yet ({len(missing)} of {len(sources)} runs are missing)")
@@ -89,38 +95,61 @@ def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
     return dataclasses.replace(ensemble, **parts, groups=(f"fold{fold}",) * len(mine), decision=None)
 
 
-def gather(data: Path, weights: Path, device: torch.device) -> list[Evidence]:
-    """What the networks that hold a case out say about it, for every case."""
+def decisions_by_fold(tables: dict[str, CandidateTable]) -> dict[int, Decision]:
+    """For each fold the first stage fitted to the other folds' cases, not calibrated."""
+    trees = {fold: fit_trees([tables[name] for name in read_fold(fold)[0]]) for fold in range(FOLDS)}
+    return {fold: Decision(trees[fold], FEATURES, Calibration()) for fold in trees}
+
+
+def gather(data: Path, weights: Path, first_stages: dict[int, Decision], device: torch.device) -> list[HeldOut]:
+    """What the trees and networks that a case was held out from say about it, for every case."""
     require_held_out(weights)
     ensemble = load_ensemble(weights, TorchEngine(device), with_decision=False)  # an outdated one is no obstacle
-    evidence = []
+    parts = []
     for fold in range(FOLDS):
         predictor = Predictor(fold_ensemble(ensemble, fold))
         for case in tqdm(load_cases(data, read_fold(fold)[1]), desc=f"fold {fold}", unit="case", disable=None):
-            (probabilities,) = predictor.group_probabilities(case.adc, case.zadc)
-            found = candidate_features(probabilities, CaseMaps(case.adc, case.zadc, case.spacing_mm))
-            evidence.append(Evidence(case, fold, probabilities, *found))
-    return evidence
+            first_stage = first_stages[fold].first_stage(CaseMaps(case.adc, case.zadc, case.spacing_mm))
+            (probabilities,) = predictor.group_probabilities(case.adc, case.zadc, first_stage)
+            parts.append(HeldOut(case, fold, probabilities, first_stage))
+    return parts
 
 
-def case_rows(part: Evidence, mask: np.ndarray) -> list[Row]:
-    """The rows of one case: the networks alone (p > 0.5), with the decision, and the rule."""
-    masks = {"networks": part.probabilities > 0.5, "decision": mask, RULE: rule_mask(part.case.adc, part.case.zadc)}
+def calibrated(part: HeldOut, first_stage: Decision, calibration: Calibration) -> np.ndarray:
+    """Probabilities of lesion, float32 (z, y, x), as the image computes them."""
+    return dataclasses.replace(first_stage, calibration=calibration).calibrate(part.probabilities, part.first_stage)
+
+
+def trees_on_networks(parts: list[HeldOut]) -> dict[str, np.ndarray]:
+    """By case: probabilities of trees that see the networks' probabilities in the place of the softened rule."""
+    tables = {part.case.name: candidate_table(part.case, part.probabilities) for part in parts}
+    answers = {}
+    for fold in sorted({part.fold for part in parts}):
+        trees = fit_trees([tables[part.case.name] for part in parts if part.fold != fold])
+        for part in parts:
+            if part.fold == fold:
+                table, answer = tables[part.case.name], np.zeros(part.probabilities.shape, np.float32)
+                answer[table.candidates] = 1 / (1 + np.exp(-trees.log_odds(table.features)))
+                answers[part.case.name] = answer
+    return answers
+
+
+def case_rows(part: HeldOut, answers: dict[str, np.ndarray], seed: int) -> list[Row]:
+    """The rows of one case: the rule, the networks alone (p > 0.5), and the masks of most Dice by the other methods."""
+    masks = {RULE: rule_mask(part.case.adc, part.case.zadc), "networks": part.probabilities > 0.5}
+    masks |= {method: most_dice(probabilities) for method, probabilities in answers.items()}
     facts = NO_RUN | {"predict_seconds": math.nan}
-    return [case_row(part.case, Prediction(found), (method, part.fold, 0), **facts) for method, found in masks.items()]
+    return [case_row(part.case, Prediction(masks[m]), (m, part.fold, seed), **facts) for m in MASKS]
 
 
-def reliability(evidence: list[Evidence], calibrated: dict[str, np.ndarray]) -> list[Bin]:
-    """How often candidates of a given probability are lesion, before and after calibration; every case weighs the same."""
-    labels = [part.case.label[part.candidates] for part in evidence]
+def reliability(parts: list[HeldOut], by_method: dict[str, dict[str, np.ndarray]]) -> list[Bin]:
+    """How often candidates of a given probability are lesion, by method and case; every case weighs the same."""
+    labels = [part.case.label[part.candidates] for part in parts]
     weights = np.concatenate([np.full(len(label), 1 / max(len(label), 1)) for label in labels])
     label = np.concatenate(labels)
     bins = []
-    for method, answers in (
-        ("networks", {part.case.name: part.probabilities for part in evidence}),
-        ("decision", calibrated),
-    ):
-        p = np.concatenate([answers[part.case.name][part.candidates] for part in evidence])
+    for method, answers in by_method.items():
+        p = np.concatenate([answers[part.case.name][part.candidates] for part in parts])
         place = np.minimum((p * BINS).astype(int), BINS - 1)
         for number in np.unique(place):
             inside = place == number
@@ -129,48 +158,74 @@ def reliability(evidence: list[Evidence], calibrated: dict[str, np.ndarray]) -> 
     return bins
 
 
-def ship_decision(evidence: list[Evidence], answers: dict[str, np.ndarray], weights: Path) -> None:
-    """Fit the decision to all evidence and write it beside the networks that the evidence comes from."""
-    decision = Decision(fit_trees(evidence), FEATURES, choose_empty_above(evidence, answers))
+def ship_decision(parts: list[HeldOut], tables: Iterable[CandidateTable], weights: Path, command: str) -> None:
+    """Fit trees and calibration to all cases and write them beside the networks that the answers come from."""
+    decision = Decision(fit_trees(list(tables)), FEATURES, fit_calibration(parts))
+    versions = {"numpy": np.__version__, "lightgbm": lightgbm.__version__, "scikit-learn": sklearn.__version__}
     provenance = {
-        "command": "python -m training.crossval --take ...",
+        "command": command,
         "git_commit": git_commit(),
-        "versions": {"numpy": np.__version__, "scikit-learn": sklearn.__version__},
-        "cases": {"training": sorted(part.case.name for part in evidence)},
+        "versions": versions,
+        "cases": {"training": sorted(part.case.name for part in parts)},
         "data_licence": LICENCE,
     }
     save_decision(weights, decision, provenance)
 
 
-def main() -> None:
+def write_rows(rows: list[Row], path: Path) -> None:
+    """Write the rows; those of other seeds stay."""
+    seeds = {row.seed for row in rows}
+    write_records([*(row for row in read_records(path, Row) if row.seed not in seeds), *rows], path, Row)
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
     parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
     parser.add_argument("--take", type=Path, help="first replace the networks there by runs of the study in this folder")
+    parser.add_argument("--decide", action="store_true", help="write a decision beside the networks; --take always does")
     parser.add_argument("--losses", nargs="+", choices=LOSS_NAMES, help="with --take: whose runs")
-    parser.add_argument("--seed", type=int, default=0, help="of the decision's fits: which voxels are drawn (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="training seed of the runs that are taken (default: 0)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     args = parser.parse_args()
     if bool(args.take) != bool(args.losses):
         raise UserError("--take and --losses go together")
-    if args.seed and (args.take or args.results.resolve() == RESULTS.resolve()):
-        raise UserError("--seed goes with another --results folder and without --take: seed 0 is what is shipped and shown")
+    if args.seed and args.weights.resolve() == IMAGE_WEIGHTS.resolve():
+        raise UserError("--seed goes with another --weights folder: seed 0 is what is shipped")
+    return args
+
+
+def main() -> None:
+    args = parse_arguments()
     if args.take:
-        take(args.take, args.losses, args.weights)
-    evidence = gather(args.data, args.weights, pick_device(args.device)[0])
-    answers = out_of_fold(evidence, args.seed)
-    decided = nested_decisions(evidence, answers, args.seed)
-    rows = [row for part in evidence for row in case_rows(part, most_dice(*decided[part.case.name]))]
-    write_records(rows, args.results / "crossval.csv", Row)
-    write_records(reliability(evidence, answers), args.results / "reliability.csv", Bin)
-    if args.take:
-        ship_decision(evidence, answers, args.weights)
-    for method in dict.fromkeys(row.method for row in rows):
+        take(args.take, args.losses, args.weights, args.seed)
+    names = [name for fold in range(FOLDS) for name in read_fold(fold)[1]]
+    tables = {case.name: candidate_table(case) for case in load_cases(args.data, names)}
+    first_stages = decisions_by_fold(tables)
+    parts = gather(args.data, args.weights, first_stages, pick_device(args.device)[0])
+    calibrations = nested_calibrations(parts)
+    answers = {
+        "decision": {p.case.name: calibrated(p, first_stages[p.fold], calibrations[p.fold]) for p in parts},
+        "trees": {p.case.name: calibrated(p, first_stages[p.fold], TREES_ALONE) for p in parts},
+        "trees-on-networks": trees_on_networks(parts),
+    }
+    rows = []
+    for part in parts:
+        rows += case_rows(part, {method: answers[method][part.case.name] for method in answers}, args.seed)
+    write_rows(rows, args.results / "crossval.csv")
+    if not args.seed:
+        networks = {part.case.name: part.probabilities for part in parts}
+        write_records(reliability(parts, {"networks": networks} | answers), args.results / "reliability.csv", Bin)
+    if args.take or args.decide:
+        ship_decision(parts, tables.values(), args.weights, shlex.join(["python", "-m", "training.crossval", *sys.argv[1:]]))
+    for method in MASKS:
         mean = mean_scores([row for row in rows if row.method == method])
-        print(f"{method:10} Dice {mean.dice:.4f}  MASD {mean.masd_mm:.2f} mm  NSD {mean.nsd:.4f}")
-    limits = sorted({limit for _, limit in decided.values()})
-    print(f"empty below an expected Dice of {limits[0]} to {limits[-1]}, by fold")
+        print(f"{method:18} Dice {mean.dice:.4f}  MASD {mean.masd_mm:.2f} mm  NSD {mean.nsd:.4f}")
+    for fold, found in calibrations.items():
+        print(
+            f"fold {fold}: log odds = {found.intercept:.2f} + {found.networks:.2f} networks + {found.first_stage:.2f} trees"
+        )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ COMPONENT_LEVELS = (0.1, 0.3, 0.5)  # probabilities at which connected component
 SMOOTHING_MM = (2.0, 6.0, 12.0)  # standard deviations
 DEEPEST_MM = 30.0  # depths below the brain's surface are cut there
 RULE_Z = -2.0  # of the one-line rule: lesion where Z is below
+RULE_SLOPE = 2.0  # steepness, in log odds per unit of Z, where that rule is taken as a probability
 TAIL_SD = 4.0  # standard deviations after which a smoothing kernel ends
 
 FEATURES = (
@@ -61,6 +62,12 @@ class CaseMaps:
         if sd_mm not in self._weights:
             self._weights[sd_mm] = np.maximum(blur(self.brain, sd_mm, self.spacing_mm), np.float32(1e-3))
         return blur(np.where(self.brain, values, 0), sd_mm, self.spacing_mm) / self._weights[sd_mm]
+
+    def rule_probabilities(self) -> np.ndarray:
+        """The rule of the whole case, softened: sigmoid(-2 (Z + 2)) in the brain, 0 elsewhere, float32 (z, y, x)."""
+        with np.errstate(over="ignore"):  # exp of a very high Z: infinite, and the probability 0
+            soft = 1 / (1 + np.exp(RULE_SLOPE * (self.zadc - RULE_Z)))
+        return uncrop(np.where(self.brain, soft, 0).astype(np.float32), self.box, self.shape)
 
     @functools.cached_property
     def surroundings(self) -> tuple[np.ndarray, ...]:

@@ -1,130 +1,89 @@
-"""From candidates to the mask: calibrated probabilities by boosted trees, then the mask of the highest expected Dice."""
+"""From the trees of the candidates and the networks' answers to calibrated probabilities, and to the mask.
+
+First the boosted trees tell for each candidate, from the Z map and the ADC alone, the log odds of lesion: the first stage.
+The networks see them beside the maps. Then one calibration weighs the networks' mean answer and the first stage's, and the
+mask is the one of the highest expected Dice.
+"""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from model.lesions.candidates import FEATURES, CaseMaps, candidate_features
+from model.lesions.candidates import FEATURES, LOWEST_PROBABILITY, CaseMaps, candidate_features, logit
+from model.lesions.trees import Trees
 
-MOST_DEPTH = 8  # of a tree, whose answer takes two to the power of it; the fitted ones have 3
+LOWEST_LOG_ODDS = -7.0  # of the first stage; where there is no candidate, too
 
 
-@dataclass(frozen=True, eq=False)
-class Trees:
-    """Gradient-boosted regression trees; each array is (trees, nodes), node 0 the root.
+@dataclass(frozen=True)
+class Calibration:
+    """Log odds of lesion = intercept + networks * log odds of the networks' mean + first_stage * log odds of the trees."""
 
-    A node sends a candidate to `left` when its feature is at most `threshold`, else to `right`; a leaf points to itself.
-    The log odds of lesion are `baseline` plus the sum of the leaves' values.
-    """
-
-    feature: np.ndarray  # int
-    threshold: np.ndarray  # float64
-    left: np.ndarray  # int
-    right: np.ndarray  # int
-    value: np.ndarray  # float64; counts in leaves
-    baseline: np.ndarray  # float64, one number
-    depth: np.ndarray  # int, one number: steps from a root to any leaf, at most
+    intercept: float = 0.0
+    networks: float = 1.0
+    first_stage: float = 0.0
 
     def __post_init__(self) -> None:
-        shapes = {getattr(self, name).shape for name in ("feature", "threshold", "left", "right", "value")}
-        if len(shapes) != 1 or self.feature.ndim != 2:
-            raise ValueError("the trees' arrays differ in shape")
-        if any(getattr(self, name).dtype.kind not in "iu" for name in ("feature", "left", "right", "depth")):
-            raise ValueError("the trees' feature, left, right and depth are not all integers")
-        if self.threshold.dtype.kind != "f":
-            raise ValueError("the trees' thresholds are not floating point numbers")
-        if self.baseline.ndim or self.depth.ndim:
-            raise ValueError("the trees' baseline and depth are not one number each")
-        nodes = self.feature.shape[1]
-        if min(self.left.min(), self.right.min()) < 0 or max(self.left.max(), self.right.max()) >= nodes:
-            raise ValueError("a tree points outside itself")
-        if not 0 <= int(self.depth) <= MOST_DEPTH or not all(np.isfinite(a).all() for a in (self.value, self.baseline)):
-            raise ValueError("the trees' depth or values are not usable")
-        if not self._ends_in_leaves():
-            raise ValueError("a tree does not end in leaves at its depth")
-        if np.isnan(self.threshold).any():
-            raise ValueError("a threshold of the trees is NaN")
+        for name, value in dataclasses.asdict(self).items():
+            if type(value) is not float or not math.isfinite(value):
+                raise ValueError(f"calibration: {name} cannot be {value!r}")
 
-    def _ends_in_leaves(self) -> bool:
-        reached = np.zeros(self.feature.shape, bool)
-        reached[:, 0] = True
-        for _ in range(int(self.depth)):
-            tree, node = np.nonzero(reached)
-            reached = np.zeros(self.feature.shape, bool)
-            reached[tree, self.left[tree, node]] = reached[tree, self.right[tree, node]] = True
-        tree, node = np.nonzero(reached)
-        return bool((self.left[tree, node] == node).all() and (self.right[tree, node] == node).all())
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """By name, as they are stored."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Probability of lesion of each row of float32 (candidates, features)."""
-        columns = np.ascontiguousarray(features.T)
-        total = np.full(len(features), float(self.baseline))
-        for tree in range(len(self.feature)):
-            total += self._answer(columns, tree, 0)
-        return 1 / (1 + np.exp(-total))
-
-    def _answer(self, columns: np.ndarray, tree: int, node: int) -> np.ndarray | np.float64:
-        """What a node's part of a tree adds: whole columns at each node are faster than each candidate's own way down."""
-        left, right = self.left[tree, node], self.right[tree, node]
-        if left == node == right:
-            return self.value[tree, node]
-        below = columns[self.feature[tree, node]] <= self.threshold[tree, node]
-        return np.where(below, self._answer(columns, tree, left), self._answer(columns, tree, right))
+    def log_odds(self, networks: np.ndarray, first_stage: np.ndarray) -> np.ndarray:
+        """Calibrated log odds of arrays of log odds."""
+        return self.intercept + self.networks * networks + self.first_stage * first_stage
 
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """What turns one group's probabilities into calibrated ones, and when a mask stays empty.
+    """The first stage's trees and the calibration of the networks that saw their answers.
 
     Raises ValueError when the trees were fitted to other features than `model.lesions.candidates` computes.
     """
 
     trees: Trees
     features: tuple[str, ...]
-    empty_above: float  # expected Dice below which a mask is empty
+    calibration: Calibration
 
     def __post_init__(self) -> None:
         if self.features != FEATURES:
             raise ValueError("fitted to other features than this version computes")
         if not 0 <= self.trees.feature.min() <= self.trees.feature.max() < len(FEATURES):
             raise ValueError("a tree asks for a feature that does not exist")
-        if not 0 <= self.empty_above <= 1:
-            raise ValueError(f"empty_above cannot be {self.empty_above}")
 
-    def calibrate(self, probabilities: np.ndarray, maps: CaseMaps) -> np.ndarray:
-        """Calibrated probabilities, float32 (z, y, x); 0 where there is no candidate."""
-        candidates, features = candidate_features(probabilities, maps)
+    def first_stage(self, maps: CaseMaps) -> np.ndarray:
+        """Of each voxel, float32 (z, y, x): the trees' log odds of lesion, at least LOWEST_LOG_ODDS."""
+        candidates, features = candidate_features(maps.rule_probabilities(), maps)
+        log_odds = np.full(maps.shape, LOWEST_LOG_ODDS, np.float32)
+        log_odds[candidates] = np.maximum(self.trees.log_odds(features), LOWEST_LOG_ODDS)
+        return log_odds
+
+    def calibrate(self, probabilities: np.ndarray, first_stage: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities, float32 (z, y, x), of the networks' and the answer of `first_stage`.
+
+        0 where neither gives a voxel a probability above LOWEST_PROBABILITY of a candidate.
+        """
         calibrated = np.zeros(probabilities.shape, np.float32)
-        calibrated[candidates] = self.trees.probabilities(features)
+        some = (probabilities > LOWEST_PROBABILITY) | (first_stage > LOWEST_LOG_ODDS)
+        log_odds = self.calibration.log_odds(logit(probabilities[some]), first_stage[some])
+        with np.errstate(over="ignore"):  # exp of very low log odds: infinite, and the probability 0
+            calibrated[some] = 1 / (1 + np.exp(-log_odds))
         return calibrated
 
 
-def most_dice(probabilities: np.ndarray, empty_above: float) -> np.ndarray:
+def most_dice(probabilities: np.ndarray) -> np.ndarray:
     """The mask with the highest expected Dice: boolean, of the shape of `probabilities` (calibrated, 0..1).
 
     Of all masks that hold the k most probable voxels, the one with the largest 2 sum(p in mask) / (k + sum(p)) is taken, a
-    plug-in for the optimum, whose threshold is half the best Dice (arXiv 1402.1892). When even that is not above
-    `empty_above`, which stands for the probability that there is no lesion at all, the mask is empty: if that is right, it
-    scores 1.
+    plug-in for the optimum, whose threshold is half the best Dice (arXiv 1402.1892). Empty only where no voxel has a
+    probability.
     """
-    mask, expected = best_mask(probabilities)
-    return mask if expected > empty_above else np.zeros_like(mask)
-
-
-def best_mask(probabilities: np.ndarray) -> tuple[np.ndarray, float]:
-    """The mask of `most_dice` without a limit, and its expected Dice; where no voxel has a probability: empty, and 0."""
     flat = probabilities.ravel().astype(float)  # a float32 sum over a large brain would lose the small ones
     possible = np.flatnonzero(flat)  # the others can only make it worse
     mask = np.zeros(flat.size, bool)
-    if not possible.size:
-        return mask.reshape(probabilities.shape), 0.0
-    order = possible[np.argsort(-flat[possible], kind="stable")]
-    expected = 2 * np.cumsum(flat[order]) / (np.arange(1, order.size + 1) + max(flat.sum(), 1e-12))
-    best = int(np.argmax(expected))
-    mask[order[: best + 1]] = True
-    return mask.reshape(probabilities.shape), float(expected[best])
+    if possible.size:
+        order = possible[np.argsort(-flat[possible], kind="stable")]
+        expected = 2 * np.cumsum(flat[order]) / (np.arange(1, order.size + 1) + flat.sum())
+        mask[order[: int(np.argmax(expected)) + 1]] = True
+    return mask.reshape(probabilities.shape)

@@ -10,6 +10,9 @@ from model.errors import UserError
 
 Triple = tuple[int, int, int]
 
+INPUT_CHANNELS = 2  # Z map, ADC
+STARTS = ("rule", "trees")
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -29,6 +32,7 @@ class ModelConfig:
     adc_scale: float = 1000.0  # ADC in 1e-6 mm2/s is divided by this
     zadc_clip: float = 10.0  # the published Z maps are clipped here
     margin: int = 2  # voxels kept around the brain
+    start: str = "rule"  # what the untrained network equals: rule, or trees, whose log odds it then sees as a third channel
 
     def __post_init__(self) -> None:
         levels = len(self.channels)
@@ -49,6 +53,12 @@ class ModelConfig:
         _require(0 < self.adc_scale < math.inf, "adc_scale", self.adc_scale)
         _require(0 < self.zadc_clip < math.inf, "zadc_clip", self.zadc_clip)
         _require(0 <= self.margin <= 100, "margin", self.margin)
+        _require(self.start in STARTS, "start", self.start)
+
+    @property
+    def input_channels(self) -> int:
+        """Z map, ADC and, where it starts from the trees, their log odds."""
+        return INPUT_CHANNELS + (self.start == "trees")
 
     @property
     def divisor(self) -> Triple:

@@ -3,16 +3,20 @@
 import numpy as np
 
 from model.images.brain import brain_mask
+from model.lesions.decision import LOWEST_LOG_ODDS
 from model.networks.config import ModelConfig
 
-INPUT_CHANNELS = 2  # Z map, ADC
 
+def network_input(
+    adc: np.ndarray, zadc: np.ndarray, config: ModelConfig, first_stage: np.ndarray | None = None
+) -> np.ndarray:
+    """Stack the maps as float32 (channel, z, y, x): clipped Z, scaled ADC, the first stage's log odds; 0 outside the brain.
 
-def network_input(adc: np.ndarray, zadc: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """Stack both maps as float32 (channel, z, y, x): clipped Z, scaled ADC; 0 outside the brain.
-
-    adc: 1e-6 mm2/s; zadc: standard deviations from the healthy mean.
+    adc: 1e-6 mm2/s; zadc: standard deviations from the healthy mean; first_stage: of `Decision.first_stage`, for a network
+    that starts from the trees. Its channel is the height above LOWEST_LOG_ODDS, so that padding with zeros says "no lesion".
     """
     brain = brain_mask(adc)
-    z = np.clip(zadc, -config.zadc_clip, config.zadc_clip)
-    return np.stack([np.where(brain, z, 0), np.where(brain, adc / config.adc_scale, 0)]).astype(np.float32)
+    channels = [np.clip(zadc, -config.zadc_clip, config.zadc_clip), adc / config.adc_scale]
+    if config.start == "trees":
+        channels.append(first_stage - LOWEST_LOG_ODDS)
+    return np.stack([np.where(brain, channel, 0) for channel in channels]).astype(np.float32)

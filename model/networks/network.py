@@ -4,27 +4,28 @@ import torch
 from monai.networks.blocks.dynunet_block import UnetBasicBlock, UnetOutBlock, UnetUpBlock
 from torch import nn
 
+from model.lesions.decision import LOWEST_LOG_ODDS
 from model.networks.config import ModelConfig
-from model.networks.inputs import INPUT_CHANNELS
 
 NORM = ("instance", {"affine": True})
 
 
 class LesionNet(nn.Module):
-    """A U-Net that corrects a learnable threshold on the Z map.
+    """A U-Net that corrects what it starts from: a learnable threshold on the Z map, or the trees' log odds.
 
-    logit = unet(x) - slope * (Z - threshold). The U-Net's last layer starts at zero, so the untrained network is the rule
-    Z < threshold itself and training starts from there. The U-Net works on in-plane blocks of voxels (arXiv 1609.05158):
-    most of its time would go into the finest level, where the Z map says nearly all there is to say.
+    logit = unet(x) - slope * (Z - threshold), or unet(x) + slope * (trees - threshold), where `trees` is the last channel.
+    The U-Net's last layer starts at zero, so the untrained network is the rule Z < threshold itself, or the trees, and
+    training starts from there. The U-Net works on in-plane blocks of voxels (arXiv 1609.05158): most of its time would go
+    into the finest level, where the Z map says nearly all there is to say.
 
-    Input: float (batch, 2, z, y, x), channels as in `model.images.brain.network_input`, each axis a multiple of
-    `ModelConfig.divisor`. Output: logits (batch, 1, z, y, x).
+    Input: float (batch, ModelConfig.input_channels, z, y, x), channels as in `model.networks.inputs.network_input`, each
+    axis a multiple of `ModelConfig.divisor`. Output: logits (batch, 1, z, y, x).
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.block = config.pixel_unshuffle
-        channels = (INPUT_CHANNELS * self.block**2, *config.channels)
+        channels = (config.input_channels * self.block**2, *config.channels)
         levels = range(len(config.channels))
         dropout = config.dropout or None
         self.down = nn.ModuleList(
@@ -47,8 +48,10 @@ class LesionNet(nn.Module):
         self.head = UnetOutBlock(3, config.channels[0], self.block**2)
         nn.init.zeros_(self.head.conv.conv.weight)
         nn.init.zeros_(self.head.conv.conv.bias)
-        self.slope = nn.Parameter(torch.tensor(config.z_slope))
-        self.threshold = nn.Parameter(torch.tensor(config.z_threshold))
+        self.from_trees = config.start == "trees"
+        slope, threshold = (1.0, -LOWEST_LOG_ODDS) if self.from_trees else (config.z_slope, config.z_threshold)
+        self.slope = nn.Parameter(torch.tensor(slope))
+        self.threshold = nn.Parameter(torch.tensor(threshold))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of shape (batch, 1, z, y, x)."""
@@ -59,7 +62,10 @@ class LesionNet(nn.Module):
         skips.pop()
         for block in self.up:
             features = block(features, skips.pop())
-        return pixel_shuffle(self.head(features), self.block) - self.slope * (x[:, :1] - self.threshold)
+        correction = pixel_shuffle(self.head(features), self.block)
+        if self.from_trees:
+            return correction + self.slope * (x[:, 2:3] - self.threshold)
+        return correction - self.slope * (x[:, :1] - self.threshold)
 
 
 def pixel_unshuffle(x: torch.Tensor, block: int) -> torch.Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 from model.errors import UserError
 from model.images.brain import brain_box, brain_mask, uncrop
 from model.lesions.candidates import CaseMaps, Spacing
-from model.lesions.decision import most_dice
+from model.lesions.decision import Decision, most_dice
 from model.networks.config import InferenceConfig, ModelConfig, Triple
 from model.networks.inputs import network_input
 from model.networks.stored import Ensemble
@@ -20,7 +20,7 @@ class Segmentation:
     """What an ensemble says about one case."""
 
     mask: np.ndarray  # boolean (z, y, x)
-    probabilities: np.ndarray  # float32 (z, y, x) in 0..1, the mean of `groups`
+    probabilities: np.ndarray  # float32 (z, y, x) in 0..1, of the mean over the groups
     groups: np.ndarray  # float32 (group, z, y, x) in 0..1, calibrated where the ensemble has a decision
 
 
@@ -32,10 +32,11 @@ class Predictor:
         self.device = ensemble.device
         self._members = list(zip(ensemble.networks, ensemble.models, strict=True))
 
-    def group_probabilities(self, adc: np.ndarray, zadc: np.ndarray) -> np.ndarray:
+    def group_probabilities(self, adc: np.ndarray, zadc: np.ndarray, first_stage: np.ndarray | None = None) -> np.ndarray:
         """Mean lesion probability over the networks and flips of each group: float32 (group, z, y, x) in 0..1.
 
-        0 outside the brain. adc (1e-6 mm2/s) and zadc: float32 (z, y, x) of one shape, with at least one brain voxel.
+        0 outside the brain. adc (1e-6 mm2/s) and zadc: float32 (z, y, x) of one shape, with at least one brain voxel;
+        first_stage: of `Decision.first_stage`, for networks that start from the trees.
         """
         brain = brain_mask(adc)
         groups = self.ensemble.groups or tuple(map(str, range(len(self._members))))
@@ -43,7 +44,8 @@ class Predictor:
         means = np.zeros((len(names), *adc.shape), np.float32)
         for (network, model), group in zip(self._members, groups, strict=True):
             box = brain_box(brain, model.margin)
-            crop = predict_crop(network, network_input(adc[box], zadc[box], model), model, self.ensemble.inference)
+            first = None if first_stage is None else first_stage[box]
+            crop = predict_crop(network, network_input(adc[box], zadc[box], model, first), model, self.ensemble.inference)
             means[names.index(group)] += uncrop(crop, box, adc.shape)
         if not np.isfinite(means).all():
             raise UserError(f"weights {self.ensemble.id}: the network's answer is not finite, no mask can be drawn from it")
@@ -53,17 +55,21 @@ class Predictor:
 
     def segment(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> Segmentation:
         """The mask of the same maps and the probabilities that it was drawn from. spacing_mm: (z, y, x)."""
-        groups, decision = self.group_probabilities(adc, zadc), self.ensemble.decision
-        if decision:
-            maps = CaseMaps(adc, zadc, spacing_mm)
-            for group in groups:
-                group[:] = decision.calibrate(group, maps)
+        if self.ensemble.decision:
+            return self._decided(adc, zadc, spacing_mm, self.ensemble.decision)
+        groups = self.group_probabilities(adc, zadc)
         probabilities = groups.mean(axis=0)
-        if decision:
-            mask = most_dice(probabilities, decision.empty_above)
-        else:
-            mask = decide(probabilities, self.ensemble.inference, float(np.prod(spacing_mm)))
+        mask = decide(probabilities, self.ensemble.inference, float(np.prod(spacing_mm)))
         return Segmentation(mask, probabilities, groups)
+
+    def _decided(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing, decision: Decision) -> Segmentation:
+        """Trees first, then the networks, one calibration of their mean, and the mask of the highest expected Dice."""
+        first_stage = decision.first_stage(CaseMaps(adc, zadc, spacing_mm))
+        groups = self.group_probabilities(adc, zadc, first_stage)
+        probabilities = decision.calibrate(groups.mean(axis=0), first_stage)
+        for group in groups:
+            group[:] = decision.calibrate(group, first_stage)
+        return Segmentation(most_dice(probabilities), probabilities, groups)
 
     def probabilities(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
         """The probabilities of `segment` alone."""
@@ -75,7 +81,7 @@ class Predictor:
 
 
 def predict_crop(network: Network, inputs: np.ndarray, model: ModelConfig, inference: InferenceConfig) -> np.ndarray:
-    """Mean probability of one network over the flips: inputs float32 (2, z, y, x) -> float32 (z, y, x)."""
+    """Mean probability of one network over the flips: inputs float32 (channel, z, y, x) -> float32 (z, y, x)."""
     patch = patch_size(inputs.shape[1:], model.divisor, inference.max_patch)
     flips = [c for n in range(len(inference.flip_axes) + 1) for c in itertools.combinations(inference.flip_axes, n)]
     batch = np.stack([np.flip(inputs, tuple(axis + 1 for axis in axes)) for axes in flips])  # faster than one by one

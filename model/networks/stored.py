@@ -4,6 +4,7 @@ Where it was exported, `<name>.onnx` has its graph, which takes the weights from
 Nothing here needs torch: what makes a network of the files is an engine (`model.networks.engines`).
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ from safetensors.numpy import save as to_safetensors
 
 from model.errors import UserError, one_line
 from model.files import whole_file
-from model.lesions.decision import Decision, Trees
+from model.lesions.decision import Calibration, Decision
+from model.lesions.trees import Trees
 from model.networks.config import InferenceConfig, ModelConfig, from_json, to_json
 from model.networks.windows import Network
 
@@ -124,10 +126,19 @@ def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True) -> E
     if with_decision and any(path.stem == DECISION for path in folder.glob(f"{DECISION}.*")):
         digests = {network.path.stem: network.sha256 for network in stored}
         decision, digest = _load_decision(folder / f"{DECISION}.safetensors", digests)
+    if with_decision:
+        _require_first_stage(stored, decision)
     identity = hashlib.sha256("".join([*(network.digest for network in stored), digest]).encode()).hexdigest()[:12]
     groups = tuple(network.path.stem.split("-")[0] for network in stored)
     networks, models = [engine.load(network) for network in stored], [network.model for network in stored]
     return Ensemble(networks, models, rules.pop(), identity, groups, decision, engine.name, engine.device)
+
+
+def _require_first_stage(stored: list[StoredNetwork], decision: Decision | None) -> None:
+    """Raise UserError when a network starts from the trees and there are none."""
+    lacking = [network.path for network in stored if network.model.start == "trees" and decision is None]
+    if lacking:
+        raise UserError(f"{lacking[0]}: starts from the trees of {DECISION}.safetensors, which is not beside it")
 
 
 def read_networks(folder: Path) -> list[StoredNetwork]:
@@ -147,7 +158,7 @@ def save_decision(folder: Path, decision: Decision, provenance: dict) -> None:
     """Write `decision.safetensors` and its sidecar, which names the networks in the folder: it fits no others."""
     values = {
         "features": list(decision.features),
-        "empty_above": decision.empty_above,
+        "calibration": dataclasses.asdict(decision.calibration),
         "networks": {path.stem: hashlib.sha256(read_bytes(path)).hexdigest() for path in network_files(folder)},
         "provenance": provenance,
     }
@@ -161,12 +172,14 @@ def _load_decision(path: Path, networks: dict[str, str]) -> tuple[Decision, str]
         raise UserError(f"{path}: fitted to other networks than the ones beside it; fit it with python -m training.crossval")
     try:
         trees = Trees(**parse_safetensors(data))
-        if type(sidecar["features"]) is not list or type(sidecar["empty_above"]) not in (int, float):
-            raise ValueError("features must be a list, empty_above a number")
-        decision = Decision(trees, tuple(sidecar["features"]), float(sidecar["empty_above"]))
-    except (SafetensorError, OverflowError, KeyError, TypeError, ValueError) as error:
+        if type(sidecar["features"]) is not list or type(sidecar["calibration"]) is not dict:
+            raise ValueError("features must be a list, calibration a table")
+        if sidecar["calibration"].keys() != {field.name for field in dataclasses.fields(Calibration)}:
+            raise ValueError("calibration has missing or unknown fields")
+        decision = Decision(trees, tuple(sidecar["features"]), Calibration(**sidecar["calibration"]))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not usable with {path.stem}.json ({one_line(error)})") from None
-    return decision, digest + json.dumps([decision.features, decision.empty_above])
+    return decision, digest + json.dumps([decision.features, dataclasses.asdict(decision.calibration)])
 
 
 def _read_network(path: Path) -> StoredNetwork:

@@ -204,3 +204,13 @@ def test_no_candidate_is_no_row():
 
 def test_logit_is_cut_at_the_odds_of_one_to_ten_thousand():
     np.testing.assert_allclose(logit(np.array([0, 0.5, 0.75, 1])), [-9.21024, 0, np.log(3), 9.21024], atol=1e-5)
+
+
+def test_the_rule_as_a_probability():
+    """One half at Z = -2, and two log odds more for each unit of Z below; nothing outside the brain."""
+    _, adc, _ = uneven_maps()
+    zadc = np.resize(np.float32([-2, -3, -1, -300, 300]), SHAPE)
+    found = CaseMaps(adc, zadc, SPACING_MM).rule_probabilities()
+    assert (found.dtype, found.shape) == (np.float32, SHAPE)
+    odds = np.exp(np.float64(-2) * np.resize([0, -1, 1, -298, 302], SHAPE))
+    np.testing.assert_allclose(found, np.where(adc > 0, odds / (1 + odds), 0), rtol=1e-5, atol=1e-30)

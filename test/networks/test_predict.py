@@ -9,6 +9,7 @@ from inference_helpers import CPU, GRID, TINY, as_network, random_maps, random_n
 from torch import nn
 
 from model.errors import UserError
+from model.lesions.decision import Calibration
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor, decide, patch_size, predict_crop
@@ -178,32 +179,36 @@ def test_group_that_answers_one_half_is_not_rounded_to_more(number):
     assert (in_brain(found.probabilities) == 0.5).all()
 
 
-def test_a_group_is_averaged_then_calibrated_and_the_groups_averaged_last():
-    """0.1 and 0.8: together 0.45, so 0.1 after calibration; apart 0.1 and 0.9, so 0.5."""
-    decision = stump("logit", 0, at_most=0.1, above=0.9)
-    for answers, expected in (({"a": (0.1, 0.8)}, 0.1), ({"a": (0.1,), "b": (0.8,)}, 0.5)):
-        found = grouped(answers, decision=decision).segment(*random_maps(), GRID.spacing_mm)
-        np.testing.assert_allclose(in_brain(found.probabilities), expected, rtol=0, atol=1e-6)
-        assert not found.probabilities[random_maps()[0] <= 0].any()
-        np.testing.assert_allclose(found.groups.mean(axis=0), found.probabilities, rtol=0, atol=1e-6)
-        assert found.probabilities.dtype == found.groups.dtype == np.float32
+def test_groups_are_averaged_and_their_mean_is_calibrated_once():
+    """0.3 and 0.6 are 0.45 together; twice the log odds squares the odds: 9/11, 3/7 and 3/2 become 81/121, 9/49 and 9/4."""
+    decision = stump("z", 0, 0.5, 0.5, Calibration(networks=2.0))
+    found = grouped({"a": (0.2, 0.4), "b": (0.6,)}, decision=decision).segment(*random_maps(), GRID.spacing_mm)
+    np.testing.assert_allclose(in_brain(found.probabilities), 81 / 202, rtol=0, atol=1e-6)
+    for group, expected in zip(found.groups, (9 / 58, 9 / 13), strict=True):
+        np.testing.assert_allclose(in_brain(group), expected, rtol=0, atol=1e-6)
+    assert not found.probabilities[random_maps()[0] <= 0].any()
+    assert found.probabilities.dtype == found.groups.dtype == np.float32
+
+
+def test_a_network_that_starts_from_the_trees_gives_their_answer_untrained():
+    """Where there is no candidate it says the lowest log odds, which the calibration leaves out."""
+    adc, zadc = random_maps()
+    decision = stump("z", -2.1, at_most=0.875, above=0.25, calibration=Calibration())
+    config = dataclasses.replace(TINY, start="trees")
+    ensemble = Ensemble([as_network(LesionNet(config))], [config], InferenceConfig(), "trees first", decision=decision)
+    found = Predictor(ensemble).segment(adc, zadc, GRID.spacing_mm)
+    candidates = (adc > 0) & (zadc <= -0.75)  # sigmoid(-2 (Z + 2)) is above 0.05 below -0.53, and Z is a multiple of 1/4
+    expected = np.where(candidates, np.where(zadc < -2, 0.875, 0.25), 0)
+    np.testing.assert_allclose(found.probabilities, expected, rtol=0, atol=1e-5)
 
 
 def test_a_decision_takes_the_place_of_the_threshold():
     """Half the brain is surely lesion and half surely not, although the networks say 0.4 everywhere."""
     inference = InferenceConfig(threshold=0.99, min_lesion_mm3=1e6)
     adc, zadc = random_maps()
-    decision = stump("z", -2.1, at_most=0.99, above=0.01, empty_above=0.5)
+    decision = stump("z", -2.1, at_most=0.99, above=0.01)
     mask = grouped({"a": (0.4,)}, decision=decision, inference=inference).mask(adc, zadc, GRID.spacing_mm)
     np.testing.assert_array_equal(mask, rule(adc, zadc))
-
-
-def test_a_decision_that_expects_too_little_marks_nothing():
-    """All brain voxels at 0.4: the best mask is all of them, with an expected Dice of 0.8 / 1.4."""
-    for limit, marked in ((0.57, True), (0.58, False)):
-        decision = stump("z", 0, at_most=0.4, above=0.4, empty_above=limit)
-        mask = grouped({"a": (0.9,)}, decision=decision).mask(*random_maps(), GRID.spacing_mm)
-        assert mask.any() == marked
 
 
 def test_networks_in_windows_and_flips_give_the_same_bytes_twice():

@@ -1,5 +1,6 @@
 """Weights on disk: round trip, damage, and sidecars that lie. Whatever is wrong ends in one line that names the file."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from model.errors import UserError
 from model.lesions.candidates import FEATURES
+from model.lesions.decision import Calibration
 from model.networks import stored as weights
 from model.networks.config import InferenceConfig, ModelConfig, from_json, to_json
 from model.networks.stored import default_folder, save_decision
@@ -250,7 +252,7 @@ def test_places_of_the_weights():
     assert Path(weights.__file__).parents[1] / "weights" == weights.IMAGE_WEIGHTS
 
 
-DECISION = stump("z", -1.75, at_most=0.8, above=0.3, empty_above=0.14)
+DECISION = stump("z", -1.75, at_most=0.8, above=0.3, calibration=Calibration(-0.25, 0.5, 0.75))
 
 
 @pytest.fixture
@@ -272,19 +274,20 @@ def change_trees(folder: Path, **arrays: np.ndarray) -> None:
 def test_decision_that_is_loaded_is_the_one_that_was_saved(decided):
     ensemble = load(decided)
     assert len(ensemble.networks) == 2
-    assert (ensemble.decision.features, ensemble.decision.empty_above) == (FEATURES, 0.14)
+    assert (ensemble.decision.features, ensemble.decision.calibration) == (FEATURES, Calibration(-0.25, 0.5, 0.75))
     for name, array in DECISION.trees.arrays().items():
         loaded = ensemble.decision.trees.arrays()[name]
         assert (loaded.dtype, loaded.shape) == (array.dtype, array.shape), name
         np.testing.assert_array_equal(loaded, array, err_msg=name)
     rows = np.random.default_rng(0).normal(-2, 2, (50, len(FEATURES))).astype(np.float32)
-    expected = np.where(rows[:, FEATURES.index("z")] <= -1.75, 0.8, 0.3)
-    np.testing.assert_allclose(ensemble.decision.trees.probabilities(rows), expected, rtol=0, atol=1e-12)
+    expected = np.where(rows[:, FEATURES.index("z")] <= -1.75, np.log(0.8 / 0.2), np.log(0.3 / 0.7))
+    np.testing.assert_allclose(ensemble.decision.trees.log_odds(rows), expected, rtol=0, atol=1e-12)
 
 
 def test_decisions_sidecar_holds_what_it_was_given(decided):
     sidecar = json.loads((decided / "decision.json").read_text())
-    assert sidecar.keys() == {"sha256", "features", "empty_above", "networks", "provenance"}
+    assert sidecar.keys() == {"sha256", "features", "calibration", "networks", "provenance"}
+    assert sidecar["calibration"] == {"intercept": -0.25, "networks": 0.5, "first_stage": 0.75}
     assert sidecar["provenance"] == {"seed": 7}
     digests = {name: hashlib.sha256((decided / f"{name}.safetensors").read_bytes()).hexdigest() for name in ("net0", "net1")}
     assert sidecar["networks"] == digests
@@ -322,6 +325,14 @@ def test_without_a_decision_there_is_none(folder):
     assert load(folder).decision is None
 
 
+def test_a_network_that_starts_from_trees_that_are_not_there_is_refused(folder):
+    config = dataclasses.replace(TINY, start="trees")
+    save_weights(folder / "net2.safetensors", random_network(3, config), config, RULE, {})
+    assert refusal(folder).startswith(f"{folder / 'net2.safetensors'}: starts from the trees of decision.safetensors")
+    save_decision(folder, DECISION, {})
+    assert [model.start for model in load(folder).models] == ["rule", "rule", "trees"]
+
+
 def test_groups_are_what_the_names_share_up_to_the_first_hyphen(tmp_path):
     for name in ("fold1-tversky", "fold0-dice-focal", "fold0-dice", "lone"):
         save_weights(tmp_path / f"{name}.safetensors", random_network(1), TINY, RULE, {})
@@ -330,7 +341,7 @@ def test_groups_are_what_the_names_share_up_to_the_first_hyphen(tmp_path):
 
 def test_identity_changes_with_the_decision(folder):
     identities = [load(folder).id]
-    for decision in (DECISION, stump("z", -1.5, 0.8, 0.3, 0.14), stump("z", -1.75, 0.8, 0.3, 0.16)):
+    for decision in (DECISION, stump("z", -1.5, 0.8, 0.3, DECISION.calibration), stump("z", -1.75, 0.8, 0.3)):
         save_decision(folder, decision, {})
         identities.append(load(folder).id)
     assert len(set(identities)) == 4
@@ -359,12 +370,17 @@ def test_a_decision_without_networks_is_no_weights(decided):
     assert refusal(decided).startswith(f"{decided}: no weights")
 
 
+NUMBERS = {"intercept": 0.0, "networks": 1.0, "first_stage": 0.0}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         *(("features", value) for value in (None, 3, "z", [], list(FEATURES[1:]), [*FEATURES, "new"], [[1]])),
         *(("features", [FEATURES[1], FEATURES[0], *FEATURES[2:]]),),
-        *(("empty_above", value) for value in (None, "much", -0.1, 1.5, math.nan, [0.1])),
+        *(("calibration", value) for value in (None, "much", 1.0, [0.0, 1.0, 0.0], {}, {"intercept": 0.0})),
+        *(("calibration", NUMBERS | {"networks": value}) for value in (None, "1", True, 1, math.nan, math.inf)),
+        ("calibration", NUMBERS | {"more": 0.0}),
     ],
     ids=lambda value: str(value)[:20],
 )

@@ -3,37 +3,44 @@
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import lightgbm
 import numpy as np
 import pytest
 import torch
-from inference_helpers import as_network, load, stump
+from inference_helpers import TREES_ALONE, as_network, load, stump
 from training_helpers import SMALL, invented_case, write_packed
 
 from model.errors import UserError
-from model.lesions.candidates import FEATURES, CaseMaps, candidate_features
-from model.lesions.decision import Trees, most_dice
+from model.lesions.candidates import FEATURES, LOWEST_PROBABILITY
+from model.lesions.decision import LOWEST_LOG_ODDS, Calibration, most_dice
+from model.lesions.trees import Trees
 from model.networks.config import InferenceConfig, to_json
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor
 from model.networks.stored import Ensemble, save_decision
 from model.networks.torch_engine import save_weights
 from training import crossval
-from training.crossval import FLIPS, case_rows, fold_ensemble, gather, reliability, take
+from training.crossval import (
+    FLIPS,
+    case_rows,
+    decisions_by_fold,
+    fold_ensemble,
+    gather,
+    reliability,
+    take,
+    trees_on_networks,
+)
 from training.data import seen
 from training.data.dataset import PackedCase
 from training.data.seen import require_held_out
 from training.data.splits import read_fold
 from training.learning.study_runs import run_folder
-from training.lesions import fit_decision as lesion_decision
-from training.lesions.fit_decision import (
-    Evidence,
-    choose_empty_above,
-    fit_trees,
-    nested_decisions,
-    out_of_fold,
-)
+from training.lesions import held_out
+from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees
+from training.lesions.held_out import HeldOut, fit_calibration, nested_calibrations
 from training.scores.metrics import dice_of, score
 from training.scores.rows import Bin, Row, read_records
 from training.scores.rule import rule_mask
@@ -49,15 +56,21 @@ def small_model(fold: int) -> LesionNet:
     return LesionNet(dataclasses.replace(SMALL, z_threshold=-1.5 - fold / 4)).eval()
 
 
-def evidence_of(case: PackedCase) -> Evidence:
-    """As if from a network that answers sigmoid(-2 - Z) in the brain."""
+def part_of(case: PackedCase) -> HeldOut:
+    """As if a network answered sigmoid(-2 - Z) in the brain, and the trees log odds of -2 Z - 4 there."""
     p = np.where(case.adc > 0, 1 / (1 + np.exp(2 + case.zadc)), 0).astype(np.float32)
-    return Evidence(case, FOLD_OF[case.name], p, *candidate_features(p, CaseMaps(case.adc, case.zadc, case.spacing_mm)))
+    first = np.where(case.adc > 0, np.maximum(-2 * case.zadc - 4, LOWEST_LOG_ODDS), LOWEST_LOG_ODDS).astype(np.float32)
+    return HeldOut(case, FOLD_OF[case.name], p, first)
 
 
 @pytest.fixture(scope="module")
-def evidence() -> list[Evidence]:
-    return [evidence_of(case) for case in CASES.values()]
+def parts() -> list[HeldOut]:
+    return [part_of(case) for case in CASES.values()]
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, CandidateTable]:
+    return {name: candidate_table(case) for name, case in CASES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -86,21 +99,19 @@ def weights(tmp_path: Path) -> Path:
 
 
 class Fits:
-    """Stands for fit_trees: remembers whose evidence each fit saw, and answers a probability that tells the fit."""
+    """Stands for fit_trees: remembers whose candidates each fit saw, and answers log odds that tell the fit."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seen: list[set[str]] = []
-        for user in (lesion_decision, crossval):
-            monkeypatch.setattr(user, "fit_trees", self)
+        monkeypatch.setattr(crossval, "fit_trees", self)
 
-    def __call__(self, evidence: list[Evidence], seed: int = 0) -> Trees:
-        self.seen.append({part.case.name for part in evidence})
-        p = len(self.seen) / 100
-        return stump("z", 0, p, p).trees
+    def __call__(self, tables: Sequence[CandidateTable]) -> Trees:
+        self.seen.append({table.name for table in tables})
+        return stump("z", 0, *(1 / (1 + np.exp(-len(self.seen) / 100)),) * 2).trees
 
-    def behind(self, answer: np.ndarray, part: Evidence) -> set[str]:
+    def behind(self, log_odds: np.ndarray) -> set[str]:
         """The cases that the fit behind an answer saw."""
-        (number,) = np.unique(np.round(answer[part.candidates] * 100).astype(int))
+        (number,) = np.unique(np.round(log_odds * 100).astype(int))
         return self.seen[number - 1]
 
 
@@ -112,110 +123,109 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> Fits:
 # --- nothing of a case leaks into its own answer ---
 
 
-def test_the_trees_of_a_fold_see_all_other_cases_and_never_its_own(evidence, fits):
-    answers = out_of_fold(evidence)
+def test_the_trees_of_a_fold_see_all_other_cases_and_never_its_own(data, weights, tables, fits):
+    parts = gather(data, weights, decisions_by_fold(tables), CPU)
+    assert {part.case.name for part in parts} == CASES.keys()
+    for part in parts:
+        answered = part.first_stage > LOWEST_LOG_ODDS
+        np.testing.assert_array_equal(answered, tables[part.case.name].candidates)
+        assert fits.behind(part.first_stage[answered]) == {name for name in CASES if FOLD_OF[name] != part.fold}
+
+
+def test_trees_on_networks_see_all_other_cases_and_never_their_own(parts, fits):
+    answers = trees_on_networks(parts)
     assert answers.keys() == CASES.keys()
-    for part in evidence:
-        assert fits.behind(answers[part.case.name], part) == {name for name in CASES if FOLD_OF[name] != part.fold}
-        assert not answers[part.case.name][~part.candidates].any()
+    for part in parts:
+        answer, candidates = answers[part.case.name], part.probabilities > LOWEST_PROBABILITY
+        others = {name for name in CASES if FOLD_OF[name] != part.fold}
+        assert fits.behind(np.log(answer[candidates] / (1 - answer[candidates]))) == others
+        assert not answer[~candidates].any()
 
 
-def test_a_folds_limit_is_chosen_on_the_other_folds_alone(evidence, fits, monkeypatch):
-    answers = out_of_fold(evidence)
-    choices = []
+def test_a_folds_calibration_is_fitted_to_the_other_folds_alone(parts, monkeypatch):
+    seen = []
 
-    def choose(others: list[Evidence], calibrated: dict[str, np.ndarray]) -> float:
-        names = {part.case.name for part in others}
-        assert calibrated.keys() == names
-        for part in others:  # its answers too come from trees that saw neither its own fold nor the one to be scored
-            held_out = {FOLD_OF[name] for name in CASES.keys() - names} | {part.fold}
-            expected = {name for name in CASES if FOLD_OF[name] not in held_out}
-            assert fits.behind(calibrated[part.case.name], part) == expected
-        choices.append(names)
-        return len(choices) / 10
+    def fit(others: list[HeldOut]) -> Calibration:
+        seen.append({part.case.name for part in others})
+        return Calibration(float(len(seen)))
 
-    monkeypatch.setattr(lesion_decision, "choose_empty_above", choose)
-    decided = nested_decisions(evidence, answers)
-    assert decided.keys() == CASES.keys()
-    for name, (calibrated, limit) in decided.items():
-        assert calibrated is answers[name]
-        assert choices[round(10 * limit) - 1] == {other for other in CASES if FOLD_OF[other] != FOLD_OF[name]}
+    monkeypatch.setattr(held_out, "fit_calibration", fit)
+    found = nested_calibrations(parts)
+    assert found.keys() == set(range(5))
+    for fold, calibration in found.items():
+        assert seen[int(calibration.intercept) - 1] == {name for name in CASES if FOLD_OF[name] != fold}
 
 
-def test_labels_of_a_fold_do_not_change_its_answers(evidence):
-    """With the real trees: other labels of fold 3 change the other folds' answers, but not its own and not its limit."""
-    some = [part for part in evidence if part.fold in (1, 3, 4)]
-    flipped = [
-        dataclasses.replace(part, case=dataclasses.replace(part.case, label=~part.case.label)) if part.fold == 3 else part
-        for part in some
-    ]
-    before, after = (nested_decisions(parts, out_of_fold(parts)) for parts in (some, flipped))
-    for part in some:
-        same = np.array_equal(before[part.case.name][0], after[part.case.name][0])
-        assert same == (part.fold == 3)
-        assert part.fold != 3 or before[part.case.name][1] == after[part.case.name][1]
+# --- the fits ---
 
 
-# --- the fit ---
-
-
-def test_fitted_trees_tell_lesions_and_are_the_same_twice(evidence):
-    trees = fit_trees(evidence[2:])
-    for part in evidence[:2]:
-        p = trees.probabilities(part.features)
-        lesion = part.case.label[part.candidates]
-        assert p[lesion].mean() > p[~lesion].mean() + 0.2
-    for name, array in fit_trees(evidence[2:]).arrays().items():
+def test_fitted_trees_tell_lesions_and_are_the_same_in_any_order(tables):
+    some = [tables[f"case{number}"] for number in range(2, 10)]
+    trees = fit_trees(some)
+    for name in ("case0", "case1"):
+        log_odds = trees.log_odds(tables[name].features)
+        assert log_odds[tables[name].lesion].mean() > log_odds[~tables[name].lesion].mean() + 1
+    for name, array in fit_trees(some[::-1]).arrays().items():
         np.testing.assert_array_equal(array, trees.arrays()[name])
 
 
-def test_every_case_weighs_the_same_in_the_fit(evidence, monkeypatch):
+def test_every_case_weighs_the_same_in_the_fit(tables, monkeypatch):
+    """And every candidate counts; a case without any does not disturb."""
     given = {}
 
-    class Classifier(lesion_decision.HistGradientBoostingClassifier):
-        def fit(self, features: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray) -> object:
-            given.update(features=features, labels=labels, weight=sample_weight)
-            return super().fit(features, labels, sample_weight=sample_weight)
+    def train(settings: dict, data: lightgbm.Dataset, num_boost_round: int) -> lightgbm.Booster:
+        given.update(weight=data.get_weight(), label=data.get_label(), deterministic=settings["deterministic"])
+        return lightgbm.Booster(model_str=whole)
 
-    monkeypatch.setattr(lesion_decision, "HistGradientBoostingClassifier", Classifier)
-    monkeypatch.setattr(lesion_decision, "VOXELS_PER_CASE", 700)
-    few = dataclasses.replace(evidence[0], features=evidence[0].features[:350])
-    few = dataclasses.replace(
-        few, candidates=few.candidates & (np.cumsum(few.candidates).reshape(few.candidates.shape) <= 350)
-    )
-    assert len(evidence[1].features) > 700
-    fit_trees([few, evidence[1]])
-    assert given["features"].shape == (1050, len(FEATURES))
-    np.testing.assert_allclose(given["weight"][:350].sum(), given["weight"][350:].sum())
-    known = {row.tobytes(): label for row, label in zip(few.features, few.case.label[few.candidates], strict=True)}
-    for row, label in zip(given["features"][:350], given["labels"][:350], strict=True):
-        assert known[row.tobytes()] == label
+    rows = lightgbm.Dataset(np.zeros((9, 1)), np.arange(9) % 2, params={"verbosity": -1})
+    whole = lightgbm.train({"objective": "binary", "verbosity": -1}, rows, 1).model_to_string()
+    monkeypatch.setattr("training.lesions.fit_trees.lightgbm.train", train)
+    few = dataclasses.replace(tables["case0"], features=tables["case0"].features[:350], lesion=tables["case0"].lesion[:350])
+    many, none = tables["case1"], dataclasses.replace(few, name="x", features=few.features[:0], lesion=few.lesion[:0])
+    fit_trees([many, none, few])
+    assert len(given["weight"]) == 350 + len(many.lesion)
+    np.testing.assert_allclose(given["weight"][:350].sum(), given["weight"][350:].sum(), rtol=1e-4)
+    np.testing.assert_array_equal(given["label"], np.concatenate([few.lesion, many.lesion]))
+    assert given["deterministic"]
 
 
-def on_line(name: str, label: list[int]) -> Evidence:
-    """A case of a row of voxels that are all candidates."""
+def test_candidates_are_where_the_softened_rule_is_above_the_lowest_probability(tables):
+    """sigmoid(-2 (Z + 2)) > 0.05 is Z < -0.53; Z is a multiple of 1/4."""
+    for name, case in CASES.items():
+        np.testing.assert_array_equal(tables[name].candidates, (case.adc > 0) & (case.zadc <= -0.75))
+        np.testing.assert_array_equal(tables[name].lesion, case.label[tables[name].candidates])
+
+
+def answered(log_odds: list[float], label: list[int], first: list[float]) -> HeldOut:
+    """A case of a row of brain voxels, with what the networks and the trees say."""
     shape = (1, 1, len(label))
     case = PackedCase(
-        name, np.ones(shape, np.float32), np.zeros(shape, np.float32), np.array(label, bool).reshape(shape), (1, 1, 1)
+        "row", np.ones(shape, np.float32), np.zeros(shape, np.float32), np.array(label, bool).reshape(shape), (1, 1, 1)
     )
-    return Evidence(
-        case, 0, np.zeros(shape, np.float32), np.ones(shape, bool), np.zeros((len(label), len(FEATURES)), np.float32)
-    )
+    return HeldOut(case, 0, row(*(1 / (1 + np.exp(-np.array(log_odds))))), row(*first))
+
+
+def test_calibration_is_found_again_by_hand():
+    """Trees at log odds -1 and 1 are right 1 and 3 times in 4; networks say the same everywhere: -log 3 and log 3."""
+    parts = [answered([0] * 8, [1, 0, 0, 0, 1, 1, 1, 0], [-1] * 4 + [1] * 4)]
+    found = fit_calibration(parts)
+    assert (found.intercept, found.networks) == pytest.approx((0, 0), abs=1e-3)
+    assert found.first_stage == pytest.approx(np.log(3), abs=1e-3)
+
+
+def test_every_case_weighs_the_same_in_the_calibration():
+    """One case of two voxels, half of them lesion, one of eight without: 1 in 4, not 1 in 10."""
+    parts = [answered([0] * 2, [1, 0], [0] * 2), answered([0] * 8, [0] * 8, [0] * 8)]
+    assert fit_calibration(parts).intercept == pytest.approx(np.log(1 / 3), abs=1e-3)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_without_lesions_or_without_others_the_trees_are_left_alone(label):
+    assert fit_calibration([answered([0, 1], [label] * 2, [0, 1])]) == TREES_ALONE
 
 
 def row(*values: float) -> np.ndarray:
     return np.array(values, np.float32).reshape(1, 1, -1)
-
-
-def test_limit_is_the_one_in_the_middle_of_the_best():
-    """An empty case is marked below 0.2 / 1.1, a lesion is found up to 1.8 / 1.9: 0.2 to 0.4 are right for both."""
-    cases = [on_line("empty", [0, 0]), on_line("lesion", [1, 0])]
-    assert choose_empty_above(cases, {"empty": row(0.1, 0), "lesion": row(0.9, 0)}) == 0.3
-
-
-def test_limit_without_an_empty_case_is_low_enough_to_find_the_lesions():
-    """One voxel of probability 0.1 is found up to 0.18; 0 to 0.18 are as good."""
-    assert choose_empty_above([on_line("lesion", [1, 0])], {"lesion": row(0.1, 0)}) == 0.1
 
 
 @pytest.mark.parametrize(
@@ -228,16 +238,13 @@ def test_dice_on_paper(mask, label, expected):
 # --- the networks ---
 
 
-def test_a_case_is_shown_to_the_network_that_holds_it_out(data, weights):
-    evidence = gather(data, weights, CPU)
-    assert [(part.case.name, part.fold) for part in evidence] == [(name, FOLD_OF[name]) for name in CASES]
-    for part in evidence:
+def test_a_case_is_shown_to_the_network_that_holds_it_out(data, weights, tables, fits):
+    parts = gather(data, weights, decisions_by_fold(tables), CPU)
+    assert [(part.case.name, part.fold) for part in parts] == [(name, FOLD_OF[name]) for name in CASES]
+    for part in parts:
         alone = Ensemble([as_network(small_model(part.fold))], [SMALL], InferenceConfig(), "alone")
         expected = Predictor(alone).probabilities(part.case.adc, part.case.zadc, part.case.spacing_mm)
         np.testing.assert_allclose(part.probabilities, expected, rtol=0, atol=2e-3)  # weights are float16 on disk
-        found = candidate_features(part.probabilities, CaseMaps(part.case.adc, part.case.zadc, part.case.spacing_mm))
-        np.testing.assert_array_equal(part.candidates, found[0])
-        np.testing.assert_array_equal(part.features, found[1])
 
 
 def test_networks_of_a_fold_come_without_the_decision(weights):
@@ -264,11 +271,11 @@ def test_networks_that_did_not_see_their_fold_are_taken(weights):
     require_held_out(weights)
 
 
-def test_a_network_that_saw_its_fold_is_refused(data, weights):
+def test_a_network_that_saw_its_fold_is_refused(data, weights, tables, fits):
     path = weights / "fold3-dice.json"
     edit(path, {"cases": {"training": ["case0", "case7"]}})
     with pytest.raises(UserError, match=f"{path}: trained on case7, which its fold holds out"):
-        gather(data, weights, CPU)
+        gather(data, weights, decisions_by_fold(tables), CPU)
 
 
 @pytest.mark.parametrize("provenance", [{}, {"cases": {}}, {"cases": ["case0"]}, {"cases": {"training": None}}])
@@ -325,25 +332,26 @@ def test_take_with_a_run_missing_changes_nothing(runs, weights, suffix):
 # --- what is written ---
 
 
-def test_rows_of_a_case_are_networks_decision_and_rule(evidence):
-    part = evidence[3]
-    mask = part.case.label.copy()
-    mask[part.case.label.argmax() // mask[0].size] = False
-    rows = {row.method: row for row in case_rows(part, mask)}
-    masks = {"networks": part.probabilities > 0.5, "decision": mask, "z<-2": rule_mask(part.case.adc, part.case.zadc)}
+def test_rows_of_a_case_are_all_methods(parts):
+    part = parts[3]
+    sure = {method: np.where(part.case.label, p, 0).astype(np.float32) for method, p in (("decision", 0.9), ("trees", 0.5))}
+    sure["trees-on-networks"] = np.where(part.case.label, 0, np.float32(0.5))
+    rows = {row.method: row for row in case_rows(part, sure, 4)}
+    masks = {"networks": part.probabilities > 0.5, "z<-2": rule_mask(part.case.adc, part.case.zadc)}
+    masks |= {"decision": part.case.label, "trees": part.case.label, "trees-on-networks": ~part.case.label}
     assert rows.keys() == masks.keys()
     for method, found in masks.items():
-        assert (rows[method].case, rows[method].fold) == ("case3", 1)
+        assert (rows[method].case, rows[method].fold, rows[method].seed) == ("case3", 1, 4)
         expected = score(found, part.case.label, part.case.spacing_mm)
         assert (rows[method].dice, rows[method].masd_mm, rows[method].nsd) == dataclasses.astuple(expected)
 
 
 def test_reliability_by_hand():
     """Voxels of the case of two weigh 1/2 each, of the case of four 1/4; a probability of 1 is in the last bin."""
-    two, four = on_line("two", [0, 1]), on_line("four", [0, 1, 0, 0])
-    two = dataclasses.replace(two, probabilities=row(0.15, 0.95))
-    four = dataclasses.replace(four, probabilities=row(0.12, 0.12, 0.18, 0.95))
-    found = reliability([two, four], {"two": row(0, 1), "four": row(0, 1, 0, 0.25)})
+    two, four = answered([0] * 2, [0, 1], [0] * 2), answered([0] * 4, [0, 1, 0, 0], [0] * 4)
+    four = dataclasses.replace(four, case=dataclasses.replace(four.case, name="four"))
+    networks = {"row": row(0.15, 0.95), "four": row(0.12, 0.12, 0.18, 0.95)}
+    found = reliability([two, four], {"networks": networks, "decision": {"row": row(0, 1), "four": row(0, 1, 0, 0.25)}})
     expected = [
         Bin("networks", 1, 0.144, 0.2, 4),
         Bin("networks", 9, 0.95, 0.5 / 0.75, 2),
@@ -361,50 +369,64 @@ def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
     crossval.main()
 
 
-@pytest.fixture
-def decided(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[np.ndarray, float]]:
-    """What the command decides by case, filled when it runs."""
-    monkeypatch.setattr(lesion_decision, "EMPTY_ABOVE", (0.0, 0.1))
-    found = {}
-    monkeypatch.setattr(crossval, "nested_decisions", lambda *given: found.update(nested_decisions(*given)) or found)
-    return found
+METHODS = ("decision", "networks", "trees", "trees-on-networks", "z<-2")
 
 
 def test_command_writes_rows_and_reliability_and_leaves_the_decision(
-    data, weights, tmp_path, fits, decided, monkeypatch, capsys
+    data, weights, tables, tmp_path, fits, monkeypatch, capsys
 ):
     save_decision(weights, stump("z", 0, 0.5, 0.5), {})
     before = {path: path.read_bytes() for path in weights.iterdir()}
     command(monkeypatch, "--data", data, "--weights", weights, "--results", tmp_path / "results")
     rows = read_records(tmp_path / "results" / "crossval.csv", Row)
-    assert [(row.method, row.case, row.fold) for row in rows] == [
-        (method, name, FOLD_OF[name]) for method in ("decision", "networks", "z<-2") for name in CASES
+    assert [(row.method, row.case, row.fold, row.seed) for row in rows] == [
+        (method, name, FOLD_OF[name], 0) for method in METHODS for name in CASES
     ]
-    assert {bin.method for bin in read_records(tmp_path / "results" / "reliability.csv", Bin)} == {"networks", "decision"}
+    bins = {bin.method for bin in read_records(tmp_path / "results" / "reliability.csv", Bin)}
+    assert bins == set(METHODS) - {"z<-2"}
     assert {path: path.read_bytes() for path in weights.iterdir()} == before
 
-    evidence = {part.case.name: part for part in gather(data, weights, CPU)}
-    for row in rows[:20]:
-        part = evidence[row.case]
-        mask = part.probabilities > 0.5 if row.method == "networks" else most_dice(*decided[row.case])
-        assert row.dice == pytest.approx(dice_of(mask, part.case.label), rel=1e-5)
+    parts = {part.case.name: part for part in gather(data, weights, decisions_by_fold(tables), CPU)}
+    calibrations = nested_calibrations(list(parts.values()))
+    for row in rows:
+        part = parts[row.case]
+        decision = dataclasses.replace(stump("z", 0, 0.5, 0.5), calibration=calibrations[part.fold])
+        masks = {
+            "networks": part.probabilities > 0.5,
+            "decision": most_dice(decision.calibrate(part.probabilities, part.first_stage)),
+        }
+        if row.method in masks:
+            assert row.dice == pytest.approx(dice_of(masks[row.method], part.case.label), rel=1e-5)
     out = capsys.readouterr().out
-    for method in ("networks", "decision", "z<-2"):
+    for method in METHODS:
         dice = np.mean([row.dice for row in rows if row.method == method])
-        assert f"{method:10} Dice {dice:.4f}" in out
+        assert f"{method:18} Dice {dice:.4f}" in out
 
 
 def test_command_ships_the_runs_it_takes_with_a_decision_fitted_to_all_cases(
-    data, runs, weights, tmp_path, fits, decided, monkeypatch
+    data, runs, weights, tmp_path, fits, monkeypatch
 ):
     words = ("--data", data, "--weights", weights, "--results", tmp_path / "results")
     command(monkeypatch, *words, "--take", runs, "--losses", "tversky")
     assert {path.stem for path in weights.iterdir()} == {"decision", *(f"fold{fold}-tversky" for fold in range(5))}
-    decision = load(weights).decision
-    assert decision.empty_above in (0, 0.1)
-    assert fits.seen[15] == set(CASES)  # after 5 out of fold and one for each of the 10 pairs of folds
-    assert decision.trees.probabilities(np.zeros((1, len(FEATURES)), np.float32))[0] == pytest.approx(0.16)
-    assert json.loads((weights / "decision.json").read_text())["provenance"]["cases"]["training"] == sorted(CASES)
+    assert fits.seen[10] == set(CASES)  # after one for each fold, and one for each fold on the networks' answers
+    log_odds = load(weights).decision.trees.log_odds(np.zeros((1, len(FEATURES)), np.float32))
+    assert log_odds == pytest.approx([0.11])
+    provenance = json.loads((weights / "decision.json").read_text())["provenance"]
+    assert provenance["cases"]["training"] == sorted(CASES)
+
+
+def test_rows_of_another_seed_are_added(data, runs, weights, tmp_path, fits, monkeypatch):
+    for seed in (0, 1):
+        for fold in range(5):
+            path = run_folder(tmp_path / "runs", "dice", fold, seed) / f"fold{fold}.safetensors"
+            training = sorted(name for name in CASES if FOLD_OF[name] != fold)
+            save_weights(path, small_model(fold + seed), SMALL, InferenceConfig(), {"cases": {"training": training}})
+        words = ("--weights", tmp_path / f"seed{seed}", "--results", tmp_path / "results", "--seed", seed)
+        command(monkeypatch, "--data", data, "--take", runs, "--losses", "dice", *words)
+    rows = read_records(tmp_path / "results" / "crossval.csv", Row)
+    assert len(rows) == 2 * len(METHODS) * len(CASES)
+    assert {row.seed for row in rows} == {0, 1}
 
 
 @pytest.mark.parametrize("words", [["--take", "runs"], ["--losses", "dice"]])
@@ -413,15 +435,6 @@ def test_take_and_losses_go_together(monkeypatch, words):
         command(monkeypatch, "--data", "nowhere", *words)
 
 
-@pytest.mark.parametrize("words", [[], ["--take", "runs", "--losses", "dice", "--results", "elsewhere"]])
-def test_another_draw_is_not_shipped_and_not_shown(monkeypatch, words):
+def test_another_seed_is_not_shipped(monkeypatch):
     with pytest.raises(UserError, match="seed 0 is what is shipped"):
-        command(monkeypatch, "--data", "packed", "--seed", "1", *words)
-
-
-def test_another_draw_is_another_fit(evidence):
-    some = [part for part in evidence if part.fold in (1, 3, 4)]
-    answers = [out_of_fold(some, seed) for seed in (0, 0, 1)]
-    name = some[0].case.name
-    assert np.array_equal(answers[0][name], answers[1][name])
-    assert not np.array_equal(answers[0][name], answers[2][name])
+        command(monkeypatch, "--data", "packed", "--seed", "1", "--take", "runs", "--losses", "dice")

@@ -19,7 +19,7 @@ from monai.transforms import (
 
 from training.data.dataset import Sample
 
-MAPS = ("zadc", "adc")  # the order of the network's channels
+MAPS = ("zadc", "adc", "trees")  # the order of the network's channels; not every network has the last
 WIDTH_AXIS = 2  # of (z, y, x): left-right in the published axial grids
 
 
@@ -46,25 +46,27 @@ class Augmentation:
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu", patch: tuple[int, ...] = ()) -> None:
+        here = {"allow_missing_keys": True}
         cut = [
-            SpatialPadd((*MAPS, "target"), patch),
+            SpatialPadd((*MAPS, "target"), patch, **here),
             RandCropByPosNegLabeld(
-                (*MAPS, "target"), label_key="target", spatial_size=patch, num_samples=1, image_key="adc"
+                (*MAPS, "target"), label_key="target", spatial_size=patch, num_samples=1, image_key="adc", **here
             ),
         ]
         noise = RandGaussianNoised("zadc", prob=0.3)
         noise.rand_gaussian_noise = DeviceNoise(seed, device, prob=1.0, std=0.2)
         self._transform = Compose(
             [
-                RandFlipd((*MAPS, "target"), prob=0.5, spatial_axis=WIDTH_AXIS),
+                RandFlipd((*MAPS, "target"), prob=0.5, spatial_axis=WIDTH_AXIS, **here),
                 RandAffined(
                     (*MAPS, "target"),
                     prob=0.5,
                     rotate_range=(np.pi / 12, 0, 0),  # about z: in plane, where the pixels are square
                     scale_range=(0.05, 0.15, 0.15),
-                    mode=("bilinear", "bilinear", "nearest"),
+                    mode=(*("bilinear" for _ in MAPS), "nearest"),
                     padding_mode="zeros",
                     device=device,
+                    **here,
                 ),
                 *(cut if patch else ()),
                 RandShiftIntensityd("zadc", offsets=0.3, prob=0.5),
@@ -75,10 +77,11 @@ class Augmentation:
         ).set_random_state(seed)
 
     def __call__(self, sample: Sample) -> Sample:
-        arrays = {name: sample.inputs[i : i + 1] for i, name in enumerate(MAPS)}
+        names = MAPS[: len(sample.inputs)]
+        arrays = {name: sample.inputs[i : i + 1] for i, name in enumerate(names)}
         changed = self._transform({**arrays, "target": sample.target})
         changed = changed[0] if isinstance(changed, list) else changed  # a crop comes as a list of one
-        maps = [changed[name].as_tensor() for name in MAPS]
+        maps = [changed[name].as_tensor() for name in names]
         brain = maps[MAPS.index("adc")] > 0
         inputs = torch.cat([torch.where(brain, channel, 0) for channel in maps])
         return dataclasses.replace(sample, inputs=inputs, target=changed["target"].as_tensor())

@@ -49,7 +49,7 @@ class PackedCase:
 class Sample:
     """A brain crop on the training device."""
 
-    inputs: torch.Tensor  # float32 (2, z, y, x)
+    inputs: torch.Tensor  # float32 (channel, z, y, x)
     target: torch.Tensor  # float32 (1, z, y, x), 0 and 1
     spacing_mm: torch.Tensor  # float32 (3,), on the CPU
 
@@ -58,7 +58,7 @@ class Sample:
 class Batch:
     """Samples padded to one shape."""
 
-    inputs: torch.Tensor  # float32 (batch, 2, z, y, x)
+    inputs: torch.Tensor  # float32 (batch, channel, z, y, x)
     target: torch.Tensor  # float32 (batch, 1, z, y, x)
     spacing_mm: torch.Tensor  # float32 (batch, 3), on the CPU
 
@@ -125,10 +125,13 @@ def load_cases(folder: Path, names: list[str] | None = None) -> list[PackedCase]
     return [load_case(path) for path in paths]
 
 
-def to_sample(case: PackedCase, config: ModelConfig, device: torch.device) -> Sample:
-    """The case's brain crop, preprocessed as in inference."""
+def to_sample(
+    case: PackedCase, config: ModelConfig, device: torch.device, first_stage: np.ndarray | None = None
+) -> Sample:
+    """The case's brain crop, preprocessed as in inference. first_stage: for a network that starts from the trees."""
     box = brain_box(brain_mask(case.adc), config.margin)
-    inputs = network_input(case.adc[box], case.zadc[box], config)
+    first = None if first_stage is None else first_stage[box]
+    inputs = network_input(case.adc[box], case.zadc[box], config, first)
     target = case.label[box].astype(np.float32)[None]
     return Sample(torch.from_numpy(inputs).to(device), torch.from_numpy(target).to(device), torch.tensor(case.spacing_mm))
 

@@ -39,7 +39,7 @@ def trace(module: nn.Module, stored: StoredNetwork) -> onnx.ModelProto:
 
     By tracing: torch's newer exporter takes two minutes a network to reason about sizes that must be multiples.
     """
-    example = torch.zeros(2, 2, *(2 * size for size in stored.model.divisor))
+    example = torch.zeros(2, stored.model.input_channels, *(2 * size for size in stored.model.divisor))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter is deprecated, and notes what it does with instance normalisation
         path = Path(folder, "network.onnx")

@@ -7,7 +7,7 @@ from monai.networks.blocks import Convolution
 from torch import nn
 from torch.nn import functional
 
-from model.networks.inputs import INPUT_CHANNELS
+from model.networks.config import INPUT_CHANNELS
 
 WIDE = (16, 32, 64, 128)  # feature maps of "paper-wide", for a GPU
 

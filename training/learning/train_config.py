@@ -20,7 +20,10 @@ def option(default: object, text: str) -> dataclasses.Field:
 class TrainConfig:
     """What a run is. A run folder of another configuration is refused. The defaults are the native protocol's."""
 
-    protocol: str = option("native", "native: the patient's grid; paper: as arXiv 2502.09148; paper-wide: twice its widths")
+    protocol: str = option(
+        "native",
+        "native: the patient's grid; trees-first: likewise, from trees; paper: as published; paper-wide: twice its widths",
+    )
     fold: int = option(0, "whose cases are held out, 0 to 4")
     loss: str = option("tversky-hausdorffdt", "one of the six: " + ", ".join(LOSSES))
     seed: int = option(0, "of weights, order and augmentation")
@@ -71,6 +74,7 @@ PAPER = {  # as published, but for the decay, whose rate is not
 }
 DEFAULTS = {
     "native": {},
+    "trees-first": {"epochs": 20, "learning_rate": 4e-3},
     "paper": PAPER,
     "paper-wide": PAPER | {"protocol": "paper-wide"},
 }  # by protocol, where they differ from TrainConfig's

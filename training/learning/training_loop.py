@@ -14,7 +14,6 @@ from model.errors import UserError
 from model.files import whole_file
 from training.common.provenance import git_commit
 from training.data.dataset import Batch, PackedCase, Sample, collate, epoch_batches
-from training.learning.losses import LOSSES
 from training.learning.protocols import Native, Paper
 from training.learning.train_config import TrainConfig
 from training.scores.metrics import Scores, score
@@ -96,7 +95,7 @@ def train_epoch(training: Training, samples: list[Sample], config: TrainConfig, 
         for group in training.optimizer.param_groups:
             group["lr"] = learning_rate(epoch + step / len(batches), config)
         batch = collate([augment(sample) for sample in chosen], protocol.divisor)
-        loss = batch_loss(training.network, batch, config)
+        loss = batch_loss(training.network, batch, config, protocol)
         training.optimizer.zero_grad(set_to_none=True)
         (loss + config.l1_penalty * l1_norm(training.network) if config.l1_penalty else loss).backward()
         torch.nn.utils.clip_grad_norm_(training.network.parameters(), 1.0)
@@ -111,18 +110,20 @@ def l1_norm(network: torch.nn.Module) -> torch.Tensor:
     return torch.stack([parameter.abs().sum() for parameter in network.parameters()]).sum()
 
 
-def batch_loss(network: torch.nn.Module, batch: Batch, config: TrainConfig) -> torch.Tensor:
+def batch_loss(network: torch.nn.Module, batch: Batch, config: TrainConfig, protocol: Native | Paper) -> torch.Tensor:
     """The configured loss of one batch, without penalties."""
     with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=config.bfloat16):
         logits = network(batch.inputs)
-    return LOSSES[config.loss](logits, batch.target, batch.spacing_mm)
+    return protocol.loss(config.loss, logits, batch)
 
 
 @torch.no_grad()
 def inner_loss(training: Training, inner: list[Sample], config: TrainConfig, protocol: Native | Paper) -> float:
     """Mean loss over the inner cases, one at a time, without augmentation."""
     network = training.average.module.eval()
-    return float(np.mean([float(batch_loss(network, collate([sample], protocol.divisor), config)) for sample in inner]))
+    return float(
+        np.mean([float(batch_loss(network, collate([sample], protocol.divisor), config, protocol)) for sample in inner])
+    )
 
 
 def validate(

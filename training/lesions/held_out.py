@@ -1,0 +1,53 @@
+"""What trees and networks say about cases that they never saw, and the calibration that is fitted to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from model.images.brain import brain_mask
+from model.lesions.candidates import LOWEST_PROBABILITY, logit
+from model.lesions.decision import LOWEST_LOG_ODDS, Calibration
+from training.data.dataset import PackedCase
+
+WEAKEST_PENALTY = 1e4  # scikit-learn's C: three numbers from a hundred thousand voxels need no penalty
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Answers to one case by trees and networks that were fitted to other folds."""
+
+    case: PackedCase
+    fold: int
+    probabilities: np.ndarray  # the networks' mean, float32 (z, y, x)
+    first_stage: np.ndarray  # the trees' log odds, float32 (z, y, x)
+
+    @property
+    def candidates(self) -> np.ndarray:
+        """Voxels that one of the two thinks possible, boolean (z, y, x)."""
+        possible = (self.probabilities > LOWEST_PROBABILITY) | (self.first_stage > LOWEST_LOG_ODDS)
+        return possible & brain_mask(self.case.adc)
+
+
+def fit_calibration(parts: Sequence[HeldOut]) -> Calibration:
+    """By logistic regression over the candidates; every case has the same weight.
+
+    Where no candidate or all are lesion there is nothing to fit: the trees' own log odds are left as they are.
+    """
+    inside = [(part, part.candidates) for part in parts]
+    inside = [(part, candidates) for part, candidates in inside if candidates.any()]
+    lesion = np.concatenate([part.case.label[candidates] for part, candidates in inside] or [np.zeros(0, bool)])
+    if lesion.all() or not lesion.any():
+        return Calibration(networks=0.0, first_stage=1.0)
+    log_odds = [np.stack([logit(p.probabilities[c]), p.first_stage[c]], axis=1) for p, c in inside]
+    weights = np.concatenate([np.full(c.sum(), 1 / c.sum()) for _, c in inside])
+    model = LogisticRegression(C=WEAKEST_PENALTY, max_iter=1000)
+    model.fit(np.concatenate(log_odds), lesion, sample_weight=weights / weights.mean())
+    return Calibration(float(model.intercept_[0]), *map(float, model.coef_[0]))
+
+
+def nested_calibrations(parts: Sequence[HeldOut]) -> dict[int, Calibration]:
+    """By fold: the calibration that its cases had no say in."""
+    folds = sorted({part.fold for part in parts})
+    return {fold: fit_calibration([part for part in parts if part.fold != fold]) for fold in folds}
