@@ -416,6 +416,13 @@ def test_command_ships_the_runs_it_takes_with_a_decision_fitted_to_all_cases(
     assert provenance["cases"]["training"] == sorted(CASES)
 
 
+def test_a_decision_is_written_beside_the_networks_that_are_there(data, weights, tmp_path, fits, monkeypatch):
+    words = ("--data", data, "--weights", weights, "--results", tmp_path / "results", "--decide")
+    command(monkeypatch, *words)
+    assert load(weights).decision.trees.log_odds(np.zeros((1, len(FEATURES)), np.float32)) == pytest.approx([0.11])
+    assert json.loads((weights / "decision.json").read_text())["provenance"]["command"].endswith("--decide")
+
+
 def test_rows_of_another_seed_are_added(data, runs, weights, tmp_path, fits, monkeypatch):
     for seed in (0, 1):
         for fold in range(5):

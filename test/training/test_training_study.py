@@ -30,7 +30,7 @@ from model.networks.predict import Predictor
 from training.common.cli import run
 from training.data.dataset import PackedCase
 from training.data.splits import read_fold
-from training.learning import executors, study_runs, training_loop, training_run
+from training.learning import executors, protocols, study_runs, training_run
 from training.learning.executors import LocalExecutor, reason, slurm_executor, slurm_options, work_off
 from training.learning.losses import LOSSES
 from training.learning.protocols import Native, Prediction
@@ -208,8 +208,8 @@ def test_diagonal_neighbours_are_one_lesion() -> None:
 @pytest.fixture
 def losses(monkeypatch: pytest.MonkeyPatch) -> dict:
     """The table of losses that training uses, to be changed."""
-    monkeypatch.setattr(training_loop, "LOSSES", dict(LOSSES))
-    return training_loop.LOSSES
+    monkeypatch.setattr(protocols, "LOSSES", dict(LOSSES))
+    return protocols.LOSSES
 
 
 def test_runs_in_the_results_are_not_run_again(data: Path, tmp_path: Path, losses: dict, capsys) -> None:

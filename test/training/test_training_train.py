@@ -23,7 +23,7 @@ from training_helpers import CASES, FOLDS, SMALL, tensors, write_study
 from model.errors import UserError
 from training.common.provenance import git_commit
 from training.data.splits import read_fold
-from training.learning import training_loop, training_run
+from training.learning import protocols, training_run
 from training.learning.losses import LOSSES
 from training.learning.protocols import Native
 from training.learning.train_config import TrainConfig
@@ -73,7 +73,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
         seen.append((spacing_mm[:, 0].tolist(), target.clone()))
         return LOSSES["tversky"](logits, target, spacing_mm)
 
-    monkeypatch.setattr(training_loop, "LOSSES", {**LOSSES, CONFIG.loss: spy})
+    monkeypatch.setattr(protocols, "LOSSES", {**LOSSES, CONFIG.loss: spy})
     return seen
 
 
@@ -131,7 +131,7 @@ def test_a_killed_run_resumes_bit_for_bit(
             raise Killed
         return LOSSES[CONFIG.loss](*arguments)
 
-    monkeypatch.setattr(training_loop, "LOSSES", {**LOSSES, CONFIG.loss: killing})
+    monkeypatch.setattr(protocols, "LOSSES", {**LOSSES, CONFIG.loss: killing})
     with pytest.raises(Killed):
         train(CONFIG, data, tmp_path, CPU)
     assert not list(tmp_path.glob("*.safetensors"))
