@@ -14,7 +14,7 @@ from training.common.cli import run
 from training.pages.agreement import agreement
 from training.scores.rows import RULE, Bin, Row, as_frame, write_records
 
-DICE = {"decision": 0.75, "networks": 0.5, RULE: 0.25}
+DICE = {"decision": 0.75, "trees": 0.7, "trees-on-networks": 0.6, "networks": 0.5, RULE: 0.25}
 
 
 def row(case: int, method: str, **changes: float | str) -> Row:
@@ -88,9 +88,38 @@ def test_a_missing_distance_is_counted_not_averaged() -> None:
 
 
 def test_the_empty_cases_that_stay_empty_are_counted() -> None:
-    assert "Of 1 empty cases 0 stay empty with the decision" in accuracy.readme_block(table(ROWS))
+    assert "Of 1 empty cases 0 stay empty." in accuracy.readme_block(table(ROWS))
     rows = [dataclasses.replace(r, predicted_lesions=0) if r.method == "decision" else r for r in ROWS]
-    assert "Of 1 empty cases 1 stay empty with the decision" in accuracy.readme_block(table(rows))
+    assert "Of 1 empty cases 1 stay empty." in accuracy.readme_block(table(rows))
+
+
+def test_the_empty_cases_are_left_out_of_the_second_table() -> None:
+    """Cases 1 to 5 have a mean of 0.03 more than a method's first."""
+    text = accuracy.methods_table(accuracy.with_lesion(table(ROWS)), "cases that have a lesion")
+    assert text.startswith("| 5 cases that have a lesion | Dice |")
+    assert f"| {accuracy.METHODS['trees']} | 0.730 [" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([0.01, 0.02, 0.03, 0.01, 0.03], "+0.020 [+0.012, +0.028] in Dice, more."),
+        ([-0.02] * 5, "-0.020 [-0.020, -0.020] in Dice, less."),
+        ([-0.02, 0.02, -0.02, 0.02, 0.0], "in Dice, nothing that these cases can show."),
+    ],
+)
+def test_what_the_networks_add_is_said_with_its_interval(changes: list[float], words: str) -> None:
+    """The empty case, whose masks differ most, has no say."""
+    shipped = [row(case, "decision", dice=0.5 + change) for case, change in enumerate([-0.4, *changes])]
+    rows = table([*shipped, *(row(case, "trees", dice=0.5) for case in range(6))])
+    assert accuracy.network_words(rows).replace("\n", " ").endswith(words)
+    assert "on the 5 cases that have a lesion" in accuracy.network_words(rows)
+
+
+def test_several_seeds_are_averaged_case_by_case_and_counted_once() -> None:
+    rows = table([*ROWS, *(dataclasses.replace(r, seed=1, dice=r.dice + 0.1) for r in ROWS)])
+    assert "| 0.825 [" in accuracy.scores_table(rows)  # 0.775 and 0.875
+    assert accuracy.scores_table(rows).startswith("| 6 cases, out of fold |")
 
 
 def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

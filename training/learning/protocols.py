@@ -139,4 +139,4 @@ def paper_wide(model: paper_network.PaperNetConfig | None = None) -> Paper:
     return Paper(model or paper_network.PaperNetConfig(channels=paper_network.WIDE))
 
 
-PROTOCOLS = {"native": Native, "trees-first": TreesFirst, "paper": Paper, "paper-wide": paper_wide}
+PROTOCOLS = {"native": Native, "paper": Paper, "paper-wide": paper_wide, "trees-first": TreesFirst}
