@@ -210,8 +210,8 @@ def readme_block(rows: pd.DataFrame) -> str:
     empty = group(rows[load_strata(rows) == "empty"], "decision")
     left = empty.loc[empty["predicted_lesions"] == 0, "case"].nunique()
     note = (
-        f"NSD and MASD are over all cases. The published ones are others' figures on other cases. Of {empty['case'].nunique()} "
-        f"empty cases {left} stay empty. {network_words(rows)}"
+        "NSD and MASD are over all cases. The published ones are others' figures on other cases. "
+        f"Of {empty['case'].nunique()} empty cases {left} stay empty. {network_words(rows)}"
     )
     return "\n\n".join([table([*header, "NSD at 2 mm", "MASD mm"], lines), wrapped(note)])
 

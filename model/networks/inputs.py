@@ -18,5 +18,7 @@ def network_input(
     brain = brain_mask(adc)
     channels = [np.clip(zadc, -config.zadc_clip, config.zadc_clip), adc / config.adc_scale]
     if config.start == "trees":
+        if first_stage is None:
+            raise ValueError("a network that starts from the trees needs their log odds")
         channels.append(first_stage - LOWEST_LOG_ODDS)
     return np.stack([np.where(brain, channel, 0) for channel in channels]).astype(np.float32)
