@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 ZLIB = zlib.MAX_WBITS
 GZIP = zlib.MAX_WBITS | 16  # zlib's stream within gzip's header and checksum
@@ -31,12 +31,19 @@ def read_file(path: Path) -> FileBytes:
 @contextlib.contextmanager
 def memory_file(*parts: bytes | memoryview) -> Iterator[str]:
     """A name under which a library can open bytes in memory; a temporary file where the system has no such files."""
-    named = not hasattr(os, "memfd_create")
-    with tempfile.NamedTemporaryFile() if named else os.fdopen(os.memfd_create("image"), "wb") as file:
+    with _new_file() as file:
         for part in parts:
             file.write(part)
         file.flush()
-        yield file.name if named else f"/proc/self/fd/{file.fileno()}"
+        yield file.name if isinstance(file.name, str) else f"/proc/self/fd/{file.fileno()}"
+
+
+def _new_file() -> IO[bytes]:
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("image"), "wb")
+    import tempfile  # which costs 10 ms of a cold case
+
+    return tempfile.NamedTemporaryFile()
 
 
 def require_plausible(compressed: int, promised: int) -> None:

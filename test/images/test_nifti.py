@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from inference_helpers import GRID, small_maps
+from inference_helpers import GRID, rule, small_maps
 from phantom import write_image
 
 from model.errors import UserError
@@ -233,3 +233,21 @@ def test_itk_reads_the_mask_where_it_read_the_map(tmp_path):
     for index in ((0, 0, 0), (11, 14, 6)):
         here, there = (of.TransformIndexToPhysicalPoint(index) for of in (mask, adc))
         np.testing.assert_allclose(here, there, atol=1e-4)
+
+
+@pytest.mark.parametrize("codes", [(0, 0), (1, 0), (0, 1), (1, 4)])
+def test_a_folder_of_such_cases(main, tmp_path, rule_weights, codes):
+    """From files to files: the mask lies on its ADC map by the same codes, and unknown sides are said."""
+    maps = zip(("adc", "zmap"), small_maps(), strict=True)
+    case = tmp_path / "in" / "c1"
+    case.mkdir(parents=True)
+    for name, voxels in maps:
+        made = image((AFFINE, codes[0]), (MNI if 4 in codes else AFFINE, codes[1]), voxels=voxels)
+        saved(case / f"{name}.nii.gz", gzip.compress(made.to_bytes()))
+    words = ["--cases", "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--device", "cpu"]
+    assert main([*words, "--weights", str(rule_weights)]) == 0
+    mask, adc = nibabel.load(tmp_path / "out" / "c1" / "lesions.nii.gz"), nibabel.load(case / "adc.nii.gz")
+    np.testing.assert_array_equal(mask.affine, adc.affine)
+    assert [mask.header[name] for name in ("qform_code", "sform_code")] == list(codes)
+    np.testing.assert_array_equal(mask.get_fdata().T, rule(*small_maps()))
+    assert ("left and right are unknown" in (tmp_path / "out" / "summary.csv").read_text()) == (codes == (0, 0))
