@@ -10,6 +10,8 @@ from model.errors import UserError
 from model.images.brain import brain_mask
 from model.images.limits import LARGEST_ADC, LARGEST_Z, PLAUSIBLE_ADC
 from model.images.missing import without_missing
+from model.images.orientation import turn_to_learnt
+from model.images.pair import Pair, misfit, pair_of
 from model.images.volume import Grid, Volume, read_volume, require_same_grid
 
 ADC_UNIT = "1e-6mm2/s"
@@ -35,12 +37,18 @@ class Case:
         """Boolean (z, y, x): where ADC is above 0. Computed once."""
         return brain_mask(self.adc.voxels)
 
+    @functools.cached_property
+    def pair(self) -> Pair | None:
+        """How the two maps fit; None where the brain is too small to tell. Computed once."""
+        turn = turn_to_learnt(self.grid)
+        return pair_of(turn.there(self.adc.voxels), turn.there(self.zadc.voxels))
+
 
 def read_case(adc_path: Path, zadc_path: Path, adc_unit: str = ADC_UNIT) -> Case:
     """Read and check both maps; an ADC map in another of ADC_UNITS is converted.
 
     Raises UserError when a file is unusable, the grids differ, a voxel of the brain is NaN or infinite, the maps look
-    swapped, there is no brain or its ADC is not in that unit.
+    swapped or are no pair, there is no brain or its ADC is not in that unit.
     """
     adc, zadc = (read_volume(path, keep_nan=True) for path in (adc_path, zadc_path))
     require_same_grid(adc, zadc)
@@ -49,23 +57,33 @@ def read_case(adc_path: Path, zadc_path: Path, adc_unit: str = ADC_UNIT) -> Case
         adc = replace(adc, voxels=adc.voxels * np.float32(ADC_UNITS[adc_unit]))
     remarks = (*adc.remarks, *zadc.remarks, *([taken_as_0] if taken_as_0 else []))
     case = Case(adc, zadc, adc_unit, remarks)
-    largest_adc, largest_z = (float(np.abs(volume.voxels).max()) for volume in (case.adc, case.zadc))
+    require_usable(case)
+    return case
+
+
+def require_usable(case: Case) -> None:
+    """Raise UserError for maps that no reading makes sense of, as `read_case` says."""
+    adc, zadc, factor = case.adc, case.zadc, ADC_UNITS[case.adc_unit]
+    if (adc.sha256 and adc.sha256 == zadc.sha256) or np.array_equal(adc.voxels, zadc.voxels):
+        raise UserError(f"{adc.path} and {zadc.path} are the same image, expected ADC in {case.adc_unit} and a Z map")
+    largest_adc, largest_z = (float(np.abs(volume.voxels).max()) for volume in (adc, zadc))
     if largest_z > LARGEST_Z or largest_adc > LARGEST_ADC:
         swapped = "; the two look swapped" if largest_adc < LARGEST_Z < largest_z else ""
         raise UserError(
-            f"{adc_path} and {zadc_path}: expected ADC in {adc_unit} and a Z map clipped at 10,"
-            f" found largest values {largest_adc / ADC_UNITS[adc_unit]:.4g} and {largest_z:.4g}{swapped}"
+            f"{adc.path} and {zadc.path}: expected ADC in {case.adc_unit} and a Z map clipped at 10,"
+            f" found largest values {largest_adc / factor:.4g} and {largest_z:.4g}{swapped}"
         )
     if not case.brain.any():
-        raise UserError(f"{adc_path}: no brain, expected voxels with ADC above 0")
-    typical_adc = float(np.median(case.adc.voxels[case.brain]))
+        raise UserError(f"{adc.path}: no brain, expected voxels with ADC above 0")
+    typical_adc = float(np.median(adc.voxels[case.brain]))
     if not PLAUSIBLE_ADC[0] <= typical_adc <= PLAUSIBLE_ADC[1]:
-        found = typical_adc / ADC_UNITS[adc_unit]
+        found = typical_adc / factor
         raise UserError(
-            f"{adc_path}: expected ADC in {adc_unit}, about {1000 / ADC_UNITS[adc_unit]:g} in a brain,"
+            f"{adc.path}: expected ADC in {case.adc_unit}, about {1000 / factor:g} in a brain,"
             f" found median of {found:.4g}: {_unit_hint(found)}"
         )
-    return case
+    if case.pair and (reason := misfit(case.pair)):
+        raise UserError(f"{adc.path} and {zadc.path} {reason}")
 
 
 def _unit_hint(typical_adc: float) -> str:

@@ -1,12 +1,16 @@
 """What is unusual about a case, though it can be segmented: sentences for `results.json` and the report.
 
 The limits lie around what the 44 labelled cases of the data set hold: brains of 319 to 547 ml, slices of 2 to 6 mm, Z
-clipped at 10, no voxel of the brain at the sides of the volume, at most 0.4 % of a brain with a Z of exactly 0.
+clipped at 10, no voxel of the brain at the sides of the volume, at most 0.4 % of a brain with a Z of exactly 0 and no Z
+outside it, a median ADC of 909 to 1583 and fluid of at least 3659, a lowest Z of -3.1 or less and a highest of 9.4 or more,
+8 to 90 % of the brain with Z below 0, a mean Z at least 0.03 away from 0. Details of the two maps: see `model.images.pair`.
 """
 
 import numpy as np
 
 from model.images.case import ADC_UNIT, Case
+from model.images.orientation import turn_to_learnt
+from model.images.pair import LESION_Z, LOWEST_DETAIL, Pair, better_fit
 from model.images.volume import Grid
 
 BRAIN_ML = (150.0, 700.0)
@@ -14,6 +18,16 @@ LARGEST_PUBLISHED_Z = 10.0
 THICKEST_SLICE_MM = 6.5  # in whatever direction they are stored
 MOST_WITHOUT_Z = 0.05  # share of the brain
 MOST_AT_THE_SIDES = 0.05  # share of each of the volume's four sides; the first and the last slice may be full
+USUAL_ADC = (800.0, 1800.0)  # median of the brain, 1e-6 mm2/s
+LEAST_FLUID_ADC = 2500.0
+MOST_Z_OUTSIDE = 0.0015  # as a share of the brain's voxels
+MOST_LESION_OUTSIDE = 4  # voxels
+USUAL_Z = (-2.5, 8.0)  # the lowest is below, the highest above
+LEAST_OF_A_SIGN = 0.03  # share of the brain
+MEAN_TOO_EXACT = 0.002
+USUAL_SPREAD = (1.8, 9.0)  # of Z's detail per 1000 of ADC's; 2.2 to 4.4 in the published cases
+MOST_HOLES = 0.008  # as a share of the brain's voxels; at most 0.005 in the published cases
+MOST_ALIKE = 0.95  # correlation of Z and ADC, at most 0.68 in the published cases
 
 
 def warnings_of(case: Case) -> list[str]:
@@ -27,8 +41,21 @@ def warnings_of(case: Case) -> list[str]:
         _z_range(case),
         _slices(case.grid),
         _orientation(case),
+        *(_pair(case, case.pair) if case.pair else []),
     ]
     return [sentence for sentence in found if sentence]
+
+
+def _pair(case: Case, pair: Pair) -> list[str]:
+    return [
+        _adc_scale(pair),
+        _z_outside(case, pair),
+        _holes(case, pair),
+        _z_scale(pair),
+        _z_signs(pair),
+        _z_origin(pair),
+        _z_place(case, pair),
+    ]
 
 
 def _unit(case: Case) -> str:
@@ -52,8 +79,8 @@ def _without_z(case: Case) -> str:
 
 
 def _sides(case: Case) -> str:
-    brain = case.brain
-    share = max(float(side.mean()) for side in (brain[:, 0], brain[:, -1], brain[:, :, 0], brain[:, :, -1]))
+    _, y, x = turn_to_learnt(case.grid).axes
+    share = max(float(np.take(case.brain, end, axis).mean()) for axis in (y, x) for end in (0, -1))
     if share <= MOST_AT_THE_SIDES:
         return ""
     hint = "the ADC map is not skull-stripped, or the brain is cut off"
@@ -78,3 +105,74 @@ def _orientation(case: Case) -> str:
     if case.adc.oriented:
         return ""
     return f"{case.adc.path.name} does not say how it lies in the patient: left and right are unknown."
+
+
+def _adc_scale(pair: Pair) -> str:
+    if not USUAL_ADC[0] <= pair.median_adc <= USUAL_ADC[1]:
+        return (
+            f"The brain's median ADC is {pair.median_adc:.0f} in 1e-6 mm2/s, usually 900 to 1600: is the map scaled by"
+            " a factor of the vendor's?"
+        )
+    if pair.highest_adc < LEAST_FLUID_ADC:
+        return f"The ADC map ends at {pair.highest_adc:.0f}, fluid usually has 3000 and more: was it cut off?"
+    return ""
+
+
+def _z_outside(case: Case, pair: Pair) -> str:
+    most = MOST_Z_OUTSIDE * np.count_nonzero(case.brain)
+    if pair.z_outside <= most and pair.lesion_outside <= MOST_LESION_OUTSIDE:
+        return ""
+    all_ml, lesion_ml = (voxels * case.grid.voxel_mm3 / 1000 for voxels in (pair.z_outside, pair.lesion_outside))
+    return (
+        f"The Z map has values in {all_ml:.2f} ml where ADC is not above 0, below {LESION_Z:g} in {lesion_ml:.2f} ml,"
+        " expected 0 there: is a part of the brain, or a lesion, cut out of the ADC map?"
+    )
+
+
+def _holes(case: Case, pair: Pair) -> str:
+    if pair.holes <= MOST_HOLES * np.count_nonzero(case.brain):
+        return ""
+    volume_ml = pair.holes * case.grid.voxel_mm3 / 1000
+    return f"The brain of the ADC map has holes of {volume_ml:.1f} ml, expected next to none: are lesions cut out?"
+
+
+def _z_scale(pair: Pair) -> str:
+    if pair.detail < LOWEST_DETAIL:
+        return ""  # of other places: `_z_place` says so
+    if pair.lowest_z > USUAL_Z[0] or pair.highest_z < USUAL_Z[1]:
+        return (
+            f"Z in the brain is between {pair.lowest_z:.3g} and {pair.highest_z:.3g}, usually from below -3 to 10:"
+            " is the Z map scaled, or clipped elsewhere than at 10?"
+        )
+    usual_adc = USUAL_ADC[0] <= pair.median_adc <= USUAL_ADC[1]
+    if usual_adc and not USUAL_SPREAD[0] <= pair.spread <= USUAL_SPREAD[1]:
+        return f"Z varies by {pair.spread:.2g} per 1000 of ADC, usually by 2 to 5: is one of the two maps scaled?"
+    return ""
+
+
+def _z_signs(pair: Pair) -> str:
+    if min(pair.negative, pair.positive) >= LEAST_OF_A_SIGN:
+        return ""
+    return f"Z is below 0 in {pair.negative:.1%} of the brain and above in {pair.positive:.1%}, usually 8 to 92 % each."
+
+
+def _z_origin(pair: Pair) -> str:
+    if abs(pair.mean_z) < MEAN_TOO_EXACT:
+        return f"The mean Z of the brain is {pair.mean_z:.4f}: was the mean subtracted? Z counts from the healthy mean."
+    if pair.correlation > MOST_ALIKE:
+        return (
+            f"The Z map is almost the ADC map itself (correlation {pair.correlation:.3f}, usually 0.1 to 0.7): is it made"
+            " with a healthy mean for each place?"
+        )
+    return ""
+
+
+def _z_place(case: Case, pair: Pair) -> str:
+    if pair.detail >= LOWEST_DETAIL:
+        return ""
+    turn = turn_to_learnt(case.grid)
+    better = better_fit(turn.there(case.adc.voxels), turn.there(case.zadc.voxels))
+    hint = "is it the Z map of another case, or does it lie elsewhere?"
+    if better:
+        hint = f"it would fit ({better[1]:.2f}) {better[0]}."
+    return f"The Z map does not fit the ADC map in detail (correlation {pair.detail:.2f}, usually 0.5 to 0.8): {hint}"

@@ -1,0 +1,174 @@
+"""What is said about ADC and Z maps that were spoiled on purpose: refused, warned of, or nothing, counted over real cases.
+
+    .venv/bin/python test/pair_variants.py data/BONBID2023_Train
+
+Every published case is spoiled in each way of VARIANTS. Prints a line for each way and the milliseconds that all checks of a
+case take. Exit code 1 when a case that is not spoiled is warned of.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from model.errors import UserError
+from model.images.brain import brain_box
+from model.images.case import Case, read_case, require_usable
+from model.images.checks import warnings_of
+from training.data.published import find_cases
+
+Maps = tuple[np.ndarray, np.ndarray]
+Spoil = Callable[[np.ndarray, np.ndarray, Maps], Maps]  # ADC, Z, and both maps of another case
+
+
+def in_brain(adc: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.where(adc > 0, values, 0)
+
+
+def fitted(adc: np.ndarray, other: Maps) -> np.ndarray:
+    """Another case's Z map, its brain's box resampled to this brain's."""
+    ours, theirs = brain_box(adc > 0, 0), brain_box(other[0] > 0, 0)
+    places = []
+    for here, there in zip(ours, theirs, strict=True):
+        n, have = here.stop - here.start, there.stop - there.start
+        places.append(there.start + np.minimum((np.arange(n) + 0.5) * have / n, have - 1).astype(int))
+    result = np.zeros_like(adc)
+    result[ours] = other[1][np.ix_(*places)]
+    return result
+
+
+def centred(adc: np.ndarray, other: Maps) -> np.ndarray:
+    """Another case's Z map, cut or padded to this grid around the middle."""
+    z = other[1]
+    for axis, n in enumerate(adc.shape):
+        short = max(n - z.shape[axis], 0)
+        z = np.pad(z, [(short // 2, short - short // 2) if a == axis else (0, 0) for a in range(3)])
+        start = (z.shape[axis] - n) // 2
+        z = np.take(z, range(start, start + n), axis)
+    return z
+
+
+def holes(adc: np.ndarray, z: np.ndarray) -> np.ndarray:
+    return np.where(z < -2, 0, adc)
+
+
+def cube(adc: np.ndarray) -> np.ndarray:
+    """A box in the brain's middle, a quarter as wide as the brain along each axis."""
+    inside = np.zeros(adc.shape, bool)
+    part = [(part.start + part.stop) // 2 for part in brain_box(adc > 0, 0)]
+    half = [(part.stop - part.start) // 8 for part in brain_box(adc > 0, 0)]
+    inside[tuple(slice(n - h, n + h + 1) for n, h in zip(part, half, strict=True))] = True
+    return inside
+
+
+def head(adc: np.ndarray) -> np.ndarray:
+    """A rim of 600 around the brain's box in place of skull and scalp."""
+    z, y, x = brain_box(adc > 0, 6)
+    whole = adc.copy()
+    whole[z, y, x] = np.where(adc[z, y, x] > 0, adc[z, y, x], 600)
+    return whole
+
+
+VARIANTS: dict[str, Spoil] = {
+    "as published": lambda a, z, o: (a, z),
+    "Z flipped top to bottom": lambda a, z, o: (a, z[::-1]),
+    "Z flipped front to back": lambda a, z, o: (a, z[:, ::-1]),
+    "Z flipped left to right": lambda a, z, o: (a, z[:, :, ::-1]),
+    "Z flipped on two axes": lambda a, z, o: (a, z[:, ::-1, ::-1]),
+    "ADC flipped left to right": lambda a, z, o: (a[:, :, ::-1], z),
+    "Z's rows and columns exchanged": lambda a, z, o: (a, z.transpose(0, 2, 1)),
+    "Z shifted by a voxel left to right": lambda a, z, o: (a, np.roll(z, 1, 2)),
+    "Z shifted by a voxel front to back": lambda a, z, o: (a, np.roll(z, 1, 1)),
+    "Z shifted by a slice": lambda a, z, o: (a, np.roll(z, 1, 0)),
+    "Z shifted by 5 voxels on two axes": lambda a, z, o: (a, np.roll(z, (5, 5), (1, 2))),
+    "Z of another case, cut or padded": lambda a, z, o: (a, centred(a, o)),
+    "Z of another case, resampled to this brain": lambda a, z, o: (a, fitted(a, o)),
+    "Z negated": lambda a, z, o: (a, -z),
+    "|Z|": lambda a, z, o: (a, np.abs(z)),
+    "-|Z|": lambda a, z, o: (a, -np.abs(z)),
+    "sigmoid of Z, 0 outside": lambda a, z, o: (a, in_brain(a, 1 / (1 + np.exp(-z)))),
+    "sigmoid of Z, 0.5 outside": lambda a, z, o: (a, 1 / (1 + np.exp(-z))),
+    "p-values of |Z|": lambda a, z, o: (a, in_brain(a, np.exp(-np.abs(z)))),
+    "Z times 0.1": lambda a, z, o: (a, z * 0.1),
+    "Z times 0.5": lambda a, z, o: (a, z * 0.5),
+    "Z times 2": lambda a, z, o: (a, z * 2),
+    "Z times 2, clipped at 10": lambda a, z, o: (a, np.clip(z * 2, -10, 10)),
+    "Z times 3, clipped at 10": lambda a, z, o: (a, np.clip(z * 3, -10, 10)),
+    "Z times 4, clipped at 10": lambda a, z, o: (a, np.clip(z * 4, -10, 10)),
+    "Z clipped at 3": lambda a, z, o: (a, np.clip(z, -3, 3)),
+    "Z clipped at 5": lambda a, z, o: (a, np.clip(z, -5, 5)),
+    "Z without its positive values": lambda a, z, o: (a, np.minimum(z, 0)),
+    "Z without its negative values": lambda a, z, o: (a, np.maximum(z, 0)),
+    "Z one number in the brain": lambda a, z, o: (a, in_brain(a, np.float32(1.5))),
+    "Z zero": lambda a, z, o: (a, np.zeros_like(z)),
+    "Z noise": lambda a, z, o: (a, in_brain(a, np.random.default_rng(0).normal(0, 2.5, z.shape).clip(-10, 10))),
+    "Z minus its mean in the brain": lambda a, z, o: (a, in_brain(a, z - z[a > 0].mean(dtype=float))),
+    "Z minus its mean everywhere": lambda a, z, o: (a, z - z.mean(dtype=float)),
+    "ADC standardised in place of Z": lambda a, z, o: (a, in_brain(a, (a - a[a > 0].mean()) / a[a > 0].std())),
+    "Z is a mask (Z < -2)": lambda a, z, o: (a, (z < -2).astype(np.float32)),
+    "both maps the ADC": lambda a, z, o: (a, a),
+    "both maps the Z": lambda a, z, o: (z, z),
+    "swapped": lambda a, z, o: (z, a),
+    "Z is the ADC in 1e-3 mm2/s": lambda a, z, o: (a, a / 1000),
+    "ADC 0 where Z < -2": lambda a, z, o: (holes(a, z), z),
+    "ADC and Z 0 where Z < -2": lambda a, z, o: (holes(a, z), np.where(z < -2, 0, z)),
+    "ADC and Z 0 in a box a quarter as wide as the brain": lambda a, z, o: (a * ~cube(a), z * ~cube(a)),
+    "ADC 0 below 700": lambda a, z, o: (np.where(a < 700, 0, a), z),
+    "ADC 0 above 2000": lambda a, z, o: (np.where(a > 2000, 0, a), z),
+    "ADC cut off at 2000": lambda a, z, o: (np.minimum(a, 2000), z),
+    "ADC of another case": lambda a, z, o: (fitted(z + 20.0 * (z != 0), (o[0], o[0])), z),
+    "ADC with a head around it": lambda a, z, o: (head(a), z),
+    "ADC times 0.1": lambda a, z, o: (a * 0.1, z),
+    "ADC times 0.4": lambda a, z, o: (a * 0.4, z),
+    "ADC times 3": lambda a, z, o: (a * 3, z),
+    "ADC times 6": lambda a, z, o: (a * 6, z),
+    "diffusion-weighted (b = 1000) in place of ADC": lambda a, z, o: (in_brain(a, 4000 * np.exp(-a / 1000)), z),
+    "half of the brain": lambda a, z, o: (a * (np.arange(a.shape[2]) < a.shape[2] // 2), z),
+}
+
+
+def verdict(case: Case) -> tuple[str, str]:
+    """What is said, and how that begins."""
+    try:
+        require_usable(case)
+    except UserError as error:
+        return "refused", str(error)
+    warnings = warnings_of(case)
+    return ("warned", " ".join(warnings)) if warnings else ("silent", "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
+    parser.add_argument("--show", action="store_true", help="print what is said, too")
+    args = parser.parse_args()
+    cases = [read_case(files.adc, files.zadc) for files in find_cases(args.data)]
+    milliseconds, unspoiled = [], 0
+    for name, spoil in VARIANTS.items():
+        counts: Counter[str] = Counter()
+        for number, case in enumerate(cases):
+            other = cases[(number + 1) % len(cases)]
+            maps = spoil(case.adc.voxels, case.zadc.voxels, (other.adc.voxels, other.zadc.voxels))
+            adc, zadc = (np.ascontiguousarray(voxels, dtype=np.float32) for voxels in maps)
+            spoiled = Case(replace(case.adc, voxels=adc, sha256=""), replace(case.zadc, voxels=zadc, sha256=""))
+            started = time.process_time()
+            what, words = verdict(spoiled)
+            milliseconds.append(1000 * (time.process_time() - started))
+            counts[what] += 1
+            if args.show and number == 0:
+                print(f"    {words}")
+        unspoiled += (name == "as published") * (counts["warned"] + counts["refused"])
+        print(f"{name}: {', '.join(f'{counts[what]} {what}' for what in ('refused', 'warned', 'silent') if counts[what])}")
+    print(f"all checks of a case: {np.median(milliseconds):.0f} ms, at most {max(milliseconds):.0f} ms of processor time")
+    sys.exit(bool(unspoiled))
+
+
+if __name__ == "__main__":
+    main()
