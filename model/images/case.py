@@ -64,6 +64,8 @@ def read_case(adc_path: Path, zadc_path: Path, adc_unit: str = ADC_UNIT) -> Case
 def require_usable(case: Case) -> None:
     """Raise UserError for maps that no reading makes sense of, as `read_case` says."""
     adc, zadc, factor = case.adc, case.zadc, ADC_UNITS[case.adc_unit]
+    if not case.brain.any():
+        raise UserError(f"{adc.path}: no brain, expected voxels with ADC above 0")
     if (adc.sha256 and adc.sha256 == zadc.sha256) or np.array_equal(adc.voxels, zadc.voxels):
         raise UserError(f"{adc.path} and {zadc.path} are the same image, expected ADC in {case.adc_unit} and a Z map")
     largest_adc, largest_z = (float(np.abs(volume.voxels).max()) for volume in (adc, zadc))
@@ -73,8 +75,6 @@ def require_usable(case: Case) -> None:
             f"{adc.path} and {zadc.path}: expected ADC in {case.adc_unit} and a Z map clipped at 10,"
             f" found largest values {largest_adc / factor:.4g} and {largest_z:.4g}{swapped}"
         )
-    if not case.brain.any():
-        raise UserError(f"{adc.path}: no brain, expected voxels with ADC above 0")
     typical_adc = float(np.median(adc.voxels[case.brain]))
     if not PLAUSIBLE_ADC[0] <= typical_adc <= PLAUSIBLE_ADC[1]:
         found = typical_adc / factor
