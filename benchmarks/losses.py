@@ -4,9 +4,8 @@ Example:
 
     python -m benchmarks.losses --device cpu
 
-Masks are synthetic: a few blobs, and a prediction that half agrees. Medians in ms and MONAI's as a multiple of ours. "field
-given" is ours with the reference's distance field computed beforehand. The shares are of the default network's forward and
-backward, as in training, plus the loss.
+Masks are synthetic: a few blobs, and a prediction that half agrees. Medians in ms and MONAI's as a multiple of ours. The
+shares are of the default network's forward and backward, as in training, plus the loss.
 """
 
 import argparse
@@ -22,7 +21,6 @@ from torch.nn import functional
 from model.networks.config import ModelConfig
 from model.networks.network import LesionNet
 from model.networks.torch_engine import pick_device
-from training.learning.distance import squared_distance
 from training.learning.losses import BOUNDARY_WEIGHT, LOSSES, REGION_WEIGHT
 
 Step = Callable[[torch.Tensor], torch.Tensor]  # logits to loss
@@ -88,22 +86,20 @@ def compare(shape: tuple[int, ...], device: torch.device, runs: int, clock: Cloc
     """Print one row per loss for one shape."""
     logits, target = make_masks(shape, device)
     spacing_mm = torch.tensor([SPACING_MM] * shape[0])
-    field = squared_distance(target.squeeze(1) > 0.5, spacing_mm)
     network = medians({"network": network_step(device)}, logits, runs, clock)["network"]
     print(f"\n{shape}, the network {network:.1f} ms")
-    print(f"{'':26}{'ms':>19}{'MONAI / ours':>21}{'share of a step, %':>30}")
-    print(f"{'':26}{'ours':>9}{'MONAI':>10}{'':8}{'field given':>13}{'ours':>9}{'field given':>13}{'MONAI':>8}")
+    print(f"{'':26}{'ms':>19}{'MONAI':>8}{'share of a step, %':>20}")
+    print(f"{'':26}{'ours':>9}{'MONAI':>10}{'/ ours':>8}{'ours':>12}{'MONAI':>8}")
     for name, loss in LOSSES.items():
         steps = {
             "ours": lambda x, loss=loss: loss(x, target, spacing_mm),
-            "given": lambda x, loss=loss: loss(x, target, spacing_mm, field),
             "MONAI": lambda x, name=name: PEERS[name](x, target),
         }
         ms = medians(steps, logits, runs, clock)
         share = {who: 100 * ms[who] / (ms[who] + network) for who in steps}
         print(
-            f"{name:26}{ms['ours']:9.1f}{ms['MONAI']:10.1f}{ms['MONAI'] / ms['ours']:8.1f}{ms['MONAI'] / ms['given']:13.1f}"
-            f"{share['ours']:9.1f}{share['given']:13.1f}{share['MONAI']:8.1f}"
+            f"{name:26}{ms['ours']:9.1f}{ms['MONAI']:10.1f}{ms['MONAI'] / ms['ours']:8.1f}"
+            f"{share['ours']:12.1f}{share['MONAI']:8.1f}"
         )
 
 

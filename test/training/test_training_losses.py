@@ -10,7 +10,7 @@ from monai.losses import HausdorffDTLoss, LogHausdorffDTLoss
 from scipy.ndimage import gaussian_filter
 
 from training.common.loss_names import LOSS_NAMES
-from training.learning.distance import EMPTY_DISTANCE_MM, squared_distance
+from training.learning.distance import EMPTY_DISTANCE_MM
 from training.learning.losses import LOSSES, dice, dice_focal, hausdorffdt, tversky
 
 SHAPE = (2, 1, 6, 13, 10)
@@ -124,35 +124,6 @@ def test_a_missed_lesion_costs_its_distance() -> None:
     target[0, 0, 1, 2, 3] = 1
     loss = hausdorffdt(certain(torch.zeros_like(target)), target, torch.tensor([[6.0, 1.5, 2.0]]))
     assert loss.item() == pytest.approx((EMPTY_DISTANCE_MM**2 + 1.5**2) / 120, rel=1e-5)
-
-
-# --- a reference field computed beforehand ---
-
-
-@ALL_LOSSES
-def test_the_references_field_may_be_given(name: str) -> None:
-    logits, target = blobs(6)
-    spacing_mm = torch.tensor([[6.0, 1.5, 1.0], [2.0, 0.5, 3.0]])
-    field = squared_distance(target.squeeze(1) > 0.5, spacing_mm)
-    kept = field.clone()
-    value, gradient = value_and_gradient(lambda x: LOSSES[name](x, target, spacing_mm, field), logits)
-    expected, expected_gradient = value_and_gradient(lambda x: LOSSES[name](x, target, spacing_mm), logits)
-    assert value == expected
-    assert torch.equal(gradient, expected_gradient)
-    assert torch.equal(field, kept)  # the next epoch wants it too
-
-
-@pytest.mark.parametrize("name", [name for name in LOSSES if "hausdorffdt" in name])
-def test_the_given_field_is_used(name: str) -> None:
-    logits, target = blobs(6)
-    zero = torch.zeros_like(target.squeeze(1))
-    assert LOSSES[name](logits, target, UNIT, zero).item() < LOSSES[name](logits, target, UNIT).item() - 0.01
-
-
-def test_a_field_with_a_channel_is_refused() -> None:
-    logits, target = blobs(6)
-    with pytest.raises(ValueError, match=r"reference_field: \(2, 1, 6, 13, 10\), expected \(2, 6, 13, 10\)"):
-        hausdorffdt(logits, target, UNIT, torch.zeros_like(target))
 
 
 # --- crops without lesion ---

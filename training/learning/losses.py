@@ -1,8 +1,7 @@
 """The losses of the study (arXiv 2502.09148): one signature, one table of names.
 
 Every loss takes logits (batch, 1, z, y, x), target of the same shape with 0 and 1, and spacing_mm (batch, 3) in (z, y, x)
-order, and returns a scalar, float32 whatever the logits are. reference_field is squared_distance of the target, float32 mm2
-(batch, z, y, x): who has it already saves the boundary term half its work; the region losses ignore it.
+order, and returns a scalar, float32 whatever the logits are.
 
 Region terms come from MONAI and are taken over the batch. A batch without any lesion teaches next to nothing through them;
 there the boundary term, which counts every false positive, does. Distances are in mm.
@@ -15,15 +14,11 @@ from monai.losses import DiceFocalLoss, DiceLoss, TverskyLoss
 
 from training.learning.distance import squared_distance
 
-Field = torch.Tensor | None
-
 
 class Loss(Protocol):
     """One of the six."""
 
-    def __call__(
-        self, logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor, reference_field: Field = None
-    ) -> torch.Tensor: ...
+    def __call__(self, logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor: ...
 
 
 REGION_WEIGHT, BOUNDARY_WEIGHT = 0.9, 0.1  # of the compound losses
@@ -33,30 +28,22 @@ _dice_focal = DiceFocalLoss(sigmoid=True, batch=True, gamma=2.0)
 _tversky = TverskyLoss(sigmoid=True, batch=True, alpha=0.3, beta=0.7)  # alpha: false positives, beta: false negatives
 
 
-def dice(
-    logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor, reference_field: Field = None
-) -> torch.Tensor:
+def dice(logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
     """1 - Dice over the batch."""
     return _dice(logits.float(), target)
 
 
-def dice_focal(
-    logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor, reference_field: Field = None
-) -> torch.Tensor:
+def dice_focal(logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
     """Dice plus focal loss with gamma 2 (arXiv 1708.02002)."""
     return _dice_focal(logits.float(), target)
 
 
-def tversky(
-    logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor, reference_field: Field = None
-) -> torch.Tensor:
+def tversky(logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
     """Tversky loss (arXiv 1706.05721) with alpha 0.3 on false positives and beta 0.7 on false negatives."""
     return _tversky(logits.float(), target)
 
 
-def hausdorffdt(
-    logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor, reference_field: Field = None
-) -> torch.Tensor:
+def hausdorffdt(logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
     """Distance-transform Hausdorff loss (arXiv 1904.10030, eq. 8) with alpha 2, in mm2.
 
     mean((p - g)^2 (d_p^2 + d_g^2)), where d is the distance to the boundary of p > 0.5 and of g. Equal to MONAI's
@@ -64,33 +51,23 @@ def hausdorffdt(
     prediction; here a missing boundary counts as EMPTY_DISTANCE_MM away, so false positives cost.
     """
     p, g = torch.sigmoid(logits.float()), target.float()
-    if reference_field is None:
-        reference_field = squared_distance(g.squeeze(1) > 0.5, spacing_mm)
-    elif reference_field.shape != g.squeeze(1).shape:
-        raise ValueError(f"reference_field: {tuple(reference_field.shape)}, expected {tuple(g.squeeze(1).shape)}")
-    field = squared_distance(p.squeeze(1) > 0.5, spacing_mm).add_(reference_field)
+    field = squared_distance(p.squeeze(1) > 0.5, spacing_mm).add_(squared_distance(g.squeeze(1) > 0.5, spacing_mm))
     return ((p - g).square() * field.unsqueeze(1)).mean()
 
 
-def dice_focal_hausdorffdt(
-    logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor, reference_field: Field = None
-) -> torch.Tensor:
+def dice_focal_hausdorffdt(logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
     """0.9 Dice-Focal + 0.1 log(1 + HausdorffDT)."""
-    return _compound(dice_focal, logits, target, spacing_mm, reference_field)
+    return _compound(dice_focal, logits, target, spacing_mm)
 
 
-def tversky_hausdorffdt(
-    logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor, reference_field: Field = None
-) -> torch.Tensor:
+def tversky_hausdorffdt(logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
     """0.9 Tversky + 0.1 log(1 + HausdorffDT)."""
-    return _compound(tversky, logits, target, spacing_mm, reference_field)
+    return _compound(tversky, logits, target, spacing_mm)
 
 
-def _compound(
-    region: Loss, logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor, reference_field: Field
-) -> torch.Tensor:
+def _compound(region: Loss, logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
     """The 1 inside the logarithm is MONAI's LogHausdorffDTLoss: bounded below, gradient vanishes with the loss."""
-    boundary = torch.log1p(hausdorffdt(logits, target, spacing_mm, reference_field))
+    boundary = torch.log1p(hausdorffdt(logits, target, spacing_mm))
     return REGION_WEIGHT * region(logits, target, spacing_mm) + BOUNDARY_WEIGHT * boundary
 
 
