@@ -26,7 +26,7 @@ from phantom import write_image
 import process
 from model.images.volume import Grid
 from model.networks.network import LesionNet
-from training.data.published import CaseFiles, find_cases
+from training.data.published import CaseFiles, published_cases
 from training.learning.onnx_graph import export
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,10 +108,10 @@ def real_cases(tmp_path_factory: pytest.TempPathFactory) -> list[CaseFiles]:
     place = Path(os.environ.get("BONBID_DATA", ROOT / "data" / "BONBID2023_Train"))
     if place.is_dir() or "BONBID_DATA" in os.environ:
         everything = os.environ.get("REAL_CASES") == "all"
-        return [case for case in find_cases(place) if everything or case.name.startswith(REAL)]
+        return [case for case in published_cases(place) if everything or case.name.startswith(REAL)]
     if not ARCHIVE.is_file():
         pytest.skip(f"no real cases: BONBID_DATA is not set, and neither {place} nor {ARCHIVE} is there")
     folder = tmp_path_factory.mktemp("real")
     patterns = [f"*{name}*" for name in REAL]
     subprocess.run(["tar", "-xf", ARCHIVE, "-C", folder, "--wildcards", *patterns], check=True)
-    return find_cases(folder / "BONBID2023_Train")
+    return published_cases(folder / "BONBID2023_Train")

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from model.files import whole_file
 from model.images.case import read_case
 from training.common.cli import run
-from training.data.published import CaseFiles, as_learnt, find_cases, read_label
+from training.data.published import CaseFiles, as_learnt, published_cases, read_label
 
 
 def pack(files: CaseFiles, folder: Path) -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the packed cases")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    for files in tqdm(find_cases(args.data), desc="packing", unit="case"):
+    for files in tqdm(published_cases(args.data), desc="packing", unit="case"):
         pack(files, args.out)
 
 

@@ -114,7 +114,7 @@ def download(archives: list[Archive], base: str, out: Path, *, check_only: bool 
                 print(f"{folder}: {'already unpacked' if folder.exists() else 'unpacking'}")
                 if not folder.exists():
                     unpack(source, folder)
-        bad += check(folder, archive.labelled)
+        bad += check(folder, must_be_labelled=archive.labelled)
     if bad:
         raise UserError(f"{out}: {len(bad)} not usable, listed above; expected every case to have its files, on one grid")
 

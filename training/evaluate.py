@@ -36,7 +36,7 @@ from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.networks.torch_engine import TorchEngine, pick_device
 from training.common.cli import run
-from training.data.published import CaseFiles, find_cases, read_label
+from training.data.published import CaseFiles, published_cases, read_label
 from training.data.seen import require_unseen
 from training.data.splits import read_fold
 from training.pages.score_summary import write_scores
@@ -105,7 +105,7 @@ def write_csv(rows: Rows, path: Path) -> None:
 
 def pick_cases(data: Path, fold: int | None) -> list[CaseFiles]:
     """The held-out cases of a fold, or all cases. Raises UserError when one of them is missing."""
-    cases = {files.name: files for files in find_cases(data)}
+    cases = {files.name: files for files in published_cases(data)}
     names = list(cases) if fold is None else read_fold(fold)[1]
     missing = sorted(set(names) - cases.keys())
     if missing:

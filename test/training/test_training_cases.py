@@ -13,7 +13,7 @@ from training import cases
 from training.cases import pack
 from training.common.cli import run
 from training.data.dataset import load_case
-from training.data.published import find_cases
+from training.data.published import published_cases
 
 SHAPE = (5, 7, 9)  # (z, y, x)
 COSINE, SINE = math.cos(0.4), math.sin(0.4)
@@ -53,7 +53,7 @@ def publish(root: Path, name: str = "MGHNICU_010-VISIT_01") -> dict[str, np.ndar
 
 def packed(root: Path):
     """The only case of the folder, packed and loaded."""
-    (files,) = find_cases(root)
+    (files,) = published_cases(root)
     pack(files, root)
     return load_case(root / f"{files.name}.npz")
 
@@ -62,7 +62,7 @@ def test_find_cases_sorts_by_name(tmp_path: Path) -> None:
     names = ["MGHNICU_200-VISIT_01", "MGHNICU_010-VISIT_02", "MGHNICU_010-VISIT_01"]
     for name in names:
         publish(tmp_path, name)
-    found = find_cases(tmp_path)
+    found = published_cases(tmp_path)
     assert [files.name for files in found] == sorted(names)
     for files in found:
         assert all(path.is_file() and files.name in path.name for path in (files.adc, files.zadc, files.label))
@@ -74,7 +74,7 @@ def test_a_missing_file_is_named(tmp_path: Path, folder: str) -> None:
     (missing,) = (tmp_path / folder).iterdir()
     missing.unlink()
     with pytest.raises(UserError, match=f"{missing.name}: missing"):
-        find_cases(tmp_path)
+        published_cases(tmp_path)
 
 
 def test_a_missing_adc_map_is_named(tmp_path: Path) -> None:
@@ -82,19 +82,19 @@ def test_a_missing_adc_map_is_named(tmp_path: Path) -> None:
     publish(tmp_path, "MGHNICU_020-VISIT_01")
     (tmp_path / "1ADC_ss" / "MGHNICU_020-VISIT_01-ADC_ss.mha").unlink()
     with pytest.raises(UserError, match="MGHNICU_020-VISIT_01"):
-        find_cases(tmp_path)
+        published_cases(tmp_path)
 
 
 def test_a_strange_name_is_refused(tmp_path: Path) -> None:
     publish(tmp_path)
     write(np.ones(SHAPE, np.float32), tmp_path / "1ADC_ss" / "MGHNICU_011.mha")
     with pytest.raises(UserError, match=r"MGHNICU_011\.mha: expected a name like"):
-        find_cases(tmp_path)
+        published_cases(tmp_path)
 
 
 def test_no_case_at_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no case found"):
-        find_cases(tmp_path)
+        published_cases(tmp_path)
 
 
 def test_pack_and_load_give_the_arrays_back(tmp_path: Path) -> None:

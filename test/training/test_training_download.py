@@ -21,7 +21,7 @@ from model.files import only_run
 from training import download as module
 from training.common.cli import run
 from training.data.case_table import NAMES as PATTERNS
-from training.data.published import find_cases
+from training.data.published import published_cases
 from training.download import Archive, download
 
 NAMES = ("MGHNICU_010-VISIT_01", "MGHNICU_020-VISIT_01")  # as the phantom, and one without lesion in slices of 4 mm
@@ -127,7 +127,7 @@ def test_the_archive_becomes_cases_that_training_finds(tree: Tree, server: Serve
     get(server, tmp_path / "new" / "data")
     assert unpacked(tmp_path / "new" / "data") == tree
     assert names(tmp_path / "new" / "data") == {"BONBID2023_Train", "BONBID2023_Train.zip"}
-    assert [files.name for files in find_cases(tmp_path / "new" / "data" / "BONBID2023_Train")] == list(NAMES)
+    assert [files.name for files in published_cases(tmp_path / "new" / "data" / "BONBID2023_Train")] == list(NAMES)
     assert server.asked == [None]
     assert server.served == [len(server.content)]
 

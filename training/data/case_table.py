@@ -11,14 +11,14 @@ from model.images.brain import brain_mask
 from model.images.case import read_case
 from model.run.published_layout import ADC_FOLDER, ADC_NAME, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
 from training.data.dataset import PackedCase
-from training.data.published import CaseFiles, as_learnt, find_cases, read_label
+from training.data.published import CaseFiles, as_learnt, published_cases, read_label
 from training.data.strata import LOADS, SLICES, is_thick
 
 NAMES = {ADC_FOLDER: f"{ADC_NAME}.mha", ZADC_FOLDER: f"{ZADC_NAME}.mha", LABEL_FOLDER: f"{LABEL_NAME}.mha"}
 WIDTH = 10  # of a column of the second table
 
 
-def check(root: Path, must_be_labelled: bool) -> list[str]:
+def check(root: Path, *, must_be_labelled: bool) -> list[str]:
     """Read every case, print the table; what is not usable, one line each.
 
     Where labels may lack and there is none at all, only the two maps are checked, and a line says so.
@@ -28,25 +28,25 @@ def check(root: Path, must_be_labelled: bool) -> list[str]:
     lines, strata, bad = [header()], [], [f"{path}: a name that fits no case" for path in strays]
     for files in tqdm(cases, desc="checking", unit="case"):
         try:
-            case = read_checked(files, labelled)
-            lines.append(row(case, labelled))
+            case = read_checked(files, labelled=labelled)
+            lines.append(row(case, labelled=labelled))
             strata.append((is_thick(case.spacing_mm[0]), case.load_class))
         except UserError as error:
             lines.append(f"{files.name:<24} not usable, see below")
             bad.append(f"{files.name}: {error}")
     if not bad:
-        bad += refusal(root, labelled, len(cases))
+        bad += refusal(root, len(cases), labelled=labelled)
     lines += ["", *totals(strata)] if labelled else ["", f"no labels in {root / '3LABEL'}: only the two maps were checked"]
     print(f"{root}: {len(strata)} usable cases", *lines, *(f"NOT USABLE: {reason}" for reason in bad), sep="\n", end="\n\n")
     return bad
 
 
-def refusal(root: Path, labelled: bool, count: int) -> list[str]:
+def refusal(root: Path, count: int, *, labelled: bool) -> list[str]:
     """Why training would refuse the folder although every case can be read; empty when it would not."""
     if not labelled:
         return [] if count else [f"{root}: no case found, expected files {ADC_FOLDER}/*-ADC_ss.mha"]
     try:
-        found = len(find_cases(root))
+        found = len(published_cases(root))
     except UserError as error:
         return [str(error)]
     return [] if found == count else [f"{root}: training finds {found} cases, not {count}"]
@@ -66,14 +66,14 @@ def list_cases(root: Path) -> tuple[list[CaseFiles], list[Path]]:
     return [CaseFiles(name, *paths) for name, paths in zip(sorted(names), files, strict=True)], strays
 
 
-def read_checked(files: CaseFiles, labelled: bool) -> PackedCase:
+def read_checked(files: CaseFiles, *, labelled: bool) -> PackedCase:
     """The case, its label empty where `labelled` is not. Raises UserError when a file is missing or not usable."""
     case = read_case(files.adc, files.zadc)
     label = read_label(files.label, case.adc) if labelled else np.zeros(case.grid.size, bool)
     return PackedCase(files.name, **as_learnt(case, label))
 
 
-def row(case: PackedCase, labelled: bool) -> str:
+def row(case: PackedCase, *, labelled: bool) -> str:
     """A line of the table: name, voxels and mm (z y x), brain and lesion in ml, lesions' share of the brain in %."""
     voxel_ml = float(np.prod(case.spacing_mm)) / 1000
     brain_ml, lesion_ml = brain_mask(case.adc).sum() * voxel_ml, case.label.sum() * voxel_ml

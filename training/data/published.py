@@ -22,7 +22,7 @@ class CaseFiles:
     label: Path
 
 
-def find_cases(root: Path) -> list[CaseFiles]:
+def published_cases(root: Path) -> list[CaseFiles]:
     """The cases below `root` in the published layout (`1ADC_ss`, `2Z_ADC`, `3LABEL`), sorted by name.
 
     Raises UserError when there is no case or one of a case's three files is missing.

@@ -68,7 +68,7 @@ class SliceView:
         return volume[(self.slice, *self.box)]
 
     def show(
-        self, axes: Axes, volume: np.ndarray, title: str, colours: str, limits: tuple[float, float], bar: bool = False
+        self, axes: Axes, volume: np.ndarray, title: str, colours: str, limits: tuple[float, float], *, bar: bool = False
     ) -> None:
         """Draw a map."""
         image = axes.imshow(

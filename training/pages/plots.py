@@ -67,14 +67,14 @@ def styled() -> matplotlib.RcParams:
     return matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "backend": "agg"})
 
 
-def dice_of(rows: pd.DataFrame, method: str) -> pd.Series:
+def dice_by_case(rows: pd.DataFrame, method: str) -> pd.Series:
     """One method's Dice by case; empty where it was not run."""
     return per_case(rows[rows["method"] == method], "dice")
 
 
 def draw_dice(rows: pd.DataFrame, path: Path) -> None:
     """Every case's Dice by method, coloured by lesion load, with the mean and its interval."""
-    strips = {LABELS[method]: dice_of(rows, method) for method in METHODS}
+    strips = {LABELS[method]: dice_by_case(rows, method) for method in METHODS}
     sizes = dict(zip(rows["case"], load_strata(rows), strict=True))
     _draw_strips(strips, sizes, LOADS, ("lesion load", "not run"), path)
 
@@ -148,13 +148,13 @@ def _beeswarm(values: np.ndarray, width: float, step: float) -> np.ndarray:
 def draw_dice_by_volume(rows: pd.DataFrame, path: Path) -> None:
     """Dice against the true lesions' volume, one panel per loss, the rule in grey behind it; empty cases at the left."""
     cases = rows.groupby("case").first()
-    rule = dice_of(rows, RULE)
+    rule = dice_by_case(rows, RULE)
     with styled():
         figure = new_figure(10, 6)
         panels = figure.subplots(2, 3, sharex=True, sharey=True)
         for axes, loss in zip(panels.flat, LOSS_NAMES, strict=True):
             axes.set_title(LABELS[loss])
-            _volume_panel(axes, dice_of(rows, loss), rule, cases)
+            _volume_panel(axes, dice_by_case(rows, loss), rule, cases)
         figure.supxlabel("lesion volume in ml", fontsize=9)
         figure.supylabel("Dice", fontsize=9)
         grey = Line2D([], [], color=GREY, marker="o", markerfacecolor="none", linestyle="", label=LABELS[RULE])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.data.dataset import PackedCase
-from training.scores.metrics import Scores, describe, score
+from training.scores.metrics import Scores, mask_facts, score
 from training.scores.rows import Row
 
 NO_SCORES = Scores(math.nan, math.nan, math.nan)
@@ -41,6 +41,6 @@ def case_row(case: PackedCase, prediction: Prediction, key: tuple[str, int, int]
         grid_dice=grid.dice,
         grid_masd_mm=grid.masd_mm,
         grid_nsd=grid.nsd,
-        **describe(prediction.mask, case.label, case.spacing_mm),
+        **mask_facts(prediction.mask, case.label, case.spacing_mm),
         **facts,
     )

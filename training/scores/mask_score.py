@@ -9,7 +9,7 @@ from model.errors import UserError
 from model.images.brain import brain_mask
 from model.images.volume import Volume, read_volume, require_same_grid
 from training.data.published import require_mask
-from training.scores.metrics import describe
+from training.scores.metrics import mask_facts
 from training.scores.pairs import Pair
 from training.scores.rows import CaseScore
 
@@ -26,7 +26,7 @@ def score_pair(pair: Pair, masks: Path, labels: Path) -> CaseScore:
     truth = label.voxels > 0
     return CaseScore(
         case=pair.case,
-        **describe(mask.voxels > 0, truth, label.grid.spacing_mm),
+        **mask_facts(mask.voxels > 0, truth, label.grid.spacing_mm),
         lesion_load=float(truth.sum()) / brain_voxels(pair.adc, label) if pair.adc else float("nan"),
         mask=pair.mask.relative_to(masks).as_posix(),
         label=pair.label.relative_to(labels).as_posix(),

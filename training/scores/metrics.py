@@ -43,7 +43,7 @@ class LesionCounts:
 
 
 def score(
-    prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float], old_order: bool = False
+    prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float], *, old_order: bool = False
 ) -> Scores:
     """Dice, mean average surface distance and normalised surface Dice at 2 mm.
 
@@ -80,7 +80,7 @@ def count_lesions(prediction: np.ndarray, label: np.ndarray) -> LesionCounts:
     return LesionCounts(predicted[1], _hit(predicted[0], label), true[1], _hit(true[0], prediction))
 
 
-def describe(prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float]) -> dict[str, float | str]:
+def mask_facts(prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float]) -> dict[str, float | str]:
     """What is said about one mask and its label, boolean (z, y, x), by the names that the fields of result rows have."""
     lesions, voxel_ml = count_lesions(prediction, label), math.prod(spacing_mm) / 1000
     return asdict(score(prediction, label, spacing_mm)) | {
