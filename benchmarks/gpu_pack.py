@@ -5,8 +5,8 @@ Example:
     python -m benchmarks.gpu_pack --data data/packed --out gpu-pack
 
 The folder gets the packed cases, OpenVINO's masks of them, and the Python packages that such a machine lacks, unpacked. It
-must have torch, numpy, scipy, pytest, safetensors, tensorboard and tqdm. Without OpenVINO here the masks are torch's on the
-CPU. `benchmarks.gpu_day` takes the folder from there. It holds patients' images: do not commit it.
+must have torch, numpy, scipy, pandas, pytest, safetensors, tensorboard and tqdm. Without OpenVINO here the masks are torch's
+on the CPU. `benchmarks.gpu_day` takes the folder from there. It holds patients' images: do not commit it.
 """
 
 import argparse
