@@ -131,7 +131,7 @@ def _require_numbers(name: str, value: str, count: int) -> None:
         found = len([float(word) for word in value.split()])
     except ValueError:
         found = 0
-    if found != count:
+    if found != count or not value.isascii() or "_" in value:  # Python's blanks and numbers are more than MetaIO's
         raise ValueError(f"{name} = {value[:50]}, expected {count} numbers")
 
 

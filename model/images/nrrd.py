@@ -136,7 +136,8 @@ def _three(name: str, vector: str) -> str:
 
 def _require_numbers(name: str, words: list[str]) -> None:
     try:
-        usable = all(abs(float(word)) <= LARGEST_NUMBER for word in words)  # NaN is not
+        # NaN is not; Python's numbers are more than NRRD's
+        usable = all(abs(float(word)) <= LARGEST_NUMBER and word.isascii() and "_" not in word for word in words)
     except ValueError:
         usable = False
     if not usable:

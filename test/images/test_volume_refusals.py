@@ -76,6 +76,8 @@ REFUSED = {
     "more dimensions than ITK can hold": (header(NDims="256"), "NDims = 256, expected 3"),
     "two numbers of dimensions": (header(Comment="\nNDims = 10"), "one twice"),
     "fewer numbers than dimensions": (header(ElementSpacing="1 1"), "expected 3 numbers"),
+    "a blank that is none to ITK": (header(DimSize="4 3\xa02"), "expected 3 numbers"),
+    "a number that is none to ITK": (header(ElementSpacing="1_0 1 1"), "expected 3 numbers"),
     "a line that is no field": (header(Comment="\nDimSize 4 3 2"), "no field"),
     "a line without an end": (header(Comment="x" * 5000), "no field"),
     "sheared axes": (header(TransformMatrix="1 0 0 0.5 1 0 0 0 1"), "at right angles"),
