@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import secrets
@@ -11,8 +12,8 @@ from pathlib import Path
 
 from model.errors import UserError
 
-PARTIAL, OLD = "partial", "replaced"  # ends of the names of folders that are being written, and of those they replace
-LEFT_BEHIND = re.compile(rf"\..+\.[0-9a-f]{{8}}\.({PARTIAL}|{OLD})")
+PARTIAL = "partial"  # end of the names of folders that are being written
+LEFT_BEHIND = re.compile(rf"\..+\.[0-9a-f]{{8}}\.{PARTIAL}")
 
 
 @contextlib.contextmanager
@@ -49,18 +50,47 @@ def writable(root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Yields a new, hidden folder beside `path`; it takes the place of `path` when the block ends well, else it vanishes."""
-    partial, old = (path.with_name(f".{path.name}.{secrets.token_hex(4)}.{mark}") for mark in (PARTIAL, OLD))
-    partial.mkdir()
+def files_into(folder: Path, work: Path, *, first: str = "", last: str = "") -> Iterator[Path]:
+    """Yields a new, hidden folder in `work`; when the block ends well, its files move to the same places in `folder`.
+
+    A new `folder` appears with all its files at once. In one that is there each file takes the place of an older one whole,
+    `first` before and `last` after the others, and files of other names stay. When the block fails nothing changes. A kill
+    leaves the hidden folder, which `remove_partial_folders` removes. work: a folder on the same file system.
+
+    Raises UserError when files cannot be written; one of the block names them by the places that they were meant for.
+    """
+    staged = work / f".{folder.name or 'run'}.{secrets.token_hex(4)}.{PARTIAL}"
     try:
-        yield partial
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(path, old)
-        os.rename(partial, path)
+        staged.mkdir()
+        yield staged
+        if os.path.lexists(folder):
+            _move_files(staged, folder, first, last)
+        else:
+            os.rename(staged, folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+    except UserError as error:
+        raise UserError(str(error).replace(str(staged), str(folder))) from None
     finally:
-        remove(partial)
-        remove(old)
+        remove(staged)
+
+
+def _move_files(source: Path, target: Path, first: str, last: str) -> None:
+    names = files_below(source)
+    for name in sorted(names, key=lambda name: (name == last, name != first, name)):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source / name, target / name)
+
+
+def files_below(folder: Path) -> list[str]:
+    """The files in a folder and the folders in it, as paths from it with slashes, sorted."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remove(path: Path) -> None:
@@ -72,7 +102,7 @@ def remove(path: Path) -> None:
 
 
 def remove_partial_folders(root: Path) -> None:
-    """Remove what killed runs left of `whole_folder` below `root`."""
+    """Remove what killed runs left of `files_into` in `root`."""
     for path in root.iterdir():
         if LEFT_BEHIND.fullmatch(path.name):
             remove(path)

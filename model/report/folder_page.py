@@ -1,5 +1,6 @@
 """The page of a folder of cases: a table that sorts itself, and the volumes as a picture."""
 
+import collections
 import math
 from pathlib import Path
 from urllib.parse import quote
@@ -23,8 +24,9 @@ PLOT_SIZE, PLOT_MARGIN = (900, 260), (60, 20, 20, 34)  # width, height; left, to
 def write_index(path: Path, entries: list[dict]) -> None:
     """Write the page of several cases, whole or not at all.
 
-    An entry has "case", "status" ("done" or "failed"), "reason" (empty when done), "results" (what results.json holds, or
-    None) and "report" (path of its report from the page's folder, not percent-encoded, or None).
+    An entry has "case", "status" ("done", "failed" or a word for why it is not done), "reason" (empty when done), "results"
+    (what results.json holds, or None) and "report" (path of its report from the page's folder, not percent-encoded, or
+    None).
     Raises UserError when the file cannot be written.
     """
     done = [entry for entry in entries if entry["status"] == "done"]
@@ -98,9 +100,15 @@ def _totals(entries: list[dict], done: list[dict]) -> str:
     volumes = [entry["results"]["lesion_volume_ml"] for entry in done]
     empty = volumes.count(0)
     return (
-        f'<span id="totals">{len(entries)} cases: {len(done)} done, {len(entries) - len(done)} failed.'
+        f'<span id="totals">{len(entries)} cases: {len(done)} done, {_others(entries)}.'
         f" Lesion volume {short(sum(volumes))} ml in all, {empty} without a lesion.</span>"
     )
+
+
+def _others(entries: list[dict]) -> str:
+    """How many failed, and how many are of every other status that occurs."""
+    counts = {"failed": 0} | collections.Counter(entry["status"] for entry in entries if entry["status"] != "done")
+    return ", ".join(f"{count} {text(status)}" for status, count in counts.items())
 
 
 def _head() -> str:
@@ -117,7 +125,7 @@ def _row(entry: dict) -> str:
     case = f'<a href="{link(entry["report"])}">{name}</a>' if entry["report"] else name
     numbers = "".join(f"<td>{_number(key, results.get(key))}</td>" for _, key in COLUMNS if key)
     failed = entry["status"] != "done"
-    remark = f"failed: {entry['reason']}" if failed else "; ".join(results.get("warnings", []))
+    remark = f"{entry['status']}: {entry['reason']}" if failed else "; ".join(results.get("warnings", []))
     kind = "words failed" if failed else "words"
     return f'<tr><td class="words">{case}</td>{numbers}<td class="{kind}">{text(remark)}</td></tr>\n'
 

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import json
+import csv
+import os
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-import model
 from model.errors import UserError, lacks_memory, reason_of
-from model.files import only_run, remove, remove_partial_folders, whole_folder, writable
-from model.images.case import read_case
-from model.images.formats import digest, suffix_of
-from model.images.volume import read_volume
-from model.run.contents import visible_in
+from model.files import only_run, remove_partial_folders, writable
+from model.images.formats import suffix_of
+from model.run.contents import is_of_the_system, visible_in
+from model.run.earlier import Earlier, earlier_run, is_output_of_a_run, with_extras
 from model.run.find_cases import INDEX, MASK_STEM, SUMMARY, find_cases
 from model.run.found_case import FoundCase
-from model.run.one_case import Options, segment_case, write_case
-from model.run.platform_paths import REPORT_PATH, RESULTS_PATH
+from model.run.one_case import Options, Place, run_case
+from model.run.own_files import read_own_results
+from model.run.platform_paths import RESULTS_PATH
 from model.run.summary import (
+    COLUMNS,
     DONE,
     DONE_BEFORE,
     FAILED,
-    NUMBERS,
+    GONE,
     Outcome,
     announce,
     index_entry,
@@ -37,6 +37,8 @@ from model.run.summary import (
 
 if TYPE_CHECKING:
     from model.networks.predict import Predictor
+
+INDEX_TITLE = b"<title>Cases</title>"  # of the page of a folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +58,10 @@ def segment_folder(
 ) -> list[Outcome]:
     """Segment every case below `root`, or those of `table`, into a folder of its own below `output`.
 
-    A case that is done already, from the same files by the same weights, is not run again. A case that cannot be used is
-    listed with the reason, and the others are done. Raises UserError, before anything is written, when no cases are found
-    or the output folder cannot be used or holds something else.
+    A case that is done already, from the same files by the same weights, is not run again; one whose files, weights or
+    options changed since, or whose mask did, only with `overwrite`. A case that cannot be used is listed with the reason,
+    and the others are done. Raises UserError, before anything is written, when no cases are found or the output folder
+    cannot be used or holds something else.
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such input folder, or not open to this user")
@@ -68,21 +71,34 @@ def segment_folder(
     require_apart(root, cases, output)
     with only_run(output):
         predictor = load_predictor()
-        earlier = {case.name: earlier_results(case, output, predictor.ensemble.id, options) for case in cases}
-        prepare(output, earlier, options.overwrite)
+        prepare(output, overwrite=options.overwrite)
+        places = [place_of(case, output, options) for case in cases]
+        earlier = [
+            earlier_run(case, place, predictor.ensemble.id, options) for case, place in zip(cases, places, strict=True)
+        ]
         outcomes: list[Outcome] = []
         try:
-            for case in progress(cases):
-                outcomes.append(outcome_of(case, output, predictor, options, earlier[case.name]))
+            for case, place, before in progress(list(zip(cases, places, earlier, strict=True))):
+                outcomes.append(outcome_of(case, place, predictor, options, before))
                 announce(outcomes[-1])
         finally:  # a stopped run says what it has done, and what is there of the others
-            outcomes += [unreached(case, output, options, earlier[case.name]) for case in cases[len(outcomes) :]]
-            write_summary(outcomes, output / SUMMARY)
-            if options.report or (output / INDEX).exists():  # an older one would link to what is no more
-                from model.report.folder_page import write_index
-
-                write_index(output / INDEX, [index_entry(outcome) for outcome in outcomes])
+            done = len(outcomes)
+            outcomes += [unreached(*rest) for rest in zip(cases[done:], places[done:], earlier[done:], strict=True)]
+            gone = scans_gone(output, cases)
+            for outcome in gone:
+                announce(outcome)
+            outcomes += gone
+            write_overviews(outcomes, output, page=options.report)
     return outcomes
+
+
+def write_overviews(outcomes: list[Outcome], output: Path, *, page: bool) -> None:
+    """Write `summary.csv`, and on demand `index.html`; an older one, which would link to what is no more, in any case."""
+    write_summary(outcomes, output / SUMMARY)
+    if page or (output / INDEX).exists():
+        from model.report.folder_page import write_index
+
+        write_index(output / INDEX, [index_entry(outcome) for outcome in outcomes])
 
 
 def require_apart(root: Path, cases: list[FoundCase], output: Path) -> None:
@@ -95,115 +111,94 @@ def require_apart(root: Path, cases: list[FoundCase], output: Path) -> None:
                 raise UserError(f"{output}: expected another folder, the results of {taken[place]} would replace {path}")
 
 
-def prepare(output: Path, earlier: dict[str, dict | None], overwrite: bool) -> None:
-    """Remove what a killed run left. Raises UserError when the folder holds anything but results of these very cases."""
+def prepare(output: Path, *, overwrite: bool) -> None:
+    """Remove what a killed run left.
+
+    Raises UserError when the folder is not empty and no run's output, unless `overwrite`; and when another `summary.csv` or
+    `index.html` than a run's would be replaced.
+    """
     with writable(output):
-        names = [path.name for path in visible_in(output)]
-    foreign = [name for name in names if name not in (SUMMARY, INDEX) and not earlier.get(name)]
-    if foreign and not overwrite:
-        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
-        raise UserError(
-            f"{output}: expected an empty folder, or results of the same files by the same weights,"
-            f" found {', '.join(foreign[:5])}{more}; name another folder, or say --overwrite"
-        )
-    with writable(output):
+        names = [path.name for path in visible_in(output) if not is_of_the_system(path)]
+        own = is_summary(output / SUMMARY)
+        others = [
+            name for name, is_own in ((SUMMARY, own), (INDEX, is_index(output / INDEX))) if name in names and not is_own
+        ]
+        if others:
+            raise UserError(f"{output}: found {' and '.join(others)} of something else, which stays; name another folder")
+        foreign = [name for name in names if name not in (SUMMARY, INDEX)]
+        if foreign and not (overwrite or own or is_output_of_a_run(output)):
+            more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+            raise UserError(
+                f"{output}: expected an empty folder, or one of an earlier run,"
+                f" found {', '.join(foreign[:5])}{more}; name another folder, or say --overwrite"
+            )
         remove_partial_folders(output)
 
 
-def outcome_of(case: FoundCase, output: Path, predictor: Predictor, options: FolderOptions, earlier: dict | None) -> Outcome:
-    """Run a case that is not done; an earlier result of a case that fails now does not stay."""
-    folder = output / case.name
+def is_summary(path: Path) -> bool:
+    """Whether a file is a summary as `write_summary` writes it, by its header. Raises OSError."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        columns = next(csv.reader(file), [])
+    return "case" in columns and "status" in columns and set(columns) <= set(COLUMNS)
+
+
+def is_index(path: Path) -> bool:
+    """Whether a file is the page of a folder. Raises OSError."""
+    return path.is_file() and not path.is_symlink() and INDEX_TITLE in path.read_bytes()[:4096]
+
+
+def place_of(case: FoundCase, output: Path, options: FolderOptions) -> Place:
+    """Where a case's files are written."""
+    suffix = options.suffix or (suffix_of(case.adc) if case.adc else "")
+    names = {"mask": f"{MASK_STEM}{suffix}", "probabilities": f"probabilities{suffix}"}
+    return Place(folder=output / case.name, work=output, **names)
+
+
+def outcome_of(case: FoundCase, place: Place, predictor: Predictor, options: FolderOptions, earlier: Earlier) -> Outcome:
+    """Run a case that is not done. What an earlier run left of one that fails stays, and the reason says so."""
+    if earlier.status == FAILED or (earlier.status and not (options.overwrite and earlier.status != DONE_BEFORE)):
+        return outcome_before(case, place, earlier)
     try:
-        if earlier:  # what an earlier run was asked for stays
-            paths = paths_of(case, folder, options)
-            probabilities = options.probabilities or paths["probabilities"].is_file()
-            options = replace(options, probabilities=probabilities, report=options.report or paths["report"].is_file())
-        if done := done_before(case, folder, options, earlier):
-            return done
-        results = run_case(case, folder, predictor, options)
+        adc, zadc = case.maps
+        wanted = options if earlier.status else with_extras(options, earlier, place)
+        results = run_case(adc, zadc, case.name, lambda: predictor, wanted, place)
     except Exception as error:
-        if (
-            not earlier and not case.problem
-        ):  # whole results of the same files stay, even if more of them could not be written now
-            remove(folder)
         if not isinstance(error, UserError) and not lacks_memory(error):
             traceback.print_exc()
-        return Outcome(case, FAILED, reason=reason_of(error))
-    return Outcome(case, DONE, results, mask=paths_of(case, folder, options)["mask"])
+        return Outcome(case, FAILED, reason=reason_of(error) + of_an_earlier_run(place, earlier))
+    return Outcome(case, DONE, results, mask=place.folder / place.mask)
 
 
-def done_before(case: FoundCase, folder: Path, options: FolderOptions, earlier: dict | None) -> Outcome | None:
-    """The outcome of a case that need not be run again, else None."""
-    if not earlier or not is_complete(case, folder, options):
-        return None
-    return Outcome(case, DONE_BEFORE, earlier, mask=paths_of(case, folder, options)["mask"])
+def of_an_earlier_run(place: Place, earlier: Earlier) -> str:
+    """Says that a case which failed now has a mask from before; empty where it has none."""
+    mask = place.folder / earlier.mask
+    return f"; {mask} is of an earlier run" if earlier.mask and os.path.lexists(mask) else ""
 
 
-def run_case(case: FoundCase, folder: Path, predictor: Predictor, options: FolderOptions) -> dict:
-    """Read, segment and write one case; the folder appears when all is in it. Raises UserError."""
-    adc, zadc = case.maps
-    started = time.perf_counter()
-    maps = read_case(adc, zadc, options.adc_unit)
-    found, results = segment_case(maps, predictor, started)
-    try:
-        with whole_folder(folder) as partial:
-            write_case(paths_of(case, partial, options), case.name, maps, found, results, options)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
-    return results
+def outcome_before(case: FoundCase, place: Place, earlier: Earlier) -> Outcome:
+    """The outcome of a case that is not run again: done before, or why what is there does not hold."""
+    if earlier.status == DONE_BEFORE:
+        return Outcome(case, DONE_BEFORE, earlier.results, mask=place.folder / place.mask)
+    return Outcome(case, earlier.status, reason=earlier.reason)
 
 
-def paths_of(case: FoundCase, folder: Path, options: FolderOptions) -> dict[str, Path]:
-    """Where what belongs to a case is written."""
-    suffix = options.suffix or suffix_of(case.maps[0])
-    names = {"results": RESULTS_PATH, "report": REPORT_PATH, "probabilities": f"probabilities{suffix}"}
-    return {what: folder / name for what, name in (names | {"mask": f"{MASK_STEM}{suffix}"}).items()}
-
-
-def earlier_results(case: FoundCase, output: Path, weights: str, options: FolderOptions) -> dict | None:
-    """The results of an earlier run of the same files, by the same weights and version; None where there are none.
-
-    None, too, where an earlier mask is in another format: it would be lost.
-    """
-    if case.problem:
-        return None
-    mask = paths_of(case, output / case.name, options)["mask"]
-    if any(suffix_of(path) and path != mask for path in mask.parent.glob(f"{MASK_STEM}.*")):
-        return None
-    try:
-        results = json.loads((output / case.name / RESULTS_PATH).read_text(encoding="utf-8"))
-        same = (
-            all(isinstance(results[name], (int, float)) for name in NUMBERS)
-            and isinstance(results["warnings"], list)
-            and results["weights"] == weights
-            and results["adc_unit"] == options.adc_unit
-            and results["software"]["hie-lesions"] == model.__version__
-            and results["inputs"]["adc"]["sha256"] == digest(case.maps[0])
-            and results["inputs"]["zadc"]["sha256"] == digest(case.maps[1])
-        )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return results if same else None
-
-
-def is_complete(case: FoundCase, folder: Path, options: FolderOptions) -> bool:
-    """Whether everything that is wanted of a case lies in its folder, the images whole."""
-    paths = paths_of(case, folder, options)
-    try:
-        for what in ("mask", "probabilities"):
-            if what == "mask" or options.probabilities:
-                read_volume(paths[what])
-    except UserError:
-        return False
-    return paths["report"].is_file() or not options.report
-
-
-def unreached(case: FoundCase, output: Path, options: FolderOptions, earlier: dict | None) -> Outcome:
+def unreached(case: FoundCase, place: Place, earlier: Earlier) -> Outcome:
     """What to say of a case when the run was stopped before it."""
-    stopped = Outcome(case, FAILED, reason="the run was stopped before this case")
-    return done_before(case, output / case.name, options, earlier) or stopped
+    if earlier.status == DONE_BEFORE:
+        return outcome_before(case, place, earlier)
+    return Outcome(case, FAILED, reason="the run was stopped before this case" + of_an_earlier_run(place, earlier))
 
 
-def progress(cases: list[FoundCase]) -> Iterator[FoundCase]:
+def scans_gone(output: Path, cases: list[FoundCase]) -> list[Outcome]:
+    """Results in the output folder of cases that the input does not have."""
+    names = {case.name for case in cases}
+    gone = [path for path in visible_in(output) if path.name not in names and read_own_results(path / RESULTS_PATH)]
+    reason = "an earlier run's results stay, their scan is not in the input any more"
+    return [Outcome(FoundCase(path.name), GONE, reason=reason) for path in gone]
+
+
+def progress(cases: list) -> Iterator:
     """A bar with the time left on a terminal; nothing else where there is none, since every case has its line."""
     return tqdm(cases, unit="case", file=sys.stdout, disable=not sys.stdout.isatty())

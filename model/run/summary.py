@@ -16,6 +16,17 @@ from model.run.found_case import FoundCase
 from model.run.platform_paths import REPORT_PATH
 
 DONE, DONE_BEFORE, FAILED = "done", "done before", "failed"
+OUTDATED, CHANGED = "outdated", "changed"  # results of other files, weights or options; files that someone changed since
+GONE = "scan gone"  # results of a case that is not in the input any more
+FORMULA_SIGNS = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+)  # a cell that begins with one is a formula to a spreadsheet, or hides one
 NUMBERS = ("lesion_volume_ml", "brain_volume_ml", "lesion_share_of_brain", "lesions", "seconds")
 COLUMNS = ("case", "status", "reason", *NUMBERS, "warnings", "weights", "adc", "zadc", "mask")
 
@@ -24,7 +35,7 @@ COLUMNS = ("case", "status", "reason", *NUMBERS, "warnings", "weights", "adc", "
 class Outcome:
     """What became of a case: `results` unless it failed, else `reason`."""
 
-    found: FoundCase
+    case: FoundCase
     status: str
     results: dict | None = None
     reason: str = ""
@@ -35,9 +46,9 @@ def announce(outcome: Outcome) -> None:
     """One line, above the bar where there is one."""
     results = outcome.results or {}
     what = outcome.reason or f"{results['lesion_volume_ml']} ml in {results['lesions']} lesion(s), {results['seconds']} s"
-    tqdm.write(f"{outcome.found.name}: {outcome.status}: {what}", file=sys.stdout)
+    tqdm.write(f"{outcome.case.name}: {outcome.status}: {what}", file=sys.stdout)
     for warning in results.get("warnings", []):
-        tqdm.write(f"{outcome.found.name}: warning: {warning}", file=sys.stdout)
+        tqdm.write(f"{outcome.case.name}: warning: {warning}", file=sys.stdout)
     sys.stdout.flush()
 
 
@@ -53,32 +64,41 @@ def write_summary(outcomes: list[Outcome], path: Path) -> None:
 def summary_row(outcome: Outcome, root: Path) -> dict:
     """Empty where there is nothing to say; the mask's path is relative to the summary."""
     results = outcome.results or {}
-    return {
-        "case": outcome.found.name,
+    texts = {
+        "case": outcome.case.name,
         "status": outcome.status,
         "reason": outcome.reason,
-        **{name: results.get(name, "") for name in (*NUMBERS, "weights")},
         "warnings": " ".join(results.get("warnings", [])),
-        "adc": outcome.found.adc or "",
-        "zadc": outcome.found.zadc or "",
+        "weights": results.get("weights", ""),
+        "adc": outcome.case.adc or "",
+        "zadc": outcome.case.zadc or "",
         "mask": outcome.mask.relative_to(root) if outcome.mask else "",
     }
+    return {name: results.get(name, "") for name in NUMBERS} | {name: cell(str(text)) for name, text in texts.items()}
+
+
+def cell(text: str) -> str:
+    """A text as a cell that no spreadsheet takes for a formula: behind an apostrophe where it begins like one."""
+    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
 
 
 def index_entry(outcome: Outcome) -> dict:
     """What `index.html` shows of a case."""
     return {
-        "case": outcome.found.name,
-        "status": FAILED if outcome.status == FAILED else DONE,
+        "case": outcome.case.name,
+        "status": DONE if outcome.status == DONE_BEFORE else outcome.status,
         "reason": outcome.reason,
         "results": outcome.results,
-        "report": f"{outcome.found.name}/{REPORT_PATH}" if outcome.results else None,
+        "report": f"{outcome.case.name}/{REPORT_PATH}" if outcome.results else None,
     }
 
 
 def require_success(outcomes: list[Outcome]) -> None:
-    """Raise UserError that names every case which failed, with its reason."""
-    failed = [outcome for outcome in outcomes if outcome.status == FAILED]
-    if failed:
-        reasons = "; ".join(f"{outcome.found.name}: {outcome.reason}" for outcome in failed)
-        raise UserError(f"{len(failed)} of {len(outcomes)} cases failed: {reasons}")
+    """Raise UserError that names every case of the input which is not done, with its reason."""
+    given = [outcome for outcome in outcomes if outcome.status != GONE]
+    parts = []
+    for words, statuses in (("failed", (FAILED,)), ("not done again", (OUTDATED, CHANGED))):
+        reasons = [f"{outcome.case.name}: {outcome.reason}" for outcome in given if outcome.status in statuses]
+        parts += [f"{len(reasons)} of {len(given)} cases {words}: {'; '.join(reasons)}"] if reasons else []
+    if parts:
+        raise UserError("; ".join(parts))

@@ -58,7 +58,7 @@ def test_every_size_of_disk(main, noisy_case, disk, rule_weights, capfd):
 
 def test_no_room_for_another_file(main, noisy_case, disk, rule_weights, capfd):
     codes = []
-    for inodes in range(2, 8):
+    for inodes in range(2, 12):
         output = disk(f"size=10m,nr_inodes={inodes}")
         codes.append(main(arguments(noisy_case, output, rule_weights)))
         err = capfd.readouterr().err

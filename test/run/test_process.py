@@ -35,7 +35,6 @@ from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor
 from model.networks.stored import load_ensemble, save_decision
-from model.run import one_case as segment
 from process import parse_arguments
 
 
@@ -63,6 +62,9 @@ def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
     seconds = results.pop("seconds")
     assert 0 <= seconds < 60
     assert len(results.pop("lesion_list")) == 2
+    assert len(results.pop("sha256")) == 64
+    mask = (output / MASK).read_bytes()
+    assert results.pop("files") == {MASK: {"sha256": hashlib.sha256(mask).hexdigest(), "bytes": len(mask)}}
     warnings, software, inputs = (results.pop(name) for name in ("warnings", "software", "inputs"))
     assert len(warnings) == 2  # a brain of 2 ml that touches the sides
     assert software["torch"] == torch.__version__.split("+")[0] or software["torch"] == torch.__version__
@@ -164,8 +166,14 @@ def test_cuda_that_does_not_work_is_noted_on_stdout_and_the_cpu_taken(
 
 def test_mask_is_written_last(main, case_tree, output, rule_weights, monkeypatch):
     there = []
-    write = segment.write_mask
-    monkeypatch.setattr(segment, "write_mask", lambda *args: there.extend(files_below(output)) or write(*args))
+    replace = os.replace
+
+    def watch(source: Path, target: Path) -> None:
+        if target == output / MASK:
+            there.extend(name for name in files_below(output) if not name.startswith("."))
+        replace(source, target)
+
+    monkeypatch.setattr("model.files.os.replace", watch)
     assert main([*arguments(case_tree(), output, rule_weights), "--report", "--probabilities"]) == 0
     assert there == [PROBABILITIES, "report.html", RESULTS]
 

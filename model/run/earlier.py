@@ -1,0 +1,95 @@
+"""What an earlier run left of a case of a folder, and whether it still holds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import model
+from model.images.formats import digest, stem_of, suffix_of
+from model.run.find_cases import MASK_STEM
+from model.run.own_files import FILES, REPLACED, foreign_files, is_current, is_own, read_own_results
+from model.run.platform_paths import RESULTS_PATH
+from model.run.summary import CHANGED, DONE_BEFORE, FAILED, OUTDATED
+
+if TYPE_CHECKING:
+    from model.run.found_case import FoundCase
+    from model.run.one_case import Options, Place
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An earlier run of a case: `results` where its record is there, and why the case is not run again, if it is not."""
+
+    results: dict | None = None
+    status: str = ""
+    reason: str = ""
+
+    @property
+    def mask(self) -> str:
+        """The mask's path in the case's folder; empty without a record."""
+        names = (self.results or {FILES: {}})[FILES]
+        return next((name for name in names if stem_of(Path(name)) == MASK_STEM and suffix_of(Path(name))), "")
+
+
+def earlier_run(case: FoundCase, place: Place, weights: str, options: Options) -> Earlier:
+    """Look at what lies where the case's files are written. weights: the id of those that would run now."""
+    results = read_own_results(place.folder / place.results)
+    earlier = Earlier(results)
+    if case.problem:
+        return earlier
+    if results is None and os.path.lexists(place.folder) and (place.folder.is_symlink() or not place.folder.is_dir()):
+        return Earlier(None, FAILED, f"{place.folder}: expected a folder, found a link or a file, which stays")
+    if foreign := foreign_files(place.folder, place.written(options), results, place.results):
+        names = ", ".join(str(place.folder / name) for name in foreign)
+        return Earlier(
+            results, CHANGED, f"{names}: changed since it was written, or not of this program; --overwrite replaces it"
+        )
+    if results is None:
+        return earlier
+    try:
+        reason = difference(case, earlier, weights, options, place)
+    except (OSError, ValueError):  # running the case will say what is wrong with its files
+        return earlier
+    if reason:
+        return Earlier(results, OUTDATED, f"{reason} since; --overwrite does the case again")
+    wanted = [name for name in place.written(options) if name != place.results]
+    if REPLACED not in results and all(is_current(place.folder, name, results) for name in wanted):
+        return Earlier(results, DONE_BEFORE)
+    return earlier
+
+
+def with_extras(options: Options, earlier: Earlier, place: Place) -> Options:
+    """The options, with what an earlier run of the same files was asked for."""
+    return replace(
+        options,
+        probabilities=options.probabilities or is_own(place.folder, place.probabilities, earlier.results),
+        report=options.report or is_own(place.folder, place.report, earlier.results),
+    )
+
+
+def difference(case: FoundCase, earlier: Earlier, weights: str, options: Options, place: Place) -> str:
+    """What changed since an earlier run of the case; empty where nothing did.
+
+    Raises OSError or ValueError when a map cannot be read.
+    """
+    results, (adc, zadc) = earlier.results or {}, case.maps
+    try:
+        differences = {
+            "the ADC map was replaced": results["inputs"]["adc"]["sha256"] != digest(adc),
+            "the Z map was replaced": results["inputs"]["zadc"]["sha256"] != digest(zadc),
+            "the weights were replaced": results["weights"] != weights,
+            "the version of this program changed": results["software"]["hie-lesions"] != model.__version__,
+            f"the ADC unit (--adc-unit) changed from {results['adc_unit']}": results["adc_unit"] != options.adc_unit,
+            f"the masks' format changed from {suffix_of(Path(earlier.mask))}": earlier.mask != place.mask,
+        }
+    except (KeyError, TypeError):
+        return "the version of this program changed"
+    return " and ".join(what for what, differs in differences.items() if differs)
+
+
+def is_output_of_a_run(output: Path) -> bool:
+    """Whether a folder holds results of this program for any case."""
+    return any(read_own_results(path) for path in output.glob(f"*/{RESULTS_PATH}"))

@@ -1,0 +1,22 @@
+"""Folders of small cases, and the summary of a run."""
+
+import csv
+from pathlib import Path
+
+from inference_helpers import GRID, small_maps
+from phantom import write_image
+
+GOOD = {f"case{n}": suffix for n, suffix in enumerate([".mha", ".nii.gz", ".nrrd"] * 2 + [".mhd", ".nii"])}
+REASONS = {"broken": "expected a whole image file", "twice": "2 could be it: adc.mha, adc.nrrd"}
+
+
+def write_maps(folder: Path, suffix: str) -> Path:
+    folder.mkdir(parents=True)
+    for name, voxels in zip(("adc", "zadc"), small_maps(), strict=True):
+        write_image(voxels, GRID, folder / f"{name}{suffix}")
+    return folder
+
+
+def summary(output: Path) -> dict[str, dict]:
+    with (output / "summary.csv").open(newline="") as file:
+        return {row["case"]: row for row in csv.DictReader(file)}
