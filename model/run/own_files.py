@@ -45,8 +45,8 @@ def with_replaced(results: dict, folder: Path, results_name: str) -> dict:
 def read_own_results(path: Path) -> dict | None:
     """What a `results.json` holds that is as this program wrote it; None for any other file, and where there is none."""
     try:
-        results = json.loads(path.read_bytes()) if not path.is_symlink() else None
-        own = isinstance(results, dict) and results[OWN_SUM] == _sum_of(results)
+        results: dict = json.loads(path.read_bytes())
+        own = not path.is_symlink() and results[OWN_SUM] == _sum_of(results)
         recorded = own and all({"sha256", "bytes"} <= entry.keys() for entry in results[FILES].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
@@ -83,9 +83,8 @@ def is_cut_off(folder: Path, name: str, results: dict | None) -> bool:
             first = file.read(10)
     except (OSError, KeyError):
         return False
-    return not first or (
-        suffix_of(path) in FIRST_BYTES and first.startswith(FIRST_BYTES[suffix_of(path)]) and not _is_whole(path)
-    )
+    is_image = suffix_of(path) in FIRST_BYTES and first.startswith(FIRST_BYTES[suffix_of(path)])
+    return not first or (is_image and not _is_whole(path))
 
 
 def _is_whole(path: Path) -> bool:
