@@ -166,7 +166,10 @@ def main() -> None:
                 print(f"    {words}")
         unspoiled += (name == "as published") * (counts["warned"] + counts["refused"])
         print(f"{name}: {', '.join(f'{counts[what]} {what}' for what in ('refused', 'warned', 'silent') if counts[what])}")
-    print(f"all checks of a case: {np.median(milliseconds):.0f} ms, at most {max(milliseconds):.0f} ms of processor time")
+    unchanged, spoiled = milliseconds[: len(cases)], milliseconds[len(cases) :]
+    for name, times in (("as published", unchanged), ("spoiled", spoiled)):
+        middle, most = np.percentile(times, (50, 99))
+        print(f"all checks of a case {name}: {middle:.0f} ms of processor time, in 99 of 100 cases at most {most:.0f} ms")
     sys.exit(bool(unspoiled))
 
 
