@@ -58,7 +58,7 @@ class MaskLoader(SimpleITKLoader):
         values = np.unique(read_volume(fname).voxels)
         if not np.isin(values, (0, 1)).all():
             raise UserError(f"{fname}: expected only 0 and 1, found {values[:5].tolist()}")
-        return [row | {"case": re.match(CASE, fname.name)["case"]} for row in super().load(fname=fname)]
+        return [row | {"case": re.findall(CASE, fname.name)[0]} for row in super().load(fname=fname)]
 
 
 class UniqueCasesValidator(DataFrameValidator):
@@ -139,8 +139,8 @@ class LesionEvaluation(ClassificationEvaluation):
             sizes = [" x ".join(map(str, image.GetSize())) for image in (label, prediction)]
             paths = [case["path_ground_truth"], case["path_prediction"]]
             raise UserError(f"{paths[1]}: expected {sizes[0]} voxels (x, y, z) as in {paths[0]}, found {sizes[1]}")
-        masks = [sitk.GetArrayViewFromImage(image) == 1 for image in (prediction, label)]
-        scores = score(*masks, label.GetSpacing()[::-1])
+        mask, truth = (sitk.GetArrayViewFromImage(image) == 1 for image in (prediction, label))
+        scores = score(mask, truth, label.GetSpacing()[::-1])
         return {
             "case": case["case"],
             **dict(zip(METRICS, (scores.dice, scores.masd_mm, scores.nsd), strict=True)),

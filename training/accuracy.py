@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="default: %(default)s")
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="default: %(default)s")
     args = parser.parse_args()
-    rows, bins = (read_frame(args.results / name, kind) for name, kind in (("crossval.csv", Row), ("reliability.csv", Bin)))
+    rows, bins = read_frame(args.results / "crossval.csv", Row), read_frame(args.results / "reliability.csv", Bin)
     if rows.empty or bins.empty:
         raise UserError(f"{args.results}: no crossval.csv or reliability.csv, made by python -m training.crossval")
     readme = args.readme.read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """The layout of the published archive: which files a case has, and how its label is read."""
 
+from typing import Any
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def require_mask(volume: Volume) -> None:
         raise UserError(f"{volume.path}: expected only 0 and 1, found {values[:5].tolist()}")
 
 
-def as_learnt(case: Case, label: np.ndarray) -> dict[str, np.ndarray | tuple[float, ...]]:
+def as_learnt(case: Case, label: np.ndarray) -> dict[str, Any]:
     """The arrays of a packed case by name, and its spacing (z, y, x) in mm, in the orientation of the networks."""
     turn = turn_to_learnt(case.grid)
     maps = {"adc": case.adc.voxels, "zadc": case.zadc.voxels, "label": label}

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ class LocalExecutor:
 
     def __init__(self, slots: int) -> None:
         self._threads = ThreadPoolExecutor(slots)
-        self._free = SimpleQueue()
+        self._free: SimpleQueue[int] = SimpleQueue()
         for slot in range(slots):
             self._free.put(slot)
 
@@ -98,12 +99,12 @@ def work_off(jobs: list[Job], executor: object, results: Path) -> list[str]:
     return failures
 
 
-def submit(executor: object, job: Job) -> Future:
+def submit(executor: Any, job: Job) -> Future:
     """Hand a job over; one that is refused, as by sbatch, is a job that failed."""
     try:
         return executor.submit(run_job, job)
     except Exception as error:
-        refused = Future()
+        refused: Future = Future()
         refused.set_exception(error)
         return refused
 

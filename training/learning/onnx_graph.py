@@ -4,6 +4,7 @@ import json
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -43,7 +44,11 @@ def trace(module: nn.Module, stored: StoredNetwork) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter is deprecated, and notes what it does with instance normalisation
         path = Path(folder, "network.onnx")
-        names = {"input_names": ["maps"], "output_names": ["logits"], "dynamic_axes": {"maps": AXES, "logits": AXES}}
+        names: dict[str, Any] = {
+            "input_names": ["maps"],
+            "output_names": ["logits"],
+            "dynamic_axes": {"maps": AXES, "logits": AXES},
+        }
         torch.onnx.export(module, (example,), path, dynamo=False, opset_version=18, **names)
         return onnx.load(path)
 

@@ -6,9 +6,11 @@ Nothing is cropped or masked to the brain, neither before the network nor after 
 
 import dataclasses
 import math
+from typing import cast
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
 from monai.networks.layers import gaussian_1d, separable_filtering
 from torch import nn
 from torch.nn import functional
@@ -96,7 +98,7 @@ class PaperAugmentation:
     def __call__(self, sample: Sample) -> Sample:
         inputs, target, random = sample.inputs, sample.target, self._random
         spacing_mm = sample.spacing_mm.tolist()
-        inputs = self._noise(inputs).as_tensor()
+        inputs = cast(MetaTensor, self._noise(inputs)).as_tensor()
         if self._chosen():
             inputs = coarsen(inputs, axis=random.randint(3), factor=random.uniform(*COARSENING))
         if self._chosen():
@@ -146,7 +148,7 @@ def sampling_grid(points_mm: torch.Tensor, shape: tuple[int, ...], spacing_mm: l
     moved_mm = torch.einsum("cijk,xk,yj,zi->czyx", points_mm, x, y, z)
     width_mm = torch.tensor(spacing_mm).to(moved_mm) * torch.tensor(shape).to(moved_mm)
     moved = moved_mm * (2 / width_mm)[:, None, None, None]  # in grid_sample's unit the volume is 2 wide
-    identity = functional.affine_grid(torch.eye(3, 4).to(moved)[None], (1, 1, *shape), align_corners=False)
+    identity = functional.affine_grid(torch.eye(3, 4).to(moved)[None], [1, 1, *shape], align_corners=False)
     return identity + moved.flip(0).permute(1, 2, 3, 0)  # its order is (x, y, z)
 
 

@@ -1,6 +1,7 @@
 """The network of the study (arXiv 2502.09148). Published is its shape, not its widths and dropout rates."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from monai.networks.blocks import Convolution
@@ -62,5 +63,5 @@ class PaperNet(nn.Module):
 
 def _block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
     """Twice: 3x3x3 convolution, batch norm (which makes the convolution's bias void), LeakyReLU, dropout."""
-    kinds = {"adn_ordering": "NAD", "norm": "batch", "act": "leakyrelu", "dropout": dropout, "bias": False}
+    kinds: dict[str, Any] = {"adn_ordering": "NAD", "norm": "batch", "act": "leakyrelu", "dropout": dropout, "bias": False}
     return nn.Sequential(*(Convolution(3, width, outputs, **kinds) for width in (inputs, outputs)))

@@ -5,13 +5,14 @@ import dataclasses
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from model.errors import UserError
 from training.learning.losses import LOSSES
 from training.learning.protocols import PROTOCOLS
 
 
-def option(default: object, text: str) -> dataclasses.Field:
+def option(default: Any, text: str) -> Any:
     """A field whose meaning `--help` tells."""
     return dataclasses.field(default=default, metadata={"help": text})
 
@@ -47,7 +48,15 @@ class TrainConfig:
         for name, table in (("protocol", PROTOCOLS), ("loss", LOSSES), ("schedule", SCHEDULES)):
             if getattr(self, name) not in table:
                 raise UserError(f"--{name} {getattr(self, name)}: unknown, expected one of {', '.join(table)}")
-        smallest = {"fold": 0, "seed": 0, "epochs": 1, "batch_size": 1, "views": 1, "warmup_epochs": 0, "patience": 0}
+        smallest: dict[str, float] = {
+            "fold": 0,
+            "seed": 0,
+            "epochs": 1,
+            "batch_size": 1,
+            "views": 1,
+            "warmup_epochs": 0,
+            "patience": 0,
+        }
         smallest |= {"learning_rate": 1e-12, "weight_decay": 0.0, "decay": 1e-3, "l1_penalty": 0.0}
         for name, limit in smallest.items():
             value = getattr(self, name)
@@ -72,7 +81,7 @@ PAPER = {  # as published, but for the decay, whose rate is not
     "l1_penalty": 1e-4,
     "patience": 10,
 }
-DEFAULTS = {
+DEFAULTS: dict[str, dict[str, Any]] = {
     "native": {},
     "trees-first": {"epochs": 20, "learning_rate": 4e-3},
     "paper": PAPER,
@@ -80,7 +89,7 @@ DEFAULTS = {
 }  # by protocol, where they differ from TrainConfig's
 
 
-def default_config(protocol: str, **changes: object) -> TrainConfig:
+def default_config(protocol: str, **changes: Any) -> TrainConfig:
     """The configuration of a protocol. Raises UserError for an unknown one."""
     return TrainConfig(**{"protocol": protocol} | DEFAULTS.get(protocol, {}) | changes)
 
@@ -99,7 +108,10 @@ def add_config_options(parser: argparse.ArgumentParser, defaults: TrainConfig, l
         if field.name in leave_out:
             parser.set_defaults(**{field.name: default})
             continue
-        kinds = {bool: {"action": argparse.BooleanOptionalAction}, tuple: {"type": int, "nargs": "*"}}
+        kinds: dict[type, dict[str, Any]] = {
+            bool: {"action": argparse.BooleanOptionalAction},
+            tuple: {"type": int, "nargs": "*"},
+        }
         kind = kinds.get(type(default), {"type": type(default)})
         text = f"{field.metadata['help']} (default: {'none' if default == () else '%(default)s'})"
         parser.add_argument("--" + field.name.replace("_", "-"), default=default, help=text, **kind)

@@ -1,6 +1,7 @@
 """What the networks of the study mark on the invented case of the tests: one slice, one panel per loss."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ def draw_phantom(folder: Path, masks: dict[str, np.ndarray], path: Path) -> None
                 view.outline(axes, label, LABEL_COLOUR, "dashed")
             else:
                 axes.set_axis_off()
-        lines = ((LABEL_COLOUR, "label", "dashed"), (MASK_COLOUR, "mask", "solid"))
+        lines: tuple[tuple[str, str, Any], ...] = ((LABEL_COLOUR, "label", "dashed"), (MASK_COLOUR, "mask", "solid"))
         handles = [Line2D([], [], color=colour, label=name, linestyle=style) for colour, name, style in lines]
         figure.legend(handles=handles, loc="outside upper center", ncols=2)
         figure.supxlabel(caption(view.slice, list(masks)), fontsize=9)
@@ -65,7 +66,8 @@ class SliceView:
 
     def cut(self, volume: np.ndarray) -> np.ndarray:
         """The slice's (y, x) of a volume (z, y, x)."""
-        return volume[(self.slice, *self.box)]
+        rows, columns = self.box
+        return volume[self.slice, rows, columns]
 
     def show(
         self, axes: Axes, volume: np.ndarray, title: str, colours: str, limits: tuple[float, float], *, bar: bool = False

@@ -4,7 +4,9 @@ Colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), made for colour-
 """
 
 import math
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -62,9 +64,10 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(partial, format="png", metadata={"Software": None})
 
 
-def styled() -> matplotlib.RcParams:
+def styled() -> AbstractContextManager[None]:
     """Context in which figures look the same whatever the machine's own settings."""
-    return matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "backend": "agg"})
+    style: dict[Any, Any] = {**matplotlib.rcParamsDefault, **STYLE, "backend": "agg"}
+    return matplotlib.rc_context(style)
 
 
 def dice_by_case(rows: pd.DataFrame, method: str) -> pd.Series:

@@ -16,8 +16,8 @@ from training.scores.rows import CaseScore, as_frame, write_records
 from training.scores.statistics import LOADS, VOLUMES, size_strata
 
 SCORES, SUMMARY, DICE_PLOT, VOLUME_PLOT = "scores.csv", "summary.md", "dice.png", "volumes.png"
-SIZES = {LOADS: "lesion load", VOLUMES: "lesion volume"}  # what the strata are of
-EXPLAINED = {
+SIZES: dict[tuple[str, ...], str] = {LOADS: "lesion load", VOLUMES: "lesion volume"}  # what the strata are of
+EXPLAINED: dict[tuple[str, ...], str] = {
     LOADS: "Cases are grouped by lesion load, the label's share of the brain (ADC > 0).",
     VOLUMES: "Cases are grouped by the label's volume, since no ADC maps (--adc) say how large each brain is.",
 }

@@ -160,9 +160,11 @@ def strata_tables(study: Study) -> str:
     parts = []
     for field in ("dice", "nsd", "masd_mm"):
         cells = {name: stratum_cells(rows, field) for name, rows in groups.items()}
-        lines = method_lines(
-            study.rows, len(cells), lambda method, _, cells=cells: [c.get(method, "-") for c in cells.values()]
-        )
+
+        def line(method: str, _: pd.DataFrame, cells: dict[str, dict[str, str]] = cells) -> list[str]:
+            return [cell.get(method, "-") for cell in cells.values()]
+
+        lines = method_lines(study.rows, len(cells), line)
         parts.append(table([f"{NAMES[field]} (n)", *cells], lines))
     return "\n\n".join(parts)
 

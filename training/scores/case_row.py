@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,12 @@ from training.scores.metrics import Scores, mask_facts, score
 from training.scores.rows import Row
 
 NO_SCORES = Scores(math.nan, math.nan, math.nan)
-NO_RUN = {"train_seconds": math.nan, "epochs": 0, "peak_mb": math.nan, "machine": ""}  # of a mask that no run made
+NO_RUN: dict[str, Any] = {
+    "train_seconds": math.nan,
+    "epochs": 0,
+    "peak_mb": math.nan,
+    "machine": "",
+}  # of a mask that no run made
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +29,11 @@ class Prediction:
     grid_spacing_mm: tuple[float, float, float] | None = None
 
 
-def case_row(case: PackedCase, prediction: Prediction, key: tuple[str, int, int], **facts: float | str) -> Row:
+def case_row(case: PackedCase, prediction: Prediction, key: tuple[str, int, int], **facts: Any) -> Row:
     """Everything the results say about one case."""
     old = score(prediction.mask, case.label, case.spacing_mm, old_order=True)
     grid = NO_SCORES
-    if prediction.grid_mask is not None:
+    if prediction.grid_mask is not None and prediction.grid_label is not None and prediction.grid_spacing_mm is not None:
         grid = score(prediction.grid_mask, prediction.grid_label, prediction.grid_spacing_mm)
     return Row(
         case=case.name,

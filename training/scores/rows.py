@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pandas as pd
 
@@ -212,4 +212,4 @@ def _record(line: dict[str, str], kind: type[Record]) -> Record:
     fields = dataclasses.fields(kind)
     if None in line or None in line.values():
         raise ValueError(f"expected {len(fields)} values")
-    return kind(**{field.name: field.type(line[field.name]) for field in fields})
+    return kind(**{field.name: cast(type, field.type)(line[field.name]) for field in fields})

@@ -191,8 +191,9 @@ def best_loss(rows: pd.DataFrame, field: str = "dice") -> str | None:
 def against_best(rows: pd.DataFrame, field: str) -> list[Comparison]:
     """The best loss by Dice minus every other loss, and minus the rule; corrected as one family."""
     best, groups = best_loss(rows), by_method(rows)
-    others = [method for method in groups if method != best] if best else []
-    return with_holm([compare_runs(groups, best, other, field) for other in others])
+    if not best:
+        return with_holm([])
+    return with_holm([compare_runs(groups, best, other, field) for other in groups if other != best])
 
 
 def boundary_effect(rows: pd.DataFrame, field: str) -> dict[str, list[Comparison]]:
