@@ -25,6 +25,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import lightgbm
 import numpy as np
@@ -50,7 +51,7 @@ from training.learning.study_runs import run_folder
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees
 from training.lesions.held_out import HeldOut, fit_calibration, nested_calibrations
 from training.scores.case_row import NO_RUN, Prediction, case_row
-from training.scores.metrics import mean_scores
+from training.scores.metrics import Scores, mean_scores
 from training.scores.rows import RESULTS, RULE, Bin, Row, read_records, write_records
 from training.scores.rule import rule_mask
 
@@ -91,7 +92,7 @@ def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
     mine = [i for i, group in enumerate(ensemble.groups) if group == f"fold{fold}"]
     if not mine:
         raise UserError(f"weights {ensemble.id}: no network of fold {fold}, expected fold{fold}-<name>.safetensors")
-    parts = {name: [getattr(ensemble, name)[i] for i in mine] for name in ("networks", "models")}
+    parts: dict[str, Any] = {name: [getattr(ensemble, name)[i] for i in mine] for name in ("networks", "models")}
     return dataclasses.replace(ensemble, **parts, groups=(f"fold{fold}",) * len(mine), decision=None)
 
 
@@ -153,8 +154,8 @@ def reliability(parts: list[HeldOut], by_method: dict[str, dict[str, np.ndarray]
         place = np.minimum((p * BINS).astype(int), BINS - 1)
         for number in np.unique(place):
             inside = place == number
-            share = [float(np.average(values[inside], weights=weights[inside])) for values in (p, label)]
-            bins.append(Bin(method, int(number), *share, int(inside.sum())))
+            mean_p, share = (float(np.average(values[inside], weights=weights[inside])) for values in (p, label))
+            bins.append(Bin(method, int(number), mean_p, share, int(inside.sum())))
     return bins
 
 
@@ -220,7 +221,7 @@ def main() -> None:
     if args.take or args.decide:
         ship_decision(parts, tables.values(), args.weights, shlex.join(["python", "-m", "training.crossval", *sys.argv[1:]]))
     for method in MASKS:
-        mean = mean_scores([row for row in rows if row.method == method])
+        mean = mean_scores([Scores(row.dice, row.masd_mm, row.nsd) for row in rows if row.method == method])
         print(f"{method:18} Dice {mean.dice:.4f}  MASD {mean.masd_mm:.2f} mm  NSD {mean.nsd:.4f}")
     for fold, found in calibrations.items():
         print(

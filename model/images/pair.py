@@ -56,7 +56,7 @@ def pair_of(adc: np.ndarray, zadc: np.ndarray) -> Pair | None:
     return Pair(
         overlap=(with_z - outside.size) / min(count, max(with_z, 1)),
         z_outside=outside.size,
-        lesion_outside=np.count_nonzero(outside < LESION_Z),
+        lesion_outside=int(np.count_nonzero(outside < LESION_Z)),
         lowest_z=float(values.min()),
         highest_z=float(values.max()),
         mean_z=float(values.mean(dtype=np.float64)),
@@ -161,7 +161,7 @@ def _holes(brain: np.ndarray) -> int:
     for axis in range(3):
         inside &= np.logical_or.accumulate(brain, axis)
         inside &= np.flip(np.logical_or.accumulate(np.flip(brain, axis), axis), axis)
-    return np.count_nonzero(inside)
+    return int(np.count_nonzero(inside))
 
 
 def _correlation(a: np.ndarray, z: np.ndarray) -> float:

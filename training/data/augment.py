@@ -1,5 +1,6 @@
 """Random changes of a brain crop: MONAI transforms, computed on the crop's own device."""
 
+from typing import Any
 import dataclasses
 
 import numpy as np
@@ -26,17 +27,17 @@ WIDTH_AXIS = 2  # of (z, y, x): left-right in the published axial grids
 class DeviceNoise(RandGaussianNoise):
     """MONAI's noise, drawn where the image lies: numpy's draw would be copied to a GPU, image by image."""
 
-    def __init__(self, seed: int, device: torch.device | str, **options: float | bool) -> None:
+    def __init__(self, seed: int, device: torch.device | str, **options: Any) -> None:
         super().__init__(**options)
         self._generator = torch.Generator(device).manual_seed(seed)
 
-    def randomize(self, img: torch.Tensor, mean: float | None = None) -> None:
+    def randomize(self, img: Any, mean: float | None = None) -> None:
         """Draw whether there is noise, how much, and the noise."""
         RandomizableTransform.randomize(self, None)
         if not self._do_transform:
             return
         sd = self.R.uniform(0, self.std) if self.sample_std else self.std
-        self.noise = sd * torch.randn(img.shape, generator=self._generator, device=img.device)
+        self.noise: Any = sd * torch.randn(img.shape, generator=self._generator, device=img.device)
 
 
 class Augmentation:
@@ -46,7 +47,7 @@ class Augmentation:
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu", patch: tuple[int, ...] = ()) -> None:
-        here = {"allow_missing_keys": True}
+        here: dict[str, Any] = {"allow_missing_keys": True}
         cut = [
             SpatialPadd((*MAPS, "target"), patch, **here),
             RandCropByPosNegLabeld(
@@ -65,7 +66,7 @@ class Augmentation:
                     scale_range=(0.05, 0.15, 0.15),
                     mode=(*("bilinear" for _ in MAPS), "nearest"),
                     padding_mode="zeros",
-                    device=device,
+                    device=torch.device(device),
                     **here,
                 ),
                 *(cut if patch else ()),

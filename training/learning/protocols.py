@@ -7,6 +7,7 @@ resampled to one grid. Everything else about training, seeds and scores is share
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -108,7 +109,7 @@ class Paper:
 
     def network(self) -> nn.Module:
         """An untrained network."""
-        return paper_network.PaperNet(self.model).to(memory_format=torch.channels_last_3d)
+        return paper_network.PaperNet(self.model).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     decision = None
 
@@ -139,4 +140,9 @@ def paper_wide(model: paper_network.PaperNetConfig | None = None) -> Paper:
     return Paper(model or paper_network.PaperNetConfig(channels=paper_network.WIDE))
 
 
-PROTOCOLS = {"native": Native, "paper": Paper, "paper-wide": paper_wide, "trees-first": TreesFirst}
+PROTOCOLS: dict[str, Callable[..., Any]] = {
+    "native": Native,
+    "paper": Paper,
+    "paper-wide": paper_wide,
+    "trees-first": TreesFirst,
+}

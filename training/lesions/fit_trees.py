@@ -67,8 +67,9 @@ def as_trees(booster: lightgbm.Booster) -> Trees:
     trees = [_nodes(tree["tree_structure"]) for tree in booster.dump_model()["tree_info"]]
     most = max(map(len, trees))
     padded = [[*nodes, *((0, 0.0, i, i, 0.0, 0) for i in range(len(nodes), most))] for nodes in trees]
-    columns = [np.array([[node[column] for node in nodes] for nodes in padded]) for column in range(6)]
-    return Trees(*columns[:5], baseline=np.array(0.0), depth=np.array(int(columns[5].max())))
+    arrays = (np.array([[node[column] for node in nodes] for nodes in padded]) for column in range(6))
+    feature, threshold, left, right, value, depth = arrays
+    return Trees(feature, threshold, left, right, value, baseline=np.array(0.0), depth=np.array(int(depth.max())))
 
 
 def _nodes(root: dict) -> list[tuple[int, float, int, int, float, int]]:
@@ -81,8 +82,8 @@ def _nodes(root: dict) -> list[tuple[int, float, int, int, float, int]]:
         if "split_feature" in node:
             if node["decision_type"] != "<=":
                 raise ValueError(f"a split by {node['decision_type']}, expected <=")
-            children = [add(node[side], depth + 1) for side in ("left_child", "right_child")]
-            nodes[here] = (int(node["split_feature"]), float(node["threshold"]), *children, 0.0, depth)
+            left, right = (add(node[side], depth + 1) for side in ("left_child", "right_child"))
+            nodes[here] = (int(node["split_feature"]), float(node["threshold"]), left, right, 0.0, depth)
         return here
 
     add(root, 0)

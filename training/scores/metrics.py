@@ -5,6 +5,7 @@ Surface distances come from DeepMind's surface-distance, as in the official scor
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import surface_distance
@@ -80,7 +81,7 @@ def count_lesions(prediction: np.ndarray, label: np.ndarray) -> LesionCounts:
     return LesionCounts(predicted[1], _hit(predicted[0], label), true[1], _hit(true[0], prediction))
 
 
-def mask_facts(prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float]) -> dict[str, float | str]:
+def mask_facts(prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float]) -> dict[str, Any]:
     """What is said about one mask and its label, boolean (z, y, x), by the names that the fields of result rows have."""
     lesions, voxel_ml = count_lesions(prediction, label), math.prod(spacing_mm) / 1000
     return asdict(score(prediction, label, spacing_mm)) | {
@@ -102,7 +103,7 @@ def nan_reason(prediction: np.ndarray, label: np.ndarray) -> str:
 
 
 def _hit(components: np.ndarray, mask: np.ndarray) -> int:
-    return np.count_nonzero(np.unique(components[mask]))
+    return int(np.count_nonzero(np.unique(components[mask])))
 
 
 def mean_scores(scores: list[Scores]) -> Scores:
