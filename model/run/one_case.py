@@ -146,9 +146,6 @@ def clear_output(place: Place, options: Options) -> None:
     folder, mask = place.folder, place.folder / place.mask
     with writable(folder):
         results = read_own_results(folder / place.results)
-        mask.parent.mkdir(parents=True, exist_ok=True)
-        if options.probabilities:
-            (folder / place.probabilities).parent.mkdir(parents=True, exist_ok=True)
         for name in (place.mask, place.probabilities, place.report):
             if is_own(folder, name, results) or is_cut_off(folder, name, results):
                 (folder / name).unlink()
@@ -160,9 +157,13 @@ def clear_output(place: Place, options: Options) -> None:
         remove_partials(folder / place.results)
         remove_partial_folders(folder)
         foreign = foreign_files(folder, place.written(options), None, place.results)
-        beside = sorted(path.name for path in mask.parent.iterdir() if path != mask)
     if foreign:
         names = ", ".join(str(folder / name) for name in foreign)
         raise UserError(f"{names}: not written by this program, or changed since; it stays, so name another output folder")
+    with writable(folder):
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        if options.probabilities:
+            (folder / place.probabilities).parent.mkdir(parents=True, exist_ok=True)
+        beside = sorted(path.name for path in mask.parent.iterdir())
     if beside:
         raise UserError(f"{mask.parent}: expected an empty folder for the mask, found {', '.join(beside)}")
