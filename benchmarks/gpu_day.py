@@ -215,7 +215,11 @@ def environment_of(place: Place) -> dict[str, str]:
         site = place.work / "without"
         site.mkdir(parents=True, exist_ok=True)
         (site / "SimpleITK.py").write_text('raise ImportError("hidden: the GPU machine has none")\n', encoding="utf-8")
-    paths = [str(site.resolve()), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    wheels = sorted((place.pack / "nnunet").glob("*.whl"))
+    for wheel in wheels:
+        shutil.unpack_archive(wheel, place.work / "wheels", "zip")
+    unpacked = [str(place.work / "wheels")] if wheels else []
+    paths = [str(site.resolve()), str(ROOT), *unpacked, *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
         commit = json.loads((place.pack / "pack.json").read_text(encoding="utf-8"))["commit"]
     except (OSError, ValueError, KeyError) as error:

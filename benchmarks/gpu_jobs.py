@@ -92,10 +92,15 @@ def trainings(place: Place) -> list[Job]:
         native, recipe = study(place, "native", 1, *tiny, 1), study(place, "recipe", 1, *tiny, 2)
         words = (*wide, "--no-bfloat16", "--epochs", 1, "--data", place.data, "--device", "cpu")
         paper = tuple(map(str, (PYTHON, "-c", SMALL_PAPER, *words, "--run", place.work / "paper" / "run")))
+    peer = ("--data", place.data, "--work", place.work / "nnunet" / "runs", "--device", place.device)
+    peer += ("--trainer", "nnUNetTrainer_1epoch", "--folds", 0, "--tiny") if place.small else ()
     return [
         Job("native", "Which loss, over three seeds?", 12, native),
         Job("paper", "Which loss, by the paper's protocol at twice the widths?", 15, paper),
         Job("recipe", "What does a longer training with more seeds gain?", 15, recipe, weights=True),
+        Job(
+            "nnunet", "And nnU-Net v2, 20 epochs, on the same folds?", 25, module("benchmarks.gpu_nnunet", *peer), "nnunetv2"
+        ),
     ]
 
 

@@ -31,23 +31,55 @@ from training.data.dataset import PackedCase, load_cases
 from training.data.splits import SPLITS
 from training.scores.rule import rule_mask
 
-PACKAGES = ("monai", "surface-distance-based-measures", "edt")
+PACKAGES = ("monai", "surface-distance-based-measures", "edt", "lightgbm")
+# of nnU-Net v2 what such a machine lacks, as wheels, since they would not fit unpacked; SimpleITK, 52 MiB, does not travel
+NNUNET = {
+    "nnunetv2": "2.8.1",
+    "dynamic-network-architectures": "0.4.4",
+    "batchgenerators": "0.25.5",
+    "batchgeneratorsv2": "0.3.6",
+    "acvl-utils": "0.2.6",
+    "nibabel": "5.4.2",
+    "blosc2": "4.14.1",
+    "ndindex": "1.10.1",
+    "numexpr": "2.14.2",
+    "connected-components-3d": "4.1.1",
+    "yacs": "0.1.8",
+    "graphviz": "0.21",
+}
+BUILT_HERE = ("acvl-utils",)  # pure Python, published without a wheel
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 LARGEST_MIB = 48  # beside the repository's own 14, since 64 can be sent
 SMALL_GRID = (8, 32, 32)  # (z, y, x) of the cases for a try on a CPU
 SMALL_CASES = 3  # of them get an expected mask
 
 
+def pip(*words: str) -> None:
+    """Raises UserError when pip fails."""
+    done = subprocess.run([sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words], check=False)
+    if done.returncode:
+        raise UserError(f"pip {words[0]} failed: {' '.join(words[1:])}")
+
+
+def for_python(version: str) -> list[str]:
+    """pip's words for a Linux with another Python than this one."""
+    words = ["--no-deps", "--only-binary=:all:", "--implementation", "cp", "--python-version", version]
+    return words + [word for platform in PLATFORMS for word in ("--platform", platform)]
+
+
 def install(site: Path, python: str) -> dict[str, str]:
     """Unpack PACKAGES, in the versions that are installed here, for a Linux of the given Python version; the versions."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    words = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(site)]
-    words += ["--no-deps", "--no-compile", "--only-binary=:all:", "--implementation", "cp", "--python-version", python]
-    words += [word for platform in PLATFORMS for word in ("--platform", platform)]
-    done = subprocess.run([*words, *(f"{name}=={version}" for name, version in versions.items())], check=False)
-    if done.returncode:
-        raise UserError(f"{site}: pip could not unpack {', '.join(PACKAGES)} for Python {python}")
+    names = [f"{name}=={version}" for name, version in versions.items()]
+    pip("install", "--target", str(site), "--no-compile", *for_python(python), *names)
     return versions
+
+
+def fetch_nnunet(folder: Path, python: str) -> None:
+    """The wheels of NNUNET."""
+    names = {name: f"{name}=={version}" for name, version in NNUNET.items()}
+    pip("wheel", "--no-deps", "--wheel-dir", str(folder), *(names[name] for name in BUILT_HERE))
+    pip("download", "--dest", str(folder), *for_python(python), *(names[name] for name in names.keys() - BUILT_HERE))
 
 
 def write_expected(cases: list[PackedCase], path: Path) -> str:
@@ -63,7 +95,7 @@ def write_facts(folder: Path, **facts: object) -> None:
     (folder / "pack.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def make_pack(data: Path, folder: Path, python: str) -> None:
+def make_pack(data: Path, folder: Path, python: str, nnunet: bool = False) -> None:
     """Write a new folder, whole or not at all. Raises UserError when it is there already, or too large to be sent."""
     if folder.exists():
         raise UserError(f"{folder}: is there already, name a new folder or remove it")
@@ -74,6 +106,8 @@ def make_pack(data: Path, folder: Path, python: str) -> None:
             shutil.copy(data / f"{case.name}.npz", partial / "packed")
         engine = write_expected(cases, partial / "expected.npz")
         packages = install(partial / "site", python)
+        if nnunet:
+            fetch_nnunet(partial / "nnunet", python)
         write_facts(partial, engine=engine, python=python, packages=packages, cases=len(cases))
         mib = size_mib(partial)
         if mib > LARGEST_MIB:
@@ -103,8 +137,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data/packed"), help="packed cases (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     parser.add_argument("--python", default="3.12", help="version of the GPU machine's Python (default: %(default)s)")
+    parser.add_argument("--nnunet", action="store_true", help="with nnU-Net v2's wheels, 16 MiB more, for the peer")
     args = parser.parse_args()
-    make_pack(args.data, args.out, args.python)
+    make_pack(args.data, args.out, args.python, args.nnunet)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,16 @@ import sys
 import tarfile
 import time
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from training_helpers import invented_case, write_packed
 
-from benchmarks import gpu_day, gpu_masks, gpu_pack, training, without_simpleitk
+from benchmarks import gpu_day, gpu_masks, gpu_nnunet, gpu_pack, training, without_simpleitk
 from benchmarks.gpu_jobs import Job, Place, jobs
 from model.errors import UserError
 from model.lesions import components
@@ -231,6 +233,32 @@ def test_masks_that_are_too_far_apart_fail(tmp_path, capsys):
         assert f"- case0: {voxels} of" in capsys.readouterr().out
     with pytest.raises(UserError, match="expected a mask of case1"):
         gpu_masks.differing_voxels({"case1": mask}, tmp_path / "expected.npz")
+
+
+def test_wheels_of_the_pack_are_unpacked_for_the_jobs(place):
+    (place.pack / "nnunet").mkdir(parents=True)
+    (place.pack / "pack.json").write_text('{"commit": "0c0ffee"}')
+    with zipfile.ZipFile(place.pack / "nnunet" / "peer-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("peer_of_the_pack.py", "")
+    environment = gpu_day.environment_of(place)
+    assert gpu_day.has("peer_of_the_pack", environment)
+    assert environment["GIT_COMMIT"] == "0c0ffee"
+    (place.pack / "pack.json").unlink()
+    with pytest.raises(UserError, match="not a pack"):
+        gpu_day.environment_of(place)
+
+
+def test_nnunets_raw_dataset_is_the_packed_case(tmp_path):
+    case = invented_case(1)
+    gpu_nnunet.write_raw([case], tmp_path)
+    image = sitk.ReadImage(str(tmp_path / "imagesTr" / "case1_0001.nii.gz"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), case.adc)
+    np.testing.assert_allclose(image.GetSpacing()[::-1], case.spacing_mm)
+    for name in ("case1_0000", "case1"):
+        (tmp_path / f"{name}.nii.gz").write_bytes(next(tmp_path.glob(f"*Tr/{name}.nii.gz")).read_bytes())
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "case1_0000.nii.gz"))), case.zadc)
+    (scores,) = gpu_nnunet.fold_scores([case], tmp_path)
+    assert (scores.dice, scores.masd_mm, scores.nsd) == (1, 0, 1)
 
 
 # --- the pack ---
