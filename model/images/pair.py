@@ -17,7 +17,7 @@ LOWEST_DETAIL = 0.45  # 0.51 to 0.79 in the published cases, at most 0.39 after 
 LOWEST_OVERLAP = 0.5  # 1 in the published cases
 FEWEST_NEGATIVE = 1e-3  # share of the brain; 0.08 to 0.9 in the published cases
 LESION_Z = -2.0  # a lesion in the rule of the data set's authors
-SLICES = 6  # that a hint is looked for in
+SLICES = 4  # that a hint is looked for in
 FARTHEST = 3  # voxels, likewise
 WAYS = ("top to bottom", "front to back", "left to right")  # along z, y and x
 
@@ -52,7 +52,7 @@ def pair_of(adc: np.ndarray, zadc: np.ndarray) -> Pair | None:
     inside, values = adc[brain], zadc[brain]
     median = float(np.median(inside))
     box = brain_box(brain, 0)
-    agreement, spread = _compare_detail(adc[box], zadc[box], median)
+    details = _details(adc[box], zadc[box])
     return Pair(
         overlap=(with_z - outside.size) / min(count, max(with_z, 1)),
         z_outside=outside.size,
@@ -65,8 +65,8 @@ def pair_of(adc: np.ndarray, zadc: np.ndarray) -> Pair | None:
         median_adc=median,
         highest_adc=float(inside.max()),
         correlation=_correlation(inside - inside.mean(dtype=np.float64), values - values.mean(dtype=np.float64)),
-        detail=agreement,
-        spread=spread,
+        detail=_agreement(*details, median),
+        spread=_spread(*details),
         holes=_holes(brain[box]),
     )
 
@@ -91,23 +91,28 @@ def misfit(pair: Pair) -> str:
     return ""
 
 
-def _compare_detail(adc: np.ndarray, zadc: np.ndarray, median_adc: float) -> tuple[float, float]:
-    """Of the second differences of both maps along rows and columns, inside the brain: correlation, -1 to 1, and `spread`.
-
-    For the correlation they are cut off at a multiple of what tissue has, so that fluid's edges do not outweigh the rest.
-    0 and 0 where one map does not vary.
-    """
-    limit, brain = ADC_DETAIL * median_adc, brain_mask(adc)
+def _details(adc: np.ndarray, zadc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The second differences of both maps along rows and columns, where all three voxels lie in the brain."""
+    brain = brain_mask(adc)
     a, z = [], []
     for axis in (1, 2):
         before, here, behind = _along(brain, axis)
         inside = before & here & behind
         a.append(_second_difference(adc, axis)[inside])
         z.append(_second_difference(zadc, axis)[inside])
-    adc_detail, z_detail = np.concatenate(a), np.concatenate(z)
-    typical_adc, typical_z = (float(np.median(np.abs(values))) if values.size else 0.0 for values in (adc_detail, z_detail))
-    agreement = _correlation(adc_detail.clip(-limit, limit), z_detail.clip(-Z_DETAIL, Z_DETAIL))
-    return agreement, 1000 * typical_z / typical_adc if typical_adc else 0.0
+    return np.concatenate(a), np.concatenate(z)
+
+
+def _agreement(adc_detail: np.ndarray, z_detail: np.ndarray, median_adc: float) -> float:
+    """Their correlation, -1 to 1, cut off at a multiple of what tissue has: fluid's edges must not outweigh the rest."""
+    limit = ADC_DETAIL * median_adc
+    return _correlation(adc_detail.clip(-limit, limit), z_detail.clip(-Z_DETAIL, Z_DETAIL))
+
+
+def _spread(adc_detail: np.ndarray, z_detail: np.ndarray) -> float:
+    """Typical detail of Z over that of ADC, per 1000 of ADC; 0 where ADC has none."""
+    typical_adc, typical_z = (float(np.median(np.abs(d))) if d.size else 0.0 for d in (adc_detail, z_detail))
+    return 1000 * typical_z / typical_adc if typical_adc else 0.0
 
 
 def better_fit(adc: np.ndarray, zadc: np.ndarray) -> tuple[str, float] | None:
@@ -118,7 +123,7 @@ def better_fit(adc: np.ndarray, zadc: np.ndarray) -> tuple[str, float] | None:
     box = _middle_slices(brain_mask(adc))
     crop = adc[box]
     median_adc = float(np.median(crop[brain_mask(crop)]))
-    found = [(words, _compare_detail(crop, moved, median_adc)[0]) for words, moved in _moved(zadc, box)]
+    found = [(words, _agreement(*_details(crop, moved), median_adc)) for words, moved in _moved(zadc, box)]
     best = max(found, key=lambda one: one[1])
     return best if best[1] >= LOWEST_DETAIL else None
 
