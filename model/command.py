@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from model.errors import UserError, lacks_memory, reason_of
+from model.errors import is_users, lacks_memory, reason_of
 
 CPUINFO = Path("/proc/cpuinfo")
 # x86-64-v2 in the kernel's words: what numpy's wheels need. Those of OpenVINO, ONNX Runtime, PyTorch and SimpleITK run with
@@ -58,9 +58,9 @@ def exit_code(work: Callable[[], None]) -> int:
 
 
 def _tell(error: BaseException) -> int:
-    if not isinstance(error, UserError) and not lacks_memory(error):
+    if not is_users(error) and not lacks_memory(error):
         traceback.print_exception(error)
-    return _failed(2 if isinstance(error, UserError) else 1, reason_of(error))
+    return _failed(2 if is_users(error) else 1, reason_of(error))
 
 
 def _failed(code: int, reason: str) -> int:

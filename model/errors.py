@@ -9,6 +9,7 @@ NO_MEMORY = re.compile(
     "|can't alloc\\b|can't start new thread|resource temporarily unavailable",
     re.IGNORECASE,
 )
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 class UserError(Exception):
@@ -27,10 +28,19 @@ def lacks_memory(error: BaseException) -> bool:
     return not isinstance(error, UserError | OSError | ValueError) and bool(NO_MEMORY.search(str(error)))
 
 
+def is_users(error: BaseException) -> bool:
+    """Whether it lies with what the user gave: a UserError, a file that cannot be read or written, a disk that is full."""
+    full = isinstance(error, OSError) and (error.filename is not None or error.errno in NO_ROOM)
+    return isinstance(error, UserError) or (full and not lacks_memory(error))
+
+
 def reason_of(error: BaseException) -> str:
     """One line on what went wrong: a UserError's own words, a lack of memory, or an unexpected error's type and words."""
     if isinstance(error, UserError):
         return one_line(error)
+    if isinstance(error, OSError) and is_users(error):
+        where = "" if error.filename is None else f"{error.filename}: "
+        return f"{where}cannot be used ({error.strerror})"
     if lacks_memory(error):
         return f"not enough memory ({one_line(error) or type(error).__name__})"
     return f"unexpected {type(error).__name__}: {one_line(error)}"

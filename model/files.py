@@ -1,12 +1,14 @@
 """Writing a file or a folder whole or not at all, and a folder that one run has for itself."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from model.errors import UserError
 
 PARTIAL = "partial"  # end of the names of folders that are being written
 LEFT_BEHIND = re.compile(rf"\..+\.[0-9a-f]{{8}}\.{PARTIAL}")
+# what shares of some kinds answer to a rename: SMB, FUSE and object stores that look like a folder
+NO_RENAME = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
 
 
 @contextlib.contextmanager
@@ -26,7 +30,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(_partial_name(path, secrets.token_hex(4)))
     try:
         yield partial
-        os.replace(partial, path)
+        _rename(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -66,7 +70,7 @@ def files_into(folder: Path, work: Path, *, first: str = "", last: str = "") -> 
         if os.path.lexists(folder):
             _move_files(staged, folder, first, last)
         else:
-            os.rename(staged, folder)
+            _rename(staged, folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
     except UserError as error:
@@ -79,7 +83,7 @@ def _move_files(source: Path, target: Path, first: str, last: str) -> None:
     names = files_below(source)
     for name in sorted(names, key=lambda name: (name == last, name != first, name)):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(source / name, target / name)
+        _rename(source / name, target / name)
 
 
 def files_below(folder: Path) -> list[str]:
@@ -91,6 +95,24 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _rename(source: Path, target: Path) -> None:
+    """As `os.replace`, with an error that names the cause where a file system does not do that at all."""
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno not in NO_RENAME:
+            raise
+        reason = f"{error.strerror}: the share or file system of {target.parent} does not let files be renamed; use another"
+        raise OSError(error.errno, reason, str(target)) from None
+
+
+def require_writable(folder: Path) -> None:
+    """Raise UserError unless files can be written to a folder, which need not be there yet: before work that takes long."""
+    with writable(folder):
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        tempfile.TemporaryFile(dir=there).close()
 
 
 def remove(path: Path) -> None:

@@ -103,7 +103,13 @@ def test_work_is_done_whatever_becomes_of_what_it_prints(tmp_path, redirection, 
 
 
 def test_a_reason_without_a_stream_is_still_an_exit_code():
-    code = "def work():\n    print('x', file=sys.stderr)\n    raise UserError('no')\nsys.exit(exit_code(work))"
+    code = """
+from model.errors import UserError
+def work():
+    print("x", file=sys.stderr)
+    raise UserError("no")
+sys.exit(exit_code(work))
+"""
     assert shell(code, "2>&- >&-").returncode == 2
     assert shell(code, "2>&1 | (exec <&-; sleep 0.3)").returncode == 2
 
@@ -242,6 +248,9 @@ def test_other_errors_are_not(error):
     ("error", "code", "last"),
     [
         (UserError("a.mha: cut\noff"), 2, "error: a.mha: cut off"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "error: cannot be used (No space left on device)"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "a.csv"), 2, "error: a.csv: cannot be used (No such file)"),
+        (OSError("odd"), 1, "error: unexpected OSError: odd"),
         (ZeroDivisionError("a mistake\nof ours"), 1, "error: unexpected ZeroDivisionError: a mistake of ours"),
     ],
 )

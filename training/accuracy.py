@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from model.errors import UserError
+from model.files import require_writable
 from training.common.cli import run
 from training.pages.agreement import agreement_words, draw_agreement
 from training.pages.cells import DIGITS, interval, number, p_value, score_cells
@@ -227,6 +228,7 @@ def main() -> None:
         raise UserError(f"{args.results}: no crossval.csv or reliability.csv, made by python -m training.crossval")
     readme = args.readme.read_text(encoding="utf-8")
     replaced = replace_block(readme, readme_block(rows), args.readme, MARKERS)
+    require_writable(args.docs)
     figures = args.docs / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     draw_reliability(bins, figures / "accuracy-reliability.png")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from model.files import whole_file
+from model.files import require_writable, whole_file
 from model.images.case import read_case
 from training.common.cli import run
 from training.data.published import CaseFiles, as_learnt, published_cases, read_label
@@ -32,8 +32,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
     parser.add_argument("--out", type=Path, required=True, help="folder for the packed cases")
     args = parser.parse_args()
+    require_writable(args.out)
+    found = published_cases(args.data)
     args.out.mkdir(parents=True, exist_ok=True)
-    for files in tqdm(published_cases(args.data), desc="packing", unit="case"):
+    for files in tqdm(found, desc="packing", unit="case"):
         pack(files, args.out)
 
 

@@ -34,6 +34,7 @@ import torch
 from tqdm import tqdm
 
 from model.errors import UserError
+from model.files import require_writable
 from model.lesions.candidates import FEATURES, CaseMaps
 from model.lesions.decision import Calibration, Decision, most_dice
 from model.networks.config import InferenceConfig, to_json
@@ -43,7 +44,7 @@ from model.networks.torch_engine import TorchEngine, pick_device
 from training.common.cli import run
 from training.common.loss_names import LOSS_NAMES
 from training.common.provenance import LICENCE, git_commit
-from training.data.dataset import load_cases
+from training.data.dataset import load_cases, require_packed
 from training.data.seen import require_held_out
 from training.data.splits import FOLDS, read_fold
 from training.learning.onnx_graph import export
@@ -199,6 +200,9 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_arguments()
+    require_packed(args.data)
+    for folder in (args.results, args.weights) if args.take else (args.results,):
+        require_writable(folder)
     if args.take:
         take(args.take, args.losses, args.weights, args.seed)
     names = [name for fold in range(FOLDS) for name in read_fold(fold)[1]]

@@ -29,6 +29,7 @@ import numpy as np
 from tqdm import tqdm
 
 from model.errors import UserError
+from model.files import require_writable
 from model.images.case import read_case
 from model.images.volume import read_volume, write_mask
 from model.networks.as_learnt import segment_as_learnt
@@ -153,6 +154,7 @@ def score_fold(args: argparse.Namespace) -> None:
     """Segment and score the held-out cases; writes the masks and scores.csv."""
     fold = 0 if args.fold is None and not args.rule_only else args.fold
     cases = pick_cases(args.data, fold)
+    require_writable(args.out)
     predictor = None
     if not args.rule_only:
         weights = args.weights or IMAGE_WEIGHTS
@@ -171,6 +173,7 @@ def score_folders(masks: Path, labels: Path, out: Path, adc: Path | None = None)
     cannot be written.
     """
     pairs = find_pairs(masks, labels, adc)
+    require_writable(out)
     rows = [score_pair(pair, masks, labels) for pair in tqdm(pairs, unit="case", leave=False, disable=None)]
     return write_scores(rows, pairs, masks, labels, out)
 

@@ -17,8 +17,10 @@ from pathlib import Path
 import torch
 
 from model.errors import UserError
+from model.files import require_writable
 from training.common.cli import run
 from training.common.loss_names import LOSS_NAMES
+from training.data.dataset import require_packed
 from training.data.splits import FOLDS
 from training.learning.executors import LocalExecutor, slurm_executor, slurm_options, work_off
 from training.learning.study_runs import PER_RUN, Job, finished_runs, rule_rows, run_folder, study_configuration
@@ -77,6 +79,9 @@ def main() -> None:
     if args.status:
         print(status_text(jobs, results))
         return
+    require_packed(args.data)
+    for folder in (args.results, args.runs):
+        require_writable(folder)
     require_configuration(study_configuration(config), results)
     if RULE not in {row.method for row in read_records(results, Row)}:
         add_results(rule_rows(args.data), [], study_configuration(config), results)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from model.errors import UserError
+from model.files import require_writable
 from training.common.cli import run
 from training.data.splits import FOLDS, read_fold
 from training.pages.cells import DIGITS, interval, without_masd
@@ -110,6 +111,7 @@ def main() -> None:
         raise UserError(f"{args.results}: no results, expected {names} from python -m training.study")
     readme = args.readme.read_text(encoding="utf-8") if args.readme.exists() else ""
     replaced = replace_block(readme, readme_block(studies), args.readme, MARKERS)
+    require_writable(args.docs)
     figures = args.docs / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     if args.phantom_masks:

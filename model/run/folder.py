@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from model.errors import UserError, lacks_memory, reason_of
+from model.errors import UserError, is_users, lacks_memory, reason_of
 from model.files import only_run, remove_partial_folders, writable
 from model.images.formats import suffix_of
 from model.run.contents import is_of_the_system, visible_in
@@ -165,7 +165,7 @@ def outcome_of(case: FoundCase, place: Place, predictor: Predictor, options: Fol
         wanted = options if earlier.status else with_extras(options, earlier, place)
         results = run_case(adc, zadc, case.name, lambda: predictor, wanted, place)
     except Exception as error:
-        if not isinstance(error, UserError) and not lacks_memory(error):
+        if not is_users(error) and not lacks_memory(error):
             traceback.print_exc()
         return Outcome(case, FAILED, reason=reason_of(error) + of_an_earlier_run(place, earlier))
     return Outcome(case, DONE, results, mask=place.folder / place.mask)

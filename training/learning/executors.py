@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -96,6 +96,9 @@ def work_off(jobs: list[Job], executor: object, results: Path) -> list[str]:
     finally:
         for future in pending.values():  # none is left unless this process is interrupted
             future.cancel()
+        if pending:
+            for child in active_children():  # a run that goes on would keep this process; its finished epochs are kept
+                child.terminate()
     return failures
 
 

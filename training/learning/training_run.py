@@ -19,7 +19,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from model.files import only_run
+from model.files import only_run, require_writable
 from model.networks.config import InferenceConfig, ModelConfig, to_json
 from model.networks.stored import save_decision
 from model.networks.torch_engine import round_to_disk_precision, save_weights
@@ -50,6 +50,7 @@ def train(
     """
     protocol = PROTOCOLS[config.protocol](model)
     names = dict(zip(("training", "validation"), read_fold(config.fold), strict=True))
+    require_writable(folder)
     chosen, inner = hold_out(load_cases(data, names["training"]), config.patience)
     protocol.prepare([*chosen, *inner])
     samples, inner_samples = ([protocol.sample(case, device) for case in cases] for cases in (chosen, inner))

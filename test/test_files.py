@@ -1,0 +1,57 @@
+"""Writing whole files and folders where the file system refuses, and asking before."""
+
+import errno
+import os
+
+import pytest
+
+from model import files
+from model.errors import UserError
+from model.files import only_run, require_writable, write_whole
+
+REFUSALS = [errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV]
+
+
+def refuse(code: int):
+    """What a share does that has no such call."""
+
+    def call(*args: object) -> None:
+        raise OSError(code, os.strerror(code), *map(str, args[:1]))
+
+    return call
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_share_that_refuses_renaming_is_named_as_the_cause(tmp_path, monkeypatch, code):
+    (tmp_path / "a.txt").write_text("before")
+    monkeypatch.setattr(files.os, "replace", refuse(code))
+    with pytest.raises(
+        UserError, match=rf"a\.txt: cannot be written .*file system of {tmp_path} does not let files be renamed"
+    ):
+        write_whole(tmp_path / "a.txt", b"after")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "before"
+
+
+def test_other_refusals_keep_their_own_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.os, "replace", refuse(errno.ENOSPC))
+    with pytest.raises(UserError, match=r"a\.txt: cannot be written \(No space left on device\)"):
+        write_whole(tmp_path / "a.txt", b"after")
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.ENOSYS])
+def test_a_share_without_locks_is_written_to_all_the_same(tmp_path, monkeypatch, code):
+    monkeypatch.setattr(files.fcntl, "flock", refuse(code))
+    with only_run(tmp_path / "out"):
+        write_whole(tmp_path / "out" / "a.txt", b"after")
+    assert (tmp_path / "out" / "a.txt").read_bytes() == b"after"
+
+
+def test_asking_whether_a_folder_can_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "file").touch()
+    require_writable(tmp_path)
+    require_writable(tmp_path / "new" / "newer")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match=rf"{place}: output cannot be written there \(Not a directory"):
+            require_writable(place)
