@@ -34,7 +34,7 @@ import torch
 from tqdm import tqdm
 
 from model.errors import UserError
-from model.files import require_writable
+from model.files import files_below, files_into, require_writable
 from model.lesions.candidates import FEATURES, CaseMaps
 from model.lesions.decision import Calibration, Decision, most_dice
 from model.networks.config import InferenceConfig, to_json
@@ -69,23 +69,20 @@ def take(runs: Path, losses: list[str], weights: Path, seed: int = 0) -> None:
     missing = [path for path in sources.values() if not (path.exists() and path.with_suffix(".json").exists())]
     if missing:  # before anything is removed
         raise UserError(f"{missing[0]}: not trained yet ({len(missing)} of {len(sources)} runs are missing)")
-    staged = weights.with_name(f".{weights.name}.partial")  # nothing is removed before all of it is there and usable
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    for (fold, loss), path in sources.items():
-        target = staged / f"fold{fold}-{loss}.safetensors"
-        shutil.copyfile(path, target)
-        sidecar = read_sidecar(path.with_suffix(".json")) | {"inference": to_json(FLIPS)}
-        target.with_suffix(".json").write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
-    export(staged)  # also proves that the networks are usable
-    require_held_out(staged)
-    weights.mkdir(parents=True, exist_ok=True)
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    with files_into(weights, weights.parent) as staged:  # nothing is replaced before all of it is there and usable
+        for (fold, loss), path in sources.items():
+            target = staged / f"fold{fold}-{loss}.safetensors"
+            shutil.copyfile(path, target)
+            sidecar = read_sidecar(path.with_suffix(".json")) | {"inference": to_json(FLIPS)}
+            target.with_suffix(".json").write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
+        export(staged)  # also proves that the networks are usable
+        require_held_out(staged)
+        taken = set(files_below(staged))
     for name in ("fold*.safetensors", "fold*.onnx", "fold*.json", "decision.safetensors", "decision.json"):
         for path in weights.glob(name):
-            path.unlink()
-    for path in staged.iterdir():
-        path.replace(weights / path.name)
-    staged.rmdir()
+            if path.name not in taken:
+                path.unlink()
 
 
 def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
