@@ -26,6 +26,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks import without_simpleitk
 from benchmarks.gpu_jobs import Job, Place, jobs
 from model.errors import UserError
 from model.files import only_run, whole_file, writable, write_whole
@@ -40,6 +41,20 @@ LOG_LINES = 80  # of each job, in the report
 FAILURE_LINES = 15  # of a failed one, on the terminal
 KEPT = ("state.json", "log.txt", "results/*.csv", "results/*.json")  # of all jobs, before any weights
 WEIGHTS = ("fold*.safetensors", "fold*.json")
+
+
+START = """import importlib.util, sys
+
+
+class Filters:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "model.lesions.components":
+            return importlib.util.spec_from_file_location(name, {file!r})
+
+
+sys.meta_path.insert(0, Filters)
+"""
 
 
 @dataclass(frozen=True)
@@ -120,9 +135,11 @@ def work_off(chosen: list[Job], place: Place, out: Path, deadline: float, enviro
 
 
 def has(package: str, environment: dict[str, str]) -> bool:
-    """Whether the jobs could import it."""
-    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec('{package}') is None)"
-    return subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+    """Whether the jobs can import it."""
+    code = f"import {package}"
+    return (
+        subprocess.run([sys.executable, "-c", code], env=environment, check=False, stderr=subprocess.DEVNULL).returncode == 0
+    )
 
 
 def collect(chosen: list[Job], place: Place, out: Path) -> None:
@@ -224,7 +241,18 @@ def environment_of(place: Place) -> dict[str, str]:
         commit = json.loads((place.pack / "pack.json").read_text(encoding="utf-8"))["commit"]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{place.pack}: not a pack ({error}); make it with python -m benchmarks.gpu_pack") from None
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "GIT_COMMIT": commit, "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "GIT_COMMIT": commit, "PYTHONUNBUFFERED": "1"}
+    replace_filters(environment, place.work / "start")
+    return environment
+
+
+def replace_filters(environment: dict[str, str], folder: Path) -> None:
+    """Where SimpleITK is missing, every Python process of the jobs, also one that a job starts, takes scipy's filters."""
+    if has("SimpleITK", environment):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sitecustomize.py").write_text(START.format(file=without_simpleitk.__file__), encoding="utf-8")
+    environment["PYTHONPATH"] = os.pathsep.join([str(folder), environment["PYTHONPATH"]])
 
 
 def prepare(args: argparse.Namespace) -> Place:

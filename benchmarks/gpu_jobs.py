@@ -8,6 +8,7 @@ PYTHON = sys.executable
 TESTS = [
     f"test/{name}.py" for name in ("networks/test_cuda", "training/test_training_distance", "training/test_training_step")
 ]
+TREES = ("--protocol", "trees-first")
 BEST = "tversky-hausdorffdt"
 LOSSES = (BEST, "dice", "dice-focal-hausdorffdt", "tversky", "dice-focal", "hausdorffdt")  # the first ones are done first
 # the paper's grid is far too large for a try on a CPU
@@ -84,12 +85,15 @@ def trainings(place: Place) -> list[Job]:
     """What takes all the time that is left. Each continues where it was stopped."""
     every, seeds = ("--folds", "all"), ("--seeds", 0, 1, 2)
     native = study(place, "native", 6, "--losses", *LOSSES, *every, *seeds)
-    recipe = study(place, "recipe", 6, "--losses", BEST, *every, "--seeds", *range(5), "--epochs", 100)
+    best = ("--losses", BEST, *every, "--seeds")
+    recipe = study(place, "recipe", 6, *TREES, *best, *range(5))
+    longer = study(place, "longer", 6, *best, *range(3), "--epochs", 100)
     wide = ("--protocol", "paper-wide", "--bfloat16")
     paper = study(place, "paper", 3, *wide, "--losses", *LOSSES, *every, "--seeds", 0)
     if place.small:
         tiny = ("--losses", BEST, "--folds", 0, "--seeds", 0, "--epochs")
-        native, recipe = study(place, "native", 1, *tiny, 1), study(place, "recipe", 1, *tiny, 2)
+        native, recipe = study(place, "native", 1, *tiny, 1), study(place, "recipe", 1, *TREES, *tiny, 1)
+        longer = study(place, "longer", 1, *tiny, 2)
         words = (*wide, "--no-bfloat16", "--epochs", 1, "--data", place.data, "--device", "cpu")
         paper = tuple(map(str, (PYTHON, "-c", SMALL_PAPER, *words, "--run", place.work / "paper" / "run")))
     peer = ("--data", place.data, "--work", place.work / "nnunet" / "runs", "--device", place.device)
@@ -97,7 +101,8 @@ def trainings(place: Place) -> list[Job]:
     return [
         Job("native", "Which loss, over three seeds?", 12, native),
         Job("paper", "Which loss, by the paper's protocol at twice the widths?", 15, paper),
-        Job("recipe", "What does a longer training with more seeds gain?", 15, recipe, weights=True),
+        Job("recipe", "What do five seeds gain that start from the trees?", 10, recipe, weights=True),
+        Job("longer", "What do 100 epochs gain?", 10, longer),
         Job(
             "nnunet", "And nnU-Net v2, 20 epochs, on the same folds?", 25, module("benchmarks.gpu_nnunet", *peer), "nnunetv2"
         ),

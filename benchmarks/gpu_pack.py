@@ -15,6 +15,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ import numpy as np
 from benchmarks.cases import SPACING_MM, invented_maps
 from benchmarks.gpu_masks import make_predictor, masks_of, write_masks
 from model.errors import UserError
-from model.files import whole_folder, writable
+from model.files import writable
 from model.networks.engines import pick_engine
 from model.networks.stored import IMAGE_WEIGHTS
 from training.common.cli import run
@@ -100,8 +101,9 @@ def make_pack(data: Path, folder: Path, python: str, nnunet: bool = False) -> No
     if folder.exists():
         raise UserError(f"{folder}: is there already, name a new folder or remove it")
     cases = load_cases(data)
-    with writable(folder.parent), whole_folder(folder) as partial:
-        (partial / "packed").mkdir()
+    with writable(folder.parent), tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as hidden:
+        partial = Path(hidden) / folder.name
+        (partial / "packed").mkdir(parents=True)
         for case in cases:
             shutil.copy(data / f"{case.name}.npz", partial / "packed")
         engine = write_expected(cases, partial / "expected.npz")
@@ -112,6 +114,7 @@ def make_pack(data: Path, folder: Path, python: str, nnunet: bool = False) -> No
         mib = size_mib(partial)
         if mib > LARGEST_MIB:
             raise UserError(f"{folder}: would take {mib:.1f} MiB, expected {LARGEST_MIB} at most")
+        partial.rename(folder)
     print(f"{folder}: {mib:.1f} MiB, {len(cases)} cases, masks by {engine}")
 
 

@@ -248,6 +248,19 @@ def test_wheels_of_the_pack_are_unpacked_for_the_jobs(place):
         gpu_day.environment_of(place)
 
 
+def test_processes_of_jobs_take_scipys_filters_where_simpleitk_is_missing(tmp_path):
+    (tmp_path / "SimpleITK.py").write_text("raise ImportError")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    gpu_day.replace_filters(environment, tmp_path / "start")
+    code = "from model.lesions import components; print(components.connected_components.__code__.co_filename)"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == without_simpleitk.__file__, done.stderr
+    environment, before = dict(os.environ), dict(os.environ)
+    gpu_day.replace_filters(environment, tmp_path / "other")
+    assert environment == before
+    assert not (tmp_path / "other").exists()
+
+
 def test_nnunets_raw_dataset_is_the_packed_case(tmp_path):
     case = invented_case(1)
     gpu_nnunet.write_raw([case], tmp_path)
