@@ -94,7 +94,9 @@ def weights(tmp_path: Path) -> Path:
     for fold in range(5):
         training = sorted(name for name in CASES if FOLD_OF[name] != fold)
         path = tmp_path / "weights" / f"fold{fold}-dice.safetensors"
-        save_weights(path, small_model(fold), SMALL, InferenceConfig(), {"cases": {"training": training}})
+        save_weights(
+            path, small_model(fold), SMALL, InferenceConfig(), {"cases": {"training": training}, "training": {"fold": fold}}
+        )
     return tmp_path / "weights"
 
 
@@ -273,7 +275,7 @@ def test_networks_that_did_not_see_their_fold_are_taken(weights):
 
 def test_a_network_that_saw_its_fold_is_refused(data, weights, tables, fits):
     path = weights / "fold3-dice.json"
-    edit(path, {"cases": {"training": ["case0", "case7"]}})
+    edit(path, {"cases": {"training": ["case0", "case7"]}, "training": {"fold": 3}})
     with pytest.raises(UserError, match=f"{path}: trained on case7, which its fold holds out"):
         gather(data, weights, decisions_by_fold(tables), CPU)
 
@@ -285,6 +287,15 @@ def test_a_network_that_does_not_say_what_it_saw_is_refused(weights, provenance)
         require_held_out(weights)
 
 
+@pytest.mark.parametrize(
+    ("training", "reason"), [({}, "does not say which fold"), ({"fold": 2}, "holds out fold 2, expected a name .*fold2-")]
+)
+def test_the_fold_is_the_sidecars(weights, training, reason):
+    edit(weights / "fold1-dice.json", {"cases": {"training": ["case0"]}, "training": training})
+    with pytest.raises(UserError, match=rf"fold1-dice.json: {reason}"):
+        require_held_out(weights)
+
+
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     """Runs of two losses over all folds."""
@@ -292,7 +303,7 @@ def runs(tmp_path: Path) -> Path:
         for fold in range(5):
             path = run_folder(tmp_path / "runs", loss, fold, 0) / f"fold{fold}.safetensors"
             training = sorted(name for name in CASES if FOLD_OF[name] != fold)
-            provenance = {"loss": loss, "cases": {"training": training}}
+            provenance = {"loss": loss, "cases": {"training": training}, "training": {"fold": fold}}
             save_weights(path, small_model(fold), SMALL, InferenceConfig(threshold=0.4), provenance)
     return tmp_path / "runs"
 
@@ -428,7 +439,13 @@ def test_rows_of_another_seed_are_added(data, runs, weights, tmp_path, fits, mon
         for fold in range(5):
             path = run_folder(tmp_path / "runs", "dice", fold, seed) / f"fold{fold}.safetensors"
             training = sorted(name for name in CASES if FOLD_OF[name] != fold)
-            save_weights(path, small_model(fold + seed), SMALL, InferenceConfig(), {"cases": {"training": training}})
+            save_weights(
+                path,
+                small_model(fold + seed),
+                SMALL,
+                InferenceConfig(),
+                {"cases": {"training": training}, "training": {"fold": fold}},
+            )
         words = ("--weights", tmp_path / f"seed{seed}", "--results", tmp_path / "results", "--seed", seed)
         command(monkeypatch, "--data", data, "--take", runs, "--losses", "dice", *words)
     rows = read_records(tmp_path / "results" / "crossval.csv", Row)

@@ -26,10 +26,20 @@ def require_unseen(names: list[str], weights: Path) -> None:
             raise UserError(f"{sidecar}: trained on {', '.join(sorted(seen))}; its score on them would mean nothing")
 
 
+def held_out_fold(sidecar: Path) -> int:
+    """The fold that the network was trained without. Raises UserError when the sidecar names none."""
+    try:
+        return int(read_sidecar(sidecar)["provenance"]["training"]["fold"])
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{sidecar}: does not say which fold the network holds out") from None
+
+
 def require_held_out(weights: Path) -> None:
-    """Raise UserError when a network was trained on a case of the fold that its name says it holds out."""
+    """Raise UserError when a network was trained on a case of the fold that it holds out, or its name says another fold."""
     for path in sorted(weights.glob("fold*.json")):
-        held_out = set(read_fold(int(path.stem.split("-")[0].removeprefix("fold")))[1])
-        seen = held_out & trained_on(path)
+        names, fold = trained_on(path), held_out_fold(path)
+        if path.stem.split("-")[0] != f"fold{fold}":
+            raise UserError(f"{path}: holds out fold {fold}, expected a name that begins with fold{fold}-")
+        seen = names & set(read_fold(fold)[1])
         if seen:
             raise UserError(f"{path}: trained on {', '.join(sorted(seen))}, which its fold holds out")
