@@ -1,7 +1,7 @@
 """Random changes of a brain crop: MONAI transforms, computed on the crop's own device."""
 
-from typing import Any
 import dataclasses
+from typing import Any
 
 import numpy as np
 import torch

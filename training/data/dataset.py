@@ -20,7 +20,7 @@ from training.data.strata import load_class
 # what numpy and zipfile raise for files that are missing, empty, cut off, altered or of another kind
 DAMAGE = (OSError, EOFError, KeyError, TypeError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 MAKE_IT = "make it with python -m training.cases"
-# median of a brain in 1e-6 mm2/s, in 44 published cases 909 to 1583: below, no living tissue is; above, free water at 37 C is
+# median of a brain in 1e-6 mm2/s, 909 to 1583 in 44 published cases; no living tissue is below, free water at 37 C is above
 BRAIN_ADC = (300.0, 3000.0)
 
 
@@ -125,9 +125,7 @@ def load_cases(folder: Path, names: list[str] | None = None) -> list[PackedCase]
     return [load_case(path) for path in paths]
 
 
-def to_sample(
-    case: PackedCase, config: ModelConfig, device: torch.device, first_stage: np.ndarray | None = None
-) -> Sample:
+def to_sample(case: PackedCase, config: ModelConfig, device: torch.device, first_stage: np.ndarray | None = None) -> Sample:
     """The case's brain crop, preprocessed as in inference. first_stage: for a network that starts from the trees."""
     box = brain_box(brain_mask(case.adc), config.margin)
     first = None if first_stage is None else first_stage[box]

@@ -1,8 +1,8 @@
 """The layout of the published archive: which files a case has, and how its label is read."""
 
-from typing import Any
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
