@@ -8,6 +8,7 @@ PYTHON = sys.executable
 TESTS = [
     f"test/{name}.py" for name in ("networks/test_cuda", "training/test_training_distance", "training/test_training_step")
 ]
+CUDA_TESTS = "(cuda or kernel) and not (interpreter or equals_the_cpu)"  # the others need fixtures, or edt, which trains on CPUs alone
 TREES = ("--protocol", "trees-first")
 BEST = "tversky-hausdorffdt"
 LOSSES = (BEST, "dice", "dice-focal-hausdorffdt", "tversky", "dice-focal", "hausdorffdt")  # the first ones are done first
@@ -65,7 +66,7 @@ def jobs(place: Place) -> list[Job]:
 def checks(place: Place) -> list[Job]:
     """What a few minutes show."""
     small, where = place.small, ("--device", place.device)
-    pytest = ("-q", "-p", "no:cacheprovider", "--noconftest", *(TESTS[:1] if small else TESTS))
+    pytest = ("-q", "-p", "no:cacheprovider", "--noconftest", "-k", CUDA_TESTS, *(TESTS[:1] if small else TESTS))
     some = ("--cases", 3) if small else ()
     expected = ("--data", place.data, *some, "--expected", place.pack / "expected.npz")
     step = ("--data", place.data, "--steps", 3 if small else 30, *where)

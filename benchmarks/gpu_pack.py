@@ -32,7 +32,7 @@ from training.data.dataset import PackedCase, load_cases
 from training.data.splits import SPLITS
 from training.scores.rule import rule_mask
 
-PACKAGES = ("monai", "surface-distance-based-measures", "edt", "lightgbm")
+PACKAGES = ("monai", "surface-distance-based-measures", "lightgbm")
 # of nnU-Net v2 what such a machine lacks, as wheels, since they would not fit unpacked; SimpleITK, 52 MiB, does not travel
 NNUNET = {
     "nnunetv2": "2.8.1",
