@@ -43,7 +43,7 @@ def results_of(case: Case, mask: np.ndarray) -> dict:
     """What results.json would say of a mask that two groups of networks made, of which one is a little shy."""
     probabilities = np.where(mask, 0.75, 0.125)
     shy = np.where(case.zadc.voxels < -4, probabilities, 0.125)
-    found = SimpleNamespace(mask=mask, probabilities=probabilities, groups=[probabilities, shy])
+    found = SimpleNamespace(mask=mask, probabilities=probabilities, groups=[probabilities, shy], group_level=None)
     return describe(found, case) | {
         "seconds": 4.56,
         "device": "cpu",

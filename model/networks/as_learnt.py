@@ -16,5 +16,5 @@ def segment_as_learnt(case: Case, predictor: Predictor) -> Segmentation:
     """What the ensemble says about a case, on the case's own grid: the same however its voxels are stored."""
     turn = turn_to_learnt(case.grid)
     found = predictor.segment(turn.there(case.adc.voxels), turn.there(case.zadc.voxels), turn.spacing_mm(case.grid))
-    maps = {name: turn.back(getattr(found, name)) for name in ("mask", "probabilities", "groups")}
-    return replace(found, **maps)
+    mask, probabilities, groups = (turn.back(part) for part in (found.mask, found.probabilities, found.groups))
+    return replace(found, mask=mask, probabilities=probabilities, groups=groups)

@@ -21,7 +21,8 @@ class Segmentation:
 
     mask: np.ndarray  # boolean (z, y, x)
     probabilities: np.ndarray  # float32 (z, y, x) in 0..1, of the mean over the groups
-    groups: np.ndarray  # float32 (group, z, y, x) in 0..1, calibrated where the ensemble has a decision
+    groups: np.ndarray  # float32 (group, z, y, x) in 0..1, the networks' own, also where the ensemble has a decision
+    group_level: float | None = None  # from which a group alone would mark a voxel; None: the lowest in the mask
 
 
 class Predictor:
@@ -67,9 +68,7 @@ class Predictor:
         first_stage = decision.first_stage(CaseMaps(adc, zadc, spacing_mm))
         groups = self.group_probabilities(adc, zadc, first_stage)
         probabilities = decision.calibrate(groups.mean(axis=0), first_stage)
-        for group in groups:
-            group[:] = decision.calibrate(group, first_stage)
-        return Segmentation(most_dice(probabilities), probabilities, groups)
+        return Segmentation(most_dice(probabilities), probabilities, groups, self.ensemble.inference.threshold)
 
     def probabilities(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
         """The probabilities of `segment` alone."""

@@ -37,8 +37,9 @@ VIEWER = """<section id="viewer">
 
 TABLE_NOTE = f"""<p class="note">A lesion is a part of the mask whose voxels touch. Side: the patient's, by the lesion's
 centre; midline within {MIDLINE_MM:g} mm of the brain's middle. Position: its centre in the scanner's space, mm to the
-patient's left, back and top. Probability: the mean over the lesion's voxels. Confidence, 0 to 1: how far the groups of
-networks agree on the lesion. A lesion's number moves the viewer to it. results.json has the numbers in full.</p>"""
+patient's left, back and top. Probability: the mean over the lesion's voxels. Confidence, 0 to 1: the share of the lesion
+that the networks alone would mark, on average. A lesion's number moves the viewer to it. results.json has the numbers in
+full.</p>"""
 
 
 def write_report(path: Path, name: str, case: Case, mask: np.ndarray, results: dict) -> None:
@@ -50,7 +51,7 @@ def write_report(path: Path, name: str, case: Case, mask: np.ndarray, results: d
     if mask.shape != case.grid.size:
         raise ValueError(f"the mask is {mask.shape}, the grid is {case.grid.size}")
     sections = (
-        f"<header><h1>{text(name)}</h1><p>Lesions in a newborn's diffusion MRI, as the networks mark them.</p></header>",
+        f"<header><h1>{text(name)}</h1><p>Lesions in a newborn's diffusion MRI, marked by trees and networks.</p></header>",
         _summary(results),
         f'<section id="lesions"><h2>Lesions</h2>\n{lesion_table(results)}</section>',
         VIEWER,

@@ -60,7 +60,8 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     `centre_mm` is the centroid in the scanner's space (x, y, z), `side` as in `side`, None where the header does not say how
     the voxels lie in the patient; `probability` the mean over the lesion. `confidence`, in
     0..1, is how far the groups of networks agree: the mean over them of the share of the lesion that a group alone would
-    have marked, with the smallest probability inside the mask as its threshold.
+    have marked. Where trees decide beside them, its threshold is the networks' own, so that they are a second reader; else
+    the smallest probability inside the mask.
     """
     mask = found.mask
     labels, count = connected_components(mask)
@@ -70,7 +71,8 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     sizes = np.bincount(labels[mask])[1:]
     starts = np.cumsum(sizes) - sizes
     probabilities = found.probabilities[mask]
-    votes = np.mean([group[mask] >= probabilities.min() for group in found.groups], axis=0)
+    level = probabilities.min() if found.group_level is None else found.group_level
+    votes = np.mean([group[mask] >= level for group in found.groups], axis=0)
 
     def means(values: np.ndarray) -> np.ndarray:
         return (np.add.reduceat(values[order].astype(float), starts).T / sizes).T

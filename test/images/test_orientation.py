@@ -15,6 +15,7 @@ from test_geometry import ORIENTATIONS, rotation
 from model.images.case import Case
 from model.images.orientation import turn_to_learnt
 from model.images.volume import Grid, Volume
+from model.lesions.decision import Calibration
 from model.networks.as_learnt import segment_as_learnt
 from model.networks.predict import Predictor
 from model.networks.stored import save_decision
@@ -84,7 +85,7 @@ def predictor(request, tmp_path_factory) -> Predictor:
     """Two networks that tell every axis and direction apart, alone and with a decision that smooths over millimetres."""
     folder = save_ensemble(tmp_path_factory.mktemp("uneven"), random_network(1), random_network(2))
     if request.param == "decision":
-        save_decision(folder, stump("logit_smooth_6mm", 0.4, 0.2, 0.7), {})
+        save_decision(folder, stump("logit_smooth_6mm", -1, 0.2, 0.7, Calibration(0.0, 1.0, 1.0)), {})
     return Predictor(load(folder))
 
 
@@ -97,7 +98,9 @@ def test_48_storages_get_one_mask_voxel_for_voxel(predictor, name, spacing_mm):
     for a, z, n in zip(*map(storages, (adc, zadc, numbers)), strict=True):
         maps = (Volume(sitk.GetArrayFromImage(image), grid_of(image), Path("x.mha")) for image in (a, z))
         found, order = segment_as_learnt(Case(*maps), predictor), np.argsort(sitk.GetArrayFromImage(n), axis=None)
-        answers.append([values.reshape(-1, order.size)[:, order] for values in vars(found).values()])
+        answers.append(
+            [values.reshape(-1, order.size)[:, order] for values in (found.mask, found.probabilities, found.groups)]
+        )
     assert len(answers) == 48
     assert 0 < answers[0][0].sum() < answers[0][0].size
     for answer in answers[1:]:

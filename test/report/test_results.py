@@ -63,6 +63,19 @@ def test_groups_that_agree_are_sure_and_a_lone_one_is_too():
     assert lesion["confidence"] == pytest.approx(2 / 3, abs=1e-4)
 
 
+def test_where_trees_decide_a_group_marks_from_its_own_level_on():
+    """Two voxels of one lesion: at 0.5 group a marks both, b one of them, c none; the calibrated 0.9 has no say."""
+    mask = np.zeros(STRAIGHT.size, bool)
+    mask[1, 1, 2:] = True
+    groups = np.zeros((3, *STRAIGHT.size), np.float32)
+    groups[:2, mask] = [[0.5, 0.75], [0.25, 0.75]]
+    voxels = np.full(STRAIGHT.size, 900, np.float32)
+    case = Case(*(Volume(v, STRAIGHT, Path("invented")) for v in (voxels, voxels)))
+    found = Segmentation(mask, np.where(mask, np.float32(0.9), 0), groups, group_level=0.5)
+    (lesion,) = describe(found, case)["lesion_list"]
+    assert lesion["confidence"] == pytest.approx((1 + 1 / 2 + 0) / 3, abs=1e-4)
+
+
 def test_lesions_of_one_size_keep_the_arrays_order():
     lesions = on_paper({(0, 0, 3): 0.75, (0, 0, 0): 0.625, (1, 2, 0): 0.875})
     assert [lesion["probability"] for lesion in lesions] == [0.625, 0.75, 0.875]
