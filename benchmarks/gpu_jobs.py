@@ -8,7 +8,8 @@ PYTHON = sys.executable
 TESTS = [
     f"test/{name}.py" for name in ("networks/test_cuda", "training/test_training_distance", "training/test_training_step")
 ]
-CUDA_TESTS = "(cuda or kernel) and not (interpreter or equals_the_cpu)"  # the others need fixtures, or edt, which trains on CPUs alone
+# the others need fixtures, or edt, which trains on CPUs alone
+CUDA_TESTS = "(cuda or kernel) and not (interpreter or equals_the_cpu)"
 TREES = ("--protocol", "trees-first")
 BEST = "tversky-hausdorffdt"
 LOSSES = (BEST, "dice", "dice-focal-hausdorffdt", "tversky", "dice-focal", "hausdorffdt")  # the first ones are done first
