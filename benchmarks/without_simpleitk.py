@@ -1,6 +1,5 @@
 """The lesion decision's two filters by scipy, for a machine that lacks SimpleITK. Arrays are (z, y, x)."""
 
-import importlib
 import sys
 from types import ModuleType
 
@@ -25,10 +24,10 @@ def depth_mm(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.nda
 def stand_in() -> str:
     """Put these filters in the place of `model.lesions.components` where SimpleITK is missing; says which are used."""
     try:
-        importlib.import_module(NAME)
+        import model.lesions.components
     except ImportError:
         module = ModuleType(NAME)
         module.connected_components, module.depth_mm = connected_components, depth_mm
         sys.modules[NAME] = module
         return "scipy"
-    return "SimpleITK" if hasattr(sys.modules[NAME], "sitk") else "scipy"
+    return "SimpleITK" if hasattr(model.lesions.components, "sitk") else "scipy"

@@ -294,7 +294,7 @@ def test_an_output_that_cannot_be_written(two_cases: Folders, monkeypatch, capsy
     monkeypatch.setattr(sys, "argv", two_cases.words("--out", two_cases.masks / f"{NAMES[0]}.mha"))
     with pytest.raises(SystemExit):
         run(evaluate.main)
-    assert f"{NAMES[0]}.mha: cannot be written" in capsys.readouterr().err
+    assert f"{NAMES[0]}.mha: output cannot be written there" in capsys.readouterr().err
 
 
 def test_the_default_folder_and_the_table(two_cases: Folders, monkeypatch, tmp_path: Path) -> None:
