@@ -26,7 +26,7 @@ from training.learning.losses import LOSSES
 from training.lesions.first_stage import FirstStage
 from training.scores.case_row import Prediction
 
-CANDIDATE_WEIGHT = 2.0  # of the cross-entropy over candidates, beside a loss of the study
+CANDIDATE_WEIGHT = 20.0  # of the cross-entropy over candidates, beside a loss of the study
 
 
 class Native:

@@ -83,7 +83,7 @@ PAPER = {  # as published, but for the decay, whose rate is not
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "native": {},
-    "trees-first": {"epochs": 20, "learning_rate": 4e-3},
+    "trees-first": {"epochs": 4},
     "paper": PAPER,
     "paper-wide": PAPER | {"protocol": "paper-wide"},
 }  # by protocol, where they differ from TrainConfig's
