@@ -34,11 +34,25 @@ METHODS = {
 LEGEND = {"networks": ("networks alone", "#0072B2", "o"), "decision": ("shipped", "#D55E00", "s")}
 FIELDS = ("dice", "masd_mm", "nsd")
 SCORES = ["Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
+CHALLENGE = "https://bonbid-hie2023.grand-challenge.org/"
+SPARSEG, STUDY = "https://papers.miccai.org/miccai-2025/0850-Paper4455.html", "https://arxiv.org/abs/2502.09148"
 PUBLISHED = (
-    ("SPARSeg (MICCAI 2025)", "0.606", "2.65", "0.748", "probably the 44 test cases"),
-    ("six U-Nets (challenge 2023, 4th)", "0.580", "-", "-", "44 test cases"),
-    ("4 x SwinUNETR (challenge 2023, 3rd)", "0.574", "2.67", "0.734", "44 test cases"),
-    ("3D U-Net, Tversky-HausdorffDT (arXiv 2502.09148)", "0.500", "1.63", "0.533", "4 validation cases, resampled"),
+    (
+        "[SPARSeg](https://papers.miccai.org/miccai-2025/0850-Paper4455.html)",
+        "0.606",
+        "2.65",
+        "0.748",
+        "probably the 44 test cases",
+    ),
+    (f"six U-Nets, 4th of the [challenge 2023]({CHALLENGE})", "0.580", "-", "-", "44 test cases"),
+    (f"4 x SwinUNETR, 3rd of the [challenge 2023]({CHALLENGE})", "0.574", "2.67", "0.734", "44 test cases"),
+    (
+        "[3D U-Net, Tversky-HausdorffDT](https://arxiv.org/abs/2502.09148)",
+        "0.500",
+        "1.63",
+        "0.533",
+        "4 validation cases, resampled",
+    ),
 )
 
 HOW = """Made by `python -m training.accuracy` from training/results/crossval.csv and reliability.csv, which

@@ -58,7 +58,7 @@ def test_the_table_has_every_method_and_its_mean() -> None:
         (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
         assert f"| {DICE[method] + 0.025:.3f} [" in line
         assert "| 4.50 [" in line
-    assert "published: SPARSeg (MICCAI 2025) | 0.606 | 2.65 | 0.748" in text
+    assert "published: [SPARSeg](https://papers.miccai.org/miccai-2025/0850-Paper4455.html) | 0.606 | 2.65 | 0.748" in text
 
 
 def test_strata_count_the_cases() -> None:

@@ -426,7 +426,7 @@ def test_the_readme_block_is_replaced_and_the_rest_untouched(tmp_path, command):
     (tmp_path / "README.md").write_text(f"{before}{BEGIN}\nwhat stood here\n{END}{after}")
     command()
     text = (tmp_path / "README.md").read_text()
-    assert text.startswith(f"{before}{BEGIN}\n| native protocol | cases | Dice |")
+    assert text.startswith(f"{before}{BEGIN}\n| native protocol | Dice |")
     assert text.endswith(f"\n{END}{after}")
     assert "what stood here" not in text
     command()
