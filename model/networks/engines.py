@@ -32,7 +32,9 @@ def pick_engine(wish: str, device: str, weights: Path) -> tuple[Engine, list[str
 def _on_cuda(device: str) -> tuple[Engine | None, list[str]]:
     """torch on CUDA; None and the reason when `auto` has to do without. Raises UserError when `cuda` has to."""
     if device == "auto":
-        reason = no_cuda() if _installed("torch") else "no torch here"
+        reason = no_cuda()
+        if not _installed("torch"):  # a list or an image for the CPU: worth a word only where a GPU lies idle
+            return None, [] if reason else [no_cuda_note(f"PyTorch is not installed here, {WHERE['torch']}")]
         if reason:
             return None, [no_cuda_note(reason)]
     if not _installed("torch"):

@@ -113,6 +113,16 @@ def test_without_cuda_the_cpu_engine_is_taken_and_says_so(folder, monkeypatch):
     assert pick_engine("auto", "cpu", folder)[1] == []
 
 
+@pytest.mark.parametrize(("reason", "words"), [("no NVIDIA driver", []), ("", ["PyTorch is not installed here"])])
+def test_without_torch_only_an_idle_gpu_is_worth_a_word(folder, monkeypatch, reason, words):
+    installed = engines._installed
+    monkeypatch.setattr(engines, "_installed", lambda name: name != "torch" and installed(name))
+    monkeypatch.setattr(engines, "no_cuda", lambda: reason)
+    engine, notes = pick_engine("auto", "auto", folder)
+    assert engine.name == "openvino"
+    assert len(notes) == len(words) and all(word in note for word, note in zip(words, notes, strict=True))
+
+
 def test_a_driver_that_is_missing_or_has_no_device_is_no_cuda(monkeypatch):
     class Driver:
         cuInit = staticmethod(lambda flags: 100)  # CUDA_ERROR_NO_DEVICE
