@@ -85,6 +85,14 @@ def with_lesion(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[load_strata(rows) != "empty"]
 
 
+def seed_words(rows: pd.DataFrame) -> str:
+    """Of how many training seeds the networks are, as a sentence."""
+    seeds = rows["seed"].nunique()
+    if seeds == 1:
+        return "The networks are of one training seed."
+    return f"Scores are means over {seeds} training seeds of the networks."
+
+
 def network_words(rows: pd.DataFrame) -> str:
     """What the networks add to the trees, in words."""
     some = with_lesion(rows)
@@ -185,7 +193,7 @@ def page(rows: pd.DataFrame) -> str:
     """docs/accuracy.md."""
     parts = [
         "# Accuracy",
-        wrapped(HOW),
+        wrapped(f"{HOW} {seed_words(rows)}"),
         "## All cases",
         scores_table(rows),
         wrapped(

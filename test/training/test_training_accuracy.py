@@ -121,6 +121,8 @@ def test_several_seeds_are_averaged_case_by_case_and_counted_once() -> None:
     rows = table([*ROWS, *(dataclasses.replace(r, seed=1, dice=r.dice + 0.1) for r in ROWS)])
     assert "| 0.825 [" in accuracy.scores_table(rows)  # 0.775 and 0.875
     assert accuracy.scores_table(rows).startswith("| 6 cases, out of fold |")
+    assert "means over 2 training seeds" in accuracy.seed_words(rows)
+    assert "of one training seed" in accuracy.seed_words(table(ROWS))
 
 
 def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
