@@ -120,7 +120,8 @@ def test_without_torch_only_an_idle_gpu_is_worth_a_word(folder, monkeypatch, rea
     monkeypatch.setattr(engines, "no_cuda", lambda: reason)
     engine, notes = pick_engine("auto", "auto", folder)
     assert engine.name == "openvino"
-    assert len(notes) == len(words) and all(word in note for word, note in zip(words, notes, strict=True))
+    assert len(notes) == len(words)
+    assert all(word in note for word, note in zip(words, notes, strict=True))
 
 
 def test_a_driver_that_is_missing_or_has_no_device_is_no_cuda(monkeypatch):
