@@ -11,8 +11,9 @@ import numpy as np
 
 from model.images.volume import Grid
 
-THICK = 1.2  # times the other two spacings: an axis that counts slices
+THICK = 1.199  # times the other two spacings: an axis that counts slices; no round number, which scans have
 NEAR = 0.1  # of the cosines' sum, about 2 degrees next to 45: two orders fit equally well
+NOISE = 1e-4  # of a cosine or their sum: what formats, with as little as float32 quaternions, lose of it stays below
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,21 @@ def turn_to_learnt(grid: Grid) -> Turn:
     """The turn after which each axis runs along the nearest of the patient's.
 
     It depends on where the voxels lie and not on how they are stored: all 48 storages of a scan become one array. Between
-    two orders that fit equally well, at about 45 degrees, slices stay slices.
+    two orders that fit equally well, at about 45 degrees, slices stay slices. Where that does not settle it, the lines along
+    which the axes run do, without their sense; no two axes share one, so one order is left. The header's last bits have no
+    say, but for angles at which two orders differ by just NEAR or NOISE.
     """
     cosines = np.reshape(grid.direction, (3, 3))[::-1, ::-1].T  # [stored axis, patient's axis], both (z, y, x)
-    orders = list(itertools.permutations(range(3)))
-    sums = [sum(abs(float(cosines[axis, n])) for n, axis in enumerate(order)) for order in orders]
-
-    def preference(number: int) -> tuple:
-        z, y, x = orders[number]
-        thick = grid.spacing_mm[z] > THICK * max(grid.spacing_mm[y], grid.spacing_mm[x])
-        return thick, sums[number], [abs(float(value)) for value in cosines[list(orders[number])].flat]
-
-    first, second, third = orders[max((n for n in range(6) if sums[n] > max(sums) - NEAR), key=preference)]
-    order = first, second, third
-    z, y, x = (bool(cosines[axis, n] < 0) for n, axis in enumerate(order))
-    return Turn(order, (z, y, x))
+    orders = np.array(list(itertools.permutations(range(3))))
+    lines = cosines[orders]  # [order, learnt axis, patient's axis]
+    own = np.diagonal(lines, axis1=1, axis2=2)  # of each learnt axis with the patient's axis of the same name
+    lines = lines * np.where(own < 0, -1, 1)[..., np.newaxis]  # as they run after the turn
+    fits = np.abs(own).sum(1)
+    z, y, x = np.array(grid.spacing_mm)[orders].T
+    keep = fits > fits.max() - NEAR
+    for values in (z > THICK * np.maximum(y, x), fits, *lines.reshape(6, 9).T):
+        keep &= values > values[keep].max() - NOISE
+    (number,) = np.flatnonzero(keep)
+    first, second, third = orders[number].tolist()
+    reversed_z, reversed_y, reversed_x = (own[number] < 0).tolist()
+    return Turn((first, second, third), (reversed_z, reversed_y, reversed_x))

@@ -80,6 +80,47 @@ def test_slices_between_axial_and_coronal_stay_slices():
     assert even.axes == (1, 0, 2)  # no slices to keep: the nearest by 0.72 against 0.69
 
 
+NUMBERS = np.arange(60, dtype=np.int32).reshape(5, 4, 3)
+H = 0.5**0.5
+TIES = {  # columns of cosines; two or three orders fit equally well
+    "45 degrees about x": (1, 0, 0, 0, H, -H, 0, H, H),
+    "45 degrees about y": (H, 0, H, 0, 1, 0, -H, 0, H),
+    "45 degrees about z": (H, -H, 0, H, H, 0, 0, 0, 1),
+    "45 degrees about x, then about y": (H, 0.5, 0.5, 0, H, -H, -H, 0.5, 0.5),
+    "180 degrees about (1, 1, 1)": (-1 / 3, 2 / 3, 2 / 3, 2 / 3, -1 / 3, 2 / 3, 2 / 3, 2 / 3, -1 / 3),
+}
+
+
+@pytest.mark.parametrize("spacing_mm", [SLICES, SLICES[::-1], EVEN, (1.2, 1.0, 1.0)])
+@pytest.mark.parametrize("name", TIES)
+def test_48_storages_are_one_array_at_45_degrees_whatever_the_last_bits(name, spacing_mm):
+    """Each storage has header noise of its own, as float64 leaves it and as float32 quaternions do."""
+    rng, arrays = np.random.default_rng(7), set()
+    for noise, image in zip(24 * [1e-9, 1e-6], storages(image_of(NUMBERS, spacing_mm, TIES[name])), strict=True):
+        header = np.array([*image.GetDirection(), *image.GetSpacing()[::-1]])
+        header += noise * rng.normal(size=12)
+        turn = turn_to_learnt(Grid(image.GetSize()[::-1], tuple(header[9:]), (0, 0, 0), tuple(header[:9])))
+        turned = turn.there(sitk.GetArrayFromImage(image))
+        arrays.add((turned.shape, turned.tobytes()))
+    assert len(arrays) == 1
+
+
+def test_thick_slices_at_45_degrees_stay_slices():
+    """Along z between the patient's top and back, rows of both spacings the same: the slices are the learnt z."""
+    for noise in (-1e-9, 1e-9):
+        direction = np.array(TIES["45 degrees about x"]) + noise * np.array((0, 0, 0, 0, 1, -1, 0, -1, 0))
+        assert turn_to_learnt(Grid((3, 4, 5), (6.0, 1.0, 1.0), (0, 0, 0), tuple(direction))).axes == (0, 1, 2)
+        assert turn_to_learnt(Grid((3, 4, 5), (1.0, 6.0, 1.0), (0, 0, 0), tuple(direction))).axes == (1, 0, 2)
+
+
+def test_without_slices_the_first_axis_at_45_degrees_runs_to_top_and_back():
+    """Of the two lines between top and back the one on which both rise together: the file's y, (0, H, H), not its z."""
+    for noise in (-1e-9, 1e-9):
+        direction = np.array(TIES["45 degrees about x"]) + noise * np.array((0, 0, 0, 0, 1, -1, 0, -1, 0))
+        turn = turn_to_learnt(Grid((3, 4, 5), EVEN, (0, 0, 0), tuple(direction)))
+        assert (turn.axes, turn.reversed) == ((1, 0, 2), (False, True, False))  # the file's z: H to the top, -H to the back
+
+
 @pytest.fixture(scope="module", params=["networks", "decision"])
 def predictor(request, tmp_path_factory) -> Predictor:
     """Two networks that tell every axis and direction apart, alone and with a decision that smooths over millimetres."""
