@@ -39,7 +39,7 @@ def prepare() -> None:
     sys.stdout, sys.stderr = tolerant(sys.stdout), tolerant(sys.stderr)
     for number in STOPS:
         signal.signal(number, _stop_at_once)
-    sys.excepthook = lambda kind, error, trace: _tell(error)
+    sys.excepthook = lambda kind, error, trace: sys.exit(_tell(error))  # of imports, too
     if missing := missing_cpu_flags():
         sys.exit(_failed(2, f"this processor lacks {', '.join(missing)}; expected x86-64-v2, which the packages need"))
 

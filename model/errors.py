@@ -12,6 +12,9 @@ NO_MEMORY = re.compile(
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
+OURS = ("model", "training", "evaluation", "benchmarks")
+
+
 class UserError(Exception):
     """Something the user gave is not usable. The message is one line: the thing, what was expected, what came."""
 
@@ -28,16 +31,30 @@ def lacks_memory(error: BaseException) -> bool:
     return not isinstance(error, UserError | OSError | ValueError) and bool(NO_MEMORY.search(str(error)))
 
 
+def missing_package(error: BaseException) -> str:
+    """The package, not one of ours, that an error says is not installed; else empty."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    return "" if name in OURS else name
+
+
 def is_users(error: BaseException) -> bool:
-    """Whether it lies with what the user gave: a UserError, a file that cannot be read or written, a disk that is full."""
+    """Whether it lies with what the user gave: a UserError, a file that cannot be read or written, a disk that is full.
+
+    So does a package that is not installed.
+    """
     full = isinstance(error, OSError) and (error.filename is not None or error.errno in NO_ROOM)
-    return isinstance(error, UserError) or (full and not lacks_memory(error))
+    return isinstance(error, UserError) or bool(missing_package(error)) or (full and not lacks_memory(error))
 
 
 def reason_of(error: BaseException) -> str:
     """One line on what went wrong: a UserError's own words, a lack of memory, or an unexpected error's type and words."""
     if isinstance(error, UserError):
         return one_line(error)
+    if package := missing_package(error):
+        return (
+            f"the Python package {package} is not installed; ./setup.sh training installs what training and scoring need,"
+            " ./setup.sh what process.py needs"
+        )
     if isinstance(error, OSError) and is_users(error):
         where = "" if error.filename is None else f"{error.filename}: "
         return f"{where}cannot be used ({error.strerror})"

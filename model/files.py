@@ -17,6 +17,7 @@ from model.errors import UserError
 PARTIAL = "partial"  # end of the names of folders that are being written
 LEFT_BEHIND = re.compile(rf"\..+\.[0-9a-f]{{8}}\.{PARTIAL}")
 # what shares of some kinds answer to a rename: SMB, FUSE and object stores that look like a folder
+FOR_THIS_USER = '; make the folder first, and start a container with --user "$(id -u):$(id -g)"'
 NO_RENAME = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
 
 
@@ -50,7 +51,8 @@ def writable(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{root}: output cannot be written there ({error.strerror}: {error.filename})") from None
+        hint = FOR_THIS_USER if error.errno in (errno.EACCES, errno.EPERM) else ""
+        raise UserError(f"{root}: output cannot be written there ({error.strerror}: {error.filename}){hint}") from None
 
 
 @contextlib.contextmanager

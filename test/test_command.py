@@ -19,6 +19,7 @@ COMMANDS = [
     "-m evaluation.evaluate",
     "process.py",
 ]
+SET_UP = "./setup.sh training installs what training and scoring need, ./setup.sh what process.py needs"
 STOPPED = {signal.SIGINT: "error: stopped by SIGINT (Ctrl-C)\n", signal.SIGTERM: "error: stopped by SIGTERM\n"}
 
 
@@ -250,6 +251,8 @@ def test_other_errors_are_not(error):
         (UserError("a.mha: cut\noff"), 2, "error: a.mha: cut off"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "error: cannot be used (No space left on device)"),
         (FileNotFoundError(errno.ENOENT, "No such file", "a.csv"), 2, "error: a.csv: cannot be used (No such file)"),
+        (ModuleNotFoundError("no", name="pooch.hashes"), 2, f"error: the Python package pooch is not installed; {SET_UP}"),
+        (ModuleNotFoundError("no", name="model.gone"), 1, "error: unexpected ModuleNotFoundError: no"),
         (OSError("odd"), 1, "error: unexpected OSError: odd"),
         (ZeroDivisionError("a mistake\nof ours"), 1, "error: unexpected ZeroDivisionError: a mistake of ours"),
     ],
@@ -259,6 +262,15 @@ def test_the_last_line_says_why(error, code, last, capfd):
     lines = capfd.readouterr().err.splitlines()
     assert lines[-1] == last == f"error: {reason_of(error)}"
     assert ("Traceback" in lines[0]) == (code == 1)
+
+
+def test_a_package_that_is_missing_at_import_is_one_line(tmp_path):
+    (tmp_path / "pooch.py").write_text("raise ModuleNotFoundError(name='pooch')")  # shadows the one that is installed
+    words = [sys.executable, "-m", "training.download", "--help"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: the Python package pooch is not installed; {SET_UP}\n"
 
 
 def raising(error: Exception):

@@ -17,6 +17,7 @@ from model.images.limits import SPACING_MM
 # millionth on top is for the binary rounding of such a difference.
 GRID_TOLERANCE = 1e-3 + 1e-6
 MAX_VOXELS = 256**3  # four times the largest published grid, and still within 4 GB
+ORDER = {"size": "z, y, x", "spacing_mm": "z, y, x", "origin_mm": "x, y, z", "direction": "row by row"}  # in messages
 SHEAR_TOLERANCE = 0.01  # of the axes' products; cosines may be rounded to two or three digits
 
 
@@ -64,7 +65,7 @@ def require_same_grid(first: Volume, second: Volume) -> None:
     """Raise UserError unless both lie on one grid within GRID_TOLERANCE; names both files and both values."""
     name = difference(first.grid, second.grid)
     if name:
-        values = f"{name} is {_short(getattr(first.grid, name))} and {_short(getattr(second.grid, name))}"
+        values = f"{name} ({ORDER[name]}) is {_short(getattr(first.grid, name))} and {_short(getattr(second.grid, name))}"
         raise UserError(f"{first.path} and {second.path} are not on one grid: {values}")
 
 

@@ -15,6 +15,7 @@ from model.run.found_case import FoundCase
 
 TABLE = "cases.csv"
 COLUMNS = ("case", "adc", "zadc")
+ABSOLUTE = re.compile(r"\s*(/|\\|[A-Za-z]:[/\\])")  # of Linux, of a Windows share, of a Windows drive
 DELIMITERS = ",;\t|"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -76,6 +77,8 @@ def _listed_case(columns: list[str], values: list[str], table: Path, line: int) 
     adc, zadc = (_file(table.parent, row[column]) for column in ("adc", "zadc"))
     absent = [_shown(path) for path in (adc, zadc) if not os.path.isfile(path) and not is_dangling(path)]
     problem = f"no such file: {', '.join(absent)}" if absent else dangling([adc, zadc])
+    if absent and any(ABSOLUTE.match(row[column]) for column in ("adc", "zadc")):
+        problem += f"; write paths from the folder of {table.name} on, since a container sees the mounted folder alone"
     return FoundCase(name, problem=problem) if problem else FoundCase(name, adc, zadc)
 
 

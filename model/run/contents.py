@@ -82,7 +82,13 @@ def describe_unread(folder: Path) -> str:
         if kind := unread_kind(path):
             kinds.setdefault(kind, []).append(str(path.relative_to(folder)))
     found = [f"{_some(names)} ({kind})" for kind, names in kinds.items()]
-    return f"{' and '.join(found)}, which is not read; expected {', '.join(SUFFIXES)}" if found else ""
+    expected = f"which is not read; expected {', '.join(SUFFIXES)}{how_to_convert(kinds)}"
+    return f"{' and '.join(found)}, {expected}" if found else ""
+
+
+def how_to_convert(kinds: Iterable[str]) -> str:
+    """The advice to add where DICOM is among the kinds of images that are not read; else empty."""
+    return "; convert DICOM to NIfTI first, e.g. with dcm2niix" if "DICOM" in kinds else ""
 
 
 def _files_to_depth_two(folder: Path) -> list[Path]:

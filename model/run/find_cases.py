@@ -15,6 +15,7 @@ from model.run.case_table import COLUMNS, TABLE, listed_cases
 from model.run.contents import (
     dangling,
     describe_unread,
+    how_to_convert,
     images_in,
     is_dangling,
     is_no_image,
@@ -25,7 +26,7 @@ from model.run.contents import (
 )
 from model.run.found_case import FoundCase
 from model.run.map_names import ADC_HINT, Z_HINT, case_words, tell_apart
-from model.run.platform_paths import DEFAULT_PATHS, MANIFEST, find_inputs
+from model.run.platform_paths import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_inputs
 from model.run.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, ZADC_FOLDER, ZADC_STEM
 
 MASK_STEM = "lesions"  # of the mask in a case's folder in the output
@@ -61,6 +62,8 @@ def find_cases(root: Path, table: Path | None = None) -> list[FoundCase]:
 def _instead(root: Path) -> str:
     unread, images = describe_unread(root), [path.name for path in named_as_images(root)]
     found = unread or (f"{', '.join(images[:3])} beside no folder of a case" if images else "")
+    if not found and not any(root.iterdir()):
+        return f"; {EMPTY_INPUT}"
     return f"; found {found}" if found else ""
 
 
@@ -138,7 +141,7 @@ def _not_an_image(path: Path) -> str:
     if is_dangling(path):
         return dangling([path])
     what = "a folder" if os.path.isdir(path) else unread_kind(path)
-    return f"{path}: {what}, expected an image that ends in one of {', '.join(SUFFIXES)}"
+    return f"{path}: {what}, expected an image that ends in one of {', '.join(SUFFIXES)}{how_to_convert([what])}"
 
 
 # --- a folder for each case ---
@@ -155,7 +158,8 @@ def _cases_by_folder(root: Path, entries: list[Path] | None = None) -> list[Foun
         elif is_dangling(path) and not is_no_image(path):
             cases.append(FoundCase(path.name, problem=dangling([path])))
         elif not is_no_image(path) and (suffix_of(path) or unread_kind(path)):
-            loose.append(FoundCase(path.name, problem=f"{path}: lies beside the cases, expected it in a folder of its case"))
+            problem = f"{path}: lies beside the cases, expected it in a folder of its case"
+            loose.append(FoundCase(path.name, problem=problem + how_to_convert([unread_kind(path)])))
     return cases + loose if cases or entries is not None else []
 
 
@@ -220,6 +224,8 @@ def _pair(name: str, adc: list[Path], zadc: list[Path], where: Path, *, look: bo
     for what, paths, hint in (("ADC map", adc, ADC_HINT), ("Z map", zadc, Z_HINT)):
         if len(paths) != 1:
             found = _what_is(paths, hint, where if look else None)
+            if what == "Z map" and not paths:
+                found += f" ({adc[0].name} was taken as the ADC map)"
             return FoundCase(name, problem=f"{where}: expected one file of {name} that is the {what}, {found}")
     problem = dangling([*adc, *zadc])
     return FoundCase(name, problem=problem) if problem else FoundCase(name, adc[0], zadc[0])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from model.errors import UserError, is_users, lacks_memory, reason_of
-from model.files import only_run, remove_partial_folders, writable
+from model.files import only_run, remove_partial_folders, require_writable, writable
 from model.images.formats import suffix_of
 from model.run.contents import is_of_the_system, visible_in
 from model.run.earlier import Earlier, earlier_run, is_output_of_a_run, with_extras
@@ -70,6 +70,7 @@ def segment_folder(
     cases = find_cases(root, table)
     require_apart(root, cases, output)
     with only_run(output):
+        require_writable(output)  # before the weights are loaded
         predictor = load_predictor()
         prepare(output, overwrite=options.overwrite)
         places = [place_of(case, output, options) for case in cases]

@@ -25,8 +25,8 @@ def tell_apart(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     """The files that could be the ADC map, and those that could be the Z map; one of each where the names decide."""
     paths = _without_masks(paths)
     by_name = _by_words(paths)
-    if not by_name[1]:
-        by_name = _by_parts(paths)
+    if not by_name[1] and (all(parts := _by_parts(paths)) or not by_name[0]):  # the z of `Perez_ADC` makes no Z map
+        by_name = parts
     clear = [pair for pair in (by_name, *_by_differences(paths)) if len(pair[0]) == len(pair[1]) == 1]
     return clear[0] if clear else by_name
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.errors import UserError
-from model.files import files_into, only_run, remove_partial_folders, remove_partials, writable
+from model.files import files_into, only_run, remove_partial_folders, remove_partials, require_writable, writable
 from model.images.case import ADC_UNIT, Case, read_case
 from model.images.formats import stem_of
 from model.images.volume import write_mask, write_probabilities
@@ -137,6 +137,13 @@ def _remove_outdated(folder: Path, before: dict | None, results: dict) -> None:
             (folder / name).unlink()
 
 
+def _remove_empty_folder(folder: Path, name: str) -> None:
+    """Remove the folder of a file that was removed from it, unless something else lies there or it is the output folder."""
+    parent = (folder / name).parent
+    if parent != folder and not parent.is_symlink() and not any(parent.iterdir()):
+        parent.rmdir()
+
+
 def clear_output(place: Place, options: Options) -> None:
     """Make the output folders, and remove an earlier run's files, cut-off ones too; no earlier mask outlives a failure.
 
@@ -149,6 +156,7 @@ def clear_output(place: Place, options: Options) -> None:
         for name in (place.mask, place.probabilities, place.report):
             if is_own(folder, name, results) or is_cut_off(folder, name, results):
                 (folder / name).unlink()
+                _remove_empty_folder(folder, name)
             remove_partials(folder / name)
         if results is None and is_mask_of_0_and_1(mask):
             mask.unlink()
@@ -165,5 +173,6 @@ def clear_output(place: Place, options: Options) -> None:
         if options.probabilities:
             (folder / place.probabilities).parent.mkdir(parents=True, exist_ok=True)
         beside = sorted(path.name for path in mask.parent.iterdir())
+    require_writable(mask.parent)  # before the weights are loaded
     if beside:
         raise UserError(f"{mask.parent}: expected an empty folder for the mask, found {', '.join(beside)}")

@@ -14,6 +14,7 @@ PROBABILITIES_PATH = "images/hie-lesion-probabilities/probabilities.mha"  # apar
 RESULTS_PATH = "results.json"
 REPORT_PATH = "report.html"
 MANIFEST = "inputs.json"
+EMPTY_INPUT = "the input folder is empty; in a container, check the folder before ':/input' in its -v mount"
 OTHERWISE = "a folder of cases, or other formats: --cases"
 IMAGE_SUFFIX = ".mha"  # the platform would take a .tif too, but that holds no spacing: volumes in ml would be wrong
 
@@ -26,8 +27,17 @@ def find_inputs(root: Path) -> tuple[Path, Path]:
     """
     if not os.path.isdir(root):
         raise UserError(f"{root}: no such input folder, or not open to this user")
+    if _is_empty(root):
+        raise UserError(f"{root}: {EMPTY_INPUT}")
     paths = DEFAULT_PATHS | _declared_paths(root / MANIFEST)
     return _only_image(root / paths[ADC_SLUG]), _only_image(root / paths[ZADC_SLUG])
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except OSError:
+        return False  # what lies in it may be open by name
 
 
 def _declared_paths(manifest: Path) -> dict[str, str]:

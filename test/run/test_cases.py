@@ -7,6 +7,7 @@ from inference_helpers import ADC_FOLDER, ZADC_FOLDER
 
 from model.errors import UserError
 from model.run.find_cases import find_cases
+from model.run.platform_paths import find_inputs
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -58,6 +59,14 @@ def test_two_files_that_could_be_the_adc_map(tmp_path):
     assert "that is the ADC map, 2 could be it: adc.mha, adc.nii.gz" in cases["a"]
     assert "that is the ADC map, none is there" in cases["b"]
     assert "none is there" in cases["c"]
+
+
+@pytest.mark.parametrize("adc", ["Perez_ADC.nii.gz", "Fritz-ADC.nii.gz"])  # z before ADC, at the end of a patient's name
+def test_an_adc_map_beside_a_file_that_no_word_tells(tmp_path, adc):
+    touch(tmp_path, f"a/{adc}", "a/Perez_foo.nii.gz")
+    problem = only(tmp_path)["a"]
+    assert "that is the Z map, none is there" in problem
+    assert problem.endswith(f"({adc} was taken as the ADC map)")
 
 
 def test_platform_layout_in_each_folder(tmp_path):
@@ -319,6 +328,28 @@ def test_csv_that_is_not_there_or_not_text(tmp_path):
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="cannot be read as CSV"):
         find_cases(tmp_path, tmp_path / "bytes.csv")
+
+
+@pytest.mark.parametrize("adc", ["/data/adc.mha", "C:\\data\\adc.mha", "D:/adc.mha", "\\\\share\\adc.mha"])
+def test_absolute_paths_of_a_table_that_are_not_there(tmp_path, adc):
+    touch(tmp_path, "zadc.mha")
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc\na,{adc},zadc.mha\n")
+    problem = only(tmp_path)["a"]
+    assert problem.startswith("no such file: ")
+    assert "write paths from the folder of cases.csv on" in problem
+
+
+@pytest.mark.parametrize("find", [find_cases, find_inputs])
+def test_an_empty_input_folder_points_to_the_mount(tmp_path, find):
+    with pytest.raises(UserError, match=f"^{tmp_path}: .*the input folder is empty; in a container, check .* -v mount"):
+        find(tmp_path)
+
+
+def test_dicom_is_to_be_converted_and_other_formats_have_no_such_advice(tmp_path):
+    touch(tmp_path, "a/1.dcm", "a/2.dcm", "b/adc.tif", "3.dcm")
+    problems = only(tmp_path)
+    advice = "; convert DICOM to NIfTI first, e.g. with dcm2niix"
+    assert [problem.endswith(advice) for problem in problems.values()] == [name != "b" for name in problems]
 
 
 def test_nothing_found_says_what_was_expected(tmp_path):

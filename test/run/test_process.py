@@ -265,6 +265,19 @@ def test_earlier_probabilities_are_gone_also_when_none_are_asked_for(main, case_
     assert files_below(output) == [MASK, RESULTS]
 
 
+def test_the_folder_of_earlier_probabilities_goes_with_them_unless_something_else_lies_there(
+    main, case_tree, output, rule_weights
+):
+    case, folder = case_tree(), (output / PROBABILITIES).parent
+    assert main(with_probabilities(case, output, rule_weights)) == 0
+    assert main(arguments(case, output, rule_weights)) == 0
+    assert not folder.exists()
+    assert main(with_probabilities(case, output, rule_weights)) == 0
+    (folder / "notes.txt").write_text("mine")
+    assert main(arguments(case, output, rule_weights)) == 0
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
 def test_a_refused_case_leaves_no_probabilities(main, case_tree, output, rule_weights):
     case = case_tree()
     assert main(with_probabilities(case, output, rule_weights)) == 0

@@ -1,6 +1,7 @@
 """Everything that cannot be used: exit code 2, one clear last line on stderr, and no mask, also where an older one lay."""
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from inference_helpers import (
 )
 from phantom import write_image
 
+import process
 from model.files import only_run
 from model.images.volume import write_mask
 from model.report.results import write_results
@@ -208,6 +210,26 @@ def test_output_where_a_folder_has_the_name_of_a_file(main, case_tree, tmp_path,
 def test_output_that_no_one_may_write(main, case_tree, rule_weights, capfd):
     line = refused(capfd, main(arguments(case_tree(), Path("/proc/output"), rule_weights)))
     assert "/proc/output: output cannot be written there" in line
+
+
+@pytest.mark.parametrize("ways", [[], ["--cases"]], ids=["one case", "a folder"])
+def test_an_output_folder_that_is_closed_is_told_before_weights_are_loaded(
+    main, case_tree, tmp_path, monkeypatch, capfd, ways
+):
+    """As for a user other than the folder's, though the tests may run as root, who may write everywhere."""
+    output, root = tmp_path / "output", case_tree()
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans/a").symlink_to(root)
+
+    def closed(**options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(options["dir"]))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", closed)
+    monkeypatch.setattr(process, "load_predictor", lambda *args: pytest.fail("loaded"))
+    line = refused(capfd, main([*arguments(tmp_path / "scans" if ways else root, output, tmp_path), *ways]))
+    assert line.startswith(f"error: {output}")
+    assert "output cannot be written there (Permission denied: " in line
+    assert line.endswith('; make the folder first, and start a container with --user "$(id -u):$(id -g)"')
 
 
 def test_foreign_file_beside_the_mask_is_named_and_stays(main, case_tree, tmp_path, rule_weights, capfd):

@@ -156,7 +156,7 @@ def test_a_label_off_the_grid_is_refused(tmp_path: Path, quantity: str, changes:
 
 def test_a_label_of_another_size_is_refused(tmp_path: Path) -> None:
     write(publish(tmp_path)["label"][:, :, :-1], label_path(tmp_path))
-    with pytest.raises(UserError, match="not on one grid: size"):
+    with pytest.raises(UserError, match=r"not on one grid: size \(z, y, x\) is \("):
         packed(tmp_path)
 
 

@@ -276,7 +276,7 @@ def test_a_bad_case_is_listed_with_the_others(tree: Tree, server: Server, tmp_pa
         get(server, tmp_path)
     lines = capsys.readouterr().out.splitlines()
     (reason,) = (line for line in lines if line.startswith(f"NOT USABLE: {NAMES[0]}: "))
-    assert "not on one grid: spacing_mm is (3, 1.6, 1.5) and (4, 1.6, 1.5)" in reason
+    assert "not on one grid: spacing_mm (z, y, x) is (3, 1.6, 1.5) and (4, 1.6, 1.5)" in reason
     assert any(line.startswith(NAMES[1]) and line.endswith("0.00%") for line in lines)
     assert "all 1 0 0 0 1" in [" ".join(line.split()) for line in lines]
 
