@@ -1,6 +1,7 @@
 """What is known about each voxel that might be lesion: the features that the lesion decision is made from.
 
-Arrays are (z, y, x), spacing (z, y, x) in mm. A candidate is a brain voxel to which a network gives some probability.
+Arrays are (z, y, x), spacing (z, y, x) in mm. A candidate is a brain voxel with some
+probability of lesion. In what is shipped that is the rule on the Z map, softened (`CaseMaps.rule_probabilities`).
 """
 
 import functools
@@ -22,7 +23,7 @@ RULE_SLOPE = 2.0  # steepness, in log odds per unit of Z, where that rule is tak
 TAIL_SD = 4.0  # standard deviations after which a smoothing kernel ends
 
 FEATURES = (
-    "logit",  # of the network's probability
+    "logit",  # of the given probability
     "z",
     "adc",  # 1e-3 mm2/s
     *(f"logit_smooth_{mm:g}mm" for mm in SMOOTHING_MM),
@@ -45,7 +46,7 @@ FEATURES = (
 
 
 class CaseMaps:
-    """One case's maps in the box of its brain, and what the networks of an ensemble share about them, computed once.
+    """One case's maps in the box of its brain, and what all features share about them, computed once.
 
     adc in 1e-6 mm2/s; zadc in standard deviations; with at least one brain voxel.
     """
@@ -82,7 +83,7 @@ class CaseMaps:
 def candidate_features(probabilities: np.ndarray, maps: CaseMaps) -> tuple[np.ndarray, np.ndarray]:
     """The candidates, boolean (z, y, x), and their features, float32 (candidates, len(FEATURES)).
 
-    probabilities: one network's or one group's, of the case's shape.
+    probabilities: the softened rule's, or any other first answer, of the case's shape.
     """
     inside = probabilities[maps.box]
     candidates = (inside > LOWEST_PROBABILITY) & maps.brain

@@ -60,7 +60,9 @@ def summary(strata: dict[str, pd.DataFrame], masks: Path, labels: Path) -> str:
     volumes = agreement_words(rows)
     parts = [
         "# Scores",
-        wrapped(f"Masks of {masks} against labels of {labels}, each on its label's grid, by the challenge's definitions."),
+        wrapped(
+            f"Masks of `{masks}` against labels of `{labels}`, each on its label's grid, by the challenge's definitions."
+        ),
         table(header, lines),
         wrapped(f"{EXPLAINED[tuple(strata)]} {READING}"),
         wrapped(f"All cases: {volumes}."),

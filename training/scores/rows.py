@@ -1,7 +1,7 @@
 """Per-case rows of the study: one CSV per protocol, whole or not at all.
 
 `training/results/<protocol>.csv` has the columns of `Row`, `<protocol>-curves.csv` those of `Epoch`, and
-`<protocol>.json` the configuration that all rows share. Numbers that do not exist are `nan`. The scores of
+`<protocol>.json` the configuration that all rows share. `crossval.csv` has the columns of `Row`, too. Numbers that do not exist are `nan`. The scores of
 a folder of masks are written in the same way, with the columns of `CaseScore`.
 """
 
@@ -20,7 +20,7 @@ from model.errors import UserError
 from model.files import only_run, whole_file
 
 RESULTS = Path(__file__).parents[1] / "results"
-RULE = "z<-2"  # the method of the rows that no network made; its fold is the case's, its seed -1
+RULE = "z<-2"  # the method of the rows that no network made; its fold is the case's, its seed -1 beside losses, else 0
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Row:
     """One case, segmented by one method. Surface distances and volumes on the patient's grid."""
 
     case: str
-    method: str  # a loss's name, or RULE
+    method: str  # a loss's name or RULE; in crossval.csv what made the mask: "decision", "trees", "networks", ..., or RULE
     fold: int  # the fold in which the case is held out
     seed: int
     dice: float
