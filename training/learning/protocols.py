@@ -1,8 +1,9 @@
 """The protocols: what a network sees, what it is, what it learns from, and how its answer becomes a mask.
 
 `native` is this project's in the study of losses, and the one of the shipped networks: the brain on the patient's own grid.
-`trees-first` networks also see the answer of boosted trees, and start from it; none is shipped. `paper` is arXiv 2502.09148's: whole volumes
-resampled to one grid. Everything else about training, seeds and scores is shared (`training.train`).
+`trees-first` networks also see the answer of boosted trees, and start from it; none is shipped. `paper` is arXiv
+2502.09148's: whole volumes resampled to one grid. Everything else about training, seeds and scores is shared
+(`training.train`).
 """
 
 import dataclasses

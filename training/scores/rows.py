@@ -1,8 +1,8 @@
 """Per-case rows of the study: one CSV per protocol, whole or not at all.
 
 `training/results/<protocol>.csv` has the columns of `Row`, `<protocol>-curves.csv` those of `Epoch`, and
-`<protocol>.json` the configuration that all rows share. `crossval.csv` has the columns of `Row`, too. Numbers that do not exist are `nan`. The scores of
-a folder of masks are written in the same way, with the columns of `CaseScore`.
+`<protocol>.json` the configuration that all rows share. `crossval.csv` has the columns of `Row`, too. Numbers that do not
+exist are `nan`. The scores of a folder of masks are written in the same way, with the columns of `CaseScore`.
 """
 
 import csv
