@@ -36,7 +36,7 @@ from tqdm import tqdm
 from model.errors import UserError
 from model.files import files_below, files_into, require_writable
 from model.lesions.candidates import FEATURES, CaseMaps
-from model.lesions.decision import Calibration, Decision, most_dice
+from model.lesions.decision import LOWEST_LOG_ODDS, Calibration, Decision, most_dice
 from model.networks.config import InferenceConfig, to_json
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, Ensemble, load_ensemble, read_sidecar, save_decision
@@ -59,7 +59,6 @@ from training.scores.rule import rule_mask
 FLIPS = InferenceConfig(flip_axes=(2,))  # left-right, as in training
 BINS = 10
 MASKS = ("decision", "trees", "trees-on-networks", "networks", RULE)
-TREES_ALONE = Calibration(networks=0.0, first_stage=1.0)
 
 
 def take(runs: Path, losses: list[str], weights: Path, seed: int = 0) -> None:
@@ -114,22 +113,30 @@ def gather(data: Path, weights: Path, first_stages: dict[int, Decision], device:
     return parts
 
 
-def calibrated(part: HeldOut, first_stage: Decision, calibration: Calibration) -> np.ndarray:
-    """Probabilities of lesion, float32 (z, y, x), as the image computes them."""
-    return dataclasses.replace(first_stage, calibration=calibration).calibrate(part.probabilities, part.first_stage)
+def calibrated(
+    parts: list[HeldOut], first_stages: dict[int, Decision], calibrations: dict[int, Calibration] | None = None
+) -> dict[str, np.ndarray]:
+    """By case: probabilities of lesion, float32 (z, y, x), as the image computes them; calibrated nested."""
+    calibrations = calibrations or nested_calibrations(parts)
+    decisions = {fold: dataclasses.replace(first_stages[fold], calibration=calibrations[fold]) for fold in calibrations}
+    return {part.case.name: decisions[part.fold].calibrate(part.probabilities, part.first_stage) for part in parts}
 
 
-def trees_on_networks(parts: list[HeldOut]) -> dict[str, np.ndarray]:
-    """By case: probabilities of trees that see the networks' probabilities in the place of the softened rule."""
+def without_networks(part: HeldOut) -> HeldOut:
+    """The same with networks that say nothing."""
+    return dataclasses.replace(part, probabilities=np.zeros_like(part.probabilities))
+
+
+def trees_on_networks(parts: list[HeldOut]) -> list[HeldOut]:
+    """The log odds of trees that see the networks' probabilities in the place of the softened rule."""
     tables = {part.case.name: candidate_table(part.case, part.probabilities) for part in parts}
-    answers = {}
+    answers = []
     for fold in sorted({part.fold for part in parts}):
         trees = fit_trees([tables[part.case.name] for part in parts if part.fold != fold])
-        for part in parts:
-            if part.fold == fold:
-                table, answer = tables[part.case.name], np.zeros(part.probabilities.shape, np.float32)
-                answer[table.candidates] = 1 / (1 + np.exp(-trees.log_odds(table.features)))
-                answers[part.case.name] = answer
+        for part in (part for part in parts if part.fold == fold):
+            table, log_odds = tables[part.case.name], np.full(part.probabilities.shape, LOWEST_LOG_ODDS, np.float32)
+            log_odds[table.candidates] = np.maximum(trees.log_odds(table.features), LOWEST_LOG_ODDS)
+            answers.append(dataclasses.replace(without_networks(part), first_stage=log_odds))
     return answers
 
 
@@ -208,9 +215,9 @@ def main() -> None:
     parts = gather(args.data, args.weights, first_stages, pick_device(args.device)[0])
     calibrations = nested_calibrations(parts)
     answers = {
-        "decision": {p.case.name: calibrated(p, first_stages[p.fold], calibrations[p.fold]) for p in parts},
-        "trees": {p.case.name: calibrated(p, first_stages[p.fold], TREES_ALONE) for p in parts},
-        "trees-on-networks": trees_on_networks(parts),
+        "decision": calibrated(parts, first_stages, calibrations),
+        "trees": calibrated([without_networks(part) for part in parts], first_stages),
+        "trees-on-networks": calibrated(trees_on_networks(parts), first_stages),
     }
     rows = []
     for part in parts:

@@ -20,6 +20,7 @@ SMOOTHING_MM = (2.0, 6.0, 12.0)  # standard deviations
 DEEPEST_MM = 30.0  # depths below the brain's surface are cut there
 RULE_Z = -2.0  # of the one-line rule: lesion where Z is below
 RULE_SLOPE = 2.0  # steepness, in log odds per unit of Z, where that rule is taken as a probability
+PRECISION = np.float16  # of the features
 TAIL_SD = 4.0  # standard deviations after which a smoothing kernel ends
 
 FEATURES = (
@@ -61,13 +62,13 @@ class CaseMaps:
     def smooth(self, values: np.ndarray, sd_mm: float) -> np.ndarray:
         """Gaussian mean over the brain voxels around each voxel of the box, 0 where there is none near."""
         if sd_mm not in self._weights:
-            self._weights[sd_mm] = np.maximum(blur(self.brain, sd_mm, self.spacing_mm), np.float32(1e-3))
+            self._weights[sd_mm] = np.maximum(blur(self.brain, sd_mm, self.spacing_mm), 1e-3)
         return blur(np.where(self.brain, values, 0), sd_mm, self.spacing_mm) / self._weights[sd_mm]
 
     def rule_probabilities(self) -> np.ndarray:
         """The rule of the whole case, softened: sigmoid(-2 (Z + 2)) in the brain, 0 elsewhere, float32 (z, y, x)."""
         with np.errstate(over="ignore"):  # exp of a very high Z: infinite, and the probability 0
-            soft = 1 / (1 + np.exp(RULE_SLOPE * (self.zadc - RULE_Z)))
+            soft = 1 / (1 + np.exp(RULE_SLOPE * (self.zadc.astype(float) - RULE_Z)))
         return uncrop(np.where(self.brain, soft, 0).astype(np.float32), self.box, self.shape)
 
     @functools.cached_property
@@ -83,13 +84,14 @@ class CaseMaps:
 def candidate_features(probabilities: np.ndarray, maps: CaseMaps) -> tuple[np.ndarray, np.ndarray]:
     """The candidates, boolean (z, y, x), and their features, float32 (candidates, len(FEATURES)).
 
-    probabilities: the softened rule's, or any other first answer, of the case's shape.
+    probabilities: the softened rule's, or any other first answer, of the case's shape. Features are computed in float64 and
+    rounded to PRECISION: the last bits of a sum depend on the processor, and a tree must not.
     """
     inside = probabilities[maps.box]
     candidates = (inside > LOWEST_PROBABILITY) & maps.brain
     table = np.empty((np.count_nonzero(candidates), len(FEATURES)), np.float32)
     for column, values in zip(table.T, _columns(inside, candidates, maps), strict=True):  # all at once would need gigabytes
-        column[:] = values
+        column[:] = np.asarray(values, np.float64).astype(PRECISION)
     return uncrop(candidates, maps.box, maps.shape), table
 
 
@@ -106,28 +108,28 @@ def _columns(probabilities: np.ndarray, candidates: np.ndarray, maps: CaseMaps) 
 
 def logit(probabilities: np.ndarray) -> np.ndarray:
     """Log odds, cut at the odds of 1e-4."""
-    p = np.clip(probabilities, 1e-4, 1 - 1e-4)
+    p = np.clip(np.asarray(probabilities, np.float64), 1e-4, 1 - 1e-4)
     return np.log(p / (1 - p))
 
 
 def blur(values: np.ndarray, sd_mm: float, spacing_mm: Spacing) -> np.ndarray:
-    """A Gaussian over (z, y, x), zeros around, float32: each voxel of the kernel counts the integral over it.
+    """A Gaussian over (z, y, x), zeros around, float64: each voxel of the kernel counts the integral over it.
 
     One matrix product per axis: for axes of some hundred voxels faster than to convolve, and memory is one copy.
     """
     z, y, x = (_kernel(n, sd_mm / spacing) for n, spacing in zip(values.shape, spacing_mm, strict=True))
-    rows = np.matmul(y, np.matmul(values.astype(np.float32), x))
+    rows = np.matmul(y, np.matmul(values.astype(np.float64), x))
     return np.matmul(z, rows.reshape(len(z), -1)).reshape(values.shape)
 
 
 def _kernel(length: int, sd: float) -> np.ndarray:
-    """float32 (length, length), symmetric: how much of each voxel of an axis every other one gets. sd: voxels."""
+    """float64 (length, length), symmetric: how much of each voxel of an axis every other one gets. sd: voxels."""
     tail = int(max(sd * TAIL_SD, 0.5) + 0.5)
     edges = [math.erf((n - 0.5) / (math.sqrt(2) * sd)) / 2 for n in range(tail + 2)]
     weights = np.zeros(length + tail + 1)
     weights[: tail + 1] = np.diff(edges)
     distance = np.abs(np.arange(length)[:, None] - np.arange(length))
-    return weights[distance].astype(np.float32)
+    return weights[distance]
 
 
 def _component(probabilities: np.ndarray, mask: np.ndarray, candidates: np.ndarray, maps: CaseMaps) -> list[np.ndarray]:

@@ -1,5 +1,10 @@
 """The features of candidates against scipy.ndimage, on uneven maps whose three axes and spacings all differ."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -36,7 +41,10 @@ def uneven_maps(seed: int = 0) -> Maps:
 
 
 def table(maps: Maps) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    candidates, features = candidate_features(maps[0], CaseMaps(*maps[1:], SPACING_MM))
+    """The candidates and their features before they are rounded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model.lesions.candidates.PRECISION", np.float64)
+        candidates, features = candidate_features(maps[0], CaseMaps(*maps[1:], SPACING_MM))
     assert features.dtype == np.float32
     assert features.shape == (candidates.sum(), len(FEATURES))
     return candidates, dict(zip(FEATURES, features.T, strict=True))
@@ -214,3 +222,26 @@ def test_the_rule_as_a_probability():
     assert (found.dtype, found.shape) == (np.float32, SHAPE)
     odds = np.exp(np.float64(-2) * np.resize([0, -1, 1, -298, 302], SHAPE))
     np.testing.assert_allclose(found, np.where(adc > 0, odds / (1 + odds), 0), rtol=1e-5, atol=1e-30)
+
+
+def test_features_are_rounded_to_what_float16_holds(maps):
+    exact = np.stack(list(table(maps)[1].values()), axis=1)
+    _, rounded = candidate_features(maps[0], CaseMaps(*maps[1:], SPACING_MM))
+    np.testing.assert_allclose(rounded, exact, rtol=2**-11, atol=2**-25)  # float16 has 11 bits, and steps of 2^-24 near 0
+    np.testing.assert_array_equal(rounded, rounded.astype(np.float16))
+
+
+def test_features_are_the_same_bytes_on_other_processors():
+    """numpy's matrix products by kernels for two processors, which sum in other orders."""
+    code = (
+        "import hashlib; from test_candidates import uneven_maps, candidate_features, CaseMaps, SPACING_MM\n"
+        "maps = uneven_maps(0); table = candidate_features(maps[0], CaseMaps(*maps[1:], SPACING_MM))[1]\n"
+        "print(hashlib.sha256(table.tobytes()).hexdigest())"
+    )
+    folders = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    sums = set()
+    for kernel in ("Nehalem", "Haswell"):
+        environment = os.environ | {"OPENBLAS_CORETYPE": kernel, "PYTHONPATH": folders}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        sums.add(done.stdout)
+    assert len(sums) == 1
