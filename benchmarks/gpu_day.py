@@ -86,8 +86,9 @@ def run_job(job: Job, folder: Path, seconds: float, environment: dict[str, str])
     with (folder / "log.txt").open("a", encoding="utf-8") as log:
         log.write(f"== call {before.calls + 1}\n")
         log.flush()
-        words = {"cwd": ROOT, "env": environment, "stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}
-        process = subprocess.Popen(job.command, **words)
+        process = subprocess.Popen(
+            job.command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:

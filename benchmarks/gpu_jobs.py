@@ -98,7 +98,7 @@ def trainings(place: Place) -> list[Job]:
         longer = study(place, "longer", 1, *tiny, 2)
         words = (*wide, "--no-bfloat16", "--epochs", 1, "--data", place.data, "--device", "cpu")
         paper = tuple(map(str, (PYTHON, "-c", SMALL_PAPER, *words, "--run", place.work / "paper" / "run")))
-    peer = ("--data", place.data, "--work", place.work / "nnunet" / "runs", "--device", place.device)
+    peer: tuple[object, ...] = ("--data", place.data, "--work", place.work / "nnunet" / "runs", "--device", place.device)
     peer += ("--trainer", "nnUNetTrainer_1epoch", "--folds", 0, "--tiny") if place.small else ()
     return [
         Job("native", "Which loss, over three seeds?", 12, native),

@@ -41,7 +41,7 @@ def masks_of(cases: list[PackedCase], predictor: Predictor) -> dict[str, np.ndar
 def write_masks(masks: dict[str, np.ndarray], path: Path) -> None:
     """One compressed .npz, whole or not at all."""
     with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **masks)
+        np.savez_compressed(file, allow_pickle=False, **masks)
 
 
 def differing_voxels(masks: dict[str, np.ndarray], expected: Path) -> dict[str, int]:
@@ -78,7 +78,7 @@ def compare(cases: list[PackedCase], predictor: Predictor, expected: Path) -> No
     (again,) = masks_of(cases[:1], predictor).values()
     if not np.array_equal(again, masks[cases[0].name]):
         raise UserError(f"{cases[0].name}: computed twice, the masks differ")
-    worst = max(differing, key=differing.get)
+    worst = max(differing, key=differing.__getitem__)
     if differing[worst] > LARGEST_DIFFERENCE:
         raise UserError(f"{worst}: {differing[worst]} voxels differ, expected {LARGEST_DIFFERENCE} at most")
 

@@ -98,9 +98,10 @@ def train_fold(fold: int, work: Path, trainer: str, device: str, tiny: bool) -> 
 
 def fold_scores(cases: list[PackedCase], folder: Path) -> list[Scores]:
     """Of the held-out cases' masks, on the patient's grid."""
-    import nibabel
+    from nibabel import Nifti1Image
 
-    masks = [np.asarray(nibabel.load(folder / f"{case.name}.nii.gz").dataobj).transpose() > 0 for case in cases]
+    files = (Nifti1Image.from_filename(folder / f"{case.name}.nii.gz") for case in cases)
+    masks = [np.asarray(file.dataobj).transpose() > 0 for file in files]
     return [score(mask, case.label, case.spacing_mm) for mask, case in zip(masks, cases, strict=True)]
 
 

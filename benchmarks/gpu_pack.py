@@ -125,7 +125,7 @@ def make_small(folder: Path) -> None:
     for seed, name in enumerate(names):
         adc, zadc = invented_maps(SMALL_GRID, seed=seed)
         arrays = {"adc": adc, "zadc": zadc, "label": rule_mask(adc, zadc), "spacing_mm": np.array(SPACING_MM)}
-        np.savez_compressed(folder / "packed" / f"{name}.npz", **arrays)
+        np.savez_compressed(folder / "packed" / f"{name}.npz", allow_pickle=False, **arrays)
     engine = write_expected(load_cases(folder / "packed")[:SMALL_CASES], folder / "expected.npz")
     write_facts(folder, engine=engine, cases=len(names))
 

@@ -27,7 +27,7 @@ def stand_in() -> str:
         import model.lesions.components
     except ImportError:
         module = ModuleType(NAME)
-        module.connected_components, module.depth_mm = connected_components, depth_mm
+        vars(module).update(connected_components=connected_components, depth_mm=depth_mm)
         sys.modules[NAME] = module
         return "scipy"
     return "SimpleITK" if hasattr(model.lesions.components, "sitk") else "scipy"

@@ -1,4 +1,10 @@
-"""What only a CUDA device can show. Without SimpleITK or fixtures: `pytest --noconftest` on a machine that only trains."""
+"""What a device has to show. The steps run on the CPU, too, so that a mistake in this file is seen without CUDA.
+
+Without SimpleITK or fixtures: `pytest --noconftest` on a machine that only trains.
+"""
+
+import contextlib
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,10 +20,12 @@ from training.data.augment import Augmentation
 from training.data.dataset import collate, to_sample
 from training.learning.losses import LOSSES
 from training.learning.paper import PaperAugmentation, to_paper_sample
+from training.learning.protocols import Native
 from training.learning.train_config import TrainConfig
 from training.learning.training_loop import Training, batch_loss
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+DEVICES = ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)]
 
 
 def random_network(seed: int) -> LesionNet:
@@ -35,45 +43,58 @@ def probabilities(device: str) -> list[np.ndarray]:
     return [predictor.probabilities(case.adc, case.zadc, case.spacing_mm) for _ in range(2)]
 
 
-def test_cuda_answers_as_the_cpu_and_twice_the_same() -> None:
-    first, second = probabilities("cuda")
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_device_answers_as_the_cpu_and_twice_the_same(device: str) -> None:
+    first, second = probabilities(device)
     assert first.tobytes() == second.tobytes()
     np.testing.assert_allclose(first, probabilities("cpu")[0], rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("device_name", DEVICES)
 @pytest.mark.parametrize(
     ("augmentation", "to_a_sample"),
     [(Augmentation, lambda case, device: to_sample(case, SMALL, device)), (PaperAugmentation, to_paper_sample)],
 )
-def test_augmentation_stays_on_the_device_and_one_seed_is_one_result(augmentation, to_a_sample) -> None:
-    device = torch.device("cuda")
+def test_augmentation_stays_on_the_device_and_one_seed_is_one_result(augmentation, to_a_sample, device_name) -> None:
+    device = torch.device(device_name)
     sample = to_a_sample(invented_case(0), device)
     first, again = augmentation(5, device), augmentation(5, device)
     for _ in range(8):
         a, b = first(sample), again(sample)
-        assert a.inputs.is_cuda
-        assert a.target.is_cuda
+        assert a.inputs.device.type == a.target.device.type == device_name
         assert torch.equal(a.inputs, b.inputs)
         assert torch.equal(a.target, b.target)
 
 
+@contextlib.contextmanager
+def no_waiting(device: torch.device) -> Iterator[None]:
+    """On CUDA, torch raises where the host waits for the device."""
+    if device.type == "cuda":
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        if device.type == "cuda":
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("device_name", DEVICES)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_step_does_not_wait_for_the_device(loss: str) -> None:
-    """From the batch to the new weights nothing is read back: torch raises where the host waits."""
-    device, config = torch.device("cuda"), TrainConfig(loss=loss)
-    training = Training(config, type("Protocol", (), {"network": lambda self: LesionNet(SMALL)})(), device)
+def test_a_step_changes_the_network_and_does_not_wait_for_the_device(loss: str, device_name: str) -> None:
+    """From the batch to the new weights nothing is read back."""
+    device, config, protocol = torch.device(device_name), TrainConfig(loss=loss), Native(SMALL)
+    training = Training(config, protocol, device)
+    before = [parameter.detach().clone() for parameter in training.network.parameters()]
     batch = collate([to_sample(invented_case(number), SMALL, device) for number in (0, 1)], SMALL.divisor)
 
     def step() -> None:
         training.optimizer.zero_grad(set_to_none=True)
-        batch_loss(training.network, batch, config).backward()
+        batch_loss(training.network, batch, config, protocol).backward()
         torch.nn.utils.clip_grad_norm_(training.network.parameters(), 1.0)
         training.optimizer.step()
         training.average.update_parameters(training.network)
 
     step()  # compiles the distance kernel
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting(device):
         step()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    assert any(not torch.equal(a, b) for a, b in zip(before, training.network.parameters(), strict=True))
