@@ -39,7 +39,7 @@ TABLE_NOTE = f"""<p class="note">A lesion is a part of the mask whose voxels tou
 centre; midline within {MIDLINE_MM:g} mm of the brain's middle. Position: its centre in the scanner's space, mm to the
 patient's left, back and top. It counts from the scanner's origin, not from the brain's middle, so its sign need not agree
 with the side. Probability: the mean over the lesion's voxels. Confidence, 0 to 1: the share of the lesion that the networks
-alone would mark, on average; it says little about whether the lesion is one. A lesion's number moves the viewer to it.
+alone would mark, on average, which is no probability that it is real. A lesion's number moves the viewer to it.
 results.json has the numbers in full.</p>"""
 
 
