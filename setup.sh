@@ -21,10 +21,10 @@ stamp=.venv/installed-${group:-inference}.sha256
 sum=$(cat pyproject.toml requirements.txt | sha256sum)
 if [[ $(cat "$stamp" 2>/dev/null) != "$sum" ]]; then
   pip() { .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
-  echo "installing into .venv"
+  echo "installing into .venv: about 140 MB to download, about a minute"
   pip -r requirements.txt
   if [[ -n $group ]]; then
-    echo "installing the group $group (torch is large: this can take minutes)"
+    echo "installing the group $group: several GB, torch is large; this can take minutes"
     pip pip==26.3 # the one that came with Python may not know --group
     pip --group "$group"
   fi
