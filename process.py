@@ -107,7 +107,7 @@ def add_ways_to_run(parser: argparse.ArgumentParser) -> None:
     folder = parser.add_argument_group("with --cases")
     folder.add_argument("--format", type=suffix, help=f"of the masks: {', '.join(SUFFIXES)} (default: that of each ADC map)")
     folder.add_argument(
-        "--overwrite", action="store_true", help="replace what the output folder has of the same cases, other files stay"
+        "--overwrite", action="store_true", help="do outdated and changed cases again; current ones and files of others stay"
     )
 
 

@@ -91,7 +91,8 @@ echo "== image, a case that cannot be used"
 mkdir -p "$work/broken/images/z-score-adc"
 new_output "$work/refused"
 mkdir -p -m 777 "$work/refused/images" "$work/refused/images/hie-lesion-segmentation"
-cp "$expected" "$work/refused/images/hie-lesion-segmentation/overlay.mha" # an older result must not outlive the failure
+mask=images/hie-lesion-segmentation/overlay.mha
+cp "$work/official/$mask" "$work/refused/$mask" # an older result of this program must not outlive the failure
 status=0
 docker run --rm "${OFFICIAL[@]}" -v "$work/broken:/input:ro" -v "$work/refused:/output" hie-lesions 2>"$work/stderr" || status=$?
 tail -n 1 "$work/stderr"

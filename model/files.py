@@ -15,9 +15,10 @@ from pathlib import Path
 from model.errors import UserError
 
 PARTIAL = "partial"  # end of the names of folders that are being written
+MARKER = "written-by-hie-lesions"  # in such a folder, beside the one of the files: it is no one else's
 LEFT_BEHIND = re.compile(rf"\..+\.[0-9a-f]{{8}}\.{PARTIAL}")
-# what shares of some kinds answer to a rename: SMB, FUSE and object stores that look like a folder
 FOR_THIS_USER = '; make the folder first, and start a container with --user "$(id -u):$(id -g)"'
+# what shares of some kinds answer to a rename: SMB, FUSE and object stores that look like a folder
 NO_RENAME = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
 
 
@@ -65,8 +66,11 @@ def files_into(folder: Path, work: Path, *, first: str = "", last: str = "") -> 
 
     Raises UserError when files cannot be written; one of the block names them by the places that they were meant for.
     """
-    staged = work / f".{folder.name or 'run'}.{secrets.token_hex(4)}.{PARTIAL}"
+    partial = work / f".{folder.name or 'run'}.{secrets.token_hex(4)}.{PARTIAL}"
+    staged = partial / "files"
     try:
+        partial.mkdir()
+        (partial / MARKER).touch()
         staged.mkdir()
         yield staged
         if os.path.lexists(folder):
@@ -76,9 +80,9 @@ def files_into(folder: Path, work: Path, *, first: str = "", last: str = "") -> 
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
     except UserError as error:
-        raise UserError(str(error).replace(str(staged), str(folder))) from None
+        raise type(error)(str(error).replace(str(staged), str(folder))) from None
     finally:
-        remove(staged)
+        _remove_partial_folder(partial)
 
 
 def _move_files(source: Path, target: Path, first: str, last: str) -> None:
@@ -114,7 +118,11 @@ def require_writable(folder: Path) -> None:
     """Raise UserError unless files can be written to a folder, which need not be there yet: before work that takes long."""
     with writable(folder):
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        tempfile.TemporaryFile(dir=there).close()
+        try:
+            with tempfile.TemporaryFile(dir=there) as file:
+                file.write(bytes(4096))  # a disk that is full has room for a name
+        except OSError as error:  # of a file that the user never sees
+            raise OSError(error.errno, error.strerror, str(there)) from None
 
 
 def remove(path: Path) -> None:
@@ -126,10 +134,21 @@ def remove(path: Path) -> None:
 
 
 def remove_partial_folders(root: Path) -> None:
-    """Remove what killed runs left of `files_into` in `root`."""
+    """Remove what killed runs left of `files_into` in `root`. What only has such a name, and no marker in it, stays."""
     for path in root.iterdir():
-        if LEFT_BEHIND.fullmatch(path.name):
-            remove(path)
+        if LEFT_BEHIND.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            if (path / MARKER).is_file():
+                _remove_partial_folder(path)
+            elif not any(path.iterdir()):  # killed before the marker was there
+                path.rmdir()
+
+
+def _remove_partial_folder(path: Path) -> None:
+    """The marker last, so that a kill leaves what the next run removes."""
+    for below in path.iterdir() if path.is_dir() else ():
+        if below.name != MARKER:
+            remove(below)
+    remove(path)
 
 
 def remove_partials(path: Path) -> None:
@@ -145,6 +164,8 @@ def only_run(root: Path, *, wait: bool = False) -> Iterator[None]:
     Another run is waited for with `wait`, else refused. Raises UserError then, and when the folder cannot be made. A file
     system without locks is not guarded.
     """
+    if root.is_symlink() and not os.path.exists(root):
+        raise UserError(f"{root}: expected an output folder, found a link to {os.readlink(root)}, which is not there")
     with writable(root):
         root.mkdir(parents=True, exist_ok=True)
         folder = os.open(root, os.O_RDONLY)

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from model.errors import UserError, lacks_memory
 from model.files import whole_file
-from model.images import metaimage, nrrd
+from model.images import mark, metaimage, nrrd
 from model.images.formats import SUFFIXES, suffix_of
 from model.images.grid import (
     GRID_TOLERANCE,
@@ -87,7 +87,7 @@ def _read_with_itk(path: Path) -> Volume:
 
 
 def write_mask(mask: np.ndarray, grid: Grid, path: Path) -> None:
-    """Write a boolean (z, y, x) mask as uint8 0/1 on `grid`, compressed, whole or not at all.
+    """Write a boolean (z, y, x) mask as uint8 0/1 on `grid`, compressed, whole or not at all; as .mha with our mark.
 
     The name's end decides the format; .mhd is two files and may be left half written. Raises UserError when the file cannot
     be written or its format cannot hold the grid, ValueError when the mask is not of the grid's size.
@@ -123,7 +123,12 @@ def _write_with_itk(voxels: np.ndarray, grid: Grid, path: Path) -> tuple[np.ndar
     image.SetSpacing(grid.spacing_mm[::-1])
     image.SetOrigin(grid.origin_mm)
     image.SetDirection(grid.direction)
+    marked = voxels.dtype == np.uint8 and suffix_of(path) == mark.SUFFIX
+    if marked:
+        image.SetMetaData(mark.FIELD, mark.UNSIGNED)
     sitk.WriteImage(image, str(path), useCompression=True)
+    if marked:
+        mark.sign(path)
     written = sitk.ReadImage(str(path))
     return sitk.GetArrayFromImage(written), _grid(written)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import model
 from model.images.formats import digest, stem_of, suffix_of
 from model.run.find_cases import MASK_STEM
-from model.run.own_files import FILES, REPLACED, foreign_files, is_current, is_own, read_own_results
+from model.run.own_files import FILES, REPLACED, foreign_files, is_current, is_own, read_own_results, state_of
 from model.run.platform_paths import RESULTS_PATH
 from model.run.summary import CHANGED, DONE_BEFORE, FAILED, OUTDATED
 
@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Earlier:
-    """An earlier run of a case: `results` where its record is there, and why the case is not run again, if it is not."""
+    """An earlier run of a case: `results` where its record is there, and why the case is not run again, if it is not.
+
+    stays: `--overwrite` changes nothing about that. changed: by name, the `state_of` files that someone changed since.
+    """
 
     results: dict | None = None
     status: str = ""
     reason: str = ""
+    stays: bool = False
+    changed: dict[str, str] = field(default_factory=dict)
 
     @property
     def mask(self) -> str:
@@ -40,13 +45,10 @@ def earlier_run(case: FoundCase, place: Place, weights: str, options: Options) -
     earlier = Earlier(results)
     if case.problem:
         return earlier
-    if results is None and os.path.lexists(place.folder) and (place.folder.is_symlink() or not place.folder.is_dir()):
-        return Earlier(None, FAILED, f"{place.folder}: expected a folder, found a link or a file, which stays")
+    if os.path.lexists(place.folder) and (place.folder.is_symlink() or not place.folder.is_dir()):
+        return Earlier(None, FAILED, f"{place.folder}: expected a folder, found a link or a file, which stays", stays=True)
     if foreign := foreign_files(place.folder, place.written(options), results, place.results):
-        names = ", ".join(str(place.folder / name) for name in foreign)
-        return Earlier(
-            results, CHANGED, f"{names}: changed since it was written, or not of this program; --overwrite replaces it"
-        )
+        return _changed(place, results, foreign)
     if results is None:
         return earlier
     try:
@@ -59,6 +61,15 @@ def earlier_run(case: FoundCase, place: Place, weights: str, options: Options) -
     if REPLACED not in results and all(is_current(place.folder, name, results) for name in wanted):
         return Earlier(results, DONE_BEFORE)
     return earlier
+
+
+def _changed(place: Place, results: dict | None, foreign: list[str]) -> Earlier:
+    """A case with files of others: what a run wrote once is replaced on demand, what none wrote stays."""
+    stays = any(name not in (results or {FILES: ()})[FILES] for name in foreign)
+    names = ", ".join(str(place.folder / name) for name in foreign)
+    what = "it stays, so move it or name another folder" if stays else "--overwrite replaces it"
+    reason = f"{names}: changed since it was written, or not of this program; {what}"
+    return Earlier(results, CHANGED, reason, stays, {name: state_of(place.folder / name) for name in foreign})
 
 
 def with_extras(options: Options, earlier: Earlier, place: Place) -> Options:

@@ -29,7 +29,7 @@ from model.run.map_names import ADC_HINT, Z_HINT, case_words, tell_apart
 from model.run.platform_paths import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_inputs
 from model.run.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, ZADC_FOLDER, ZADC_STEM
 
-MASK_STEM = "lesions"  # of the mask in a case's folder in the output
+MASK_STEM, PROBABILITIES_STEM = "lesions", "probabilities"  # of the images in a case's folder in the output
 SUMMARY, INDEX = "summary.csv", "index.html"  # in the output folder, so no case can have these names
 DEEPEST = 3  # folders below a case's in which cases are looked for, to say that they lie too deep
 LAYOUTS = (

@@ -18,12 +18,13 @@ from model.files import only_run, remove_partial_folders, require_writable, writ
 from model.images.formats import suffix_of
 from model.run.contents import is_of_the_system, visible_in
 from model.run.earlier import Earlier, earlier_run, is_output_of_a_run, with_extras
-from model.run.find_cases import INDEX, MASK_STEM, SUMMARY, find_cases
+from model.run.find_cases import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, find_cases
 from model.run.found_case import FoundCase
 from model.run.one_case import Options, Place, run_case
-from model.run.own_files import read_own_results
+from model.run.own_files import ChangedFiles, read_own_results
 from model.run.platform_paths import RESULTS_PATH
 from model.run.summary import (
+    CHANGED,
     COLUMNS,
     DONE,
     DONE_BEFORE,
@@ -153,18 +154,21 @@ def is_index(path: Path) -> bool:
 def place_of(case: FoundCase, output: Path, options: FolderOptions) -> Place:
     """Where a case's files are written."""
     suffix = options.suffix or (suffix_of(case.adc) if case.adc else "")
-    names = {"mask": f"{MASK_STEM}{suffix}", "probabilities": f"probabilities{suffix}"}
+    names = {"mask": f"{MASK_STEM}{suffix}", "probabilities": f"{PROBABILITIES_STEM}{suffix}"}
     return Place(folder=output / case.name, work=output, **names)
 
 
 def outcome_of(case: FoundCase, place: Place, predictor: Predictor, options: FolderOptions, earlier: Earlier) -> Outcome:
     """Run a case that is not done. What an earlier run left of one that fails stays, and the reason says so."""
-    if earlier.status == FAILED or (earlier.status and not (options.overwrite and earlier.status != DONE_BEFORE)):
+    again = options.overwrite and not earlier.stays and earlier.status != DONE_BEFORE
+    if earlier.status and not again:
         return outcome_before(case, place, earlier)
     try:
         adc, zadc = case.maps
         wanted = options if earlier.status else with_extras(options, earlier, place)
-        results = run_case(adc, zadc, case.name, lambda: predictor, wanted, place)
+        results = run_case(adc, zadc, case.name, lambda: predictor, wanted, place, earlier.changed)
+    except ChangedFiles as error:
+        return Outcome(case, CHANGED, reason=reason_of(error))
     except Exception as error:
         if not is_users(error) and not lacks_memory(error):
             traceback.print_exc()

@@ -5,6 +5,8 @@ Does not import torch by itself, so that a bad case is refused at once.
 
 from __future__ import annotations
 
+import itertools
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,17 +17,20 @@ from model.errors import UserError
 from model.files import files_into, only_run, remove_partial_folders, remove_partials, require_writable, writable
 from model.images.case import ADC_UNIT, Case, read_case
 from model.images.formats import stem_of
+from model.images.mark import is_signed
 from model.images.volume import write_mask, write_probabilities
 from model.networks.as_learnt import segment_as_learnt
 from model.report.results import describe, describe_files, describe_run, write_results
 from model.run.own_files import (
     FILES,
     REPLACED,
+    ChangedFiles,
     foreign_files,
     is_cut_off,
-    is_mask_of_0_and_1,
     is_own,
+    outdated,
     read_own_results,
+    state_of,
     with_record,
     with_replaced,
 )
@@ -78,19 +83,25 @@ def segment(
         try:
             return run_case(adc, zadc, stem_of(adc), load_predictor, options, place)
         except BaseException:
-            for name in place.written(options):
+            for name in own_files(place):
                 (output_root / name).unlink(missing_ok=True)
             raise
 
 
 def run_case(
-    adc: Path, zadc: Path, name: str, load_predictor: Callable[[], Predictor], options: Options, place: Place
+    adc: Path,
+    zadc: Path,
+    name: str,
+    load_predictor: Callable[[], Predictor],
+    options: Options,
+    place: Place,
+    replaces: dict[str, str] | None = None,
 ) -> dict:
-    """Read, segment and write one case; returns what `results.json` holds. Raises UserError."""
+    """Read, segment and write one case; returns what `results.json` holds. Raises UserError. replaces: see `write_case`."""
     started = time.perf_counter()
     case = read_case(adc, zadc, options.adc_unit)
     segmentation, results = segment_case(case, load_predictor(), started)
-    return write_case(place, name, case, segmentation, results, options)
+    return write_case(place, name, case, segmentation, results, options, replaces)
 
 
 def segment_case(case: Case, predictor: Predictor, started: float) -> tuple[Segmentation, dict]:
@@ -100,10 +111,20 @@ def segment_case(case: Case, predictor: Predictor, started: float) -> tuple[Segm
     return segmentation, results | {"seconds": round(time.perf_counter() - started, 2)}
 
 
-def write_case(place: Place, name: str, case: Case, segmentation: Segmentation, results: dict, options: Options) -> dict:
-    """Write what `options` ask for, the mask last: where there is one, everything is there. Raises UserError.
+def write_case(
+    place: Place,
+    name: str,
+    case: Case,
+    segmentation: Segmentation,
+    results: dict,
+    options: Options,
+    replaces: dict[str, str] | None = None,
+) -> dict:
+    """Write what `options` ask for, the mask last: where there is one, everything is there.
 
     Returns the results with the record of the files. Files of an earlier run that are not written again are removed.
+    replaces: files that someone changed and that are replaced all the same, with their `state_of`. Raises ChangedFiles when
+    others than these and an earlier run's lie there by now, UserError when files cannot be written.
     """
     before = read_own_results(place.folder / place.results)
     with files_into(place.folder, place.work, first=place.results, last=place.mask) as staged:
@@ -113,9 +134,11 @@ def write_case(place: Place, name: str, case: Case, segmentation: Segmentation, 
 
             write_report(staged / place.report, name, case, segmentation.mask, results)
         results = with_record(results, staged)
-        while_replacing = with_replaced(results, place.folder, place.results)
+        while_replacing = with_replaced(results, place.folder, before)
         write_results(while_replacing, staged / place.results)
-    _remove_outdated(place.folder, before, results)
+        require_unchanged(place, [place.results, *results[FILES]], before, replaces or {})
+    for outdated_name in outdated(place.folder, before, results):
+        (place.folder / outdated_name).unlink()
     if REPLACED in while_replacing:
         write_results(results, place.folder / place.results)
     return results
@@ -130,11 +153,31 @@ def _write_images(place: Place, folder: Path, case: Case, segmentation: Segmenta
     write_mask(segmentation.mask, case.grid, mask)
 
 
-def _remove_outdated(folder: Path, before: dict | None, results: dict) -> None:
-    """Remove the files of an earlier run that these results do not have, unless they were changed since."""
-    for name in (before or {FILES: {}})[FILES].keys() - results[FILES].keys():
-        if is_own(folder, name, before):
-            (folder / name).unlink()
+def require_unchanged(place: Place, names: list[str], before: dict | None, replaces: dict[str, str]) -> None:
+    """Raise ChangedFiles when something else than an earlier run's files, or `replaces`, lies where files are to be written.
+
+    Looked at right before they are moved there: while a case is run, its reader may correct a mask.
+    """
+    apart = place.folder != place.work
+    if apart and os.path.lexists(place.folder) and (place.folder.is_symlink() or not place.folder.is_dir()):
+        raise ChangedFiles(f"{place.folder}: expected a folder, found a link or a file, which stays")
+    foreign = foreign_files(place.folder, names, before, place.results)
+    if made := [name for name in foreign if replaces.get(name) != state_of(place.folder / name)]:
+        paths = ", ".join(str(place.folder / name) for name in made)
+        raise ChangedFiles(f"{paths}: made or changed by someone while the case was run; it stays")
+
+
+def own_files(place: Place) -> list[str]:
+    """The files of an earlier run where a case's are written, `results.json` last: it says which of the others are own.
+
+    Without a `results.json` of this program it is a mask that has the mark of this program in its header.
+    """
+    results = read_own_results(place.folder / place.results)
+    if results is None:
+        return [place.mask] if is_signed(place.folder / place.mask) else []
+    names = (place.mask, place.probabilities, place.report)
+    is_ours = [is_own(place.folder, name, results) or is_cut_off(place.folder, name, results) for name in names]
+    return [*itertools.compress(names, is_ours), place.results]
 
 
 def _remove_empty_folder(folder: Path, name: str) -> None:
@@ -147,32 +190,35 @@ def _remove_empty_folder(folder: Path, name: str) -> None:
 def clear_output(place: Place, options: Options) -> None:
     """Make the output folders, and remove an earlier run's files, cut-off ones too; no earlier mask outlives a failure.
 
-    Own is what `results.json` records, and without it a mask of 0 and 1 where the platform wants the mask. Raises UserError
-    when that is not possible, or when something else lies where a file is written or the platform allows the mask alone.
+    Raises UserError when that is not possible, or when something else lies where a file is written, or when a file of the
+    earlier run was changed since, all of them before anything is removed; and when the mask's folder holds more, where the
+    platform allows the mask alone.
     """
-    folder, mask = place.folder, place.folder / place.mask
+    folder = place.folder
     with writable(folder):
-        results = read_own_results(folder / place.results)
-        for name in (place.mask, place.probabilities, place.report):
-            if is_own(folder, name, results) or is_cut_off(folder, name, results):
-                (folder / name).unlink()
-                _remove_empty_folder(folder, name)
-            remove_partials(folder / name)
-        if results is None and is_mask_of_0_and_1(mask):
-            mask.unlink()
-        if results is not None:  # last, since it says which of the others are own
-            (folder / place.results).unlink()
-        remove_partials(folder / place.results)
-        remove_partial_folders(folder)
-        foreign = foreign_files(folder, place.written(options), None, place.results)
+        own = own_files(place)
+        recorded = (read_own_results(folder / place.results) or {FILES: ()})[FILES]
+        names = [*place.written(options), *recorded]
+        foreign = [name for name in dict.fromkeys(names) if os.path.lexists(folder / name) and name not in own]
     if foreign:
-        names = ", ".join(str(folder / name) for name in foreign)
-        raise UserError(f"{names}: not written by this program, or changed since; it stays, so name another output folder")
+        paths = ", ".join(str(folder / name) for name in foreign)
+        raise UserError(f"{paths}: not written by this program, or changed since; it stays, so name another output folder")
     with writable(folder):
-        mask.parent.mkdir(parents=True, exist_ok=True)
-        if options.probabilities:
-            (folder / place.probabilities).parent.mkdir(parents=True, exist_ok=True)
-        beside = sorted(path.name for path in mask.parent.iterdir())
-    require_writable(mask.parent)  # before the weights are loaded
+        for name in own:
+            (folder / name).unlink()
+            _remove_empty_folder(folder, name)
+        for name in (place.mask, place.probabilities, place.report, place.results):
+            remove_partials(folder / name)
+        remove_partial_folders(folder)
+        _make_folders(place, options)
+        beside = sorted(path.name for path in (folder / place.mask).parent.iterdir())
+    require_writable((folder / place.mask).parent)  # before the weights are loaded
     if beside:
-        raise UserError(f"{mask.parent}: expected an empty folder for the mask, found {', '.join(beside)}")
+        where = (folder / place.mask).parent
+        raise UserError(f"{where}: expected an empty folder for the mask, found {', '.join(beside)}")
+
+
+def _make_folders(place: Place, options: Options) -> None:
+    (place.folder / place.mask).parent.mkdir(parents=True, exist_ok=True)
+    if options.probabilities:
+        (place.folder / place.probabilities).parent.mkdir(parents=True, exist_ok=True)

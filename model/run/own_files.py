@@ -11,13 +11,18 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.files import files_below, sha256_of
-from model.images.formats import suffix_of
+from model.images.formats import SUFFIXES, suffix_of
 from model.images.volume import read_volume
+from model.run.find_cases import MASK_STEM, PROBABILITIES_STEM
+from model.run.platform_paths import MASK_PATH, PROBABILITIES_PATH, REPORT_PATH
 
 FILES, REPLACED, OWN_SUM = "files", "replaced_files", "sha256"
 PAIR = ".mhd"  # of two files: the header, and the voxels in one that ends like these
 VOXEL_SUFFIXES = (".zraw", ".raw")
-HEADER_BYTES = 4096
+KNOWN = {  # all that a run writes beside results.json; nothing else is removed or replaced, whatever a record says
+    *(stem + end for stem in (MASK_STEM, PROBABILITIES_STEM) for end in (*SUFFIXES, *VOXEL_SUFFIXES)),
+    *(MASK_PATH, PROBABILITIES_PATH, REPORT_PATH),
+}
 FIRST_BYTES = {  # by suffix: what the images that this program writes begin with
     ".mha": b"ObjectType",
     ".mhd": b"ObjectType",
@@ -25,6 +30,10 @@ FIRST_BYTES = {  # by suffix: what the images that this program writes begin wit
     ".nii": (348).to_bytes(4, "little"),
     ".nii.gz": b"\x1f\x8b",
 }
+
+
+class ChangedFiles(UserError):
+    """Files that someone made or changed lie where a run's would be written."""
 
 
 def with_record(results: dict, folder: Path) -> dict:
@@ -35,10 +44,12 @@ def with_record(results: dict, folder: Path) -> dict:
     return results | {OWN_SUM: _sum_of(results)}
 
 
-def with_replaced(results: dict, folder: Path, results_name: str) -> dict:
-    """The results, with the sums of the files in `folder` that theirs are about to replace. Raises OSError."""
-    names = results[FILES].keys() | (read_own_results(folder / results_name) or {FILES: {}})[FILES].keys()
-    there = sorted(name for name in names if (folder / name).is_file())
+def with_replaced(results: dict, folder: Path, before: dict | None) -> dict:
+    """The results, with the sums of the files in `folder` that theirs replace, and of those of `before` that then go.
+
+    Raises OSError.
+    """
+    there = sorted(name for name in results[FILES] if (folder / name).is_file()) + outdated(folder, before, results)
     return results | {REPLACED: {name: sha256_of(folder / name) for name in there}} if there else results
 
 
@@ -50,7 +61,21 @@ def read_own_results(path: Path) -> dict | None:
         recorded = own and all({"sha256", "bytes"} <= entry.keys() for entry in results[FILES].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return results if recorded else None
+    return _of_known_names(results) if recorded else None
+
+
+def _of_known_names(results: dict) -> dict:
+    """Without the entries for files that no run writes, which a record could lead out of its folder with."""
+    replaced = results.get(REPLACED)
+    kept = {REPLACED: replaced if isinstance(replaced, dict) else {}} if REPLACED in results else {}
+    entries = {FILES: results[FILES]} | kept
+    return results | {key: {name: entry[name] for name in entry if name in KNOWN} for key, entry in entries.items()}
+
+
+def outdated(folder: Path, before: dict | None, results: dict) -> list[str]:
+    """The files of an earlier run's record that `results` do not have, sorted, without those that were changed since."""
+    names = {name for key in (FILES, REPLACED) for name in (before or {}).get(key, ())}
+    return sorted(name for name in names - results[FILES].keys() if is_own(folder, name, before))
 
 
 def is_own(folder: Path, name: str, results: dict | None) -> bool:
@@ -104,16 +129,12 @@ def foreign_files(folder: Path, names: list[str], results: dict | None, results_
     return [name for name in names if os.path.lexists(folder / name) and name not in known]
 
 
-def is_mask_of_0_and_1(path: Path) -> bool:
-    """Whether a file is a whole uint8 MetaImage of 0 and 1, what this program writes where the platform wants the mask."""
-    if path.is_symlink() or suffix_of(path) != ".mha":
-        return False
+def state_of(path: Path) -> str:
+    """What tells whether a file was changed since: its sum, or where a link leads; empty when it cannot be read."""
     try:
-        with path.open("rb") as file:
-            header = file.read(HEADER_BYTES)
-        return b"ElementType = MET_UCHAR" in header and bool((read_volume(path).voxels <= 1).all())
-    except (OSError, UserError):
-        return False
+        return f"a link to {os.readlink(path)}" if path.is_symlink() else sha256_of(path)
+    except OSError:
+        return ""
 
 
 def _sum_of(results: dict) -> str:

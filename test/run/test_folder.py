@@ -91,10 +91,13 @@ def test_killed_run_goes_on_where_it_was(go, good, output, count, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             go(good)
     assert files_below(output) == ["summary.csv"]
-    (output / ".a.0f3c0f3c.partial").mkdir()  # of a run that had no time to clean up
-    (output / ".a.0f3c0f3c.partial" / "lesions.mha").touch()
+    (output / ".a.0f3c0f3c.partial" / "files").mkdir(parents=True)  # of a run that had no time to clean up
+    (output / ".a.0f3c0f3c.partial" / "written-by-hie-lesions").touch()
+    (output / ".a.0f3c0f3c.partial" / "files" / "lesions.mha").touch()
+    (output / ".b.0f3c0f3c.partial").mkdir()
     assert go(good)[0] == 0
     assert files_below(output) == [f"{n}/{file}" for n in "ab" for file in ("lesions.mha", "results.json")] + ["summary.csv"]
+    assert sorted(path.name for path in output.iterdir()) == ["a", "b", "summary.csv"]
 
 
 @pytest.mark.parametrize("other", ["a/lesions.mha", "b/results.json", "old/thing.txt", "paper.docx"])
@@ -105,9 +108,12 @@ def test_output_with_something_else_is_refused_and_left_alone(go, good, output, 
     assert code == 2
     assert f"found {other.split('/')[0]}; name another folder, or say --overwrite" in error
     assert files_below(output) == [other]
-    assert go(good, "--overwrite")[0] == 0
-    assert (output / "a" / "lesions.mha").stat().st_size > 100
-    assert (output / other).exists() == (other != "a/lesions.mha") or (output / other).stat().st_size > 100
+    in_the_way = other in ("a/lesions.mha", "b/results.json")
+    code, _, error = go(good, "--overwrite")
+    assert code == (2 if in_the_way else 0)
+    assert (f"{output / other}: changed since it was written, or not of this program; it stays" in error) == in_the_way
+    assert (output / other).read_text() == "{}"
+    assert (output / ("b" if other.startswith("a") else "a") / "lesions.mha").stat().st_size > 100
 
 
 def test_unexpected_error_in_one_case_leaves_the_others(go, good, output, monkeypatch):

@@ -267,7 +267,7 @@ def test_report_of_someone_else_is_in_nobodys_way_where_none_is_asked_for(
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-@pytest.mark.parametrize("kind", ["float", "two", "text", "link"])
+@pytest.mark.parametrize("kind", ["float", "two", "text", "link", "mask"])
 def test_mask_of_someone_else_stays(main, case_tree, tmp_path, rule_weights, capfd, recorded, kind):
     """A mask that was corrected by hand after a run, and images of others where the platform wants the mask."""
     output = tmp_path / "output"
@@ -275,7 +275,7 @@ def test_mask_of_someone_else_stays(main, case_tree, tmp_path, rule_weights, cap
     if not recorded:
         (output / RESULTS).unlink()
     voxels = np.ones(GRID.size, np.float32 if kind == "float" else np.uint8)
-    voxels[0, 0, 0] = 2 if kind == "two" else 0
+    voxels[0, 0, 0] = 2 if kind == "two" else 0  # "mask": as one of this program, without its mark
     write_image(voxels, GRID, tmp_path / "mine.mha")
     (output / MASK).unlink()
     if kind == "link":
@@ -287,7 +287,7 @@ def test_mask_of_someone_else_stays(main, case_tree, tmp_path, rule_weights, cap
     before = (output / MASK).read_bytes()
     line = refused(capfd, main(arguments(case_tree(), output, rule_weights)))
     assert f"error: {output / MASK}: not written by this program, or changed since; it stays" in line
-    assert files_below(output) == [MASK]
+    assert files_below(output) == ([MASK, RESULTS] if recorded else [MASK])
     assert (output / MASK).read_bytes() == before
     assert (tmp_path / "mine.mha").exists()
 
@@ -303,7 +303,7 @@ def test_mask_corrected_by_hand_stays(main, case_tree, tmp_path, rule_weights, c
 
 
 def test_mask_without_its_results_does_not_outlive_a_failure(main, tmp_path, rule_weights, capfd):
-    """A whole uint8 image of 0 and 1 at the platform's path counts as a mask of this program."""
+    """A mask at the platform's path that has this program's mark is its own."""
     older_output(tmp_path / "output")
     (tmp_path / "output" / RESULTS).unlink()
     refused(capfd, main(arguments(tmp_path / "nowhere", tmp_path / "output", rule_weights)))
