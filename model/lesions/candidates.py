@@ -1,7 +1,7 @@
 """What is known about each voxel that might be lesion: the features that the lesion decision is made from.
 
-Arrays are (z, y, x), spacing (z, y, x) in mm. A candidate is a brain voxel with some
-probability of lesion. In what is shipped that is the rule on the Z map, softened (`CaseMaps.rule_probabilities`).
+Arrays are (z, y, x), spacing (z, y, x) in mm. A candidate is a brain voxel with some probability of lesion.
+In what is shipped that is the rule on the Z map, softened (`CaseMaps.rule_probabilities`).
 """
 
 import functools

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from model.errors import UserError
+from model.run.contents import how_to_convert, unread_kind
 
 ADC_SLUG = "skull-stripped-adc"
 ZADC_SLUG = "z-score-apparent-diffusion-coefficient-map"
@@ -73,7 +74,8 @@ def _only_image(folder: Path) -> Path:
     images = [name for name in names if name.lower().endswith(IMAGE_SUFFIX) and not name.startswith(".")]
     if len(images) != 1 or not images[0].isprintable():  # ITK aborts the process on a name that is not UTF-8
         found = ", ".join(names) if names else "nothing"
+        advice = how_to_convert([unread_kind(folder / name) for name in names])
         raise UserError(
-            f"{folder}: expected exactly one {IMAGE_SUFFIX} file, with a printable name, found {found} ({OTHERWISE})"
+            f"{folder}: expected exactly one {IMAGE_SUFFIX} file, with a printable name, found {found} ({OTHERWISE}){advice}"
         )
     return folder / images[0]

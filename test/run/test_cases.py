@@ -352,6 +352,12 @@ def test_dicom_is_to_be_converted_and_other_formats_have_no_such_advice(tmp_path
     assert [problem.endswith(advice) for problem in problems.values()] == [name != "b" for name in problems]
 
 
+def test_dicom_in_the_platforms_layout_is_to_be_converted(tmp_path):
+    touch(tmp_path, f"{ADC_FOLDER}/1.dcm", f"{ZADC_FOLDER}/2.mha")
+    with pytest.raises(UserError, match="found 1.dcm .*; convert DICOM to NIfTI first, e.g. with dcm2niix$"):
+        find_inputs(tmp_path)
+
+
 def test_nothing_found_says_what_was_expected(tmp_path):
     touch(tmp_path, "adc.mha", "zadc.mha")
     with pytest.raises(UserError, match="no case found, expected 1ADC_ss/ and 2Z_ADC/ as in the data set"):
