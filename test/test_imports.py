@@ -1,7 +1,9 @@
 """Who may import whom, read from the source, and what a process may load."""
 
 import ast
+import csv
 import graphlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +129,20 @@ def python(code: str) -> subprocess.CompletedProcess:
 def test_training_starts_where_there_is_no_simpleitk_and_no_edt():
     done = python("import sys; sys.modules |= {'SimpleITK': None, 'edt': None}; import training.train, training.splits")
     assert done.returncode == 0, done.stderr
+
+
+def test_two_folders_are_scored_without_torch(tmp_path):
+    """The label of the built-in case against itself."""
+    for name in ("masks", "labels"):
+        (tmp_path / name).mkdir()
+        shutil.copy(ROOT / "test" / "case" / "label.mha", tmp_path / name / "phantom.mha")
+    words = ["evaluate", *(str(tmp_path / name) for name in ("masks", "labels")), "--out", str(tmp_path / "scores")]
+    done = python(f"import sys, training.evaluate as e; sys.argv = {words}; e.main(); print(*sys.modules)")
+    assert "SimpleITK" in done.stdout.split(), done.stderr
+    assert not {"torch", "monai"} & set(done.stdout.split())
+    with (tmp_path / "scores" / "scores.csv").open(encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["dice"]) == 1
 
 
 def test_a_bad_case_is_refused_before_torch_is_loaded():

@@ -35,7 +35,6 @@ from model.images.volume import read_volume, write_mask
 from model.networks.as_learnt import segment_as_learnt
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
-from model.networks.torch_engine import TorchEngine, pick_device
 from training.common.cli import run
 from training.data.published import CaseFiles, published_cases, read_label
 from training.data.seen import require_unseen
@@ -131,13 +130,13 @@ def parse_args() -> argparse.Namespace:
         "--rule-only", action="store_true", default=None, help="score the rule Z < -2 alone, without a network"
     )
     args = parser.parse_args()
-    problem = misuse(args)
+    problem = wrong_usage(args)
     if problem:
         parser.error(problem)
     return args
 
 
-def misuse(args: argparse.Namespace) -> str:
+def wrong_usage(args: argparse.Namespace) -> str:
     """What is wrong with the options as a whole; empty when nothing is."""
     if args.masks is None:
         absent = [f"--{name}" for name in ("data", "out") if getattr(args, name) is None]
@@ -159,6 +158,8 @@ def score_fold(args: argparse.Namespace) -> None:
     if not args.rule_only:
         weights = args.weights or IMAGE_WEIGHTS
         require_unseen([files.name for files in cases], weights)
+        from model.networks.torch_engine import TorchEngine, pick_device  # takes seconds, and scores do not need it
+
         predictor = Predictor(load_ensemble(weights, TorchEngine(pick_device(args.device or "auto")[0])))
     args.out.mkdir(parents=True, exist_ok=True)
     rows = {files.name: score_case(files, predictor, args.out) for files in tqdm(cases, unit="case")}

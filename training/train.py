@@ -7,7 +7,9 @@ weights written are the moving average after the last epoch, so the validation f
 """
 
 import argparse
+import functools
 import json
+import sys
 from pathlib import Path
 
 from model.errors import UserError
@@ -44,7 +46,8 @@ def main() -> None:
     if note:
         print(note)
     model = read_model(args.model) if args.model else None
-    print(train(config_from(args), args.data, args.run, device, model=model))
+    say = None if sys.stdout.isatty() else functools.partial(print, flush=True)  # a terminal has the progress bar
+    print(train(config_from(args), args.data, args.run, device, model=model, say=say))
 
 
 if __name__ == "__main__":

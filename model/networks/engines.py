@@ -11,22 +11,22 @@ PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
 WHERE = {"torch": "the image hie-lesions has it", "openvino": "all images have it", "onnx": "pip install it"}
 
 
-def pick_engine(wish: str, device: str, weights: Path) -> tuple[Engine, list[str]]:
+def pick_engine(name: str, device: str, weights: Path) -> tuple[Engine, list[str]]:
     """The engine for `auto` or one of PACKAGES, and `auto`, `cpu` or `cuda`, and notes on what `auto` had to do without.
 
     Raises UserError when what is asked for cannot be had: CUDA, a package, an exported network.
     """
     notes: list[str] = []
-    if wish in ("auto", "torch") and device != "cpu":
+    if name in ("auto", "torch") and device != "cpu":
         engine, notes = _on_cuda(device)
         if engine:
             return engine, notes
     elif device == "cuda":
-        raise UserError(f"--engine {wish}: runs on the CPU alone, not with --device cuda")
-    if wish == "auto":
-        wish, note = _cpu_engine(weights)
+        raise UserError(f"--engine {name}: runs on the CPU alone, not with --device cuda")
+    if name == "auto":
+        name, note = _cpu_engine(weights)
         notes += [note] if note else []
-    return _on_cpu(wish, weights), notes
+    return _on_cpu(name, weights), notes
 
 
 def _on_cuda(device: str) -> tuple[Engine | None, list[str]]:

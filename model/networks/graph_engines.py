@@ -15,8 +15,8 @@ from model.networks.windows import Network
 
 def threads() -> int:
     """What OMP_NUM_THREADS allows, else the cores that this process may use."""
-    wish = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wish) if wish.isdecimal() and int(wish) else len(os.sched_getaffinity(0))
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    return int(allowed) if allowed.isdecimal() and int(allowed) else len(os.sched_getaffinity(0))
 
 
 class OpenvinoEngine:

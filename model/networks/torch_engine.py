@@ -17,12 +17,12 @@ from model.networks.network import LesionNet
 from model.networks.stored import StoredNetwork, save_pair
 
 
-def pick_device(wish: str) -> tuple[torch.device, str]:
+def pick_device(name: str) -> tuple[torch.device, str]:
     """The device for `auto`, `cpu` or `cuda`, and a note where `auto` had to fall back (else empty).
 
     CUDA counts as usable when a small computation on it succeeds. Raises UserError for `cuda` when it is not.
     """
-    if wish == "cpu":
+    if name == "cpu":
         return torch.device("cpu"), ""
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # torch reports an old driver as a warning; here it is the reason
@@ -31,7 +31,7 @@ def pick_device(wish: str) -> tuple[torch.device, str]:
             return torch.device("cuda"), ""
         except (RuntimeError, AssertionError, Warning) as error:
             reason = str(error).strip().splitlines()[0]
-    if wish == "cuda":
+    if name == "cuda":
         raise UserError(f"--device cuda: CUDA cannot be used here ({reason})")
     return torch.device("cpu"), no_cuda_note(reason)
 

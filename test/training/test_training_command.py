@@ -84,7 +84,7 @@ def test_the_command_defaults_to_the_configurations_defaults(monkeypatch: pytest
 
 def test_the_architecture_is_a_files_where_asked(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
     called = []
-    monkeypatch.setattr(module, "train", lambda *_, model: called.append(model))
+    monkeypatch.setattr(module, "train", lambda *_, model, **__: called.append(model))
     (tmp_path / "small.json").write_text(json.dumps(to_json(SMALL)))
     words = ["train", "--data", "packed", "--run", "run", "--device", "cpu", "--model", str(tmp_path / "small.json")]
     monkeypatch.setattr(sys, "argv", words)
@@ -93,6 +93,15 @@ def test_the_architecture_is_a_files_where_asked(monkeypatch: pytest.MonkeyPatch
     (tmp_path / "small.json").write_text("{}")
     with pytest.raises(UserError, match=r"small\.json"):
         module.main()
+
+
+@pytest.mark.parametrize("on_a_terminal", [True, False])
+def test_a_file_gets_the_lines_and_a_terminal_does_not(on_a_terminal, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(module, "train", lambda *_, say, **__: say("an epoch") if say else None)
+    monkeypatch.setattr(sys, "argv", ["train", "--data", "packed", "--run", "run", "--device", "cpu"])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: on_a_terminal)
+    module.main()
+    assert ("an epoch\n" in capsys.readouterr().out) == (not on_a_terminal)
 
 
 @pytest.mark.parametrize(

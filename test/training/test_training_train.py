@@ -9,6 +9,7 @@ import json
 import math
 import pickle
 import platform
+import re
 import shutil
 from pathlib import Path
 
@@ -141,6 +142,17 @@ def test_a_killed_run_resumes_bit_for_bit(
     require_same_run(tmp_path, finished)
     whole_epochs = steps // STEPS
     assert next(calls) == steps + 1 + (CONFIG.epochs - whole_epochs) * STEPS  # no finished epoch was repeated
+
+
+def test_a_log_gets_a_line_for_each_epoch_once(data: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    for _ in range(2):  # the second finds nothing to do
+        train(CONFIG, data, tmp_path, CPU, validate_every=2, say=lines.append)
+    number = r"\d+\.\d"
+    assert len(lines) == 3
+    for epoch, line in enumerate(lines, 1):
+        dice = rf", Dice {number}+" if epoch == 2 else ""
+        assert re.fullmatch(rf"epoch {epoch} of 3: loss {number}+{dice}, {number} s", line), line
 
 
 def test_a_finished_run_is_not_trained_again(data: Path, finished: Path, tmp_path: Path, batches: list) -> None:

@@ -41,10 +41,11 @@ def train(
     device: torch.device,
     validate_every: int = 5,
     model: ModelConfig | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Path:
     """Run or continue the training in `folder`; returns the path of the weights.
 
-    data: folder of packed cases; validate_every: epochs between scores in the log, 0 for none; model: default ModelConfig().
+    data: folder of packed cases; validate_every: epochs between scores, 0 for none; say: takes a line about each epoch.
     Raises UserError for data, a fold or a run folder that cannot be used, while another process trains in the folder, and
     when the loss is no longer finite.
     """
@@ -55,15 +56,14 @@ def train(
     protocol.prepare([*chosen, *inner])
     samples, inner_samples = ([protocol.sample(case, device) for case in cases] for cases in (chosen, inner))
     validation = load_cases(data, names["validation"])
-    identity = dataclasses.asdict(config) | {"model": to_json(protocol.model), "cases": names}
-    identity = json.loads(json.dumps(identity))  # tuples become lists, as in a checkpoint
+    identity = run_identity(config, to_json(protocol.model), names)
     training = Training(config, protocol, device)
 
     with only_run(folder):
         checkpoint = folder / "checkpoint.pt"
         if checkpoint.exists():
             training.restore(checkpoint, identity)
-        with run_log(folder, training, config) as log:
+        with run_log(folder, training, config, say) as log:
             while not finished(training, config):
                 entry = next_epoch(training, samples, inner_samples, config, protocol)
                 if validate_every and entry["epoch"] % validate_every == 0:
@@ -86,6 +86,11 @@ def train(
     return path
 
 
+def run_identity(config: TrainConfig, model: dict, names: dict[str, list[str]]) -> dict:
+    """What a checkpoint must agree with; tuples become lists, as in a checkpoint."""
+    return json.loads(json.dumps(dataclasses.asdict(config) | {"model": model, "cases": names}))
+
+
 def hold_out(cases: list[PackedCase], patience: int) -> tuple[list[PackedCase], list[PackedCase]]:
     """(training, inner) cases: with early stopping every eighth training case, by lesion load, is not trained on.
 
@@ -99,8 +104,10 @@ def hold_out(cases: list[PackedCase], patience: int) -> tuple[list[PackedCase], 
 
 
 @contextlib.contextmanager
-def run_log(folder: Path, training: Training, config: TrainConfig) -> Iterator[Callable[[dict], None]]:
-    """Yields what reports an epoch: on the terminal, and to TensorBoard in `folder`/tensorboard."""
+def run_log(
+    folder: Path, training: Training, config: TrainConfig, say: Callable[[str], None] | None
+) -> Iterator[Callable[[dict], None]]:
+    """Yields what reports an epoch: on the terminal, to TensorBoard in `folder`/tensorboard, and as a line to `say`."""
     done = len(training.history)
     board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
     progress = tqdm(total=config.epochs, initial=done, desc=folder.name, unit="epoch", disable=None)
@@ -110,9 +117,17 @@ def run_log(folder: Path, training: Training, config: TrainConfig) -> Iterator[C
             board.add_scalar(name, entry[name], entry["epoch"])
         progress.update()
         progress.set_postfix(loss=f"{entry['loss']:.4f}", Dice=f"{entry.get('dice', math.nan):.4f}")
+        if say:
+            say(epoch_line(entry, config))
 
     with contextlib.closing(board), progress:
         yield report
+
+
+def epoch_line(entry: dict, config: TrainConfig) -> str:
+    """What is worth reading of an epoch, for a log file."""
+    dice = f", Dice {entry['dice']:.4f}" if "dice" in entry else ""
+    return f"epoch {entry['epoch']} of {config.epochs}: loss {entry['loss']:.4f}{dice}, {entry['seconds']:.1f} s"
 
 
 def provenance(
