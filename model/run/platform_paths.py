@@ -28,10 +28,8 @@ def find_inputs(root: Path) -> tuple[Path, Path]:
     """
     if not os.path.isdir(root):
         raise UserError(f"{root}: no such input folder, or not open to this user")
-    if _is_empty(root):
-        raise UserError(f"{root}: {EMPTY_INPUT}")
     paths = DEFAULT_PATHS | _declared_paths(root / MANIFEST)
-    return _only_image(root / paths[ADC_SLUG]), _only_image(root / paths[ZADC_SLUG])
+    return _only_image(root, paths[ADC_SLUG]), _only_image(root, paths[ZADC_SLUG])
 
 
 def _is_empty(folder: Path) -> bool:
@@ -64,10 +62,12 @@ def _declared_paths(manifest: Path) -> dict[str, str]:
     return paths
 
 
-def _only_image(folder: Path) -> Path:
+def _only_image(root: Path, relative: str) -> Path:
+    folder = root / relative
     try:
         if not folder.is_dir():
-            raise UserError(f"{folder}: expected a folder with one {IMAGE_SUFFIX} file, found no folder ({OTHERWISE})")
+            found = EMPTY_INPUT if _is_empty(root) else f"found no folder ({OTHERWISE})"
+            raise UserError(f"{folder}: expected a folder with one {IMAGE_SUFFIX} file, {found}")
         names = sorted(path.name for path in folder.iterdir())
     except (OSError, ValueError) as error:  # ValueError: a path that no file system can hold
         raise UserError(f"{folder}: cannot be listed ({error})") from None
