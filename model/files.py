@@ -103,6 +103,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_circular(path: Path) -> bool:
+    """Whether a path is a link that leads to itself."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
 def _rename(source: Path, target: Path) -> None:
     """As `os.replace`, with an error that names the cause where a file system does not do that at all."""
     try:
@@ -165,7 +174,8 @@ def only_run(root: Path, *, wait: bool = False) -> Iterator[None]:
     system without locks is not guarded.
     """
     if root.is_symlink() and not os.path.exists(root):
-        raise UserError(f"{root}: expected an output folder, found a link to {os.readlink(root)}, which is not there")
+        what = "a circular link" if is_circular(root) else f"a link to {os.readlink(root)}, which is not there"
+        raise UserError(f"{root}: expected an output folder, found {what}")
     with writable(root):
         root.mkdir(parents=True, exist_ok=True)
         folder = os.open(root, os.O_RDONLY)

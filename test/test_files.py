@@ -47,6 +47,18 @@ def test_a_share_without_locks_is_written_to_all_the_same(tmp_path, monkeypatch,
     assert (tmp_path / "out" / "a.txt").read_bytes() == b"after"
 
 
+def test_output_that_is_a_link_to_nothing_or_to_itself_is_told_so(tmp_path):
+    for name, target, found in (
+        ("out", "gone", "a link to gone, which is not there"),
+        ("round", "round", "a circular link"),
+    ):
+        place = tmp_path / name
+        place.symlink_to(target)
+        with pytest.raises(UserError, match=rf"{name}: expected an output folder, found {found}$"), only_run(place):
+            pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "round"]
+
+
 def test_asking_whether_a_folder_can_be_written_leaves_nothing(tmp_path):
     (tmp_path / "file").touch()
     require_writable(tmp_path)

@@ -17,6 +17,7 @@ TABLE = "cases.csv"
 COLUMNS = ("case", "adc", "zadc")
 ABSOLUTE = re.compile(r"\s*(/|\\|[A-Za-z]:[/\\])")  # of Linux, of a Windows share, of a Windows drive
 DELIMITERS = ",;\t|"
+BETWEEN = "commas, semicolons, tabs or bars between them"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -26,17 +27,18 @@ def listed_cases(table: Path) -> list[FoundCase]:
     Comma, semicolon, tab or bar between the columns; UTF-8, UTF-16 or Windows' own code page; header in any case. Raises
     UserError when there is no such table or it lacks a column.
     """
+    if lost := dangling([table]):
+        raise UserError(lost)
     try:
         text = decoded(table.read_bytes())
         columns, rows = _rows(text)
     except FileNotFoundError:
-        reason = dangling([table]) or f"{table}: no such file; a CSV is looked for in the input folder"
-        raise UserError(reason) from None
+        raise UserError(f"{table}: no such file; a CSV is looked for in the input folder") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{table}: cannot be read as CSV ({error})") from None
     if not set(COLUMNS) <= set(columns):
         found = ",".join(columns) or "none"
-        raise UserError(f"{table}: expected the columns {','.join(COLUMNS)}, with commas, found {found}")
+        raise UserError(f"{table}: expected a first line with the columns {','.join(COLUMNS)} ({BETWEEN}), found {found}")
     cases = [_listed_case(columns, values, table, line) for line, values in rows]
     return _each_once(cases)
 
@@ -55,18 +57,58 @@ def decoded(data: bytes) -> str:
 
 
 def _rows(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The columns' names in lower case, and every row that is not blank with the number of its line."""
+    """The columns' names in lower case, and every row that is not blank with the number of its line.
+
+    A row that cannot be read, and its name as far as that can be told, is a Broken. Raises csv.Error for such a first line.
+    """
     told = re.match(r"sep=(.)\r?\n", text)  # Excel's own note of the delimiter
     body = text[told.end() :] if told else text
     first = next((line for line in body.splitlines() if line.strip()), "")
     delimiter = told[1] if told else max(DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(body, newline=None), delimiter=delimiter, strict=True)
-    rows = [(reader.line_num + bool(told), values) for values in reader if any(value.strip() for value in values)]
+    lines = io.StringIO(body, newline=None).readlines()
+    try:
+        columns, rows = _with_header(_parsed(lines, delimiter))
+        cells = [cell for _, values in rows for cell in zip(columns, values, strict=False)]
+        mixed = any(name in COLUMNS and "\n" in value for name, value in cells)
+    except csv.Error:
+        mixed = True
+    if mixed:  # a quotation mark that is not closed took lines together: each on its own, then
+        columns, rows = _with_header(_parsed_alone(lines, delimiter))
+    return columns, [(line + bool(told), values) for line, values in rows]
+
+
+class Broken(list[str]):
+    """A row that cannot be read: the name of its case, as far as it can be told."""
+
+
+def _parsed(lines: list[str], delimiter: str) -> list[tuple[int, list[str]]]:
+    """Rows that are not blank, each with the number of its last line. Raises csv.Error."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    return [(reader.line_num, values) for values in reader if any(value.strip() for value in values)]
+
+
+def _parsed_alone(lines: list[str], delimiter: str) -> list[tuple[int, list[str]]]:
+    """As above, line by line. Raises csv.Error where the first line cannot be read."""
+    rows: list[tuple[int, list[str]]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows += [(number, values) for _, values in _parsed([line], delimiter)]
+        except csv.Error:
+            if not rows:
+                raise
+            rows.append((number, Broken([line.partition(delimiter)[0].strip().strip('"')])))
+    return rows
+
+
+def _with_header(rows: list[tuple[int, list[str]]]) -> tuple[list[str], list[tuple[int, list[str]]]]:
     header = rows[0][1] if rows else []
     return [name.strip().casefold() for name in header], rows[1:]
 
 
 def _listed_case(columns: list[str], values: list[str], table: Path, line: int) -> FoundCase:
+    if isinstance(values, Broken):
+        wrong = "a quotation mark that is not closed, or text behind one"
+        return FoundCase(values[0] or f"line {line}", problem=f"{table}: line {line} has {wrong}")
     row = dict(zip(columns, values + [""] * len(columns), strict=False))
     name, empty = row["case"], [column for column in COLUMNS if not row[column].strip()]
     if empty or any(value.strip() for value in values[len(columns) :]):

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from model.files import is_circular
 from model.images.formats import SUFFIXES, suffix_of
 
 UNREAD = {  # kind by the ends of its names
@@ -52,8 +53,11 @@ def is_dangling(path: Path) -> bool:
 
 def dangling(paths: Iterable[Path | None]) -> str:
     """The reason why a case whose files are links to nothing cannot be run; empty where none is."""
-    lost = [f"{path}: a link to {os.readlink(path)}" for path in paths if path and is_dangling(path)]
-    return f"{', '.join(lost)}, which is not there (a disk that is not mounted, or data not fetched)" if lost else ""
+    links = [path for path in paths if path and is_dangling(path)]
+    circular = [f"{path}: a circular link, which leads to itself" for path in links if is_circular(path)]
+    lost = ", ".join(f"{path}: a link to {os.readlink(path)}" for path in links if not is_circular(path))
+    why = "which is not there (a disk that is not mounted, or data not fetched)"
+    return "; ".join([*circular, *([f"{lost}, {why}"] if lost else [])])
 
 
 def is_of_the_system(path: Path) -> bool:

@@ -91,10 +91,12 @@ def test_csv(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("case,adc\na,b\n", "expected the columns case,adc,zadc, with commas, found case,adc"),
-        ("", "with commas, found none"),
+        ("case,adc\na,b\n", "expected a first line with the columns case,adc,zadc ("),
+        ("case,adc\na,b\n", "(commas, semicolons, tabs or bars between them), found case,adc"),
+        ("", "between them), found none"),
+        ("a;a.mha;z.mha\n", "tabs or bars between them), found a,a.mha,z.mha"),
         ("case,adc,zadc\n", "no case found"),
-        ('case,adc,zadc\n"a,b,c\n', "cannot be read as CSV"),
+        ('case,adc,"zadc\na,b,c\n', "cannot be read as CSV"),
     ],
 )
 def test_csv_that_cannot_be_used(tmp_path, text, says):
@@ -193,6 +195,48 @@ def test_table_that_is_a_link_to_nothing_is_not_passed_over(tmp_path):
     touch(tmp_path, "c1/adc.mha", "c1/zmap.mha")
     (tmp_path / "cases.csv").symlink_to("gone.csv")
     with pytest.raises(UserError, match=r"cases\.csv: a link to gone\.csv, which is not there"):
+        find_cases(tmp_path)
+
+
+UNCLOSED = {  # rows between two good ones, and the lines that cannot be read
+    "first cell": (['"bad,b,c'], {"bad": 3}),
+    "last cell": (['bad,b,"c'], {"bad": 3}),
+    "nowhere closed": (['"bad,b,c', "fine,b,c"], {"bad": 3}),
+    "two rows": (['bad,"b,c', 'worse,"b,c'], {"bad": 3, "worse": 4}),
+    "closed by the next row": (['bad,"b,c', 'worse,b",c'], {"bad": 3}),  # which names a file with a mark in it
+    "text behind": (['bad,"b"b,c'], {"bad": 3}),
+}
+
+
+@pytest.mark.parametrize("kind", UNCLOSED)
+def test_quotation_mark_that_is_not_closed_fails_its_row_alone(tmp_path, kind):
+    rows, wrong = UNCLOSED[kind]
+    touch(tmp_path, "b", "c")
+    (tmp_path / "cases.csv").write_text("\n".join(["case,adc,zadc", "good,b,c", *rows, '"also good",b,c', ""]))
+    cases = only(tmp_path)
+    assert cases["good"] == cases["also good"] == ("b", "c")
+    assert cases.get("fine", ("b", "c")) == ("b", "c")
+    for name, line in wrong.items():
+        assert f"cases.csv: line {line} has a quotation mark that is not closed" in cases[name]
+    assert len(cases) == 2 + len(rows)
+
+
+def test_remark_of_two_lines_is_one_cell(tmp_path):
+    touch(tmp_path, "b", "c")
+    (tmp_path / "cases.csv").write_text('case,adc,zadc,remark\ngood,b,c,"seen\ntwice, on Monday"\nother,b,c,\n')
+    assert only(tmp_path) == {"good": ("b", "c"), "other": ("b", "c")}
+
+
+def test_circular_links(tmp_path):
+    touch(tmp_path, "good/adc.mha", "good/zmap.mha", "bad/adc.mha")
+    (tmp_path / "bad/zmap.mha").symlink_to("zmap.mha")
+    (tmp_path / "round").symlink_to("about")
+    (tmp_path / "about").symlink_to("round")
+    cases = only(tmp_path)
+    for name, path in (("bad", "bad/zmap.mha"), ("round", "round"), ("about", "about")):
+        assert cases[name] == f"{tmp_path / path}: a circular link, which leads to itself"
+    (tmp_path / "cases.csv").symlink_to("cases.csv")
+    with pytest.raises(UserError, match=r"cases\.csv: a circular link, which leads to itself$"):
         find_cases(tmp_path)
 
 
