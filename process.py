@@ -11,7 +11,7 @@ A folder of cases, each with its ADC and Z map, with a page for each to look at:
 
 from __future__ import annotations
 
-from model.command import exit_code, prepare
+from model.command import exit_code, loading, prepare
 
 if __name__ == "__main__":
     prepare()  # before the imports
@@ -37,15 +37,16 @@ if TYPE_CHECKING:
 @functools.cache
 def load_predictor(device: str, weights: Path | None, engine: str = "auto") -> Predictor:
     """The ensemble on its engine, loaded once. Imports engines only now: a bad case is refused before."""
-    from model.networks.engines import pick_engine
-    from model.networks.predict import Predictor
-    from model.networks.stored import default_folder, load_ensemble
+    with loading():
+        from model.networks.engines import pick_engine
+        from model.networks.predict import Predictor
+        from model.networks.stored import default_folder, load_ensemble
 
-    folder = weights or default_folder()
-    picked, notes = pick_engine(engine, device, folder)
-    for note in notes:
-        print(note, flush=True)
-    predictor = Predictor(load_ensemble(folder, picked))
+        folder = weights or default_folder()
+        picked, notes = pick_engine(engine, device, folder)
+        for note in notes:
+            print(note, flush=True)
+        predictor = Predictor(load_ensemble(folder, picked))
     print(f"weights: {predictor.ensemble.id} from {folder}", flush=True)
     return predictor
 

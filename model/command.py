@@ -4,11 +4,13 @@ Needs the standard library alone: `prepare` runs before imports that take second
 """
 
 import contextlib
+import ctypes
 import io
 import os
 import platform
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -38,7 +40,7 @@ def prepare() -> None:
     open_closed_streams()
     sys.stdout, sys.stderr = tolerant(sys.stdout), tolerant(sys.stderr)
     for number in STOPS:
-        signal.signal(number, _stop_at_once)
+        _stop_once(number)
     sys.excepthook = lambda kind, error, trace: sys.exit(_tell(error))  # of imports, too
     if missing := missing_cpu_flags():
         sys.exit(_failed(2, f"this processor lacks {', '.join(missing)}; expected x86-64-v2, which the packages need"))
@@ -49,12 +51,12 @@ def exit_code(work: Callable[[], None]) -> int:
 
     SIGINT (Ctrl-C) and SIGTERM raise SystemExit with 128 and the signal's number, so that nothing half-written stays behind.
     """
-    with stopping():
+    with stopping() as stopped:
         try:
             work()
-        except Exception as error:
-            return _tell(error)
-    return 0
+        except Exception as error:  # after a signal: what a library made of the SystemExit that it raised
+            return 128 + stopped[0] if stopped else _tell(error)
+    return 128 + stopped[0] if stopped else 0
 
 
 def _tell(error: BaseException) -> int:
@@ -89,18 +91,59 @@ def _stop_at_once(number: int, frame: object) -> None:
     os._exit(128 + number)
 
 
-def _stop(number: int, frame: object) -> None:
+def _stop_once(number: int) -> None:
+    """Let the signal end the process: with its line, or at the second signal without one where Python cannot run.
+
+    Code of a library that never returns (OpenBLAS looks for memory without end while it is imported) keeps Python's own
+    handlers from running. So the kernel forgets them when the first signal has come.
+    """
+    signal.signal(number, _stop_at_once)
+    with contextlib.suppress(AttributeError):  # outside of glibc
+        forgetful = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(("sysv_signal", ctypes.CDLL(None)))
+        present = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int)(("PyOS_getsig", ctypes.pythonapi))
+        forgetful(number, present(number))
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """For imports of large libraries during the work, while no file is half-written: a stop ends the process at once.
+
+    An exception would be taken for an import that failed. Without effect where signals have been given no meaning.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler or not _in_main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in STOPS}
+    for number in STOPS:
+        _stop_once(number)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _stopper(stopped: list[int]) -> Callable[[int, object], None]:
     """Ends the process like an exception would; only a signal seconds later, of someone who insists, does not wait."""
-    insists = time.monotonic() + INSISTS_S
 
-    def again(number: int, frame: object) -> None:
-        if time.monotonic() > insists:
-            os._exit(128 + number)
+    def stop(number: int, frame: object) -> None:
+        insists = time.monotonic() + INSISTS_S
+        stopped.append(number)
 
-    for each in STOPS:
-        signal.signal(each, again)
-    _say_stopped(number)
-    sys.exit(128 + number)
+        def again(number: int, frame: object) -> None:
+            if time.monotonic() > insists:
+                os._exit(128 + number)
+
+        for each in STOPS:
+            signal.signal(each, again)
+        _say_stopped(number)
+        sys.exit(128 + number)
+
+    return stop
 
 
 def _say_stopped(number: int) -> None:
@@ -111,12 +154,17 @@ def _say_stopped(number: int) -> None:
 
 
 @contextlib.contextmanager
-def stopping() -> Iterator[None]:
-    """SIGINT and SIGTERM raise SystemExit in the block; after it they mean what they meant before, unless one came."""
-    before = {number: signal.signal(number, _stop) for number in STOPS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+def stopping() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM raise SystemExit in the block; after it they mean what they meant before, unless one came.
+
+    Yields a list that holds the signal's number from then on.
+    """
+    stopped: list[int] = []
+    before = {number: signal.signal(number, _stopper(stopped)) for number in STOPS}
+    yield stopped
+    if not stopped:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # --- streams ---

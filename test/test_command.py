@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,81 @@ exit_code(work)
 """
     done = shell(code)
     assert (done.returncode, done.stderr.decode()) == (130, STOPPED[signal.SIGINT])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("at", ["start", "engine"])
+def test_a_second_signal_ends_an_import_that_never_returns(tmp_path, number, at):
+    """Python cannot run at all; the first signal is on record when it can again."""
+    code = """
+import ctypes
+def stuck():
+    print("stuck", flush=True)
+    libc, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(64)
+    while True:  # never returns, and holds Python's lock, as the loader does while libraries set themselves up
+        libc.pthread_mutex_lock(mutex)
+def work():
+    with loading():
+        stuck()
+"""
+    code += {"start": "stuck()", "engine": "exit_code(work)"}[at]
+    words = [sys.executable, "-c", f"from model.command import *; prepare()\n{code}"]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.readline() == b"stuck\n"
+            time.sleep(0.2)
+            process.send_signal(number)
+            time.sleep(0.1)
+            process.send_signal(number)
+            assert process.wait(10) == -number  # the kernel ended it
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_an_engine_is_imported_is_one_line(number):
+    code = f"""
+def work():
+    with loading():
+        try:
+            os.kill(os.getpid(), {number})
+            signal.pause()
+        except BaseException:
+            raise ImportError("initialization failed")
+sys.exit(exit_code(work))
+"""
+    done = shell(code)
+    assert (done.returncode, done.stderr.decode()) == (128 + number, STOPPED[number])
+
+
+@pytest.mark.parametrize("then", ["raise ImportError('initialization failed')", "pass"])
+def test_a_stop_counts_whatever_a_library_makes_of_it(then):
+    code = f"""
+def work():
+    try:
+        os.kill(os.getpid(), 2)
+        signal.pause()
+    except BaseException:
+        {then}
+sys.exit(exit_code(work))
+"""
+    done = shell(code)
+    assert (done.returncode, done.stderr.decode()) == (130, STOPPED[signal.SIGINT])
+
+
+def test_loading_gives_signals_their_meaning_back():
+    meant = []
+    command.exit_code(lambda: (meant.append(now()), load(), meant.append(now())))
+    assert meant[0] == meant[1]
+
+
+def now() -> list:
+    return [signal.getsignal(number) for number in command.STOPS]
+
+
+def load() -> None:
+    with command.loading():
+        assert now() == [command._stop_at_once] * 2
 
 
 def test_signals_mean_afterwards_what_they_meant_before():
