@@ -18,7 +18,6 @@ which needs a --weights folder of its own; its rows are added to those of the ot
 
 import argparse
 import dataclasses
-import json
 import math
 import shlex
 import shutil
@@ -39,7 +38,7 @@ from model.lesions.candidates import FEATURES, CaseMaps
 from model.lesions.decision import LOWEST_LOG_ODDS, Calibration, Decision, most_dice
 from model.networks.config import InferenceConfig, to_json
 from model.networks.predict import Predictor
-from model.networks.stored import IMAGE_WEIGHTS, Ensemble, load_ensemble, read_sidecar, save_decision
+from model.networks.stored import IMAGE_WEIGHTS, Ensemble, load_ensemble, read_sidecar, save_decision, write_sidecar
 from model.networks.torch_engine import TorchEngine, pick_device
 from training.common.cli import run
 from training.common.loss_names import LOSS_NAMES
@@ -74,7 +73,7 @@ def take(runs: Path, losses: list[str], weights: Path, seed: int = 0) -> None:
             target = staged / f"fold{fold}-{loss}.safetensors"
             shutil.copyfile(path, target)
             sidecar = read_sidecar(path.with_suffix(".json")) | {"inference": to_json(FLIPS)}
-            target.with_suffix(".json").write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
+            write_sidecar(target.with_suffix(".json"), sidecar)
         export(staged)  # also proves that the networks are usable
         require_held_out(staged)
         taken = set(files_below(staged))

@@ -25,6 +25,7 @@ from model.networks.windows import Network
 
 IMAGE_WEIGHTS = Path(__file__).parents[1] / "weights"
 EXPORT = "python -m training.export"  # the command that makes the .onnx files of a folder
+SEAL = "sidecar_sha256"
 DECISION = "decision"  # name of the files that hold the lesion decision
 UPLOADED_WEIGHTS = Path("/opt/ml/model")  # where the platform unpacks a model tarball
 
@@ -106,9 +107,15 @@ def save_pair(path: Path, data: bytes, values: dict) -> None:
 
 
 def write_sidecar(path: Path, values: dict) -> None:
-    """Write the JSON beside a weight file, whole or not at all."""
+    """Write the JSON beside a weight file, sealed, whole or not at all."""
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(sealed(values), indent=1) + "\n", encoding="utf-8")
+
+
+def sealed(values: dict) -> dict:
+    """A sidecar's values with SEAL, the SHA-256 over all others, which shows damage and edits by hand."""
+    others = {name: value for name, value in values.items() if name != SEAL}
+    return others | {SEAL: hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()}
 
 
 def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True) -> Ensemble:
@@ -205,13 +212,18 @@ def _read_pair(path: Path) -> tuple[bytes, str, dict]:
 
 
 def read_sidecar(path: Path) -> dict:
-    """The JSON beside a weight file. Raises UserError when it cannot be read or is no JSON object."""
+    """The JSON beside a weight file; one without a seal is of an earlier version.
+
+    Raises UserError when it cannot be read, is no JSON object or was altered since it was written.
+    """
     try:
         sidecar = json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON ({error})") from None
     if not isinstance(sidecar, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(sidecar).__name__}")
+    if SEAL in sidecar and sealed(sidecar) != sidecar:
+        raise UserError(f"{path}: altered since it was written, its values do not fit its {SEAL}")
     return sidecar
 
 

@@ -17,7 +17,7 @@ from model.networks import cuda, engines
 from model.networks.engines import pick_engine
 from model.networks.graph_engines import OnnxEngine, OpenvinoEngine, threads
 from model.networks.predict import Predictor
-from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
+from model.networks.stored import IMAGE_WEIGHTS, load_ensemble, sealed
 from model.networks.torch_engine import TorchEngine
 from model.run.platform_paths import find_inputs
 from training.learning.onnx_graph import export
@@ -231,7 +231,7 @@ def no_entry(folder: Path) -> None:
 
 def write(folder: Path, changes: dict) -> None:
     path = folder / "net1.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | changes)))
 
 
 @pytest.mark.parametrize("engine", GRAPH_ENGINES)

@@ -19,7 +19,7 @@ from model.lesions.candidates import FEATURES
 from model.lesions.decision import Calibration
 from model.networks import stored as weights
 from model.networks.config import InferenceConfig, ModelConfig, from_json, to_json
-from model.networks.stored import default_folder, save_decision
+from model.networks.stored import default_folder, save_decision, sealed
 from model.networks.torch_engine import save_weights
 
 RULE = InferenceConfig(
@@ -33,11 +33,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def edit(folder: Path, change: Callable[[dict], object], name: str = "net0") -> None:
-    """Change a sidecar."""
+    """Change a sidecar, as a command that wrote something else would have."""
     path = folder / f"{name}.json"
     sidecar = json.loads(path.read_text())
     change(sidecar)
-    path.write_text(json.dumps(sidecar))
+    path.write_text(json.dumps(sealed(sidecar)))
 
 
 def refusal(folder: Path) -> str:
@@ -71,7 +71,7 @@ def test_loaded_network_answers_as_the_saved_one(folder):
 def test_sidecar_holds_what_it_was_given(tmp_path):
     save_weights(tmp_path / "deep" / "a.safetensors", random_network(1), TINY, RULE, {"seed": 7, "cases": ["x"]})
     sidecar = json.loads((tmp_path / "deep" / "a.json").read_text())
-    assert sidecar.keys() == {"sha256", "model", "inference", "provenance"}
+    assert sidecar.keys() == {"sha256", "model", "inference", "provenance", "sidecar_sha256"}
     assert sidecar["provenance"] == {"seed": 7, "cases": ["x"]}
     assert from_json(ModelConfig, sidecar["model"], "here") == TINY
     assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["a.json", "a.safetensors"]
@@ -98,6 +98,35 @@ def test_one_altered_byte_is_noticed(folder, place):
     data[int(place * len(data)) if isinstance(place, float) else place] ^= 1
     path.write_bytes(data)
     assert re.match(f"{path}: truncated or altered.*net1.json", refusal(folder))
+
+
+def test_a_seal_is_the_sha256_of_the_other_values_in_order():
+    """As `printf '{"a": 2, "b": 1}' | sha256sum` has it."""
+    expected = "21501dbaf73f5223934d22283f01caff4132bc1de4a9550c1ed0dffeb397a323"
+    assert sealed({"b": 1, "sidecar_sha256": "old", "a": 2}) == {"b": 1, "a": 2, "sidecar_sha256": expected}
+
+
+@pytest.mark.parametrize(("name", "part", "field"), [("net0", "inference", "threshold"), ("net1", "model", "adc_scale")])
+def test_a_network_whose_sidecar_was_edited_is_refused(folder, name, part, field):
+    edit_by_hand(folder / f"{name}.json", part, field)
+    assert refusal(folder).startswith(f"{folder / name}.json: altered since it was written")
+
+
+def test_a_decision_whose_sidecar_was_edited_is_refused(folder):
+    save_decision(folder, DECISION, {})
+    edit_by_hand(folder / "decision.json", "calibration", "intercept")
+    assert refusal(folder).startswith(f"{folder / 'decision.json'}: altered since it was written")
+
+
+def edit_by_hand(path: Path, part: str, field: str) -> None:
+    sidecar = json.loads(path.read_text())
+    sidecar[part][field] += 0.125
+    path.write_text(json.dumps(sidecar, indent=1))
+
+
+def test_the_shipped_sidecars_are_sealed():
+    for path in sorted(weights.IMAGE_WEIGHTS.glob("fold*.json")):
+        assert "sidecar_sha256" in weights.read_sidecar(path)
 
 
 @pytest.mark.parametrize("kept", [0, 7, 500, -1])

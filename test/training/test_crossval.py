@@ -20,7 +20,7 @@ from model.lesions.trees import Trees
 from model.networks.config import InferenceConfig, to_json
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor
-from model.networks.stored import Ensemble, save_decision
+from model.networks.stored import Ensemble, save_decision, sealed
 from model.networks.torch_engine import save_weights
 from training import crossval
 from training.crossval import (
@@ -265,7 +265,7 @@ def test_a_fold_without_a_network_is_named(weights):
 def edit(path: Path, training: object) -> None:
     sidecar = json.loads(path.read_text())
     sidecar["provenance"] = training
-    path.write_text(json.dumps(sidecar))
+    path.write_text(json.dumps(sealed(sidecar)))
 
 
 def test_networks_that_did_not_see_their_fold_are_taken(weights):
@@ -324,6 +324,7 @@ def test_take_replaces_the_networks_by_copies_that_flip(runs, tmp_path):
         expected = json.loads(source.with_suffix(".json").read_text()) | {"inference": to_json(FLIPS)}
         found = json.loads((target / f"{name}.json").read_text())
         assert found.pop("onnx")
+        assert found.pop("sidecar_sha256") != expected.pop("sidecar_sha256")  # over other values
         assert found == expected
     ensemble = load(target)
     assert ensemble.groups == tuple(f"fold{fold}" for fold in range(5) for _ in "ab")

@@ -13,6 +13,7 @@ from training_helpers import SMALL, invented_case
 from model.errors import UserError
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
+from model.networks.stored import sealed
 from model.networks.torch_engine import save_weights
 from training import evaluate
 from training.data.dataset import PackedCase
@@ -87,7 +88,7 @@ def test_cases_trained_on_are_refused(command: Path) -> None:
     path = command / "weights" / "a.json"
     sidecar = json.loads(path.read_text())
     sidecar["provenance"]["cases"]["training"].append("case1")
-    path.write_text(json.dumps(sidecar))
+    path.write_text(json.dumps(sealed(sidecar)))
     with pytest.raises(UserError, match=r"a\.json: trained on case1"):
         evaluate.main()
     assert not (command / "out").exists()
