@@ -12,8 +12,8 @@ to write a decision that is fitted to them, too, and to ship others, runs of the
 A weights folder holds `fold<k>-<name>.safetensors`; a case is shown only to the networks of the fold that holds it out, and
 to trees and a calibration that were fitted to the other four (`training.lesions`). Rows of every method go to crossval.csv
 in --results, the reliability of the probabilities to reliability.csv. A decision written beside the networks is fitted to
-all cases. Nothing is drawn by chance but the networks: --seed takes runs of another training seed,
-which needs a --weights folder of its own; its rows are added to those of the other seeds.
+all cases. Nothing is drawn by chance but the networks: --seed takes runs of another training seed, which needs a --weights
+folder of its own. Rows say the seed that the networks' sidecars name, and are added to those of the other seeds.
 """
 
 import argparse
@@ -44,7 +44,7 @@ from training.common.cli import run
 from training.common.loss_names import LOSS_NAMES
 from training.common.provenance import LICENCE, git_commit
 from training.data.dataset import load_cases, require_packed
-from training.data.seen import require_held_out
+from training.data.seen import require_held_out, training_seed
 from training.data.splits import FOLDS, read_fold
 from training.learning.onnx_graph import export
 from training.learning.study_runs import run_folder
@@ -190,12 +190,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--take", type=Path, help="first replace the networks there by runs of the study in this folder")
     parser.add_argument("--decide", action="store_true", help="write a decision beside the networks; --take always does")
     parser.add_argument("--losses", nargs="+", choices=LOSS_NAMES, help="with --take: whose runs")
-    parser.add_argument("--seed", type=int, default=0, help="training seed of the runs that are taken (default: 0)")
+    parser.add_argument("--seed", type=int, help="with --take: training seed of the runs (default: 0)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     args = parser.parse_args()
     if bool(args.take) != bool(args.losses):
         raise UserError("--take and --losses go together")
+    if args.seed is not None and not args.take:
+        raise UserError("--seed goes with --take; the sidecars of networks that are there say theirs")
     if args.seed and args.weights.resolve() == IMAGE_WEIGHTS.resolve():
         raise UserError("--seed goes with another --weights folder: seed 0 is what is shipped")
     return args
@@ -207,7 +209,8 @@ def main() -> None:
     for folder in (args.results, args.weights) if args.take else (args.results,):
         require_writable(folder)
     if args.take:
-        take(args.take, args.losses, args.weights, args.seed)
+        take(args.take, args.losses, args.weights, args.seed or 0)
+    seed = training_seed(args.weights)
     names = [name for fold in range(FOLDS) for name in read_fold(fold)[1]]
     tables = {case.name: candidate_table(case) for case in load_cases(args.data, names)}
     first_stages = decisions_by_fold(tables)
@@ -220,9 +223,9 @@ def main() -> None:
     }
     rows = []
     for part in parts:
-        rows += case_rows(part, {method: answers[method][part.case.name] for method in answers}, args.seed)
+        rows += case_rows(part, {method: answers[method][part.case.name] for method in answers}, seed)
     write_rows(rows, args.results / "crossval.csv")
-    if not args.seed:
+    if not seed:
         networks = {part.case.name: part.probabilities for part in parts}
         write_records(reliability(parts, {"networks": networks} | answers), args.results / "reliability.csv", Bin)
     if args.take or args.decide:

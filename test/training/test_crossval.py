@@ -35,7 +35,7 @@ from training.crossval import (
 )
 from training.data import seen
 from training.data.dataset import PackedCase
-from training.data.seen import require_held_out
+from training.data.seen import require_held_out, training_seed
 from training.data.splits import read_fold
 from training.learning.study_runs import run_folder
 from training.lesions import held_out
@@ -94,9 +94,8 @@ def weights(tmp_path: Path) -> Path:
     for fold in range(5):
         training = sorted(name for name in CASES if FOLD_OF[name] != fold)
         path = tmp_path / "weights" / f"fold{fold}-dice.safetensors"
-        save_weights(
-            path, small_model(fold), SMALL, InferenceConfig(), {"cases": {"training": training}, "training": {"fold": fold}}
-        )
+        provenance = {"cases": {"training": training}, "training": {"fold": fold, "seed": 0}}
+        save_weights(path, small_model(fold), SMALL, InferenceConfig(), provenance)
     return tmp_path / "weights"
 
 
@@ -303,7 +302,7 @@ def runs(tmp_path: Path) -> Path:
         for fold in range(5):
             path = run_folder(tmp_path / "runs", loss, fold, 0) / f"fold{fold}.safetensors"
             training = sorted(name for name in CASES if FOLD_OF[name] != fold)
-            provenance = {"loss": loss, "cases": {"training": training}, "training": {"fold": fold}}
+            provenance = {"loss": loss, "cases": {"training": training}, "training": {"fold": fold, "seed": 0}}
             save_weights(path, small_model(fold), SMALL, InferenceConfig(threshold=0.4), provenance)
     return tmp_path / "runs"
 
@@ -445,13 +444,30 @@ def test_rows_of_another_seed_are_added(data, runs, weights, tmp_path, fits, mon
                 small_model(fold + seed),
                 SMALL,
                 InferenceConfig(),
-                {"cases": {"training": training}, "training": {"fold": fold}},
+                {"cases": {"training": training}, "training": {"fold": fold, "seed": seed}},
             )
         words = ("--weights", tmp_path / f"seed{seed}", "--results", tmp_path / "results", "--seed", seed)
         command(monkeypatch, "--data", data, "--take", runs, "--losses", "dice", *words)
     rows = read_records(tmp_path / "results" / "crossval.csv", Row)
     assert len(rows) == 2 * len(METHODS) * len(CASES)
     assert {row.seed for row in rows} == {0, 1}
+    (tmp_path / "results" / "crossval.csv").unlink()
+    command(monkeypatch, "--data", data, "--weights", tmp_path / "seed1", "--results", tmp_path / "results")
+    assert {row.seed for row in read_records(tmp_path / "results" / "crossval.csv", Row)} == {1}
+
+
+@pytest.mark.parametrize(
+    ("seed", "reason"), [(1, r"seeds \[0, 1\], expected networks of one"), (None, r"fold1-dice\.json: does not say .* seed")]
+)
+def test_networks_of_other_seeds_or_of_none_are_refused(weights, seed, reason):
+    edit(weights / "fold1-dice.json", {"cases": {"training": ["case0"]}, "training": {"fold": 1, "seed": seed}})
+    with pytest.raises(UserError, match=reason):
+        training_seed(weights)
+
+
+def test_a_seed_is_of_runs_that_are_taken(monkeypatch):
+    with pytest.raises(UserError, match="--seed goes with --take"):
+        command(monkeypatch, "--data", "packed", "--weights", "mine", "--seed", "1")
 
 
 @pytest.mark.parametrize("words", [["--take", "runs"], ["--losses", "dice"]])

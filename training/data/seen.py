@@ -29,9 +29,31 @@ def require_unseen(names: list[str], weights: Path) -> None:
 def held_out_fold(sidecar: Path) -> int:
     """The fold that the network was trained without. Raises UserError when the sidecar names none."""
     try:
-        return int(read_sidecar(sidecar)["provenance"]["training"]["fold"])
+        return int(_training(sidecar)["fold"])
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{sidecar}: does not say which fold the network holds out") from None
+
+
+def training_seed(weights: Path) -> int:
+    """The one seed that all networks in `weights` were trained with. Raises UserError when a sidecar names none, or another."""
+    seeds: set[int] = set()
+    for path in sorted(weights.glob("fold*.json")):
+        seed = _training(path).get("seed")
+        if type(seed) is not int:
+            raise UserError(f"{path}: does not say with which seed the network was trained")
+        seeds.add(seed)
+    if len(seeds) != 1:
+        raise UserError(f"{weights}: networks of {len(seeds)} seeds {sorted(seeds)}, expected networks of one")
+    return seeds.pop()
+
+
+def _training(sidecar: Path) -> dict:
+    """The configuration of the training; empty when the sidecar has none."""
+    try:
+        found = read_sidecar(sidecar)["provenance"]["training"]
+    except (KeyError, TypeError):
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def require_held_out(weights: Path) -> None:
