@@ -56,8 +56,8 @@ class CaseServer(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Answers `GET /health` with 200 and `POST /invoke` by a case: 201 it has been written, 422 it is not usable, 500 else.
 
-    The reason is the answer's body and the last line on stderr. Health is answered while a case is under way. What a request
-    says in its body has no meaning.
+    A body that is not whole is answered with 400. The reason is the answer's body and the last line on stderr. Health is
+    answered while a case is under way. What a request says in its body has no meaning.
     """
 
     timeout = SILENT_S
@@ -79,10 +79,22 @@ class Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def parse_request(self) -> bool:
+        """A line without a version (HTTP/0.9) has no header whose end could be waited for: it is refused at once."""
+        words = self.raw_requestline.split()
+        if len(words) != 2:
+            return super().parse_request()
+        self.requestline = self.raw_requestline.decode("latin-1").rstrip()
+        self.command, self.request_version, self.close_connection = "", "HTTP/1.0", True
+        self._answer(400, "expected a request with its version, HTTP/1.0 or HTTP/1.1")
+        return False
+
     def do_POST(self) -> None:
-        self._drain()
+        whole = self._drain()
         self.late.cancel()
-        if self._known():
+        if not whole:
+            self._answer(400, "expected a whole body, of the length that the request names or in chunks")
+        elif self._known():
             with self.server.one_at_a_time:
                 self._answer(*((503, "the server is stopping") if self.server.closing else invoke(self.server.segment)))
 
@@ -103,19 +115,30 @@ class Handler(BaseHTTPRequestHandler):
             return True
         return False
 
-    def _drain(self) -> None:
-        """Read the body, so that the connection ends in order, and keep nothing of it."""
-        with contextlib.suppress(ValueError, OSError):  # no number, or a client that sends less than it announced
+    def _drain(self) -> bool:
+        """Read the body, so that the connection ends in order, and keep nothing of it. Whether it was whole."""
+        try:
             if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-                while size := int(self.rfile.readline(CHUNK).partition(b";")[0], 16):
-                    self._skip(size + 2)  # and the line's end
-                self.rfile.readline(CHUNK)
-            else:
-                self._skip(int(self.headers.get("Content-Length", "0")))
+                return self._drain_chunks()
+            size = self.headers.get("Content-Length", "0")
+            return size.isascii() and size.isdecimal() and self._skip(int(size))
+        except (ValueError, OSError):  # no number, or a client that falls silent
+            return False
 
-    def _skip(self, size: int) -> None:
+    def _drain_chunks(self) -> bool:
+        while size := _hexadecimal(self.rfile.readline(CHUNK).partition(b";")[0].strip()):
+            if not self._skip(size) or self.rfile.readline(CHUNK) != b"\r\n":
+                return False
+        while (line := self.rfile.readline(CHUNK)) not in (b"\r\n", b""):  # trailers, which have no meaning here
+            if b":" not in line:
+                return False
+        return line == b"\r\n"
+
+    def _skip(self, size: int) -> bool:
+        """Whether as many bytes came."""
         while size > 0 and (read := len(self.rfile.read1(min(size, CHUNK)))):
             size -= read
+        return size == 0
 
     def _hang_up(self) -> None:
         with contextlib.suppress(OSError):
@@ -133,6 +156,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # the default writes to stderr
         print(format % args, flush=True)
+
+
+def _hexadecimal(digits: bytes) -> int:
+    """Raises ValueError on signs, blanks and the like, which Python's own numbers may have."""
+    if not digits or digits.strip(b"0123456789abcdefABCDEF"):
+        raise ValueError(f"{digits[:20]!r} is no chunk's length")
+    return int(digits, 16)
 
 
 def make_server(segment: Callable[[], dict], port: int = PORT) -> CaseServer:

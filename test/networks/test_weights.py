@@ -315,7 +315,7 @@ def test_decision_that_is_loaded_is_the_one_that_was_saved(decided):
 
 def test_decisions_sidecar_holds_what_it_was_given(decided):
     sidecar = json.loads((decided / "decision.json").read_text())
-    assert sidecar.keys() == {"sha256", "features", "calibration", "networks", "provenance"}
+    assert sidecar.keys() == {"sha256", "features", "calibration", "networks", "provenance", "sidecar_sha256"}
     assert sidecar["calibration"] == {"intercept": -0.25, "networks": 0.5, "first_stage": 0.75}
     assert sidecar["provenance"] == {"seed": 7}
     digests = {name: hashlib.sha256((decided / f"{name}.safetensors").read_bytes()).hexdigest() for name in ("net0", "net1")}

@@ -210,7 +210,39 @@ def test_a_body_of_200_mb_is_read_without_memory():
 def test_a_body_in_chunks_is_read_to_its_end():
     with serving(lambda: DONE) as send:
         assert raw(send, CHUNKED, b"5;x=y\r\nabcde\r\n10\r\n", b"0" * 16 + b"\r\n0\r\n\r\n").startswith(b"HTTP/1.0 201 ")
-        assert raw(send, CHUNKED, b"no number\r\n").startswith(b"HTTP/1.0 201 ")
+        assert raw(send, CHUNKED, b"0\r\nTrailer: x\r\n\r\n").startswith(b"HTTP/1.0 201 ")
+
+
+LENGTH = b"POST /invoke HTTP/1.1\r\nContent-Length: "
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        *(LENGTH + size + b"\r\n\r\n" for size in (b"-1", b"+1", b"1_0", b"abc", b"")),
+        LENGTH + b"9\r\n\r\nabcd",  # and no more comes
+        *(CHUNKED + chunks for chunks in (b"no number\r\n", b"-5\r\n", b"\r\n", b"5\r\nabc", b"5\r\nabcdefg\r\n0\r\n\r\n")),
+        CHUNKED + b"0\r\n",
+    ],
+)
+def test_a_body_that_is_not_whole_is_400_and_nothing_is_computed(request_bytes):
+    calls = []
+    with serving(lambda: calls.append(1) or DONE) as send:
+        with connected(send) as client:
+            client.sendall(request_bytes)
+            client.shutdown(socket.SHUT_WR)
+            with client.makefile("rb") as answer:
+                assert answer.read().startswith(b"HTTP/1.0 400 ")
+        assert not calls
+        assert send("POST", "/invoke")[0] == 201
+
+
+@pytest.mark.parametrize("line", [b"GET /health\r\n", b"POST /invoke\r\n"])
+def test_a_request_without_a_version_is_answered_at_once(line):
+    started = time.monotonic()
+    with serving(lambda: DONE) as send:
+        assert raw(send, line).startswith(b"HTTP/1.0 400 ")  # the client keeps its side open
+    assert time.monotonic() - started < 5
 
 
 def test_a_client_that_leaves_gets_its_case_done_and_the_next_is_served(capfd):
