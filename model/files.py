@@ -129,7 +129,7 @@ def require_writable(folder: Path) -> None:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         try:
             with tempfile.TemporaryFile(dir=there) as file:
-                file.write(bytes(4096))  # a disk that is full has room for a name
+                file.write(b"\0")  # a disk that is full has room for a name
         except OSError as error:  # of a file that the user never sees
             raise OSError(error.errno, error.strerror, str(there)) from None
 
@@ -162,8 +162,10 @@ def _remove_partial_folder(path: Path) -> None:
 
 def remove_partials(path: Path) -> None:
     """Remove what killed runs left of `path`. Another run that is writing it now would lose its file too."""
-    for partial in path.parent.glob(_partial_name(path, "*")):
-        partial.unlink(missing_ok=True)
+    named = re.compile(re.escape(_partial_name(path, "MARK")).replace("MARK", "[0-9a-f]{8}"))
+    for partial in path.parent.iterdir() if path.parent.is_dir() else ():
+        if named.fullmatch(partial.name) and partial.is_file() and not partial.is_symlink():
+            partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -71,3 +71,21 @@ def test_a_disk_that_may_only_be_read(main, noisy_case, disk, rule_weights, capf
     output = disk("ro,size=10m")
     assert main(arguments(noisy_case, output, rule_weights)) == 2
     assert capfd.readouterr().err.startswith(f"error: {output}: output cannot be written there (Read-only file system")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"), [("ro,size=10m", "Read-only file system"), ("size=4k", "No space left on device")]
+)
+def test_folder_of_cases_is_refused_before_the_weights_are_loaded(main, tmp_path, disk, monkeypatch, capfd, options, says):
+    """The second has room for names and none for bytes, and what lies there stays."""
+    scans = tmp_path / "scans"
+    (scans / "a").mkdir(parents=True)
+    output = disk(options)
+    if options.startswith("size"):
+        (output / "notes.txt").write_bytes(bytes(4096))
+    monkeypatch.setattr("process.load_predictor", lambda *args: pytest.fail("the weights were loaded"))
+    before = files_below(output)
+    assert main(["--cases", "--input", str(scans), "--output", str(output)]) == 2
+    line = capfd.readouterr().err.splitlines()[-1]
+    assert line == f"error: {output}: output cannot be written there ({says}: {output})"
+    assert files_below(output) == before

@@ -117,8 +117,8 @@ def test_without_a_manifest_the_challenges_paths_are_read(main, case_tree, outpu
 def test_an_earlier_case_and_what_a_killed_run_left_are_gone(main, case_tree, output, rule_weights):
     first = case_tree(*random_maps(), name="first")
     assert main(arguments(first, output, rule_weights)) == 0
-    (output / MASK).with_name(".overlay.17.partial.mha").write_text("cut off")
-    (output / ".results.17.partial.json").write_text("cut off")
+    (output / MASK).with_name(".overlay.0f3c0f3c.partial.mha").write_text("cut off")
+    (output / ".results.0f3c0f3c.partial.json").write_text("cut off")
     assert main(arguments(case_tree(), output, rule_weights)) == 0
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(output / MASK))), rule(*small_maps()))
     assert files_below(output) == [MASK, RESULTS]
@@ -260,7 +260,7 @@ def test_probabilities_lie_on_the_adc_grid_in_a_folder_of_their_own(main, case_t
 def test_earlier_probabilities_are_gone_also_when_none_are_asked_for(main, case_tree, output, rule_weights):
     case = case_tree()
     assert main(with_probabilities(case, output, rule_weights)) == 0
-    (output / PROBABILITIES).with_name(".probabilities.17.partial.mha").write_text("cut off")
+    (output / PROBABILITIES).with_name(".probabilities.0f3c0f3c.partial.mha").write_text("cut off")
     assert main(arguments(case, output, rule_weights)) == 0
     assert files_below(output) == [MASK, RESULTS]
 
