@@ -35,6 +35,7 @@ from phantom import write_case
 
 import process
 from model.networks.network import LesionNet
+from model.run import one_case
 
 ROOT = Path(__file__).resolve().parents[2]
 FINAL = (RESULTS, PROBABILITIES, MASK)  # in the order in which they are written
@@ -165,7 +166,13 @@ def kill_at_bytes(bench: Bench, count: int) -> None:
 
 def until_bytes(run: Callable[[], object], limit: int) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    write = one_case.write_case
+
+    def limited(*args: object) -> dict:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # not before: it counts for files in memory too
+        return write(*args)
+
+    one_case.write_case = limited
     run()
 
 
