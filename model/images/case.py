@@ -8,7 +8,7 @@ import numpy as np
 
 from model.errors import UserError
 from model.images.brain import brain_mask
-from model.images.limits import LARGEST_ADC, LARGEST_Z, PLAUSIBLE_ADC
+from model.images.limits import LARGEST_ADC, LARGEST_BRAIN_ML, LARGEST_Z, PLAUSIBLE_ADC
 from model.images.missing import without_missing
 from model.images.orientation import turn_to_learnt
 from model.images.pair import Pair, misfit, pair_of
@@ -66,6 +66,13 @@ def require_usable(case: Case) -> None:
     adc, zadc, factor = case.adc, case.zadc, ADC_UNITS[case.adc_unit]
     if not case.brain.any():
         raise UserError(f"{adc.path}: no brain, expected voxels with ADC above 0")
+    volume_ml = np.count_nonzero(case.brain) * case.grid.voxel_mm3 / 1000
+    if volume_ml > LARGEST_BRAIN_ML:
+        spacing = " x ".join(f"{mm:g}" for mm in case.grid.spacing_mm[::-1])
+        raise UserError(
+            f"{adc.path}: its brain (ADC above 0) measures {volume_ml:.0f} ml with voxels of {spacing} mm, expected at most"
+            f" {LARGEST_BRAIN_ML:g} ml: is the spacing right, and the map skull-stripped?"
+        )
     if (adc.sha256 and adc.sha256 == zadc.sha256) or np.array_equal(adc.voxels, zadc.voxels):
         raise UserError(f"{adc.path} and {zadc.path} are the same image, expected ADC in {case.adc_unit} and a Z map")
     largest_adc, largest_z = (float(np.abs(volume.voxels).max()) for volume in (adc, zadc))

@@ -9,6 +9,9 @@ import hashlib
 import math
 from pathlib import Path
 
+import numpy as np
+
+from model.errors import UserError
 from model.images.grid import require_scalar_3d
 from model.images.streams import FileBytes, decompressed, read_file, require_length, require_plausible
 
@@ -19,6 +22,8 @@ VECTORS = {"DimSize", "ElementSpacing", "ElementSize", "Offset", "Position", "Or
 MATRICES = {"TransformMatrix", "Rotation", "Orientation"}
 NUMBERS = {"ElementNumberOfChannels", "ElementMin", "ElementMax", "HeaderSize", "CompressedDataSize", "ID", "ParentID"}
 GEOMETRY_FIELDS = MATRICES | {"Offset", "Position", "Origin", "ElementSpacing", "ElementSize"}
+LEAST_DETERMINANT = 1e-6  # of three directions that ITK can turn back; a rotation has 1
+SIZES_MM = {"ElementSpacing", "ElementSize"}
 PLAIN_FIELDS = GEOMETRY_FIELDS | {"DimSize", "ElementType", "BinaryDataByteOrderMSB", "ElementByteOrderMSB"}
 ELEMENT_BYTES = {  # as MetaIO has them, whatever the machine's own sizes are
     "MET_CHAR": 1,
@@ -48,7 +53,7 @@ def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, bool, str]:
     fields = _one_volume(fields)
     size = _size(fields)
     require_scalar_3d(size, _channels(fields), path)
-    _require_finite(fields)
+    _require_geometry(fields, path)
     where = _voxel_file(path, fields)
     digest = hashlib.sha256(file.data)
     if where != path:
@@ -180,11 +185,19 @@ def _plain_header(fields: Fields) -> bytes:
     return "\n".join(lines).encode("latin-1")
 
 
-def _require_finite(fields: Fields) -> None:
-    """ITK takes a NaN origin for 0, which would shift the mask."""
-    for name in GEOMETRY_FIELDS & fields.keys():
-        if not all(math.isfinite(float(word)) for word in fields[name].split()):
-            raise ValueError(f"{name} = {fields[name]} is not finite")
+def _require_geometry(fields: Fields, path: Path) -> None:
+    """Raise UserError on geometry that ITK takes for another: NaN for 0, a negative spacing for a turned direction."""
+    for name in sorted(GEOMETRY_FIELDS & fields.keys()):
+        numbers = [float(word) for word in fields[name].split()]
+        expected = ""
+        if not all(math.isfinite(number) for number in numbers):
+            expected = "finite numbers"
+        elif name in SIZES_MM and min(numbers) <= 0:
+            expected = "numbers above 0"
+        elif name in MATRICES and abs(np.linalg.det(np.reshape(numbers, (3, 3)))) < LEAST_DETERMINANT:
+            expected = "the directions of three axes at right angles"
+        if expected:
+            raise UserError(f"{path}: {name} = {fields[name][:100]}, expected {expected}")
 
 
 def _is_true(fields: Fields, name: str, default: str = "False") -> bool:

@@ -20,6 +20,13 @@ LESION_Z = -2.0  # a lesion in the rule of the data set's authors
 SLICES = 4  # that a hint is looked for in
 FARTHEST = 3  # voxels, likewise
 WAYS = ("top to bottom", "front to back", "left to right")  # along z, y and x
+# by the axes along which a map with rows and columns exchanged is also flipped
+EXCHANGES = {
+    (): "with rows and columns exchanged",
+    (1,): f"with rows and columns exchanged and then flipped {WAYS[1]}, which is a quarter turn",
+    (2,): f"with rows and columns exchanged and then flipped {WAYS[2]}, which is a quarter turn",
+    (1, 2): f"with rows and columns exchanged and then flipped {WAYS[1]} and {WAYS[2]}",
+}
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ def _moved(zadc: np.ndarray, box: Box):
         yield f"flipped {' and '.join(WAYS[axis] for axis in axes)}", np.flip(zadc, axes)[box]
     if zadc.shape[1] == zadc.shape[2]:
         for axes in ((), (1,), (2,), (1, 2)):
-            yield "with rows and columns exchanged", np.flip(zadc.transpose(0, 2, 1), axes)[box]
+            yield EXCHANGES[axes], np.flip(zadc.transpose(0, 2, 1), axes)[box]
     for axis, voxels in itertools.product(range(3), (n for n in range(-FARTHEST, FARTHEST + 1) if n)):
         places = [np.arange(part.start, part.stop) for part in box]
         places[axis] = (places[axis] + voxels) % zadc.shape[axis]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from phantom import make_phantom
 
-from model.images.case import Case, read_case
+from model.errors import UserError
+from model.images.case import Case, read_case, require_usable
 from model.images.checks import warnings_of
 from model.images.volume import Grid, Volume
 
@@ -58,3 +59,15 @@ def test_what_is_unusual_is_said(odd, words):
 def test_real_cases_are_not_unusual(real_cases):
     for files in real_cases:
         assert warnings_of(read_case(files.adc, files.zadc)) == [], files.name
+
+
+def test_a_brain_that_no_newborn_has_is_refused():
+    """The phantom's voxels, made ten times as long each way: a thousand times the volume."""
+    grid = with_spacing(*(10 * mm for mm in PHANTOM.grid.spacing_mm))
+    volume_ml = np.count_nonzero(PHANTOM.adc > 0) * np.prod(PHANTOM.grid.spacing_mm)  # times 1000, in 1000 mm3
+    with pytest.raises(UserError, match=rf"a\.nii: its brain .* measures {volume_ml:.0f} ml .* expected at most 2000 ml"):
+        require_usable(case(grid=grid))
+
+
+def test_a_brain_of_a_grown_up_is_only_warned_of():
+    require_usable(case(grid=with_spacing(6.0, 2.0, 2.0)))

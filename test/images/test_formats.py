@@ -279,7 +279,7 @@ def test_four_dimensions(tmp_path, suffix, compressed, volumes):
     image.SetOrigin((*GRID.origin_mm, 7))
     sitk.WriteImage(image, str(tmp_path / f"a{suffix}"), useCompression=compressed)
     if volumes == 2:
-        with pytest.raises(UserError, match=r"a\..*: expected a 3D image of one component, found 4D with 1"):
+        with pytest.raises(UserError, match=r"a\..*: expected a 3D image of one component, found 4D with 2 volumes"):
             read_volume(tmp_path / f"a{suffix}")
         return
     volume = read_volume(tmp_path / f"a{suffix}")

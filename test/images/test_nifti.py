@@ -166,7 +166,7 @@ REFUSED = {
         lambda: patched(80, "f", np.nan, qform=(None, 0), sform=(None, 0)),
         "its pixdim holds NaN",
     ),
-    "two volumes": (lambda: image(voxels=np.stack([ADC, ADC])).to_bytes(), "found 4D with 1"),
+    "two volumes": (lambda: image(voxels=np.stack([ADC, ADC])).to_bytes(), "found 4D with 2 volumes, expected one"),
     "slope without intercept": (lambda: patched(112, "2f", 2, np.nan), "scl_slope and scl_inter"),
     "a pair's header": (lambda: patched(344, "4s", b"ni1\0"), r"another file \(.img\)"),
     "complex": (lambda: image(voxels=ADC.astype(np.complex64)).to_bytes(), "found datatype 32"),

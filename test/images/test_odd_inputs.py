@@ -23,6 +23,12 @@ def phantom(z: slice = slice(6, 24), spacing_mm: tuple[float, float, float] = (3
     return adc, zadc, Grid(adc.shape, spacing_mm, (0.0, 0.0, 0.0), STRAIGHT)
 
 
+def thinned(spacing_mm: float) -> tuple:
+    """Every third slice and every fifth row and column of the phantom, which measure about 8 mm."""
+    adc, zadc = PHANTOM.adc[::3, ::5, ::5], PHANTOM.zadc[::3, ::5, ::5]
+    return adc, zadc, Grid(adc.shape, (spacing_mm,) * 3, (0.0, 0.0, 0.0), STRAIGHT)
+
+
 def in_the_brain(z: float) -> tuple:
     """The phantom with a low Z in all of the brain, of two values in turn."""
     adc, _, grid = phantom()
@@ -35,8 +41,8 @@ def filled() -> tuple:
     return np.where(adc > 0, adc, np.float32(900)), zadc, grid
 
 
-def one_voxel() -> tuple:
-    adc, zadc, grid = phantom()
+def one_voxel(spacing_mm: tuple[float, float, float] = (3.0, 1.6, 1.5)) -> tuple:
+    adc, zadc, grid = phantom(spacing_mm=spacing_mm)
     alone = np.zeros_like(adc)
     alone[3, 20, 20] = 1000
     return alone, zadc, grid
@@ -49,11 +55,11 @@ CASES = {
     "one brain voxel": one_voxel(),
     "all of the brain lesion": in_the_brain(-10),
     "0.5 mm": phantom(spacing_mm=(0.5, 0.5, 0.5)),
-    "8 mm": phantom(spacing_mm=(8.0, 8.0, 8.0)),
+    "8 mm": thinned(8.0),
     "8 mm slices of 0.5 mm pixels": phantom(spacing_mm=(8.0, 0.5, 0.5)),
     "0.5 mm slices of 8 mm pixels": phantom(spacing_mm=(0.5, 8.0, 8.0)),
     "finest": phantom(slice(10, 13), (0.2, 0.2, 0.2)),
-    "coarsest": phantom(slice(10, 13), (100.0, 100.0, 100.0)),
+    "coarsest": one_voxel((100.0, 100.0, 100.0)),  # two would be more than any brain
 }
 
 

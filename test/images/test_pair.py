@@ -142,6 +142,18 @@ def test_exchanged_rows_and_columns_are_found():
     assert fit > 0.7
 
 
+@pytest.mark.parametrize("turns", [1, 3])
+def test_what_a_hint_says_undoes_a_quarter_turn(turns):
+    """Z turned in the slices, as numpy turns; the flip that is named, after the exchange, brings it back."""
+    sides = [(0, 0), (0, 0), (6, 6)]
+    adc, zadc = np.pad(ADC, sides), np.pad(Z, sides)
+    turned = np.rot90(zadc, turns, (1, 2))
+    words, _ = better_fit(adc, np.ascontiguousarray(turned))
+    (way,) = (axis for axis in (1, 2) if np.array_equal(np.flip(turned.transpose(0, 2, 1), axis), zadc))
+    named = {1: "front to back", 2: "left to right"}[way]
+    assert words == f"with rows and columns exchanged and then flipped {named}, which is a quarter turn"
+
+
 def test_the_detail_is_numpys_correlation():
     """Of all second differences along rows and columns; none is so large that it is cut off."""
     rng = np.random.default_rng(0)
