@@ -2,7 +2,8 @@
 
 NIfTI counts mm to the right, the front and the top (RAS), where `Grid` counts to the left, the back and the top: two signs
 change. A file has up to two transforms, each with a code. The sform counts, as in nibabel, and the qform where it alone has
-a code. Where both have one and differ, the scanner's (codes 1 and 2) counts before a template's (3 Talairach, 4 MNI).
+a code. Where both have one and differ, the scanner's counts before a template's (3 Talairach, 4 MNI). Codes 1 (scanner) and
+2 (aligned) are both taken as the scanner's space: two such transforms that differ are refused, since either may be right.
 
 A file without any transform (both codes 0) does not say how it lies in the patient. It is taken as nibabel takes it, x from
 right to left, y from back to front, z from bottom to top, the volume's middle at 0, and written the same: a mask has its
