@@ -38,6 +38,7 @@ INSISTS_S = 2.0  # a second signal after this time ends the process at once
 def prepare() -> None:
     """What comes first in a process of its own. Ends it with code 2 where the processor lacks what the packages need."""
     open_closed_streams()
+    _read_names_as_utf8()
     sys.stdout, sys.stderr = tolerant(sys.stdout), tolerant(sys.stderr)
     for number in STOPS:
         _stop_once(number)
@@ -190,6 +191,17 @@ def tolerant(stream: Any) -> io.TextIOWrapper:
     by_line = stream.line_buffering or stream.write_through
     buffer = io.BufferedWriter(_Tolerant(stream.fileno(), "w", closefd=False))  # type: ignore[type-var]
     return io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=by_line)
+
+
+def _read_names_as_utf8() -> None:
+    """Start again in Python's UTF-8 mode where it was turned off in a locale of another encoding.
+
+    Names of files are UTF-8 to all libraries here, and with umlauts would be none. What is printed keeps its encoding.
+    """
+    if sys.getfilesystemencoding() == "utf-8" or "utf8" in sys._xoptions:
+        return
+    environment = {"PYTHONIOENCODING": sys.stdout.encoding} | os.environ
+    os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)
 
 
 def open_closed_streams() -> None:

@@ -133,6 +133,17 @@ def test_characters_that_the_terminal_lacks_are_escaped(environment, printed):
     assert (done.returncode, done.stdout, done.stderr) == (0, printed, printed)
 
 
+def test_names_with_umlauts_are_names_in_a_locale_without_them(tmp_path):
+    """The bytes of what is written are those of the name that was given."""
+    (tmp_path / "Müller").mkdir()
+    code = "path = sys.argv[1]; path.encode(); open(path + '/\\xe4', 'w').close(); print(sys.argv[2:])"
+    words = [sys.executable, "-c", f"from model.command import *; prepare()\n{code}", str(tmp_path / "Müller"), "a b", "-x"]
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"['a b', '-x']\n", b"")
+    assert os.listdir(os.fsencode(tmp_path / "Müller")) == ["ä".encode()]
+
+
 # --- signals ---
 
 
