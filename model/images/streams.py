@@ -25,7 +25,7 @@ def read_file(path: Path) -> FileBytes:
     """All of a file; of one longer than MOST_BYTES the beginning, which holds the header. Raises OSError."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        return FileBytes(file.read(MOST_BYTES), size)
+        return FileBytes(file.read(min(size, MOST_BYTES)), size)  # Python sets aside as much as is asked for
 
 
 @contextlib.contextmanager
