@@ -69,6 +69,8 @@ class Handler(BaseHTTPRequestHandler):
         self.late.daemon = True
         self.late.start()
 
+    raw_requestline: bytes  # set by the base class
+
     def finish(self) -> None:
         self.late.cancel()
         super().finish()
