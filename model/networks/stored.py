@@ -212,9 +212,9 @@ def _read_pair(path: Path) -> tuple[bytes, str, dict]:
 
 
 def read_sidecar(path: Path) -> dict:
-    """The JSON beside a weight file; one without a seal is of an earlier version.
+    """The JSON beside a weight file.
 
-    Raises UserError when it cannot be read, is no JSON object or was altered since it was written.
+    Raises UserError when it cannot be read, is no JSON object, has no seal or was altered since it was written.
     """
     try:
         sidecar = json.loads(read_bytes(path))
@@ -222,8 +222,8 @@ def read_sidecar(path: Path) -> dict:
         raise UserError(f"{path}: not JSON ({error})") from None
     if not isinstance(sidecar, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(sidecar).__name__}")
-    if SEAL in sidecar and sealed(sidecar) != sidecar:
-        raise UserError(f"{path}: altered since it was written, its values do not fit its {SEAL}")
+    if sealed(sidecar) != sidecar:
+        raise UserError(f"{path}: altered since it was written or of an earlier version, its values do not fit its {SEAL}")
     return sidecar
 
 
