@@ -60,7 +60,7 @@ BINS = 10
 MASKS = ("decision", "trees", "trees-on-networks", "networks", RULE)
 
 
-def take(runs: Path, losses: list[str], weights: Path, seed: int = 0) -> None:
+def copy_networks(runs: Path, losses: list[str], weights: Path, seed: int = 0) -> None:
     """Replace the networks in `weights` by the study's runs of these losses and seed, all folds; a decision goes too."""
     pairs = [(fold, loss) for fold in range(FOLDS) for loss in losses]
     sources = {(fold, loss): run_folder(runs, loss, fold, seed) / f"fold{fold}.safetensors" for fold, loss in pairs}
@@ -209,7 +209,7 @@ def main() -> None:
     for folder in (args.results, args.weights) if args.take else (args.results,):
         require_writable(folder)
     if args.take:
-        take(args.take, args.losses, args.weights, args.seed or 0)
+        copy_networks(args.take, args.losses, args.weights, args.seed or 0)
     seed = training_seed(args.weights)
     names = [name for fold in range(FOLDS) for name in read_fold(fold)[1]]
     tables = {case.name: candidate_table(case) for case in load_cases(args.data, names)}

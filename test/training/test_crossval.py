@@ -26,11 +26,11 @@ from training import crossval
 from training.crossval import (
     FLIPS,
     case_rows,
+    copy_networks,
     decisions_by_fold,
     fold_ensemble,
     gather,
     reliability,
-    take,
     trees_on_networks,
 )
 from training.data import seen
@@ -311,7 +311,7 @@ def test_take_replaces_the_networks_by_copies_that_flip(runs, tmp_path):
     target = tmp_path / "target"
     save_weights(target / "fold0-old.safetensors", small_model(0), SMALL, InferenceConfig(), {})
     save_decision(target, stump("z", 0, 0.5, 0.5), {})
-    take(runs, ["dice", "tversky"], target)
+    copy_networks(runs, ["dice", "tversky"], target)
     names = {f"fold{fold}-{loss}" for fold in range(5) for loss in ("dice", "tversky")}
     assert {path.name for path in target.iterdir()} == {
         f"{name}.{kind}" for name in names for kind in ("safetensors", "json", "onnx")
@@ -336,7 +336,7 @@ def test_take_with_a_run_missing_changes_nothing(runs, weights, suffix):
     path = run_folder(runs, "tversky", 4, 0) / "fold4.safetensors"
     path.with_suffix(suffix).unlink()
     with pytest.raises(UserError, match=rf"{path}: not trained yet \(1 of 10 runs are missing\)"):
-        take(runs, ["dice", "tversky"], weights)
+        copy_networks(runs, ["dice", "tversky"], weights)
     assert {path: path.read_bytes() for path in weights.iterdir()} == before
 
 

@@ -76,7 +76,7 @@ def read_checked(files: CaseFiles, *, labelled: bool) -> PackedCase:
 def row(case: PackedCase, *, labelled: bool) -> str:
     """A line of the table: name, voxels and mm (z y x), brain and lesion in ml, lesions' share of the brain in %."""
     voxel_ml = float(np.prod(case.spacing_mm)) / 1000
-    brain_ml, lesion_ml = brain_mask(case.adc).sum() * voxel_ml, case.label.sum() * voxel_ml
+    brain_ml, lesion_ml = case.brain.sum() * voxel_ml, case.label.sum() * voxel_ml
     lesion = f"{lesion_ml:>10.2f} {case.lesion_load:>8.2%}" if labelled else f"{'-':>10} {'-':>8}"
     size, spacing = " ".join(f"{n:>3}" for n in case.adc.shape), " ".join(f"{mm:5.2f}" for mm in case.spacing_mm)
     return f"{case.name:<24} {size:>12} {spacing:>18} {brain_ml:>9.1f} {lesion}"

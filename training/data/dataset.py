@@ -1,5 +1,6 @@
 """Packed cases in memory, and the batches an epoch is made of. Needs no SimpleITK."""
 
+import functools
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -34,10 +35,15 @@ class PackedCase:
     label: np.ndarray  # bool
     spacing_mm: tuple[float, float, float]  # (z, y, x)
 
+    @functools.cached_property
+    def brain(self) -> np.ndarray:
+        """Boolean (z, y, x)."""
+        return brain_mask(self.adc)
+
     @property
     def lesion_load(self) -> float:
         """Lesion voxels as a share of the brain's."""
-        return float(self.label.sum() / brain_mask(self.adc).sum())
+        return float(self.label.sum() / self.brain.sum())
 
     @property
     def load_class(self) -> int:
@@ -127,7 +133,7 @@ def load_cases(folder: Path, names: list[str] | None = None) -> list[PackedCase]
 
 def to_sample(case: PackedCase, config: ModelConfig, device: torch.device, first_stage: np.ndarray | None = None) -> Sample:
     """The case's brain crop, preprocessed as in inference. first_stage: for a network that starts from the trees."""
-    box = brain_box(brain_mask(case.adc), config.margin)
+    box = brain_box(case.brain, config.margin)
     first = None if first_stage is None else first_stage[box]
     inputs = network_input(case.adc[box], case.zadc[box], config, first)
     target = case.label[box].astype(np.float32)[None]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from model.images.brain import brain_mask
 from model.lesions.candidates import LOWEST_PROBABILITY, logit
 from model.lesions.decision import LOWEST_LOG_ODDS, Calibration
 from training.data.dataset import PackedCase
@@ -27,7 +26,7 @@ class HeldOut:
     def candidates(self) -> np.ndarray:
         """Voxels that one of the two thinks possible, boolean (z, y, x)."""
         possible = (self.probabilities > LOWEST_PROBABILITY) | (self.first_stage > LOWEST_LOG_ODDS)
-        return possible & brain_mask(self.case.adc)
+        return possible & self.case.brain
 
 
 def fit_calibration(parts: Sequence[HeldOut]) -> Calibration:
