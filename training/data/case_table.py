@@ -7,7 +7,6 @@ import numpy as np
 from tqdm import tqdm
 
 from model.errors import UserError
-from model.images.brain import brain_mask
 from model.images.case import read_case
 from model.run.published_layout import ADC_FOLDER, ADC_NAME, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
 from training.data.dataset import PackedCase

@@ -35,7 +35,7 @@ def held_out_fold(sidecar: Path) -> int:
 
 
 def training_seed(weights: Path) -> int:
-    """The one seed that all networks in `weights` were trained with. Raises UserError when a sidecar names none, or another."""
+    """The seed that all networks in `weights` were trained with. Raises UserError when a sidecar names none, or another."""
     seeds: set[int] = set()
     for path in sorted(weights.glob("fold*.json")):
         seed = _training(path).get("seed")
