@@ -90,7 +90,7 @@ def seed_words(rows: pd.DataFrame) -> str:
     seeds = rows["seed"].nunique()
     if seeds == 1:
         return "The networks are of one training seed."
-    return f"Scores are means over {seeds} training seeds of the networks."
+    return f"Scores are means over {seeds} training seeds of the networks; masks without MASD are counted over all of them."
 
 
 def network_words(rows: pd.DataFrame) -> str:

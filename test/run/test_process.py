@@ -195,7 +195,7 @@ def stopper(number: int) -> Callable[..., None]:
 
 
 MOMENTS = [
-    "model.report.results.json.dumps",
+    "model.report.results.write_whole",
     "model.run.one_case.describe",
     "model.images.volume.sitk.ReadImage",
     "model.run.one_case.write_mask",

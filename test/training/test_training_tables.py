@@ -403,6 +403,14 @@ def test_the_answer_names_what_is_significant():
     assert "trained once" in text
 
 
+def test_the_answer_says_which_losses_have_more_seeds():
+    once = same_everywhere(("dice", 0), ("tversky", 0))
+    again = once.rows[once.rows["method"] == "tversky"].assign(seed=1)
+    text = answer(Study("native", pd.concat([once.rows, again], ignore_index=True), once.epochs))
+    assert "Trained tversky with 2 seeds, every other loss with one." in text
+    assert "trained once" not in text
+
+
 def test_the_answer_with_one_loss_has_no_winner():
     assert "other losses" not in answer(same_everywhere(("dice", 0.0), (RULE, -0.1)))
 

@@ -148,8 +148,12 @@ def limits(study: Study) -> list[str]:
     if run < planned:
         names = f"; not run: {', '.join(missing)}" if missing else ""
         sentences.append(f"{run} of {planned} combinations of loss and fold have been run{names}.")
-    if networks["seed"].nunique() == 1:
+    seeds = networks.groupby("method")["seed"].nunique()
+    repeated = [f"{method} with {count} seeds" for method, count in seeds.items() if count > 1]
+    if not repeated:
         sentences.append("Every network was trained once: how much chance in training moves these figures is not known.")
+    elif (seeds == 1).any():
+        sentences.append(f"Trained {' and '.join(repeated)}, every other loss with one.")
     return sentences
 
 
