@@ -67,8 +67,7 @@ class CaseMaps:
 
     def rule_probabilities(self) -> np.ndarray:
         """The rule of the whole case, softened: sigmoid(-2 (Z + 2)) in the brain, 0 elsewhere, float32 (z, y, x)."""
-        with np.errstate(over="ignore"):  # exp of a very high Z: infinite, and the probability 0
-            soft = 1 / (1 + np.exp(RULE_SLOPE * (self.zadc.astype(float) - RULE_Z)))
+        soft = sigmoid(-RULE_SLOPE * (self.zadc.astype(float) - RULE_Z))
         return uncrop(np.where(self.brain, soft, 0).astype(np.float32), self.box, self.shape)
 
     @functools.cached_property
@@ -110,6 +109,12 @@ def logit(probabilities: np.ndarray) -> np.ndarray:
     """Log odds, cut at the odds of 1e-4."""
     p = np.clip(np.asarray(probabilities, np.float64), 1e-4, 1 - 1e-4)
     return np.log(p / (1 - p))
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """The logistic function, in the precision of its argument."""
+    with np.errstate(over="ignore"):  # exp of a very negative logit: infinite, and the probability 0
+        return 1 / (1 + np.exp(-logits))
 
 
 def blur(values: np.ndarray, sd_mm: float, spacing_mm: Spacing) -> np.ndarray:

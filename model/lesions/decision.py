@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.lesions.candidates import FEATURES, LOWEST_PROBABILITY, CaseMaps, candidate_features, logit
+from model.lesions.candidates import FEATURES, LOWEST_PROBABILITY, CaseMaps, candidate_features, logit, sigmoid
 from model.lesions.trees import Trees
 
 LOWEST_LOG_ODDS = -7.0  # of the first stage; where there is no candidate, too
@@ -66,9 +66,7 @@ class Decision:
         """
         calibrated = np.zeros(probabilities.shape, np.float32)
         some = (probabilities > LOWEST_PROBABILITY) | (first_stage > LOWEST_LOG_ODDS)
-        log_odds = self.calibration.log_odds(logit(probabilities[some]), first_stage[some])
-        with np.errstate(over="ignore"):  # exp of very low log odds: infinite, and the probability 0
-            calibrated[some] = 1 / (1 + np.exp(-log_odds))
+        calibrated[some] = sigmoid(self.calibration.log_odds(logit(probabilities[some]), first_stage[some]))
         return calibrated
 
 

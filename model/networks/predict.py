@@ -7,7 +7,7 @@ import numpy as np
 
 from model.errors import UserError
 from model.images.brain import brain_box, brain_mask, uncrop
-from model.lesions.candidates import CaseMaps, Spacing
+from model.lesions.candidates import CaseMaps, Spacing, sigmoid
 from model.lesions.decision import Decision, most_dice
 from model.networks.config import InferenceConfig, ModelConfig, Triple
 from model.networks.inputs import network_input
@@ -88,12 +88,6 @@ def predict_crop(network: Network, inputs: np.ndarray, model: ModelConfig, infer
     return np.mean([np.flip(answer, axes) for answer, axes in zip(answers, flips, strict=True)], axis=0)
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """The logistic function, in the precision of its argument."""
-    with np.errstate(over="ignore"):  # exp of a very negative logit: infinite, and the probability 0
-        return 1 / (1 + np.exp(-logits))
-
-
 def patch_size(shape: tuple[int, ...], divisor: Triple, largest: Triple) -> Triple:
     """The window for a crop: the crop itself rounded up to multiples of `divisor`, at most `largest` per axis.
 
@@ -109,9 +103,8 @@ def decide(probabilities: np.ndarray, inference: InferenceConfig, voxel_mm3: flo
     mask = probabilities > inference.threshold
     if inference.min_lesion_mm3 <= voxel_mm3 or not mask.any():
         return mask
-    from model.lesions.components import (
-        connected_components,  # brings SimpleITK, which a GPU machine that only trains may lack
-    )
+    # brings SimpleITK, which a GPU machine that only trains may lack
+    from model.lesions.components import connected_components
 
     labels, count = connected_components(mask)
     volumes_mm3 = np.bincount(labels.ravel(), minlength=count + 1) * voxel_mm3
