@@ -91,12 +91,17 @@ def test_identity_tells_networks_order_and_rules_apart(tmp_path):
     assert load(save_ensemble(tmp_path / "again", a, b)).id == identities["ab"]
 
 
-@pytest.mark.parametrize("place", [0, 8, 100, 0.5, -1])
-def test_one_altered_byte_is_noticed(folder, place):
-    path = folder / "net1.safetensors"
+def alter_one_byte(path: Path, place: float) -> None:
+    """place: an index, or as a float the share of the file's length."""
     data = bytearray(path.read_bytes())
     data[int(place * len(data)) if isinstance(place, float) else place] ^= 1
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize("place", [0, 8, 100, 0.5, -1])
+def test_one_altered_byte_is_noticed(folder, place):
+    path = folder / "net1.safetensors"
+    alter_one_byte(path, place)
     assert re.match(f"{path}: truncated or altered.*net1.json", refusal(folder))
 
 
@@ -381,9 +386,7 @@ def test_identity_changes_with_the_decision(folder):
 @pytest.mark.parametrize("place", [0, 8, 0.5, -1])
 def test_one_altered_byte_of_the_decision_is_noticed(decided, place):
     path = decided / "decision.safetensors"
-    data = bytearray(path.read_bytes())
-    data[int(place * len(data)) if isinstance(place, float) else place] ^= 1
-    path.write_bytes(data)
+    alter_one_byte(path, place)
     assert re.match(f"{path}: truncated or altered.*decision.json", refusal(decided))
 
 
