@@ -62,6 +62,8 @@ def test_what_the_image_ships_needs_only_its_requirements(path):
         "onnxruntime",
         "tqdm",
         "PIL",
+        "pydicom",
+        "highdicom",
     }
     assert packages(path) - set(sys.stdlib_module_names) - set(OURS) <= requirements
 

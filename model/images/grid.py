@@ -42,9 +42,21 @@ class Grid:
         return self.origin_mm + np.reshape(self.direction, (3, 3)) @ np.multiply(index, self.spacing_mm)[::-1]
 
 
+@dataclass(frozen=True)
+class DicomSource:
+    """The DICOM files that a volume was read from, for what is written to refer to them.
+
+    files: one for each slice, in the order of the volume's z axis; one alone where it holds several frames. frames: of that
+    one, the number (from 1) of each slice's frame; empty where each slice is a file.
+    """
+
+    files: tuple[Path, ...]
+    frames: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """Voxels of one file: float32 (z, y, x) on `grid`."""
+    """Voxels of one file, or of a DICOM series: float32 (z, y, x) on `grid`."""
 
     voxels: np.ndarray
     grid: Grid
@@ -52,6 +64,7 @@ class Volume:
     oriented: bool = True  # whether the header says how the voxels lie in the patient
     sha256: str = ""  # of the file
     remarks: tuple[str, ...] = ()  # what is unusual about the file, though it can be read
+    dicom: DicomSource | None = None  # where it was read from DICOM
 
 
 def crop_grid(grid: Grid, box: Box) -> Grid:
