@@ -14,7 +14,8 @@ from model.run.contents import dangling, is_dangling
 from model.run.found_case import FoundCase
 
 TABLE = "cases.csv"
-COLUMNS = ("case", "adc", "zadc")
+COLUMNS = ("case", "adc", "zadc")  # a cell of the last may be empty
+BRAIN_MASK = "brain_mask"  # a column that need not be there
 ABSOLUTE = re.compile(r"\s*(/|\\|[A-Za-z]:[/\\])")  # of Linux, of a Windows share, of a Windows drive
 DELIMITERS = ",;\t|"
 BETWEEN = "commas, semicolons, tabs or bars between them"
@@ -23,6 +24,8 @@ BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_
 
 def listed_cases(table: Path) -> list[FoundCase]:
     """The cases that a table lists, those whose row is wrong with that problem.
+
+    A case without `zadc` is one whose Z map can be estimated. There may be a column `brain_mask`.
 
     Comma, semicolon, tab or bar between the columns; UTF-8, UTF-16 or Windows' own code page; header in any case. Raises
     UserError when there is no such table or it lacks a column.
@@ -69,7 +72,7 @@ def _rows(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     try:
         columns, rows = _with_header(_parsed(lines, delimiter))
         cells = [cell for _, values in rows for cell in zip(columns, values, strict=False)]
-        mixed = any(name in COLUMNS and "\n" in value for name, value in cells)
+        mixed = any(name in (*COLUMNS, BRAIN_MASK) and "\n" in value for name, value in cells)
     except csv.Error:
         mixed = True
     if mixed:  # a quotation mark that is not closed took lines together: each on its own, then
@@ -111,17 +114,29 @@ def _listed_case(columns: list[str], values: list[str], table: Path, line: int) 
         return FoundCase(values[0] or f"line {line}", problem=f"{table}: line {line} has {wrong}")
     row = dict(zip(columns, values + [""] * len(columns), strict=False))
     name, empty = row["case"], [column for column in COLUMNS if not row[column].strip()]
-    if empty or any(value.strip() for value in values[len(columns) :]):
-        wrong = f"no {' and no '.join(empty)}" if empty else f"more than {len(columns)} values"
+    cannot_run = empty not in ([], ["zadc"])
+    if cannot_run or any(value.strip() for value in values[len(columns) :]):
+        wrong = f"no {' and no '.join(empty)}" if cannot_run else f"more than {len(columns)} values"
         return FoundCase(name.strip() or f"line {line}", problem=f"{table}: line {line} has {wrong}")
     if name != name.strip():
         return FoundCase(name, problem=f"{table}: line {line}: the case's name begins or ends with a blank: {name!r}")
-    adc, zadc = (_file(table.parent, row[column]) for column in ("adc", "zadc"))
-    absent = [_shown(path) for path in (adc, zadc) if not os.path.isfile(path) and not is_dangling(path)]
-    problem = f"no such file: {', '.join(absent)}" if absent else dangling([adc, zadc])
-    if absent and any(ABSOLUTE.match(row[column]) for column in ("adc", "zadc")):
+    given = {column: row[column] for column in ("adc", "zadc", BRAIN_MASK) if row.get(column, "").strip()}
+    files = {column: _file(table.parent, cell) for column, cell in given.items()}
+    mask = files.pop(BRAIN_MASK, None)
+    if problem := _lost(list(files.values()), given, table):
+        return FoundCase(name, problem=problem)
+    no_mask = _lost([mask], given, table) if mask else ""
+    no_z = "" if "zadc" in files else f"{table}: line {line} has no zadc"
+    return FoundCase(name, files["adc"], files.get("zadc"), brain_mask=mask, no_z=no_z, no_mask=no_mask)
+
+
+def _lost(paths: list[Path], cells: dict[str, str], table: Path) -> str:
+    """Which of the files of a row are not there; empty where all are."""
+    absent = [_shown(path) for path in paths if not os.path.isfile(path) and not is_dangling(path)]
+    problem = f"no such file: {', '.join(absent)}" if absent else dangling(paths)
+    if absent and any(ABSOLUTE.match(cell) for cell in cells.values()):
         problem += f"; write paths from the folder of {table.name} on, since a container sees the mounted folder alone"
-    return FoundCase(name, problem=problem) if problem else FoundCase(name, adc, zadc)
+    return problem
 
 
 def _file(folder: Path, name: str) -> Path:

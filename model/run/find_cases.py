@@ -11,7 +11,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.formats import SUFFIXES, stem_of, suffix_of
-from model.run.case_table import COLUMNS, TABLE, listed_cases
+from model.run.case_table import BRAIN_MASK, COLUMNS, TABLE, listed_cases
 from model.run.contents import (
     dangling,
     describe_unread,
@@ -25,8 +25,8 @@ from model.run.contents import (
     visible_in,
 )
 from model.run.found_case import FoundCase
-from model.run.map_names import ADC_HINT, Z_HINT, case_words, tell_apart
-from model.run.platform_paths import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_inputs
+from model.run.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, is_brain_mask, is_z_map, tell_apart
+from model.run.platform_paths import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_scan
 from model.run.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, ZADC_FOLDER, ZADC_STEM
 
 MASK_STEM, PROBABILITIES_STEM = "lesions", "probabilities"  # of the images in a case's folder in the output
@@ -34,7 +34,7 @@ SUMMARY, INDEX = "summary.csv", "index.html"  # in the output folder, so no case
 DEEPEST = 3  # folders below a case's in which cases are looked for, to say that they lie too deep
 LAYOUTS = (
     f"{ADC_FOLDER}/ and {ZADC_FOLDER}/ as in the data set, or a folder for each case with its ADC and its Z map,"
-    f" or a {TABLE} with the columns {', '.join(COLUMNS)}"
+    f" or a {TABLE} with the columns {', '.join(COLUMNS)} and, if there are brain masks, {BRAIN_MASK}"
 )
 
 
@@ -90,12 +90,16 @@ def _published_cases(root: Path) -> list[FoundCase]:
     adc, zadc = (_maps_by_case(root / name, stem) for name, stem in ((ADC_FOLDER, ADC_STEM), (ZADC_FOLDER, ZADC_STEM)))
     for name, other in _same_words(adc.keys() - zadc.keys(), zadc.keys() - adc.keys()):
         zadc[name] = zadc.pop(other)
-    cases = [_pair(name, adc.get(name, []), zadc.get(name, []), root, look=False) for name in adc.keys() | zadc.keys()]
+    masks = _masks_by_words(adc)
+    cases = [
+        _pair(name, adc.get(name, []), zadc.get(name, []), root, masks.get(case_words(name), []), look=False)
+        for name in adc.keys() | zadc.keys()
+    ]
     for name in (ADC_FOLDER, ZADC_FOLDER):
         cases += _unreadable_entries(root / name)
     known = (ADC_FOLDER, ZADC_FOLDER, LABEL_FOLDER)
     beside = _cases_by_folder(root, [path for path in root.iterdir() if path.name not in known])
-    return cases + [case for case in beside if case.adc or is_dangling(root / case.name) or (root / case.name).is_file()]
+    return cases + [case for case in beside if case.zadc or is_dangling(root / case.name) or (root / case.name).is_file()]
 
 
 def _maps_by_case(folder: Path, stem: re.Pattern) -> dict[str, list[Path]]:
@@ -126,6 +130,15 @@ def _same_words(names: set[str], others: set[str]) -> list[tuple[str, str]]:
     first, second = by_words
     shared = [words for words in first.keys() & second.keys() if words and len(first[words]) == len(second[words]) == 1]
     return [(first[words][0], second[words][0]) for words in shared]
+
+
+def _masks_by_words(adc: dict[str, list[Path]]) -> dict[tuple[str, ...], list[Path]]:
+    """Take the brain masks out of the ADC maps: by the words of the map beside which each lies."""
+    maps = {case_words(name) for name, paths in adc.items() if not is_brain_mask(paths[0])}
+    masks: dict[tuple[str, ...], list[Path]] = {}
+    for name in [name for name, paths in adc.items() if is_brain_mask(paths[0]) and case_words(name) in maps]:
+        masks.setdefault(case_words(name), []).extend(adc.pop(name))
+    return masks
 
 
 def _unreadable_entries(folder: Path) -> list[FoundCase]:
@@ -187,9 +200,9 @@ def _case_of_folder(folder: Path) -> FoundCase:
     """The platform's layout in it, or two files told apart by their names."""
     try:
         if (folder / MANIFEST).is_file() or any((folder / path).is_dir() for path in DEFAULT_PATHS.values()):
-            return FoundCase(folder.name, *find_inputs(folder))
+            return replace(find_scan(folder), name=folder.name)
         images = named_as_images(folder)
-        return _pair(folder.name, *tell_apart(images), folder)
+        return _pair(folder.name, *tell_apart(images), folder, brain_masks(images))
     except UserError as error:
         return FoundCase(folder.name, problem=str(error))
     except OSError as error:
@@ -216,19 +229,27 @@ def _images_or_none(folder: Path) -> list[Path]:
         return []
 
 
-def _pair(name: str, adc: list[Path], zadc: list[Path], where: Path, *, look: bool = True) -> FoundCase:
+def _pair(name: str, adc: list[Path], zadc: list[Path], where: Path, masks: list[Path], *, look: bool = True) -> FoundCase:
     """The case, unless there is not exactly one file for each of its maps, or one is a link to nothing.
 
-    look: say what else lies in the folder, which takes time.
+    Where only the Z map is missing the case says so and has no problem. look: say what else lies in the folder, which takes
+    time.
     """
-    for what, paths, hint in (("ADC map", adc, ADC_HINT), ("Z map", zadc, Z_HINT)):
-        if len(paths) != 1:
-            found = _what_is(paths, hint, where if look else None)
-            if what == "Z map" and not paths:
-                found += f" ({adc[0].name} was taken as the ADC map)"
-            return FoundCase(name, problem=f"{where}: expected one file of {name} that is the {what}, {found}")
-    problem = dangling([*adc, *zadc])
-    return FoundCase(name, problem=problem) if problem else FoundCase(name, adc[0], zadc[0])
+    expected = f"{where}: expected one file of {name} that is the "
+    if len(adc) != 1:
+        return FoundCase(name, problem=f"{expected}ADC map, {_what_is(adc, ADC_HINT, where if look else None)}")
+    no_z, no_mask = "", dangling(masks)
+    if len(zadc) != 1:
+        no_z = f"{expected}Z map, {_what_is(zadc, Z_HINT, where if look else None)}"
+        no_z += "" if zadc else f" ({adc[0].name} was taken as the ADC map)"
+        if zadc or (look and any(unread_kind(path) and is_z_map(path) for path in visible_in(where))):
+            return FoundCase(name, problem=no_z)
+    if len(masks) > 1:
+        no_mask = f"{where}: expected one brain mask of {name}, {_what_is(masks, '', None)}"
+    if problem := dangling([*adc, *zadc]):
+        return FoundCase(name, problem=problem)
+    mask = masks[0] if masks else None
+    return FoundCase(name, adc[0], zadc[0] if zadc else None, brain_mask=mask, no_z=no_z, no_mask=no_mask)
 
 
 def _what_is(paths: list[Path], hint: str, where: Path | None) -> str:

@@ -68,7 +68,8 @@ def segment_folder(
         raise UserError(f"{root}: no such input folder, or not open to this user")
     if table is None and output.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{output}: expected an output folder outside the input folder {root}")
-    cases = find_cases(root, table)
+    found = find_cases(root, table)
+    cases = [case.asked(estimate_z=options.estimate_z, use_mask=options.brain_mask) for case in found]
     require_apart(root, cases, output)
     with only_run(output):
         require_writable(output)  # before the weights are loaded
@@ -105,7 +106,7 @@ def write_overviews(outcomes: list[Outcome], output: Path, *, page: bool) -> Non
 
 def require_apart(root: Path, cases: list[FoundCase], output: Path) -> None:
     """Raise UserError when the input, or a file of a case, lies where a case's results would take its place."""
-    inputs = [root, *(path for case in cases for path in (case.adc, case.zadc) if path)]
+    inputs = [root, *(path for case in cases for path in case.files)]
     taken = {(output / case.name).resolve(): case.name for case in cases if not case.problem}
     for path in map(Path.resolve, inputs):
         for place in (path, *path.parents):

@@ -1,23 +1,58 @@
 """A case of the input, before its files are opened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.errors import UserError
 
+ESTIMATE_HINT = "--estimate-z does without one"
+
 
 @dataclass(frozen=True)
 class FoundCase:
-    """A case and its two files, or why it cannot be run."""
+    """A case and its files, or why it cannot be run.
+
+    A case without a Z map (`zadc` is None) can be run with an estimated one; `no_z` says what was looked for and not found.
+    `brain_mask` lies beside the ADC map; `no_mask` says why what lies there cannot be used as one. Whether any of this
+    counts depends on the options: see `asked`.
+    """
 
     name: str
     adc: Path | None = None
     zadc: Path | None = None
     problem: str = ""
+    brain_mask: Path | None = None
+    no_z: str = ""
+    no_mask: str = ""
+
+    def asked(self, *, estimate_z: bool, use_mask: bool) -> "FoundCase":
+        """The case as it is run with these options: one that needs an option which was not given has a problem.
+
+        Without `use_mask` it has no brain mask.
+        """
+        problem = self.problem
+        if not problem and not self.zadc and not estimate_z:
+            problem = f"{self.no_z or f'{self.name}: no Z map'}; {ESTIMATE_HINT}"
+        if use_mask:
+            return replace(self, problem=problem or self.no_mask)
+        return replace(self, problem=problem, brain_mask=None, no_mask="")
+
+    @property
+    def adc_map(self) -> Path:
+        """The ADC map. Raises UserError where the case cannot be run."""
+        if self.problem or not self.adc:
+            raise UserError(self.problem)
+        return self.adc
 
     @property
     def maps(self) -> tuple[Path, Path]:
-        """ADC map and Z map. Raises UserError where the case cannot be run."""
-        if self.problem or not (self.adc and self.zadc):
-            raise UserError(self.problem)
-        return self.adc, self.zadc
+        """ADC map and Z map. Raises UserError where the case cannot be run without an estimated Z map."""
+        adc = self.adc_map
+        if not self.zadc:
+            raise UserError(self.no_z)
+        return adc, self.zadc
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Whatever of the case's files there is."""
+        return tuple(path for path in (self.adc, self.zadc, self.brain_mask) if path)

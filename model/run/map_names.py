@@ -17,6 +17,8 @@ Z_WORD = re.compile(
 Z_INSIDE = re.compile(r"z[-_ .]?(score|map|adc)|adc[-_ .]?z|\bz\d+\b")  # where no word of a name says it
 ADC_INSIDE = re.compile(r"adc|apparent[-_ .]?diffusion")
 MASK_WORDS = {"mask", "brainmask", "label", "labels", "lesion", "lesions", "seg", "segmentation", "roi", "gt", "manual"}
+BRAIN_MASK_WORDS = {"mask", "brainmask"}  # of them, those that a brain mask's name has
+BRAIN_WORDS = {*BRAIN_MASK_WORDS, "brain"}
 ADC_HINT, Z_HINT = "'adc'", "'zmap', 'zadc' or 'zscore'"  # what a name should have
 MAP_WORDS = re.compile(rf"{Z_WORD.pattern}|adc|adcmap|ss|maps?|scores?|smooth(ed)?|smooth2mm|clip(ped)?|clipped10")
 
@@ -31,9 +33,30 @@ def tell_apart(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     return clear[0] if clear else by_name
 
 
+def brain_masks(paths: list[Path]) -> list[Path]:
+    """The files that could be the brain mask of a case: those left out by `tell_apart` whose names say mask and no more.
+
+    `adc_brain_mask` is one, `adc_lesion_mask` is none.
+    """
+    maps = _without_masks(paths)
+    return [path for path in paths if path not in maps and is_brain_mask(path)]
+
+
+def is_brain_mask(path: Path) -> bool:
+    """Whether a file's name says that it is a mask, and of nothing that lies in the brain."""
+    said = MASK_WORDS & set(words_of(stem_of(path)))
+    return bool(said) and said <= BRAIN_MASK_WORDS
+
+
+def is_z_map(path: Path) -> bool:
+    """Whether a file's name says that it is a Z map, whatever its format."""
+    return _is_z(stem_of(path))
+
+
 def case_words(name: str) -> tuple[str, ...]:
-    """What is left of a file's stem without the words for its map: the same for both maps of a case."""
-    return tuple(word for word in re.findall(r"[^\W_]+", _plain(name)) if not MAP_WORDS.fullmatch(word))
+    """What is left of a file's stem without the words for its map: the same for all files of a case."""
+    words = re.findall(r"[^\W_]+", _plain(name))
+    return tuple(word for word in words if not MAP_WORDS.fullmatch(word) and word not in BRAIN_WORDS)
 
 
 def words_of(stem: str) -> list[str]:

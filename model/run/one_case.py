@@ -47,6 +47,8 @@ class Options:
     probabilities: bool = False
     report: bool = False
     adc_unit: str = ADC_UNIT
+    estimate_z: bool = False  # for a case without a Z map
+    brain_mask: bool = False  # apply the one beside the ADC map
 
 
 @dataclass(frozen=True, kw_only=True)

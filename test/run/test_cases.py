@@ -19,8 +19,9 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def only(root: Path, table: str | None = None) -> dict[str, tuple]:
-    cases = find_cases(root, root / table if table else None)
-    return {c.name: (str(c.adc.relative_to(root)), str(c.zadc.relative_to(root))) if c.adc else c.problem for c in cases}
+    found = find_cases(root, root / table if table else None)
+    cases = [case.asked(estimate_z=False, use_mask=False) for case in found]
+    return {c.name: c.problem or tuple(str(path.relative_to(root)) for path in c.maps) for c in cases}
 
 
 def test_published_layout(tmp_path):
@@ -66,7 +67,7 @@ def test_an_adc_map_beside_a_file_that_no_word_tells(tmp_path, adc):
     touch(tmp_path, f"a/{adc}", "a/Perez_foo.nii.gz")
     problem = only(tmp_path)["a"]
     assert "that is the Z map, none is there" in problem
-    assert problem.endswith(f"({adc} was taken as the ADC map)")
+    assert problem.endswith(f"({adc} was taken as the ADC map); --estimate-z does without one")
 
 
 def test_platform_layout_in_each_folder(tmp_path):
