@@ -1,8 +1,11 @@
 """The names of the image formats that are read and written, and the digest of an image's files."""
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from model.files import sha256_of
+from model.images.dicom_files import is_dicom
 from model.images.metaimage import voxel_file
 
 SUFFIXES = (".mha", ".mhd", ".nii", ".nii.gz", ".nrrd")
@@ -18,14 +21,33 @@ def stem_of(path: Path) -> str:
     return path.name[: len(path.name) - len(suffix_of(path))]
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of an image, with the file of its voxels where that is another one. Raises OSError or ValueError.
+def is_dicom_path(path: Path) -> bool:
+    """Whether a path is to be read as DICOM: a folder, or a file with DICOM's mark and no other format's name."""
+    return not suffix_of(path) and (path.is_dir() or is_dicom(path))
 
-    `read_volume` gives the same of what it read; this is for a file that need not be read again.
+
+def digest(path: Path, series: Sequence[str] = (), adc: bool = False) -> str:
+    """SHA-256 of an image, with the file of its voxels where that is another one. Raises OSError, ValueError or UserError.
+
+    Of a DICOM series, chosen as `read_volume` does, the `joint_digest` of its files. `read_volume` gives the same of what it
+    read; this is for a file that need not be read again.
     """
+    if is_dicom_path(path):
+        from model.images.dicom_series import wanted_files
+
+        return joint_digest(sha256_of(file) for file in wanted_files(path, series, adc))
     digests = hashlib.sha256()
     for part in (path, voxel_file(path)) if suffix_of(path) == ".mhd" else (path,):
         with part.open("rb") as file:
             while block := file.read(1 << 20):
                 digests.update(block)
     return digests.hexdigest()
+
+
+def joint_digest(sums: Iterable[str]) -> str:
+    """Of one file its SHA-256; of several the SHA-256 of theirs, sorted, a line each: names and order have no say.
+
+    In a shell: `sha256sum FILES | cut -c1-64 | sort | sha256sum`
+    """
+    lines = sorted(sums)
+    return lines[0] if len(lines) == 1 else hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

@@ -4,6 +4,7 @@ The arrays' order, the units and the handedness are those of model/images/grid.p
 """
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import SimpleITK as sitk
 from model.errors import UserError, lacks_memory
 from model.files import whole_file
 from model.images import mark, metaimage, nrrd
-from model.images.formats import SUFFIXES, suffix_of
+from model.images.formats import SUFFIXES, is_dicom_path, suffix_of
 from model.images.grid import (
     GRID_TOLERANCE,
     Grid,
@@ -46,17 +47,21 @@ PLAIN = {
 sitk.ProcessObject.GlobalWarningDisplayOff()  # NIfTI leftovers in MHA headers warn on stderr, which must stay empty
 
 
-def read_volume(path: Path, keep_nan: bool = False) -> Volume:
+def read_volume(path: Path, keep_nan: bool = False, *, series: Sequence[str] = (), adc: bool = False) -> Volume:
     """Read one 3D scalar image as float32 (z, y, x); each file that belongs to it is opened once.
+
+    A folder is read as DICOM: the one of `series`, UIDs, that lies in it, else the one ADC series with `adc`, or its only
+    series. Its files' headers are looked at before.
 
     Raises UserError when the file cannot be read whole, is not 3D with one component, or holds NaN or infinite voxels and
     `keep_nan` is false.
     """
     _require_utf8(path)
-    if path.exists() and not path.is_file():  # reading a pipe or a device might never end
+    of_dicom = is_dicom_path(path)
+    if path.exists() and not path.is_file() and not of_dicom:  # reading a pipe or a device might never end
         raise UserError(f"{path}: cannot be read, expected a file")
     try:
-        volume = read_nifti(path) if suffix_of(path) in NIFTI else _read_with_itk(path)
+        volume = _read_dicom(path, series, adc) if of_dicom else _read_file(path)
     except (RuntimeError, MemoryError) as error:  # ITK's own words mislead: a truncated file is "No such file or directory"
         if lacks_memory(error):
             raise UserError(f"{path}: not enough memory to read it") from None
@@ -68,6 +73,16 @@ def read_volume(path: Path, keep_nan: bool = False) -> Volume:
     if wrong:
         raise UserError(f"{path}: {wrong} of {volume.voxels.size} voxels are NaN or infinite, expected finite values")
     return volume
+
+
+def _read_dicom(path: Path, series: Sequence[str], adc: bool) -> Volume:
+    from model.images.dicom import read_dicom  # whose libraries take a second to load
+
+    return read_dicom(path, series, adc)
+
+
+def _read_file(path: Path) -> Volume:
+    return read_nifti(path) if suffix_of(path) in NIFTI else _read_with_itk(path)
 
 
 def _read_with_itk(path: Path) -> Volume:

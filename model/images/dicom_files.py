@@ -1,0 +1,66 @@
+"""Which files are DICOM, by their mark; nothing is loaded for that."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from model.errors import UserError
+
+MARK, MARK_AT = b"DICM", 128
+NAMED = (".dcm", ".dicom", ".ima")  # ends of names; many files have none, such as IM0001
+DEEPEST = 8  # folders below a case's
+MOST_FILES = 50_000  # of a case: several long studies
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file has DICOM's mark. One that cannot be read has none."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MARK_AT + len(MARK))[MARK_AT:] == MARK
+    except OSError:
+        return False
+
+
+def is_named_dicom(path: Path) -> bool:
+    """Whether a name ends as DICOM files' names do."""
+    return path.name.casefold().endswith(NAMED)
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Whether a DICOM file, or one named so, lies in a folder or below it. Looks no further than the first."""
+    return any(is_named_dicom(path) or is_dicom(path) for path in _files_below(folder))
+
+
+def dicom_files(path: Path) -> list[Path]:
+    """The DICOM file that a path is, or those in the folder and below it, sorted.
+
+    Other files are passed over. Raises UserError for a file that is named as DICOM, or has no suffix and is empty, and is no
+    DICOM file: it may be a slice that was cut off. So it does where there is none or more than MOST_FILES.
+    """
+    files: list[Path] = []
+    for file in [path] if path.is_file() else _files_below(path):
+        if is_dicom(file):
+            files.append(file)
+        elif is_named_dicom(file) or (not file.suffix and _is_empty(file)):
+            raise UserError(f"{file}: expected a DICOM file, found one without the mark {MARK.decode()}: is it whole?")
+        if len(files) > MOST_FILES:
+            raise UserError(f"{path}: expected the DICOM files of one case, found more than {MOST_FILES}")
+    if not files:
+        raise UserError(f"{path}: expected DICOM files, found none")
+    return sorted(files)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Regular files that are not hidden, those of linked folders too; folders of systems and what lies too deep left out."""
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if name[0] not in ".@" and name != "__MACOSX")
+        if len(Path(place).relative_to(folder).parts) >= DEEPEST:
+            folders.clear()
+        yield from (path for name in sorted(names) if (path := Path(place, name)).is_file() and not name.startswith("."))
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False

@@ -1,0 +1,197 @@
+"""Which DICOM files of a case are the series that is wanted: the ADC map among a study's, or the one that is named.
+
+pydicom takes half a second to import, so this module is loaded where there is DICOM alone. Its warnings and messages quote
+tags, in which names can lie: none is passed on.
+"""
+
+import contextlib
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+
+from model.errors import UserError, lacks_memory
+from model.images.dicom_files import dicom_files
+
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom|highdicom|model\.images\.dicom")
+for library in ("pydicom", "highdicom"):
+    logging.getLogger(library).addHandler(logging.NullHandler())
+
+DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory: a DICOMDIR
+NO_MAPS = (  # beginnings of SOP classes that hold images without a place in the patient: secondary captures, segmentations
+    "1.2.840.10008.5.1.4.1.1.7",
+    "1.2.840.10008.5.1.4.1.1.66.4",
+)
+LISTED = (
+    *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType", "Modality"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "SharedFunctionalGroupsSequence"),
+    *("PatientID", "PatientName", "PatientBirthName", "OtherPatientNames", "OtherPatientIDs", "PatientBirthDate"),
+    *("PerFrameFunctionalGroupsSequence", "AccessionNumber", "ReferringPhysicianName"),
+)
+OF_A_PERSON = (
+    *("PatientID", "PatientName", "PatientBirthName", "OtherPatientNames", "OtherPatientIDs", "PatientBirthDate"),
+    *("AccessionNumber", "ReferringPhysicianName"),
+)
+EXPONENTIAL = re.compile(r"(?<![a-z])e(xp\w*)?[-_ ]?adc|exponential|adc[-_ ]?exp", re.IGNORECASE)
+ADC = re.compile(r"adc|apparent[-_ ]?diffusion", re.IGNORECASE)
+OTHER_TYPES = re.compile(r"\b(trace\w*|b0|b_?value|fa|colfa|tensor\w*|locali[sz]er|scout|eadc|exp\w*)\b", re.IGNORECASE)
+LONGEST_LIST = 8  # series that a message names
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says before its pixels."""
+
+    path: Path
+    dataset: Dataset
+
+    @property
+    def types(self) -> str:
+        """The file's image types and those of its frames, as one text."""
+        return " ".join({"\\".join(kind): "" for kind in image_types(self.dataset)})
+
+    @property
+    def is_adc(self) -> bool:
+        """Whether its image type says that it is an ADC map."""
+        return bool(ADC.search(self.types)) and not EXPONENTIAL.search(self.types)
+
+
+@dataclass(frozen=True)
+class Series:
+    """The files of one series, or of the part of it that its image type tells to be ADC maps."""
+
+    uid: str
+    headers: tuple[Header, ...]
+
+    @property
+    def description(self) -> str:
+        """As in the header; empty where a part of a person's name or number is in it."""
+        dataset = self.headers[0].dataset
+        text = " ".join(str(dataset.get("SeriesDescription", "")).split())[:64]
+        persons = " ".join(str(dataset.get(name, "")) for name in OF_A_PERSON).casefold()
+        words = {word for word in re.findall(r"[^\W_]+", persons) if len(word) > 2}
+        return text if text.isprintable() and not any(word in text.casefold() for word in words) else ""
+
+    @property
+    def rank(self) -> int:
+        """2: its image type says ADC, 1: its description does, 0: neither, or it is something else."""
+        header = self.headers[0]
+        text = str(header.dataset.get("SeriesDescription", ""))
+        if is_no_map(header.dataset) or EXPONENTIAL.search(text):
+            return 0
+        if header.is_adc:
+            return 2
+        return int(bool(ADC.search(text)) and not OTHER_TYPES.search(header.types.replace("\\", " ")))
+
+    def __str__(self) -> str:
+        return f"{self.uid} ({self.description or 'no description'}, {len(self.headers)} file(s))"
+
+
+def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> list[Path]:
+    """The files of the series that a path, a DICOM file or a folder, stands for, sorted.
+
+    With one of `series`, UIDs, in it, that one; else the one ADC series with `adc`, the one series without. Raises UserError
+    where there is none or more than one, where the files are of several patients, and where a file cannot be read.
+    """
+    headers = [header for file in dicom_files(path) if (header := _header(file))]
+    if not headers:
+        raise UserError(f"{path}: expected DICOM images, found none")
+    _require_one_patient(headers, path)
+    found = _by_series(headers)
+    named = [one for one in found if one.uid in series]
+    candidates = named or found
+    if adc:
+        best = max(one.rank for one in candidates)
+        candidates = [one for one in candidates if one.rank == best] if best or named else []
+    if len(candidates) != 1:
+        raise UserError(f"{path}: {_choice(candidates, found, adc)}")
+    return [header.path for header in candidates[0].headers]
+
+
+def image_types(dataset: Dataset) -> list[list[str]]:
+    """ImageType of a file, and the frame types of an enhanced one; its own says MIXED where those differ."""
+    groups = [*dataset.get("SharedFunctionalGroupsSequence", ()), *dataset.get("PerFrameFunctionalGroupsSequence", ())]
+    kinds = [frame_type(group) for group in groups]
+    return [_texts(dataset.get("ImageType")), *(kind for kind in kinds if kind)]
+
+
+def frame_type(group: Dataset) -> list[str]:
+    """Frame type of a functional group of an MR image or of any other; empty where it says none."""
+    for name in ("MRImageFrameTypeSequence", "ParametricMapFrameTypeSequence"):
+        if items := group.get(name):
+            return _texts(items[0].get("FrameType"))
+    return []
+
+
+def is_no_map(dataset: Dataset) -> bool:
+    """Whether a file cannot be a map: a secondary capture, a segmentation, or in colour."""
+    return str(dataset.get("SOPClassUID", "")).startswith(NO_MAPS) or dataset.get("SamplesPerPixel", 1) != 1
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns whatever a library raises over a file's content into a UserError that names the file and no tag's value."""
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        if lacks_memory(error):
+            raise UserError(f"{path}: not enough memory to read it") from None
+        lacking = (getattr(error, "name", None) or "") if isinstance(error, AttributeError) else ""
+        what = f"it lacks {lacking}" if tag_for_keyword(lacking) else type(error).__name__
+        raise UserError(f"{path}: cannot be read as a DICOM image ({what}): is it whole?") from None
+
+
+def _header(path: Path) -> Header | None:
+    """None for a file that holds no image: a directory, a report, a presentation state."""
+    with reading(path):
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(LISTED))
+        meta = getattr(dataset, "file_meta", None)
+        kind = str(dataset.get("SOPClassUID", "") or (meta.get("MediaStorageSOPClassUID", "") if meta else ""))
+        if kind == DIRECTORY or (dataset.get("SeriesInstanceUID") and not dataset.get("Rows")):
+            return None
+        if not dataset.get("SeriesInstanceUID"):
+            raise UserError(f"{path}: expected a DICOM image of a series, found no SeriesInstanceUID: is it whole?")
+        header = Header(path, dataset)
+        _ = header.types, header.dataset.get("SeriesDescription")  # damaged ones show here
+    return header
+
+
+def _require_one_patient(headers: list[Header], path: Path) -> None:
+    patients = {str(header.dataset.get("PatientID", "")) for header in headers}
+    if len(patients - {"", "None"}) > 1:
+        raise UserError(
+            f"{path}: expected the DICOM files of one case, found {len(patients)} patients' (by PatientID);"
+            " give each a folder of its own"
+        )
+
+
+def _by_series(headers: list[Header]) -> list[Series]:
+    groups: dict[tuple[str, bool], list[Header]] = {}
+    for header in headers:
+        groups.setdefault((str(header.dataset.SeriesInstanceUID), header.is_adc), []).append(header)
+    return [Series(uid, tuple(members)) for (uid, _), members in sorted(groups.items())]
+
+
+def _choice(candidates: list[Series], found: list[Series], adc: bool) -> str:
+    """Why no series could be chosen, with those that `--series` can name."""
+    kind = "ADC series, by image type or description" if adc else "series"
+    shown = candidates or found
+    listed = "; ".join(map(str, shown[:LONGEST_LIST])) + ("; ..." if len(shown) > LONGEST_LIST else "")
+    count = f"{len(candidates)}" if candidates else f"none among {len(found)}"
+    return f"expected one {kind}, found {count}: {listed}; --series UID names the one to take"
+
+
+def _texts(value: object) -> list[str]:
+    """A tag of one or several texts as a list."""
+    if value is None or value == "":
+        return []
+    return [value] if isinstance(value, str) else [str(part) for part in value]  # type: ignore[attr-defined]
