@@ -1,0 +1,41 @@
+"""What is written for an archive (PACS) beside a mask whose ADC map came as DICOM: a segmentation and a picture of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.images.case import Case
+from model.report.dicom_source import Source, quiet, read_source
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+
+def source_of(case: Case) -> Source:
+    """The images that the case's ADC map was read from. Raises UserError when no object can refer to them."""
+    if case.adc.dicom is None:
+        raise ValueError("the ADC map was not read from DICOM")
+    with quiet():
+        return read_source(case.adc.dicom, case.grid)
+
+
+def write_objects(segmentation_path: Path, capture_path: Path, case: Case, mask: np.ndarray, results: dict) -> None:
+    """Write both objects for a boolean (z, y, x) mask on the case's grid; `results`: what results.json holds.
+
+    Raises UserError when no object can refer to the source, OSError when a file cannot be written.
+    """
+    from model.report.dicom_capture import capture  # and Pillow and highdicom only where they are needed
+    from model.report.dicom_segmentation import segmentation
+
+    source = source_of(case)
+    with quiet():
+        _save(segmentation(source, mask, results["weights"]), segmentation_path)
+        _save(capture(source, case, mask, results), capture_path)
+
+
+def _save(made: Dataset, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.save_as(path, enforce_file_format=True)

@@ -1,0 +1,204 @@
+"""The DICOM images that a case came from, reduced to what objects made from them need: geometry, references and identity.
+
+Whoever makes an object from a `Source` cannot copy more: of the headers' text, only IDENTITY is read. Comments,
+descriptions, names of institutions and staff, and private attributes stay behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import logging
+import re
+import uuid
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.errors import UserError
+from model.images.grid import DicomSource, Grid
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+# What an archive files an object by; taken over as it is. Every other attribute of patient and study stays behind.
+IDENTITY = (
+    *("SpecificCharacterSet", "TimezoneOffsetFromUTC"),
+    *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
+)
+REFERENCE = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+ALSO = (
+    *("Modality", "Rows", "Columns", "ImagePositionPatient", "NumberOfFrames"),
+    *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
+)
+GROUPS = {  # attributes of a frame's geometry by the functional group that holds them in a multi-frame image
+    "ImagePositionPatient": "PlanePositionSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+    "SliceThickness": "PixelMeasuresSequence",
+}
+SHARED, PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
+TIME = re.compile(r"([01]\d|2[0-3])[0-5]\d[0-5]\d(\.\d{1,6})?")
+EMPTY = (  # attributes that every object has, with or without a value
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The images of a series, without pixels, and where the slices of a case lie, in the order of its arrays' z."""
+
+    images: tuple[Dataset, ...]
+    positions_mm: tuple[tuple[float, ...], ...]  # of each slice's first pixel, (x, y, z)
+    identity: Dataset
+
+    @property
+    def content(self) -> tuple[str, str]:
+        """Date and time of the study; 1 January 1900 at midnight where it has none that is valid."""
+        date, time = (str(self.identity.get(name) or "") for name in ("StudyDate", "StudyTime"))
+        if not _is_date(date):
+            return "19000101", "000000"
+        return date, time if TIME.fullmatch(time) else "000000"
+
+    def put_identity(self, made: Dataset) -> None:
+        """Give an object the patient and the study as the source has them, valid or not."""
+        for element in self.identity:
+            made[element.tag] = element
+
+
+def read_source(dicom: DicomSource, grid: Grid) -> Source:
+    """The source of a case on `grid` from its DICOM files.
+
+    Raises UserError when no object can refer to them, ValueError when their slices are not those of the grid.
+    """
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    tags = [*REFERENCE, *IDENTITY, *ALSO, *GROUPS, SHARED, PER_FRAME]
+    try:
+        read = [dcmread(path, stop_before_pixels=True, specific_tags=tags) for path in dicom.files]
+    except (OSError, InvalidDicomError) as error:
+        raise UserError(f"{dicom.files[0].parent}: its DICOM files cannot be read again ({type(error).__name__})") from None
+    for path, dataset in zip(dicom.files, read, strict=True):
+        if missing := [name for name in REFERENCE if not dataset.get(name)]:
+            raise UserError(f"{path}: expected {' and '.join(missing)}, to which DICOM objects of the lesions would refer")
+    if len(read) > 1 and any("NumberOfFrames" in dataset for dataset in read):
+        raise UserError(
+            f"{dicom.files[0]}: several files with frames, to which no DICOM segmentation can refer, expected one"
+        )
+    slices = [_slice(read[0], number) for number in dicom.frames] or [_slice(dataset) for dataset in read]
+    positions_mm = tuple(tuple(float(mm) for mm in found.get("ImagePositionPatient", ())) for found in slices)
+    require_on_grid(positions_mm, grid)
+    first = slices[0]
+    if not first.get("SliceThickness"):
+        first.SliceThickness = f"{grid.spacing_mm[0]:.6g}"
+    return Source(tuple(_reduced(dataset, first) for dataset in read), positions_mm, _picked(read[0], IDENTITY))
+
+
+def require_on_grid(positions_mm: Sequence[tuple[float, ...]], grid: Grid) -> None:
+    """Raise ValueError unless there is a slice for each z of the grid, near its place: no mask goes onto other slices."""
+    expected = [grid.to_mm(np.array([z, 0, 0])) for z in range(grid.size[0])]
+    if np.shape(positions_mm) != np.shape(expected):
+        raise ValueError("the DICOM files have no position for each slice of the case")
+    if np.linalg.norm(np.subtract(positions_mm, expected), axis=1).max() > grid.spacing_mm[0] / 2:
+        raise ValueError("the DICOM files are not the slices of the case, in its order")
+
+
+def uid_of(*words: str | bytes) -> str:
+    """A UID that the words alone decide: the same for the same words, on every machine."""
+    digest = hashlib.sha256()
+    for word in words:
+        data = word.encode() if isinstance(word, str) else word
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest()).int}"
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the words of pydicom and highdicom on odd values, which can be the patient's."""
+    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
+    before = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL + 1)  # for the loggers below it too
+            yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.datetime.strptime(text, "%Y%m%d").strftime("%Y%m%d") == text
+    except ValueError:
+        return False
+
+
+def _picked(read: Dataset, names: Sequence[str]) -> Dataset:
+    """A data set of those of the attributes that there are, as they are."""
+    from pydicom.dataset import Dataset
+
+    picked = Dataset()
+    for name in names:
+        if name in read:
+            picked[name] = read[name]
+    return picked
+
+
+def _reduced(read: Dataset, first: Dataset) -> Dataset:
+    """The references and the geometry of an image, and an empty patient.
+
+    Orientation, spacing and thickness are those of the case's first slice: highdicom takes no two that differ, be it by
+    rounding.
+    """
+    from pydicom.dataset import Dataset
+
+    image = _picked(read, (*REFERENCE, *ALSO))
+    for name in EMPTY:
+        setattr(image, name, "")
+    shared = Dataset()
+    for name, sequence in GROUPS.items():
+        if name != "ImagePositionPatient":
+            item = _items(shared, sequence)[:1] or [Dataset()]
+            item[0][name] = image[name] = first[name]
+            setattr(shared, sequence, item)
+    if PER_FRAME in read:
+        image.SharedFunctionalGroupsSequence = [shared]
+        image.PerFrameFunctionalGroupsSequence = [_place(group) for group in _items(read, PER_FRAME)]
+    return image
+
+
+def _place(group: Dataset) -> Dataset:
+    """The group of a frame with its position alone."""
+    from pydicom.dataset import Dataset
+
+    place = Dataset()
+    sequence = GROUPS["ImagePositionPatient"]
+    setattr(place, sequence, [_picked(item, ["ImagePositionPatient"]) for item in _items(group, sequence)])
+    return place
+
+
+def _slice(image: Dataset, number: int | None = None) -> Dataset:
+    """The geometry of an image or of one of its frames, which is in the frame's own groups, else in the shared ones."""
+    from pydicom.dataset import Dataset
+
+    if number is None:
+        return _picked(image, list(GROUPS))
+    found = Dataset()
+    for name, sequence in GROUPS.items():
+        groups = [_items(image, PER_FRAME)[number - 1], *_items(image, SHARED)]
+        for item in [item for group in groups[::-1] for item in _items(group, sequence) if name in item]:
+            found[name] = item[name]
+    return found
+
+
+def _items(dataset: Dataset, sequence: str) -> list[Dataset]:
+    return list(dataset[sequence].value) if sequence in dataset else []
