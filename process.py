@@ -80,6 +80,9 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
         default=ADC_UNIT,
         help="what the ADC maps are in; another unit than the default is converted (default: %(default)s)",
     )
+    parser.add_argument(
+        "--series", nargs="+", default=(), metavar="UID", help="of DICOM series, taken where a study has more than one"
+    )
     parser.add_argument("--report", action="store_true", help="also write report.html, a page to look at, for every case")
     parser.add_argument(
         "--probabilities", action="store_true", help="also write the probability of lesion, 0 to 1, of every voxel"
@@ -128,7 +131,9 @@ def run(args: argparse.Namespace) -> None:
     if args.cases is not None:
         run_folder(args, predictor)
         return
-    options = Options(probabilities=args.probabilities, report=args.report, adc_unit=args.adc_unit)
+    options = Options(
+        probabilities=args.probabilities, report=args.report, adc_unit=args.adc_unit, series=tuple(args.series)
+    )
     job = functools.partial(segment, args.input, args.output, predictor, options)
     if args.serve:
         predictor()  # before the port opens: /health means ready
@@ -154,6 +159,7 @@ def run_folder(args: argparse.Namespace, predictor: Callable[[], Predictor]) -> 
         probabilities=args.probabilities,
         report=args.report,
         adc_unit=args.adc_unit,
+        series=tuple(args.series),
         suffix=args.format or "",
         overwrite=args.overwrite,
     )

@@ -1,6 +1,7 @@
 """One patient's two maps, checked."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,21 +45,32 @@ class Case:
         return pair_of(turn.there(self.adc.voxels), turn.there(self.zadc.voxels))
 
 
-def read_case(adc_path: Path, zadc_path: Path, adc_unit: str = ADC_UNIT) -> Case:
-    """Read and check both maps; an ADC map in another of ADC_UNITS is converted.
+def read_case(adc_path: Path, zadc_path: Path, adc_unit: str = ADC_UNIT, series: Sequence[str] = ()) -> Case:
+    """Read and check both maps; an ADC map in another of ADC_UNITS is converted. series: UIDs, see `read_volume`.
 
     Raises UserError when a file is unusable, the grids differ, a voxel of the brain is NaN or infinite, the maps look
     swapped or are no pair, there is no brain or its ADC is not in that unit.
     """
-    adc, zadc = (read_volume(path, keep_nan=True) for path in (adc_path, zadc_path))
+    adc = read_volume(adc_path, keep_nan=True, series=series, adc=True)
+    zadc = read_volume(zadc_path, keep_nan=True, series=series)
     require_same_grid(adc, zadc)
     adc, zadc, taken_as_0 = without_missing(adc, zadc)
-    if adc_unit != ADC_UNIT:
-        adc = replace(adc, voxels=adc.voxels * np.float32(ADC_UNITS[adc_unit]))
+    adc = _in_usual_unit(adc, adc_unit)
     remarks = (*adc.remarks, *zadc.remarks, *([taken_as_0] if taken_as_0 else []))
     case = Case(adc, zadc, adc_unit, remarks)
     require_usable(case)
     return case
+
+
+def _in_usual_unit(adc: Volume, adc_unit: str) -> Volume:
+    """The map in 1e-6 mm2/s. Raises UserError where its header names another unit than one that is asked for."""
+    if adc_unit == ADC_UNIT:
+        return adc
+    if not adc.unit:
+        return replace(adc, voxels=adc.voxels * np.float32(ADC_UNITS[adc_unit]))
+    if adc.unit_factor != ADC_UNITS[adc_unit]:
+        raise UserError(f"{adc.path}: its DICOM header says that the ADC is in {adc.unit}, --adc-unit says {adc_unit}")
+    return adc
 
 
 def require_usable(case: Case) -> None:
@@ -87,14 +99,16 @@ def require_usable(case: Case) -> None:
         found = typical_adc / factor
         raise UserError(
             f"{adc.path}: expected ADC in {case.adc_unit}, about {1000 / factor:g} in a brain,"
-            f" found median of {found:.4g}: {_unit_hint(found)}"
+            f" found median of {found:.4g}: {_unit_hint(found, adc)}"
         )
     if case.pair and (reason := misfit(case.pair)):
         raise UserError(f"{adc.path} and {zadc.path} {reason}")
 
 
-def _unit_hint(typical_adc: float) -> str:
+def _unit_hint(typical_adc: float, adc: Volume) -> str:
     """What else a median could mean."""
+    if adc.unit:
+        return f"its DICOM header says that it is in {adc.unit}"
     for unit, factor in ADC_UNITS.items():
         if PLAUSIBLE_ADC[0] <= typical_adc * factor <= PLAUSIBLE_ADC[1]:
             return f"looks like {unit}; if it is, say --adc-unit {unit}"

@@ -52,7 +52,7 @@ def read_dicom(path: Path, series: Sequence[str] = (), adc: bool = False) -> Vol
         with reading(frame.path), np.errstate(over="ignore", invalid="ignore"):
             slice_[:] = _values(frame, bool(unit)) * factor
     remarks = (f"The ADC map was converted from {unit}, the unit in its DICOM header.",) if factor != 1 else ()
-    return Volume(voxels, grid, path, True, joint_digest(sums), remarks, source, unit)
+    return Volume(voxels, grid, path, True, joint_digest(sums), remarks, source, unit, factor)
 
 
 def _read(path: Path) -> tuple[Dataset, str]:

@@ -115,6 +115,16 @@ def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> l
     return [header.path for header in candidates[0].headers]
 
 
+def frames_in(path: Path) -> int:
+    """How many frames a DICOM file holds; 0 where it does not say, or cannot be read."""
+    try:
+        with reading(path):
+            tags = ["NumberOfFrames"]
+            return int(pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags).get("NumberOfFrames") or 0)
+    except UserError:
+        return 0
+
+
 def image_types(dataset: Dataset) -> list[list[str]]:
     """ImageType of a file, and the frame types of an enhanced one; its own says MIXED where those differ."""
     groups = [*dataset.get("SharedFunctionalGroupsSequence", ()), *dataset.get("PerFrameFunctionalGroupsSequence", ())]

@@ -65,7 +65,8 @@ class Volume:
     sha256: str = ""  # of the file
     remarks: tuple[str, ...] = ()  # what is unusual about the file, though it can be read
     dicom: DicomSource | None = None  # where it was read from DICOM
-    unit: str = ""  # of an ADC map, where the header names it; the voxels are in 1e-6 mm2/s then
+    unit: str = ""  # of an ADC map, where its DICOM header names it; the voxels are in 1e-6 mm2/s then
+    unit_factor: float = 1.0  # what they were multiplied by
 
 
 def crop_grid(grid: Grid, box: Box) -> Grid:

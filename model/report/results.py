@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from model.networks.predict import Predictor, Segmentation
 
 MIDLINE_MM = 5.0  # to the left or the right of the brain's middle, up to which a lesion counts as on the midline
-LIBRARIES = ("numpy", "SimpleITK", "nibabel", "torch", "monai", "openvino", "onnxruntime")
+LIBRARIES = ("numpy", "SimpleITK", "nibabel", "pydicom", "highdicom", "torch", "monai", "openvino", "onnxruntime")
 
 
 def describe(found: Segmentation, case: Case) -> dict:

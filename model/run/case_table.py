@@ -10,6 +10,7 @@ import unicodedata
 from pathlib import Path
 
 from model.errors import UserError
+from model.images.dicom_files import holds_dicom
 from model.run.contents import dangling, is_dangling
 from model.run.found_case import FoundCase
 
@@ -25,7 +26,8 @@ BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_
 def listed_cases(table: Path) -> list[FoundCase]:
     """The cases that a table lists, those whose row is wrong with that problem.
 
-    A case without `zadc` is one whose Z map can be estimated. There may be a column `brain_mask`.
+    A cell names a file, or a folder of DICOM. A case without `zadc` is one whose Z map can be estimated. There may be a
+    column `brain_mask`.
 
     Comma, semicolon, tab or bar between the columns; UTF-8, UTF-16 or Windows' own code page; header in any case. Raises
     UserError when there is no such table or it lacks a column.
@@ -132,7 +134,9 @@ def _listed_case(columns: list[str], values: list[str], table: Path, line: int) 
 
 def _lost(paths: list[Path], cells: dict[str, str], table: Path) -> str:
     """Which of the files of a row are not there; empty where all are."""
-    absent = [_shown(path) for path in paths if not os.path.isfile(path) and not is_dangling(path)]
+    if empty := [path for path in paths if os.path.isdir(path) and not holds_dicom(path)]:
+        return f"{', '.join(map(_shown, empty))}: a folder without DICOM, expected a file or a folder of DICOM"
+    absent = [_shown(path) for path in paths if not os.path.exists(path) and not is_dangling(path)]
     problem = f"no such file: {', '.join(absent)}" if absent else dangling(paths)
     if absent and any(ABSOLUTE.match(cell) for cell in cells.values()):
         problem += f"; write paths from the folder of {table.name} on, since a container sees the mounted folder alone"
@@ -140,9 +144,9 @@ def _lost(paths: list[Path], cells: dict[str, str], table: Path) -> str:
 
 
 def _file(folder: Path, name: str) -> Path:
-    r"""The file that a cell names, also as Windows (`maps\adc.mha`) or a Mac (an umlaut as two signs) writes it."""
+    r"""The path that a cell names, also as Windows (`maps\adc.mha`) or a Mac (an umlaut as two signs) writes it."""
     spellings = [unicodedata.normalize(form, text) for text in (name, name.replace("\\", "/")) for form in ("NFC", "NFD")]
-    return next((folder / text for text in [name, *spellings] if os.path.isfile(folder / text)), folder / name)
+    return next((folder / text for text in [name, *spellings] if os.path.exists(folder / text)), folder / name)
 
 
 def _shown(path: Path) -> str:

@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from model.files import is_circular
+from model.images.dicom_files import is_dicom
 from model.images.formats import SUFFIXES, suffix_of
 
+DICOM = "DICOM"  # read from a folder for each case, not where other images lie
 UNREAD = {  # kind by the ends of its names
-    "DICOM": (".dcm", ".dicom", ".ima", "dicomdir"),
+    DICOM: (".dcm", ".dicom", ".ima", "dicomdir"),
     "TIFF": (".tif", ".tiff"),
     "FreeSurfer": (".mgz", ".mgh"),
     "MINC": (".mnc", ".mnc.gz"),
@@ -76,7 +78,7 @@ def unread_kind(path: Path) -> str:
     if suffix_of(path) or is_no_image(path):
         return ""
     kinds = [kind for kind, ends in UNREAD.items() if name.endswith(ends)]
-    return kinds[0] if kinds else "DICOM" if _says_dicom(path) else ""
+    return kinds[0] if kinds else DICOM if is_dicom(path) else ""
 
 
 def describe_unread(folder: Path) -> str:
@@ -86,13 +88,13 @@ def describe_unread(folder: Path) -> str:
         if kind := unread_kind(path):
             kinds.setdefault(kind, []).append(str(path.relative_to(folder)))
     found = [f"{_some(names)} ({kind})" for kind, names in kinds.items()]
-    expected = f"which is not read; expected {', '.join(SUFFIXES)}{how_to_convert(kinds)}"
+    expected = f"which is not read there; expected {', '.join(SUFFIXES)}{where_dicom_is_read(kinds)}"
     return f"{' and '.join(found)}, {expected}" if found else ""
 
 
-def how_to_convert(kinds: Iterable[str]) -> str:
-    """The advice to add where DICOM is among the kinds of images that are not read; else empty."""
-    return "; convert DICOM to NIfTI first, e.g. with dcm2niix" if "DICOM" in kinds else ""
+def where_dicom_is_read(kinds: Iterable[str]) -> str:
+    """The advice to add where DICOM lies among what is not read; else empty."""
+    return "; DICOM is read with --cases, from a folder for each case" if DICOM in kinds else ""
 
 
 def _files_to_depth_two(folder: Path) -> list[Path]:
@@ -103,15 +105,6 @@ def _files_to_depth_two(folder: Path) -> list[Path]:
         except OSError:
             continue
     return [path for path in paths if os.path.isfile(path)]
-
-
-def _says_dicom(path: Path) -> bool:
-    """DICOM files often have names like IM0001 or 1.2.840.10008; their bytes 128 to 131 tell."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def _some(names: list[str]) -> str:

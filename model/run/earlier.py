@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import model
+from model.errors import UserError
 from model.images.formats import digest, stem_of, suffix_of
 from model.run.find_cases import MASK_STEM
 from model.run.own_files import FILES, REPLACED, foreign_files, is_current, is_own, read_own_results, state_of
@@ -53,7 +54,7 @@ def earlier_run(case: FoundCase, place: Place, weights: str, options: Options) -
         return earlier
     try:
         reason = difference(case, earlier, weights, options, place)
-    except (OSError, ValueError):  # running the case will say what is wrong with its files
+    except (OSError, ValueError, UserError):  # running the case will say what is wrong with its files
         return earlier
     if reason:
         return Earlier(results, OUTDATED, f"{reason} since; --overwrite does the case again")
@@ -84,13 +85,13 @@ def with_extras(options: Options, earlier: Earlier, place: Place) -> Options:
 def difference(case: FoundCase, earlier: Earlier, weights: str, options: Options, place: Place) -> str:
     """What changed since an earlier run of the case; empty where nothing did.
 
-    Raises OSError or ValueError when a map cannot be read.
+    Raises OSError, ValueError or UserError when a map cannot be read.
     """
     results, (adc, zadc) = earlier.results or {}, case.maps
     try:
         differences = {
-            "the ADC map was replaced": results["inputs"]["adc"]["sha256"] != digest(adc),
-            "the Z map was replaced": results["inputs"]["zadc"]["sha256"] != digest(zadc),
+            "the ADC map was replaced": results["inputs"]["adc"]["sha256"] != digest(adc, options.series, adc=True),
+            "the Z map was replaced": results["inputs"]["zadc"]["sha256"] != digest(zadc, options.series),
             "the weights were replaced": results["weights"] != weights,
             "the version of this program changed": results["software"]["hie-lesions"] != model.__version__,
             f"the ADC unit (--adc-unit) changed from {results['adc_unit']}": results["adc_unit"] != options.adc_unit,

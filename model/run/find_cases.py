@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.errors import UserError
+from model.images.dicom_files import holds_dicom
 from model.images.formats import SUFFIXES, stem_of, suffix_of
 from model.run.case_table import BRAIN_MASK, COLUMNS, TABLE, listed_cases
 from model.run.contents import (
     dangling,
     describe_unread,
-    how_to_convert,
     images_in,
     is_dangling,
     is_no_image,
@@ -23,7 +23,9 @@ from model.run.contents import (
     named_as_images,
     unread_kind,
     visible_in,
+    where_dicom_is_read,
 )
+from model.run.find_dicom import multi_frame_case
 from model.run.found_case import FoundCase
 from model.run.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, is_brain_mask, is_z_map, tell_apart
 from model.run.platform_paths import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_scan
@@ -33,8 +35,8 @@ MASK_STEM, PROBABILITIES_STEM = "lesions", "probabilities"  # of the images in a
 SUMMARY, INDEX = "summary.csv", "index.html"  # in the output folder, so no case can have these names
 DEEPEST = 3  # folders below a case's in which cases are looked for, to say that they lie too deep
 LAYOUTS = (
-    f"{ADC_FOLDER}/ and {ZADC_FOLDER}/ as in the data set, or a folder for each case with its ADC and its Z map,"
-    f" or a {TABLE} with the columns {', '.join(COLUMNS)} and, if there are brain masks, {BRAIN_MASK}"
+    f"{ADC_FOLDER}/ and {ZADC_FOLDER}/ as in the data set, or a folder for each case with its ADC and its Z map"
+    f" or its DICOM files, or a {TABLE} with the columns {', '.join(COLUMNS)} and, if there are brain masks, {BRAIN_MASK}"
 )
 
 
@@ -154,7 +156,7 @@ def _not_an_image(path: Path) -> str:
     if is_dangling(path):
         return dangling([path])
     what = "a folder" if os.path.isdir(path) else unread_kind(path)
-    return f"{path}: {what}, expected an image that ends in one of {', '.join(SUFFIXES)}{how_to_convert([what])}"
+    return f"{path}: {what}, expected an image that ends in one of {', '.join(SUFFIXES)}{where_dicom_is_read([what])}"
 
 
 # --- a folder for each case ---
@@ -170,9 +172,11 @@ def _cases_by_folder(root: Path, entries: list[Path] | None = None) -> list[Foun
             cases += _hidden_case(path)
         elif is_dangling(path) and not is_no_image(path):
             cases.append(FoundCase(path.name, problem=dangling([path])))
+        elif case := multi_frame_case(path):
+            cases.append(case)
         elif not is_no_image(path) and (suffix_of(path) or unread_kind(path)):
             problem = f"{path}: lies beside the cases, expected it in a folder of its case"
-            loose.append(FoundCase(path.name, problem=problem + how_to_convert([unread_kind(path)])))
+            loose.append(FoundCase(path.name, problem=problem + where_dicom_is_read([unread_kind(path)])))
     return cases + loose if cases or entries is not None else []
 
 
@@ -197,12 +201,15 @@ def _hidden_case(folder: Path) -> list[FoundCase]:
 
 
 def _case_of_folder(folder: Path) -> FoundCase:
-    """The platform's layout in it, or two files told apart by their names."""
+    """The platform's layout in it, or two files told apart by their names, or DICOM for the ADC map."""
     try:
         if (folder / MANIFEST).is_file() or any((folder / path).is_dir() for path in DEFAULT_PATHS.values()):
             return replace(find_scan(folder), name=folder.name)
         images = named_as_images(folder)
-        return _pair(folder.name, *tell_apart(images), folder, brain_masks(images))
+        adc, zadc = tell_apart(images)
+        if not adc and holds_dicom(folder):
+            return _pair(folder.name, [folder], zadc, folder, list(filter(is_brain_mask, images)), look=False)
+        return _pair(folder.name, adc, zadc, folder, brain_masks(images))
     except UserError as error:
         return FoundCase(folder.name, problem=str(error))
     except OSError as error:

@@ -39,12 +39,13 @@ from model.run.summary import (
 if TYPE_CHECKING:
     from model.networks.predict import Predictor
 
+OF_DICOM = ".nii.gz"  # format of the mask of an ADC map in DICOM
 INDEX_TITLE = b"<title>Cases</title>"  # of the page of a folder
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderOptions(Options):
-    """What is wanted of every case; the format is the ADC map's own unless `suffix` names another."""
+    """What is wanted of every case; the format is the ADC map's own, OF_DICOM for DICOM, unless `suffix` names another."""
 
     suffix: str = ""
     overwrite: bool = False
@@ -154,7 +155,7 @@ def is_index(path: Path) -> bool:
 
 def place_of(case: FoundCase, output: Path, options: FolderOptions) -> Place:
     """Where a case's files are written."""
-    suffix = options.suffix or (suffix_of(case.adc) if case.adc else "")
+    suffix = options.suffix or (case.adc and (suffix_of(case.adc) or OF_DICOM)) or ""
     names = {"mask": f"{MASK_STEM}{suffix}", "probabilities": f"{PROBABILITIES_STEM}{suffix}"}
     return Place(folder=output / case.name, work=output, **names)
 

@@ -47,6 +47,7 @@ class Options:
     probabilities: bool = False
     report: bool = False
     adc_unit: str = ADC_UNIT
+    series: tuple[str, ...] = ()  # UIDs of DICOM series, to be taken where they are found
     estimate_z: bool = False  # for a case without a Z map
     brain_mask: bool = False  # apply the one beside the ADC map
 
@@ -101,7 +102,7 @@ def run_case(
 ) -> dict:
     """Read, segment and write one case; returns what `results.json` holds. Raises UserError. replaces: see `write_case`."""
     started = time.perf_counter()
-    case = read_case(adc, zadc, options.adc_unit)
+    case = read_case(adc, zadc, options.adc_unit, options.series)
     segmentation, results = segment_case(case, load_predictor(), started)
     return write_case(place, name, case, segmentation, results, options, replaces)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.formats import stem_of
-from model.run.contents import how_to_convert, unread_kind, visible_in
+from model.run.contents import unread_kind, visible_in, where_dicom_is_read
 from model.run.found_case import FoundCase
 from model.run.map_names import brain_masks
 
@@ -120,7 +120,7 @@ def _image_and_masks(root: Path, relative: str, *, with_masks: bool = True) -> l
     images = [name for name in images if name not in masks] + masks
     if len(images) != 1 + bool(masks) or not "".join(images).isprintable():  # ITK aborts on a name that is not UTF-8
         found = ", ".join(names) if names else "nothing"
-        advice = how_to_convert([unread_kind(folder / name) for name in names])
+        advice = where_dicom_is_read([unread_kind(folder / name) for name in names])
         raise UserError(
             f"{folder}: expected exactly one {IMAGE_SUFFIX} file, with a printable name, found {found} ({OTHERWISE}){advice}"
         )

@@ -167,7 +167,7 @@ def test_csv_as_spreadsheets_write_it(tmp_path, data):
         ("bad,b,c,d", "bad", "line 2 has more than 3 values"),
         ("bad,b ,c", "bad", "/b '"),
         ('"bad ",b,c', "bad ", "begins or ends with a blank: 'bad '"),
-        ("bad,folder,c", "bad", "no such file: "),
+        ("bad,folder,c", "bad", "folder: a folder without DICOM, expected a file or a folder of DICOM"),
         ("bad,link,c", "bad", "link: a link to nowhere, which is not there"),
     ],
 )
@@ -268,14 +268,12 @@ def test_links_to_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        (("adc.tif", "zmap.tif"), "found adc.tif, zmap.tif (TIFF), which is not read; expected .mha, .mhd, .nii"),
+        (("adc.tif", "zmap.tif"), "found adc.tif, zmap.tif (TIFF), which is not read there; expected .mha, .mhd, .nii"),
         (("adc.mgz", "zmap.mgz"), "adc.mgz, zmap.mgz (FreeSurfer), which is not read"),
         (("adc.mnc", "zmap.mnc"), "(MINC), which is not read"),
         (("adc.hdr", "adc.img"), "(Analyze or two-file NIfTI), which is not read"),
         (("ADC.PNG",), "ADC.PNG (picture), which is not read"),
         (("scan.zip",), "scan.zip (archive), which is not read"),
-        (tuple(f"{n}.dcm" for n in range(5)), "5 files, 0.dcm, 1.dcm, 2.dcm, ... (DICOM), which is not read"),
-        (("ADC/1.dcm", "Z/1.dcm"), "ADC/1.dcm, Z/1.dcm (DICOM), which is not read"),
         (("adc.mha", "zmap.tif"), "is the Z map, found zmap.tif (TIFF), which is not read"),
         ((), "none is there, the folder is empty"),
         (("notes.txt",), "none is there beside notes.txt"),
@@ -290,9 +288,25 @@ def test_folder_without_maps_that_are_read(tmp_path, names, says):
     assert len(cases) == 2
 
 
-def test_dicom_without_a_suffix(tmp_path):
-    touch(tmp_path, "c1/IM0001").joinpath("c1/IM0001").write_bytes(bytes(128) + b"DICM")
-    assert "IM0001 (DICOM), which is not read" in only(tmp_path)["c1"]
+@pytest.mark.parametrize("names", [("c1/IM0001",), ("c1/study/series/IM0001",), ("c1/0.dcm", "c1/1.dcm"), ("c1/A/1.IMA",)])
+def test_a_folder_with_dicom_is_a_case_without_a_z_map(tmp_path, names):
+    touch(tmp_path, *names)
+    for name in names:
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
+    (case,) = find_cases(tmp_path)
+    assert (case.name, case.adc, case.zadc, case.problem) == ("c1", tmp_path / "c1", None, "")
+    assert case.no_z.endswith("(c1 was taken as the ADC map)")
+
+
+def test_a_z_map_and_a_brain_mask_beside_dicom(tmp_path):
+    touch(tmp_path, "c1/IM1.dcm", "c1/zmap.nii.gz", "c1/brain_mask.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert case.files == (tmp_path / "c1", tmp_path / "c1/zmap.nii.gz", tmp_path / "c1/brain_mask.nii.gz")
+
+
+def test_an_adc_map_of_another_format_comes_before_dicom(tmp_path):
+    touch(tmp_path, "c1/dicom/IM1.dcm", "c1/zmap.nii.gz", "c1/adc.nii.gz")
+    assert only(tmp_path)["c1"] == ("c1/adc.nii.gz", "c1/zmap.nii.gz")
 
 
 def test_loose_files_beside_case_folders(tmp_path):
@@ -307,7 +321,7 @@ def test_loose_files_beside_case_folders(tmp_path):
 
 def test_only_loose_files_are_named(tmp_path):
     touch(tmp_path, "a.dcm", "b.dcm")
-    with pytest.raises(UserError, match=r"no case found.*found a\.dcm, b\.dcm \(DICOM\), which is not read"):
+    with pytest.raises(UserError, match=r"no case found.*found a\.dcm, b\.dcm \(DICOM\), which is not read there"):
         find_cases(tmp_path)
 
 
@@ -390,17 +404,25 @@ def test_an_empty_input_folder_points_to_the_mount(tmp_path, find):
         find(tmp_path)
 
 
-def test_dicom_is_to_be_converted_and_other_formats_have_no_such_advice(tmp_path):
-    touch(tmp_path, "a/1.dcm", "a/2.dcm", "b/adc.tif", "3.dcm")
+def test_dicom_elsewhere_is_told_where_it_is_read_and_other_formats_have_no_such_advice(tmp_path):
+    touch(tmp_path, "b/adc.tif", "3.dcm")
     problems = only(tmp_path)
-    advice = "; convert DICOM to NIfTI first, e.g. with dcm2niix"
-    assert [problem.endswith(advice) for problem in problems.values()] == [name != "b" for name in problems]
+    advice = "; DICOM is read with --cases, from a folder for each case"
+    assert {name: problem.endswith(advice) for name, problem in problems.items()} == {"b": False, "3.dcm": True}
 
 
-def test_dicom_in_the_platforms_layout_is_to_be_converted(tmp_path):
+def test_dicom_in_the_platforms_layout_is_told_where_it_is_read(tmp_path):
     touch(tmp_path, f"{ADC_FOLDER}/1.dcm", f"{ZADC_FOLDER}/2.mha")
-    with pytest.raises(UserError, match=r"found 1\.dcm .*; convert DICOM to NIfTI first, e\.g\. with dcm2niix$"):
+    with pytest.raises(UserError, match=r"found 1\.dcm .*; DICOM is read with --cases, from a folder for each case$"):
         find_inputs(tmp_path)
+
+
+def test_a_table_names_a_folder_of_dicom(tmp_path):
+    touch(tmp_path, "a/IM1.dcm", "zadc.mha", "empty/notes.txt")
+    (tmp_path / "cases.csv").write_text("case,adc,zadc\none,a,zadc.mha\ntwo,empty,zadc.mha\n")
+    cases = only(tmp_path)
+    assert cases["one"] == ("a", "zadc.mha")
+    assert cases["two"] == f"{tmp_path / 'empty'}: a folder without DICOM, expected a file or a folder of DICOM"
 
 
 def test_nothing_found_says_what_was_expected(tmp_path):
