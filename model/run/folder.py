@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from model.errors import UserError, is_users, lacks_memory, reason_of
 from model.files import only_run, remove_partial_folders, require_writable, writable
-from model.images.formats import suffix_of
+from model.images.formats import is_dicom_path, suffix_of
 from model.run.contents import is_of_the_system, visible_in
 from model.run.earlier import Earlier, earlier_run, is_output_of_a_run, with_extras
 from model.run.find_cases import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, find_cases
@@ -157,7 +157,8 @@ def place_of(case: FoundCase, output: Path, options: FolderOptions) -> Place:
     """Where a case's files are written."""
     suffix = options.suffix or (case.adc and (suffix_of(case.adc) or OF_DICOM)) or ""
     names = {"mask": f"{MASK_STEM}{suffix}", "probabilities": f"{PROBABILITIES_STEM}{suffix}"}
-    return Place(folder=output / case.name, work=output, **names)
+    dicom = case.adc is not None and is_dicom_path(case.adc)
+    return Place(folder=output / case.name, work=output, dicom=dicom, **names)
 
 
 def outcome_of(case: FoundCase, place: Place, predictor: Predictor, options: FolderOptions, earlier: Earlier) -> Outcome:

@@ -34,7 +34,15 @@ from model.run.own_files import (
     with_record,
     with_replaced,
 )
-from model.run.platform_paths import MASK_PATH, PROBABILITIES_PATH, REPORT_PATH, RESULTS_PATH, find_inputs
+from model.run.platform_paths import (
+    CAPTURE_PATH,
+    MASK_PATH,
+    PROBABILITIES_PATH,
+    REPORT_PATH,
+    RESULTS_PATH,
+    SEGMENTATION_PATH,
+    find_inputs,
+)
 
 if TYPE_CHECKING:
     from model.networks.predict import Predictor, Segmentation
@@ -62,11 +70,17 @@ class Place:
     probabilities: str
     results: str = RESULTS_PATH
     report: str = REPORT_PATH
+    dicom: bool = False  # whether the ADC map comes as DICOM, so that the mask is written as such too
+
+    @property
+    def objects(self) -> list[str]:
+        """The DICOM objects beside the mask: segmentation and secondary capture."""
+        return [SEGMENTATION_PATH, CAPTURE_PATH] if self.dicom else []
 
     def written(self, options: Options) -> list[str]:
         """The files that a run with these options writes."""
         extras = ((self.probabilities, options.probabilities), (self.report, options.report))
-        return [self.results, self.mask, *(name for name, wanted in extras if wanted)]
+        return [self.results, self.mask, *self.objects, *(name for name, wanted in extras if wanted)]
 
 
 def segment(
@@ -103,6 +117,10 @@ def run_case(
     """Read, segment and write one case; returns what `results.json` holds. Raises UserError. replaces: see `write_case`."""
     started = time.perf_counter()
     case = read_case(adc, zadc, options.adc_unit, options.series)
+    if place.dicom:
+        from model.report.dicom_objects import source_of
+
+        source_of(case)  # raises, before the segmentation, where no object can refer to it
     segmentation, results = segment_case(case, load_predictor(), started)
     return write_case(place, name, case, segmentation, results, options, replaces)
 
@@ -136,6 +154,10 @@ def write_case(
             from model.report.case_page import write_report  # and its libraries only where it is asked for
 
             write_report(staged / place.report, name, case, segmentation.mask, results)
+        if place.dicom:
+            from model.report.dicom_objects import write_objects
+
+            write_objects(staged / SEGMENTATION_PATH, staged / CAPTURE_PATH, case, segmentation.mask, results)
         results = with_record(results, staged)
         while_replacing = with_replaced(results, place.folder, before)
         write_results(while_replacing, staged / place.results)
@@ -178,7 +200,7 @@ def own_files(place: Place) -> list[str]:
     results = read_own_results(place.folder / place.results)
     if results is None:
         return [place.mask] if is_signed(place.folder / place.mask) else []
-    names = (place.mask, place.probabilities, place.report)
+    names = (place.mask, place.probabilities, place.report, *place.objects)
     is_ours = [is_own(place.folder, name, results) or is_cut_off(place.folder, name, results) for name in names]
     return [*itertools.compress(names, is_ours), place.results]
 

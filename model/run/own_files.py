@@ -14,14 +14,14 @@ from model.files import files_below, sha256_of
 from model.images.formats import SUFFIXES, suffix_of
 from model.images.volume import read_volume
 from model.run.find_cases import MASK_STEM, PROBABILITIES_STEM
-from model.run.platform_paths import MASK_PATH, PROBABILITIES_PATH, REPORT_PATH
+from model.run.platform_paths import CAPTURE_PATH, MASK_PATH, PROBABILITIES_PATH, REPORT_PATH, SEGMENTATION_PATH
 
 FILES, REPLACED, OWN_SUM = "files", "replaced_files", "sha256"
 PAIR = ".mhd"  # of two files: the header, and the voxels in one that ends like these
 VOXEL_SUFFIXES = (".zraw", ".raw")
 KNOWN = {  # all that a run writes beside results.json; nothing else is removed or replaced, whatever a record says
     *(stem + end for stem in (MASK_STEM, PROBABILITIES_STEM) for end in (*SUFFIXES, *VOXEL_SUFFIXES)),
-    *(MASK_PATH, PROBABILITIES_PATH, REPORT_PATH),
+    *(MASK_PATH, PROBABILITIES_PATH, REPORT_PATH, SEGMENTATION_PATH, CAPTURE_PATH),
 }
 FIRST_BYTES = {  # by suffix: what the images that this program writes begin with
     ".mha": b"ObjectType",

@@ -17,6 +17,7 @@ MASK_PATH = "images/hie-lesion-segmentation/overlay.mha"
 PROBABILITIES_PATH = "images/hie-lesion-probabilities/probabilities.mha"  # apart: the mask's folder may hold one image
 RESULTS_PATH = "results.json"
 REPORT_PATH = "report.html"
+SEGMENTATION_PATH, CAPTURE_PATH = "lesions.dcm", "report.dcm"  # where the ADC map came as DICOM
 MANIFEST = "inputs.json"
 EMPTY_INPUT = "the input folder is empty; in a container, check the folder before ':/input' in its -v mount"
 OTHERWISE = "a folder of cases, or other formats: --cases"
