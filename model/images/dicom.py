@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
 
 from model.errors import UserError
-from model.images.dicom_series import reading, wanted_files
+from model.images.dicom_series import is_no_map, reading, wanted_files
 from model.images.dicom_stack import Frame, frames_of, stacked
 from model.images.formats import joint_digest
 from model.images.grid import DicomSource, Volume, require_scalar_3d
@@ -65,7 +65,11 @@ def _read(path: Path) -> tuple[Dataset, str]:
         names = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
         if not any(name in dataset for name in names):
             raise UserError(f"{path}: expected a DICOM image, found no pixels: is it whole?")
+        if is_no_map(dataset):
+            raise UserError(f"{path}: expected a map, found a secondary capture, a segmentation or a picture in colour")
         syntax = dataset.file_meta.TransferSyntaxUID
+        if not syntax.is_little_endian:
+            raise UserError(f"{path}: its transfer syntax is {syntax.name}, which is not read; convert it first")
         if syntax.is_encapsulated and not _is_decoded(syntax):
             raise UserError(f"{path}: its pixels are compressed as {syntax.name}, which is not read; decompress it first")
     return dataset, hashlib.sha256(file.data).hexdigest()

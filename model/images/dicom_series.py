@@ -156,7 +156,7 @@ def reading(path: Path) -> Iterator[None]:
         if lacks_memory(error):
             raise UserError(f"{path}: not enough memory to read it") from None
         lacking = (getattr(error, "name", None) or "") if isinstance(error, AttributeError) else ""
-        what = f"it lacks {lacking}" if tag_for_keyword(lacking) else type(error).__name__
+        what = f"it lacks {lacking}" if lacking and tag_for_keyword(lacking) else type(error).__name__
         raise UserError(f"{path}: cannot be read as a DICOM image ({what}): is it whole?") from None
 
 

@@ -149,27 +149,33 @@ def _gap(frames: list[Frame], normal: np.ndarray, path: Path) -> float:
             f"{path}: expected each slice once, found {len(frames)} at {count} places ({pair} lie at one):"
             " doubled slices, or several volumes in one series"
         )
-    usual = float(np.median(gaps))
-    allowed = max(REGULAR_MM, REGULAR * usual)
-    wide = np.flatnonzero(np.abs(gaps - usual) > allowed)
-    if len(wide):
-        raise UserError(f"{path}: expected equal gaps between slices, found {_uneven(frames, gaps, usual, allowed, wide)}")
+    _require_regular(frames, gaps, path)
     step = (places[-1] - places[0]) / (len(frames) - 1)
     off = np.abs(places - (places[0] + np.arange(len(frames))[:, None] * step)).max()
     sideways = float(np.linalg.norm(places[-1] - places[0] - ((places[-1] - places[0]) @ normal) * normal))
-    if off > 2 * allowed or sideways > SIDEWAYS_MM:
+    if off > 2 * _allowed(gaps) or sideways > SIDEWAYS_MM:
         raise UserError(f"{path}: expected slices one behind the other, found them up to {max(off, sideways):.2g} mm aside")
     return float(step @ normal)
 
 
-def _uneven(frames: list[Frame], gaps: np.ndarray, usual: float, allowed: float, wide: np.ndarray) -> str:
+def _allowed(gaps: np.ndarray) -> float:
+    """By how many mm a gap may differ from the usual one."""
+    return max(REGULAR_MM, REGULAR * float(np.median(gaps)))
+
+
+def _require_regular(frames: list[Frame], gaps: np.ndarray, path: Path) -> None:
+    """Raise UserError unless the gaps are equal; it says how many slices are missing where they are multiples of one."""
+    allowed, smallest = _allowed(gaps), float(gaps.min())
+    times = np.rint(gaps / smallest)
+    are_multiples = bool((np.abs(gaps - times * smallest) <= allowed * times).all())
+    usual = smallest if are_multiples else float(np.median(gaps))
+    wide = np.flatnonzero(np.abs(gaps - usual) > allowed)
+    if not len(wide):
+        return
     n = int(wide[0])
-    between = f"{gaps[n]:.4g} mm between {frames[n].name} and {frames[n + 1].name}, {usual:.4g} mm elsewhere"
-    times = gaps[wide] / usual
-    missing = int(np.rint(times - 1).sum())
-    if missing > 0 and (np.abs(times - np.rint(times)) * usual <= allowed * np.rint(times)).all():
-        return f"{between}: {missing} slice(s) are missing"
-    return between
+    found = f"{gaps[n]:.4g} mm between {frames[n].name} and {frames[n + 1].name}, {usual:.4g} mm elsewhere"
+    missing = f": {int((times - 1).sum())} slice(s) are missing" if are_multiples else ""
+    raise UserError(f"{path}: expected equal gaps between slices, found {found}{missing}")
 
 
 def _short(values: np.ndarray) -> str:
