@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from model.images.case import ADC_UNIT, ADC_UNITS
 from model.images.formats import SUFFIXES
+from model.run.bids_names import SUFFIX
 from model.run.find_cases import INDEX, LAYOUTS, SUMMARY
 from model.run.one_case import Options, segment
 from model.run.platform_paths import MASK_PATH, PROBABILITIES_PATH, REPORT_PATH
@@ -89,8 +90,10 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     )
     add_ways_to_run(parser)
     args = parser.parse_args(words)
-    if args.cases is None and (args.format or args.overwrite):
-        parser.error("--format and --overwrite go with --cases")
+    if args.cases is None and (args.format or args.overwrite or args.bids):
+        parser.error("--bids, --format and --overwrite go with --cases")
+    if args.bids and args.format not in (None, SUFFIX):
+        parser.error(f"--bids writes {SUFFIX}")
     return args
 
 
@@ -110,6 +113,9 @@ def add_ways_to_run(parser: argparse.ArgumentParser) -> None:
     )
     folder = parser.add_argument_group("with --cases")
     folder.add_argument("--format", type=suffix, help=f"of the masks: {', '.join(SUFFIXES)} (default: that of each ADC map)")
+    folder.add_argument(
+        "--bids", action="store_true", help="write a BIDS derivative; the cases are a BIDS data set's or are called sub-..."
+    )
     folder.add_argument(
         "--overwrite", action="store_true", help="do outdated and changed cases again; current ones and files of others stay"
     )
@@ -162,6 +168,7 @@ def run_folder(args: argparse.Namespace, predictor: Callable[[], Predictor]) -> 
         series=tuple(args.series),
         suffix=args.format or "",
         overwrite=args.overwrite,
+        bids=args.bids,
     )
     table = args.input / args.cases if args.cases != Path() else None
     outcomes = segment_folder(args.input, args.output, predictor, options, table)

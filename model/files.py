@@ -76,6 +76,7 @@ def files_into(folder: Path, work: Path, *, first: str = "", last: str = "") -> 
         if os.path.lexists(folder):
             _move_files(staged, folder, first, last)
         else:
+            folder.parent.mkdir(parents=True, exist_ok=True)
             _rename(staged, folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from None

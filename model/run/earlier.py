@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import model
 from model.errors import UserError
-from model.images.formats import digest, stem_of, suffix_of
-from model.run.find_cases import MASK_STEM
-from model.run.own_files import FILES, REPLACED, foreign_files, is_current, is_own, read_own_results, state_of
+from model.images.formats import digest, suffix_of
+from model.run.contents import visible_in
+from model.run.own_files import FILES, REPLACED, foreign_files, is_current, is_mask, is_own, read_own_results, state_of
 from model.run.platform_paths import RESULTS_PATH
 from model.run.summary import CHANGED, DONE_BEFORE, FAILED, OUTDATED
 
@@ -37,7 +36,7 @@ class Earlier:
     def mask(self) -> str:
         """The mask's path in the case's folder; empty without a record."""
         names = (self.results or {FILES: {}})[FILES]
-        return next((name for name in names if stem_of(Path(name)) == MASK_STEM and suffix_of(Path(name))), "")
+        return next(filter(is_mask, names), "")
 
 
 def earlier_run(case: FoundCase, place: Place, weights: str, options: Options) -> Earlier:
@@ -46,8 +45,8 @@ def earlier_run(case: FoundCase, place: Place, weights: str, options: Options) -
     earlier = Earlier(results)
     if case.problem:
         return earlier
-    if os.path.lexists(place.folder) and (place.folder.is_symlink() or not place.folder.is_dir()):
-        return Earlier(None, FAILED, f"{place.folder}: expected a folder, found a link or a file, which stays", stays=True)
+    if obstacle := place.obstacle:
+        return Earlier(None, FAILED, obstacle, stays=True)
     if foreign := foreign_files(place.folder, place.written(options), results, place.results):
         return _changed(place, results, foreign)
     if results is None:
@@ -88,6 +87,7 @@ def difference(case: FoundCase, earlier: Earlier, weights: str, options: Options
     Raises OSError, ValueError or UserError when a map cannot be read.
     """
     results, (adc, zadc) = earlier.results or {}, case.maps
+    renamed = earlier.mask != place.mask and suffix_of(Path(earlier.mask)) == suffix_of(Path(place.mask))
     try:
         differences = {
             "the ADC map was replaced": results["inputs"]["adc"]["sha256"] != digest(adc, options.series, adc=True),
@@ -95,7 +95,8 @@ def difference(case: FoundCase, earlier: Earlier, weights: str, options: Options
             "the weights were replaced": results["weights"] != weights,
             "the version of this program changed": results["software"]["hie-lesions"] != model.__version__,
             f"the ADC unit (--adc-unit) changed from {results['adc_unit']}": results["adc_unit"] != options.adc_unit,
-            f"the masks' format changed from {suffix_of(Path(earlier.mask))}": earlier.mask != place.mask,
+            f"the masks' format changed from {suffix_of(Path(earlier.mask))}": earlier.mask != place.mask and not renamed,
+            f"the mask's name changed from {earlier.mask}": renamed,
         }
     except (KeyError, TypeError):
         return "the version of this program changed"
@@ -104,4 +105,10 @@ def difference(case: FoundCase, earlier: Earlier, weights: str, options: Options
 
 def is_output_of_a_run(output: Path) -> bool:
     """Whether a folder holds results of this program for any case."""
-    return any(read_own_results(path) for path in output.glob(f"*/{RESULTS_PATH}"))
+    return any(read_own_results(output / place / RESULTS_PATH) for place in places_of_cases(output))
+
+
+def places_of_cases(output: Path) -> list[str]:
+    """What can be folders of cases in an output folder, as paths from there on, sorted. Raises OSError."""
+    folders = [path for path in visible_in(output) if path.is_dir()]
+    return [path.relative_to(output).as_posix() for path in (*folders, *sorted(output.glob("sub-*/ses-*")))]

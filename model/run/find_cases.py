@@ -1,4 +1,4 @@
-"""Finds the cases of a folder: the data set's layout, a folder for each case, or a CSV that lists them.
+"""Finds the cases of a folder: the data set's layout, BIDS', a folder for each case, or a CSV that lists them.
 
 What looks like a case and cannot be run is found too, with the reason.
 """
@@ -25,6 +25,7 @@ from model.run.contents import (
     visible_in,
     where_dicom_is_read,
 )
+from model.run.find_bids import LAYOUT, bids_cases, is_bids
 from model.run.find_dicom import multi_frame_case
 from model.run.found_case import FoundCase
 from model.run.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, is_brain_mask, is_z_map, tell_apart
@@ -36,7 +37,8 @@ SUMMARY, INDEX = "summary.csv", "index.html"  # in the output folder, so no case
 DEEPEST = 3  # folders below a case's in which cases are looked for, to say that they lie too deep
 LAYOUTS = (
     f"{ADC_FOLDER}/ and {ZADC_FOLDER}/ as in the data set, or a folder for each case with its ADC and its Z map"
-    f" or its DICOM files, or a {TABLE} with the columns {', '.join(COLUMNS)} and, if there are brain masks, {BRAIN_MASK}"
+    f" or its DICOM files, or {LAYOUT},"
+    f" or a {TABLE} with the columns {', '.join(COLUMNS)} and, if there are brain masks, {BRAIN_MASK}"
 )
 
 
@@ -50,6 +52,8 @@ def find_cases(root: Path, table: Path | None = None) -> list[FoundCase]:
             table = next((path for path in visible_in(root) if path.name.casefold() == TABLE), None)
         if table:
             cases = listed_cases(table)
+        elif is_bids(root):
+            cases = bids_cases(root)
         elif any(os.path.lexists(root / name) for name in (ADC_FOLDER, ZADC_FOLDER)):
             cases = _published_cases(root)
         else:

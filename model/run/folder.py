@@ -16,8 +16,10 @@ from tqdm import tqdm
 from model.errors import UserError, is_users, lacks_memory, reason_of
 from model.files import only_run, remove_partial_folders, require_writable, writable
 from model.images.formats import is_dicom_path, suffix_of
+from model.run.bids_output import as_bids, begin_data_set, bids_place, is_own_description, require_outside
 from model.run.contents import is_of_the_system, visible_in
-from model.run.earlier import Earlier, earlier_run, is_output_of_a_run, with_extras
+from model.run.earlier import Earlier, earlier_run, is_output_of_a_run, places_of_cases, with_extras
+from model.run.find_bids import DESCRIPTION
 from model.run.find_cases import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, find_cases
 from model.run.found_case import FoundCase
 from model.run.one_case import Options, Place, run_case
@@ -45,10 +47,14 @@ INDEX_TITLE = b"<title>Cases</title>"  # of the page of a folder
 
 @dataclass(frozen=True, kw_only=True)
 class FolderOptions(Options):
-    """What is wanted of every case; the format is the ADC map's own, OF_DICOM for DICOM, unless `suffix` names another."""
+    """What is wanted of every case; the format is the ADC map's own, OF_DICOM for DICOM, unless `suffix` names another.
+
+    bids: write a BIDS derivative.
+    """
 
     suffix: str = ""
     overwrite: bool = False
+    bids: bool = False
 
 
 def segment_folder(
@@ -67,16 +73,19 @@ def segment_folder(
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such input folder, or not open to this user")
-    if table is None and output.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"{output}: expected an output folder outside the input folder {root}")
+    if table is None:
+        require_outside(root, output)
     found = find_cases(root, table)
-    cases = [case.asked(estimate_z=options.estimate_z, use_mask=options.brain_mask) for case in found]
+    asked = [case.asked(estimate_z=options.estimate_z, use_mask=options.brain_mask) for case in found]
+    cases = as_bids(asked) if options.bids else asked
     require_apart(root, cases, output)
     with only_run(output):
         require_writable(output)  # before the weights are loaded
         predictor = load_predictor()
-        prepare(output, overwrite=options.overwrite)
-        places = [place_of(case, output, options) for case in cases]
+        prepare(output, options)
+        if options.bids:
+            begin_data_set(root, output, predictor.ensemble.id)
+        places = [place_of(case, root, output, options) for case in cases]
         earlier = [
             earlier_run(case, place, predictor.ensemble.id, options) for case, place in zip(cases, places, strict=True)
         ]
@@ -108,29 +117,29 @@ def write_overviews(outcomes: list[Outcome], output: Path, *, page: bool) -> Non
 def require_apart(root: Path, cases: list[FoundCase], output: Path) -> None:
     """Raise UserError when the input, or a file of a case, lies where a case's results would take its place."""
     inputs = [root, *(path for case in cases for path in case.files)]
-    taken = {(output / case.name).resolve(): case.name for case in cases if not case.problem}
+    taken = {(output / case.place).resolve(): case.name for case in cases if not case.problem}
     for path in map(Path.resolve, inputs):
         for place in (path, *path.parents):
             if place in taken:
                 raise UserError(f"{output}: expected another folder, the results of {taken[place]} would replace {path}")
 
 
-def prepare(output: Path, *, overwrite: bool) -> None:
+def prepare(output: Path, options: FolderOptions) -> None:
     """Remove what a killed run left.
 
-    Raises UserError when the folder is not empty and no run's output, unless `overwrite`; and when another `summary.csv` or
-    `index.html` than a run's would be replaced.
+    Raises UserError when the folder is not empty and no run's output, unless `overwrite`; and when another file than a run's
+    would be replaced.
     """
     with writable(output):
         names = [path.name for path in visible_in(output) if not is_of_the_system(path)]
-        own = is_summary(output / SUMMARY)
-        others = [
-            name for name, is_own in ((SUMMARY, own), (INDEX, is_index(output / INDEX))) if name in names and not is_own
-        ]
+        own = {SUMMARY: is_summary(output / SUMMARY), INDEX: is_index(output / INDEX)}
+        if options.bids:
+            own[DESCRIPTION] = is_own_description(output / DESCRIPTION)
+        others = [name for name, is_own in own.items() if name in names and not is_own]
         if others:
             raise UserError(f"{output}: found {' and '.join(others)} of something else, which stays; name another folder")
-        foreign = [name for name in names if name not in (SUMMARY, INDEX)]
-        if foreign and not (overwrite or own or is_output_of_a_run(output)):
+        foreign = [name for name in names if name not in own]
+        if foreign and not (options.overwrite or own[SUMMARY] or is_output_of_a_run(output)):
             more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
             raise UserError(
                 f"{output}: expected an empty folder, or one of an earlier run,"
@@ -153,12 +162,14 @@ def is_index(path: Path) -> bool:
     return path.is_file() and not path.is_symlink() and INDEX_TITLE in path.read_bytes()[:4096]
 
 
-def place_of(case: FoundCase, output: Path, options: FolderOptions) -> Place:
+def place_of(case: FoundCase, root: Path, output: Path, options: FolderOptions) -> Place:
     """Where a case's files are written."""
+    if options.bids and not case.problem:
+        return bids_place(case, root, output)
     suffix = options.suffix or (case.adc and (suffix_of(case.adc) or OF_DICOM)) or ""
-    names = {"mask": f"{MASK_STEM}{suffix}", "probabilities": f"{PROBABILITIES_STEM}{suffix}"}
+    mask, probabilities = (f"{stem}{suffix}" for stem in (MASK_STEM, PROBABILITIES_STEM))
     dicom = case.adc is not None and is_dicom_path(case.adc)
-    return Place(folder=output / case.name, work=output, dicom=dicom, **names)
+    return Place(folder=output / case.place, work=output, mask=mask, probabilities=probabilities, dicom=dicom)
 
 
 def outcome_of(case: FoundCase, place: Place, predictor: Predictor, options: FolderOptions, earlier: Earlier) -> Outcome:
@@ -201,10 +212,12 @@ def unreached(case: FoundCase, place: Place, earlier: Earlier) -> Outcome:
 
 def scans_gone(output: Path, cases: list[FoundCase]) -> list[Outcome]:
     """Results in the output folder of cases that the input does not have."""
-    names = {case.name for case in cases}
-    gone = [path for path in visible_in(output) if path.name not in names and read_own_results(path / RESULTS_PATH)]
+    known = {case.place for case in cases}
+    gone = [
+        place for place in places_of_cases(output) if place not in known and read_own_results(output / place / RESULTS_PATH)
+    ]
     reason = "an earlier run's results stay, their scan is not in the input any more"
-    return [Outcome(FoundCase(path.name), GONE, reason=reason) for path in gone]
+    return [Outcome(FoundCase(place.replace("/", "_"), folder=place), GONE, reason=reason) for place in gone]
 
 
 def progress(cases: list) -> Iterator:

@@ -14,7 +14,7 @@ class FoundCase:
 
     A case without a Z map (`zadc` is None) can be run with an estimated one; `no_z` says what was looked for and not found.
     `brain_mask` lies beside the ADC map; `no_mask` says why what lies there cannot be used as one. Whether any of this
-    counts depends on the options: see `asked`.
+    counts depends on the options: see `asked`. folder: of its results in the output, where not its name.
     """
 
     name: str
@@ -24,6 +24,7 @@ class FoundCase:
     brain_mask: Path | None = None
     no_z: str = ""
     no_mask: str = ""
+    folder: str = ""
 
     def asked(self, *, estimate_z: bool, use_mask: bool) -> "FoundCase":
         """The case as it is run with these options: one that needs an option which was not given has a problem.
@@ -43,6 +44,11 @@ class FoundCase:
         if self.problem or not self.adc:
             raise UserError(self.problem)
         return self.adc
+
+    @property
+    def place(self) -> str:
+        """The folder of its results, as a path from the output folder on."""
+        return self.folder or self.name
 
     @property
     def maps(self) -> tuple[Path, Path]:

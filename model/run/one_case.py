@@ -8,8 +8,8 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +62,10 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a case's files are written: paths in `folder`. `work` is a folder beside or above, for what is not whole yet."""
+    """Where a case's files are written: paths in `folder`. `work` is a folder beside or above, for what is not whole yet.
+
+    sidecars: what makes the JSON beside an image, by the image's path, of the results.
+    """
 
     folder: Path
     work: Path
@@ -71,6 +74,7 @@ class Place:
     results: str = RESULTS_PATH
     report: str = REPORT_PATH
     dicom: bool = False  # whether the ADC map comes as DICOM, so that the mask is written as such too
+    sidecars: Mapping[str, Callable[[dict], dict]] = field(default_factory=dict)
 
     @property
     def objects(self) -> list[str]:
@@ -80,7 +84,21 @@ class Place:
     def written(self, options: Options) -> list[str]:
         """The files that a run with these options writes."""
         extras = ((self.probabilities, options.probabilities), (self.report, options.report))
-        return [self.results, self.mask, *self.objects, *(name for name, wanted in extras if wanted)]
+        names = [self.mask, *(name for name, wanted in extras if wanted)]
+        return [self.results, *names, *self.objects, *(sidecar_of(name) for name in names if name in self.sidecars)]
+
+    @property
+    def obstacle(self) -> str:
+        """What lies in the place of a folder of the case and is none, as a sentence; a link is none. `work` may be one."""
+        parts = (self.folder / self.mask).parent.relative_to(self.work).parts if self.folder != self.work else ()
+        folders = [self.work.joinpath(*parts[: n + 1]) for n in range(len(parts))]
+        wrong = [path for path in folders if os.path.lexists(path) and (path.is_symlink() or not path.is_dir())]
+        return f"{wrong[0]}: expected a folder, found a link or a file, which stays" if wrong else ""
+
+
+def sidecar_of(image: str) -> str:
+    """The path of the JSON beside an image."""
+    return str(Path(image).with_name(f"{stem_of(Path(image))}.json"))
 
 
 def segment(
@@ -158,12 +176,16 @@ def write_case(
             from model.report.dicom_objects import write_objects
 
             write_objects(staged / SEGMENTATION_PATH, staged / CAPTURE_PATH, case, segmentation.mask, results)
+        for name in place.written(options):
+            if name in place.sidecars:
+                write_results(place.sidecars[name](results), staged / sidecar_of(name))
         results = with_record(results, staged)
         while_replacing = with_replaced(results, place.folder, before)
         write_results(while_replacing, staged / place.results)
         require_unchanged(place, [place.results, *results[FILES]], before, replaces or {})
     for outdated_name in outdated(place.folder, before, results):
         (place.folder / outdated_name).unlink()
+        _remove_empty_folder(place.folder, outdated_name)
     if REPLACED in while_replacing:
         write_results(results, place.folder / place.results)
     return results
@@ -183,9 +205,8 @@ def require_unchanged(place: Place, names: list[str], before: dict | None, repla
 
     Looked at right before they are moved there: while a case is run, its reader may correct a mask.
     """
-    apart = place.folder != place.work
-    if apart and os.path.lexists(place.folder) and (place.folder.is_symlink() or not place.folder.is_dir()):
-        raise ChangedFiles(f"{place.folder}: expected a folder, found a link or a file, which stays")
+    if obstacle := place.obstacle:
+        raise ChangedFiles(obstacle)
     foreign = foreign_files(place.folder, names, before, place.results)
     if made := [name for name in foreign if replaces.get(name) != state_of(place.folder / name)]:
         paths = ", ".join(str(place.folder / name) for name in made)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.files import files_below, sha256_of
-from model.images.formats import SUFFIXES, suffix_of
+from model.images.formats import SUFFIXES, stem_of, suffix_of
 from model.images.volume import read_volume
+from model.run.bids_names import DERIVED
+from model.run.bids_names import is_mask as is_bids_mask
 from model.run.find_cases import MASK_STEM, PROBABILITIES_STEM
 from model.run.platform_paths import CAPTURE_PATH, MASK_PATH, PROBABILITIES_PATH, REPORT_PATH, SEGMENTATION_PATH
 
@@ -69,7 +71,17 @@ def _of_known_names(results: dict) -> dict:
     replaced = results.get(REPLACED)
     kept = {REPLACED: replaced if isinstance(replaced, dict) else {}} if REPLACED in results else {}
     entries = {FILES: results[FILES]} | kept
-    return results | {key: {name: entry[name] for name in entry if name in KNOWN} for key, entry in entries.items()}
+    return results | {key: {name: entry[name] for name in entry if _is_known(name)} for key, entry in entries.items()}
+
+
+def _is_known(name: str) -> bool:
+    return name in KNOWN or bool(DERIVED.fullmatch(name))
+
+
+def is_mask(name: str) -> bool:
+    """Whether a file of a folder's case is its mask, by the path from the case's folder on."""
+    path = Path(name)
+    return (stem_of(path) == MASK_STEM and bool(suffix_of(path))) or is_bids_mask(name)
 
 
 def outdated(folder: Path, before: dict | None, results: dict) -> list[str]:

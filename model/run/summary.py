@@ -89,7 +89,7 @@ def index_entry(outcome: Outcome) -> dict:
         "status": DONE if outcome.status == DONE_BEFORE else outcome.status,
         "reason": outcome.reason,
         "results": outcome.results,
-        "report": f"{outcome.case.name}/{REPORT_PATH}" if outcome.results else None,
+        "report": f"{outcome.case.place}/{REPORT_PATH}" if outcome.results else None,
     }
 
 

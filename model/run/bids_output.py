@@ -1,0 +1,153 @@
+"""Writes the results of a folder as a BIDS derivative: what describes the data set, and a JSON beside every image."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import model
+from model.errors import UserError
+from model.files import write_whole
+from model.images.formats import is_dicom_path
+from model.run.bids_names import MASK, PROBABILITIES, case_folder, derived_name
+from model.run.find_bids import DERIVATIVES, DESCRIPTION, is_bids
+from model.run.find_cases import INDEX, SUMMARY
+from model.run.found_case import FoundCase
+from model.run.one_case import Place
+from model.run.platform_paths import CAPTURE_PATH, REPORT_PATH, RESULTS_PATH, SEGMENTATION_PATH
+
+BIDS_VERSION = "1.11.1"
+PROGRAM, SOURCE = "hie-lesions", "source"  # SOURCE: what BIDS URIs call the data set of the input
+IGNORE = ".bidsignore"
+IGNORED = (SUMMARY, INDEX, RESULTS_PATH, REPORT_PATH, SEGMENTATION_PATH, CAPTURE_PATH)  # files that BIDS does not know
+Sidecar = Callable[[dict], dict]
+
+
+def require_outside(root: Path, output: Path) -> None:
+    """Raise UserError for an output folder in the input, other than one in a BIDS data set's `derivatives/`.
+
+    That folder is never read as input. Links are followed.
+    """
+    inside, derivatives = output.resolve(), root.resolve() / DERIVATIVES
+    if not inside.is_relative_to(root.resolve()):
+        return
+    if not is_bids(root):
+        raise UserError(f"{output}: expected an output folder outside the input folder {root}")
+    if inside == derivatives or not inside.is_relative_to(derivatives):
+        raise UserError(f"{output}: expected an output folder outside the data set {root}, or below {root / DERIVATIVES}")
+
+
+def as_bids(cases: list[FoundCase]) -> list[FoundCase]:
+    """The cases, each in its subject's and session's folder. Raises UserError for names that are of neither."""
+    wrong = [case.name for case in cases if not case.problem and not case_folder(case.name)]
+    if wrong:
+        named = f"{', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''}"
+        raise UserError(f"--bids: expected cases that are called sub-<label> or sub-<label>_ses-<label>, found {named}")
+    return [replace(case, folder=case_folder(case.name)) for case in cases]
+
+
+def bids_place(case: FoundCase, root: Path, output: Path) -> Place:
+    """Where the files of a case are written that can be run, and what its sidecars hold."""
+    adc = case.adc_map
+    mask, probabilities = (derived_name(adc, case.name, what) for what in (MASK, PROBABILITIES))
+    sources = [uri for uri in (source_uri(path, root) for path in case.files) if uri]
+    shared = partial(_sidecar, sources=sources, reference=source_uri(adc, root) or "orig")
+    return Place(
+        folder=output / case.place,
+        work=output,
+        mask=mask,
+        dicom=is_dicom_path(adc),
+        probabilities=probabilities,
+        sidecars={mask: partial(shared, _mask_fields), probabilities: partial(shared, _probability_fields)},
+    )
+
+
+def source_uri(path: Path, root: Path) -> str:
+    """The BIDS URI of a file of the input; empty for one that lies elsewhere."""
+    relative = os.path.relpath(path, root)
+    return "" if relative.startswith("..") else f"bids:{SOURCE}:{Path(relative).as_posix()}"
+
+
+def _sidecar(fields: Sidecar, results: dict, *, sources: list[str], reference: str) -> dict:
+    pipeline = {"Name": PROGRAM, "Version": model.__version__, "Weights": results["weights"]}
+    return fields(results) | {"Sources": sources, "SpatialReference": reference, "Manual": False, "Pipeline": pipeline}
+
+
+def _mask_fields(results: dict) -> dict:
+    return {
+        "Description": "Lesions of hypoxic-ischaemic encephalopathy on the grid of the ADC map: 1 in lesions, 0 elsewhere.",
+        "Type": "Lesion",
+        "LesionVolume": results["lesion_volume_ml"],
+        "BrainVolume": results["brain_volume_ml"],
+        "VolumeUnits": "mL",
+        "LesionShareOfBrain": results["lesion_share_of_brain"],
+        "LesionCount": results["lesions"],
+        "Warnings": results["warnings"],
+    }
+
+
+def _probability_fields(results: dict) -> dict:
+    return {
+        "Description": "Calibrated probability, 0 to 1, that a voxel is a lesion of hypoxic-ischaemic encephalopathy. The"
+        " mask is the one with the highest expected Dice under it, so no fixed threshold makes the mask.",
+    }
+
+
+# --- the data set ---
+
+
+def is_own_description(path: Path) -> bool:
+    """Whether a `dataset_description.json` says that this program made the data set."""
+    return not path.is_symlink() and any(entry["Name"] == PROGRAM for entry in _generated_by(_read(path)))
+
+
+def begin_data_set(root: Path, output: Path, weights: str) -> None:
+    """Write `dataset_description.json` and `.bidsignore`; root: of the input. Raises UserError when that is not possible.
+
+    What someone added to the description stays. A version or weights that it does not name yet go before the others in
+    `GeneratedBy`. A `.bidsignore` that is there stays.
+    """
+    path = output / DESCRIPTION
+    entry = {"Name": PROGRAM, "Version": model.__version__, "Description": f"weights {weights}"}
+    there = _read(path)
+    if not there:
+        content = _description(root, output) | {"GeneratedBy": [entry]}
+    elif entry in there["GeneratedBy"]:
+        content = there
+    else:
+        content = there | {"GeneratedBy": [entry, *there["GeneratedBy"]]}
+    if content != there:
+        write_whole(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    if not os.path.lexists(output / IGNORE):
+        write_whole(output / IGNORE, "".join(f"{name}\n" for name in IGNORED).encode())
+
+
+def _description(root: Path, output: Path) -> dict:
+    """Of a new data set, with what is known of the input's."""
+    source = _read(root / DESCRIPTION)
+    name, doi = source.get("Name"), source.get("DatasetDOI")
+    return {
+        "Name": f"HIE lesions of {name}" if isinstance(name, str) else "HIE lesions",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "DatasetLinks": {SOURCE: Path(os.path.relpath(root.resolve(), output.resolve())).as_posix()},
+    } | ({"SourceDatasets": [{"DOI": doi}]} if isinstance(doi, str) else {})
+
+
+def _read(path: Path) -> dict:
+    """What a JSON file holds that is an object; empty for another, and for none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _generated_by(content: dict) -> list[dict]:
+    entries = content.get("GeneratedBy")
+    given = entries if isinstance(entries, list) else []
+    return [entry for entry in given if isinstance(entry, dict) and "Name" in entry]
