@@ -22,6 +22,7 @@ RULE_Z = -2.0  # of the one-line rule: lesion where Z is below
 RULE_SLOPE = 2.0  # steepness, in log odds per unit of Z, where that rule is taken as a probability
 PRECISION = np.float16  # of the features
 TAIL_SD = 4.0  # standard deviations after which a smoothing kernel ends
+BAND = 24  # voxels of an axis that are smoothed at a time
 
 FEATURES = (
     "logit",  # of the given probability
@@ -86,21 +87,28 @@ def candidate_features(probabilities: np.ndarray, maps: CaseMaps) -> tuple[np.nd
     probabilities: the softened rule's, or any other first answer, of the case's shape. Features are computed in float64 and
     rounded to PRECISION: the last bits of a sum depend on the processor, and a tree must not.
     """
-    inside = probabilities[maps.box]
-    candidates = (inside > LOWEST_PROBABILITY) & maps.brain
-    table = np.empty((np.count_nonzero(candidates), len(FEATURES)), np.float32)
-    for column, values in zip(table.T, _columns(inside, candidates, maps), strict=True):  # all at once would need gigabytes
+    inside = np.where(maps.brain, probabilities[maps.box], 0)
+    candidates = inside > LOWEST_PROBABILITY
+    places = np.flatnonzero(candidates)
+    table = np.empty((len(FEATURES), places.size), np.float32)
+    for column, values in zip(table, _columns(inside, candidates, places, maps), strict=True):
         column[:] = np.asarray(values, np.float64).astype(PRECISION)
-    return uncrop(candidates, maps.box, maps.shape), table
+    return uncrop(candidates, maps.box, maps.shape), table.T
 
 
-def _columns(probabilities: np.ndarray, candidates: np.ndarray, maps: CaseMaps) -> Iterator[np.ndarray | float]:
-    """The features in the order of FEATURES; those of the whole case as one number."""
-    yield from (logit(probabilities[candidates]), maps.zadc[candidates], maps.adc[candidates] / 1000)
-    yield from (logit(maps.smooth(probabilities, mm)[candidates]) for mm in SMOOTHING_MM)
-    yield from (values[candidates] for values in maps.surroundings)
+def _columns(
+    probabilities: np.ndarray, candidates: np.ndarray, places: np.ndarray, maps: CaseMaps
+) -> Iterator[np.ndarray | float]:
+    """The features in the order of FEATURES, one after the other; those of the whole case as one number.
+
+    places: of the candidates, in the flat box.
+    """
+    p, z = probabilities.take(places), maps.zadc.take(places)
+    yield from (logit(p), z, maps.adc.take(places) / 1000)
+    yield from (logit(maps.smooth(probabilities, mm).take(places)) for mm in SMOOTHING_MM)
+    yield from (values.take(places) for values in maps.surroundings)
     for level in COMPONENT_LEVELS:
-        yield from _component(probabilities, probabilities > level, candidates, maps)
+        yield from _component(probabilities > level, places, p, z, float(np.prod(maps.spacing_mm)))
     yield from _case(probabilities, maps)
     yield from _place(maps.brain, candidates)
 
@@ -120,40 +128,56 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 def blur(values: np.ndarray, sd_mm: float, spacing_mm: Spacing) -> np.ndarray:
     """A Gaussian over (z, y, x), zeros around, float64: each voxel of the kernel counts the integral over it.
 
-    One matrix product per axis: for axes of some hundred voxels faster than to convolve, and memory is one copy.
+    Matrix products along each axis, of a band of the kernel at a time: faster than to convolve, and linear in the voxels.
     """
-    z, y, x = (_kernel(n, sd_mm / spacing) for n, spacing in zip(values.shape, spacing_mm, strict=True))
-    rows = np.matmul(y, np.matmul(values.astype(np.float64), x))
-    return np.matmul(z, rows.reshape(len(z), -1)).reshape(values.shape)
+    z, y, x = (_bands(n, sd_mm / spacing) for n, spacing in zip(values.shape, spacing_mm, strict=True))
+    first = values.astype(np.float64)
+    second = np.empty_like(first)
+    rows, blurred = first.reshape(-1, values.shape[2]), second.reshape(-1, values.shape[2])
+    for here, near, kernel in x:
+        np.matmul(rows[:, near], kernel.T, out=blurred[:, here])
+    for here, near, kernel in y:
+        np.matmul(kernel, second[:, near], out=first[:, here])
+    slices, blurred = first.reshape(len(values), -1), second.reshape(len(values), -1)
+    for here, near, kernel in z:
+        np.matmul(kernel, slices[near], out=blurred[here])
+    return second
 
 
-def _kernel(length: int, sd: float) -> np.ndarray:
-    """float64 (length, length), symmetric: how much of each voxel of an axis every other one gets. sd: voxels."""
+@functools.lru_cache(maxsize=64)
+def _bands(length: int, sd: float) -> list[tuple[slice, slice, np.ndarray]]:
+    """Along an axis: some voxels, those near enough to count for them, and how much, float64 (voxels, near). sd: voxels."""
     tail = int(max(sd * TAIL_SD, 0.5) + 0.5)
     edges = [math.erf((n - 0.5) / (math.sqrt(2) * sd)) / 2 for n in range(tail + 2)]
     weights = np.zeros(length + tail + 1)
     weights[: tail + 1] = np.diff(edges)
-    distance = np.abs(np.arange(length)[:, None] - np.arange(length))
-    return weights[distance]
+    bands = []
+    for start in range(0, length, BAND):
+        here = slice(start, min(start + BAND, length))
+        near = slice(max(here.start - tail, 0), min(here.stop + tail, length))
+        distance = np.abs(np.arange(here.start, here.stop)[:, None] - np.arange(near.start, near.stop))
+        bands.append((here, near, weights[distance]))
+    return bands
 
 
-def _component(probabilities: np.ndarray, mask: np.ndarray, candidates: np.ndarray, maps: CaseMaps) -> list[np.ndarray]:
+def _component(mask: np.ndarray, places: np.ndarray, p: np.ndarray, z: np.ndarray, voxel_mm3: float) -> Iterator[np.ndarray]:
     """Of the connected component that a candidate lies in: log10 mm3, largest and mean probability, lowest Z or 0.
 
-    A candidate outside every component counts as half a voxel with probability 0 and Z 0.
+    p, z: of the candidates, among which are all voxels of the mask. A candidate outside every component counts as half a
+    voxel with probability 0 and Z 0.
     """
     from model.lesions.components import connected_components
 
     labels, count = connected_components(mask)
-    inside = labels[mask]
-    voxels = np.bincount(inside, minlength=count + 1).astype(float)
-    voxels[0] = 0.5
-    total = np.bincount(inside, probabilities[mask], count + 1)
+    label, p, z = labels.take(places).astype(np.intp), p.astype(float), z.astype(float)  # as `at` is fast with
+    voxels = np.bincount(label, minlength=count + 1).astype(float)
+    total = np.bincount(label, p, count + 1)
     largest, lowest = np.zeros(count + 1), np.zeros(count + 1)
-    np.maximum.at(largest, inside, probabilities[mask])
-    np.minimum.at(lowest, inside, maps.zadc[mask])
-    values = (np.log10(voxels * np.prod(maps.spacing_mm)), logit(largest), lowest, logit(total / voxels))
-    return [value[labels[candidates]] for value in values]
+    np.maximum.at(largest, label, p)
+    np.minimum.at(lowest, label, z)
+    voxels[0], total[0], largest[0], lowest[0] = 0.5, 0, 0, 0
+    for values in (np.log10(voxels * voxel_mm3), logit(largest), lowest, logit(total / voxels)):
+        yield values.take(label)
 
 
 def _case(probabilities: np.ndarray, maps: CaseMaps) -> list[float]:

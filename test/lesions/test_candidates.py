@@ -20,6 +20,7 @@ from model.lesions.candidates import (
     candidate_features,
     logit,
 )
+from model.lesions.candidates import blur as model_blur
 
 SPACING_MM = (3.0, 1.25, 0.8)  # (z, y, x)
 VOXEL_MM3 = 3.0
@@ -73,6 +74,13 @@ def blur(values: np.ndarray, sd_mm: float) -> np.ndarray:
         steps = np.diff(norm.cdf(edges * spacing / sd_mm))
         values = ndimage.correlate1d(values, steps, axis=axis, mode="constant")
     return values
+
+
+@pytest.mark.parametrize("shape", [(30, 49, 24), (1, 25, 73)])
+@pytest.mark.parametrize("sd_mm", [0.4, 2, 12])
+def test_blur_of_axes_that_take_several_bands(shape, sd_mm):
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    np.testing.assert_allclose(model_blur(values, sd_mm, SPACING_MM), blur(values, sd_mm), rtol=0, atol=1e-12)
 
 
 def test_features_have_the_names_once():

@@ -41,6 +41,19 @@ def test_tree_that_is_a_leaf_needs_no_step():
     np.testing.assert_allclose(trees.log_odds(np.zeros((2, 3), np.float32)), 0.75)
 
 
+def test_deepest_tree_counts():
+    """Node n asks whether the feature is below the middle of its part of 0..255; the answer is the whole number below."""
+    inner, middles = np.arange(255), np.concatenate([np.arange(128 >> n, 256, 256 >> n) for n in range(8)])
+    nodes = np.arange(511)
+    left, right = (np.where(nodes < 255, 2 * nodes + side, nodes) for side in (1, 2))
+    threshold = np.zeros(511)
+    threshold[inner] = middles - 0.5
+    arrays = {"feature": nodes * 0, "threshold": threshold, "left": left, "right": right, "value": nodes - 255.0}
+    trees = Trees(**{name: array[None] for name, array in arrays.items()}, baseline=np.array(0.0), depth=np.array(8))
+    numbers = np.random.default_rng(0).integers(0, 256, (1000, 1)).astype(np.float32)
+    np.testing.assert_array_equal(trees.log_odds(numbers), numbers[:, 0])
+
+
 def test_arrays_are_all_that_trees_are():
     assert Trees(**BY_HAND.arrays()).log_odds(np.ones((1, 3), np.float32)) == BY_HAND.log_odds(np.ones((1, 3)))
 
@@ -72,7 +85,8 @@ def at_thresholds(trees: Trees, columns: int) -> np.ndarray:
     return np.tile(np.concatenate([thresholds, *steps])[:, None], (1, columns))
 
 
-def test_trees_answer_as_lightgbm_does(fitted):
+def test_trees_answer_as_lightgbm_does(fitted, monkeypatch):
+    monkeypatch.setattr("model.lesions.trees.ROWS", 700)  # so that there are several parts
     booster, rows = fitted
     trees = as_trees(booster)
     leaves = [tree["num_leaves"] for tree in booster.dump_model()["tree_info"]]
