@@ -1,0 +1,250 @@
+"""A study from a real Orthanc and back to it."""
+
+import http.server
+import json
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import orthanc_server
+import pytest
+from dicom_phantom import BIRTH, NAME, NUMBER, STUDY, Series, write_series
+from inference_helpers import GRID, LESION_VOXELS, small_maps
+from orthanc_server import PASSWORD, USER, Orthanc
+from phantom import write_image
+
+from model.run import pacs
+
+ROOT = Path(__file__).resolve().parents[2]
+ADC = np.maximum(small_maps()[0], 0)
+# In place of process.py: the images it was given become the objects, as BODY makes them.
+STAND_IN = """
+import csv, json, pathlib, sys, pydicom
+place = {sys.argv[n]: pathlib.Path(sys.argv[n + 1]) for n in range(1, len(sys.argv) - 1)}
+images, output = sorted((place["--input"] / "study").iterdir()), place["--output"] / "study"
+output.mkdir(parents=True)
+(output / "results.json").write_text(json.dumps({"lesion_volume_ml": 1, "lesions": 1}))
+def write(name, **changes):
+    dataset = pydicom.dcmread(images[0])
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3." + str(sum(name.encode()))
+    dataset.update(changes)
+    dataset.save_as(output / name)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Orthanc]:
+    if orthanc_server.program() is None and os.environ.get("CI") != "true":
+        pytest.skip("Orthanc is not installed: apt-get install orthanc")
+    with orthanc_server.running(tmp_path_factory.mktemp("orthanc")) as running:
+        yield running
+
+
+@pytest.fixture
+def study(server, tmp_path) -> Iterator[str]:
+    """Orthanc's id of a study with an ADC series."""
+    yield server.store(write_series(tmp_path / "adc", ADC, GRID, seed=1))
+    server.empty()
+
+
+@pytest.fixture
+def go(server, tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command with the test's user; returns exit code, stdout and stderr. No temporary file may be left."""
+
+    def run(*words: str, user: str = USER, password: str = PASSWORD) -> tuple[int, str, str]:
+        monkeypatch.setenv(pacs.USER, user)
+        monkeypatch.setenv(pacs.PASSWORD, password)
+        (tmp_path / "tmp").mkdir(exist_ok=True)
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+        capfd.readouterr()
+        code = pacs.main(["--server", server.url, *words])  # a later --server counts
+        assert not list((tmp_path / "tmp").iterdir())
+        return code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch) -> Callable[[str], None]:
+    def write(body: str) -> None:
+        (tmp_path / "stand_in.py").write_text(STAND_IN + body)
+        monkeypatch.setattr(pacs, "PROCESS", tmp_path / "stand_in.py")
+
+    return write
+
+
+@pytest.fixture
+def with_z(tmp_path, monkeypatch) -> None:
+    """process.py, with a Z map beside the images."""
+    write_image(small_maps()[1], GRID, tmp_path / "zadc.mha")
+    (tmp_path / "with_z.py").write_text(
+        f"""
+import pathlib, shutil, sys
+sys.path.insert(0, {str(ROOT)!r})
+import process
+scans = pathlib.Path(sys.argv[sys.argv.index("--input") + 1])
+shutil.copy({str(tmp_path / "zadc.mha")!r}, scans)
+(scans / "cases.csv").write_text("case,adc,zadc\\nstudy,study,zadc.mha\\n")
+sys.exit(process.main(sys.argv[1:]))
+"""
+    )
+    monkeypatch.setattr(pacs, "PROCESS", tmp_path / "with_z.py")
+
+
+def test_a_study_in_a_study_out(server, study, go, with_z, rule_weights, tmp_path):
+    before = server.instances()
+    words = [STUDY, "--output", str(tmp_path / "kept"), "--", "--report", "--weights", str(rule_weights), "--device", "cpu"]
+    code, out, error = go(*words)
+    assert (code, error) == (0, "")
+    after = server.instances()
+    assert after["MR"] == before["MR"]
+    ((segmentation,), (capture,)) = after["SEG"], after["OT"]
+    for name, instance in (("lesions.dcm", segmentation), ("report.dcm", capture)):
+        assert json.loads(server.ask(f"/instances/{instance}/study"))["ID"] == study
+        path = tmp_path / name
+        path.write_bytes(server.ask(f"/instances/{instance}/file"))
+        assert path.read_bytes() == (tmp_path / "kept" / "study" / name).read_bytes()
+        assert f"stored: {name} as {server.url}/instances/{instance}" in out
+    found = highdicom.seg.segread(tmp_path / "lesions.dcm")
+    assert found.get_volume(combine_segments=True).array.sum() == LESION_VOXELS
+    assert (tmp_path / "kept" / "study" / "report.html").is_file()
+    assert not [word for word in (NAME, NUMBER, BIRTH, PASSWORD) if word in out]
+    assert go(study, *words[3:])[0] == 0  # again, by Orthanc's own id
+    assert server.instances() == after
+
+
+def test_images_of_other_modalities_are_not_fetched(server, study, go, stand_in, tmp_path):
+    server.store(write_series(tmp_path / "other", ADC, GRID, Series(uid="1.2.3.4", more={"Modality": "SEG"})))
+    stand_in(f"assert len(images) == {len(ADC)}; write('lesions.dcm'); write('report.dcm')")
+    code, out, error = go(STUDY)
+    assert (code, error) == (0, "")
+    assert f"fetched: {len(ADC)} MR images" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["1.2.3"], r"{url}: expected one study 1\.2\.3, found none"),
+        (["-".join(["0123abcd"] * 5)], r"{url}: expected one study 0123abcd-.*, found none"),
+        (["../instances"], r"\.\./instances: expected a StudyInstanceUID or Orthanc's id of a study"),
+        (
+            [STUDY, "--server", "http://hie:geheim-4711@127.0.0.1"],
+            r"--server: expected http\(s\)://HOST:PORT; .*",
+        ),
+        ([STUDY, "--server", "ftp://127.0.0.1"], r"--server: expected http\(s\)://HOST:PORT; .*"),
+        ([STUDY, "--server", "http://127.0.0.1:9"], r"http://127\.0\.0\.1:9: no answer \(.*refused\)"),
+        ([STUDY, "--server", "http://127.0.0.1:x"], r"http://127\.0\.0\.1:x: no answer \(nonnumeric port: 'x'\)"),
+        ([STUDY, "--server", "{url}/app"], r"{url}/app/tools/lookup: the server answered 40\d .*"),
+    ],
+)
+def test_what_is_not_there(server, study, go, words, reason):
+    code, out, error = go(*(word.format(url=server.url) for word in words))
+    assert (code, out) == (2, "")
+    assert error.count("\n") == 1
+    assert re.fullmatch("error: " + reason.replace("{url}", server.url), error.strip())
+    assert PASSWORD not in error
+    assert server.instances().keys() == {"MR"}
+
+
+@pytest.mark.parametrize(("user", "password"), [(USER, "wrong"), ("other", PASSWORD), ("", "")])
+def test_a_wrong_password(server, study, go, user, password):
+    code, _, error = go(STUDY, user=user, password=password)
+    assert code == 2
+    assert error == f"error: {server.url}: user or password refused, expected them in ORTHANC_USER and ORTHANC_PASSWORD\n"
+
+
+def test_a_study_without_mr_images(server, go, tmp_path):
+    server.store(write_series(tmp_path / "ct", ADC, GRID, Series(more={"Modality": "CT"})))
+    code, _, error = go(STUDY)
+    server.empty()
+    assert (code, error) == (2, f"error: {server.url}: expected a study with MR images, found CT\n")
+
+
+def test_one_uid_of_two_patients(server, study, go, tmp_path):
+    other = server.store(write_series(tmp_path / "other", ADC, GRID, Series(uid="1.2.3.4", more={"PatientID": "P2"})))
+    code, _, error = go(STUDY)
+    assert code == 2
+    assert f"expected one study {STUDY}, found 2, of several patients: " in error
+    assert all(found in error for found in (study, other))
+
+
+def test_a_case_that_cannot_be_segmented(server, study, go):
+    code, _, error = go(STUDY, "--", "--adc-unit", "mm2/s", "--weights", "/nowhere")
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.startswith("error: ")
+    assert server.instances().keys() == {"MR"}
+
+
+def test_a_reason_names_no_folder_that_is_gone(server, study, go, stand_in):
+    stand_in(
+        """
+with (place["--output"] / "summary.csv").open("w") as file:
+    csv.writer(file).writerows([["case", "reason"], ["study", f"{place['--input'] / 'study'}: no brain"]])
+print("error: 1 of 1 cases", file=sys.stderr)
+sys.exit(2)
+"""
+    )
+    assert go(STUDY)[::2] == (2, "error: the study's images: no brain\n")
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        ("(output / 'report.dcm').write_text('no DICOM')", r"/instances: the server answered 400 Bad Request"),
+        (
+            "write('report.dcm', PatientID='P2')",
+            r": expected to store report\.dcm in study {study}, found Success in .*",
+        ),
+        ("", r".*No such file or directory.*"),
+    ],
+)
+def test_nothing_is_half_stored(server, study, go, stand_in, second, reason):
+    before = server.instances()
+    stand_in(f"write('lesions.dcm'); {second}")
+    code, out, error = go(STUDY)
+    assert code == 2
+    assert re.fullmatch(f"error: .*{reason.format(study=study)}", error.strip())
+    assert "stored" not in out
+    assert server.instances() == before
+
+
+def test_what_was_stored_before_stays_when_the_next_fails(server, study, go, stand_in):
+    stand_in("write('lesions.dcm', Modality='SEG'); write('report.dcm', Modality='OT')")
+    assert go(STUDY)[0] == 0
+    before = server.instances()
+    stand_in("write('lesions.dcm', Modality='SEG'); (output / 'report.dcm').write_text('no DICOM')")
+    assert go(STUDY)[0] == 2
+    assert server.instances() == before
+
+
+class Elsewhere(http.server.BaseHTTPRequestHandler):
+    """Sends every request to another server, which may not see the password."""
+
+    seen: list[str | None]
+
+    def do_POST(self) -> None:
+        self.seen.append(self.headers.get("Authorization"))
+        self.send_response(302)
+        self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/other")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_a_redirect_is_not_followed_and_a_proxy_not_asked(server, go, monkeypatch):
+    handler = type("Handler", (Elsewhere,), {"seen": []})
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        code, _, error = go(STUDY, "--server", f"http://127.0.0.1:{other.server_port}")
+        other.shutdown()
+        thread.join()
+    assert (code, len(handler.seen)) == (2, 1)
+    assert "/tools/lookup: the server answered 302 Found" in error
