@@ -14,9 +14,9 @@ import numpy as np
 import pydicom
 from highdicom import Image
 from pydicom.dataset import Dataset
-from pydicom.pixels import get_decoder
 
 from model.errors import UserError
+from model.images.dicom_pixels import decode_lossless, is_decoded
 from model.images.dicom_series import is_no_map, reading, wanted_files
 from model.images.dicom_stack import Frame, frames_of, stacked
 from model.images.formats import joint_digest
@@ -34,16 +34,16 @@ def read_dicom(path: Path, series: Sequence[str] = (), adc: bool = False) -> Vol
     With `adc`, of a header that names its unit the values are 1e-6 mm2/s. Raises UserError when it cannot be read whole or
     is no regular stack.
     """
-    files = wanted_files(path, series, adc)
     frames: list[Frame] = []
     sums = []
-    for file in files:
+    for file in wanted_files(path, series, adc):
         dataset, sha256 = _read(file)
         with reading(file):
             frames += frames_of(dataset, file)
         sums.append(sha256)
     with reading(path):
         frames, grid = stacked(frames, path)
+        decode_lossless([frame.dataset for frame in frames])
     require_scalar_3d(grid.size[::-1], 1, path)
     source = _source(frames, path)
     voxels = np.empty(grid.size, np.float32)
@@ -51,7 +51,7 @@ def read_dicom(path: Path, series: Sequence[str] = (), adc: bool = False) -> Vol
     for slice_, frame in zip(voxels, frames, strict=True):
         with reading(frame.path), np.errstate(over="ignore", invalid="ignore"):
             slice_[:] = _values(frame, bool(unit)) * factor
-    remarks = (f"The ADC map was converted from {unit}, the unit in its DICOM header.",) if factor != 1 else ()
+    remarks = _remarks(frames, unit if factor != 1 else "")
     return Volume(voxels, grid, path, True, joint_digest(sums), remarks, source, unit, factor)
 
 
@@ -70,16 +70,9 @@ def _read(path: Path) -> tuple[Dataset, str]:
         syntax = dataset.file_meta.TransferSyntaxUID
         if not syntax.is_little_endian:
             raise UserError(f"{path}: its transfer syntax is {syntax.name}, which is not read; convert it first")
-        if syntax.is_encapsulated and not _is_decoded(syntax):
+        if not is_decoded(syntax):
             raise UserError(f"{path}: its pixels are compressed as {syntax.name}, which is not read; decompress it first")
     return dataset, hashlib.sha256(file.data).hexdigest()
-
-
-def _is_decoded(syntax: pydicom.uid.UID) -> bool:
-    try:
-        return get_decoder(syntax).is_available
-    except NotImplementedError:
-        return False
 
 
 def _source(frames: list[Frame], path: Path) -> DicomSource:
@@ -89,6 +82,13 @@ def _source(frames: list[Frame], path: Path) -> DicomSource:
     if len(set(files)) != len(files):
         raise UserError(f"{path}: expected one file with many frames, or a file for each slice, found several with many")
     return DicomSource(files)
+
+
+def _remarks(frames: list[Frame], converted_from: str) -> tuple[str, ...]:
+    found = [f"The ADC map was converted from {converted_from}, the unit in its DICOM header."] if converted_from else []
+    if any(frame.dataset.get("LossyImageCompression") == "01" for frame in frames):
+        found.append("Its DICOM header says that the image was compressed with loss: its values are not exact.")
+    return tuple(found)
 
 
 # --- what the stored numbers mean ---

@@ -27,12 +27,15 @@ import SimpleITK as sitk
 # run as a script, only this folder is on the path
 sys.path.extend(str(Path(__file__).resolve().parents[n]) for n in (1, 2))
 
+from dicom_phantom import Series, write_multiframe, write_series
 from mutate import MUTATIONS, damaged
 from phantom import make_grid
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from model.images import formats
+from model.images.grid import Grid
 
-SUFFIXES = tuple(suffix for suffix in formats.SUFFIXES if suffix != ".mhd")  # whose header is an .mha's
+SUFFIXES = (*(suffix for suffix in formats.SUFFIXES if suffix != ".mhd"), ".dcm")  # an .mhd's header is an .mha's
 FRESH = 0.7  # share of inputs that start from an undamaged seed; the others pile damage on damage
 
 
@@ -42,6 +45,8 @@ def seeds(suffix: str, folder: Path) -> list[bytes]:
     adc, zadc = np.zeros((2, 7, 15, 12))
     adc[1:, 4:, 3:-1] = 1200
     zadc[:] = rng.integers(-5, 5, zadc.shape)
+    if suffix == ".dcm":
+        return dicom_seeds(adc, zadc, folder)
     files = []
     for element in (np.float32, np.int16):
         for compressed in (True, False) if suffix in (".mha", ".nrrd") else (False,):
@@ -54,6 +59,23 @@ def seeds(suffix: str, folder: Path) -> list[bytes]:
                 sitk.WriteImage(image, str(path), useCompression=compressed)
                 files.append(path.read_bytes())
     return files
+
+
+def dicom_seeds(adc: np.ndarray, zadc: np.ndarray, folder: Path) -> list[bytes]:
+    """The maps as files with many frames, uncompressed and not, with a unit and a slope for each; and one slice."""
+    adc, zadc = (
+        np.pad(voxels, ((0, 0), (10, 12), (15, 13))) for voxels in (adc, zadc)
+    )  # OpenJPEG writes none that are smaller
+    grid = Grid(adc.shape, (3.0, 1.25, 0.8), (-31.25, 12.5, -70.75), make_grid().direction)
+    slope = {"slopes": (0.5, 0.25), "intercept": -10.0}
+    (slice_,) = write_series(folder / "series", adc[3:4], grid)
+    paths = [slice_]
+    for syntax in (ExplicitVRLittleEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless):  # JPEG lossless: a process each
+        for voxels, more in ((adc, {"slopes": (1e-6,), "unit": "mm2/s"}), (zadc, {"image_type": ("DERIVED",), **slope})):
+            values = voxels * more["slopes"][0] if "unit" in more else voxels
+            paths.insert(0, write_multiframe(folder / f"{len(paths)}.dcm", [(values, grid)], Series(syntax=syntax, **more)))
+    files = [path.read_bytes() for path in paths]
+    return [files[7], files[6], *files[:6], files[8]]  # first a whole pair, ADC and Z map
 
 
 class Target:
@@ -93,7 +115,7 @@ class Target:
         except UserError as error:
             return kind(str(error))
         for volume in volumes:
-            require_usable(volume)
+            require_usable(volume, adc=place < 2 and volume is volumes[0])
         return "read"
 
     def finish(self) -> None:
@@ -103,7 +125,7 @@ class Target:
         os._exit(0)  # libFuzzer's own end would count the seeds as well
 
 
-def require_usable(volume: object) -> None:
+def require_usable(volume: object, *, adc: bool) -> None:
     """What everything after reading relies on."""
     from model.images.volume import read_volume
 
@@ -114,7 +136,7 @@ def require_usable(volume: object) -> None:
     assert all(0.2 <= spacing <= 100 for spacing in grid.spacing_mm), grid.spacing_mm
     assert np.isfinite(grid.origin_mm).all(), grid.origin_mm
     assert np.allclose(axes @ axes.T, np.eye(3), rtol=0, atol=0.02), axes
-    again = read_volume(volume.path, keep_nan=True).voxels  # of which a case has 0 where NaN lies outside the brain
+    again = read_volume(volume.path, keep_nan=True, adc=adc).voxels  # of which a case has 0 where NaN lies outside the brain
     assert np.array_equal(volume.voxels, np.where(np.isfinite(again), again, 0)), "read twice, with different voxels"
 
 

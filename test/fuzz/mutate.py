@@ -11,6 +11,8 @@ import struct
 import zlib
 from collections.abc import Callable
 
+from mutate_dicom import one_element, one_syntax, pixels
+
 Mutation = Callable[[bytes, random.Random], bytes]
 
 NUMBERS = (
@@ -210,6 +212,7 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
     ".nrrd": TEXT,
     ".nii": NIFTI,
     ".nii.gz": (*map(zipped, NIFTI), cut, longer, flipped, hole),
+    ".dcm": (*[one_element] * 6, one_syntax, pixels, pixels, cut, longer, flipped, flipped, hole, no_image),
 }
 
 
