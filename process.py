@@ -7,6 +7,10 @@ One case, outside the container:
 A folder of cases, each with its ADC and Z map, with a page for each to look at:
 
     python process.py --cases --input scans --output lesions --report
+
+The same where there are only ADC maps, some of them with a brain mask beside it and not skull-stripped:
+
+    python process.py --cases --input scans --output lesions --report --estimate-z --brain-mask
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ if __name__ == "__main__":
     prepare()  # before the imports
 
 import argparse
+import dataclasses
 import functools
 import sys
 from collections.abc import Callable
@@ -28,28 +33,27 @@ from model.images.formats import SUFFIXES
 from model.run.bids_names import SUFFIX
 from model.run.find_cases import INDEX, LAYOUTS, SUMMARY
 from model.run.one_case import Options, segment
-from model.run.platform_paths import MASK_PATH, PROBABILITIES_PATH, REPORT_PATH
+from model.run.platform_paths import MASK_PATH, PROBABILITIES_PATH, REPORT_PATH, ZMAP_PATH
 from model.run.serve import PORT, serve
 
 if TYPE_CHECKING:
-    from model.networks.predict import Predictor
+    from model.networks.estimate import Predictors
 
 
 @functools.cache
-def load_predictor(device: str, weights: Path | None, engine: str = "auto") -> Predictor:
-    """The ensemble on its engine, loaded once. Imports engines only now: a bad case is refused before."""
+def load_predictors(device: str, weights: Path | None, engine: str = "auto", estimate_z: bool = False) -> Predictors:
+    """The ensembles on their engine, loaded once. Imports engines only now: a bad case is refused before."""
     with loading():
+        from model.networks import estimate
         from model.networks.engines import pick_engine
-        from model.networks.predict import Predictor
-        from model.networks.stored import default_folder, load_ensemble
+        from model.networks.stored import default_folder, zmap_folder
 
         folder = weights or default_folder()
-        picked, notes = pick_engine(engine, device, folder)
+        picked, notes = pick_engine(engine, device, folder, *([zmap_folder(folder)] if estimate_z else []))
         for note in notes:
             print(note, flush=True)
-        predictor = Predictor(load_ensemble(folder, picked))
-    print(f"weights: {predictor.ensemble.id} from {folder}", flush=True)
-    return predictor
+        say = functools.partial(print, flush=True)
+        return estimate.load_predictors(folder, picked, estimate_z=estimate_z, say=say)
 
 
 def parse_arguments(words: list[str] | None) -> argparse.Namespace:
@@ -75,15 +79,7 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--weights", type=Path, help="folder of .safetensors files (default: /opt/ml/model, else the ones that came along)"
     )
-    parser.add_argument(
-        "--adc-unit",
-        choices=ADC_UNITS,
-        default=ADC_UNIT,
-        help="what the ADC maps are in; another unit than the default is converted (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--series", nargs="+", default=(), metavar="UID", help="of DICOM series, taken where a study has more than one"
-    )
+    add_about_input(parser)
     parser.add_argument("--report", action="store_true", help="also write report.html, a page to look at, for every case")
     parser.add_argument(
         "--probabilities", action="store_true", help="also write the probability of lesion, 0 to 1, of every voxel"
@@ -95,6 +91,29 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     if args.bids and args.format not in (None, SUFFIX):
         parser.error(f"--bids writes {SUFFIX}")
     return args
+
+
+def add_about_input(parser: argparse.ArgumentParser) -> None:
+    """What the maps are, and what is done where they are not as the challenge has them."""
+    parser.add_argument(
+        "--adc-unit",
+        choices=ADC_UNITS,
+        default=ADC_UNIT,
+        help="what the ADC maps are in; another unit than the default is converted (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--series", nargs="+", default=(), metavar="UID", help="of DICOM series, taken where a study has more than one"
+    )
+    parser.add_argument(
+        "--estimate-z",
+        action="store_true",
+        help="segment cases without a Z map on one that is estimated from the ADC map; a given one is used as ever",
+    )
+    parser.add_argument(
+        "--brain-mask",
+        action="store_true",
+        help="set the maps to 0 outside the brain mask beside the ADC map (`mask` in its name), where there is one",
+    )
 
 
 def add_ways_to_run(parser: argparse.ArgumentParser) -> None:
@@ -133,22 +152,21 @@ def suffix(word: str) -> str:
 
 def run(args: argparse.Namespace) -> None:
     """Segment one case or a folder of them, or serve cases until stopped."""
-    predictor = functools.partial(load_predictor, args.device, args.weights, args.engine)
+    predictors = functools.partial(load_predictors, args.device, args.weights, args.engine, args.estimate_z)
     if args.cases is not None:
-        run_folder(args, predictor)
+        run_folder(args, predictors)
         return
-    options = Options(
-        probabilities=args.probabilities, report=args.report, adc_unit=args.adc_unit, series=tuple(args.series)
-    )
-    job = functools.partial(segment, args.input, args.output, predictor, options)
+    job = functools.partial(segment, args.input, args.output, predictors, Options(**wanted(args)))
     if args.serve:
-        predictor()  # before the port opens: /health means ready
+        predictors().load()  # before the port opens: /health means ready
         serve(job)
         return
     results = job()
     print(f"mask: {args.output / MASK_PATH}")
     if args.probabilities:
         print(f"probabilities: {args.output / PROBABILITIES_PATH}")
+        if ZMAP_PATH in results["files"]:
+            print(f"estimated Z map: {args.output / ZMAP_PATH}")
     if args.report:
         print(f"report: {args.output / REPORT_PATH}")
     for warning in results["warnings"]:
@@ -156,22 +174,19 @@ def run(args: argparse.Namespace) -> None:
     print(f"lesion volume: {results['lesion_volume_ml']} ml in {results['lesions']} lesion(s), {results['seconds']} s")
 
 
-def run_folder(args: argparse.Namespace, predictor: Callable[[], Predictor]) -> None:
+def wanted(args: argparse.Namespace) -> dict:
+    """The options for every case."""
+    return {field.name: getattr(args, field.name) for field in dataclasses.fields(Options)} | {"series": tuple(args.series)}
+
+
+def run_folder(args: argparse.Namespace, predictors: Callable[[], Predictors]) -> None:
     """Segment every case; raises UserError at the end when one failed."""
     from model.run.folder import FolderOptions, segment_folder  # brings what a single case does not need
     from model.run.summary import require_success
 
-    options = FolderOptions(
-        probabilities=args.probabilities,
-        report=args.report,
-        adc_unit=args.adc_unit,
-        series=tuple(args.series),
-        suffix=args.format or "",
-        overwrite=args.overwrite,
-        bids=args.bids,
-    )
+    options = FolderOptions(**wanted(args), suffix=args.format or "", overwrite=args.overwrite, bids=args.bids)
     table = args.input / args.cases if args.cases != Path() else None
-    outcomes = segment_folder(args.input, args.output, predictor, options, table)
+    outcomes = segment_folder(args.input, args.output, predictors, options, table)
     print(f"summary: {args.output / SUMMARY}")
     if args.report:
         print(f"pages: {args.output / INDEX}")

@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.cases import write_case
 from model.networks.engines import pick_engine
+from model.networks.estimate import Predictors
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.networks.windows import Network
@@ -43,13 +44,13 @@ def time_cases(engine: str, grid: tuple[int, int, int], count: int, folder: Path
     """Of each case: seconds from its files to its mask, and the networks' part of them."""
     ensemble = load_ensemble(IMAGE_WEIGHTS, pick_engine(engine, "cpu", IMAGE_WEIGHTS)[0])
     networks = [Timed(network) for network in ensemble.networks]
-    predictor = Predictor(dataclasses.replace(ensemble, networks=networks))
+    predictors = Predictors(lambda: Predictor(dataclasses.replace(ensemble, networks=networks)))
     found = []
     for number in range(count):
         size = (grid[0] - number % 3, grid[1] - 2 * (number % 5), grid[2])
         case = write_case(folder / f"case{number}", size, seed=number)
         before, started = sum(network.seconds for network in networks), time.perf_counter()
-        segment(case, folder / f"out{number}", lambda: predictor)
+        segment(case, folder / f"out{number}", lambda: predictors)
         found.append((time.perf_counter() - started, sum(network.seconds for network in networks) - before))
     return found
 

@@ -22,7 +22,7 @@ from test_geometry import ORIENTATIONS, stored
 from model.networks.predict import Predictor
 from model.run.one_case import segment
 from model.run.platform_paths import find_inputs
-from process import load_predictor
+from process import load_predictors
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("cases", type=Path, nargs="*", default=[ROOT / "test" / "case" / "input"], help="input folders")
     parser.add_argument("--orders", nargs="+", choices=ORIENTATIONS, default=ORIENTATIONS, help="storages (default: all 48)")
     args = parser.parse_args()
-    predictor, different = load_predictor("cpu", None), 0
+    predictor, different = load_predictors("cpu", None), 0
     for number, case in enumerate(args.cases):
         maps = tuple(sitk.ReadImage(str(path)) for path in find_inputs(case))
         here = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(maps[0].GetDirection())

@@ -1,4 +1,4 @@
-"""One patient's two maps, checked."""
+"""One patient's two maps, or the ADC map alone, checked."""
 
 import functools
 from collections.abc import Sequence
@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import UserError
+from model.images.alone import AdcFigures, adc_figures, misfit_alone, no_adc
 from model.images.brain import brain_mask
 from model.images.limits import LARGEST_ADC, LARGEST_BRAIN_ML, LARGEST_Z, PLAUSIBLE_ADC
 from model.images.missing import without_missing
 from model.images.orientation import turn_to_learnt
 from model.images.pair import Pair, misfit, pair_of
+from model.images.stripping import read_brain_mask, stripped
 from model.images.volume import Grid, Volume, read_volume, require_same_grid
 
 ADC_UNIT = "1e-6mm2/s"
@@ -21,12 +23,28 @@ ADC_UNITS = {ADC_UNIT: 1.0, "1e-3mm2/s": 1e3, "mm2/s": 1e6}  # what a map in tha
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """ADC map (1e-6 mm2/s, skull-stripped, 0 outside the brain) and Z map (standard deviations) on one grid."""
+    """ADC map (1e-6 mm2/s, skull-stripped, 0 outside the brain) and Z map (standard deviations) on one grid.
+
+    A case that was read without a Z map has none until `with_estimate`.
+    """
 
     adc: Volume
-    zadc: Volume
+    z_map: Volume | None
     adc_unit: str = ADC_UNIT  # of the file; another than the usual one has been converted
     remarks: tuple[str, ...] = ()  # sentences on what was done to the files' voxels, for the warnings
+    brain_mask: Volume | None = None  # that was applied to the maps
+    estimated: bool = False  # whether the Z map was estimated
+
+    @property
+    def zadc(self) -> Volume:
+        """The Z map, given or estimated. Raises ValueError where there is none yet."""
+        if self.z_map is None:
+            raise ValueError(f"{self.adc.path}: its Z map was not estimated yet")
+        return self.z_map
+
+    def with_estimate(self, voxels: np.ndarray) -> "Case":
+        """The case with an estimated Z map, float32 (z, y, x) on its grid."""
+        return replace(self, z_map=replace(self.adc, voxels=voxels, sha256="", remarks=(), dicom=None), estimated=True)
 
     @property
     def grid(self) -> Grid:
@@ -40,24 +58,47 @@ class Case:
 
     @functools.cached_property
     def pair(self) -> Pair | None:
-        """How the two maps fit; None where the brain is too small to tell. Computed once."""
+        """How the two maps fit; None where the brain is too small to tell, or no Z map was given. Computed once."""
+        if self.estimated or self.z_map is None:
+            return None
         turn = turn_to_learnt(self.grid)
         return pair_of(turn.there(self.adc.voxels), turn.there(self.zadc.voxels))
 
+    @functools.cached_property
+    def alone(self) -> AdcFigures | None:
+        """What the ADC map alone says, where no Z map was given and the brain is large enough to tell. Computed once."""
+        if not self.estimated and self.z_map is not None:
+            return None
+        turn = turn_to_learnt(self.grid)
+        return adc_figures(turn.there(self.adc.voxels), turn.spacing_mm(self.grid))
 
-def read_case(adc_path: Path, zadc_path: Path, adc_unit: str = ADC_UNIT, series: Sequence[str] = ()) -> Case:
-    """Read and check both maps; an ADC map in another of ADC_UNITS is converted. series: UIDs, see `read_volume`.
 
+def read_case(
+    adc_path: Path,
+    zadc_path: Path | None,
+    adc_unit: str = ADC_UNIT,
+    series: Sequence[str] = (),
+    mask_path: Path | None = None,
+) -> Case:
+    """Read and check a case; an ADC map in another of ADC_UNITS is converted, a brain mask is applied.
+
+    series: UIDs, see `read_volume`. Without a Z map's path the case has none: more is asked of its ADC map then.
     Raises UserError when a file is unusable, the grids differ, a voxel of the brain is NaN or infinite, the maps look
-    swapped or are no pair, there is no brain or its ADC is not in that unit.
+    swapped or are no pair, there is no brain or its ADC is not in that unit, the mask is none for this map, or the ADC map
+    is none from which a newborn's Z map could be estimated.
     """
     adc = read_volume(adc_path, keep_nan=True, series=series, adc=True)
-    zadc = read_volume(zadc_path, keep_nan=True, series=series)
-    require_same_grid(adc, zadc)
+    zadc = read_volume(zadc_path, keep_nan=True, series=series) if zadc_path else None
+    remarks = [*adc.remarks, *(zadc.remarks if zadc else ())]
+    if zadc:
+        require_same_grid(adc, zadc)
+    mask = read_brain_mask(mask_path, adc) if mask_path else None
+    if mask:
+        adc, zadc, said = stripped(adc, zadc, mask)
+        remarks += said
     adc, zadc, taken_as_0 = without_missing(adc, zadc)
     adc = _in_usual_unit(adc, adc_unit)
-    remarks = (*adc.remarks, *zadc.remarks, *([taken_as_0] if taken_as_0 else []))
-    case = Case(adc, zadc, adc_unit, remarks)
+    case = Case(adc, zadc, adc_unit, (*remarks, *([taken_as_0] if taken_as_0 else [])), mask)
     require_usable(case)
     return case
 
@@ -75,7 +116,20 @@ def _in_usual_unit(adc: Volume, adc_unit: str) -> Volume:
 
 def require_usable(case: Case) -> None:
     """Raise UserError for maps that no reading makes sense of, as `read_case` says."""
-    adc, zadc, factor = case.adc, case.zadc, ADC_UNITS[case.adc_unit]
+    _require_brain(case)
+    if case.z_map:
+        _require_two_maps(case.adc, case.z_map, case.adc_unit)
+    elif case.alone and (reason := no_adc(case.alone)):
+        raise UserError(f"{case.adc.path} {reason}")
+    _require_unit(case)
+    if case.alone and (reason := misfit_alone(case.alone)):
+        raise UserError(f"{case.adc.path} {reason}")
+    if case.pair and (reason := misfit(case.pair)):
+        raise UserError(f"{case.adc.path} and {case.zadc.path} {reason}")
+
+
+def _require_brain(case: Case) -> None:
+    adc = case.adc
     if not case.brain.any():
         raise UserError(f"{adc.path}: no brain, expected voxels with ADC above 0")
     volume_ml = np.count_nonzero(case.brain) * case.grid.voxel_mm3 / 1000
@@ -85,24 +139,28 @@ def require_usable(case: Case) -> None:
             f"{adc.path}: its brain (ADC above 0) measures {volume_ml:.0f} ml with voxels of {spacing} mm, expected at most"
             f" {LARGEST_BRAIN_ML:g} ml: is the spacing right, and the map skull-stripped?"
         )
+
+
+def _require_two_maps(adc: Volume, zadc: Volume, adc_unit: str) -> None:
     if (adc.sha256 and adc.sha256 == zadc.sha256) or np.array_equal(adc.voxels, zadc.voxels):
-        raise UserError(f"{adc.path} and {zadc.path} are the same image, expected ADC in {case.adc_unit} and a Z map")
+        raise UserError(f"{adc.path} and {zadc.path} are the same image, expected ADC in {adc_unit} and a Z map")
     largest_adc, largest_z = (float(np.abs(volume.voxels).max()) for volume in (adc, zadc))
     if largest_z > LARGEST_Z or largest_adc > LARGEST_ADC:
         swapped = "; the two look swapped" if largest_adc < LARGEST_Z < largest_z else ""
         raise UserError(
-            f"{adc.path} and {zadc.path}: expected ADC in {case.adc_unit} and a Z map clipped at 10,"
-            f" found largest values {largest_adc / factor:.4g} and {largest_z:.4g}{swapped}"
+            f"{adc.path} and {zadc.path}: expected ADC in {adc_unit} and a Z map clipped at 10,"
+            f" found largest values {largest_adc / ADC_UNITS[adc_unit]:.4g} and {largest_z:.4g}{swapped}"
         )
-    typical_adc = float(np.median(adc.voxels[case.brain]))
+
+
+def _require_unit(case: Case) -> None:
+    typical_adc, factor = float(np.median(case.adc.voxels[case.brain])), ADC_UNITS[case.adc_unit]
     if not PLAUSIBLE_ADC[0] <= typical_adc <= PLAUSIBLE_ADC[1]:
         found = typical_adc / factor
         raise UserError(
-            f"{adc.path}: expected ADC in {case.adc_unit}, about {1000 / factor:g} in a brain,"
-            f" found median of {found:.4g}: {_unit_hint(found, adc)}"
+            f"{case.adc.path}: expected ADC in {case.adc_unit}, about {1000 / factor:g} in a brain,"
+            f" found median of {found:.4g}: {_unit_hint(found, case.adc)}"
         )
-    if case.pair and (reason := misfit(case.pair)):
-        raise UserError(f"{adc.path} and {zadc.path} {reason}")
 
 
 def _unit_hint(typical_adc: float, adc: Volume) -> str:

@@ -8,6 +8,7 @@ outside it, a median ADC of 909 to 1583 and fluid of at least 3659, a lowest Z o
 
 import numpy as np
 
+from model.images.alone import doubts_alone
 from model.images.case import ADC_UNIT, Case
 from model.images.orientation import turn_to_learnt
 from model.images.pair import LESION_Z, LOWEST_DETAIL, Pair, better_fit
@@ -33,6 +34,7 @@ MOST_ALIKE = 0.95  # correlation of Z and ADC, at most 0.68 in the published cas
 def warnings_of(case: Case) -> list[str]:
     """One sentence for everything unusual; none for a case like the published ones."""
     found = [
+        _estimated(case),
         *case.remarks,
         _unit(case),
         _brain_volume(case),
@@ -42,6 +44,7 @@ def warnings_of(case: Case) -> list[str]:
         _slices(case.grid),
         _orientation(case),
         *(_pair(case, case.pair) if case.pair else []),
+        *(doubts_alone(case.alone) if case.alone else []),
     ]
     return [sentence for sentence in found if sentence]
 
@@ -58,6 +61,17 @@ def _pair(case: Case, pair: Pair) -> list[str]:
     ]
 
 
+def _estimated(case: Case) -> str:
+    if not case.estimated:
+        return ""
+    return "The Z map was estimated from the ADC map (--estimate-z): the mask is less sure than one from a given Z map."
+
+
+def _stripping(case: Case) -> str:
+    """What to do about a map that is not skull-stripped."""
+    return "" if case.brain_mask else " (--brain-mask applies a mask that lies beside the map)"
+
+
 def _unit(case: Case) -> str:
     return "" if case.adc_unit == ADC_UNIT else f"The ADC map was converted from {case.adc_unit}, as asked for."
 
@@ -66,15 +80,18 @@ def _brain_volume(case: Case) -> str:
     volume_ml = np.count_nonzero(case.brain) * case.grid.voxel_mm3 / 1000
     if BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
         return ""
-    hint = "is it skull-stripped?" if volume_ml > BRAIN_ML[1] else "is it a whole newborn's brain, with the right spacing?"
+    large, small = f"is it skull-stripped{_stripping(case)}?", "is it a whole newborn's brain, with the right spacing?"
+    hint = large if volume_ml > BRAIN_ML[1] else small
     return f"The brain measures {volume_ml:.0f} ml, expected {BRAIN_ML[0]:g} to {BRAIN_ML[1]:g} ml: {hint}"
 
 
 def _without_z(case: Case) -> str:
+    if case.estimated:
+        return ""
     share = float(np.mean(case.zadc.voxels[case.brain] == 0))
     if share <= MOST_WITHOUT_Z:
         return ""
-    hint = "the ADC map does not look skull-stripped, or the Z map is not of this brain"
+    hint = f"the ADC map does not look skull-stripped{_stripping(case)}, or the Z map is not of this brain"
     return f"{share:.0%} of the voxels with ADC above 0 have a Z of exactly 0, expected next to none: {hint}."
 
 
@@ -83,7 +100,7 @@ def _sides(case: Case) -> str:
     share = max(float(np.take(case.brain, end, axis).mean()) for axis in (y, x) for end in (0, -1))
     if share <= MOST_AT_THE_SIDES:
         return ""
-    hint = "the ADC map is not skull-stripped, or the brain is cut off"
+    hint = f"the ADC map is not skull-stripped{_stripping(case)}, or the brain is cut off"
     return f"ADC is above 0 in {share:.0%} of a side of the volume, expected background there: {hint}."
 
 

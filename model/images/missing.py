@@ -18,28 +18,34 @@ from model.images.grid import Volume
 SMALL_MM3 = 200.0
 
 
-def without_missing(adc: Volume, zadc: Volume) -> tuple[Volume, Volume, str]:
+def without_missing(adc: Volume, zadc: Volume | None) -> tuple[Volume, Volume | None, str]:
     """(ADC map, Z map, a sentence on what was taken as 0): maps on one grid, all finite; the sentence may be empty.
 
-    Raises UserError when a voxel of the brain is NaN or infinite in one of them.
+    Without a Z map no voxel has a Z value. Raises UserError when a voxel of the brain is NaN or infinite in one of them.
     """
-    missing_adc, missing_z = (~np.isfinite(volume.voxels) for volume in (adc, zadc))
+    missing_adc = ~np.isfinite(adc.voxels)
+    missing_z = np.zeros_like(missing_adc) if zadc is None else ~np.isfinite(zadc.voxels)
     if not missing_adc.any() and not missing_z.any():
         return adc, zadc, ""
     brain = ~missing_adc & (adc.voxels > 0)
     if missing_adc.any():
-        _refuse(_in_brain(missing_adc, brain, zadc.voxels, adc.grid.voxel_mm3), adc)
-    _refuse(missing_z & brain, zadc)
-    counts = [
-        f"{np.count_nonzero(missing)} in {volume.path.name}"
-        for missing, volume in ((missing_adc, adc), (missing_z, zadc))
-        if missing.any()
-    ]
-    adc, zadc = (
-        replace(volume, voxels=np.where(missing, np.float32(0), volume.voxels))
-        for missing, volume in ((missing_adc, adc), (missing_z, zadc))
-    )
-    return adc, zadc, f"NaN or infinite voxels outside the brain were taken as 0: {' and '.join(counts)}."
+        z = np.zeros_like(adc.voxels) if zadc is None else zadc.voxels
+        _refuse(_in_brain(missing_adc, brain, z, adc.grid.voxel_mm3), adc)
+    counts = [_counted(adc, missing_adc)]
+    adc = _with_0(adc, missing_adc)
+    if zadc:
+        _refuse(missing_z & brain, zadc)
+        counts.append(_counted(zadc, missing_z))
+        zadc = _with_0(zadc, missing_z)
+    return adc, zadc, f"NaN or infinite voxels outside the brain were taken as 0: {' and '.join(filter(None, counts))}."
+
+
+def _counted(volume: Volume, missing: np.ndarray) -> str:
+    return f"{np.count_nonzero(missing)} in {volume.path.name}" if missing.any() else ""
+
+
+def _with_0(volume: Volume, missing: np.ndarray) -> Volume:
+    return replace(volume, voxels=np.where(missing, np.float32(0), volume.voxels))
 
 
 def _refuse(wrong: np.ndarray, volume: Volume) -> None:

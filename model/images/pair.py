@@ -74,7 +74,7 @@ def pair_of(adc: np.ndarray, zadc: np.ndarray) -> Pair | None:
         correlation=_correlation(inside - inside.mean(dtype=np.float64), values - values.mean(dtype=np.float64)),
         detail=_agreement(*details, median),
         spread=_spread(*details),
-        holes=_holes(brain[box]),
+        holes=holes_in(brain[box]),
     )
 
 
@@ -167,7 +167,7 @@ def _second_difference(values: np.ndarray, axis: int) -> np.ndarray:
     return before + behind - 2 * here
 
 
-def _holes(brain: np.ndarray) -> int:
+def holes_in(brain: np.ndarray) -> int:
     """How many voxels outside the brain have brain before and behind them along every axis."""
     inside = ~brain
     for axis in range(3):

@@ -9,7 +9,14 @@ from model.images.orientation import turn_to_learnt
 
 if TYPE_CHECKING:
     from model.images.case import Case
+    from model.networks.estimate import EstimatingPredictor
     from model.networks.predict import Predictor, Segmentation
+
+
+def estimate_as_learnt(case: Case, predictor: EstimatingPredictor) -> Case:
+    """The case with the Z map that networks estimate from its ADC map, on the case's own grid."""
+    turn = turn_to_learnt(case.grid)
+    return case.with_estimate(turn.back(predictor.estimate(turn.there(case.adc.voxels))))
 
 
 def segment_as_learnt(case: Case, predictor: Predictor) -> Segmentation:

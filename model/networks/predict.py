@@ -1,6 +1,7 @@
 """From a case's maps to lesion probabilities and the mask."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,8 @@ class Segmentation:
 
     mask: np.ndarray  # boolean (z, y, x)
     probabilities: np.ndarray  # float32 (z, y, x) in 0..1, of the mean over the groups
-    groups: np.ndarray  # float32 (group, z, y, x) in 0..1, the networks' own, also where the ensemble has a decision
+    # float32 (group, z, y, x) in 0..1, the networks' own, also where the ensemble has a decision; none where none is asked
+    groups: np.ndarray
     group_level: float | None = None  # from which a group alone would mark a voxel; None: the lowest in the mask
 
 
@@ -67,7 +69,8 @@ class Predictor:
         """Trees first, then the networks, one calibration of their mean, and the mask of the highest expected Dice."""
         first_stage = decision.first_stage(CaseMaps(adc, zadc, spacing_mm))
         groups = self.group_probabilities(adc, zadc, first_stage)
-        probabilities = decision.calibrate(groups.mean(axis=0), first_stage)
+        mean = groups.mean(axis=0) if len(groups) else np.zeros(adc.shape, np.float32)
+        probabilities = decision.calibrate(mean, first_stage)
         return Segmentation(most_dice(probabilities), probabilities, groups, self.ensemble.inference.threshold)
 
     def probabilities(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
@@ -81,10 +84,21 @@ class Predictor:
 
 def predict_crop(network: Network, inputs: np.ndarray, model: ModelConfig, inference: InferenceConfig) -> np.ndarray:
     """Mean probability of one network over the flips: inputs float32 (channel, z, y, x) -> float32 (z, y, x)."""
+    return answer_crop(network, inputs, model, inference, sigmoid)
+
+
+def answer_crop(
+    network: Network,
+    inputs: np.ndarray,
+    model: ModelConfig,
+    inference: InferenceConfig,
+    meaning: Callable[[np.ndarray], np.ndarray] = np.asarray,
+) -> np.ndarray:
+    """Mean answer of one network over the flips, of what `meaning` makes of each; shapes as in `predict_crop`."""
     patch = patch_size(inputs.shape[1:], model.divisor, inference.max_patch)
     flips = [c for n in range(len(inference.flip_axes) + 1) for c in itertools.combinations(inference.flip_axes, n)]
     batch = np.stack([np.flip(inputs, tuple(axis + 1 for axis in axes)) for axes in flips])  # faster than one by one
-    answers = sigmoid(in_windows(network, batch, patch, inference.overlap))
+    answers = meaning(in_windows(network, batch, patch, inference.overlap))
     return np.mean([np.flip(answer, axes) for answer, axes in zip(answers, flips, strict=True)], axis=0)
 
 

@@ -27,6 +27,7 @@ IMAGE_WEIGHTS = Path(__file__).parents[1] / "weights"
 EXPORT = "python -m training.export"  # the command that makes the .onnx files of a folder
 SEAL = "sidecar_sha256"
 DECISION = "decision"  # name of the files that hold the lesion decision
+ZMAP = "zmap"  # folder, beside the networks that find lesions, of those that estimate Z and their lesion decision
 UPLOADED_WEIGHTS = Path("/opt/ml/model")  # where the platform unpacks a model tarball
 
 
@@ -118,14 +119,16 @@ def sealed(values: dict) -> dict:
     return others | {SEAL: hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()}
 
 
-def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True) -> Ensemble:
+def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True, *, estimates_z: bool = False) -> Ensemble:
     """Load every network of a folder and, where there is one, its `decision.safetensors`.
 
-    Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group.
-    Raises UserError when there is none, a file is missing, altered or does not fit its configuration, or the sidecars
-    disagree on how answers are averaged.
+    Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group. estimates_z: they are
+    those that estimate Z, and the decision, which must be there, was fitted to their estimates.
+    Raises UserError when there is none, a file is missing, altered or does not fit its configuration, the networks are of
+    the other kind, or the sidecars disagree on how answers are averaged.
     """
     stored = read_networks(folder)
+    _require_kind(stored, estimates_z)
     rules = {network.inference for network in stored}
     if len(rules) > 1:
         raise UserError(f"{folder}: the sidecars disagree on the decision rule ('inference'), expected one for all")
@@ -135,10 +138,27 @@ def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True) -> E
         decision, digest = _load_decision(folder / f"{DECISION}.safetensors", digests)
     if with_decision:
         _require_first_stage(stored, decision)
+        if estimates_z and not decision:
+            raise UserError(f"{folder}: no {DECISION}.safetensors, expected the lesion decision for estimated Z maps")
     identity = hashlib.sha256("".join([*(network.digest for network in stored), digest]).encode()).hexdigest()[:12]
     groups = tuple(network.path.stem.split("-")[0] for network in stored)
     networks, models = [engine.load(network) for network in stored], [network.model for network in stored]
     return Ensemble(networks, models, rules.pop(), identity, groups, decision, engine.name, engine.device)
+
+
+def zmap_folder(folder: Path) -> Path:
+    """Where the networks that estimate Z lie. Raises UserError when a folder of weights has none."""
+    if not network_files(folder / ZMAP):
+        raise UserError(f"--estimate-z: {folder / ZMAP}: these weights have no networks that estimate a Z map")
+    return folder / ZMAP
+
+
+def _require_kind(stored: list[StoredNetwork], estimates_z: bool) -> None:
+    """Raise UserError when a network estimates Z that should find lesions, or the other way round."""
+    wrong = [network.path for network in stored if network.model.estimates_z != estimates_z]
+    if wrong:
+        kinds = ("finds lesions", "estimates Z")
+        raise UserError(f"{wrong[0]}: expected a network that {kinds[estimates_z]}, found one that {kinds[not estimates_z]}")
 
 
 def _require_first_stage(stored: list[StoredNetwork], decision: Decision | None) -> None:

@@ -20,6 +20,7 @@ from model.lesions.components import connected_components
 if TYPE_CHECKING:
     from model.networks.predict import Predictor, Segmentation
 
+GIVEN, ESTIMATED = "given", "estimated"  # what `z_map` says
 MIDLINE_MM = 5.0  # to the left or the right of the brain's middle, up to which a lesion counts as on the midline
 LIBRARIES = ("numpy", "SimpleITK", "nibabel", "pydicom", "highdicom", "torch", "monai", "openvino", "onnxruntime")
 
@@ -61,7 +62,7 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     the voxels lie in the patient; `probability` the mean over the lesion. `confidence`, in
     0..1, is how far the groups of networks agree: the mean over them of the share of the lesion that a group alone would
     have marked. Where trees decide beside them, its threshold is the networks' own, so that they are a second reader; else
-    the smallest probability inside the mask.
+    the smallest probability inside the mask. It is None where no networks were asked.
     """
     mask = found.mask
     labels, count = connected_components(mask)
@@ -72,12 +73,13 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     starts = np.cumsum(sizes) - sizes
     probabilities = found.probabilities[mask]
     level = probabilities.min() if found.group_level is None else found.group_level
-    votes = np.mean([group[mask] >= level for group in found.groups], axis=0)
+    votes = np.mean([group[mask] >= level for group in found.groups], axis=0) if len(found.groups) else None
 
     def means(values: np.ndarray) -> np.ndarray:
         return (np.add.reduceat(values[order].astype(float), starts).T / sizes).T
 
-    centres, probability, confidence = means(np.argwhere(mask)), means(probabilities), means(votes)
+    centres, probability = means(np.argwhere(mask)), means(probabilities)
+    confidence = None if votes is None else means(votes)
     centres_mm = [case.grid.to_mm(centre) for centre in centres]
     middle_mm = case.grid.to_mm(centroid(case.brain))[0]
     lowest_z = np.minimum.reduceat(case.zadc.voxels[mask][order], starts)
@@ -88,16 +90,19 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
             "centre_mm": centres_mm[n].round(2).tolist(),
             "side": side(centres_mm[n][0], middle_mm) if case.adc.oriented else None,
             "probability": round(float(probability[n]), 4),
-            "confidence": round(float(confidence[n]), 4),
+            "confidence": None if confidence is None else round(float(confidence[n]), 4),
         }
         for n in np.argsort(-sizes, kind="stable").tolist()
     ]
 
 
 def describe_files(case: Case) -> dict:
-    """What was read, and what is unusual about it."""
-    files = {"adc": case.adc, "zadc": case.zadc}
+    """What was read, where the Z map is from, and what is unusual about the input."""
+    files = {"adc": case.adc}
+    files |= {} if case.estimated else {"zadc": case.zadc}
+    files |= {"brain_mask": case.brain_mask} if case.brain_mask else {}
     return {
+        "z_map": ESTIMATED if case.estimated else GIVEN,
         "warnings": warnings_of(case),
         "adc_unit": case.adc_unit,
         "inputs": {what: {"file": volume.path.name, "sha256": volume.sha256} for what, volume in files.items()},

@@ -13,8 +13,9 @@ SUFFIX = ".nii.gz"  # of the images that are written
 DATATYPES = ("dwi", "anat")  # folders in which an ADC map lies
 OURS = "desc-hie"
 MASK, PROBABILITIES = f"{OURS}_mask", f"label-L_{OURS}_probseg"  # L is BIDS' label of lesions
+ZMAP = f"{OURS}zscore_ADC"  # an estimated one
 DERIVED = re.compile(  # of what is written, from the folder of the subject or the session on
-    rf"({'|'.join(DATATYPES)})/sub-{LABEL}(_[a-z]+-{LABEL})*_({MASK}|{PROBABILITIES})\.(nii\.gz|json)"
+    rf"({'|'.join(DATATYPES)})/sub-{LABEL}(_[a-z]+-{LABEL})*_({MASK}|{PROBABILITIES}|{ZMAP})\.(nii\.gz|json)"
 )
 
 
@@ -51,7 +52,7 @@ def is_mask(name: str) -> bool:
 
 
 def derived_name(adc: Path, case: str, what: str) -> str:
-    """The path, from the case's folder on, of an image that is made of an ADC map; `what` is MASK or PROBABILITIES.
+    """The path, from the case's folder on, of an image that is made of an ADC map; `what` is MASK, PROBABILITIES or ZMAP.
 
     It keeps all entities of the ADC map's name, as BIDS wants of what has one source, other than a description of its own.
     """

@@ -13,7 +13,7 @@ import model
 from model.errors import UserError
 from model.files import write_whole
 from model.images.formats import is_dicom_path
-from model.run.bids_names import MASK, PROBABILITIES, case_folder, derived_name
+from model.run.bids_names import MASK, PROBABILITIES, ZMAP, case_folder, derived_name
 from model.run.find_bids import DERIVATIVES, DESCRIPTION, is_bids
 from model.run.find_cases import INDEX, SUMMARY
 from model.run.found_case import FoundCase
@@ -53,7 +53,7 @@ def as_bids(cases: list[FoundCase]) -> list[FoundCase]:
 def bids_place(case: FoundCase, root: Path, output: Path) -> Place:
     """Where the files of a case are written that can be run, and what its sidecars hold."""
     adc = case.adc_map
-    mask, probabilities = (derived_name(adc, case.name, what) for what in (MASK, PROBABILITIES))
+    mask, probabilities, zmap = (derived_name(adc, case.name, what) for what in (MASK, PROBABILITIES, ZMAP))
     sources = [uri for uri in (source_uri(path, root) for path in case.files) if uri]
     shared = partial(_sidecar, sources=sources, reference=source_uri(adc, root) or "orig")
     return Place(
@@ -62,7 +62,12 @@ def bids_place(case: FoundCase, root: Path, output: Path) -> Place:
         mask=mask,
         dicom=is_dicom_path(adc),
         probabilities=probabilities,
-        sidecars={mask: partial(shared, _mask_fields), probabilities: partial(shared, _probability_fields)},
+        zmap=zmap,
+        sidecars={
+            mask: partial(shared, _mask_fields),
+            probabilities: partial(shared, _probability_fields),
+            zmap: partial(shared, _zmap_fields),
+        },
     )
 
 
@@ -86,6 +91,7 @@ def _mask_fields(results: dict) -> dict:
         "VolumeUnits": "mL",
         "LesionShareOfBrain": results["lesion_share_of_brain"],
         "LesionCount": results["lesions"],
+        "ZMap": results["z_map"],
         "Warnings": results["warnings"],
     }
 
@@ -94,6 +100,13 @@ def _probability_fields(results: dict) -> dict:
     return {
         "Description": "Calibrated probability, 0 to 1, that a voxel is a lesion of hypoxic-ischaemic encephalopathy. The"
         " mask is the one with the highest expected Dice under it, so no fixed threshold makes the mask.",
+    }
+
+
+def _zmap_fields(results: dict) -> dict:
+    return {
+        "Description": "Z map that networks estimated from the ADC map: standard deviations from healthy newborns' ADC.",
+        "Units": "1",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import model
 from model.errors import UserError
 from model.images.formats import digest, suffix_of
+from model.report.results import ESTIMATED
 from model.run.contents import visible_in
 from model.run.own_files import FILES, REPLACED, foreign_files, is_current, is_mask, is_own, read_own_results, state_of
 from model.run.platform_paths import RESULTS_PATH
@@ -47,7 +49,8 @@ def earlier_run(case: FoundCase, place: Place, weights: str, options: Options) -
         return earlier
     if obstacle := place.obstacle:
         return Earlier(None, FAILED, obstacle, stays=True)
-    if foreign := foreign_files(place.folder, place.written(options), results, place.results):
+    written = place.written(options, estimated=not case.zadc)
+    if foreign := foreign_files(place.folder, written, results, place.results):
         return _changed(place, results, foreign)
     if results is None:
         return earlier
@@ -57,7 +60,7 @@ def earlier_run(case: FoundCase, place: Place, weights: str, options: Options) -
         return earlier
     if reason:
         return Earlier(results, OUTDATED, f"{reason} since; --overwrite does the case again")
-    wanted = [name for name in place.written(options) if name != place.results]
+    wanted = [name for name in written if name != place.results]
     if REPLACED not in results and all(is_current(place.folder, name, results) for name in wanted):
         return Earlier(results, DONE_BEFORE)
     return earlier
@@ -86,13 +89,15 @@ def difference(case: FoundCase, earlier: Earlier, weights: str, options: Options
 
     Raises OSError, ValueError or UserError when a map cannot be read.
     """
-    results, (adc, zadc) = earlier.results or {}, case.maps
+    results = earlier.results or {}
     renamed = earlier.mask != place.mask and suffix_of(Path(earlier.mask)) == suffix_of(Path(place.mask))
     try:
+        estimated, sums = results["z_map"] == ESTIMATED, results["inputs"]
         differences = {
-            "the ADC map was replaced": results["inputs"]["adc"]["sha256"] != digest(adc, options.series, adc=True),
-            "the Z map was replaced": results["inputs"]["zadc"]["sha256"] != digest(zadc, options.series),
-            "the weights were replaced": results["weights"] != weights,
+            "the ADC map was replaced": sums["adc"]["sha256"] != digest(case.adc_map, options.series, adc=True),
+            **_difference_of("Z map", sums.get("zadc"), case.zadc, options.series),
+            **_difference_of("brain mask", sums.get("brain_mask"), case.brain_mask),
+            "the weights were replaced": results["weights"] != weights and estimated == (not case.zadc),
             "the version of this program changed": results["software"]["hie-lesions"] != model.__version__,
             f"the ADC unit (--adc-unit) changed from {results['adc_unit']}": results["adc_unit"] != options.adc_unit,
             f"the masks' format changed from {suffix_of(Path(earlier.mask))}": earlier.mask != place.mask and not renamed,
@@ -101,6 +106,13 @@ def difference(case: FoundCase, earlier: Earlier, weights: str, options: Options
     except (KeyError, TypeError):
         return "the version of this program changed"
     return " and ".join(what for what, differs in differences.items() if differs)
+
+
+def _difference_of(what: str, before: dict | None, now: Path | None, series: Sequence[str] = ()) -> dict[str, bool]:
+    """Whether a file that a case may have was added, removed or replaced; before: its entry in the earlier results."""
+    if before and now:
+        return {f"the {what} was replaced": before["sha256"] != digest(now, series)}
+    return {f"the {what} was {'added' if now else 'removed'}": bool(before or now)}
 
 
 def is_output_of_a_run(output: Path) -> bool:

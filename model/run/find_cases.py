@@ -32,7 +32,8 @@ from model.run.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, is_br
 from model.run.platform_paths import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_scan
 from model.run.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, ZADC_FOLDER, ZADC_STEM
 
-MASK_STEM, PROBABILITIES_STEM = "lesions", "probabilities"  # of the images in a case's folder in the output
+# of the images in a case's folder in the output
+MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM = "lesions", "probabilities", "zmap-estimated"
 SUMMARY, INDEX = "summary.csv", "index.html"  # in the output folder, so no case can have these names
 DEEPEST = 3  # folders below a case's in which cases are looked for, to say that they lie too deep
 LAYOUTS = (

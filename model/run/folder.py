@@ -20,7 +20,7 @@ from model.run.bids_output import as_bids, begin_data_set, bids_place, is_own_de
 from model.run.contents import is_of_the_system, visible_in
 from model.run.earlier import Earlier, earlier_run, is_output_of_a_run, places_of_cases, with_extras
 from model.run.find_bids import DESCRIPTION
-from model.run.find_cases import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, find_cases
+from model.run.find_cases import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, ZMAP_STEM, find_cases
 from model.run.found_case import FoundCase
 from model.run.one_case import Options, Place, run_case
 from model.run.own_files import ChangedFiles, read_own_results
@@ -39,7 +39,7 @@ from model.run.summary import (
 )
 
 if TYPE_CHECKING:
-    from model.networks.predict import Predictor
+    from model.networks.estimate import Predictors
 
 OF_DICOM = ".nii.gz"  # format of the mask of an ADC map in DICOM
 INDEX_TITLE = b"<title>Cases</title>"  # of the page of a folder
@@ -60,7 +60,7 @@ class FolderOptions(Options):
 def segment_folder(
     root: Path,
     output: Path,
-    load_predictor: Callable[[], Predictor],
+    load_predictors: Callable[[], Predictors],
     options: FolderOptions,
     table: Path | None = None,
 ) -> list[Outcome]:
@@ -81,18 +81,20 @@ def segment_folder(
     require_apart(root, cases, output)
     with only_run(output):
         require_writable(output)  # before the weights are loaded
-        predictor = load_predictor()
+        predictors = load_predictors()
+        weights = weights_of(cases, predictors)
         prepare(output, options)
         if options.bids:
-            begin_data_set(root, output, predictor.ensemble.id)
+            begin_data_set(root, output, ", ".join(weights.values()) or "none")
         places = [place_of(case, root, output, options) for case in cases]
         earlier = [
-            earlier_run(case, place, predictor.ensemble.id, options) for case, place in zip(cases, places, strict=True)
+            earlier_run(case, place, weights.get(not case.zadc, ""), options)
+            for case, place in zip(cases, places, strict=True)
         ]
         outcomes: list[Outcome] = []
         try:
             for case, place, before in progress(list(zip(cases, places, earlier, strict=True))):
-                outcomes.append(outcome_of(case, place, predictor, options, before))
+                outcomes.append(outcome_of(case, place, predictors, options, before))
                 announce(outcomes[-1])
         finally:  # a stopped run says what it has done, and what is there of the others
             done = len(outcomes)
@@ -103,6 +105,15 @@ def segment_folder(
             outcomes += gone
             write_overviews(outcomes, output, page=options.report)
     return outcomes
+
+
+def weights_of(cases: list[FoundCase], predictors: Predictors) -> dict[bool, str]:
+    """The id of the weights that cases with an estimated Z map get (True), and those with a given one, where there are any.
+
+    Loads them, so that a run with weights that cannot be used is refused before anything is written.
+    """
+    kinds = {not case.zadc for case in cases if not case.problem}
+    return {estimated: predictors.of(estimated=estimated).ensemble.id for estimated in sorted(kinds)}
 
 
 def write_overviews(outcomes: list[Outcome], output: Path, *, page: bool) -> None:
@@ -167,20 +178,20 @@ def place_of(case: FoundCase, root: Path, output: Path, options: FolderOptions) 
     if options.bids and not case.problem:
         return bids_place(case, root, output)
     suffix = options.suffix or (case.adc and (suffix_of(case.adc) or OF_DICOM)) or ""
-    mask, probabilities = (f"{stem}{suffix}" for stem in (MASK_STEM, PROBABILITIES_STEM))
+    mask, probabilities, zmap = (f"{stem}{suffix}" for stem in (MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM))
     dicom = case.adc is not None and is_dicom_path(case.adc)
-    return Place(folder=output / case.place, work=output, mask=mask, probabilities=probabilities, dicom=dicom)
+    where = output / case.place
+    return Place(folder=where, work=output, mask=mask, probabilities=probabilities, zmap=zmap, dicom=dicom)
 
 
-def outcome_of(case: FoundCase, place: Place, predictor: Predictor, options: FolderOptions, earlier: Earlier) -> Outcome:
+def outcome_of(case: FoundCase, place: Place, predictors: Predictors, options: FolderOptions, earlier: Earlier) -> Outcome:
     """Run a case that is not done. What an earlier run left of one that fails stays, and the reason says so."""
     again = options.overwrite and not earlier.stays and earlier.status != DONE_BEFORE
     if earlier.status and not again:
         return outcome_before(case, place, earlier)
     try:
-        adc, zadc = case.maps
         wanted = options if earlier.status else with_extras(options, earlier, place)
-        results = run_case(adc, zadc, case.name, lambda: predictor, wanted, place, earlier.changed)
+        results = run_case(case, lambda: predictors, wanted, place, earlier.changed)
     except ChangedFiles as error:
         return Outcome(case, CHANGED, reason=reason_of(error))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""One case from its two files to a folder: read, segment, write. Both ways to run go through `run_case`.
+"""One case from its files to a folder: read, segment, write. Both ways to run go through `run_case`.
 
 Does not import torch by itself, so that a bad case is refused at once.
 """
@@ -9,7 +9,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from model.images.case import ADC_UNIT, Case, read_case
 from model.images.formats import stem_of
 from model.images.mark import is_signed
 from model.images.volume import write_mask, write_probabilities
-from model.networks.as_learnt import segment_as_learnt
+from model.networks.as_learnt import estimate_as_learnt, segment_as_learnt
 from model.report.results import describe, describe_files, describe_run, write_results
 from model.run.own_files import (
     FILES,
@@ -41,11 +41,14 @@ from model.run.platform_paths import (
     REPORT_PATH,
     RESULTS_PATH,
     SEGMENTATION_PATH,
-    find_inputs,
+    ZMAP_PATH,
+    find_scan,
 )
 
 if TYPE_CHECKING:
-    from model.networks.predict import Predictor, Segmentation
+    from model.networks.estimate import Predictors
+    from model.networks.predict import Segmentation
+    from model.run.found_case import FoundCase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,7 @@ class Options:
     report: bool = False
     adc_unit: str = ADC_UNIT
     series: tuple[str, ...] = ()  # UIDs of DICOM series, to be taken where they are found
-    estimate_z: bool = False  # for a case without a Z map
+    estimate_z: bool = False  # estimate the Z map of a case without one
     brain_mask: bool = False  # apply the one beside the ADC map
 
 
@@ -71,6 +74,7 @@ class Place:
     work: Path
     mask: str
     probabilities: str
+    zmap: str
     results: str = RESULTS_PATH
     report: str = REPORT_PATH
     dicom: bool = False  # whether the ADC map comes as DICOM, so that the mask is written as such too
@@ -81,9 +85,13 @@ class Place:
         """The DICOM objects beside the mask: segmentation and secondary capture."""
         return [SEGMENTATION_PATH, CAPTURE_PATH] if self.dicom else []
 
-    def written(self, options: Options) -> list[str]:
-        """The files that a run with these options writes."""
-        extras = ((self.probabilities, options.probabilities), (self.report, options.report))
+    def written(self, options: Options, *, estimated: bool) -> list[str]:
+        """The files that a run with these options writes of a case whose Z map is estimated, or given."""
+        extras = (
+            (self.probabilities, options.probabilities),
+            (self.zmap, options.probabilities and estimated),
+            (self.report, options.report),
+        )
         names = [self.mask, *(name for name, wanted in extras if wanted)]
         return [self.results, *names, *self.objects, *(sidecar_of(name) for name in names if name in self.sidecars)]
 
@@ -102,7 +110,7 @@ def sidecar_of(image: str) -> str:
 
 
 def segment(
-    input_root: Path, output_root: Path, load_predictor: Callable[[], Predictor], options: Options | None = None
+    input_root: Path, output_root: Path, load_predictors: Callable[[], Predictors], options: Options | None = None
 ) -> dict:
     """Write the mask and `results.json` of the case below `input_root`, and what else `options` ask for.
 
@@ -111,12 +119,12 @@ def segment(
     this program's lies where one would be written.
     """
     options = options or Options()
-    place = Place(folder=output_root, work=output_root, mask=MASK_PATH, probabilities=PROBABILITIES_PATH)
+    place = Place(folder=output_root, work=output_root, mask=MASK_PATH, probabilities=PROBABILITIES_PATH, zmap=ZMAP_PATH)
     with only_run(output_root):
         clear_output(place, options)
-        adc, zadc = find_inputs(input_root)
+        found = find_scan(input_root).asked(estimate_z=options.estimate_z, use_mask=options.brain_mask)
         try:
-            return run_case(adc, zadc, stem_of(adc), load_predictor, options, place)
+            return run_case(found, load_predictors, options, place)
         except BaseException:
             for name in own_files(place):
                 (output_root / name).unlink(missing_ok=True)
@@ -124,30 +132,46 @@ def segment(
 
 
 def run_case(
-    adc: Path,
-    zadc: Path,
-    name: str,
-    load_predictor: Callable[[], Predictor],
+    found: FoundCase,
+    load_predictors: Callable[[], Predictors],
     options: Options,
     place: Place,
     replaces: dict[str, str] | None = None,
 ) -> dict:
-    """Read, segment and write one case; returns what `results.json` holds. Raises UserError. replaces: see `write_case`."""
+    """Read, segment and write one case; returns what `results.json` holds. Raises UserError.
+
+    found: as it was `asked` for with the options. replaces: see `write_case`.
+    """
     started = time.perf_counter()
-    case = read_case(adc, zadc, options.adc_unit, options.series)
+    case = read_found(found, options)
     if place.dicom:
         from model.report.dicom_objects import source_of
 
         source_of(case)  # raises, before the segmentation, where no object can refer to it
-    segmentation, results = segment_case(case, load_predictor(), started)
-    return write_case(place, name, case, segmentation, results, options, replaces)
+    case, segmentation, results = segment_case(case, load_predictors(), started)
+    return write_case(place, found.name, case, segmentation, results, options, replaces)
 
 
-def segment_case(case: Case, predictor: Predictor, started: float) -> tuple[Segmentation, dict]:
-    """The answer for a case, and all that goes into its `results.json`. started: `time.perf_counter()` of its beginning."""
+def read_found(found: FoundCase, options: Options) -> Case:
+    """Read and check the files of a case. Raises UserError, also for a case that cannot be run with these options."""
+    case = read_case(found.adc_map, found.zadc, options.adc_unit, options.series, found.brain_mask)
+    if not options.brain_mask or found.brain_mask:
+        return case
+    remark = f"No brain mask lies beside {found.adc_map.name}: it was used as it is (--brain-mask)."
+    return replace(case, remarks=(*case.remarks, remark))
+
+
+def segment_case(case: Case, predictors: Predictors, started: float) -> tuple[Case, Segmentation, dict]:
+    """The case, with an estimated Z map where none was given, the answer for it, and all that goes into `results.json`.
+
+    started: `time.perf_counter()` of its beginning.
+    """
+    if case.z_map is None:
+        case = estimate_as_learnt(case, predictors.estimating)
+    predictor = predictors.of(estimated=case.estimated)
     segmentation = segment_as_learnt(case, predictor)
     results = describe(segmentation, case) | describe_files(case) | describe_run(predictor)
-    return segmentation, results | {"seconds": round(time.perf_counter() - started, 2)}
+    return case, segmentation, results | {"seconds": round(time.perf_counter() - started, 2)}
 
 
 def write_case(
@@ -176,7 +200,7 @@ def write_case(
             from model.report.dicom_objects import write_objects
 
             write_objects(staged / SEGMENTATION_PATH, staged / CAPTURE_PATH, case, segmentation.mask, results)
-        for name in place.written(options):
+        for name in place.written(options, estimated=case.estimated):
             if name in place.sidecars:
                 write_results(place.sidecars[name](results), staged / sidecar_of(name))
         results = with_record(results, staged)
@@ -192,10 +216,13 @@ def write_case(
 
 
 def _write_images(place: Place, folder: Path, case: Case, segmentation: Segmentation, options: Options) -> None:
-    mask, probabilities = folder / place.mask, folder / place.probabilities
-    if options.probabilities:
-        probabilities.parent.mkdir(parents=True, exist_ok=True)
-        write_probabilities(segmentation.probabilities, case.grid, probabilities)
+    mask = folder / place.mask
+    maps = {place.probabilities: segmentation.probabilities} if options.probabilities else {}
+    if options.probabilities and case.estimated:
+        maps[place.zmap] = case.zadc.voxels
+    for name, voxels in maps.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_probabilities(voxels, case.grid, folder / name)
     mask.parent.mkdir(parents=True, exist_ok=True)
     write_mask(segmentation.mask, case.grid, mask)
 
@@ -221,7 +248,7 @@ def own_files(place: Place) -> list[str]:
     results = read_own_results(place.folder / place.results)
     if results is None:
         return [place.mask] if is_signed(place.folder / place.mask) else []
-    names = (place.mask, place.probabilities, place.report, *place.objects)
+    names = (place.mask, place.probabilities, place.zmap, place.report, *place.objects)
     is_ours = [is_own(place.folder, name, results) or is_cut_off(place.folder, name, results) for name in names]
     return [*itertools.compress(names, is_ours), place.results]
 
@@ -244,7 +271,7 @@ def clear_output(place: Place, options: Options) -> None:
     with writable(folder):
         own = own_files(place)
         recorded = (read_own_results(folder / place.results) or {FILES: ()})[FILES]
-        names = [*place.written(options), *recorded]
+        names = [*place.written(options, estimated=options.estimate_z), *recorded]
         foreign = [name for name in dict.fromkeys(names) if os.path.lexists(folder / name) and name not in own]
     if foreign:
         paths = ", ".join(str(folder / name) for name in foreign)
@@ -253,7 +280,7 @@ def clear_output(place: Place, options: Options) -> None:
         for name in own:
             (folder / name).unlink()
             _remove_empty_folder(folder, name)
-        for name in (place.mask, place.probabilities, place.report, place.results):
+        for name in (place.mask, place.probabilities, place.zmap, place.report, place.results):
             remove_partials(folder / name)
         remove_partial_folders(folder)
         _make_folders(place, options)

@@ -15,15 +15,22 @@ from model.images.formats import SUFFIXES, stem_of, suffix_of
 from model.images.volume import read_volume
 from model.run.bids_names import DERIVED
 from model.run.bids_names import is_mask as is_bids_mask
-from model.run.find_cases import MASK_STEM, PROBABILITIES_STEM
-from model.run.platform_paths import CAPTURE_PATH, MASK_PATH, PROBABILITIES_PATH, REPORT_PATH, SEGMENTATION_PATH
+from model.run.find_cases import MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM
+from model.run.platform_paths import (
+    CAPTURE_PATH,
+    MASK_PATH,
+    PROBABILITIES_PATH,
+    REPORT_PATH,
+    SEGMENTATION_PATH,
+    ZMAP_PATH,
+)
 
 FILES, REPLACED, OWN_SUM = "files", "replaced_files", "sha256"
 PAIR = ".mhd"  # of two files: the header, and the voxels in one that ends like these
 VOXEL_SUFFIXES = (".zraw", ".raw")
 KNOWN = {  # all that a run writes beside results.json; nothing else is removed or replaced, whatever a record says
-    *(stem + end for stem in (MASK_STEM, PROBABILITIES_STEM) for end in (*SUFFIXES, *VOXEL_SUFFIXES)),
-    *(MASK_PATH, PROBABILITIES_PATH, REPORT_PATH, SEGMENTATION_PATH, CAPTURE_PATH),
+    *(stem + end for stem in (MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM) for end in (*SUFFIXES, *VOXEL_SUFFIXES)),
+    *(MASK_PATH, PROBABILITIES_PATH, ZMAP_PATH, REPORT_PATH, SEGMENTATION_PATH, CAPTURE_PATH),
 }
 FIRST_BYTES = {  # by suffix: what the images that this program writes begin with
     ".mha": b"ObjectType",

@@ -15,6 +15,7 @@ ZADC_SLUG = "z-score-apparent-diffusion-coefficient-map"
 DEFAULT_PATHS = {ADC_SLUG: "images/skull-stripped-adc-brain-mri", ZADC_SLUG: "images/z-score-adc"}
 MASK_PATH = "images/hie-lesion-segmentation/overlay.mha"
 PROBABILITIES_PATH = "images/hie-lesion-probabilities/probabilities.mha"  # apart: the mask's folder may hold one image
+ZMAP_PATH = "images/z-score-adc-estimated/z-score-adc.mha"  # an estimated one; so that no one takes it for given
 RESULTS_PATH = "results.json"
 REPORT_PATH = "report.html"
 SEGMENTATION_PATH, CAPTURE_PATH = "lesions.dcm", "report.dcm"  # where the ADC map came as DICOM

@@ -28,7 +28,7 @@ FORMULA_SIGNS = (
     "\n",
 )  # a cell that begins with one is a formula to a spreadsheet, or hides one
 NUMBERS = ("lesion_volume_ml", "brain_volume_ml", "lesion_share_of_brain", "lesions", "seconds")
-COLUMNS = ("case", "status", "reason", *NUMBERS, "warnings", "weights", "adc", "zadc", "mask")
+COLUMNS = ("case", "status", "reason", *NUMBERS, "warnings", "weights", "z_map", "adc", "zadc", "brain_mask", "mask")
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,10 @@ def summary_row(outcome: Outcome, root: Path) -> dict:
         "reason": outcome.reason,
         "warnings": " ".join(results.get("warnings", [])),
         "weights": results.get("weights", ""),
+        "z_map": results.get("z_map", ""),
         "adc": outcome.case.adc or "",
         "zadc": outcome.case.zadc or "",
+        "brain_mask": outcome.case.brain_mask or "",
         "mask": outcome.mask.relative_to(root) if outcome.mask else "",
     }
     return {name: results.get(name, "") for name in NUMBERS} | {name: cell(str(text)) for name, text in texts.items()}

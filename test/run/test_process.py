@@ -74,6 +74,7 @@ def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
         "sha256": hashlib.sha256((case / ADC_FOLDER / "0f3c.mha").read_bytes()).hexdigest(),
     }
     assert results == {
+        "z_map": "given",
         "lesion_volume_ml": LESION_VOXELS * 3 / 1000,
         "brain_volume_ml": round(BRAIN_VOXELS * 3 / 1000, 2),
         "lesion_share_of_brain": round(LESION_VOXELS / BRAIN_VOXELS, 6),
@@ -134,7 +135,7 @@ def test_other_files_of_the_output_folder_stay(main, case_tree, output, rule_wei
 def test_networks_are_loaded_once_for_several_cases(main, case_tree, output, rule_weights, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        "model.networks.stored.load_ensemble", lambda folder, engine: calls.append(folder) or load_ensemble(folder, engine)
+        "model.networks.estimate.load_ensemble", lambda folder, engine: calls.append(folder) or load_ensemble(folder, engine)
     )
     for name in ("first", "second"):
         assert main(arguments(case_tree(name=name), output, rule_weights)) == 0

@@ -225,7 +225,7 @@ def test_an_output_folder_that_is_closed_is_told_before_weights_are_loaded(
         raise PermissionError(errno.EACCES, "Permission denied", str(options["dir"]))
 
     monkeypatch.setattr("tempfile.TemporaryFile", closed)
-    monkeypatch.setattr(process, "load_predictor", lambda *args: pytest.fail("loaded"))
+    monkeypatch.setattr(process, "load_predictors", lambda *args: pytest.fail("loaded"))
     line = refused(capfd, main([*arguments(tmp_path / "scans" if ways else root, output, tmp_path), *ways]))
     assert line.startswith(f"error: {output}")
     assert "output cannot be written there (Permission denied: " in line

@@ -1,0 +1,57 @@
+"""A brain mask that lies beside a map which is not skull-stripped: read, checked and applied."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from model.errors import UserError
+from model.images.volume import Volume, read_volume, require_same_grid
+
+LEAST_WITH_ADC = 0.9  # share of a mask; less is told
+
+
+def read_brain_mask(path: Path, adc: Volume) -> Volume:
+    """A brain mask on the grid of an ADC map, 1 in the brain and 0 elsewhere.
+
+    Raises UserError, which names both files, when it is on another grid, empty, holds other values, or no voxel with ADC
+    above 0 lies in it.
+    """
+    mask = read_volume(path, keep_nan=True)
+    require_same_grid(adc, mask)
+    both = f"{mask.path} is no brain mask for {adc.path}"
+    values = np.unique(mask.voxels)
+    others = values[~np.isin(values, (0, 1))]
+    if others.size:
+        shown = ", ".join(f"{value:.4g}" for value in others[:3]) + (", ..." if others.size > 3 else "")
+        raise UserError(f"{both}: expected the values 0 and 1, found {shown}")
+    if not mask.voxels.any():
+        raise UserError(f"{both}: it is empty, expected 1 in the brain")
+    if not (adc.voxels[mask.voxels == 1] > 0).any():
+        raise UserError(f"{both}: no voxel with ADC above 0 lies in it")
+    return mask
+
+
+def stripped(adc: Volume, zadc: Volume | None, mask: Volume) -> tuple[Volume, Volume | None, list[str]]:
+    """Both maps with 0 outside the mask, missing values there too, and sentences on what that changed."""
+    inside = mask.voxels == 1
+    with_adc = adc.voxels > 0
+    remarks = [
+        f"The brain mask {mask.path.name} was applied, as asked for: {_ml(with_adc & ~inside, adc):.1f} ml with ADC above 0"
+        f" lay outside of it, {_ml(with_adc & inside, adc):.1f} ml inside."
+    ]
+    share = float(with_adc[inside].mean())
+    if share < LEAST_WITH_ADC:
+        remarks.append(f"Only {share:.0%} of the brain mask {mask.path.name} has ADC above 0: is it of this map?")
+    if zadc and (zadc.voxels[~inside] != 0).any():
+        lost_ml = _ml((zadc.voxels != 0) & ~inside, adc)
+        remarks.append(f"The Z map had values in {lost_ml:.1f} ml outside the brain mask; they were set to 0.")
+    return _inside(adc, inside), zadc and _inside(zadc, inside), remarks
+
+
+def _inside(volume: Volume, inside: np.ndarray) -> Volume:
+    return replace(volume, voxels=np.where(inside, volume.voxels, np.float32(0)))
+
+
+def _ml(voxels: np.ndarray, volume: Volume) -> float:
+    return np.count_nonzero(voxels) * volume.grid.voxel_mm3 / 1000
