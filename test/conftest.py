@@ -19,6 +19,7 @@ from inference_helpers import (
     ZADC_SLUG,
     random_network,
     save_ensemble,
+    save_zmap,
     small_maps,
 )
 from phantom import write_image
@@ -56,6 +57,14 @@ def rule_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of two networks whose convolutions have a say."""
     return exported(save_ensemble(tmp_path_factory.mktemp("random"), random_network(1), random_network(2)))
+
+
+@pytest.fixture(scope="session")
+def estimating_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rule network and, in zmap/, an untrained one that estimates Z, with trees alone to decide on its maps."""
+    folder = exported(save_zmap(save_ensemble(tmp_path_factory.mktemp("estimating"), LesionNet(TINY))))
+    exported(folder / "zmap")
+    return folder
 
 
 CaseTree = Callable[..., Path]

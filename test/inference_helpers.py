@@ -1,5 +1,6 @@
 """A small case, small networks and hand-written MetaImage files for the tests of inference. Arrays are (z, y, x)."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from model.lesions.decision import Calibration, Decision
 from model.lesions.trees import Trees
 from model.networks.config import InferenceConfig, ModelConfig
 from model.networks.network import LesionNet
-from model.networks.stored import Ensemble, load_ensemble
+from model.networks.stored import Ensemble, load_ensemble, save_decision
 from model.networks.torch_engine import TorchEngine, TorchNetwork, round_to_disk_precision, save_weights
 
 # The platform's names for this challenge, written out and not imported: the code is compared with them.
@@ -87,7 +88,9 @@ def save_ensemble(folder: Path, *networks: LesionNet, inference: InferenceConfig
     return folder
 
 
+ESTIMATING = dataclasses.replace(TINY, start="adc")  # untrained: Z = 2 (ADC / 1000 - 1.25)
 TREES_ALONE = Calibration(networks=0.0, first_stage=1.0)
+NETWORKS_ALONE = Calibration(networks=1.0, first_stage=0.0)
 
 
 def stump(feature: str, threshold: float, at_most: float, above: float, calibration: Calibration = TREES_ALONE) -> Decision:
@@ -102,6 +105,22 @@ def stump(feature: str, threshold: float, at_most: float, above: float, calibrat
         depth=np.array(1),
     )
     return Decision(trees, FEATURES, calibration)
+
+
+def save_zmap(folder: Path, calibration: Calibration = TREES_ALONE) -> Path:
+    """Add an untrained network that estimates Z to a folder of weights, and trees that mark where that is at most -2."""
+    network, path = LesionNet(ESTIMATING), folder / "zmap" / "fold0-zmap.safetensors"
+    save_weights(path, network, ESTIMATING, InferenceConfig(flip_axes=(2,)), {})
+    save_decision(path.parent, stump("z", -2, at_most=0.9, above=0.01, calibration=calibration), {})
+    return folder
+
+
+def low_adc() -> np.ndarray:
+    """The small case's ADC map on GRID with ADC of 200 in the LESIONS, where the untrained estimate is -2.1."""
+    adc = small_maps()[0]
+    for place in LESIONS:
+        adc[place] = 200
+    return adc
 
 
 def write_metaimage(path: Path, data: bytes = b"", **fields: str | None) -> Path:

@@ -1,0 +1,243 @@
+"""Cases without a Z map: one estimated from the ADC map, said wherever a result is. The estimate is known on paper."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from folder_helpers import summary
+from inference_helpers import (
+    ADC_FOLDER,
+    GRID,
+    LESIONS,
+    MASK,
+    NETWORKS_ALONE,
+    PROBABILITIES,
+    RESULTS,
+    TINY,
+    ZADC_FOLDER,
+    arguments,
+    files_below,
+    low_adc,
+    save_ensemble,
+    save_zmap,
+    small_maps,
+)
+from phantom import write_image
+
+import process
+from model.networks.network import LesionNet
+from model.networks.stored import load_ensemble
+
+ESTIMATED = "images/z-score-adc-estimated/z-score-adc.mha"
+SAID = "The Z map was estimated from the ADC map (--estimate-z)"
+
+
+def lesions() -> np.ndarray:
+    mask = np.zeros(GRID.size, bool)
+    for place in LESIONS:
+        mask[place] = True
+    return mask
+
+
+def voxels(path: Path) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+@pytest.fixture
+def alone(case_tree) -> Path:
+    """A case in the platform's layout that has an ADC map and no folder for a Z map."""
+    root = case_tree(low_adc(), manifest=False)
+    shutil.rmtree(root / ZADC_FOLDER)
+    return root
+
+
+@pytest.fixture
+def output(tmp_path) -> Path:
+    return tmp_path / "output"
+
+
+def test_case_is_segmented_on_an_estimated_z_map(main, alone, output, estimating_weights, capfd):
+    assert main([*arguments(alone, output, estimating_weights), "--estimate-z"]) == 0
+    np.testing.assert_array_equal(voxels(output / MASK), lesions())
+    results = json.loads((output / RESULTS).read_text())
+    assert results["z_map"] == "estimated"
+    assert results["inputs"].keys() == {"adc"}
+    assert results["warnings"][0].startswith(SAID)
+    assert {lesion["confidence"] for lesion in results["lesion_list"]} == {None}  # no network for lesions was asked
+    assert {lesion["lowest_z"] for lesion in results["lesion_list"]} == {-2.1}
+    assert f"warning: {SAID}" in capfd.readouterr().out
+    assert files_below(output) == [MASK, RESULTS]
+
+
+def test_estimate_is_written_with_the_probabilities(main, case_tree, output, estimating_weights):
+    adc = low_adc()
+    adc[3, 8, 5], adc[4, 9, 6] = 9000, 1250  # 15.5 is clipped at 10
+    root = case_tree(adc, manifest=False)
+    shutil.rmtree(root / ZADC_FOLDER)
+    assert main([*arguments(root, output, estimating_weights), "--estimate-z", "--probabilities"]) == 0
+    assert files_below(output) == sorted([MASK, RESULTS, PROBABILITIES, ESTIMATED])
+    image, of = sitk.ReadImage(str(output / ESTIMATED)), sitk.ReadImage(str(root / ADC_FOLDER / "0f3c.mha"))
+    expected = np.where(adc > 0, np.clip(2 * (adc / 1000 - 1.25), -10, 10), 0)
+    np.testing.assert_allclose(sitk.GetArrayFromImage(image), expected, rtol=0, atol=1e-5)
+    assert image.GetPixelIDTypeAsString() == "32-bit float"
+    for what in ("Size", "Spacing", "Origin", "Direction"):
+        assert getattr(image, f"Get{what}")() == getattr(of, f"Get{what}")(), what
+    assert ESTIMATED in json.loads((output / RESULTS).read_text())["files"]
+
+
+@pytest.mark.parametrize("engine", ["torch", "onnx"])
+def test_other_engines_estimate_the_same(main, alone, output, estimating_weights, engine):
+    if engine == "onnx":
+        pytest.importorskip("onnxruntime")
+    assert main([*arguments(alone, output, estimating_weights), "--estimate-z", "--engine", engine]) == 0
+    np.testing.assert_array_equal(voxels(output / MASK), lesions())
+
+
+def test_without_the_option_the_case_fails_and_the_option_is_named(main, alone, output, estimating_weights, capfd):
+    assert main(arguments(alone, output, estimating_weights)) == 2
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert f"{alone / ZADC_FOLDER}: expected a folder with one .mha file" in last
+    assert last.endswith("; --estimate-z does without one")
+    assert files_below(output) == []
+
+
+def test_given_z_map_is_used_as_ever(main, case_tree, output, estimating_weights, monkeypatch):
+    """And nothing for estimates is loaded."""
+    case, loaded = case_tree(), []
+    assert main(arguments(case, output / "without", estimating_weights)) == 0
+    process.load_predictors.cache_clear()
+    monkeypatch.setattr(
+        "model.networks.estimate.load_ensemble",
+        lambda folder, *args, **options: loaded.append(folder) or load_ensemble(folder, *args, **options),
+    )
+    assert main([*arguments(case, output / "with", estimating_weights), "--estimate-z", "--probabilities"]) == 0
+    assert loaded == [estimating_weights]
+    assert (output / "with" / MASK).read_bytes() == (output / "without" / MASK).read_bytes()
+    without, with_option = (json.loads((output / name / RESULTS).read_text()) for name in ("without", "with"))
+    assert with_option["z_map"] == without["z_map"] == "given"
+    assert with_option["warnings"] == without["warnings"]
+    assert files_below(output / "with") == sorted([MASK, RESULTS, PROBABILITIES])
+
+
+def test_networks_without_a_weight_are_not_loaded(main, alone, output, estimating_weights, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(
+        "model.networks.estimate.load_ensemble",
+        lambda folder, *args, **options: loaded.append(folder) or load_ensemble(folder, *args, **options),
+    )
+    assert main([*arguments(alone, output, estimating_weights), "--estimate-z"]) == 0
+    assert loaded == [estimating_weights / "zmap"]
+
+
+def test_networks_with_a_weight_are_asked_on_the_estimate(main, alone, output, tmp_path, estimating_weights):
+    """The rule network marks where the estimate is below -2, as the trees do; here it alone decides."""
+    weights = save_zmap(save_ensemble(tmp_path / "weights", LesionNet(TINY)), NETWORKS_ALONE)
+    ids = []
+    for folder in (weights, estimating_weights):
+        assert main([*arguments(alone, output, folder), "--estimate-z", "--engine", "torch"]) == 0
+        results = json.loads((output / RESULTS).read_text())
+        ids.append(results["weights"])
+        process.load_predictors.cache_clear()
+        if folder == weights:
+            np.testing.assert_array_equal(voxels(output / MASK), lesions())
+            assert {lesion["confidence"] for lesion in results["lesion_list"]} == {1.0}
+    assert len(set(ids)) == 2
+
+
+def test_weights_without_networks_that_estimate(main, alone, output, rule_weights, capfd):
+    assert main([*arguments(alone, output, rule_weights), "--estimate-z"]) == 2
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last == f"error: --estimate-z: {rule_weights / 'zmap'}: these weights have no networks that estimate a Z map"
+    assert files_below(output) == []
+
+
+# --- folders of cases ---
+
+
+@pytest.fixture
+def scans(tmp_path) -> Path:
+    """One case of an ADC map alone, one with a Z map too."""
+    root = tmp_path / "scans"
+    for name in ("alone", "both"):
+        (root / name).mkdir(parents=True)
+        write_image(low_adc(), GRID, root / name / "adc.nii.gz")
+    write_image(small_maps()[1], GRID, root / "both" / "zadc.nii.gz")
+    return root
+
+
+@pytest.fixture
+def go(main, output, estimating_weights, scans, capfd):
+    """Runs process.py --cases; returns the exit code, the summary, and the last line of stderr."""
+
+    def run(*words: str) -> tuple[int, dict, str]:
+        code = main([*arguments(scans, output, estimating_weights), "--cases", *words])
+        return code, summary(output), (capfd.readouterr().err.splitlines() or [""])[-1]
+
+    return run
+
+
+def test_folder_of_both_kinds(go, output):
+    code, rows, _ = go("--estimate-z", "--probabilities", "--report")
+    assert code == 0
+    assert {name: (row["status"], row["z_map"]) for name, row in rows.items()} == {
+        "alone": ("done", "estimated"),
+        "both": ("done", "given"),
+    }
+    assert rows["alone"]["zadc"] == ""
+    assert rows["alone"]["weights"] != rows["both"]["weights"]
+    assert SAID in rows["alone"]["warnings"]
+    assert SAID not in rows["both"]["warnings"]
+    np.testing.assert_array_equal(voxels(output / "alone" / "lesions.nii.gz"), lesions())
+    assert "zmap-estimated.nii.gz" in files_below(output / "alone")
+    assert "zmap-estimated.nii.gz" not in files_below(output / "both")
+    assert [row["status"] for row in go("--estimate-z")[1].values()] == ["done before"] * 2
+
+
+def test_folder_without_the_option(go):
+    code, rows, last = go()
+    assert code == 2
+    assert [row["status"] for row in rows.values()] == ["failed", "done"]
+    assert "that is the Z map, none is there" in rows["alone"]["reason"]
+    assert last.endswith("; --estimate-z does without one")
+
+
+def test_z_map_that_appears_or_goes_makes_the_mask_outdated(go, scans, output):
+    assert go("--estimate-z", "--probabilities")[0] == 0
+    write_image(small_maps()[1], GRID, scans / "alone" / "zadc.nii.gz")
+    code, rows, _ = go("--estimate-z")
+    assert (code, rows["alone"]["reason"]) == (2, "the Z map was added since; --overwrite does the case again")
+    assert go("--overwrite")[1]["alone"]["z_map"] == "given"
+    assert "zmap-estimated.nii.gz" not in files_below(output / "alone")  # of the mask that is no more
+    (scans / "alone" / "zadc.nii.gz").unlink()
+    code, rows, _ = go("--estimate-z")
+    assert (code, rows["alone"]["reason"]) == (2, "the Z map was removed since; --overwrite does the case again")
+    assert go("--estimate-z", "--overwrite")[1]["alone"]["z_map"] == "estimated"
+
+
+def test_estimate_that_someone_changed_stays(go, output):
+    assert go("--estimate-z", "--probabilities")[0] == 0
+    (output / "alone" / "zmap-estimated.nii.gz").write_bytes(b"mine")
+    code, rows, _ = go("--estimate-z", "--probabilities")
+    assert (code, rows["alone"]["status"]) == (2, "changed")
+    assert (output / "alone" / "zmap-estimated.nii.gz").read_bytes() == b"mine"
+
+
+def test_other_weights_for_estimates_concern_those_masks_alone(go, estimating_weights, main, output, scans, tmp_path):
+    assert go("--estimate-z")[0] == 0
+    shutil.copytree(estimating_weights, tmp_path / "other")
+    for name in ("decision.json", "decision.safetensors"):
+        (tmp_path / "other" / "zmap" / name).unlink()
+    save_zmap(tmp_path / "other", NETWORKS_ALONE)
+    process.load_predictors.cache_clear()
+    assert main([*arguments(scans, output, tmp_path / "other"), "--cases", "--estimate-z", "--engine", "torch"]) == 2
+    rows = summary(output)
+    assert (rows["alone"]["status"], rows["both"]["status"]) == ("outdated", "done before")
+    assert rows["alone"]["reason"].startswith("the weights were replaced since")
+
+
+def test_folder_whose_weights_do_not_estimate_is_refused_before_anything_is_written(main, scans, output, rule_weights):
+    assert main([*arguments(scans, output, rule_weights), "--cases", "--estimate-z"]) == 2
+    assert files_below(output) == []
