@@ -4,15 +4,16 @@ import contextlib
 import functools
 import shutil
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 from phantom import make_phantom
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from model.images.case import Case
-from model.images.volume import Volume
+from model.images.volume import Grid, Volume
+from model.networks.predict import Segmentation
 from model.report.case_page import write_report
 from model.report.results import describe
 
@@ -31,6 +32,31 @@ CHROMIUM_FLAGS = [
 ]
 
 
+class Tags(HTMLParser):
+    """Every element of a page with its attributes, and the cells of its tables row by row."""
+
+    def __init__(self, page: Path):
+        super().__init__()
+        self.elements, self.rows, self.cell = [], [], None
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.cell = ""
+
+    def handle_data(self, data):
+        if self.cell is not None:
+            self.cell += data
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.rows[-1].append(self.cell)
+            self.cell = None
+
+
 @functools.cache
 def phantom_case() -> tuple[Case, np.ndarray]:
     """The invented case and its label."""
@@ -39,12 +65,24 @@ def phantom_case() -> tuple[Case, np.ndarray]:
     return Case(adc, zadc), phantom.label
 
 
-def results_of(case: Case, mask: np.ndarray) -> dict:
-    """What results.json would say of a mask that two groups of networks made, of which one is a little shy."""
-    probabilities = np.where(mask, 0.75, 0.125)
+def small_case(direction: tuple[float, ...] = (1.0, 0, 0, 0, 1, 0, 0, 0, 1)) -> Case:
+    """A brain of 1 x 3 x 4 voxels in the middle of 3 x 7 x 8."""
+    adc = np.zeros((3, 7, 8), np.float32)
+    adc[1, 2:5, 2:6] = 1200
+    grid = Grid(adc.shape, (4.0, 2.0, 1.0), (0.0, 0.0, 0.0), direction)
+    return Case(Volume(adc, grid, Path("adc.mha")), Volume(adc / 1000, grid, Path("zadc.mha")))
+
+
+def found_in(case: Case, mask: np.ndarray) -> Segmentation:
+    """A mask that two groups of networks made, of which one is a little shy."""
+    probabilities = np.where(mask, np.float32(0.75), np.float32(0.125))
     shy = np.where(case.zadc.voxels < -4, probabilities, 0.125)
-    found = SimpleNamespace(mask=mask, probabilities=probabilities, groups=[probabilities, shy], group_level=None)
-    return describe(found, case) | {
+    return Segmentation(mask, probabilities, np.stack([probabilities, shy]))
+
+
+def results_of(case: Case, mask: np.ndarray) -> dict:
+    """What results.json would say of it."""
+    return describe(found_in(case, mask), case) | {
         "seconds": 4.56,
         "device": "cpu",
         "weights": "0123456789abcdef",
@@ -53,12 +91,12 @@ def results_of(case: Case, mask: np.ndarray) -> dict:
     }
 
 
-def write_phantom_report(path: Path, mask: np.ndarray | None = None, name: str = NAME) -> dict:
-    """Write the phantom's report with its label, or another mask; returns its results."""
+def write_phantom_report(path: Path, mask: np.ndarray | None = None, name: str = NAME, **more: object) -> dict:
+    """Write the phantom's report with its label, or another mask; returns its results, to which `more` is added."""
     case, label = phantom_case()
     mask = label if mask is None else mask
-    results = results_of(case, mask)
-    write_report(path, name, case, mask, results)
+    results = results_of(case, mask) | more
+    write_report(path, name, case, found_in(case, mask), results)
     return results
 
 

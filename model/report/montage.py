@@ -12,7 +12,7 @@ from PIL import Image
 
 from model.images.brain import brain_box
 from model.images.case import Case
-from model.report.page import base64_text
+from model.report.page import base64_text, text
 
 MOST_SLICES = 24
 ADC_WINDOW = (200, 2200)  # 1e-6 mm2/s; a newborn's brain has about 1000 to 1600, lesions less, fluid 3000
@@ -20,6 +20,7 @@ Z_WINDOW = (-6, 6)
 GREYS = ("000000", "ffffff")
 BLUE_TO_RED = ("053061", "4393c3", "f7f7f7", "d6604d", "67001f")
 ENDS = (("R", "L"), ("A", "P"), ("I", "S"))  # of the scanner's x, y and z, the low end first
+MASK_COLOUR = "ffe100"
 GAP_MM = 4.0  # between the two maps
 
 
@@ -29,7 +30,7 @@ class View:
 
     box: tuple[slice, slice]  # rows and columns around the brain
     turned: tuple[bool, bool]  # whether rows and columns are shown in reverse
-    letters: tuple[str, str, str, str]  # at the top, the bottom, the left and the right
+    letters: tuple[str, str, str, str]  # at the top, the bottom, the left and the right; empty where not known
     pixel_mm: tuple[float, float]  # (row, column)
 
     def cut(self, plane: np.ndarray) -> np.ndarray:
@@ -38,12 +39,12 @@ class View:
         return plane[self.box][rows, columns]
 
 
-def montage(case: Case, mask: np.ndarray) -> str:
+def montage(case: Case, mask: np.ndarray, z_map_name: str = "Z map") -> str:
     """HTML: a sentence that says which slices are shown, the scales, a figure per slice. mask: boolean (z, y, x)."""
     view = make_view(case)
     indices, sentence = choose_slices(mask, case.brain)
     figures = (_figure(case, mask, index, view) for index in indices)
-    return f'<p>{sentence}</p>\n{_legend()}\n<div class="slices">\n{"".join(figures)}</div>'
+    return f'<p>{sentence}</p>\n{_legend(z_map_name)}\n<div class="slices">\n{"".join(figures)}</div>'
 
 
 def choose_slices(mask: np.ndarray, brain: np.ndarray) -> tuple[list[int], str]:
@@ -72,7 +73,8 @@ def make_view(case: Case) -> View:
         top, bottom = bottom, top
     if turned[1]:
         left, right = right, left
-    return View((y, x), turned, (top, bottom, left, right), case.grid.spacing_mm[1:])
+    letters = (top, bottom, left, right) if case.adc.oriented else ("", "", "", "")
+    return View((y, x), turned, letters, case.grid.spacing_mm[1:])
 
 
 def axis_ends(cosines: np.ndarray) -> tuple[str, str]:
@@ -93,13 +95,18 @@ def outline(mask: np.ndarray) -> str:
 
 def colour_png(plane: np.ndarray, brain: np.ndarray, window: tuple[float, float], colours: tuple[str, ...]) -> bytes:
     """A slice as PNG of one pixel a voxel: the window's ends get the first and last colour; black outside the brain."""
-    low, high = window
-    shades = np.rint(np.clip((plane - low) / (high - low), 0, 1) * 254).astype(np.uint8) + 1
-    image = Image.fromarray(np.where(brain, shades, np.uint8(0)))
+    image = Image.fromarray(grey_levels(plane, brain, window))
     image.putpalette(_palette(colours))
     file = io.BytesIO()
     image.save(file, "png", optimize=True)
     return file.getvalue()
+
+
+def grey_levels(plane: np.ndarray, brain: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    """A slice as uint8 of the same shape: 1 to 255 from the window's low end to its high end, 0 outside the brain."""
+    low, high = window
+    shades = np.rint(np.clip((plane - low) / (high - low), 0, 1) * 254).astype(np.uint8) + 1
+    return np.where(brain, shades, np.uint8(0))
 
 
 def _palette(colours: tuple[str, ...]) -> bytes:
@@ -129,7 +136,8 @@ def _figure(case: Case, mask: np.ndarray, index: int, view: View) -> str:
     area_cm2 = float(np.count_nonzero(mask[index])) * view.pixel_mm[0] * view.pixel_mm[1] / 100
     caption = f"slice {index + 1} of {len(mask)}, mask {area_cm2:.2f} cm²"
     return (
-        f'<figure><svg viewBox="0 0 {2 * width + GAP_MM:.6g} {height:.6g}" role="img" aria-label="ADC and Z map, {caption}">'
+        f'<figure id="slice-{index + 1}">'
+        f'<svg viewBox="0 0 {2 * width + GAP_MM:.6g} {height:.6g}" role="img" aria-label="ADC and Z map, {caption}">'
         f"{images}{_strokes(path, f'outline-{index}', width, view)}{_letters(view, width, height)}</svg>"
         f"<figcaption>{caption}</figcaption></figure>\n"
     )
@@ -160,20 +168,24 @@ def _letters(view: View, width: float, height: float) -> str:
     return "".join(f'<text x="{x:.4g}" y="{y:.4g}">{letter}</text>' for letter, x, y in places)
 
 
-def _legend() -> str:
-    """Both scales with the values at their ends, and the outline's colour in words."""
+def _legend(z_map_name: str) -> str:
+    """Both scales with the values at their ends, and the outline's colour."""
     scales = (
-        ("ADC", ADC_WINDOW, "&times; 10⁻⁶ mm²/s", GREYS, "scale-adc"),
-        ("Z map", Z_WINDOW, "standard deviations from the healthy mean", BLUE_TO_RED, "scale-z"),
+        scale("ADC", ADC_WINDOW, "&times; 10⁻⁶ mm²/s", GREYS, "scale-adc"),
+        scale(z_map_name, Z_WINDOW, "standard deviations from the healthy mean", BLUE_TO_RED, "scale-z"),
+        scale("Outline of the mask", None, "", (MASK_COLOUR,), "scale-mask"),
     )
-    return f'<p class="legend">{"".join(_scale(*scale) for scale in scales)}<span>Yellow: outline of the mask.</span></p>'
+    return f'<p class="legend">{" ".join(scales)}</p>'
 
 
-def _scale(name: str, window: tuple[int, int], unit: str, colours: tuple[str, ...], identity: str) -> str:
-    stops = "".join(f'<stop offset="{n / (len(colours) - 1)}" stop-color="#{c}"/>' for n, c in enumerate(colours))
-    low, high = (str(value).replace("-", "&minus;") for value in window)
-    return (
-        f'<span>{name} {low} <svg viewBox="0 0 80 10" width="80" height="10" aria-hidden="true">'
+def scale(name: str, window: tuple[float, float] | None, unit: str, colours: tuple[str, ...], identity: str) -> str:
+    """HTML of a colour scale with the values at its ends; a patch of one colour without a window. unit: HTML."""
+    stops = "".join(f'<stop offset="{n / max(len(colours) - 1, 1)}" stop-color="#{c}"/>' for n, c in enumerate(colours))
+    low, high = (f"{value:g}".replace("-", "&minus;") for value in window) if window else ("", "")
+    width = 80 if window else 14
+    bar = (
+        f'<svg viewBox="0 0 {width} 10" width="{width}" height="10" aria-hidden="true">'
         f'<linearGradient id="{identity}">{stops}</linearGradient>'
-        f'<rect width="80" height="10" fill="url(#{identity})"/></svg> {high} {unit}.</span> '
+        f'<rect width="{width}" height="10" fill="url(#{identity})"/></svg>'
     )
+    return f'<span class="scale">{" ".join(filter(None, (text(name), low, bar, high, unit)))}</span>'

@@ -10,6 +10,9 @@ import html
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
+
+import model
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -25,12 +28,16 @@ PAGE = """<!doctype html>
 <style>{style}</style>
 </head>
 <body>
+<p class="use">{use}</p>
 {body}
-<footer><p>Not a medical device. For research.</p></footer>
+<footer><p>{use} {made_with}</p></footer>
 <script>{script}</script>
 </body>
 </html>
 """
+
+
+USE = "Research use, not a medical device."
 
 
 def text(value: object) -> str:
@@ -52,21 +59,32 @@ def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
+def link(relative: str) -> str:
+    """A path below the page's folder as an address that can be nothing else, no other scheme and no other host."""
+    return "./" + quote(relative.encode("utf-8", "surrogateescape"))
+
+
 @cache
 def asset(name: str) -> str:
     """A file of assets/ as text, read once and with its line ends as they are."""
     return (ASSETS / name).read_bytes().decode("utf-8")
 
 
-def page(title: str, body: str, script: str, later_scripts: Sequence[str] = ()) -> str:
-    """The whole page. `body` is HTML; `script` names the asset that runs, `later_scripts` are texts that it may add."""
+def page(title: str, body: str, script: str, weights: Sequence[str], later_scripts: Sequence[str] = ()) -> str:
+    """The whole page.
+
+    `body` is HTML; `script` names the asset that runs, `later_scripts` are texts that it may add; `weights` are the ids of
+    those that made the masks.
+    """
     style, code = asset("page.css"), asset(script)
     allowed = " ".join(map(_hash, (code, *later_scripts)))
     policy = (
         f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; img-src data:;"
         " base-uri 'none'; form-action 'none'"
     )
-    return PAGE.format(policy=policy, title=text(title), style=style, body=body, script=code)
+    made_by = f"weights {', '.join(weights)}" if weights else "no weights used"
+    made_with = f"hie-lesions {model.__version__}, {text(made_by)}."
+    return PAGE.format(policy=policy, title=text(title), style=style, body=body, script=code, use=USE, made_with=made_with)
 
 
 def _hash(code: str) -> str:

@@ -15,6 +15,7 @@ import model
 from model.files import write_whole
 from model.images.case import Case
 from model.images.checks import warnings_of
+from model.images.orientation import turn_to_learnt
 from model.lesions.components import connected_components
 
 if TYPE_CHECKING:
@@ -38,15 +39,11 @@ def describe(found: Segmentation, case: Case) -> dict:
     }
 
 
-def side(x_mm: float, middle_mm: float) -> str:
-    """Where a lesion lies in the patient: "left", "right" or "midline".
-
-    Both are x in the scanner's space, which runs to the patient's left: of the lesion's centre, and of the brain's centroid.
-    A head that is turned in the scanner is not turned back.
-    """
-    if abs(x_mm - middle_mm) <= MIDLINE_MM:
+def side(left_mm: float) -> str:
+    """Where a lesion lies in the patient: "left", "right" or "midline", by the mm from the brain's middle to the left."""
+    if abs(left_mm) <= MIDLINE_MM:
         return "midline"
-    return "left" if x_mm > middle_mm else "right"
+    return "left" if left_mm > 0 else "right"
 
 
 def centroid(mask: np.ndarray) -> np.ndarray:
@@ -55,11 +52,24 @@ def centroid(mask: np.ndarray) -> np.ndarray:
     return np.array([np.average(np.arange(n), weights=mask.sum(axes)) for n, axes in zip(mask.shape, others, strict=True)])
 
 
+def from_brain_centre(places: np.ndarray, case: Case) -> np.ndarray:
+    """How far from the brain's centroid places in the array, (place, 3) as (z, y, x), lie: (place, 3) in mm, left, back, up.
+
+    Along the image's own axes, each taken as the nearest of the patient's: a scan is aligned with the head, which may be
+    turned in the scanner.
+    """
+    turn = turn_to_learnt(case.grid)
+    stored_mm = (places - centroid(case.brain)) * case.grid.spacing_mm
+    up_back_left = stored_mm[:, turn.axes] * np.where(turn.reversed, -1.0, 1.0)
+    return up_back_left[:, ::-1]
+
+
 def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     """An entry per 26-connected component of the mask, the largest first; none for an empty mask.
 
-    `centre_mm` is the centroid in the scanner's space (x, y, z), `side` as in `side`, None where the header does not say how
-    the voxels lie in the patient; `probability` the mean over the lesion. `confidence`, in
+    `centre_mm` is the centroid in the scanner's space (x, y, z), `from_brain_centre_mm` the same as in `from_brain_centre`
+    and `side` as in `side`, both None where the header does not say how the voxels lie in the patient; `slice` the slice
+    through it, along the array's first axis and counted from 1. `probability` is the mean over the lesion. `confidence`, in
     0..1, is how far the groups of networks agree: the mean over them of the share of the lesion that a group alone would
     have marked. Where trees decide beside them, its threshold is the networks' own, so that they are a second reader; else
     the smallest probability inside the mask. It is None where no networks were asked.
@@ -81,14 +91,16 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     centres, probability = means(np.argwhere(mask)), means(probabilities)
     confidence = None if votes is None else means(votes)
     centres_mm = [case.grid.to_mm(centre) for centre in centres]
-    middle_mm = case.grid.to_mm(centroid(case.brain))[0]
+    offsets_mm = from_brain_centre(centres, case)
     lowest_z = np.minimum.reduceat(case.zadc.voxels[mask][order], starts)
     return [
         {
             "volume_ml": round(float(sizes[n]) * case.grid.voxel_mm3 / 1000, 4),
             "lowest_z": round(float(lowest_z[n]), 3),
             "centre_mm": centres_mm[n].round(2).tolist(),
-            "side": side(centres_mm[n][0], middle_mm) if case.adc.oriented else None,
+            "from_brain_centre_mm": offsets_mm[n].round(1).tolist() if case.adc.oriented else None,
+            "side": side(offsets_mm[n][0]) if case.adc.oriented else None,
+            "slice": int(np.rint(centres[n][0])) + 1,
             "probability": round(float(probability[n]), 4),
             "confidence": None if confidence is None else round(float(confidence[n]), 4),
         }

@@ -195,7 +195,7 @@ def write_case(
         if options.report:
             from model.report.case_page import write_report  # and its libraries only where it is asked for
 
-            write_report(staged / place.report, name, case, segmentation.mask, results)
+            write_report(staged / place.report, name, case, segmentation, results)
         if place.dicom:
             from model.report.dicom_objects import write_objects
 

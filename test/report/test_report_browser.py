@@ -1,7 +1,7 @@
 """The report and the index in a real headless Chromium, opened from disk.
 
-How red the viewer's overlay must be is derived from the mask: of the axial slice that it shows, it has to colour the
-share of the brain that the mask has in that slice.
+How much the viewer's overlay must colour is derived from the maps: of the axial slice that it shows, the share of the
+brain that the mask, or a range of the Z map, has in that slice.
 """
 
 import io
@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page
 from report_helpers import find_chromium, open_browser, phantom_case, wait_for_viewer, write_phantom_report
 
 from model.report.folder_page import write_index
-from model.report.page import short
+from model.report.numbers import deviations, place
 
 ROUND_CORNER = 8  # pixels of the frame through which the white page shows
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -57,21 +57,26 @@ def canvas_pixels(page: Page) -> np.ndarray:
     return pixels[ROUND_CORNER:-ROUND_CORNER, ROUND_CORNER:-ROUND_CORNER]
 
 
-def red(pixels: np.ndarray) -> np.ndarray:
-    """Where red clearly exceeds green and blue: the overlay, and never a grey or the crosshair."""
-    return pixels[..., 0] - pixels[..., 1:].max(axis=-1) > 40
+def yellow(pixels: np.ndarray) -> np.ndarray:
+    """Where red and green clearly exceed blue: the mask, and never a grey or the crosshair."""
+    return pixels[..., :2].min(axis=-1) - pixels[..., 2] > 40
+
+
+def choose(page: Page, overlay: str) -> None:
+    """What lies over the ADC: "mask", "z", "probability" or "none"."""
+    page.check(f"#overlay input[value={overlay}]")
 
 
 def axial_slice_on_screen(page: Page) -> tuple[np.ndarray, np.ndarray]:
     """Overlay and brain of the axial slice through the viewer's crosshair, boolean (rows, columns)."""
     page.select_option("#view", "AXIAL")
     shown = canvas_pixels(page)
-    page.uncheck("#show-mask")
+    choose(page, "none")
     hidden = canvas_pixels(page)
-    page.check("#show-mask")
-    assert not red(hidden).any()
+    choose(page, "mask")
+    assert not yellow(hidden).any()
     brain = (hidden.max(axis=-1) > 30) & (np.ptp(hidden, axis=-1) < 20)  # neither the background nor the crosshair
-    return red(shown), brain
+    return yellow(shown), brain
 
 
 def voxel_of(lesion: dict) -> tuple[int, int, int]:
@@ -107,7 +112,7 @@ def open_report(page: Page, path: Path, **options: object) -> dict:
 def test_the_overlay_covers_what_the_mask_marks(page, tmp_path):
     results = open_report(page, tmp_path / "report.html")
     wait_for_viewer(page)
-    assert np.count_nonzero(red(canvas_pixels(page))) > 1000  # in three planes
+    assert np.count_nonzero(yellow(canvas_pixels(page))) > 1000  # in three planes
     shown, expected = axial_slice_on_screen(page), axial_slice_of(results["lesion_list"][0])
     assert share(*expected) > 0.05
     assert share(*shown) == pytest.approx(share(*expected), rel=0.1)
@@ -122,26 +127,109 @@ def test_a_lesions_button_moves_the_viewer_there(page, tmp_path):
     shown, expected = axial_slice_on_screen(page), axial_slice_of(lesion)
     assert share(*shown) == pytest.approx(share(*expected), rel=0.25)
     assert place_in_brain(*shown) == pytest.approx(place_in_brain(*expected), abs=0.05)
-    place, adc = re.fullmatch(r"Position (.+) mm, ADC (\S+) .*", page.inner_text("#location")).groups()
-    assert [float(mm) for mm in place.split(",")] == pytest.approx(lesion["centre_mm"], abs=0.1)
-    assert float(adc) == phantom_case()[0].adc.voxels[voxel_of(lesion)]
+    case, voxel = phantom_case()[0], voxel_of(lesion)
+    z, probability = case.zadc.voxels[voxel], lesion["probability"]
+    assert page.inner_text("#location").split(" · ") == [
+        f"Slice {lesion['slice']} of 30",
+        f"{place(lesion['from_brain_centre_mm'])} of the brain's centre, mm",
+        f"ADC {case.adc.voxels[voxel]:.0f} ×10⁻⁶ mm²/s",  # noqa: RUF001
+        f"Z {deviations(z)}",
+        f"probability {probability:.2f}",
+    ]
 
 
-def test_an_empty_mask_shows_nothing_red(page, tmp_path):
+def shares_of_z(page: Page, lesion: dict) -> tuple[float, float]:
+    """The share of the axial slice's brain that is clearly blue on the screen, and that with a Z below -1.4."""
+    page.select_option("#view", "AXIAL")
+    page.fill("#opacity", "1")
+    choose(page, "z")
+    pixels = canvas_pixels(page)
+    blue = pixels[..., 2] - pixels[..., 0] > 60
+    on_screen = np.count_nonzero(blue) / np.count_nonzero(pixels.max(axis=-1) > 30)
+    case, z = phantom_case()[0], voxel_of(lesion)[0]
+    inside = case.zadc.voxels[z][case.brain[z]]
+    return on_screen, np.count_nonzero(inside < -1.4) / len(inside)
+
+
+def test_the_z_map_has_its_colours(page, tmp_path):
+    """Of the scale's blue half red falls 60 below blue at -1.4, by linear interpolation from f7f7f7 to 4393c3 at -3."""
+    results = open_report(page, tmp_path / "report.html")
+    wait_for_viewer(page)
+    on_screen, expected = shares_of_z(page, results["lesion_list"][0])
+    assert expected > 0.1
+    assert on_screen == pytest.approx(expected, rel=0.1)
+    assert page.locator("#viewer-legend [data-overlay]:visible").all_inner_texts() == ["Z map −6  6 standard deviations"]  # noqa: RUF001
+
+
+def test_the_probability_lies_over_the_adc(page, tmp_path):
+    """The made-up probability is 0.125 outside the mask, violet, and 0.75 in it, green."""
+    results = open_report(page, tmp_path / "report.html")
+    wait_for_viewer(page)
+    page.select_option("#view", "AXIAL")
+    page.fill("#opacity", "1")
+    choose(page, "probability")
+    pixels = canvas_pixels(page)
+    green, violet = (pixels[..., 1] - pixels[..., other] > 60 for other in (0, 2)), pixels[..., 2] - pixels[..., 1] > 20
+    green = np.logical_and(*green)
+    mask, _ = axial_slice_of(results["lesion_list"][0])
+    inside = phantom_case()[0].brain[voxel_of(results["lesion_list"][0])[0]]
+    assert np.count_nonzero(green) / np.count_nonzero(green | violet) == pytest.approx(share(mask, inside), rel=0.1)
+
+
+def slice_shown(page: Page) -> int:
+    return int(re.match(r"Slice (\d+) of 30", page.inner_text("#location")).group(1))
+
+
+def test_keys_and_wheel_step_through_the_slices(page, tmp_path):
+    results = open_report(page, tmp_path / "report.html")
+    wait_for_viewer(page)
+    first = results["lesion_list"][0]["slice"]
+    page.focus("#viewer-canvas")
+    for key, moved in (("ArrowUp", 1), ("ArrowUp", 2), ("ArrowDown", 1), ("ArrowLeft", 0), ("PageUp", 1), ("ArrowDown", 0)):
+        page.keyboard.press(key)
+        assert slice_shown(page) == first + moved
+    page.select_option("#view", "AXIAL")
+    page.focus("#opacity")
+    page.hover("#viewer-canvas")
+    page.mouse.wheel(0, 100)
+    page.wait_for_timeout(300)
+    assert slice_shown(page) == first  # without the focus the wheel is the page's
+    page.focus("#viewer-canvas")
+    page.mouse.wheel(0, 100)
+    page.wait_for_timeout(300)
+    assert abs(slice_shown(page) - first) == 1
+    page.focus("#slice")
+    page.keyboard.press("Home")
+    lowest = int(np.flatnonzero(phantom_case()[0].brain.any(axis=(1, 2)))[0])
+    assert slice_shown(page) == max(lowest - 2, 0) + 1
+    assert page.get_attribute("#slice", "aria-valuetext") == f"Slice {slice_shown(page)} of 30"
+
+
+def test_h_hides_and_shows_what_lies_over_the_adc(page, tmp_path):
+    open_report(page, tmp_path / "report.html")
+    wait_for_viewer(page)
+    page.focus("#viewer-canvas")
+    page.keyboard.press("h")
+    assert not yellow(canvas_pixels(page)).any()
+    page.keyboard.press("h")
+    assert yellow(canvas_pixels(page)).any()
+
+
+def test_an_empty_mask_shows_nothing(page, tmp_path):
     open_report(page, tmp_path / "report.html", mask=np.zeros_like(phantom_case()[1]))
     wait_for_viewer(page)
-    assert not red(canvas_pixels(page)).any()
+    assert not yellow(canvas_pixels(page)).any()
     assert page.inner_text("#lesions p") == "No lesion was found."
 
 
-def test_the_table_on_the_screen_is_what_the_results_say(page, tmp_path):
+def test_the_small_lesions_open(page, tmp_path):
     results = open_report(page, tmp_path / "report.html")
-    rows = [row.split("\t") for row in page.inner_text("#lesions tbody").splitlines()]
-    shown = [[float(cells[column]) for column in (2, 4, 6, 7)] for cells in rows]
-    keys = ("volume_ml", "lowest_z", "probability", "confidence")
-    assert shown == [[float(short(lesion[key])) for key in keys] for lesion in results["lesion_list"]]
-    assert [cells[1] for cells in rows] == [lesion["side"] for lesion in results["lesion_list"]]
-    assert page.inner_text("#lesion_volume_ml") == f"{results['lesion_volume_ml']:.1f} ml"
+    small = [lesion for lesion in results["lesion_list"] if lesion["volume_ml"] < 0.05]
+    rows = page.locator("#lesions tbody tr:visible")
+    assert rows.count() == len(results["lesion_list"]) - len(small) == 5
+    page.click("#small-lesions summary")
+    assert rows.count() == 6
+    assert rows.nth(5).inner_text().split("\t")[1] == small[0]["side"]
 
 
 def test_every_slice_is_drawn_with_its_outline(page, tmp_path):
@@ -150,8 +238,8 @@ def test_every_slice_is_drawn_with_its_outline(page, tmp_path):
     assert page.locator("#slices figure").count() == len(slices)
     figure = page.locator("#slices figure svg").nth(int(np.argmax(np.count_nonzero(phantom_case()[1], axis=(1, 2))[slices])))
     pixels = np.asarray(Image.open(io.BytesIO(figure.screenshot())).convert("RGB")).astype(int)
-    yellow = (pixels[..., :2].min(axis=-1) > 180) & (pixels[..., 2] < 90)
-    left, right = np.array_split(yellow, 2, axis=1)
+    bright = (pixels[..., :2].min(axis=-1) > 180) & (pixels[..., 2] < 90)
+    left, right = np.array_split(bright, 2, axis=1)
     assert np.count_nonzero(left) > 100
     assert np.count_nonzero(left) == pytest.approx(np.count_nonzero(right), rel=0.25)
 
@@ -163,6 +251,7 @@ def test_without_webgl2_the_rest_stays(page, tmp_path):
     assert "The viewer needs JavaScript and WebGL2" in page.inner_text("#viewer-notice")
     assert not page.is_visible("#viewer-canvas")
     assert page.locator("#lesions tbody tr").count() == 6
+    assert page.locator("#key-slice").is_visible()
     assert page.locator("#slices figure").first.is_visible()
 
 
@@ -171,7 +260,7 @@ def test_the_print_has_no_viewer(page, tmp_path):
     wait_for_viewer(page)
     page.emulate_media(media="print")
     assert not page.is_visible("#viewer")
-    assert page.is_visible("#lesions table")
+    assert page.locator("#lesions table").first.is_visible()
 
 
 def test_hostile_names_run_nothing(page, tmp_path):
@@ -200,11 +289,12 @@ def index(page: Page, tmp_path: Path) -> Page:
 
 
 def cases(page: Page) -> list[str]:
-    return page.locator("#cases tbody tr td:first-child").all_inner_texts()
+    return page.locator("#cases tbody tr:visible th").all_inner_texts()
 
 
 def test_the_index_sorts_by_click_and_by_key(index):
-    volume, name = index.locator("#cases th").nth(1), index.locator("#cases th").nth(0)
+    volume, name = index.locator("#cases thead th").nth(1), index.locator("#cases thead th").nth(0)
+    assert cases(index) == [HOSTILE, "case 10", "case 9", "case 1"]  # the one that failed first
     volume.locator("button").click()
     assert cases(index) == ["case 9", "case 10", "case 1", HOSTILE]
     assert volume.get_attribute("aria-sort") == "ascending"
@@ -214,6 +304,26 @@ def test_the_index_sorts_by_click_and_by_key(index):
     name.locator("button").press("Space")
     assert cases(index) == [HOSTILE, "case 1", "case 9", "case 10"]
     assert volume.get_attribute("aria-sort") is None
+
+
+def test_the_index_filters_by_name(index):
+    index.fill("#filter", "CASE 1")
+    assert cases(index) == ["case 10", "case 1"]
+    assert index.inner_text("#shown") == "2 of 4 shown"
+    index.locator("#cases thead th").nth(0).locator("button").click()
+    assert cases(index) == ["case 1", "case 10"]
+    index.fill("#filter", "")
+    assert len(cases(index)) == 4
+    assert index.inner_text("#shown") == ""
+
+
+def test_the_index_shows_a_picture_of_a_case(index):
+    picture = index.locator("#cases tbody img")
+    assert picture.count() == 1
+    shown = np.asarray(Image.open(io.BytesIO(picture.screenshot())).convert("RGB")).astype(int)
+    assert yellow(shown).any()
+    picture.click()
+    index.wait_for_selector("#key-slice")
 
 
 def test_the_index_leads_to_the_reports(index):

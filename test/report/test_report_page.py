@@ -5,94 +5,113 @@ import hashlib
 import html
 import io
 import re
-from html.parser import HTMLParser
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
-from report_helpers import phantom_case, results_of, write_phantom_report
+from report_helpers import Tags, found_in, phantom_case, results_of, small_case, write_phantom_report
 
+import model
 from model.errors import UserError
-from model.images.case import Case
 from model.images.grid import crop_grid
-from model.images.nifti import encode_nifti
-from model.images.volume import GRID_TOLERANCE, Grid, Volume, read_volume
-from model.report.case_page import viewer_volumes, write_report
-from model.report.folder_page import link, volume_plot, write_index
+from model.images.volume import Grid
+from model.report.case_page import write_report
+from model.report.folder_page import write_index
+from model.report.lesion_table import lesion_table
 from model.report.montage import axis_ends, choose_slices, colour_png, make_view, montage, outline
-from model.report.page import ASSETS, asset, short
+from model.report.page import ASSETS, asset
 
 HOSTILE = "</title></script><script>alert(1)</script><img src=x onerror='alert(2)'>\" {0} $x & \udcff"
-STRAIGHT = (1.0, 0, 0, 0, 1, 0, 0, 0, 1)
+MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 DONE = {"status": "done", "reason": "", "report": None}
 
 
-class Tags(HTMLParser):
-    """Every element with its attributes, and the cells of the tables row by row."""
-
-    def __init__(self, page: Path):
-        super().__init__()
-        self.elements, self.rows, self.cell = [], [], None
-        self.feed(page.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.cell = ""
-
-    def handle_data(self, data):
-        if self.cell is not None:
-            self.cell += data
-
-    def handle_endtag(self, tag):
-        if tag in ("td", "th"):
-            self.rows[-1].append(self.cell)
-            self.cell = None
-
-
-def small_case(direction: tuple[float, ...] = STRAIGHT) -> Case:
-    """A brain of 1 x 3 x 4 voxels in the middle of 3 x 7 x 8."""
-    adc = np.zeros((3, 7, 8), np.float32)
-    adc[1, 2:5, 2:6] = 1200
-    grid = Grid(adc.shape, (4.0, 2.0, 1.0), (0.0, 0.0, 0.0), direction)
-    return Case(Volume(adc, grid, Path("adc.mha")), Volume(adc / 1000, grid, Path("zadc.mha")))
-
-
-def volumes_table(page: Path) -> list[list[str]]:
-    return [row for row in Tags(page).rows if len(row) == 8][1:]
+def lesion_rows(page: Path) -> list[list[str]]:
+    return [row for row in Tags(page).rows if len(row) == 9 and row[0] != "Lesion"]
 
 
 def test_the_lesion_table_is_what_the_results_say(tmp_path):
+    """By the phantom: its second lesion lies left, behind and above the middle."""
     results = write_phantom_report(tmp_path / "report.html")
-    rows = volumes_table(tmp_path / "report.html")
+    rows = lesion_rows(tmp_path / "report.html")
     assert len(rows) == results["lesions"] == 6
     for number, (row, lesion) in enumerate(zip(rows, results["lesion_list"], strict=True), 1):
         assert row[:2] == [str(number), lesion["side"]]
-        numbers = [lesion[key] for key in ("volume_ml", "lowest_z", "probability", "confidence")]
-        assert [float(row[column]) for column in (2, 4, 6, 7)] == [float(short(value)) for value in numbers]
-        assert float(row[3]) == pytest.approx(100 * lesion["volume_ml"] / results["brain_volume_ml"], rel=0.05)
-        assert [int(mm) for mm in row[5].split(",")] == pytest.approx(lesion["centre_mm"], abs=0.5)
+        assert [abs(round(mm)) for mm in lesion["from_brain_centre_mm"] if round(mm)] == [
+            int(n) for n in re.findall(r"\d+", row[2])
+        ]
+        assert int(row[3]) == lesion["slice"]
+        assert float(row[4]) == pytest.approx(lesion["volume_ml"], abs=0.05)
+        assert float(row[6].replace(MINUS, "-")) == pytest.approx(lesion["lowest_z"], abs=0.05)
+        assert float(row[7]) == pytest.approx(lesion["probability"], abs=0.005)
+        assert float(row[8]) == pytest.approx(100 * lesion["confidence"], abs=0.5)
+    assert re.fullmatch(r"\d+ left, \d+ posterior, \d+ superior", rows[1][2])
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (11.2345, "11.2"),
-        (412.34, "412"),
-        (0.9512, "0.95"),
-        (0.00637, "0.0064"),
-        (0.0001, "0.0001"),
-        (-4.312, "-4.3"),
-        (0.0, "0"),
-        (12, "12"),
-        ("<b>", "&lt;b&gt;"),
-    ],
-)
-def test_numbers_are_rounded_as_a_reader_wants_them(value, shown):
-    assert short(value) == shown
+def lesion(volume_ml: float, **more: object) -> dict:
+    values = {"volume_ml": volume_ml, "lowest_z": -3.14, "centre_mm": [1, 2, 3], "from_brain_centre_mm": [-12.4, 0.4, 7.6]}
+    return values | {"side": "right", "slice": 3, "probability": 0.8, "confidence": 0.961} | more
+
+
+def table_of(*lesions: dict, figures: tuple[int, ...] = (), **more: object) -> str:
+    return lesion_table({"lesion_list": list(lesions), "brain_volume_ml": 400.0} | more, figures)
+
+
+def test_a_row_as_a_reader_writes_it():
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", table_of(lesion(4.8)))
+    assert cells == ["right", "12 right, 8 superior", "3", "4.8", "1.2", f"{MINUS}3.1", "0.80", "96"]
+
+
+def test_small_lesions_fold_into_one_line():
+    page = table_of(lesion(4.8), lesion(0.05), *[lesion(0.0231)] * 13)
+    before, folded = page.split("<details")
+    assert (before.count("<tr><th"), folded.count("<tr><th")) == (3, 14)  # with a head each
+    assert re.search(r"<summary>13 more, 0\.3 ml in all<", folded)
+    assert "<details" not in table_of(lesion(0.05))
+    alone = table_of(lesion(0.0499))
+    assert "No lesion of 0.05 ml or more." in alone
+    assert "<summary>1 smaller, 0.05 ml in all<" in alone
+
+
+def test_a_lesions_slice_leads_to_its_figure_where_there_is_one():
+    assert '<a href="#slice-3">3</a>' in table_of(lesion(4.8), figures=(3,))
+    assert "#slice-3" not in table_of(lesion(4.8), figures=(2,))
+
+
+def test_every_slice_that_the_table_leads_to_has_a_figure(tmp_path):
+    write_phantom_report(tmp_path / "report.html")
+    elements = Tags(tmp_path / "report.html").elements
+    ids, links = ([a[key] for _, a in elements if key in a] for key in ("id", "href"))
+    targets = [link[1:] for link in links if link.startswith("#slice-")]
+    assert len(targets) == 6
+    assert set(targets) <= set(ids)
+
+
+def test_an_estimated_z_map_is_called_so(tmp_path):
+    write_phantom_report(tmp_path / "given.html")
+    assert "estimated" not in (tmp_path / "given.html").read_text(encoding="utf-8").split("<main>")[0]
+    write_phantom_report(tmp_path / "report.html", z_map="estimated")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (
+        "<li>Z map estimated from the ADC: less sure than with the challenge&#x27;s Z map.</li>" in page.split("<main>")[0]
+    )
+    assert "Lowest Z, estimated" in page
+    assert page.count("Z map, estimated") == 3  # the choice and the legend of the viewer, the legend of the slices
+
+
+def test_where_the_sides_are_not_known_none_is_shown(tmp_path):
+    case, label = phantom_case()
+    case = replace(case, adc=replace(case.adc, oriented=False))
+    found = found_in(case, label)
+    results = results_of(case, label)
+    write_report(tmp_path / "report.html", "a", case, found, results)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "left and right are not known" in page.split("<main>")[0]
+    assert {tuple(row[1:3]) for row in lesion_rows(tmp_path / "report.html")} == {("not known", "not known")}
+    assert make_view(case).letters == ("", "", "", "")
 
 
 def test_summary_checks_and_provenance(tmp_path):
@@ -100,10 +119,12 @@ def test_summary_checks_and_provenance(tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert f'id="lesion_volume_ml">{results["lesion_volume_ml"]:.1f} ml<' in page
     assert f'id="lesion_share_of_brain">{100 * results["lesion_share_of_brain"]:.1f} %<' in page
-    assert "<li>the Z map&#x27;s smallest value is -10.0</li>" in page
-    assert "76 &times; 88 &times; 30 voxels (x, y, z) of 1.5 &times; 1.6 &times; 3 mm" in page
+    assert f'id="largest">{results["lesion_list"][0]["volume_ml"]:.1f} ml, right<' in page
+    assert "<li>the Z map&#x27;s smallest value is -10.0</li>" in page.split("<main>")[0]
     rows = [row for row in Tags(tmp_path / "report.html").rows if len(row) == 2]
     assert rows == [
+        ["Both maps", f"76 {TIMES} 88 {TIMES} 30 voxels (x, y, z) of 1.5 {TIMES} 1.6 {TIMES} 3 mm"],
+        ["Z map", "given"],
         ["Weights", "0123456789abcdef"],
         ["Device", "cpu"],
         ["Seconds", "4.56"],
@@ -112,19 +133,33 @@ def test_summary_checks_and_provenance(tmp_path):
     ]
 
 
+def test_every_page_says_what_it_is_and_what_made_it(tmp_path):
+    results = write_phantom_report(tmp_path / "report.html")
+    entries = [
+        DONE | {"case": name, "results": results | {"weights": weights}} for name, weights in (("a", "w1"), ("b", "w2"))
+    ]
+    write_index(tmp_path / "index.html", entries)
+    write_index(tmp_path / "empty.html", [])
+    made_with = {"report": "weights 0123456789abcdef", "index": "weights w1, w2", "empty": "no weights used"}
+    for name, words in made_with.items():
+        page = (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+        assert page.count("Research use, not a medical device.") == 2  # above and below
+        assert f"hie-lesions {model.__version__}, {words}." in page
+
+
 def test_results_without_checks_and_versions_will_do(tmp_path):
     case, label = phantom_case()
     results = results_of(case, label)
     del results["warnings"], results["software"]
-    write_report(tmp_path / "report.html", "old", case, label, results)
-    assert "No remarks." in (tmp_path / "report.html").read_text(encoding="utf-8")
+    write_report(tmp_path / "report.html", "old", case, found_in(case, label), results)
+    assert "Look at the input" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_hostile_text_stays_text(tmp_path):
     case, label = phantom_case()
     results = results_of(case, label) | {"warnings": [HOSTILE], "software": {HOSTILE: HOSTILE}, "weights": HOSTILE}
     results["lesion_list"][0]["lowest_z"] = HOSTILE
-    write_report(tmp_path / "report.html", HOSTILE, case, label, results)
+    write_report(tmp_path / "report.html", HOSTILE, case, found_in(case, label), results)
     write_phantom_report(tmp_path / "plain.html")
     entries = [
         DONE | {"case": HOSTILE, "results": results, "report": f"{HOSTILE}/report.html"},
@@ -137,7 +172,9 @@ def test_hostile_text_stays_text(tmp_path):
         assert sum(tag == "script" for tag, _ in elements) == sum(
             tag == "script" for tag, _ in Tags(tmp_path / plain).elements
         )
-        assert not [tag for tag, attributes in elements if tag == "img" or "onerror" in attributes]
+        images = [attributes for tag, attributes in elements if tag == "img"]
+        assert all(attributes["src"].startswith("data:image/webp;base64,") for attributes in images)
+        assert not [tag for tag, attributes in elements if "onerror" in attributes]
         assert html.escape(HOSTILE.replace("\udcff", "?")) in (tmp_path / hostile).read_text(encoding="utf-8")
 
 
@@ -178,49 +215,7 @@ def test_a_page_that_cannot_be_written_is_the_users_error(tmp_path):
 
 def test_a_mask_of_another_size_is_refused(tmp_path):
     with pytest.raises(ValueError, match="the grid is"):
-        write_report(tmp_path / "report.html", "a", small_case(), np.zeros((3, 7, 7), bool), {})
-
-
-@pytest.mark.parametrize("dtype", [np.int16, np.uint8])
-def test_what_is_encoded_reads_back_on_its_oblique_grid(tmp_path, dtype):
-    grid = phantom_case()[0].grid
-    voxels = np.random.default_rng(0).integers(0, 255, grid.size).astype(dtype)
-    voxels[0, 1, 2] = np.iinfo(dtype).max
-    (tmp_path / "a.nii.gz").write_bytes(encode_nifti(voxels, grid))
-    read = read_volume(tmp_path / "a.nii.gz")
-    assert np.array_equal(read.voxels, voxels)
-    assert read.grid.size == grid.size
-    for name in ("spacing_mm", "origin_mm", "direction"):
-        assert np.allclose(getattr(read.grid, name), getattr(grid, name), rtol=0, atol=1e-5)
-
-
-def test_the_viewers_volumes_lie_where_the_case_lies(tmp_path):
-    case, label = phantom_case()
-    for name, content in zip("am", viewer_volumes(case, label), strict=True):
-        (tmp_path / f"{name}.nii.gz").write_bytes(content)
-    adc, mask = (read_volume(tmp_path / f"{name}.nii.gz") for name in "am")
-    place = np.argwhere(label)[-1]
-    shift = np.linalg.solve(np.reshape(case.grid.direction, (3, 3)), np.subtract(adc.grid.origin_mm, case.grid.origin_mm))
-    there = place - np.rint(shift[::-1] / case.grid.spacing_mm).astype(int)
-    assert shift.max() > 5
-    assert np.allclose(adc.grid.to_mm(there), case.grid.to_mm(place), atol=GRID_TOLERANCE)
-    assert adc.voxels[tuple(there)] == case.adc.voxels[tuple(place)]
-    assert mask.voxels[tuple(there)] == 1
-    assert mask.voxels.sum() == label.sum()
-
-
-def test_values_beyond_int16_stay_at_its_end(tmp_path):
-    case = small_case()
-    case.adc.voxels[1, 2, 2] = 9e4
-    (tmp_path / "a.nii.gz").write_bytes(viewer_volumes(case, np.zeros(case.grid.size, bool))[0])
-    assert read_volume(tmp_path / "a.nii.gz").voxels.max() == 32767
-
-
-def test_other_arrays_are_not_encoded():
-    grid = small_case().grid
-    for voxels in (np.zeros(grid.size, np.float64), np.zeros((3, 7, 7), np.uint8)):
-        with pytest.raises(ValueError, match="expected uint8, int16, float32 of"):
-            encode_nifti(voxels, grid)
+        write_report(tmp_path / "report.html", "a", small_case(), SimpleNamespace(mask=np.zeros((3, 7, 7), bool)), {})
 
 
 def test_cropping_moves_the_origin():
@@ -277,7 +272,7 @@ def test_no_lesion_shows_the_middle_and_says_so(tmp_path):
     write_phantom_report(tmp_path / "report.html", np.zeros_like(label))
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("No lesion was found.") == 2  # in place of the table, and above the slices
-    assert page.count("<figure>") == 3
+    assert page.count("<figure ") == 3
     assert 'class="line"' not in page
     assert choose_slices(np.zeros_like(label), case.adc.voxels > 0)[0] == [12, 13, 14]  # the brain lies in 0 to 26
 
@@ -289,44 +284,3 @@ def test_of_many_slices_the_largest_areas_are_shown():
     indices, sentence = choose_slices(mask, mask)
     assert indices == list(range(16, 40))
     assert sentence == "The 24 slices with the largest lesion area, of 39 with lesions."
-
-
-def entry(case: str, volume_ml: float) -> dict:
-    results = {"lesion_volume_ml": volume_ml, "lesion_share_of_brain": 0.0123456, "lesions": 2, "seconds": 1.5}
-    return DONE | {"case": case, "results": results | {"warnings": ["odd", "thick"]}, "report": f"{case}/report.html"}
-
-
-def test_the_index_lists_every_case(tmp_path):
-    failed = {"case": "c", "status": "failed", "reason": "c: no brain", "results": None, "report": None}
-    write_index(tmp_path / "index.html", [entry("a b", 12.5), failed, entry("d", 0.0)])
-    assert Tags(tmp_path / "index.html").rows[1:] == [
-        ["a b", "12.5", "1.2", "2", "", "1.5", "odd; thick"],
-        ["c", "", "", "", "", "", "failed: c: no brain"],
-        ["d", "0", "1.2", "2", "", "1.5", "odd; thick"],
-    ]
-    page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert "3 cases: 2 done, 1 failed. Lesion volume 12.5 ml in all, 1 without a lesion." in page
-    assert page.count('href="./a%20b/report.html"') == 2  # in the table and in the plot
-
-
-def test_an_index_without_a_case_that_was_done(tmp_path):
-    write_index(tmp_path / "index.html", [])
-    assert "0 cases: 0 done, 0 failed." in (tmp_path / "index.html").read_text(encoding="utf-8")
-
-
-def test_the_plots_heights_are_logarithmic():
-    heights = dict(re.findall(r'cy="([\d.]+)" r="4"(?: class="empty")?><title>(\w): ', volume_plot([entry("a", 0.0)])))
-    assert heights == {"226.0": "a"}
-    plot = volume_plot([entry("a", 1.0), entry("b", 0.0), entry("c", 100.0), entry("d", 10.0)])
-    found = re.findall(r'cy="([\d.]+)" r="4"(?: class="empty")?><title>(\w): ', plot)
-    y = {case: float(height) for height, case in found}
-    assert list(y) == ["c", "d", "a", "b"]
-    assert y["a"] - y["d"] == pytest.approx(y["d"] - y["c"], abs=0.2)
-    assert y["b"] == 226.0  # the floor: 260 less the margin of 34
-    assert plot.count('class="empty"') == 1
-
-
-@pytest.mark.parametrize("path", ["javascript:alert(1)", "//host/a", "https://host/a"])
-def test_a_link_leads_nowhere_else(path):
-    assert link(path).startswith("./")
-    assert ":" not in link(path)

@@ -40,7 +40,9 @@ def test_lesion_list_on_paper():
             "volume_ml": 0.002,
             "lowest_z": -22,
             "centre_mm": [11.25, 21.5, 32],
+            "from_brain_centre_mm": [0.5, 0.5, 1],
             "side": "midline",
+            "slice": 2,
             "probability": (0.8125 + 0.6875) / 2,
             "confidence": 0.75,
         },
@@ -48,7 +50,9 @@ def test_lesion_list_on_paper():
             "volume_ml": 0.001,
             "lowest_z": 0,
             "centre_mm": [10, 20, 30],
+            "from_brain_centre_mm": [-0.8, -1, -1],
             "side": "midline",
+            "slice": 1,
             "probability": 0.55,
             "confidence": 0.5,
         },
@@ -111,7 +115,30 @@ def test_left_and_right_are_the_patients_in_whatever_order_the_voxels_are_stored
     assert sides(*two_sides(orientation)) == {50: "left", 32: "midline", 10: "right"}
 
 
+@pytest.mark.parametrize("orientation", STORAGES)
+def test_the_place_in_the_brain_does_not_depend_on_the_storage(orientation):
+    """The brain's centre is at x 29, y 7.5 and z 6 mm; y and z of the lesions are 3, 12, 1.5 and 0, 4, 12."""
+    case, mask = two_sides(orientation)
+    found = Segmentation(mask, mask.astype(np.float32), mask[None].astype(np.float32))
+    places = sorted(lesion["from_brain_centre_mm"] for lesion in describe(found, case)["lesion_list"])
+    assert places == [[-19, -6, 6], [3, 4.5, -2], [21, -4.5, -6]]
+
+
+def test_the_place_in_the_brain_is_along_the_images_axes():
+    """A head that is turned by 30 degrees in the scanner, and scanned along its own axes."""
+    case, mask = two_sides("LPS")
+    c, s = np.cos(np.pi / 6), np.sin(np.pi / 6)
+    grid = replace(case.grid, direction=(c, -s, 0, s, c, 0, 0, 0, 1))
+    case = Case(replace(case.adc, grid=grid), replace(case.zadc, grid=grid))
+    found = Segmentation(mask, mask.astype(np.float32), mask[None].astype(np.float32))
+    lesions = describe(found, case)["lesion_list"]
+    assert sorted(lesion["from_brain_centre_mm"] for lesion in lesions) == [[-19, -6, 6], [3, 4.5, -2], [21, -4.5, -6]]
+    assert [lesion["side"] for lesion in lesions] == ["left", "midline", "right"]
+
+
 def test_without_an_orientation_the_side_is_unknown():
     case, mask = two_sides("LPS")
     case = replace(case, adc=replace(case.adc, oriented=False))
     assert sides(case, mask) == {50: None, 32: None, 10: None}
+    found = Segmentation(mask, mask.astype(np.float32), mask[None].astype(np.float32))
+    assert {lesion["from_brain_centre_mm"] for lesion in describe(found, case)["lesion_list"]} == {None}

@@ -1,9 +1,10 @@
 "use strict";
 
 // Sorts the table of cases by the column whose head is pressed; pressed again, the other way round. Cells without a
-// value, as failed cases have them, stay at the end both ways.
+// value, as failed cases have them, stay at the end both ways. Filters the cases by their names.
 const table = document.getElementById("cases");
 const heads = [...table.tHead.rows[0].cells];
+const rows = [...table.tBodies[0].rows];
 const words = new Intl.Collator(undefined, { numeric: true });
 
 function compare(a, b) {
@@ -11,16 +12,26 @@ function compare(a, b) {
   return Number.isNaN(difference) ? words.compare(a, b) : difference;
 }
 
+const valueOf = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent;
+
 function sortBy(column) {
   const rising = heads[column].getAttribute("aria-sort") !== "ascending";
-  const valueOf = (row) => row.cells[column].textContent;
-  const rows = [...table.tBodies[0].rows];
-  const filled = rows.filter((row) => valueOf(row) !== "");
-  const empty = rows.filter((row) => valueOf(row) === "");
-  filled.sort((a, b) => (rising ? 1 : -1) * compare(valueOf(a), valueOf(b)));
+  const filled = rows.filter((row) => valueOf(row, column) !== "");
+  const empty = rows.filter((row) => valueOf(row, column) === "");
+  filled.sort((a, b) => (rising ? 1 : -1) * compare(valueOf(a, column), valueOf(b, column)));
   table.tBodies[0].append(...filled, ...empty);
   for (const head of heads) head.removeAttribute("aria-sort");
   heads[column].setAttribute("aria-sort", rising ? "ascending" : "descending");
 }
 
-heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () => sortBy(column)));
+heads.forEach((head, column) => {
+  head.querySelector("button")?.addEventListener("click", () => sortBy(column));
+});
+
+const filter = document.getElementById("filter");
+filter.addEventListener("input", () => {
+  const wanted = filter.value.trim().toLowerCase();
+  for (const row of rows) row.hidden = !valueOf(row, 1).toLowerCase().includes(wanted);
+  const count = rows.filter((row) => !row.hidden).length;
+  document.getElementById("shown").textContent = wanted ? `${count} of ${rows.length} shown` : "";
+});

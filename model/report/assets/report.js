@@ -3,6 +3,10 @@
 // The report's viewer. Without WebGL2 or on any failure the page stays as it is, with the sentence that says so.
 const byId = (id) => document.getElementById(id);
 const dataOf = (id) => byId(`${id}-data`).textContent;
+const settings = JSON.parse(byId("settings").textContent);
+const layers = ["mask", "z", "probability"]; // as NiiVue's volumes 1 to 3, over the ADC, which is 0
+const directions = [["left", "right"], ["posterior", "anterior"], ["superior", "inferior"]]; // for mm above and below 0
+const minus = "\u2212";
 
 async function unpack(id) {
   const bytes = Uint8Array.from(atob(dataOf(id)), (letter) => letter.charCodeAt(0));
@@ -24,30 +28,113 @@ async function makeViewer({ Niivue, NVImage }) {
     crosshairGap: 4, // leaves a small lesion free
     isNearestInterpolation: true,
     isRadiologicalConvention: true, // as the slices below
+    isOrientationTextVisible: settings.place !== null,
     multiplanarShowRender: 0,
     scrollRequiresFocus: true,
     dragAndDropEnabled: false,
     loadingText: "",
   });
   await viewer.attachToCanvas(byId("viewer-canvas"));
-  const [low, high] = JSON.parse(byId("settings").textContent).adcWindow;
   const load = (id, options) => NVImage.loadFromBase64({ base64: dataOf(id), name: `${id}.nii.gz`, ...options });
+  const [low, high] = settings.adcWindow;
   viewer.addVolume(await load("adc", { colormap: "gray", cal_min: low, cal_max: high }));
-  viewer.addVolume(await load("mask", { colormap: "red", cal_min: 0, cal_max: 1, opacity: Number(byId("opacity").value) }));
+  for (const layer of layers) {
+    viewer.addColormap(layer, settings.colours[layer]);
+    viewer.addVolume(await load(layer, { colormap: layer, cal_min: 0, cal_max: 255, opacity: 0 }));
+  }
   return viewer;
 }
 
-function connectControls(viewer, sliceTypes) {
-  const shown = byId("show-mask"), opacity = byId("opacity"), view = byId("view");
-  const setOpacity = () => viewer.setOpacity(1, shown.checked ? Number(opacity.value) : 0);
-  shown.addEventListener("change", setOpacity);
-  opacity.addEventListener("input", setOpacity);
-  view.addEventListener("change", () => viewer.setSliceType(sliceTypes[view.value]));
-  viewer.onLocationChange = ({ mm, values }) => {
-    // NiiVue counts to the right and the front, the table to the left and the back
-    const place = [-mm[0], -mm[1], mm[2]].map((value) => value.toFixed(1)).join(", ");
-    byId("location").textContent = `Position ${place} mm, ADC ${values[0].value} ×10⁻⁶ mm²/s`;
+// --- what lies over the ADC ---
+
+function connectOverlay(viewer) {
+  const opacity = byId("opacity"), choices = [...document.querySelectorAll("input[name=overlay]")];
+  let hidden = false;
+  const draw = () => {
+    const chosen = choices.find((choice) => choice.checked).value;
+    layers.forEach((layer, n) => {
+      viewer.volumes[n + 1].opacity = layer === chosen && !hidden ? Number(opacity.value) : 0;
+    });
+    viewer.updateGLVolume();
+    for (const legend of document.querySelectorAll("[data-overlay]")) {
+      legend.hidden = legend.dataset.overlay !== chosen;
+    }
   };
+  for (const choice of choices) {
+    choice.addEventListener("change", () => {
+      hidden = false;
+      draw();
+    });
+  }
+  opacity.addEventListener("input", draw);
+  draw();
+  return () => {
+    hidden = !hidden;
+    draw();
+  };
+}
+
+// --- the place of the cross in words ---
+
+const apply = (row, mm) => row[0] * mm[0] + row[1] * mm[1] + row[2] * mm[2] + row[3];
+
+function placeWords(mm) {
+  const whole = settings.place.map((row) => Math.round(apply(row, mm)));
+  const words = whole.map((value, n) => value && `${Math.abs(value)} ${directions[n][value < 0 ? 1 : 0]}`).filter(Boolean);
+  return words.length ? `${words.join(", ")} of the brain's centre, mm` : "at the brain's centre";
+}
+
+function describe(mm, values) {
+  const place = settings.place ? [placeWords(mm)] : [];
+  const parts = [`Slice ${Math.round(apply(settings.slice, mm))} of ${settings.slices}`, ...place];
+  const [adc, , z, probability] = values;
+  if (z === 0) return [...parts, "outside the brain"];
+  const shown = (name, value, digits) =>
+    ((value - settings.maps[name].zero) / settings.maps[name].steps).toFixed(digits).replace("-", minus);
+  return [...parts, `ADC ${adc} ×10⁻⁶ mm²/s`, `Z ${shown("z", z, 1)}`, `probability ${shown("probability", probability, 2)}`];
+}
+
+// --- steps through the slices ---
+
+function connectSlices(viewer, sliceTypes, toggle) {
+  const canvas = byId("viewer-canvas"), slider = byId("slice"), view = byId("view");
+  const axis = () => ({ CORONAL: 1, SAGITTAL: 0 })[view.value] ?? 2;
+  const current = () => viewer.frac2vox(viewer.scene.crosshairPos)[axis()];
+  const step = (by) => {
+    const delta = [0, 0, 0];
+    delta[axis()] = by;
+    viewer.moveCrosshairInVox(...delta);
+  };
+  const reach = () => {
+    slider.max = viewer.volumes[0].dimsRAS[axis() + 1] - 1;
+    slider.value = current();
+  };
+  slider.addEventListener("input", () => step(Number(slider.value) - current()));
+  view.addEventListener("change", () => {
+    viewer.setSliceType(sliceTypes[view.value]);
+    reach();
+  });
+  viewer.onLocationChange = ({ mm, values }) => {
+    // NiiVue counts to the right and the front, this page to the left and the back
+    const words = describe([-mm[0], -mm[1], mm[2]], values.map(({ value }) => value));
+    byId("location").textContent = words.join(" · ");
+    slider.value = current();
+    slider.setAttribute("aria-valuetext", words[0]);
+  };
+  const steps = { ArrowUp: 1, ArrowRight: 1, PageUp: 1, ArrowDown: -1, ArrowLeft: -1, PageDown: -1 };
+  const frame = byId("viewer-frame");
+  frame.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    event.stopPropagation(); // NiiVue has keys of its own
+    if (event.key in steps) step(steps[event.key]);
+    else if (event.key.toLowerCase() === "h") toggle();
+    else return;
+    event.preventDefault();
+  }, { capture: true });
+  frame.addEventListener("wheel", (event) => {
+    if (document.activeElement !== canvas) event.stopPropagation(); // and the page scrolls
+  }, { capture: true });
+  reach();
 }
 
 function connectLesions(viewer) {
@@ -58,12 +145,14 @@ function connectLesions(viewer) {
   };
   const buttons = document.querySelectorAll("button[data-mm]");
   for (const button of buttons) {
-    button.addEventListener("click", () => {
+    button.addEventListener("click", (event) => {
       moveTo(JSON.parse(button.dataset.mm));
       byId("viewer").scrollIntoView({ block: "nearest" });
+      if (event.detail > 0) byId("viewer-canvas").focus({ preventScroll: true }); // by the mouse: the wheel goes on there
     });
   }
   if (buttons.length) moveTo(JSON.parse(buttons[0].dataset.mm));
+  else viewer.createOnLocationChange();
 }
 
 async function start() {
@@ -73,7 +162,7 @@ async function start() {
     const niivue = await loadNiivue();
     byId("viewer-stage").hidden = false; // before the viewer measures its canvas
     const viewer = await makeViewer(niivue);
-    connectControls(viewer, niivue.SLICE_TYPE);
+    connectSlices(viewer, niivue.SLICE_TYPE, connectOverlay(viewer));
     connectLesions(viewer);
     notice.hidden = true;
     document.body.classList.add("with-viewer");

@@ -1,0 +1,170 @@
+"""The viewer of a case's page: its controls, its legend, and the volumes that NiiVue draws.
+
+The volumes are gzipped NIfTI files around the brain. ADC is int16 in its own unit. Mask, Z map and probability are uint8, 0
+where there is nothing to draw; `STORED` says how the numbers are stored.
+"""
+
+import gzip
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.images.brain import brain_box
+from model.images.case import Case
+from model.images.grid import Grid, crop_grid
+from model.images.nifti import encode_nifti
+from model.report.montage import ADC_WINDOW, BLUE_TO_RED, GREYS, MASK_COLOUR, Z_WINDOW, scale
+from model.report.page import asset, base64_text, text
+from model.report.results import from_brain_centre
+from model.report.wording import z_map_name
+
+if TYPE_CHECKING:
+    from model.networks.predict import Segmentation
+
+INT16 = np.iinfo(np.int16)
+BUNDLE = "niivue.umd.js"
+PROBABILITY_COLOURS = ("440154", "3b528b", "21918c", "5ec962", "fde725")  # viridis
+FAINTEST = 0.05  # probabilities below it are not drawn over the ADC map
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a map is stored in a byte: `steps` a unit, and `zero` for 0, of the range `window`."""
+
+    steps: int
+    zero: int
+    window: tuple[float, float]
+
+    def bytes_of(self, values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+        """Values cut at the window's ends as uint8; 0 outside."""
+        stored = np.rint(np.clip(values, *self.window) * self.steps) + self.zero
+        return np.where(inside, stored, 0).astype(np.uint8)
+
+
+STORED = {"z": Stored(steps=10, zero=128, window=(-10, 10)), "probability": Stored(steps=200, zero=1, window=(0, 1))}
+
+VIEWER = """<section id="viewer">
+<h2>Viewer</h2>
+<p id="viewer-notice">The viewer needs JavaScript and WebGL2, which this browser does not offer here.</p>
+<div id="viewer-stage" hidden>
+<div class="controls">
+<fieldset id="overlay"><legend>Over the ADC</legend>
+<label><input type="radio" name="overlay" value="mask" checked> Mask</label>
+<label><input type="radio" name="overlay" value="z"> {z_map}</label>
+<label><input type="radio" name="overlay" value="probability"> Probability</label>
+<label><input type="radio" name="overlay" value="none"> Nothing</label>
+</fieldset>
+<label>Opacity <input type="range" id="opacity" min="0.1" max="1" step="0.05" value="0.6"></label>
+<label>View <select id="view">
+<option value="MULTIPLANAR">three planes</option><option value="AXIAL">axial</option>
+<option value="CORONAL">coronal</option><option value="SAGITTAL">sagittal</option>
+</select></label>
+<label>Slice <input type="range" id="slice" min="0" step="1"></label>
+</div>
+<div id="viewer-frame"><canvas id="viewer-canvas" role="application" aria-label="ADC with what is chosen over it"
+ aria-describedby="location viewer-keys"></canvas></div>
+<p class="legend" id="viewer-legend">{legend}</p>
+<p id="location"></p>
+<p class="note" id="viewer-keys">A click into the picture moves the cross. After it the wheel and the arrow keys step through
+the slices, and H hides and shows what lies over the ADC.</p>
+</div>
+</section>"""
+
+
+def viewer(results: dict) -> str:
+    """The viewer's part of the page; the page's script fills it."""
+    name = z_map_name(results)
+    scales = {
+        "mask": scale("Mask", None, "", (MASK_COLOUR,), "viewer-mask"),
+        "z": scale(name, Z_WINDOW, "standard deviations", BLUE_TO_RED, "viewer-z"),
+        "probability": scale("Probability", (0, 1), "", PROBABILITY_COLOURS, "viewer-probability"),
+    }
+    legends = (
+        scale("ADC", ADC_WINDOW, "&times; 10⁻⁶ mm²/s", GREYS, "viewer-adc"),
+        *(f'<span data-overlay="{layer}" hidden>{html}</span>' for layer, html in scales.items()),
+    )
+    return VIEWER.format(z_map=text(name), legend=" ".join(legends))
+
+
+def viewer_volumes(case: Case, found: "Segmentation") -> dict[str, bytes]:
+    """By name "adc", "mask", "z" and "probability": what the viewer draws, around the brain and the mask."""
+    box = brain_box(case.brain | found.mask, 2)
+    grid, inside = crop_grid(case.grid, box), case.brain[box] | found.mask[box]
+    adc = np.clip(np.rint(case.adc.voxels[box]), INT16.min, INT16.max).astype(np.int16)
+    maps = {"z": case.zadc.voxels[box], "probability": found.probabilities[box]}
+    layers = {"adc": adc, "mask": found.mask[box].astype(np.uint8)}
+    layers |= {name: STORED[name].bytes_of(values, inside) for name, values in maps.items()}
+    return {name: encode_nifti(layer, grid) for name, layer in layers.items()}
+
+
+def viewer_data(case: Case, found: "Segmentation") -> str:
+    """What the script of the page reads: blocks of base64 that no browser runs, and settings."""
+    volumes = viewer_volumes(case, found)
+    packed = {"niivue": _packed_bundle()} | {name: base64_text(content) for name, content in volumes.items()}
+    blocks = [f'<script type="application/gzip" id="{name}-data">{content}</script>' for name, content in packed.items()]
+    settings = json.dumps(viewer_settings(case))
+    return "\n".join([*blocks, f'<script type="application/json" id="settings">{settings}</script>'])
+
+
+def viewer_settings(case: Case) -> dict:
+    """Windows, colours and how places are told. "place" and "slice" are rows of four: times (x, y, z, 1) in the scanner's
+    space they give the mm from the brain's centre, None where that is not known, and the slice counted from 1.
+    """
+    corners_mm = np.vstack([np.zeros(3), np.eye(3)])
+    indices = np.array([index_of(case.grid, corner) for corner in corners_mm])
+    places = _rows(from_brain_centre(indices, case)) if case.adc.oriented else None
+    return {
+        "adcWindow": ADC_WINDOW,
+        "slices": case.grid.size[0],
+        "slice": _rows(indices[:, :1] + 1)[0],
+        "place": places,
+        "maps": {name: {"steps": stored.steps, "zero": stored.zero} for name, stored in STORED.items()},
+        "colours": {"mask": _flat(MASK_COLOUR), "z": _z_colours(), "probability": _probability_colours()},
+    }
+
+
+def index_of(grid: Grid, place_mm: np.ndarray) -> np.ndarray:
+    """The place in the array, (z, y, x) and fractions too, of (x, y, z) in mm in the scanner's space."""
+    along = np.linalg.solve(np.reshape(grid.direction, (3, 3)), place_mm - np.asarray(grid.origin_mm))
+    return along[::-1] / grid.spacing_mm
+
+
+def _rows(values: np.ndarray) -> list[list[float]]:
+    """The affine rows of what is known at 0 and at the three unit vectors, (4, number)."""
+    rows = np.vstack([values[1:] - values[0], values[:1]]).T
+    return [[round(value, 6) for value in row] for row in rows.tolist()]
+
+
+def _colour_map(stops: list[tuple[int, str, int]]) -> dict[str, list[int]]:
+    """NiiVue's form of colours at stored values: (value, colour, opacity of 0 to 255)."""
+    channels = zip(*((*bytes.fromhex(colour), opacity, value) for value, colour, opacity in stops), strict=True)
+    return dict(zip("RGBAI", map(list, channels), strict=True))
+
+
+def _flat(colour: str) -> dict[str, list[int]]:
+    return _colour_map([(0, colour, 0), (1, colour, 255), (255, colour, 255)])
+
+
+def _z_colours() -> dict[str, list[int]]:
+    stored, (low, high) = STORED["z"], Z_WINDOW
+    values = np.linspace(low, high, len(BLUE_TO_RED)) * stored.steps + stored.zero
+    inner = [(round(value), colour, 255) for value, colour in zip(values.tolist(), BLUE_TO_RED, strict=True)]
+    return _colour_map([(0, BLUE_TO_RED[0], 0), (1, BLUE_TO_RED[0], 255), *inner, (255, BLUE_TO_RED[-1], 255)])
+
+
+def _probability_colours() -> dict[str, list[int]]:
+    stored = STORED["probability"]
+    values = np.linspace(0, 1, len(PROBABILITY_COLOURS)) * stored.steps + stored.zero
+    first, *inner = [(round(value), colour, 255) for value, colour in zip(values.tolist(), PROBABILITY_COLOURS, strict=True)]
+    faint = round(FAINTEST * stored.steps) + stored.zero
+    clear = [(0, first[1], 0), (faint - 1, first[1], 0), (faint, first[1], 255)]
+    return _colour_map([*clear, *inner, (255, PROBABILITY_COLOURS[-1], 255)])
+
+
+@cache
+def _packed_bundle() -> str:
+    """NiiVue's bundle as gzip in base64, packed once for all the cases of a run."""
+    return base64_text(gzip.compress(asset(BUNDLE).encode("utf-8"), compresslevel=9, mtime=0))

@@ -1,0 +1,103 @@
+"""The page of a folder: its table, pictures and plot, without a browser."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from report_helpers import Tags, small_case, write_phantom_report
+
+from model.report.folder_page import write_index
+from model.report.page import link
+from model.report.thumbnail import PICTURE, key_slice, thumbnail
+from model.report.volume_plot import volume_plot
+
+DONE = {"status": "done", "reason": "", "report": None}
+
+
+def entry(case: str, volume_ml: float, **more: object) -> dict:
+    results = {"lesion_volume_ml": volume_ml, "lesion_share_of_brain": 0.0123456, "lesions": 2, "weights": "w"}
+    largest = {"lesion_list": [{"volume_ml": 0.75 * volume_ml, "side": "left"}] if volume_ml else []}
+    results |= largest | {"warnings": ["odd", "thick"]} | more
+    return DONE | {"case": case, "results": results, "report": f"{case}/report.html"}
+
+
+FAILED = {"case": "c", "status": "failed", "reason": "c: no brain", "results": None, "report": None}
+
+
+def test_the_index_lists_every_case_those_that_failed_first(tmp_path):
+    outdated = FAILED | {"case": "e", "status": "outdated", "reason": "new weights"}
+    write_index(tmp_path / "index.html", [entry("a b", 12.5), FAILED, entry("d", 0.0), outdated])
+    assert Tags(tmp_path / "index.html").rows[1:] == [
+        ["", "c", "", "", "", "", "", "", "failed: c: no brain"],
+        ["", "e", "", "", "", "", "", "", "outdated: new weights"],
+        ["", "a b", "12.5", "1.2", "2", "9.4", "left", "", "odd; thick"],
+        ["", "d", "0", "1.2", "2", "", "", "", "odd; thick"],
+    ]
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "4 cases: 2 done, 1 failed, 1 outdated. 1 without a lesion.<" in page
+    assert page.count('href="./a%20b/report.html"') == 2  # in the table and in the plot
+
+
+def test_the_index_marks_cases_with_an_estimated_z_map(tmp_path):
+    write_index(tmp_path / "index.html", [entry("a", 1.0, z_map="given"), entry("b", 2.0, z_map="estimated"), FAILED])
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "1 of 2: Z map estimated from the ADC: less sure than with the challenge&#x27;s Z map." in page
+    assert [row[1] for row in Tags(tmp_path / "index.html").rows[1:]] == ["c", "a", "b Z estimated"]
+    write_index(tmp_path / "index.html", [entry("a", 1.0)])
+    assert "estimated" not in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_done_case_shows_the_picture_of_its_report(tmp_path):
+    for name in ("a", "none"):
+        (tmp_path / name).mkdir()
+    write_phantom_report(tmp_path / "a" / "report.html")
+    (tmp_path / "none" / "report.html").write_text("<html>of an earlier version")
+    write_index(tmp_path / "index.html", [entry("a", 1.0), entry("none", 1.0), entry("gone", 1.0)])
+    (picture,) = [a["src"] for tag, a in Tags(tmp_path / "index.html").elements if tag == "img"]
+    assert picture == next(a["src"] for _, a in Tags(tmp_path / "a" / "report.html").elements if a.get("id") == "key-slice")
+
+
+def test_the_picture_is_of_the_slice_with_the_largest_lesion_area():
+    """In a grid of pixels of 1 x 2 mm: a picture as wide as eight of the one and as high as seven of the other."""
+    case = small_case()
+    case.adc.voxels[:, 2:5, 2:6] = 1200
+    mask = np.zeros(case.grid.size, bool)
+    mask[2, 2:4, 2:6] = mask[0, 2, 2:5] = True
+    assert key_slice(mask, case.brain) == 2
+    html = thumbnail(case, mask)
+    assert 'alt="Slice 3 of 3, largest lesion area"' in html
+    data, width, height = PICTURE.search(html.encode()).groups()
+    image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+    assert image.size == (int(width), int(height)) == (round(8 / 1.25), round(14 / 1.25))
+    pixels = np.asarray(image).astype(int)
+    yellow = pixels[..., :2].min(axis=-1) - pixels[..., 2] > 40
+    rows, columns = np.nonzero(yellow)
+    assert (rows.min(), rows.max()) == pytest.approx((2 * 2 / 1.25, 4 * 2 / 1.25 - 1), abs=1)  # rows 2 and 3 of the cut
+    assert (columns.min(), columns.max()) == pytest.approx((2 / 1.25, 6 / 1.25 - 1), abs=1)
+    assert "no lesion" in thumbnail(case, np.zeros_like(mask))
+
+
+def test_an_index_without_a_case_that_was_done(tmp_path):
+    write_index(tmp_path / "index.html", [])
+    assert "0 cases: 0 done, 0 failed." in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_plots_heights_are_logarithmic():
+    heights = dict(re.findall(r'cy="([\d.]+)" r="4"(?: class="empty")?><title>(\w): ', volume_plot([entry("a", 0.0)])))
+    assert heights == {"226.0": "a"}
+    plot = volume_plot([entry("a", 1.0), entry("b", 0.0), entry("c", 100.0), entry("d", 10.0)])
+    found = re.findall(r'cy="([\d.]+)" r="4"(?: class="empty")?><title>(\w): ', plot)
+    y = {case: float(height) for height, case in found}
+    assert list(y) == ["c", "d", "a", "b"]
+    assert y["a"] - y["d"] == pytest.approx(y["d"] - y["c"], abs=0.2)
+    assert y["b"] == 226.0  # the floor: 260 less the margin of 34
+    assert plot.count('class="empty"') == 1
+
+
+@pytest.mark.parametrize("path", ["javascript:alert(1)", "//host/a", "https://host/a"])
+def test_a_link_leads_nowhere_else(path):
+    assert link(path).startswith("./")
+    assert ":" not in link(path)

@@ -1,0 +1,85 @@
+"""The volumes and settings that a report gives its viewer."""
+
+import numpy as np
+import pytest
+from report_helpers import found_in, phantom_case, results_of, small_case
+
+from model.images.nifti import encode_nifti
+from model.images.volume import GRID_TOLERANCE, read_volume
+from model.report.viewer import viewer_settings, viewer_volumes
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8])
+def test_what_is_encoded_reads_back_on_its_oblique_grid(tmp_path, dtype):
+    grid = phantom_case()[0].grid
+    voxels = np.random.default_rng(0).integers(0, 255, grid.size).astype(dtype)
+    voxels[0, 1, 2] = np.iinfo(dtype).max
+    (tmp_path / "a.nii.gz").write_bytes(encode_nifti(voxels, grid))
+    read = read_volume(tmp_path / "a.nii.gz")
+    assert np.array_equal(read.voxels, voxels)
+    assert read.grid.size == grid.size
+    for name in ("spacing_mm", "origin_mm", "direction"):
+        assert np.allclose(getattr(read.grid, name), getattr(grid, name), rtol=0, atol=1e-5)
+
+
+def test_the_viewers_volumes_lie_where_the_case_lies(tmp_path):
+    case, label = phantom_case()
+    found = found_in(case, label)
+    volumes = {}
+    for name, content in viewer_volumes(case, found).items():
+        (tmp_path / f"{name}.nii.gz").write_bytes(content)
+        volumes[name] = read_volume(tmp_path / f"{name}.nii.gz")
+    place, adc = np.argwhere(label)[-1], volumes["adc"]
+    shift = np.linalg.solve(np.reshape(case.grid.direction, (3, 3)), np.subtract(adc.grid.origin_mm, case.grid.origin_mm))
+    there = tuple(place - np.rint(shift[::-1] / case.grid.spacing_mm).astype(int))
+    assert shift.max() > 5
+    assert np.allclose(adc.grid.to_mm(np.array(there)), case.grid.to_mm(place), atol=GRID_TOLERANCE)
+    assert adc.voxels[there] == case.adc.voxels[tuple(place)]
+    assert volumes["mask"].voxels[there] == 1
+    assert volumes["mask"].voxels.sum() == label.sum()
+    assert (volumes["z"].voxels[there] - 128) / 10 == pytest.approx(case.zadc.voxels[tuple(place)], abs=0.051)
+    assert (volumes["probability"].voxels[there] - 1) / 200 == found.probabilities[tuple(place)] == 0.75
+    for name in ("z", "probability"):
+        assert np.array_equal(volumes[name].voxels == 0, volumes["adc"].voxels <= 0)
+
+
+def test_values_beyond_what_is_stored_stay_at_its_end(tmp_path):
+    case = small_case()
+    case.adc.voxels[1, 2, 2], case.zadc.voxels[1, 2, 2:4] = 9e4, (-40, 40)
+    for name, content in viewer_volumes(case, found_in(case, np.zeros(case.grid.size, bool))).items():
+        (tmp_path / f"{name}.nii.gz").write_bytes(content)
+    assert read_volume(tmp_path / "adc.nii.gz").voxels.max() == 32767
+    z = read_volume(tmp_path / "z.nii.gz").voxels
+    assert (z[z > 0].min(), z.max()) == (28, 228)  # 10 standard deviations below and above 128, in tenths
+
+
+def test_a_place_in_words_comes_from_the_settings():
+    """The rows of the settings, as the script uses them, against the numbers of results.json; the grid is oblique."""
+    case, label = phantom_case()
+    settings = viewer_settings(case)
+    assert settings["slices"] == 30
+    for lesion in results_of(case, label)["lesion_list"]:
+        place = np.append(lesion["centre_mm"], 1)
+        assert np.array(settings["place"]) @ place == pytest.approx(lesion["from_brain_centre_mm"], abs=0.07)
+        assert round(settings["slice"] @ place) == lesion["slice"]
+
+
+def test_colours_of_stored_values():
+    """NiiVue draws between the given values: nothing outside the brain, white at Z 0, nothing below 5 %."""
+    colours = viewer_settings(small_case())["colours"]
+    assert {name: channels["I"] for name, channels in colours.items()} == {
+        "mask": [0, 1, 255],
+        "z": [0, 1, 68, 98, 128, 158, 188, 255],
+        "probability": [0, 10, 11, 51, 101, 151, 201, 255],
+    }
+    z = colours["z"]
+    assert [z[channel][4] for channel in "RGBA"] == [0xF7, 0xF7, 0xF7, 255]
+    assert z["A"] == [0] + [255] * 7
+    assert colours["probability"]["A"] == [0, 0] + [255] * 6
+
+
+def test_other_arrays_are_not_encoded():
+    grid = small_case().grid
+    for voxels in (np.zeros(grid.size, np.float64), np.zeros((3, 7, 7), np.uint8)):
+        with pytest.raises(ValueError, match="expected uint8, int16, float32 of"):
+            encode_nifti(voxels, grid)
