@@ -309,4 +309,9 @@ def test_lesions_of_the_small_case_on_paper(main, case_tree, output, rule_weight
     assert [lesion.pop("centre_mm") for lesion in found] == [pytest.approx(centre, abs=0.005) for centre in centres]
     probability = pytest.approx(1 / (1 + np.exp(-0.25 * TINY.z_slope)), abs=1e-4)
     shared = {"lowest_z": -2.25, "probability": probability, "confidence": 1, "side": "midline"}  # 11 mm across
-    assert found == [{"volume_ml": 0.006, **shared}, {"volume_ml": 0.003, **shared}]
+    # from the brain's centre, which is (3.5, 9, 6.5) in the array
+    first, second = (
+        {"from_brain_centre_mm": [-2.8, -5, -3], "slice": 3},
+        {"from_brain_centre_mm": [2.8, 6.2, 7.5], "slice": 7},
+    )
+    assert found == [{"volume_ml": 0.006, **first, **shared}, {"volume_ml": 0.003, **second, **shared}]
