@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import model
 from model.errors import UserError
@@ -74,7 +75,7 @@ def bids_place(case: FoundCase, root: Path, output: Path) -> Place:
 def source_uri(path: Path, root: Path) -> str:
     """The BIDS URI of a file of the input; empty for one that lies elsewhere."""
     relative = os.path.relpath(path, root)
-    return "" if relative.startswith("..") else f"bids:{SOURCE}:{Path(relative).as_posix()}"
+    return "" if relative.startswith("..") else f"bids:{SOURCE}:{quote(Path(relative).as_posix(), safe='/+')}"
 
 
 def _sidecar(fields: Sidecar, results: dict, *, sources: list[str], reference: str) -> dict:

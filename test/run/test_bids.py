@@ -57,8 +57,9 @@ def test_the_validator_accepts_input_and_output(go_bids, data_set):
     assert set(files_below(output)) == images | extras | whole
 
 
-def test_the_validator_looks_at_masks_sidecars_and_what_is_ignored(go_bids, tmp_path):
+def test_the_validator_looks_at_masks_sidecars_and_what_is_ignored(go_bids, data_set, tmp_path):
     output = tmp_path / "output"
+    write_session(data_set, "sub-anat", datatype="anat")  # no place that BIDS has for ADC maps, but for masks
     assert go_bids(output)[0] == 0
     (output / mask_of("sub-02")).rename(output / "sub-02" / "dwi" / "sub-02_desc-hie_lesions.nii.gz")
     sidecar = output / mask_of("sub-01_ses-1", "_desc-hie_mask.json")
@@ -68,6 +69,8 @@ def test_the_validator_looks_at_masks_sidecars_and_what_is_ignored(go_bids, tmp_
     places = {error.split()[-1] for error in errors_of(output)}
     assert {"/sub-02/dwi/sub-02_desc-hie_lesions.nii.gz", "/summary.csv"} <= places
     assert any(place.startswith("/sub-01/ses-1/dwi/") for place in places)
+    assert (output / "sub-anat" / "anat" / "sub-anat_desc-hie_mask.nii.gz").is_file()
+    assert not any("sub-anat" in place for place in places)
 
 
 def test_mask_and_sidecar_say_what_they_are(go_bids, data_set):
