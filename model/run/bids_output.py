@@ -108,6 +108,7 @@ def _zmap_fields(results: dict) -> dict:
     return {
         "Description": "Z map that networks estimated from the ADC map: standard deviations from healthy newborns' ADC.",
         "Units": "1",
+        "SkullStripped": True,
     }
 
 

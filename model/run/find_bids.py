@@ -11,7 +11,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.formats import stem_of, suffix_of
-from model.run.bids_names import CASE, DATATYPES, BidsName, bids_name
+from model.run.bids_names import CASE, DATATYPES, PREFIX, BidsName, bids_name
 from model.run.case_table import TABLE
 from model.run.contents import dangling, is_dangling, named_as_images, visible_in
 from model.run.found_case import FoundCase
@@ -136,7 +136,7 @@ def _adc_maps(images: Named) -> Named:
 
 def _is_z(named: BidsName) -> bool:
     """By `desc-zscore`, `desc-zmap`, `desc-z` or the like of an ADC map, or by a suffix `zmap` or `zscore`."""
-    suffix, description = named.suffix.casefold(), named.entities.get("desc", "").casefold()
+    suffix, description = named.suffix.casefold(), named.entities.get("desc", "").casefold().removeprefix(PREFIX)
     return bool(Z_WORD.fullmatch(suffix) or (suffix == ADC and Z_WORD.fullmatch(description)))
 
 

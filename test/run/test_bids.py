@@ -11,6 +11,10 @@ from bids_helpers import describe, errors_of, write_session
 from folder_helpers import summary
 from inference_helpers import BRAIN_VOXELS, GRID, LESION_VOXELS, arguments, files_below, rule, small_maps
 
+from model.run.bids_names import ZMAP
+from model.run.bids_output import bids_place
+from model.run.find_cases import find_cases
+
 SESSIONS = {"sub-01_ses-1": "", "sub-01_ses-2": "_acq-b800_run-2", "sub-02": ""}  # and the entities of their maps
 
 
@@ -71,6 +75,18 @@ def test_the_validator_looks_at_masks_sidecars_and_what_is_ignored(go_bids, data
     assert any(place.startswith("/sub-01/ses-1/dwi/") for place in places)
     assert (output / "sub-anat" / "anat" / "sub-anat_desc-hie_mask.nii.gz").is_file()
     assert not any("sub-anat" in place for place in places)
+
+
+def test_the_validator_accepts_an_estimated_z_map(go_bids, data_set, tmp_path):
+    """Its sidecar and its name; the image is that of a mask."""
+    output = tmp_path / "output"
+    assert go_bids(output)[0] == 0
+    (case,) = [found for found in find_cases(data_set) if found.name == "sub-02"]
+    place = bids_place(case, data_set, output)
+    shutil.copy(place.folder / place.mask, place.folder / place.zmap)
+    results = read(place.folder / "results.json")
+    (place.folder / place.zmap).with_name(f"sub-02_{ZMAP}.json").write_text(json.dumps(place.sidecars[place.zmap](results)))
+    assert errors_of(output) == []
 
 
 def test_mask_and_sidecar_say_what_they_are(go_bids, data_set):
@@ -246,6 +262,17 @@ def test_masks_of_one_run_are_no_input_of_the_next(go_bids, data_set):
     go_bids(output)
     assert go_bids(data_set / "derivatives" / "again")[0] == 0
     assert list(summary(data_set / "derivatives" / "again")) == list(SESSIONS)
+
+
+def test_results_in_place_of_the_input_are_refused(go_bids, data_set):
+    """A table may lie anywhere, so that the input folder is not known to hold its files."""
+    adc = "sub-01/ses-2/dwi/sub-01_ses-2_acq-b800_run-2"
+    (data_set / "list.csv").write_text(f"case,adc,zadc\nsub-01_ses-2,{adc}_ADC.nii.gz,{adc}_desc-zscore_ADC.nii.gz\n")
+    before = files_below(data_set)
+    code, _, error = go_bids(data_set, "--cases", "list.csv", "--overwrite")
+    assert code == 2
+    assert "the results of sub-01_ses-2 would replace" in error
+    assert files_below(data_set) == before
 
 
 def test_cases_of_a_table_with_names_of_sessions(go_bids, data_set, tmp_path):

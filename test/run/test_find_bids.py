@@ -41,7 +41,9 @@ def test_subjects_and_sessions_keep_their_names(data_set):
     }
 
 
-@pytest.mark.parametrize("z", ["desc-z_ADC", "desc-zmap_ADC", "desc-zADC_ADC", "desc-zScore_ADC", "zmap", "zscore"])
+@pytest.mark.parametrize(
+    "z", ["desc-z_ADC", "desc-zmap_ADC", "desc-zADC_ADC", "desc-zScore_ADC", "desc-hiezscore_ADC", "zmap", "zscore"]
+)
 def test_names_of_a_z_map(data_set, z):
     session(data_set, "sub-01/dwi", "ADC", z)
     assert only(data_set) == {"sub-01": ("sub-01/dwi/sub-01_ADC.nii.gz", f"sub-01/dwi/sub-01_{z}.nii.gz")}
