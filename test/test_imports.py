@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = ("model", "training", "evaluation", "process", "test", "benchmarks")
 SHIPPED = sorted([ROOT / "process.py", *(ROOT / "model").rglob("*.py")])
 # files to arrays and back, and connected components
-NAMES = ("images/volume.py", "images/missing.py", "images/jpeg_lossless.py", "lesions/components.py")
+NAMES = ("images/volume.py", "images/missing.py", "images/jpeg.py", "lesions/components.py")
 USERS_OF_SIMPLEITK = [ROOT / "model" / name for name in NAMES]
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
 COMMANDS = [path for path in TRAINING if path.parent.name == "training" and path.name != "__init__.py"]

@@ -1,4 +1,4 @@
-"""DICOM in: a series of files or one enhanced file with many frames, by pydicom and highdicom.
+"""DICOM in: a series of files or one enhanced file with many frames, by pydicom.
 
 Voxels are what the file says that its stored numbers mean, slice by slice: a RealWorldValueMapping in a unit of diffusivity
 where there is one, else the rescale of that slice. Where the header names the unit of the ADC, its values become 1e-6 mm2/s.
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from highdicom import Image
 from pydicom.dataset import Dataset
+from pydicom.pixels import apply_modality_lut, pixel_array
 
 from model.errors import UserError
-from model.images.dicom_pixels import decode_lossless, is_decoded
+from model.images.dicom_pixels import decode_jpeg, is_decoded
 from model.images.dicom_series import is_no_map, reading, wanted_files
 from model.images.dicom_stack import Frame, frames_of, stacked
 from model.images.formats import joint_digest
@@ -25,6 +25,7 @@ from model.images.streams import read_file
 
 # 10-6 mm2/s, 10*-6.mm2/s, 1e-3 mm2/s, um2/s, mm2/s, mm2/sec, mm2.s-1, after `_plain`
 DIFFUSIVITY = re.compile(r"(?:x?1(?:0|e)(?P<power>-0?\d)[.x]?)?(?P<length>m|cm|mm|um)2(?:/s(?:ec)?|\.?s-1)")
+MAPPINGS, TRANSFORM = "RealWorldValueMappingSequence", "PixelValueTransformationSequence"
 SQUARE_UM = {"m": 1e12, "cm": 1e8, "mm": 1e6, "um": 1.0}  # in a square of that length; 1 um2/s is 1e-6 mm2/s
 
 
@@ -43,7 +44,7 @@ def read_dicom(path: Path, series: Sequence[str] = (), adc: bool = False) -> Vol
         sums.append(sha256)
     with reading(path):
         frames, grid = stacked(frames, path)
-        decode_lossless([frame.dataset for frame in frames])
+        decode_jpeg([frame.dataset for frame in frames], path)
     require_scalar_3d(grid.size[::-1], 1, path)
     source = _source(frames, path)
     voxels = np.empty(grid.size, np.float32)
@@ -68,8 +69,6 @@ def _read(path: Path) -> tuple[Dataset, str]:
         if is_no_map(dataset):
             raise UserError(f"{path}: expected a map, found a secondary capture, a segmentation or a picture in colour")
         syntax = dataset.file_meta.TransferSyntaxUID
-        if not syntax.is_little_endian:
-            raise UserError(f"{path}: its transfer syntax is {syntax.name}, which is not read; convert it first")
         if not is_decoded(syntax):
             raise UserError(f"{path}: its pixels are compressed as {syntax.name}, which is not read; decompress it first")
     return dataset, hashlib.sha256(file.data).hexdigest()
@@ -107,20 +106,19 @@ def _unit_of_frame(frame: Frame) -> str:
     with reading(frame.path):
         if (chosen := _mapping(frame)) is not None:
             return _plain(chosen[1])
-        transform = [group.PixelValueTransformationSequence[0] for group in _with(frame, "PixelValueTransformationSequence")]
-        text = _plain(str((transform or [frame.dataset])[0].get("RescaleType", "")))
+        text = _plain(str(_transform(frame).get("RescaleType", "")))
         return text if _factor(text) else ""
 
 
 def _with(frame: Frame, sequence: str) -> list[Dataset]:
-    """Of the file and a frame's functional groups, those that have a sequence, in the order in which highdicom looks."""
-    return [item for item in (frame.dataset, *frame.groups[::-1]) if item.get(sequence)]
+    """Of a frame's functional groups and the file, those that have a sequence: its own group first."""
+    return [item for item in (*frame.groups, frame.dataset) if item.get(sequence)]
 
 
 def _mapping(frame: Frame) -> tuple[int, str] | None:
     """Which of a frame's RealWorldValueMappings is in a unit of diffusivity, and that unit's code; None where none is."""
-    for item in _with(frame, "RealWorldValueMappingSequence")[:1]:
-        for number, mapping in enumerate(item.RealWorldValueMappingSequence):
+    for item in _with(frame, MAPPINGS)[:1]:
+        for number, mapping in enumerate(item[MAPPINGS].value):
             codes = mapping.get("MeasurementUnitsCodeSequence") or [Dataset()]
             for name in ("CodeValue", "LongCodeValue", "CodeMeaning"):
                 if _factor(_plain(text := str(codes[0].get(name, "")))):
@@ -140,18 +138,36 @@ def _factor(unit: str) -> float | None:
 
 
 def _values(frame: Frame, mapped: bool) -> np.ndarray:
-    """A frame's values, float64 (rows, columns). mapped: its RealWorldValueMapping counts, where it has one of a unit."""
-    image = Image.from_dataset(frame.dataset, copy=False)
+    """A frame's values, float64 (rows, columns). mapped: its RealWorldValueMapping counts, where it has one of a unit.
+
+    Pixels that are padding, or that the mapping has no say on, are NaN where they would be above 0.
+    """
+    stored = pixel_array(frame.dataset, index=frame.number - 1)
+    if stored.shape != (frame.rows, frame.columns):
+        raise ValueError("another number of pixels than rows and columns")
+    unknown = stored == frame.dataset.get("PixelPaddingValue")
     chosen = _mapping(frame) if mapped else None
-    values = image.get_frame(
-        frame.number,
-        apply_real_world_transform=chosen is not None,
-        real_world_value_map_selector=chosen[0] if chosen else 0,
-        apply_modality_transform=False if chosen else None,
-        apply_presentation_lut=False,
-    )
-    padding = frame.dataset.get("PixelPaddingValue")
-    if padding is not None:
-        stored = image.get_stored_frame(frame.number)
-        values = np.where((stored == padding) & (values > 0), np.nan, values)
-    return values
+    if chosen:
+        values, not_mapped = _mapped(stored, _with(frame, MAPPINGS)[0][MAPPINGS][chosen[0]])
+        unknown = unknown | not_mapped
+    else:
+        values = np.asarray(apply_modality_lut(stored, _transform(frame)), float)
+    return np.where(unknown & (values > 0), np.nan, values)
+
+
+def _mapped(stored: np.ndarray, mapping: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The values that a RealWorldValueMapping gives to stored numbers, and which of those it has no say on."""
+    ends = [mapping.get(f"RealWorldValue{which}ValueMapped") for which in ("First", "Last")]
+    if None in ends:
+        ends = [mapping[f"DoubleFloatRealWorldValue{which}ValueMapped"].value for which in ("First", "Last")]
+    first, last = map(float, ends)
+    if table := mapping.get("RealWorldValueLUTData"):
+        places = np.clip(stored.astype(np.int64) - int(first), 0, len(table) - 1)
+        return np.array(table, float)[places], (stored < first) | (stored > last)
+    values = stored * float(mapping.RealWorldValueSlope) + float(mapping.RealWorldValueIntercept)
+    return values, (stored < first) | (stored > last)
+
+
+def _transform(frame: Frame) -> Dataset:
+    """What has the rescale of a frame: its functional group, else the file."""
+    return next((item[TRANSFORM][0] for item in frame.groups if item.get(TRANSFORM)), frame.dataset)

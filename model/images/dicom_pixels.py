@@ -1,70 +1,60 @@
-"""Which compressed pixels of DICOM are decoded, and by what: the same decoders wherever this runs.
-
-pydicom takes any decoder that is installed, in the order of their names. GDCM's and OpenJPEG's Python packages end the
-process on some damaged streams, so they are not among them.
-"""
+"""Which compressed pixels of DICOM are decoded: RLE by pydicom itself, JPEG of all kinds by model/images/jpeg.py."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.pixels import get_decoder
 from pydicom.uid import (
+    JPEG2000,
     UID,
-    AllTransferSyntaxes,
     ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
     MRImageStorage,
+    RLELossless,
 )
 
-from model.images import jpeg_lossless
+from model.errors import UserError
+from model.images import jpeg
 
-PLUGINS = {"pydicom", "pyjpegls", "pillow"}  # RLE, JPEG-LS, JPEG and JPEG 2000
-LOSSLESS = (JPEGLossless, JPEGLosslessSV1)
+JPEG = (
+    *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless),
+    *(JPEG2000Lossless, JPEG2000),
+)
 OF_PIXELS = (
     *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel"),
     "PhotometricInterpretation",
 )
 
 
-def _keep_own_decoders() -> None:
-    for syntax in AllTransferSyntaxes:
-        try:
-            decoder = get_decoder(syntax)
-        except NotImplementedError:
-            continue
-        for plugin in set(decoder.available_plugins) - PLUGINS if decoder.is_encapsulated else ():
-            decoder.remove_plugin(plugin)
-
-
-_keep_own_decoders()
-
-
 def is_decoded(syntax: UID) -> bool:
     """Whether pixels in a transfer syntax can be decoded."""
-    if syntax in LOSSLESS or not syntax.is_encapsulated:
-        return True
-    try:
-        return get_decoder(syntax).is_available
-    except NotImplementedError:
-        return False
+    return syntax in (*JPEG, RLELossless) or not syntax.is_encapsulated
 
 
-def decode_lossless(datasets: list[Dataset]) -> None:
-    """Decompress the pixels of those in JPEG lossless, in place; each may come several times.
+def decode_jpeg(datasets: list[Dataset], path: Path) -> None:
+    """Decompress the pixels of those in JPEG of any kind, in place; each may come several times.
 
-    Raises ValueError when a stream is damaged or not of the size that the header says.
+    path: for messages. Raises UserError when a stream is damaged or not of the size that the header says.
     """
-    compressed = {id(dataset): dataset for dataset in datasets if dataset.file_meta.TransferSyntaxUID in LOSSLESS}
+    compressed = {id(dataset): dataset for dataset in datasets if dataset.file_meta.TransferSyntaxUID in JPEG}
     files = [(dataset, _one_frame(dataset, frame)) for dataset in compressed.values() for frame in _frames(dataset)]
     if not files:
         return
-    stored = np.frombuffer(jpeg_lossless.decoded([file for _, file in files]), np.uint8)
+    try:
+        stored = np.frombuffer(jpeg.decoded([file for _, file in files]), np.uint8)
+    except ValueError as error:
+        raise UserError(f"{path}: its compressed pixels cannot be decoded ({error})") from None
     lengths = [dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8 for dataset, _ in files]
     if len(stored) != sum(lengths):
-        raise ValueError("the JPEG streams are of another size than the header says")
+        raise UserError(f"{path}: its compressed pixels are more or fewer than its header says")
     parts = dict.fromkeys(compressed, b"")
     for (dataset, _), part in zip(files, np.split(stored, np.cumsum(lengths)[:-1]), strict=True):
         parts[id(dataset)] += part.tobytes()

@@ -20,8 +20,8 @@ from model.errors import UserError, lacks_memory
 from model.images.dicom_files import dicom_files
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom|highdicom|model\.images\.dicom")
-for library in ("pydicom", "highdicom"):
+warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom|model\.images\.dicom")
+for library in ("pydicom",):
     logging.getLogger(library).addHandler(logging.NullHandler())
 
 DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory: a DICOMDIR
@@ -150,9 +150,11 @@ def reading(path: Path) -> Iterator[None]:
     """Turns whatever a library raises over a file's content into a UserError that names the file and no tag's value."""
     try:
         yield
-    except (UserError, OSError):
+    except UserError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         if lacks_memory(error):
             raise UserError(f"{path}: not enough memory to read it") from None
         lacking = (getattr(error, "name", None) or "") if isinstance(error, AttributeError) else ""

@@ -4,7 +4,6 @@ A slice's place is its ImagePositionPatient. Instance numbers, names and frame n
 """
 
 import itertools
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,8 +100,11 @@ def stacked(frames: list[Frame], path: Path) -> tuple[list[Frame], Grid]:
     """
     adc = [frame for frame in frames if ADC.search(frame.types) and not EXPONENTIAL.search(frame.types)]
     frames = adc or frames
-    _require_one("stack", frames, lambda frame: frame.stack, path)
-    _require_one("size (rows x columns)", frames, lambda frame: f"{frame.rows} x {frame.columns}", path)
+    if len(stacks := {frame.stack for frame in frames}) > 1:
+        raise UserError(f"{path}: expected slices of one stack, found {len(stacks)} stacks (by StackID)")
+    if len(sizes := {f"{frame.rows} x {frame.columns}": "" for frame in frames}) > 1:
+        shown = ", ".join(list(sizes)[:4]) + (", ..." if len(sizes) > 4 else "")
+        raise UserError(f"{path}: expected slices of one size, found {len(sizes)} (rows x columns): {shown}")
     first = frames[0]
     for what, values in (
         ("orientation", [frame.orientation for frame in frames]),
@@ -124,13 +126,6 @@ def stacked(frames: list[Frame], path: Path) -> tuple[list[Frame], Grid]:
     y, x = first.spacing.tolist()
     origin = tuple(frames[0].position.tolist())
     return frames, Grid((len(frames), first.rows, first.columns), (gap_mm, y, x), origin, direction)
-
-
-def _require_one(what: str, frames: list[Frame], value: Callable[[Frame], Hashable], path: Path) -> None:
-    values = list(dict.fromkeys(value(frame) for frame in frames))
-    if len(values) > 1:
-        shown = ", ".join(str(value) or "none" for value in values[:4]) + (", ..." if len(values) > 4 else "")
-        raise UserError(f"{path}: expected slices of one {what}, found {len(values)}: {shown}")
 
 
 def _gap(frames: list[Frame], normal: np.ndarray, path: Path) -> float:

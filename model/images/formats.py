@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from model.files import sha256_of
-from model.images.dicom_files import is_dicom
+from model.images.dicom_files import is_dicom, is_named_dicom
 from model.images.metaimage import voxel_file
 
 SUFFIXES = (".mha", ".mhd", ".nii", ".nii.gz", ".nrrd")
@@ -22,8 +22,8 @@ def stem_of(path: Path) -> str:
 
 
 def is_dicom_path(path: Path) -> bool:
-    """Whether a path is to be read as DICOM: a folder, or a file with DICOM's mark and no other format's name."""
-    return not suffix_of(path) and (path.is_dir() or is_dicom(path))
+    """Whether a path is to be read as DICOM: a folder, or a file with DICOM's mark or name and no other format's name."""
+    return not suffix_of(path) and (path.is_dir() or is_dicom(path) or (is_named_dicom(path) and path.is_file()))
 
 
 def digest(path: Path, series: Sequence[str] = (), adc: bool = False) -> str:

@@ -30,7 +30,7 @@ sys.path.extend(str(Path(__file__).resolve().parents[n]) for n in (1, 2))
 from dicom_phantom import Series, write_multiframe, write_series
 from mutate import MUTATIONS, damaged
 from phantom import make_grid
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from model.images import formats
 from model.images.grid import Grid
@@ -63,19 +63,16 @@ def seeds(suffix: str, folder: Path) -> list[bytes]:
 
 def dicom_seeds(adc: np.ndarray, zadc: np.ndarray, folder: Path) -> list[bytes]:
     """The maps as files with many frames, uncompressed and not, with a unit and a slope for each; and one slice."""
-    adc, zadc = (
-        np.pad(voxels, ((0, 0), (10, 12), (15, 13))) for voxels in (adc, zadc)
-    )  # OpenJPEG writes none that are smaller
     grid = Grid(adc.shape, (3.0, 1.25, 0.8), (-31.25, 12.5, -70.75), make_grid().direction)
     slope = {"slopes": (0.5, 0.25), "intercept": -10.0}
     (slice_,) = write_series(folder / "series", adc[3:4], grid)
     paths = [slice_]
-    for syntax in (ExplicitVRLittleEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless):  # JPEG lossless: a process each
+    for syntax in (ExplicitVRLittleEndian, RLELossless):  # JPEG is decoded in a process of its own
         for voxels, more in ((adc, {"slopes": (1e-6,), "unit": "mm2/s"}), (zadc, {"image_type": ("DERIVED",), **slope})):
             values = voxels * more["slopes"][0] if "unit" in more else voxels
             paths.insert(0, write_multiframe(folder / f"{len(paths)}.dcm", [(values, grid)], Series(syntax=syntax, **more)))
     files = [path.read_bytes() for path in paths]
-    return [files[7], files[6], *files[:6], files[8]]  # first a whole pair, ADC and Z map
+    return [files[3], files[2], *files[:2], files[4]]  # first a whole pair, ADC and Z map
 
 
 class Target:

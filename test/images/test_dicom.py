@@ -5,6 +5,7 @@ What is compared: the volume that was written, slice by slice, and where its cor
 
 import hashlib
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from pydicom.uid import (
 )
 
 from model.errors import UserError
+from model.images import jpeg
 from model.images.dicom_files import is_dicom
 from model.images.formats import digest
 from model.images.grid import Grid, Volume
@@ -215,15 +217,22 @@ def test_signed_numbers_of_few_bits_survive_compression(tmp_path):
         assert np.array_equal(read_volume(path, adc=True).voxels[0], signed), syntax.name
 
 
-def test_a_damaged_jpeg_that_ends_the_decoder_is_refused(tmp_path):
-    """On this stream, a Huffman table cut short, GDCM may crash: that may not end the run."""
+def test_a_damaged_jpeg_is_refused(tmp_path):
     files = write_series(tmp_path / "s", VOXELS, GRID, Series(syntax=JPEGLosslessSV1))
     dataset = pydicom.dcmread(files[2])
     stream = bytearray(dataset.PixelData)
     stream[60:] = stream[60:][::-1]
     dataset["PixelData"].value = bytes(stream)
     save(dataset, files[2])
-    assert "cannot be read as a DICOM image" in refused(tmp_path / "s")
+    assert "its compressed pixels cannot be decoded (the JPEG stream is damaged)" in refused(tmp_path / "s")
+
+
+def test_a_decoder_that_ends_its_process_or_hangs_ends_no_run(monkeypatch):
+    monkeypatch.setattr(jpeg, "SECONDS", (0.2, 0))
+    for code in ("import os; os.abort()", "import time; time.sleep(60)"):
+        monkeypatch.setattr(jpeg, "WORDS", (sys.executable, "-c", code))
+        with pytest.raises(ValueError, match="the JPEG stream is damaged"):
+            jpeg.decoded([b"x"])
 
 
 def test_loss_is_told(tmp_path):
@@ -278,7 +287,7 @@ def sheared(files: list[Path]) -> None:
         (sheared, "expected slices one behind the other, found them up to 3 mm aside"),
         (with_two_orientations, "expected slices of one orientation, found several (FILE: ("),
         (lambda files: change(files[1], PixelSpacing=[1.25, 0.9]), "expected slices of one pixel spacing, found several"),
-        (lambda files: change(files[1], Rows=12, Columns=15), "expected slices of one size (rows x columns), found 2: "),
+        (lambda files: change(files[1], Rows=12, Columns=15), "expected slices of one size, found 2 (rows x columns): "),
         (
             lambda files: change(files[1], ImagePositionPatient=None),
             "FILE: cannot be read as a DICOM image (it lacks ImagePos",
@@ -312,7 +321,7 @@ def test_a_file_with_three_stacks_is_refused(tmp_path):
     beside = replace(GRID, origin_mm=(5.0, 6.0, 200.0))
     for grids in ((GRID, turned, beside), (GRID, beside, replace(beside, origin_mm=(5.0, 6.0, 400.0)))):
         path = write_multiframe(tmp_path / "m.dcm", [(VOXELS, grid) for grid in grids])
-        assert "expected slices of one stack, found 3: " in refused(path)
+        assert "expected slices of one stack, found 3 stacks" in refused(path)
 
 
 def test_of_a_file_with_trace_and_adc_frames_the_adc_is_taken(tmp_path):

@@ -1,6 +1,7 @@
-"""JPEG lossless, the usual compression of hospital archives, by the GDCM that SimpleITK has; in a process of its own.
+"""JPEG of all kinds that DICOM knows, by the GDCM that SimpleITK has, in a process of its own.
 
-On some damaged streams GDCM ends its process: that is a refusal of the file then, and the run goes on.
+On some damaged streams its decoders end the process or take very long: that is a refusal of the file then, and the run goes
+on. So do those that pydicom can use (GDCM's and OpenJPEG's Python packages, CharLS).
 
 Run as a module it decodes: DICOM files of one frame come in, each behind its length in 8 bytes, and their stored numbers go
 out, one frame after the other.
@@ -15,17 +16,18 @@ from pathlib import Path
 from model.images.streams import memory_file
 
 ROOT = Path(__file__).resolve().parents[2]  # where `model` lies
+WORDS = (sys.executable, "-m", "model.images.jpeg")
 LENGTH = 8  # bytes
-SECONDS = 300  # for all frames of a series, of which each takes a hundredth
+SECONDS = 60, 0.5  # to begin with, and for each frame, of which a usual one takes a hundredth
 
 
 def decoded(files: Sequence[bytes]) -> bytes:
     """The stored numbers of files of one frame each. Raises ValueError when one of them cannot be decoded."""
     sent = b"".join(len(data).to_bytes(LENGTH, "big") + data for data in files)
-    words = [sys.executable, "-m", "model.images.jpeg_lossless"]
+    seconds = SECONDS[0] + SECONDS[1] * len(files)
     try:
         done = subprocess.run(
-            words, cwd=ROOT, input=sent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=SECONDS, check=True
+            WORDS, cwd=ROOT, input=sent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds, check=True
         )
     except subprocess.SubprocessError:
         raise ValueError("the JPEG stream is damaged") from None
