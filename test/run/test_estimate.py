@@ -241,3 +241,81 @@ def test_other_weights_for_estimates_concern_those_masks_alone(go, estimating_we
 def test_folder_whose_weights_do_not_estimate_is_refused_before_anything_is_written(main, scans, output, rule_weights):
     assert main([*arguments(scans, output, rule_weights), "--cases", "--estimate-z"]) == 2
     assert files_below(output) == []
+
+
+# --- brain masks ---
+
+
+@pytest.fixture
+def heads(scans) -> Path:
+    """The same cases, not skull-stripped, each with a brain mask beside it."""
+    brain = low_adc() > 0
+    for name in ("alone", "both"):
+        write_image(np.where(brain, low_adc(), 190).astype(np.float32), GRID, scans / name / "adc.nii.gz")
+        write_image(brain.astype(np.uint8), GRID, scans / name / "adc_mask.nii.gz")
+    return scans
+
+
+@pytest.mark.usefixtures("heads")
+def test_masks_are_applied_and_recorded(go, output):
+    code, rows, _ = go("--estimate-z", "--brain-mask")
+    assert code == 0
+    np.testing.assert_array_equal(voxels(output / "alone" / "lesions.nii.gz"), lesions())
+    np.testing.assert_array_equal(voxels(output / "both" / "lesions.nii.gz"), (low_adc() > 0) & (small_maps()[1] < -2))
+    for name, row in rows.items():
+        results = json.loads((output / name / RESULTS).read_text())
+        assert results["inputs"]["brain_mask"]["file"] == "adc_mask.nii.gz"
+        assert len(results["inputs"]["brain_mask"]["sha256"]) == 64
+        assert row["brain_mask"].endswith(f"{name}/adc_mask.nii.gz")
+        assert "The brain mask adc_mask.nii.gz was applied, as asked for" in row["warnings"]
+    assert [row["status"] for row in go("--estimate-z", "--brain-mask")[1].values()] == ["done before"] * 2
+
+
+@pytest.mark.usefixtures("heads")
+def test_mask_is_not_used_without_the_option_which_the_warning_names(go, output):
+    code, rows, _ = go("--estimate-z")
+    assert code == 0
+    assert voxels(output / "alone" / "lesions.nii.gz").sum() > lesions().sum()
+    assert "not skull-stripped (--brain-mask applies a mask that lies beside the map)" in rows["alone"]["warnings"]
+    assert "brain_mask" not in json.loads((output / "alone" / RESULTS).read_text())["inputs"]
+    assert rows["alone"]["brain_mask"] == ""
+
+
+def test_mask_that_changes_makes_a_mask_outdated(go, heads):
+    assert go("--estimate-z", "--brain-mask")[0] == 0
+    brain = (low_adc() > 0).astype(np.uint8)
+    brain[-1] = 0
+    write_image(brain, GRID, heads / "alone" / "adc_mask.nii.gz")
+    code, rows, _ = go("--estimate-z", "--brain-mask")
+    assert (code, rows["alone"]["reason"]) == (2, "the brain mask was replaced since; --overwrite does the case again")
+    assert rows["both"]["status"] == "done before"
+    (heads / "both" / "adc_mask.nii.gz").unlink()
+    assert go("--estimate-z", "--brain-mask")[1]["both"]["reason"].startswith("the brain mask was removed since")
+    assert go("--estimate-z")[1]["alone"]["reason"].startswith("the brain mask was removed since")
+
+
+def test_case_without_a_mask_is_used_as_it_is_and_says_so(go, scans):
+    code, rows, _ = go("--estimate-z", "--brain-mask")
+    assert code == 0
+    assert "No brain mask lies beside adc.nii.gz: it was used as it is (--brain-mask)." in rows["alone"]["warnings"]
+    write_image((low_adc() > 0).astype(np.uint8), GRID, scans / "alone" / "mask.nii.gz")
+    assert go("--estimate-z", "--brain-mask")[1]["alone"]["reason"].startswith("the brain mask was added since")
+
+
+def test_wrong_mask_fails_its_case_alone(go, heads, output):
+    write_image(np.full(GRID.size, 3, np.uint8), GRID, heads / "alone" / "adc_mask.nii.gz")
+    code, rows, last = go("--estimate-z", "--brain-mask")
+    assert code == 2
+    assert [row["status"] for row in rows.values()] == ["failed", "done"]
+    for file in ("adc.nii.gz", "adc_mask.nii.gz"):
+        assert str(heads / "alone" / file) in last
+    assert not (output / "alone").exists()
+
+
+def test_mask_of_one_case_in_the_platforms_layout(main, alone, output, estimating_weights, capfd):
+    brain = low_adc() > 0
+    write_image(np.where(brain, low_adc(), 190).astype(np.float32), GRID, alone / ADC_FOLDER / "0f3c.mha")
+    write_image(brain.astype(np.uint8), GRID, alone / ADC_FOLDER / "0f3c_mask.mha")
+    assert main([*arguments(alone, output, estimating_weights), "--estimate-z", "--brain-mask"]) == 0
+    np.testing.assert_array_equal(voxels(output / MASK), lesions())
+    assert json.loads((output / RESULTS).read_text())["inputs"].keys() == {"adc", "brain_mask"}

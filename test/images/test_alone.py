@@ -1,0 +1,183 @@
+"""What an ADC map says by itself: figures on paper, the phantom, and images that are no newborn's skull-stripped ADC map."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from phantom import make_grid, make_phantom
+
+from model.errors import UserError
+from model.images.alone import adc_figures, doubts_alone, misfit_alone
+from model.images.case import Case, read_case, require_usable
+from model.images.checks import warnings_of
+from model.images.grid import Grid
+from model.images.volume import Volume
+
+PHANTOM, GRID = make_phantom(), make_grid()
+BRAIN = PHANTOM.adc > 0
+
+
+def case(adc: np.ndarray, grid: Grid = GRID) -> Case:
+    """A case of an ADC map alone."""
+    return Case(Volume(adc.astype(np.float32), grid, Path("a.nii")), None)
+
+
+def larger(factor: float) -> Grid:
+    """The phantom's grid with a brain of so many times the volume."""
+    return replace(GRID, spacing_mm=tuple(mm * factor ** (1 / 3) for mm in GRID.spacing_mm))
+
+
+def in_brain(values: np.ndarray) -> np.ndarray:
+    return np.where(BRAIN, values, 0)
+
+
+def as_dark(adc: np.ndarray) -> np.ndarray:
+    """A diffusion-weighted image with b = 1000 s/mm2 and no T2, its median 1200."""
+    signal = in_brain(np.exp(-adc / 1000))
+    return signal * 1200 / np.median(signal[BRAIN])
+
+
+def with_ring(adc: np.ndarray) -> np.ndarray:
+    """The brain in a skull of 6 mm, a gap of 4 mm between them."""
+    outside = sitk.GetImageFromArray((~BRAIN).astype(np.uint8))
+    outside.SetSpacing(GRID.spacing_mm[::-1])
+    distance = -sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(outside, squaredDistance=False, useImageSpacing=True))
+    ring = (distance > 4) & (distance < 10)
+    return np.where(ring, np.random.default_rng(0).uniform(300, 1500, adc.shape), adc)
+
+
+def part(adc: np.ndarray, axis: int, share: float) -> np.ndarray:
+    """Without what lies in the first `share` of the brain's box along an axis."""
+    there = np.flatnonzero(BRAIN.any(tuple(other for other in range(3) if other != axis)))
+    cut = there[0] + round(share * len(there))
+    return np.where((np.arange(adc.shape[axis]) < cut).reshape([-1 if n == axis else 1 for n in range(3)]), 0, adc)
+
+
+def test_figures_on_paper():
+    """A box of 10 x 20 x 16 voxels whose ADC runs from 0.5 to 1.5 of 1000, a hole of 8 voxels, one voxel apart."""
+    adc = np.zeros((14, 26, 24), np.float32)
+    adc[2:12, 3:23, 4:20] = np.linspace(500, 1500, 3200).reshape(10, 20, 16)
+    adc[5:7, 8:10, 9:11] = 0
+    adc[2, 24, 4], adc[0, 0, :3] = 3000, -5
+    found = adc_figures(adc, (4.0, 1.5, 2.0))
+    count = 3200 - 8 + 1
+    assert found is not None
+    assert found.volume_ml == pytest.approx(count * 12 / 1000)
+    assert found.median == pytest.approx(1000, abs=2)
+    assert found.negative == pytest.approx(3 / count)
+    assert found.contrast == pytest.approx(0.5, abs=2e-3)
+    assert found.skew == pytest.approx(1, abs=0.01)
+    assert found.fluid == pytest.approx(1 / count)
+    assert found.holes == pytest.approx(8 / count)
+    assert found.largest_part == pytest.approx((count - 1) / count)
+    assert found.width == pytest.approx(16 * 2 / (22 * 1.5))
+    assert found.height == pytest.approx(10 * 4 / (22 * 1.5))
+
+
+def test_brain_of_a_few_voxels_has_no_figures():
+    adc = np.zeros((20, 20, 20))
+    adc[2:12, 2:16, 2:16] = 1000
+    assert adc_figures(adc, (2.0, 2.0, 2.0)) is None
+
+
+def test_phantom_is_an_adc_map():
+    found = case(PHANTOM.adc).alone
+    assert found is not None
+    assert (misfit_alone(found), doubts_alone(found)) == ("", [])
+
+
+WRONG = {
+    "an adult's": (PHANTOM.adc, larger(3.5), "holds a brain of 1196 ml, newborns have 300 to 600 ml"),
+    "diffusion-weighted": (
+        as_dark(PHANTOM.adc),
+        GRID,
+        "fluid is far brighter than tissue: is it diffusion-weighted",
+    ),
+    "diffusion-weighted, as scanned": (as_dark(PHANTOM.adc) / 4, GRID, "has a median of 300 in the brain"),
+    "constant": (in_brain(np.full(BRAIN.shape, 1200)), GRID, "is nearly the same everywhere in the brain (quartiles 0.0%"),
+    "a Z map": (PHANTOM.zadc, GRID, "voxels below 0 as above, an ADC map has next to none: is it a Z map"),
+    "a Z map, scaled": (PHANTOM.zadc * 300, GRID, "is it a Z map, or another kind of image?"),
+    "with skull": (with_ring(PHANTOM.adc), GRID, "--brain-mask"),
+    "other unit": (PHANTOM.adc / 1000, GRID, "looks like 1e-3mm2/s; if it is, say --adc-unit 1e-3mm2/s"),
+    "scaled": (PHANTOM.adc * 2, GRID, "or scaled by a factor of the vendor's?"),
+    "all of a head, and its noise": (np.maximum(PHANTOM.adc, 300), GRID, "holds a brain of 1445 ml"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_nothing_is_estimated_from_what_is_no_newborns_adc_map(kind):
+    adc, grid, words = WRONG[kind]
+    with pytest.raises(UserError, match=r"^a\.nii") as error:
+        require_usable(case(adc, grid))
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+DOUBTFUL = {
+    "left half": (part(PHANTOM.adc, 2, 0.5), "is it a whole brain?"),
+    "front half": (part(PHANTOM.adc, 1, 0.5), "is it a whole brain?"),
+    "top half": (part(PHANTOM.adc, 0, 0.5), "is it a whole brain?"),
+    "cut off at 2000": (np.minimum(PHANTOM.adc, 2000), "0.0% of the brain has an ADC above 2500, usually 1 to 7 %"),
+    "b0": (in_brain((1 + PHANTOM.adc / 1000) * 500), "of the brain has an ADC above 2500"),
+    "scaled a little": (PHANTOM.adc * 1.4, "median ADC is 1977 in 1e-6 mm2/s, usually 900 to 1600"),
+    "fluid cut out": (np.where(PHANTOM.adc > 1800, 0, PHANTOM.adc), "of the brain has an ADC above 2500"),
+}
+
+
+@pytest.mark.parametrize("kind", DOUBTFUL)
+def test_what_is_unusual_is_said_where_it_is_estimated(kind):
+    adc, words = DOUBTFUL[kind]
+    doubtful = case(adc)
+    require_usable(doubtful)
+    said = warnings_of(doubtful.with_estimate(np.zeros(adc.shape, np.float32)))
+    assert any(words in sentence for sentence in said), said
+    assert not any("\n" in sentence for sentence in said)
+
+
+def test_estimate_is_the_first_that_is_said():
+    (said,) = warnings_of(case(PHANTOM.adc).with_estimate(PHANTOM.zadc))
+    assert said.startswith("The Z map was estimated from the ADC map (--estimate-z)")
+
+
+def test_z_map_of_a_case_without_one_is_no_zeros():
+    with pytest.raises(ValueError, match="not estimated yet"):
+        _ = case(PHANTOM.adc).zadc
+    assert case(PHANTOM.adc).pair is None
+
+
+def test_estimate_lies_on_the_adc_maps_grid():
+    found = case(PHANTOM.adc).with_estimate(PHANTOM.zadc)
+    assert (found.zadc.grid, found.estimated, found.pair) == (GRID, True, None)
+    np.testing.assert_array_equal(found.zadc.voxels, PHANTOM.zadc)
+    np.testing.assert_array_equal(found.adc.voxels, PHANTOM.adc)
+
+
+def test_given_z_map_asks_no_more_of_the_adc_map():
+    """What is refused where a Z map is estimated is at most told where one is given."""
+    given = Case(Volume(PHANTOM.adc, larger(3.5), Path("a.nii")), Volume(PHANTOM.zadc, larger(3.5), Path("z.nii")))
+    require_usable(given)
+    assert given.alone is None
+
+
+def test_missing_values_around_the_brain_without_a_z_map(tmp_path):
+    adc = np.where(BRAIN, PHANTOM.adc, np.nan).astype(np.float32)
+    image = sitk.GetImageFromArray(adc)
+    image.SetSpacing(GRID.spacing_mm[::-1])
+    sitk.WriteImage(image, str(tmp_path / "adc.mha"))
+    found = read_case(tmp_path / "adc.mha", None)
+    np.testing.assert_array_equal(found.adc.voxels, np.where(BRAIN, PHANTOM.adc, 0))
+    assert any("NaN or infinite voxels outside the brain were taken as 0" in remark for remark in found.remarks)
+    adc[tuple(np.argwhere(BRAIN).mean(0).astype(int))] = np.inf  # in its middle, but small as the holes of real ones
+    adc[tuple(slice(int(n) - 4, int(n) + 4) for n in np.argwhere(BRAIN).mean(0))] = np.nan
+    sitk.WriteImage(sitk.GetImageFromArray(adc), str(tmp_path / "adc.mha"))
+    with pytest.raises(UserError, match="NaN or infinite inside the brain"):
+        read_case(tmp_path / "adc.mha", None)
+
+
+def test_published_adc_maps_are_adc_maps(real_cases):
+    for files in real_cases:
+        found = read_case(files.adc, None)
+        assert found.alone is not None
+        assert doubts_alone(found.alone) == [], files.name
