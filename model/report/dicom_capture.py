@@ -13,10 +13,21 @@ from PIL import Image, ImageDraw, ImageFont
 
 import model
 from model.images.case import Case
-from model.report.dicom_segmentation import MAKER, USE, without_now
+from model.report.dicom_segmentation import MAKER, USE, made_with, without_now
 from model.report.dicom_source import Source, uid_of
-from model.report.montage import ADC_WINDOW, BLUE_TO_RED, GREYS, Z_WINDOW, View, choose_slices, colour_png, make_view
-from model.report.page import short
+from model.report.montage import (
+    ADC_WINDOW,
+    BLUE_TO_RED,
+    GREYS,
+    MASK_COLOUR,
+    Z_WINDOW,
+    View,
+    choose_slices,
+    colour_png,
+    make_view,
+)
+from model.report.numbers import percent, volume
+from model.report.wording import ESTIMATED, is_estimated, z_map_name
 
 if TYPE_CHECKING:
     from highdicom.sc import SCImage
@@ -29,7 +40,7 @@ TEXT, SMALL = 22, 14  # heights in pixels
 GAP = 8
 LINE_GAP = 6
 FEET_AND_HEAD = str.maketrans("IS", "FH")  # as DICOM calls the patient's bottom and top
-INK, LETTERS, OUTLINE = (255, 255, 255), (200, 200, 200), (255, 225, 0)
+INK, LETTERS, RIM = "white", "lightgrey", "black"
 
 
 def capture(source: Source, case: Case, mask: np.ndarray, results: dict) -> SCImage:
@@ -40,7 +51,7 @@ def capture(source: Source, case: Case, mask: np.ndarray, results: dict) -> SCIm
 
     pixels = draw(case, mask, sentences(case, mask, results))
     image, (date, time) = source.images[0], source.content
-    made_of = ("capture", image.SeriesInstanceUID, image.SOPInstanceUID, pixels.tobytes(), results["weights"])
+    made_of = ("capture", image.SeriesInstanceUID, image.SOPInstanceUID, pixels.tobytes(), *made_with(results).values())
     _, bottom, _, right = (letter.translate(FEET_AND_HEAD) for letter in make_view(case).letters)
     made = hd.sc.SCImage(
         pixel_array=pixels,
@@ -76,13 +87,13 @@ def capture(source: Source, case: Case, mask: np.ndarray, results: dict) -> SCIm
 
 def sentences(case: Case, mask: np.ndarray, results: dict) -> list[str]:
     """What is written above the slices: volumes, use, how it was made, what is shown."""
-    share = short(100 * results["lesion_share_of_brain"])
-    brain = short(results["brain_volume_ml"])
-    found = f"HIE lesions: {short(results['lesion_volume_ml'])} ml, {share} % of the brain ({brain} ml)"
-    made_by = f"{MAKER} {model.__version__}, weights {results['weights']}"
-    scales = "ADC {} to {} x 10^-6 mm2/s; Z map {} (blue) to {} (red); yellow: outline of the mask"
+    share, brain_ml = percent(results["lesion_share_of_brain"]), volume(results["brain_volume_ml"])
+    found = f"HIE lesions: {volume(results['lesion_volume_ml'])} ml, {share} % of the brain ({brain_ml} ml)"
+    z_map = ESTIMATED if is_estimated(results) else f"Z map {results['z_map']}"
+    made_by = f"{USE.capitalize()}. {MAKER} {model.__version__}, weights {results['weights']}. {z_map}."
+    scales = "ADC {} to {} x 10^-6 mm2/s; {} {} (blue) to {} (red); yellow: outline of the mask"
     shown = choose_slices(mask, case.brain)[1]
-    return [found, f"{USE.capitalize()}. {made_by}.", f"{shown} {scales.format(*ADC_WINDOW, *Z_WINDOW)}."]
+    return [found, made_by, f"{shown} {scales.format(*ADC_WINDOW, z_map_name(results), *Z_WINDOW)}."]
 
 
 def draw(case: Case, mask: np.ndarray, lines: list[str]) -> np.ndarray:
@@ -122,12 +133,12 @@ def _figure(case: Case, mask: np.ndarray, index: int, view: View) -> Image.Image
         left = number * (width + GAP)
         with Image.open(io.BytesIO(png)) as opened:
             figure.paste(opened.convert("RGB").resize((width, height), Image.Resampling.NEAREST), (left, 0))
-        figure.paste(OUTLINE, (left, 0), edge)
+        figure.paste(f"#{MASK_COLOUR}", (left, 0), edge)
     pen = ImageDraw.Draw(figure)
     top, bottom, left_letter, right = view.letters
     places = ((top, width // 2, 0, "ma"), (bottom, width // 2, height, "md"))
     for letter, x, y, anchor in (*places, (left_letter, 2, height // 2, "lm"), (right, width - 2, height // 2, "rm")):
-        pen.text((x, y), letter, LETTERS, font, anchor=anchor, stroke_width=1, stroke_fill=(0, 0, 0))
+        pen.text((x, y), letter, LETTERS, font, anchor=anchor, stroke_width=1, stroke_fill=RIM)
     area_cm2 = float(np.count_nonzero(mask[index])) * view.pixel_mm[0] * view.pixel_mm[1] / 100
     pen.text((0, height + 2), f"slice {index + 1} of {len(mask)}, mask {area_cm2:.2f} cm2", INK, font)
     return figure

@@ -32,7 +32,7 @@ def write_objects(segmentation_path: Path, capture_path: Path, case: Case, mask:
 
     source = source_of(case)
     with quiet():
-        _save(segmentation(source, mask, results["weights"]), segmentation_path)
+        _save(segmentation(source, mask, results), segmentation_path)
         _save(capture(source, case, mask, results), capture_path)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 import model
 from model.report.dicom_source import Source, uid_of
+from model.report.montage import MASK_COLOUR
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation, SegmentDescription
@@ -16,27 +17,26 @@ if TYPE_CHECKING:
 MAKER = "hie-lesions"
 USE = "research use, not a medical device"
 SERIES_NUMBER = 9001
-COLOUR = "#ffe100"  # of the outline in the report
 
 
-def segmentation(source: Source, mask: np.ndarray, weights: str) -> Segmentation:
+def segmentation(source: Source, mask: np.ndarray, results: dict) -> Segmentation:
     """The object for a boolean (z, y, x) mask on the grid of the source. Every slice is a frame, also of an empty mask.
 
-    weights: the id of those that made the mask. The same input gives the same bytes: UIDs are made from the mask, the
-    weights and the source's UIDs, and dates are the study's.
+    results: what results.json holds. The same input gives the same bytes: UIDs are made from the mask, the weights and the
+    source's UIDs, and dates are the study's.
     """
     import highdicom as hd
     from pydicom.uid import ExplicitVRLittleEndian
 
     series = source.images[0].SeriesInstanceUID
     instances = ",".join(image.SOPInstanceUID for image in source.images)
-    made_of = ("segmentation", series, instances, np.packbits(mask).tobytes(), weights, model.__version__)
+    made_of = ("segmentation", series, instances, np.packbits(mask).tobytes(), *made_with(results).values())
     date, time = source.content
     made = hd.seg.Segmentation(
         source_images=source.images,
         pixel_array=mask.astype(np.uint8),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_description(weights)],
+        segment_descriptions=[_description(results)],
         series_instance_uid=uid_of("series", *made_of),
         series_number=SERIES_NUMBER,
         sop_instance_uid=uid_of("instance", *made_of),
@@ -44,7 +44,7 @@ def segmentation(source: Source, mask: np.ndarray, weights: str) -> Segmentation
         manufacturer=MAKER,
         manufacturer_model_name=MAKER,
         software_versions=model.__version__,
-        device_serial_number=weights,
+        device_serial_number=results["weights"],
         transfer_syntax_uid=ExplicitVRLittleEndian,
         plane_positions=[hd.PlanePositionSequence(hd.CoordinateSystemNames.PATIENT, mm) for mm in source.positions_mm],
         omit_empty_frames=False,
@@ -61,6 +61,11 @@ def segmentation(source: Source, mask: np.ndarray, weights: str) -> Segmentation
     return made
 
 
+def made_with(results: dict) -> dict[str, str]:
+    """What decides on a mask beside the input."""
+    return {"version": model.__version__, "weights": results["weights"], "Z map": results["z_map"]}
+
+
 def without_now(made: Dataset) -> None:
     """Remove the optional dates and times of the moment, so that the same input gives the same bytes."""
     names = ("InstanceCreationDate", "InstanceCreationTime", "DateOfSecondaryCapture", "TimeOfSecondaryCapture")
@@ -71,7 +76,7 @@ def without_now(made: Dataset) -> None:
         del item.ContributionDateTime
 
 
-def _description(weights: str) -> SegmentDescription:
+def _description(results: dict) -> SegmentDescription:
     import highdicom as hd
     from pydicom.sr.codedict import codes
 
@@ -85,8 +90,8 @@ def _description(weights: str) -> SegmentDescription:
             name=MAKER,
             family=codes.DCM.ArtificialIntelligence,
             version=model.__version__,
-            parameters={"weights": weights},
+            parameters=made_with(results),
         ),
         anatomic_regions=[codes.SCT.Brain],
-        display_color=hd.color.CIELabColor.from_string(COLOUR),
+        display_color=hd.color.CIELabColor.from_string(f"#{MASK_COLOUR}"),
     )

@@ -12,13 +12,20 @@ import pytest
 from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, STUDY, Series, write_multiframe, write_series
 from inference_helpers import GRID, LESIONS, small_maps
 
+from model import __version__
 from model.errors import UserError
 from model.images.case import Case
 from model.images.grid import DicomSource
 from model.images.volume import Grid, Volume
 from model.report.dicom_objects import source_of, write_objects
 
-RESULTS = {"lesion_volume_ml": 0.009, "brain_volume_ml": 1.584, "lesion_share_of_brain": 3 / 528, "weights": "0123456789ab"}
+RESULTS = {
+    "lesion_volume_ml": 0.009,
+    "brain_volume_ml": 1.584,
+    "lesion_share_of_brain": 3 / 528,
+    "weights": "0123456789ab",
+    "z_map": "given",
+}
 FREE_TEXT = (  # of patient, study, series, equipment and image
     *("PatientComments", "AdditionalPatientHistory", "Occupation", "EthnicGroup", "OtherPatientNames", "PatientAddress"),
     *("StudyDescription", "AdmittingDiagnosesDescription", "NameOfPhysiciansReadingStudy", "RequestingPhysician"),
@@ -119,7 +126,11 @@ def test_what_a_segment_says(tmp_path):
     assert segment.segmented_property_type.value == "52988006"  # lesion
     assert segment.anatomic_regions[0].value == "12738006"  # brain
     assert segment.algorithm_identification.name == "hie-lesions"
-    assert segment.algorithm_identification.parameters == {"weights": "0123456789ab"}
+    assert segment.algorithm_identification.parameters == {
+        "version": __version__,
+        "weights": "0123456789ab",
+        "Z map": "given",
+    }
     assert "research use, not a medical device" in found.ContentDescription
 
 
@@ -199,6 +210,7 @@ def test_the_same_input_gives_the_same_bytes_and_another_other_uids(tmp_path):
         "first": (a_mask(), RESULTS),
         "again": (a_mask(), RESULTS),
         "weights": (a_mask(), RESULTS | {"weights": "ba9876543210"}),
+        "estimated": (a_mask(), RESULTS | {"z_map": "estimated"}),
         "mask": (np.flip(a_mask(), 2), RESULTS),
     }
     found: dict[str, list[Path]] = {}
@@ -206,8 +218,8 @@ def test_the_same_input_gives_the_same_bytes_and_another_other_uids(tmp_path):
         (tmp_path / name).mkdir()
         found[name] = list(written(tmp_path / name, case, mask, results))
     assert [path.read_bytes() for path in found["first"]] == [path.read_bytes() for path in found["again"]]
-    headers = [pydicom.dcmread(path) for name in ("first", "weights", "mask") for path in found[name]]
-    assert len({header.SOPInstanceUID for header in headers}) == len({header.SeriesInstanceUID for header in headers}) == 6
+    headers = [pydicom.dcmread(path) for name in ("first", "weights", "estimated", "mask") for path in found[name]]
+    assert len({header.SOPInstanceUID for header in headers}) == len({header.SeriesInstanceUID for header in headers}) == 8
 
 
 def test_the_picture(tmp_path):

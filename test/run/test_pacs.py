@@ -7,21 +7,18 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import highdicom
 import numpy as np
 import orthanc_server
 import pytest
 from dicom_phantom import BIRTH, NAME, NUMBER, STUDY, Series, write_series
-from inference_helpers import GRID, LESION_VOXELS, small_maps
+from inference_helpers import GRID, LESION_VOXELS, low_adc
 from orthanc_server import PASSWORD, USER, Orthanc
-from phantom import write_image
 
 from model.run import pacs
 
-ROOT = Path(__file__).resolve().parents[2]
-ADC = np.maximum(small_maps()[0], 0)
+ADC = np.maximum(low_adc(), 0)
 # In place of process.py: the images it was given become the objects, as BODY makes them.
 STAND_IN = """
 import csv, json, pathlib, sys, pydicom
@@ -78,27 +75,10 @@ def stand_in(tmp_path, monkeypatch) -> Callable[[str], None]:
     return write
 
 
-@pytest.fixture
-def with_z(tmp_path, monkeypatch) -> None:
-    """process.py, with a Z map beside the images."""
-    write_image(small_maps()[1], GRID, tmp_path / "zadc.mha")
-    (tmp_path / "with_z.py").write_text(
-        f"""
-import pathlib, shutil, sys
-sys.path.insert(0, {str(ROOT)!r})
-import process
-scans = pathlib.Path(sys.argv[sys.argv.index("--input") + 1])
-shutil.copy({str(tmp_path / "zadc.mha")!r}, scans)
-(scans / "cases.csv").write_text("case,adc,zadc\\nstudy,study,zadc.mha\\n")
-sys.exit(process.main(sys.argv[1:]))
-"""
-    )
-    monkeypatch.setattr(pacs, "PROCESS", tmp_path / "with_z.py")
-
-
-def test_a_study_in_a_study_out(server, study, go, with_z, rule_weights, tmp_path):
+def test_a_study_in_a_study_out(server, study, go, estimating_weights, tmp_path):
     before = server.instances()
-    words = [STUDY, "--output", str(tmp_path / "kept"), "--", "--report", "--weights", str(rule_weights), "--device", "cpu"]
+    options = ["--estimate-z", "--report", "--weights", str(estimating_weights), "--device", "cpu"]
+    words = [STUDY, "--output", str(tmp_path / "kept"), "--", *options]
     code, out, error = go(*words)
     assert (code, error) == (0, "")
     after = server.instances()
@@ -110,11 +90,11 @@ def test_a_study_in_a_study_out(server, study, go, with_z, rule_weights, tmp_pat
         path.write_bytes(server.ask(f"/instances/{instance}/file"))
         assert path.read_bytes() == (tmp_path / "kept" / "study" / name).read_bytes()
         assert f"stored: {name} as {server.url}/instances/{instance}" in out
-    found = highdicom.seg.segread(tmp_path / "lesions.dcm")
-    assert found.get_volume(combine_segments=True).array.sum() == LESION_VOXELS
+    found = highdicom.seg.segread(tmp_path / "lesions.dcm").get_volume(combine_segments=True)
+    assert found.array.sum() == LESION_VOXELS
     assert (tmp_path / "kept" / "study" / "report.html").is_file()
     assert not [word for word in (NAME, NUMBER, BIRTH, PASSWORD) if word in out]
-    assert go(study, *words[3:])[0] == 0  # again, by Orthanc's own id
+    assert go(study, "--", *options)[0] == 0  # again, by Orthanc's own id
     assert server.instances() == after
 
 
