@@ -108,7 +108,7 @@ def _with_its_files(folder: Path, name: str) -> FoundCase:
     _require_own(path, named, name)
     beside = [(other, its) for other, its in images if other.parent == path.parent and its.belongs_to(named)]
     zadc = _only(folder, name, "Z map", [found for found in beside if _is_z(found[1])])
-    no_z = "" if zadc else f"{folder}: expected one Z map of {path.name} (desc-zscore_ADC), {_instead(folder)}"
+    no_z = "" if zadc else f"{folder}: expected one Z map of {path.name} (desc-zscore_ADC), {_instead(folder, path)}"
     if no_z and any(_is_z(its) for _, its in images):  # of another image by its name: nothing to pass over
         raise UserError(no_z)
     if problem := dangling([path, *(zadc or ())[:1]]):
@@ -158,11 +158,15 @@ def _require_own(path: Path, named: BidsName, name: str) -> None:
         raise UserError(f"{path}: its name says {said}, its folder {name}; expected one subject and session")
 
 
-def _instead(folder: Path) -> str:
-    """What lies in the folder instead."""
+def _instead(folder: Path, adc: Path | None = None) -> str:
+    """What lies in the folder instead, beside the ADC map where there is one."""
     places = (folder, *(folder / name for name in DATATYPES))
-    images = [path for place in places if os.path.isdir(place) for path in named_as_images(place)]
+    images = [path for place in places if os.path.isdir(place) for path in named_as_images(place) if path != adc]
     names = [path.relative_to(folder).as_posix() for path in images]
     more = ", ..." if len(names) > 3 else ""
-    found = f"found {', '.join(names[:3])}{more}" if names else f"no image lies in {' or '.join(DATATYPES)}"
+    found = (
+        f"found {', '.join(names[:3])}{more}"
+        if names
+        else f"no {'other ' if adc else ''}image lies in {' or '.join(DATATYPES)}"
+    )
     return f"{found}; {CHOOSE}" if names else found
