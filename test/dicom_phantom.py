@@ -79,11 +79,11 @@ def write_multiframe(
     shared.MRImageFrameTypeSequence = [_item(FrameType=list(series.image_type))]
     dataset.SharedFunctionalGroupsSequence = [shared]
     groups, stored = [], []
-    for number, (stack, z, voxels, grid) in enumerate(frames, 1):
+    for stack, z, voxels, grid in frames:
         slope = series.slopes[z % len(series.slopes)]
         group = Dataset()
         group.FrameContentSequence = [
-            _item(StackID=stack, InStackPositionNumber=z + 1, DimensionIndexValues=[int(stack), number])
+            _item(StackID=stack, InStackPositionNumber=z + 1, DimensionIndexValues=[int(stack), z + 1])
         ]
         plane = _plane(grid, z)
         group.PlanePositionSequence = [_item(ImagePositionPatient=plane.ImagePositionPatient)]
