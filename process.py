@@ -46,10 +46,10 @@ def load_predictors(device: str, weights: Path | None, engine: str = "auto", est
     with loading():
         from model.networks import estimate
         from model.networks.engines import pick_engine
-        from model.networks.stored import default_folder, zmap_folder
+        from model.networks.stored import default_folder
 
         folder = weights or default_folder()
-        picked, notes = pick_engine(engine, device, folder, *([zmap_folder(folder)] if estimate_z else []))
+        picked, notes = pick_engine(engine, device, folder)
         for note in notes:
             print(note, flush=True)
         say = functools.partial(print, flush=True)

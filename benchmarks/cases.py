@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.lesions.candidates import blur
+from model.lesions.brain_map import blur
 from model.run.platform_paths import ADC_SLUG, DEFAULT_PATHS, ZADC_SLUG
 
 # Of each axis, (z, y, x), the box around a brain takes this share: in the published cases 0.86, 0.50 and 0.39 in the median,

@@ -61,10 +61,8 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def estimating_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The rule network and, in zmap/, an untrained one that estimates Z, with trees alone to decide on its maps."""
-    folder = exported(save_zmap(save_ensemble(tmp_path_factory.mktemp("estimating"), LesionNet(TINY))))
-    exported(folder / "zmap")
-    return folder
+    """The rule network and, in zmap/, a tree that estimates Z, with trees alone to decide on its maps."""
+    return exported(save_zmap(save_ensemble(tmp_path_factory.mktemp("estimating"), LesionNet(TINY))))
 
 
 CaseTree = Callable[..., Path]

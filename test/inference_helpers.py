@@ -1,6 +1,5 @@
 """A small case, small networks and hand-written MetaImage files for the tests of inference. Arrays are (z, y, x)."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,11 @@ from torch import nn
 from model.images.volume import Grid
 from model.lesions.candidates import FEATURES
 from model.lesions.decision import Calibration, Decision
+from model.lesions.estimate import ESTIMATE_FEATURES, ZEstimator
 from model.lesions.trees import Trees
 from model.networks.config import InferenceConfig, ModelConfig
 from model.networks.network import LesionNet
-from model.networks.stored import Ensemble, load_ensemble, save_decision
+from model.networks.stored import Ensemble, load_ensemble, save_decision, save_estimator
 from model.networks.torch_engine import TorchEngine, TorchNetwork, round_to_disk_precision, save_weights
 
 # The platform's names for this challenge, written out and not imported: the code is compared with them.
@@ -88,35 +88,43 @@ def save_ensemble(folder: Path, *networks: LesionNet, inference: InferenceConfig
     return folder
 
 
-ESTIMATING = dataclasses.replace(TINY, start="adc")  # untrained: Z = 2 (ADC / 1000 - 1.25)
 TREES_ALONE = Calibration(networks=0.0, first_stage=1.0)
 NETWORKS_ALONE = Calibration(networks=1.0, first_stage=0.0)
 
 
-def stump(feature: str, threshold: float, at_most: float, above: float, calibration: Calibration = TREES_ALONE) -> Decision:
-    """A decision of one tree: probability `at_most` where the feature is at most `threshold`, else `above`."""
-    trees = Trees(
-        feature=np.array([[FEATURES.index(feature), 0, 0]]),
+ESTIMATED_Z = (-2.1, 0.4)  # of the stump that estimates: up to LOW_ADC, and above
+LOW_ADC = 0.5  # 1e-3 mm2/s
+
+
+def one_question(feature: int, threshold: float, at_most: float, above: float) -> Trees:
+    """A single tree that answers `at_most` where the feature is at most the threshold, else `above`."""
+    return Trees(
+        feature=np.array([[feature, 0, 0]]),
         threshold=np.array([[threshold, 0, 0]], float),
         left=np.array([[1, 1, 2]]),
         right=np.array([[2, 1, 2]]),
-        value=np.array([[0, *(np.log(p / (1 - p)) for p in (at_most, above))]]),
+        value=np.array([[0, at_most, above]], float),
         baseline=np.array(0.0),
         depth=np.array(1),
     )
-    return Decision(trees, FEATURES, calibration)
+
+
+def stump(feature: str, threshold: float, at_most: float, above: float, calibration: Calibration = TREES_ALONE) -> Decision:
+    """A decision of one tree: probability `at_most` where the feature is at most `threshold`, else `above`."""
+    log_odds = (np.log(p / (1 - p)) for p in (at_most, above))
+    return Decision(one_question(FEATURES.index(feature), threshold, *log_odds), FEATURES, calibration)
 
 
 def save_zmap(folder: Path, calibration: Calibration = TREES_ALONE) -> Path:
-    """Add an untrained network that estimates Z to a folder of weights, and trees that mark where that is at most -2."""
-    network, path = LesionNet(ESTIMATING), folder / "zmap" / "fold0-zmap.safetensors"
-    save_weights(path, network, ESTIMATING, InferenceConfig(flip_axes=(2,)), {})
-    save_decision(path.parent, stump("z", -2, at_most=0.9, above=0.01, calibration=calibration), {})
+    """Add a tree that estimates Z from low ADC to a folder of weights, and one that marks where that is at most -2."""
+    estimator = ZEstimator(one_question(ESTIMATE_FEATURES.index("adc"), LOW_ADC, *ESTIMATED_Z), ESTIMATE_FEATURES)
+    save_estimator(folder / "zmap", estimator, {})
+    save_decision(folder / "zmap", stump("z", -2, at_most=0.9, above=0.01, calibration=calibration), {})
     return folder
 
 
 def low_adc() -> np.ndarray:
-    """The small case's ADC map on GRID with ADC of 200 in the LESIONS, where the untrained estimate is -2.1."""
+    """The small case's ADC map on GRID with ADC of 200 in the LESIONS, where the estimate is -2.1."""
     adc = small_maps()[0]
     for place in LESIONS:
         adc[place] = 200

@@ -35,7 +35,7 @@ from tqdm import tqdm
 from model.errors import UserError
 from model.files import files_below, files_into, require_writable
 from model.lesions.candidates import FEATURES, CaseMaps
-from model.lesions.decision import LOWEST_LOG_ODDS, Calibration, Decision, most_dice
+from model.lesions.decision import LOWEST_LOG_ODDS, Decision, most_dice
 from model.networks.config import InferenceConfig, to_json
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, Ensemble, load_ensemble, read_sidecar, save_decision, write_sidecar
@@ -48,8 +48,8 @@ from training.data.seen import require_held_out, training_seed
 from training.data.splits import FOLDS, read_fold
 from training.learning.onnx_graph import export
 from training.learning.study_runs import run_folder
-from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees
-from training.lesions.held_out import HeldOut, fit_calibration, nested_calibrations
+from training.lesions.fit_trees import CandidateTable, candidate_table, decisions_by_fold, fit_trees
+from training.lesions.held_out import HeldOut, calibrated, fit_calibration, nested_calibrations
 from training.scores.case_row import NO_RUN, Prediction, case_row
 from training.scores.metrics import Scores, mean_scores
 from training.scores.rows import RESULTS, RULE, Bin, Row, read_records, write_records
@@ -92,12 +92,6 @@ def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
     return dataclasses.replace(ensemble, **parts, groups=(f"fold{fold}",) * len(mine), decision=None)
 
 
-def decisions_by_fold(tables: dict[str, CandidateTable]) -> dict[int, Decision]:
-    """For each fold the first stage fitted to the other folds' cases, not calibrated."""
-    trees = {fold: fit_trees([tables[name] for name in read_fold(fold)[0]]) for fold in range(FOLDS)}
-    return {fold: Decision(trees[fold], FEATURES, Calibration()) for fold in trees}
-
-
 def gather(data: Path, weights: Path, first_stages: dict[int, Decision], device: torch.device) -> list[HeldOut]:
     """What the trees and networks that a case was held out from say about it, for every case."""
     require_held_out(weights)
@@ -110,15 +104,6 @@ def gather(data: Path, weights: Path, first_stages: dict[int, Decision], device:
             (probabilities,) = predictor.group_probabilities(case.adc, case.zadc, first_stage)
             parts.append(HeldOut(case, fold, probabilities, first_stage))
     return parts
-
-
-def calibrated(
-    parts: list[HeldOut], first_stages: dict[int, Decision], calibrations: dict[int, Calibration] | None = None
-) -> dict[str, np.ndarray]:
-    """By case: probabilities of lesion, float32 (z, y, x), as the image computes them; calibrated nested."""
-    calibrations = calibrations or nested_calibrations(parts)
-    decisions = {fold: dataclasses.replace(first_stages[fold], calibration=calibrations[fold]) for fold in calibrations}
-    return {part.case.name: decisions[part.fold].calibrate(part.probabilities, part.first_stage) for part in parts}
 
 
 def without_networks(part: HeldOut) -> HeldOut:

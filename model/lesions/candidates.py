@@ -5,24 +5,18 @@ In what is shipped that is the rule on the Z map, softened (`CaseMaps.rule_proba
 """
 
 import functools
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from model.images.brain import brain_box, brain_mask, uncrop
-
-Spacing = tuple[float, float, float]  # (z, y, x) in mm
+from model.images.brain import brain_box, uncrop
+from model.lesions.brain_map import BrainMap, Spacing, rounded
 
 LOWEST_PROBABILITY = 0.05  # of a candidate
 COMPONENT_LEVELS = (0.1, 0.3, 0.5)  # probabilities at which connected components are looked at
 SMOOTHING_MM = (2.0, 6.0, 12.0)  # standard deviations
-DEEPEST_MM = 30.0  # depths below the brain's surface are cut there
 RULE_Z = -2.0  # of the one-line rule: lesion where Z is below
 RULE_SLOPE = 2.0  # steepness, in log odds per unit of Z, where that rule is taken as a probability
-PRECISION = np.float16  # of the features
-TAIL_SD = 4.0  # standard deviations after which a smoothing kernel ends
-BAND = 24  # voxels of an axis that are smoothed at a time
 
 FEATURES = (
     "logit",  # of the given probability
@@ -47,24 +41,15 @@ FEATURES = (
 )
 
 
-class CaseMaps:
+class CaseMaps(BrainMap):
     """One case's maps in the box of its brain, and what all features share about them, computed once.
 
     adc in 1e-6 mm2/s; zadc in standard deviations; with at least one brain voxel.
     """
 
     def __init__(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> None:
-        whole = brain_mask(adc)
-        self.shape, self.spacing_mm = adc.shape, spacing_mm
-        self.box = brain_box(whole, margin=1)  # holds, for every brain voxel, the nearest one outside the brain
-        self.brain, self.adc, self.zadc = whole[self.box], adc[self.box], zadc[self.box]
-        self._weights: dict[float, np.ndarray] = {}  # the smoothed brain, by standard deviation in mm
-
-    def smooth(self, values: np.ndarray, sd_mm: float) -> np.ndarray:
-        """Gaussian mean over the brain voxels around each voxel of the box, 0 where there is none near."""
-        if sd_mm not in self._weights:
-            self._weights[sd_mm] = np.maximum(blur(self.brain, sd_mm, self.spacing_mm), 1e-3)
-        return blur(np.where(self.brain, values, 0), sd_mm, self.spacing_mm) / self._weights[sd_mm]
+        super().__init__(adc, spacing_mm)
+        self.zadc = zadc[self.box]
 
     def rule_probabilities(self) -> np.ndarray:
         """The rule of the whole case, softened: sigmoid(-2 (Z + 2)) in the brain, 0 elsewhere, float32 (z, y, x)."""
@@ -74,25 +59,21 @@ class CaseMaps:
     @functools.cached_property
     def surroundings(self) -> tuple[np.ndarray, ...]:
         """Of every voxel of the box: smoothed Z, its contrast, the rule's share around, and the depth in the brain."""
-        from model.lesions.components import depth_mm
-
-        depth = np.minimum(depth_mm(self.brain, self.spacing_mm), DEEPEST_MM)
         rule = self.smooth(self.zadc < RULE_Z, 4)
-        return self.smooth(self.zadc, 2), self.zadc - self.smooth(self.zadc, 6), rule, depth
+        return self.smooth(self.zadc, 2), self.zadc - self.smooth(self.zadc, 6), rule, self.depth
 
 
 def candidate_features(probabilities: np.ndarray, maps: CaseMaps) -> tuple[np.ndarray, np.ndarray]:
     """The candidates, boolean (z, y, x), and their features, float32 (candidates, len(FEATURES)).
 
-    probabilities: the softened rule's, or any other first answer, of the case's shape. Features are computed in float64 and
-    rounded to PRECISION: the last bits of a sum depend on the processor, and a tree must not.
+    probabilities: the softened rule's, or any other first answer, of the case's shape.
     """
     inside = np.where(maps.brain, probabilities[maps.box], 0)
     candidates = inside > LOWEST_PROBABILITY
     places = np.flatnonzero(candidates)
     table = np.empty((len(FEATURES), places.size), np.float32)
     for column, values in zip(table, _columns(inside, candidates, places, maps), strict=True):
-        column[:] = np.asarray(values, np.float64).astype(PRECISION)
+        column[:] = rounded(values)
     return uncrop(candidates, maps.box, maps.shape), table.T
 
 
@@ -123,41 +104,6 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     """The logistic function, in the precision of its argument."""
     with np.errstate(over="ignore"):  # exp of a very negative logit: infinite, and the probability 0
         return 1 / (1 + np.exp(-logits))
-
-
-def blur(values: np.ndarray, sd_mm: float, spacing_mm: Spacing) -> np.ndarray:
-    """A Gaussian over (z, y, x), zeros around, float64: each voxel of the kernel counts the integral over it.
-
-    Matrix products along each axis, of a band of the kernel at a time: faster than to convolve, and linear in the voxels.
-    """
-    z, y, x = (_bands(n, sd_mm / spacing) for n, spacing in zip(values.shape, spacing_mm, strict=True))
-    first = values.astype(np.float64)
-    second = np.empty_like(first)
-    rows, blurred = first.reshape(-1, values.shape[2]), second.reshape(-1, values.shape[2])
-    for here, near, kernel in x:
-        np.matmul(rows[:, near], kernel.T, out=blurred[:, here])
-    for here, near, kernel in y:
-        np.matmul(kernel, second[:, near], out=first[:, here])
-    slices, blurred = first.reshape(len(values), -1), second.reshape(len(values), -1)
-    for here, near, kernel in z:
-        np.matmul(kernel, slices[near], out=blurred[here])
-    return second
-
-
-@functools.lru_cache(maxsize=64)
-def _bands(length: int, sd: float) -> list[tuple[slice, slice, np.ndarray]]:
-    """Along an axis: some voxels, those near enough to count for them, and how much, float64 (voxels, near). sd: voxels."""
-    tail = int(max(sd * TAIL_SD, 0.5) + 0.5)
-    edges = [math.erf((n - 0.5) / (math.sqrt(2) * sd)) / 2 for n in range(tail + 2)]
-    weights = np.zeros(length + tail + 1)
-    weights[: tail + 1] = np.diff(edges)
-    bands = []
-    for start in range(0, length, BAND):
-        here = slice(start, min(start + BAND, length))
-        near = slice(max(here.start - tail, 0), min(here.stop + tail, length))
-        distance = np.abs(np.arange(here.start, here.stop)[:, None] - np.arange(near.start, near.stop))
-        bands.append((here, near, weights[distance]))
-    return bands
 
 
 def _component(mask: np.ndarray, places: np.ndarray, p: np.ndarray, z: np.ndarray, voxel_mm3: float) -> Iterator[np.ndarray]:

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def estimate_as_learnt(case: Case, predictor: EstimatingPredictor) -> Case:
-    """The case with the Z map that networks estimate from its ADC map, on the case's own grid."""
+    """The case with the Z map that is estimated from its ADC map, on the case's own grid."""
     turn = turn_to_learnt(case.grid)
-    return case.with_estimate(turn.back(predictor.estimate(turn.there(case.adc.voxels))))
+    estimate = predictor.estimator.estimate(turn.there(case.adc.voxels), turn.spacing_mm(case.grid))
+    return case.with_estimate(turn.back(estimate))
 
 
 def segment_as_learnt(case: Case, predictor: Predictor) -> Segmentation:

@@ -11,8 +11,7 @@ from model.errors import UserError
 Triple = tuple[int, int, int]
 
 INPUT_CHANNELS = 2  # Z map, ADC
-ESTIMATE_CHANNELS = 5  # ADC, brain, place along z, y and x; of a network that estimates Z
-STARTS = ("rule", "trees", "adc")
+STARTS = ("rule", "trees")
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class ModelConfig:
     adc_scale: float = 1000.0  # ADC in 1e-6 mm2/s is divided by this
     zadc_clip: float = 10.0  # the published Z maps are clipped here
     margin: int = 2  # voxels kept around the brain
-    start: str = "rule"  # what the untrained network is: rule; trees, whose log odds it then sees; adc, which estimates Z
+    start: str = "rule"  # what the untrained network equals: rule, or trees, whose log odds it then sees as a third channel
 
     def __post_init__(self) -> None:
         levels = len(self.channels)
@@ -58,13 +57,8 @@ class ModelConfig:
 
     @property
     def input_channels(self) -> int:
-        """Z map, ADC and, where it starts from the trees, their log odds; ADC, brain and place where it estimates Z."""
-        return ESTIMATE_CHANNELS if self.estimates_z else INPUT_CHANNELS + (self.start == "trees")
-
-    @property
-    def estimates_z(self) -> bool:
-        """Whether the network's answer is the Z map, not the log odds of lesion."""
-        return self.start == "adc"
+        """Z map, ADC and, where it starts from the trees, their log odds."""
+        return INPUT_CHANNELS + (self.start == "trees")
 
     @property
     def divisor(self) -> Triple:

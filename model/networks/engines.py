@@ -1,7 +1,6 @@
 """Which engine computes: torch on CUDA, OpenVINO on the CPU. Decided without importing torch, which takes seconds."""
 
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
 
 from model.errors import UserError
@@ -12,10 +11,9 @@ PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
 WHERE = {"torch": "the image hie-lesions has it", "openvino": "all images have it", "onnx": "pip install it"}
 
 
-def pick_engine(name: str, device: str, *weights: Path) -> tuple[Engine, list[str]]:
+def pick_engine(name: str, device: str, weights: Path) -> tuple[Engine, list[str]]:
     """The engine for `auto` or one of PACKAGES, and `auto`, `cpu` or `cuda`, and notes on what `auto` had to do without.
 
-    weights: the folders of the networks that it is to run.
     Raises UserError when what is asked for cannot be had: CUDA, a package, an exported network.
     """
     notes: list[str] = []
@@ -47,18 +45,18 @@ def _on_cuda(device: str) -> tuple[Engine | None, list[str]]:
     return (None, [note]) if note else (TorchEngine(picked), [])
 
 
-def _cpu_engine(weights: Sequence[Path]) -> tuple[str, str]:
+def _cpu_engine(weights: Path) -> tuple[str, str]:
     """The engine that `auto` takes on the CPU, and why it is not the fast one (else empty)."""
     missing = _not_exported(weights)
     if not missing and _installed("openvino"):
         return "openvino", ""
     if not _installed("torch"):
         return "openvino", ""  # which says what is missing
-    reason = f"no {missing.name}, {EXPORT} {missing.parent} makes it" if missing else "openvino is not installed"
+    reason = f"no {missing.name}, {EXPORT} {weights} makes it" if missing else "openvino is not installed"
     return "torch", f"using torch, which starts slower than openvino ({reason})"
 
 
-def _on_cpu(name: str, weights: Sequence[Path]) -> Engine:
+def _on_cpu(name: str, weights: Path) -> Engine:
     _require(name)
     if name == "torch":
         from model.networks.torch_engine import TorchEngine, pick_device
@@ -77,10 +75,9 @@ def _require(name: str) -> None:
         raise UserError(f"--engine {name}: the package {PACKAGES[name]} is not installed here ({WHERE[name]})")
 
 
-def _not_exported(weights: Sequence[Path]) -> Path | None:
+def _not_exported(weights: Path) -> Path | None:
     """The first network's graph that is not there."""
-    graphs = (path.with_suffix(".onnx") for folder in weights for path in network_files(folder))
-    return next((path for path in graphs if not path.exists()), None)
+    return next((path for path in (p.with_suffix(".onnx") for p in network_files(weights)) if not path.exists()), None)
 
 
 def _installed(name: str) -> bool:

@@ -22,19 +22,3 @@ def network_input(
             raise ValueError("a network that starts from the trees needs their log odds")
         channels.append(first_stage - LOWEST_LOG_ODDS)
     return np.stack([np.where(brain, channel, 0) for channel in channels]).astype(np.float32)
-
-
-def estimate_input(adc: np.ndarray, config: ModelConfig) -> np.ndarray:
-    """What a network that estimates Z sees: float32 (channel, z, y, x); 0 outside the brain.
-
-    The channels are the scaled ADC, the brain (1), and the place of each voxel along z, y and x: its distance from the
-    brain's centre in standard deviations of the brain's voxels, along x without sign, so that left and right are alike.
-    adc: 1e-6 mm2/s, with at least one brain voxel.
-    """
-    brain = brain_mask(adc)
-    channels = [np.where(brain, adc / config.adc_scale, 0), brain]
-    for axis, where in enumerate(np.nonzero(brain)):
-        place = (np.arange(adc.shape[axis]) - where.mean()) / max(where.std(), 0.5)
-        along = (np.abs(place) if axis == 2 else place).reshape([-1 if other == axis else 1 for other in range(3)])
-        channels.append(np.where(brain, along, 0))
-    return np.stack(channels).astype(np.float32)

@@ -8,24 +8,18 @@ from model.lesions.decision import LOWEST_LOG_ODDS
 from model.networks.config import ModelConfig
 
 NORM = ("instance", {"affine": True})
-HEALTHY_ADC = 1.25  # 1e-3 mm2/s, where an untrained network that estimates Z begins
-HEALTHY_GAIN = 2.0  # units of Z per 1e-3 mm2/s, likewise
-LARGEST_LOG_GAIN = 3.0
 
 
 class LesionNet(nn.Module):
-    """A U-Net that corrects what it starts from: a learnable threshold on the Z map, the trees' log odds, or the ADC.
+    """A U-Net that corrects what it starts from: a learnable threshold on the Z map, or the trees' log odds.
 
     logit = unet(x) - slope * (Z - threshold), or unet(x) + slope * (trees - threshold), where `trees` is the last channel.
     The U-Net's last layer starts at zero, so the untrained network is the rule Z < threshold itself, or the trees, and
     training starts from there. The U-Net works on in-plane blocks of voxels (arXiv 1609.05158): most of its time would go
     into the finest level, where the Z map says nearly all there is to say.
 
-    A network that estimates Z from the ADC answers gain * (ADC - mean), where the U-Net says for each voxel what the mean
-    and the gain are, and not what Z is: so a lesion stays what the ADC map has there.
-
-    Input: float (batch, ModelConfig.input_channels, z, y, x), channels as `model.networks.inputs` makes them, each
-    axis a multiple of `ModelConfig.divisor`. Output: logits (batch, 1, z, y, x), or the Z map.
+    Input: float (batch, ModelConfig.input_channels, z, y, x), channels as in `model.networks.inputs.network_input`, each
+    axis a multiple of `ModelConfig.divisor`. Output: logits (batch, 1, z, y, x).
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -51,20 +45,16 @@ class LesionNet(nn.Module):
             )
             for i in reversed(levels[1:])
         )
-        self.head = UnetOutBlock(3, config.channels[0], self.block**2 * (2 if config.estimates_z else 1))
+        self.head = UnetOutBlock(3, config.channels[0], self.block**2)
         nn.init.zeros_(self.head.conv.conv.weight)
         nn.init.zeros_(self.head.conv.conv.bias)
-        self.start = config.start
-        slope, threshold = {
-            "rule": (config.z_slope, config.z_threshold),
-            "trees": (1.0, -LOWEST_LOG_ODDS),
-            "adc": (HEALTHY_GAIN, HEALTHY_ADC),
-        }[config.start]
+        self.from_trees = config.start == "trees"
+        slope, threshold = (1.0, -LOWEST_LOG_ODDS) if self.from_trees else (config.z_slope, config.z_threshold)
         self.slope = nn.Parameter(torch.tensor(slope))
         self.threshold = nn.Parameter(torch.tensor(threshold))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits, or the Z map, of shape (batch, 1, z, y, x)."""
+        """Logits of shape (batch, 1, z, y, x)."""
         features, skips = pixel_unshuffle(x, self.block), []
         for block in self.down:
             features = block(features)
@@ -73,10 +63,7 @@ class LesionNet(nn.Module):
         for block in self.up:
             features = block(features, skips.pop())
         correction = pixel_shuffle(self.head(features), self.block)
-        if self.start == "adc":
-            gain = self.slope * torch.exp(correction[:, 1:].clamp(-LARGEST_LOG_GAIN, LARGEST_LOG_GAIN))
-            return gain * (x[:, :1] - self.threshold - correction[:, :1])
-        if self.start == "trees":
+        if self.from_trees:
             return correction + self.slope * (x[:, 2:3] - self.threshold)
         return correction - self.slope * (x[:, :1] - self.threshold)
 

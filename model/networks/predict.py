@@ -1,14 +1,14 @@
 """From a case's maps to lesion probabilities and the mask."""
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from model.errors import UserError
 from model.images.brain import brain_box, brain_mask, uncrop
-from model.lesions.candidates import CaseMaps, Spacing, sigmoid
+from model.lesions.brain_map import Spacing
+from model.lesions.candidates import CaseMaps, sigmoid
 from model.lesions.decision import Decision, most_dice
 from model.networks.config import InferenceConfig, ModelConfig, Triple
 from model.networks.inputs import network_input
@@ -84,21 +84,10 @@ class Predictor:
 
 def predict_crop(network: Network, inputs: np.ndarray, model: ModelConfig, inference: InferenceConfig) -> np.ndarray:
     """Mean probability of one network over the flips: inputs float32 (channel, z, y, x) -> float32 (z, y, x)."""
-    return answer_crop(network, inputs, model, inference, sigmoid)
-
-
-def answer_crop(
-    network: Network,
-    inputs: np.ndarray,
-    model: ModelConfig,
-    inference: InferenceConfig,
-    meaning: Callable[[np.ndarray], np.ndarray] = np.asarray,
-) -> np.ndarray:
-    """Mean answer of one network over the flips, of what `meaning` makes of each; shapes as in `predict_crop`."""
     patch = patch_size(inputs.shape[1:], model.divisor, inference.max_patch)
     flips = [c for n in range(len(inference.flip_axes) + 1) for c in itertools.combinations(inference.flip_axes, n)]
     batch = np.stack([np.flip(inputs, tuple(axis + 1 for axis in axes)) for axes in flips])  # faster than one by one
-    answers = meaning(in_windows(network, batch, patch, inference.overlap))
+    answers = sigmoid(in_windows(network, batch, patch, inference.overlap))
     return np.mean([np.flip(answer, axes) for answer, axes in zip(answers, flips, strict=True)], axis=0)
 
 

@@ -19,6 +19,7 @@ from safetensors.numpy import save as to_safetensors
 from model.errors import UserError, one_line
 from model.files import whole_file
 from model.lesions.decision import Calibration, Decision
+from model.lesions.estimate import ZEstimator
 from model.lesions.trees import Trees
 from model.networks.config import InferenceConfig, ModelConfig, from_json, to_json
 from model.networks.windows import Network
@@ -27,7 +28,8 @@ IMAGE_WEIGHTS = Path(__file__).parents[1] / "weights"
 EXPORT = "python -m training.export"  # the command that makes the .onnx files of a folder
 SEAL = "sidecar_sha256"
 DECISION = "decision"  # name of the files that hold the lesion decision
-ZMAP = "zmap"  # folder, beside the networks that find lesions, of those that estimate Z and their lesion decision
+ZMAP = "zmap"  # folder, beside the networks, of the trees that estimate Z and of the lesion decision for such estimates
+ESTIMATE = "estimate"  # name of the files, in that folder, of the trees that estimate Z
 UPLOADED_WEIGHTS = Path("/opt/ml/model")  # where the platform unpacks a model tarball
 
 
@@ -119,16 +121,14 @@ def sealed(values: dict) -> dict:
     return others | {SEAL: hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()}
 
 
-def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True, *, estimates_z: bool = False) -> Ensemble:
+def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True) -> Ensemble:
     """Load every network of a folder and, where there is one, its `decision.safetensors`.
 
-    Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group. estimates_z: they are
-    those that estimate Z, and the decision, which must be there, was fitted to their estimates.
-    Raises UserError when there is none, a file is missing, altered or does not fit its configuration, the networks are of
-    the other kind, or the sidecars disagree on how answers are averaged.
+    Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group.
+    Raises UserError when there is none, a file is missing, altered or does not fit its configuration, or the sidecars
+    disagree on how answers are averaged.
     """
     stored = read_networks(folder)
-    _require_kind(stored, estimates_z)
     rules = {network.inference for network in stored}
     if len(rules) > 1:
         raise UserError(f"{folder}: the sidecars disagree on the decision rule ('inference'), expected one for all")
@@ -138,8 +138,6 @@ def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True, *, e
         decision, digest = _load_decision(folder / f"{DECISION}.safetensors", digests)
     if with_decision:
         _require_first_stage(stored, decision)
-        if estimates_z and not decision:
-            raise UserError(f"{folder}: no {DECISION}.safetensors, expected the lesion decision for estimated Z maps")
     identity = hashlib.sha256("".join([*(network.digest for network in stored), digest]).encode()).hexdigest()[:12]
     groups = tuple(network.path.stem.split("-")[0] for network in stored)
     networks, models = [engine.load(network) for network in stored], [network.model for network in stored]
@@ -147,18 +145,36 @@ def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True, *, e
 
 
 def zmap_folder(folder: Path) -> Path:
-    """Where the networks that estimate Z lie. Raises UserError when a folder of weights has none."""
-    if not network_files(folder / ZMAP):
-        raise UserError(f"--estimate-z: {folder / ZMAP}: these weights have no networks that estimate a Z map")
+    """Where the trees that estimate Z lie. Raises UserError when a folder of weights has none."""
+    if not (folder / ZMAP / f"{ESTIMATE}.safetensors").is_file():
+        raise UserError(f"--estimate-z: {folder / ZMAP}: these weights cannot estimate a Z map, no {ESTIMATE}.safetensors")
     return folder / ZMAP
 
 
-def _require_kind(stored: list[StoredNetwork], estimates_z: bool) -> None:
-    """Raise UserError when a network estimates Z that should find lesions, or the other way round."""
-    wrong = [network.path for network in stored if network.model.estimates_z != estimates_z]
-    if wrong:
-        kinds = ("finds lesions", "estimates Z")
-        raise UserError(f"{wrong[0]}: expected a network that {kinds[estimates_z]}, found one that {kinds[not estimates_z]}")
+def load_estimator(folder: Path) -> tuple[ZEstimator, Decision, str]:
+    """The trees that estimate Z, the lesion decision that was fitted to their estimates, and the two's SHA-256 as an id.
+
+    Raises UserError when a file is missing, altered, or does not fit the other.
+    """
+    path = folder / f"{ESTIMATE}.safetensors"
+    data, digest, sidecar = _read_pair(path)
+    try:
+        if type(sidecar["features"]) is not list:
+            raise ValueError("features must be a list")
+        estimator = ZEstimator(Trees(**parse_safetensors(data)), tuple(sidecar["features"]))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not usable with {path.stem}.json ({one_line(error)})") from None
+    decision, fitted = _load_decision(folder / f"{DECISION}.safetensors", {ESTIMATE: digest})
+    return estimator, decision, hashlib.sha256((digest + fitted).encode()).hexdigest()[:12]
+
+
+def save_estimator(folder: Path, estimator: ZEstimator, provenance: dict) -> Path:
+    """Write the trees that estimate Z, and their sidecar; a decision for their estimates goes beside them."""
+    path = folder / f"{ESTIMATE}.safetensors"
+    save_pair(
+        path, to_safetensors(estimator.trees.arrays()), {"features": list(estimator.features), "provenance": provenance}
+    )
+    return path
 
 
 def _require_first_stage(stored: list[StoredNetwork], decision: Decision | None) -> None:
@@ -182,7 +198,7 @@ def network_files(folder: Path) -> list[Path]:
 
 
 def save_decision(folder: Path, decision: Decision, provenance: dict) -> None:
-    """Write `decision.safetensors` and its sidecar, which names the networks in the folder: it fits no others."""
+    """Write `decision.safetensors` and its sidecar, which names what it was fitted to: the networks or estimator there."""
     values = {
         "features": list(decision.features),
         "calibration": dataclasses.asdict(decision.calibration),

@@ -106,7 +106,7 @@ def _probability_fields(results: dict) -> dict:
 
 def _zmap_fields(results: dict) -> dict:
     return {
-        "Description": "Z map that networks estimated from the ADC map: standard deviations from healthy newborns' ADC.",
+        "Description": "Z map estimated from the ADC map: standard deviations from healthy newborns' ADC.",
         "Units": "1",
         "SkullStripped": True,
     }

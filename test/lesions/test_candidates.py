@@ -10,9 +10,10 @@ import pytest
 from scipy import ndimage
 from scipy.stats import norm
 
+from model.lesions.brain_map import DEEPEST_MM
+from model.lesions.brain_map import blur as model_blur
 from model.lesions.candidates import (
     COMPONENT_LEVELS,
-    DEEPEST_MM,
     FEATURES,
     LOWEST_PROBABILITY,
     SMOOTHING_MM,
@@ -20,7 +21,6 @@ from model.lesions.candidates import (
     candidate_features,
     logit,
 )
-from model.lesions.candidates import blur as model_blur
 
 SPACING_MM = (3.0, 1.25, 0.8)  # (z, y, x)
 VOXEL_MM3 = 3.0
@@ -44,7 +44,7 @@ def uneven_maps(seed: int = 0) -> Maps:
 def table(maps: Maps) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The candidates and their features before they are rounded."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model.lesions.candidates.PRECISION", np.float64)
+        patch.setattr("model.lesions.brain_map.PRECISION", np.float64)
         candidates, features = candidate_features(maps[0], CaseMaps(*maps[1:], SPACING_MM))
     assert features.dtype == np.float32
     assert features.shape == (candidates.sum(), len(FEATURES))

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import lightgbm
 import numpy as np
 
-from model.lesions.candidates import CaseMaps, candidate_features
+from model.lesions.candidates import FEATURES, CaseMaps, candidate_features
+from model.lesions.decision import Calibration, Decision
 from model.lesions.trees import Trees
 from training.data.dataset import PackedCase
+from training.data.splits import FOLDS, read_fold
 
 ROUNDS = 140  # between 90 and 220 the scores hardly differ; docs/experiments.md
 SETTINGS = {
@@ -60,6 +62,12 @@ def fit_trees(tables: Sequence[CandidateTable]) -> Trees:
         params=SETTINGS,
     )
     return as_trees(lightgbm.train(SETTINGS, data, num_boost_round=ROUNDS))
+
+
+def decisions_by_fold(tables: dict[str, CandidateTable]) -> dict[int, Decision]:
+    """For each fold the first stage fitted to the other folds' cases, not calibrated."""
+    trees = {fold: fit_trees([tables[name] for name in read_fold(fold)[0]]) for fold in range(FOLDS)}
+    return {fold: Decision(trees[fold], FEATURES, Calibration()) for fold in trees}
 
 
 def as_trees(booster: lightgbm.Booster) -> Trees:

@@ -1,5 +1,6 @@
 """What trees and networks say about cases that they never saw, and the calibration that is fitted to it."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from model.lesions.candidates import LOWEST_PROBABILITY, logit
-from model.lesions.decision import LOWEST_LOG_ODDS, Calibration
+from model.lesions.decision import LOWEST_LOG_ODDS, Calibration, Decision
 from training.data.dataset import PackedCase
 
 WEAKEST_PENALTY = 1e4  # scikit-learn's C: three numbers from a hundred thousand voxels need no penalty
@@ -29,7 +30,7 @@ class HeldOut:
         return possible & self.case.brain
 
 
-def fit_calibration(parts: Sequence[HeldOut]) -> Calibration:
+def fit_calibration(parts: Sequence[HeldOut], *, trees_alone: bool = False) -> Calibration:
     """By logistic regression over the candidates; every case has the same weight.
 
     Where no candidate or all are lesion there is nothing to fit: the trees' own log odds are left as they are.
@@ -39,14 +40,25 @@ def fit_calibration(parts: Sequence[HeldOut]) -> Calibration:
     lesion = np.concatenate([part.case.label[candidates] for part, candidates in inside] or [np.zeros(0, bool)])
     if lesion.all() or not lesion.any():
         return Calibration(networks=0.0, first_stage=1.0)
-    log_odds = [np.stack([logit(p.probabilities[c]), p.first_stage[c]], axis=1) for p, c in inside]
+    networks = [] if trees_alone else [np.concatenate([logit(part.probabilities[c]) for part, c in inside])]
+    log_odds = np.stack([*networks, np.concatenate([part.first_stage[c] for part, c in inside])], axis=1)
     weights = np.concatenate([np.full(c.sum(), 1 / c.sum()) for _, c in inside])
     model = LogisticRegression(C=WEAKEST_PENALTY, max_iter=1000)
-    model.fit(np.concatenate(log_odds), lesion, sample_weight=weights / weights.mean())
-    return Calibration(float(model.intercept_[0]), *map(float, model.coef_[0]))
+    model.fit(log_odds, lesion, sample_weight=weights / weights.mean())
+    *of_networks, of_trees = map(float, model.coef_[0])
+    return Calibration(float(model.intercept_[0]), sum(of_networks, 0.0), of_trees)
 
 
-def nested_calibrations(parts: Sequence[HeldOut]) -> dict[int, Calibration]:
+def nested_calibrations(parts: Sequence[HeldOut], *, trees_alone: bool = False) -> dict[int, Calibration]:
     """By fold: the calibration that its cases had no say in."""
-    folds = sorted({part.fold for part in parts})
-    return {fold: fit_calibration([part for part in parts if part.fold != fold]) for fold in folds}
+    others = {fold: [part for part in parts if part.fold != fold] for fold in sorted({part.fold for part in parts})}
+    return {fold: fit_calibration(some, trees_alone=trees_alone) for fold, some in others.items()}
+
+
+def calibrated(
+    parts: list[HeldOut], first_stages: dict[int, Decision], calibrations: dict[int, Calibration] | None = None
+) -> dict[str, np.ndarray]:
+    """By case: probabilities of lesion, float32 (z, y, x), as the image computes them; calibrated nested."""
+    calibrations = calibrations or nested_calibrations(parts)
+    decisions = {fold: dataclasses.replace(first_stages[fold], calibration=calibrations[fold]) for fold in calibrations}
+    return {part.case.name: decisions[part.fold].calibrate(part.probabilities, part.first_stage) for part in parts}

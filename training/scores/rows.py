@@ -99,9 +99,29 @@ class Bin:
     voxels: int
 
 
-Record = TypeVar("Record", Row, CaseScore, Epoch, Bin)
+@dataclass(frozen=True)
+class ZError:
+    """How far an estimated Z map is from the given one, in units of Z. Medians over voxels; nan where there are none."""
+
+    case: str
+    fold: int  # that was held out
+    brain_median: float  # of the absolute error
+    brain_p90: float  # its 90th percentile
+    low_median: float  # where the given Z is below -1
+    lesion_median: float  # in the labelled lesions
+    lesion_bias: float  # estimated minus given, there
+    correlation: float  # over the brain
+
+
+Record = TypeVar("Record", Row, CaseScore, Epoch, Bin, ZError)
 RUN = ["method", "seed", "fold"]  # columns that name the run that a row comes from
-KEYS = {Row: [*RUN, "case"], Epoch: [*RUN, "epoch"], Bin: ["method", "number"], CaseScore: ["case"]}  # what rows are about
+KEYS = {
+    Row: [*RUN, "case"],
+    Epoch: [*RUN, "epoch"],
+    Bin: ["method", "number"],
+    CaseScore: ["case"],
+    ZError: ["case"],
+}  # what rows are about
 
 
 def as_frame(records: Iterable[Record], kind: type[Record]) -> pd.DataFrame:

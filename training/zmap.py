@@ -1,0 +1,174 @@
+"""Estimates the Z map from the ADC map alone, out of fold, and scores what is found on such maps.
+
+Example, the rows of docs/accuracy.md, and the files that `--estimate-z` runs on:
+
+    python -m training.zmap --data data/packed
+    python -m training.zmap --data data/packed --ship
+
+For each fold trees are fitted to the ADC and Z maps of the other four and estimate the Z maps of its cases. The lesion
+decision is fitted to such out-of-fold estimates, again of the other four folds, because that is what it will see. Z errors
+go to zmap.csv in --results, the scores to estimated.csv: of that decision, of the rule Z < -2 on the estimates, and of the
+ADC below the threshold that is best on the other four folds, which needs no estimate. --ship writes trees fitted to all
+cases, and a decision fitted to all out-of-fold estimates.
+"""
+
+import argparse
+import dataclasses
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+from tqdm import tqdm
+
+from model.files import require_writable
+from model.lesions.brain_map import BrainMap
+from model.lesions.candidates import FEATURES, CaseMaps
+from model.lesions.decision import Decision, most_dice
+from model.lesions.estimate import LARGEST_Z
+from model.networks.stored import IMAGE_WEIGHTS, ZMAP, save_decision, save_estimator
+from training.common.cli import run
+from training.common.provenance import LICENCE, git_commit
+from training.data.dataset import PackedCase, load_cases, require_packed
+from training.data.splits import FOLDS, read_fold
+from training.lesions.fit_estimate import LOW_Z, VoxelTable, fit_estimator
+from training.lesions.fit_trees import candidate_table, decisions_by_fold, fit_trees
+from training.lesions.held_out import HeldOut, calibrated, fit_calibration, nested_calibrations
+from training.scores.case_row import NO_RUN, Prediction, case_row
+from training.scores.metrics import Scores, mean_scores
+from training.scores.rows import RESULTS, RULE, Row, ZError, write_records
+from training.scores.rule import rule_mask
+
+SMOOTHED_MM = 2.0  # the ADC of the threshold
+THRESHOLDS = tuple(range(500, 1501, 50))  # 1e-6 mm2/s
+METHODS = ("decision", RULE, "adc")
+
+
+def estimate_folds(cases: dict[str, PackedCase], tables: dict[str, VoxelTable]) -> dict[str, PackedCase]:
+    """Every case with the Z map that trees, which did not see it, estimate in the place of its own."""
+    estimated = {}
+    for fold in tqdm(range(FOLDS), desc="estimates", unit="fold", disable=None):
+        training, held_out = read_fold(fold)
+        estimator = fit_estimator([tables[name] for name in training])
+        for name in held_out:
+            case = cases[name]
+            estimated[name] = dataclasses.replace(case, zadc=estimator.estimate(case.adc, case.spacing_mm))
+    return estimated
+
+
+def z_error(case: PackedCase, estimated: PackedCase, fold: int) -> ZError:
+    """The estimate of one case against its own Z map."""
+    given, found = (np.clip(c.zadc, -LARGEST_Z, LARGEST_Z)[case.brain].astype(float) for c in (case, estimated))
+    error, lesion = found - given, case.label[case.brain]
+
+    def median(values: np.ndarray) -> float:
+        return float(np.median(values)) if values.size else math.nan
+
+    return ZError(
+        case=case.name,
+        fold=fold,
+        brain_median=median(np.abs(error)),
+        brain_p90=float(np.percentile(np.abs(error), 90)),
+        low_median=median(np.abs(error[given < LOW_Z])),
+        lesion_median=median(np.abs(error[lesion])),
+        lesion_bias=median(error[lesion]),
+        correlation=float(np.corrcoef(found, given)[0, 1]),
+    )
+
+
+def answer_folds(estimated: dict[str, PackedCase], first_stages: dict[int, Decision]) -> list[HeldOut]:
+    """For every case the log odds of trees that were fitted to the other folds' estimates."""
+    parts = []
+    for fold, decision in first_stages.items():
+        for case in (estimated[name] for name in read_fold(fold)[1]):
+            first_stage = decision.first_stage(CaseMaps(case.adc, case.zadc, case.spacing_mm))
+            parts.append(HeldOut(case, fold, np.zeros(case.adc.shape, np.float32), first_stage))
+    return parts
+
+
+def threshold_masks(cases: Sequence[PackedCase]) -> np.ndarray:
+    """(case, threshold): boolean masks of smoothed ADC below each threshold, as an array of objects."""
+    masks = np.empty((len(cases), len(THRESHOLDS)), object)
+    for row, case in zip(masks, cases, strict=True):
+        brain_map, smooth = BrainMap(case.adc, case.spacing_mm), np.full(case.adc.shape, np.inf)
+        smooth[brain_map.box] = np.where(brain_map.brain, brain_map.smooth(brain_map.adc, SMOOTHED_MM), np.inf)
+        row[:] = [smooth < threshold for threshold in THRESHOLDS]
+    return masks
+
+
+def adc_masks(cases: dict[str, PackedCase]) -> dict[str, np.ndarray]:
+    """By case: smoothed ADC below the threshold with the best mean Dice on the other folds."""
+    names = list(cases)
+    masks = threshold_masks(list(cases.values()))
+    dice = np.array([[_dice(mask, case.label) for mask in row] for row, case in zip(masks, cases.values(), strict=True)])
+    chosen: dict[str, np.ndarray] = {}
+    for fold in range(FOLDS):
+        training, held_out = read_fold(fold)
+        best = int(dice[[names.index(name) for name in training]].mean(axis=0).argmax())
+        chosen |= {name: masks[names.index(name), best] for name in held_out}
+    return chosen
+
+
+def _dice(mask: np.ndarray, label: np.ndarray) -> float:
+    total = np.count_nonzero(mask) + np.count_nonzero(label)
+    return 2 * np.count_nonzero(mask & label) / total if total else 1.0
+
+
+def ship(cases: dict[str, PackedCase], tables: dict[str, VoxelTable], decision: Decision, weights: Path) -> None:
+    """Write trees fitted to all cases, and the decision beside them."""
+    provenance = {
+        "command": shlex.join(["python", "-m", "training.zmap", *sys.argv[1:]]),
+        "git_commit": git_commit(),
+        "versions": {"numpy": np.__version__, "lightgbm": lightgbm.__version__},
+        "cases": {"training": sorted(cases)},
+        "data_licence": LICENCE,
+    }
+    save_estimator(weights / ZMAP, fit_estimator(list(tables.values())), provenance)
+    save_decision(weights / ZMAP, decision, provenance)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
+    parser.add_argument("--ship", action="store_true", help=f"write estimator and decision to {ZMAP}/ in --weights")
+    parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
+    args = parser.parse_args()
+    require_packed(args.data)
+    for folder in (args.results, args.weights) if args.ship else (args.results,):
+        require_writable(folder)
+    folds = {name: fold for fold in range(FOLDS) for name in read_fold(fold)[1]}
+    cases = {case.name: case for case in load_cases(args.data, list(folds))}
+    voxels = {name: VoxelTable(case) for name, case in cases.items()}
+    estimated = estimate_folds(cases, voxels)
+    errors = [z_error(cases[name], case, folds[name]) for name, case in estimated.items()]
+    write_records(errors, args.results / "zmap.csv", ZError)
+    candidates = {name: candidate_table(case) for name, case in estimated.items()}
+    first_stages = decisions_by_fold(candidates)
+    parts = answer_folds(estimated, first_stages)
+    answers = calibrated(parts, first_stages, nested_calibrations(parts, trees_alone=True))
+    masks = {
+        "decision": {name: most_dice(probabilities) for name, probabilities in answers.items()},
+        RULE: {name: rule_mask(case.adc, case.zadc) for name, case in estimated.items()},
+        "adc": adc_masks(cases),
+    }
+    facts = NO_RUN | {"predict_seconds": math.nan}
+    rows = [
+        case_row(case, Prediction(masks[method][name]), (method, folds[name], 0), **facts)
+        for name, case in cases.items()
+        for method in METHODS
+    ]
+    write_records(rows, args.results / "estimated.csv", Row)
+    if args.ship:
+        decision = Decision(fit_trees(list(candidates.values())), FEATURES, fit_calibration(parts, trees_alone=True))
+        ship(cases, voxels, decision, args.weights)
+    for method in METHODS:
+        mean = mean_scores([Scores(row.dice, row.masd_mm, row.nsd) for row in rows if row.method == method])
+        print(f"{method:10} Dice {mean.dice:.4f}  MASD {mean.masd_mm:.2f} mm  NSD {mean.nsd:.4f}")
+
+
+if __name__ == "__main__":
+    run(main)
