@@ -212,7 +212,7 @@ def _load_decision(path: Path, networks: dict[str, str]) -> tuple[Decision, str]
     """networks: SHA-256 by name of those beside it. Raises UserError when it was fitted to others, too."""
     data, digest, sidecar = _read_pair(path)
     if sidecar.get("networks") != networks:
-        raise UserError(f"{path}: fitted to other networks than the ones beside it; fit it with python -m training.crossval")
+        raise UserError(f"{path}: fitted to other weights than the ones beside it; fit it anew (docs/train.md)")
     try:
         trees = Trees(**parse_safetensors(data))
         if type(sidecar["features"]) is not list or type(sidecar["calibration"]) is not dict:

@@ -352,7 +352,7 @@ def forget(folder: Path) -> None:
 @pytest.mark.parametrize("change", [remove, replace, add, rename, forget])
 def test_decision_of_other_networks_is_refused(decided, change):
     change(decided)
-    assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: fitted to other networks")
+    assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: fitted to other weights")
 
 
 def test_without_a_decision_there_is_none(folder):

@@ -1,0 +1,219 @@
+"""The Z map that trees estimate: their features on paper, the map they make of them; and what is loaded for which case."""
+
+import itertools
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from inference_helpers import (
+    ESTIMATED_Z,
+    GRID,
+    NETWORKS_ALONE,
+    TINY,
+    load,
+    one_question,
+    random_maps,
+    random_network,
+    save_ensemble,
+    save_zmap,
+    stump,
+)
+
+from model.errors import UserError
+from model.images.case import Case
+from model.images.grid import Grid
+from model.images.volume import Volume
+from model.lesions.brain_map import BrainMap
+from model.lesions.estimate import ESTIMATE_FEATURES, ZEstimator, estimate_features
+from model.networks.as_learnt import estimate_as_learnt
+from model.networks.config import InferenceConfig
+from model.networks.estimate import EstimatingPredictor, Predictors, load_estimating_predictor
+from model.networks.network import LesionNet
+from model.networks.predict import Predictor
+from model.networks.stored import Ensemble, load_estimator, read_sidecar, save_decision, save_estimator, write_sidecar
+
+SPACING_MM = (3.0, 1.25, 0.8)  # (z, y, x)
+NOTHING = Ensemble((), (), InferenceConfig(), "test")
+
+
+def asks(feature: str, threshold: float, at_most: float, above: float) -> ZEstimator:
+    return ZEstimator(one_question(ESTIMATE_FEATURES.index(feature), threshold, at_most, above), ESTIMATE_FEATURES)
+
+
+def feature(name: str, adc: np.ndarray) -> np.ndarray:
+    """One feature of the brain's voxels as a map, nan outside."""
+    found = np.full(adc.shape, np.nan)
+    found[adc > 0] = estimate_features(BrainMap(adc, SPACING_MM))[:, ESTIMATE_FEATURES.index(name)]
+    return found
+
+
+def test_estimate_is_clipped_and_0_outside_the_brain():
+    adc = random_maps()[0]
+    found = asks("adc", 1.0, -17.0, 0.25).estimate(adc, SPACING_MM)
+    assert (found.dtype, found.shape) == (np.float32, adc.shape)
+    np.testing.assert_array_equal(found, np.where(adc > 0, np.where(np.float16(adc / 1000) <= 1, -10, 0.25), 0))
+
+
+def test_constant_brain_has_no_contrast_and_is_its_own_mirror_image():
+    """Means within the brain leave out what is not brain, so that nothing changes towards the surface."""
+    adc = np.zeros((6, 9, 10), np.float32)
+    adc[1:5, 2:8, 1:9] = 1500
+    for name in ("adc", *(n for n in ESTIMATE_FEATURES if n.startswith(("adc_smooth", "mirrored", "brain_adc")))):
+        np.testing.assert_allclose(feature(name, adc)[adc > 0], 1.5, atol=1e-3, err_msg=name)
+    for name in (n for n in ESTIMATE_FEATURES if n.startswith(("contrast", "asymmetry", "fluid", "low"))):
+        np.testing.assert_allclose(feature(name, adc)[adc > 0], 0, atol=1e-3, err_msg=name)
+    assert set(feature("slice_mm", adc)[adc > 0]) == {3.0}
+    assert np.nanmin(feature("depth_mm", adc)) == np.float16(0.8)  # a voxel's width from the nearest outside
+
+
+def test_place_is_in_standard_deviations_and_alike_on_both_sides():
+    adc = np.zeros((5, 5, 6), np.float32)
+    adc[1:4, 1:3, 1:5] = 1000  # z: sd sqrt(2/3); y: centre 1.5, sd 0.5; x: centre 2.5, sd sqrt(5/4)
+    np.testing.assert_allclose(feature("place_z", adc)[1:4, 1, 1], [-np.sqrt(1.5), 0, np.sqrt(1.5)], atol=1e-3)
+    np.testing.assert_allclose(feature("place_y", adc)[1, 1:3, 1], [-1, 1], atol=1e-3)
+    np.testing.assert_allclose(
+        feature("off_middle", adc)[1, 1, 1:5], np.array([1.5, 0.5, 0.5, 1.5]) / np.sqrt(1.25), atol=1e-3
+    )
+
+
+def test_asymmetry_is_against_the_other_side():
+    """A low voxel on one side: it lies below its mirror image, and the mirror image above it, by as much."""
+    adc = np.zeros((5, 7, 8), np.float32)
+    adc[1:4, 1:6, 1:7] = 1600  # x from 1 to 6: the mirror image of 2 is 5
+    adc[2, 3, 2] = 400
+    asymmetry, mirrored = feature("asymmetry_1.5mm", adc), feature("mirrored_1.5mm", adc)
+    assert asymmetry[2, 3, 2] < -0.03
+    np.testing.assert_allclose(asymmetry[2, 3, 5], -asymmetry[2, 3, 2], atol=2e-3)
+    np.testing.assert_allclose(mirrored[2, 3, 5], feature("adc_smooth_1.5mm", adc)[2, 3, 2], atol=1e-3)
+
+
+def test_shares_count_voxels_of_fluid_and_of_low_adc():
+    adc = np.zeros((3, 40, 3), np.float32)
+    adc[1, 1:39, 1] = 1500
+    adc[1, 1:20, 1] = 3000
+    adc[1, 20:30, 1] = 900
+    fluid, low = feature("fluid_share_2mm", adc)[1, :, 1], feature("low_share_6mm", adc)[1, :, 1]
+    assert fluid[2] == 1
+    assert fluid[35] == 0
+    assert fluid[19] > 0.5 > fluid[20] > 0  # half a voxel from the border on either side
+    assert low[25] > low[10]
+    assert low[25] > low[38]
+
+
+def test_mirrored_brain_has_a_mirrored_estimate():
+    adc = random_maps()[0]
+    estimator = asks("asymmetry_3mm", 0.0, -1.0, 1.0)
+    found, mirrored = (estimator.estimate(np.ascontiguousarray(a), SPACING_MM) for a in (adc, adc[..., ::-1]))
+    assert {-1, 1} <= set(found.ravel())
+    np.testing.assert_array_equal(mirrored[..., ::-1], found)
+
+
+def test_trees_of_another_version_are_refused():
+    with pytest.raises(ValueError, match="other features"):
+        ZEstimator(one_question(0, 1.0, -1.0, 1.0), ESTIMATE_FEATURES[:-1])
+    with pytest.raises(ValueError, match="does not exist"):
+        ZEstimator(one_question(len(ESTIMATE_FEATURES), 1.0, -1.0, 1.0), ESTIMATE_FEATURES)
+
+
+def test_same_estimate_however_the_case_is_stored():
+    """Compared point by point of the scanner's space, with a question that is not symmetric."""
+    straight = Grid(GRID.size, GRID.spacing_mm, GRID.origin_mm, (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    image = sitk.GetImageFromArray(random_maps()[0])
+    image.SetSpacing(straight.spacing_mm[::-1])
+    image.SetOrigin(straight.origin_mm)
+    predictor = EstimatingPredictor(asks("place_y", 0.3, -1.0, 1.0), NOTHING)
+
+    def estimated(order: str) -> np.ndarray:
+        stored = sitk.DICOMOrient(image, order)
+        grid = Grid(stored.GetSize()[::-1], stored.GetSpacing()[::-1], stored.GetOrigin(), stored.GetDirection())
+        case = estimate_as_learnt(Case(Volume(sitk.GetArrayFromImage(stored), grid, Path("a.mha")), None), predictor)
+        found = sitk.GetImageFromArray(case.zadc.voxels)
+        found.CopyInformation(stored)
+        return sitk.GetArrayFromImage(sitk.DICOMOrient(found, "LPS"))
+
+    first = estimated("LPS")
+    assert np.ptp(first) > 1
+    for order in ("RAS", "PIR", "SLA", "ASR"):
+        np.testing.assert_array_equal(estimated(order), first)
+
+
+# --- what is loaded ---
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    return save_zmap(save_ensemble(tmp_path / "weights", LesionNet(TINY)))
+
+
+def estimating(folder: Path) -> EstimatingPredictor:
+    return load_estimating_predictor(folder, lambda: load(folder))
+
+
+def test_identity_is_of_all_that_is_asked(weights, tmp_path):
+    alone = estimating(weights).ensemble
+    assert (alone.networks, alone.id) == ((), load_estimator(weights / "zmap")[2])
+    other = save_ensemble(tmp_path / "other", random_network(1))
+    shutil.copytree(weights / "zmap", other / "zmap")
+    assert estimating(other).ensemble.id == alone.id  # its other network is not asked
+    ids = [alone.id]
+    for folder in (weights, other):
+        save_decision(folder / "zmap", stump("z", -2, 0.9, 0.01, NETWORKS_ALONE), {})
+        found = estimating(folder).ensemble
+        assert len(found.networks) == 1
+        ids.append(found.id)
+    assert len(set(ids)) == 3
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(UserError) as error:
+        estimating(folder)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_estimator_without_its_decision(weights):
+    (weights / "zmap" / "decision.json").unlink()
+    assert refusal(weights).startswith(f"{weights / 'zmap' / 'decision.json'}: ")
+
+
+def test_decision_of_another_estimator(weights, tmp_path):
+    other = save_zmap(tmp_path / "other")
+    save_estimator(other / "zmap", asks("adc", 0.7, *ESTIMATED_Z), {})
+    for name in ("estimate.json", "estimate.safetensors"):
+        shutil.copyfile(other / "zmap" / name, weights / "zmap" / name)
+    assert "fitted to other" in refusal(weights)
+
+
+@pytest.mark.parametrize("kind", ["altered", "no zmap", "other features"])
+def test_folder_that_cannot_be_used(weights, kind):
+    trees = weights / "zmap" / "estimate.safetensors"
+    if kind == "altered":
+        trees.write_bytes(trees.read_bytes()[:-1] + b"\1")
+        assert "truncated or altered" in refusal(weights)
+    elif kind == "no zmap":
+        (weights / "zmap").rename(weights / "maps")
+        assert refusal(weights).endswith("these weights cannot estimate a Z map, no estimate.safetensors")
+    else:
+        sidecar = read_sidecar(trees.with_suffix(".json"))
+        write_sidecar(trees.with_suffix(".json"), sidecar | {"features": ["adc"]})
+        assert (
+            refusal(weights)
+            == f"{trees}: not usable with estimate.json (fitted to other features than this version computes)"
+        )
+
+
+def test_predictors_are_loaded_once_and_when_they_are_needed():
+    calls = []
+    given, made = Predictor(NOTHING), EstimatingPredictor(asks("adc", 1.0, -1.0, 1.0), NOTHING)
+    predictors = Predictors(lambda: calls.append("given") or given, lambda: calls.append("estimating") or made)
+    assert calls == []
+    assert predictors.of(estimated=True) is made
+    assert calls == ["estimating"]
+    predictors.load()
+    for estimated, _ in itertools.product((True, False), range(2)):
+        predictors.of(estimated=estimated)
+    assert calls == ["estimating", "given"]
+    with pytest.raises(ValueError, match="no estimates were asked for"):
+        Predictors(lambda: given).of(estimated=True)
