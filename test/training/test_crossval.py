@@ -27,7 +27,6 @@ from training.crossval import (
     FLIPS,
     case_rows,
     copy_networks,
-    decisions_by_fold,
     fold_ensemble,
     gather,
     reliability,
@@ -38,8 +37,9 @@ from training.data.dataset import PackedCase
 from training.data.seen import require_held_out, training_seed
 from training.data.splits import read_fold
 from training.learning.study_runs import run_folder
+from training.lesions import fit_trees as fitting
 from training.lesions import held_out
-from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees
+from training.lesions.fit_trees import CandidateTable, candidate_table, decisions_by_fold, fit_trees
 from training.lesions.held_out import HeldOut, fit_calibration, nested_calibrations
 from training.scores.metrics import dice_of, score
 from training.scores.rows import Bin, Row, read_records
@@ -84,7 +84,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def invented_folds(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for user in (crossval, seen):
+    for user in (crossval, seen, fitting):
         monkeypatch.setattr(user, "read_fold", lambda fold: read_fold(fold, data / "splits.json"))
 
 
@@ -104,7 +104,8 @@ class Fits:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seen: list[set[str]] = []
-        monkeypatch.setattr(crossval, "fit_trees", self)
+        for user in (crossval, fitting):
+            monkeypatch.setattr(user, "fit_trees", self)
 
     def __call__(self, tables: Sequence[CandidateTable]) -> Trees:
         self.seen.append({table.name for table in tables})
@@ -146,7 +147,8 @@ def test_trees_on_networks_see_all_other_cases_and_never_their_own(parts, fits):
 def test_a_folds_calibration_is_fitted_to_the_other_folds_alone(parts, monkeypatch):
     seen = []
 
-    def fit(others: list[HeldOut]) -> Calibration:
+    def fit(others: list[HeldOut], *, trees_alone: bool) -> Calibration:
+        assert not trees_alone
         seen.append({part.case.name for part in others})
         return Calibration(float(len(seen)))
 
@@ -211,6 +213,13 @@ def test_calibration_is_found_again_by_hand():
     parts = [answered([0] * 8, [1, 0, 0, 0, 1, 1, 1, 0], [-1] * 4 + [1] * 4)]
     found = fit_calibration(parts)
     assert (found.intercept, found.networks) == pytest.approx((0, 0), abs=1e-3)
+    assert found.first_stage == pytest.approx(np.log(3), abs=1e-3)
+
+
+def test_calibration_of_the_trees_alone_does_not_look_at_networks():
+    parts = [answered([-9, -9, -9, 9] * 2, [1, 0, 0, 0, 1, 1, 1, 0], [-1] * 4 + [1] * 4)]
+    found = fit_calibration(parts, trees_alone=True)
+    assert (found.networks, found.intercept) == (0.0, pytest.approx(0, abs=1e-3))
     assert found.first_stage == pytest.approx(np.log(3), abs=1e-3)
 
 
