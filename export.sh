@@ -17,7 +17,7 @@ folder=${1:-dist}
 name=${IMAGE:-$name}
 
 mkdir -p "$folder"
-(cd model/weights && tar -cz -- *.safetensors *.json *.onnx) >"$folder/.model.partial"
+(cd model/weights && tar -cz -- *.safetensors *.json *.onnx $([[ ! -d zmap ]] || echo zmap)) >"$folder/.model.partial"
 mv "$folder/.model.partial" "$folder/model.tar.gz"
 ls -lh "$folder/model.tar.gz"
 [[ $image == yes ]] || exit 0

@@ -22,7 +22,7 @@ from model.errors import UserError
 from model.images.brain import brain_box
 from model.images.case import Case, read_case, require_usable
 from model.images.checks import warnings_of
-from training.data.published import find_cases
+from training.data.published import published_cases
 
 Maps = tuple[np.ndarray, np.ndarray]
 Spoil = Callable[[np.ndarray, np.ndarray, Maps], Maps]  # ADC, Z, and both maps of another case
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
     parser.add_argument("--show", action="store_true", help="print what is said, too")
     args = parser.parse_args()
-    cases = [read_case(files.adc, files.zadc) for files in find_cases(args.data)]
+    cases = [read_case(files.adc, files.zadc) for files in published_cases(args.data)]
     milliseconds, unspoiled = [], 0
     for name, spoil in VARIANTS.items():
         counts: Counter[str] = Counter()
