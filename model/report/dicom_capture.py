@@ -91,7 +91,7 @@ def sentences(case: Case, mask: np.ndarray, results: dict) -> list[str]:
     found = f"HIE lesions: {volume(results['lesion_volume_ml'])} ml, {share} % of the brain ({brain_ml} ml)"
     z_map = ESTIMATED if is_estimated(results) else f"Z map {results['z_map']}"
     made_by = f"{USE.capitalize()}. {MAKER} {model.__version__}, weights {results['weights']}. {z_map}."
-    scales = "ADC {} to {} x 10^-6 mm2/s; {} {} (blue) to {} (red); yellow: outline of the mask"
+    scales = "ADC: {} to {} x 10^-6 mm2/s; {}: {} (blue) to {} (red); yellow: outline of the mask"
     shown = choose_slices(mask, case.brain)[1]
     return [found, made_by, f"{shown} {scales.format(*ADC_WINDOW, z_map_name(results), *Z_WINDOW)}."]
 
