@@ -102,7 +102,7 @@ def write_multiframe(
         _item(DimensionIndexPointer=pointer, FunctionalGroupPointer=0x00209111, DimensionOrganizationUID=ROOT + "9")
         for pointer in (0x00209056, 0x00209057)
     ]
-    set_pixel_data(dataset, np.stack(stored), "MONOCHROME2", 16)
+    set_pixel_data(dataset, np.stack(stored), "MONOCHROME2", 16, generate_instance_uid=False)
     _compress(dataset, series)
     save(dataset, path)
     return path
@@ -192,7 +192,7 @@ def _stored(values: np.ndarray, series: Series, slope: float) -> np.ndarray:
 
 
 def _encode(dataset: Dataset, values: np.ndarray, series: Series, slope: float) -> None:
-    set_pixel_data(dataset, _stored(values, series, slope), "MONOCHROME2", 16)
+    set_pixel_data(dataset, _stored(values, series, slope), "MONOCHROME2", 16, generate_instance_uid=False)
     _compress(dataset, series)
 
 
