@@ -1,4 +1,4 @@
-"""Turns the out-of-fold rows of `training.crossval` into docs/accuracy.md, its figures and the README's accuracy table.
+"""Turns the out-of-fold rows of `training.crossval` and `training.zmap` into docs/accuracy.md and the README's table.
 
 Example:
 
@@ -15,11 +15,12 @@ import pandas as pd
 from model.errors import UserError
 from model.files import require_writable
 from training.common.cli import run
+from training.pages import adc_alone
 from training.pages.agreement import agreement_words, draw_agreement
 from training.pages.cells import DIGITS, interval, number, p_value, score_cells
 from training.pages.markdown import replace_block, table, wrapped, write_text
 from training.pages.plots import new_figure, save, styled
-from training.scores.rows import RESULTS, RULE, Bin, Row, read_frame
+from training.scores.rows import RESULTS, RULE, Bin, Row, ZError, read_frame
 from training.scores.statistics import compare, load_strata, per_case, strata, with_holm
 
 ROOT = Path(__file__).parents[1]
@@ -189,7 +190,7 @@ def draw_reliability(bins: pd.DataFrame, path: Path) -> None:
         save(figure, path)
 
 
-def page(rows: pd.DataFrame) -> str:
+def page(rows: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame) -> str:
     """docs/accuracy.md."""
     parts = [
         "# Accuracy",
@@ -205,6 +206,8 @@ def page(rows: pd.DataFrame) -> str:
         wrapped(EMPTY),
         methods_table(with_lesion(rows), "cases that have a lesion"),
         wrapped(network_words(rows)),
+        "## From the ADC map alone",
+        adc_alone.section(rows, estimated, errors),
         "## Case by case against the others",
         differences_table(rows),
         "## By lesion load and slice thickness",
@@ -221,7 +224,7 @@ def page(rows: pd.DataFrame) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def readme_block(rows: pd.DataFrame) -> str:
+def readme_block(rows: pd.DataFrame, estimated: pd.DataFrame) -> str:
     """The README's accuracy table: all cases, those that have a lesion, and those where it is hardest."""
     parts = {"": rows, " with a lesion": with_lesion(rows), " below 1 % lesion": rows[load_strata(rows) == "below 1 %"]}
     header = ["out of fold", *(f"Dice, {group(part, RULE)['case'].nunique()} cases{name}" for name, part in parts.items())]
@@ -229,6 +232,7 @@ def readme_block(rows: pd.DataFrame) -> str:
     for method, title in METHODS.items():
         cells = [score_cells(group(part, method)) for part in parts.values()]
         lines.append([title, *(dice for dice, *_ in cells), cells[0][2], cells[0][1]])
+    lines.append(adc_alone.readme_cells(estimated))
     lines += [[f"published: {name}", dice, "-", "-", nsd, masd] for name, dice, masd, nsd, _ in PUBLISHED]
     empty = group(rows[load_strata(rows) == "empty"], "decision")
     left = empty.loc[empty["predicted_lesions"] == 0, "case"].nunique()
@@ -248,14 +252,17 @@ def main() -> None:
     rows, bins = read_frame(args.results / "crossval.csv", Row), read_frame(args.results / "reliability.csv", Bin)
     if rows.empty or bins.empty:
         raise UserError(f"{args.results}: no crossval.csv or reliability.csv, made by python -m training.crossval")
+    estimated, errors = read_frame(args.results / "estimated.csv", Row), read_frame(args.results / "zmap.csv", ZError)
+    if estimated.empty or errors.empty:
+        raise UserError(f"{args.results}: no estimated.csv or zmap.csv, made by python -m training.zmap")
     readme = args.readme.read_text(encoding="utf-8")
-    replaced = replace_block(readme, readme_block(rows), args.readme, MARKERS)
+    replaced = replace_block(readme, readme_block(rows, estimated), args.readme, MARKERS)
     require_writable(args.docs)
     figures = args.docs / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     draw_reliability(bins, figures / "accuracy-reliability.png")
     draw_agreement(group(rows, "decision"), figures / "accuracy-volume.png")
-    write_text(args.docs / "accuracy.md", page(rows))
+    write_text(args.docs / "accuracy.md", page(rows, estimated, errors))
     if replaced != readme:
         write_text(args.readme, replaced)
     print(args.docs / "accuracy.md")

@@ -11,10 +11,11 @@ import pytest
 from model.errors import UserError
 from training import accuracy
 from training.common.cli import run
+from training.pages import adc_alone
 from training.pages.agreement import agreement
-from training.scores.rows import RULE, Bin, Row, as_frame, write_records
+from training.scores.rows import RULE, Bin, Row, ZError, as_frame, write_records
 
-DICE = {"decision": 0.75, "trees": 0.7, "trees-on-networks": 0.6, "networks": 0.5, RULE: 0.25}
+DICE = {"decision": 0.75, "trees": 0.7, "trees-on-networks": 0.6, "networks": 0.5, RULE: 0.25, "adc": 0.125}
 
 
 def row(case: int, method: str, **changes: float | str) -> Row:
@@ -39,7 +40,9 @@ def row(case: int, method: str, **changes: float | str) -> Row:
     return Row(**values | changes)
 
 
-ROWS = [row(case, method) for method in DICE for case in range(6)]
+ROWS = [row(case, method) for method in accuracy.METHODS for case in range(6)]
+ESTIMATED = [row(case, method, dice=DICE[method] / 2) for method in adc_alone.METHODS for case in range(6)]
+ERRORS = [ZError(f"case{case}", 0, 0.25 * case, 1.0, 0.5, math.nan if case == 0 else 0.75, 0.5, 0.5) for case in range(6)]
 BINS = [Bin(method, number, 0.05 + number / 10, 0.04, 9) for method in ("networks", "decision") for number in range(3)]
 
 
@@ -88,10 +91,10 @@ def test_a_missing_distance_is_counted_not_averaged() -> None:
 
 
 def test_the_empty_cases_that_stay_empty_are_counted() -> None:
-    text = accuracy.readme_block(table(ROWS)).replace("\n", " ")
+    text = accuracy.readme_block(table(ROWS), table(ESTIMATED)).replace("\n", " ")
     assert "Of 1 empty cases 0 stay empty." in text
     rows = [dataclasses.replace(r, predicted_lesions=0) if r.method == "decision" else r for r in ROWS]
-    assert "Of 1 empty cases 1 stay empty." in accuracy.readme_block(table(rows)).replace("\n", " ")
+    assert "Of 1 empty cases 1 stay empty." in accuracy.readme_block(table(rows), table(ESTIMATED)).replace("\n", " ")
 
 
 def test_the_empty_cases_are_left_out_of_the_second_table() -> None:
@@ -115,6 +118,20 @@ def test_what_the_networks_add_is_said_with_its_interval(changes: list[float], w
     rows = table([*shipped, *(row(case, "trees", dice=0.5) for case in range(6))])
     assert accuracy.network_words(rows).replace("\n", " ").endswith(words)
     assert "on the 5 cases that have a lesion" in accuracy.network_words(rows)
+
+
+def test_adc_alone_stands_beside_the_given_z_map() -> None:
+    """Dice halved: 0.75 + 0.025 on average with the Z map, 0.375 without; cases 1 to 3 are below 1 %."""
+    text = adc_alone.section(table(ROWS), table(ESTIMATED), as_frame(ERRORS, ZError))
+    (given,) = [line for line in text.splitlines() if line.startswith("| given Z map: shipped |")]
+    (alone,) = [line for line in text.splitlines() if line.startswith("| Z estimated from the ADC")]
+    assert given.split(" | ")[1:4] == ["0.775 [0.762, 0.788]", "0.780 [0.768, 0.792]", "0.770 [0.760, 0.780]"]
+    assert alone.split(" | ")[1:4] == ["0.375 [0.375, 0.375]"] * 3
+    assert "Estimated minus given: -0.400 [" in text
+    assert "| in the brain: median absolute error | 0.62 | 1.25 |" in text
+    assert "| in lesions: median absolute error | 0.75 | 0.75 |" in text
+    (line,) = [x for x in accuracy.readme_block(table(ROWS), table(ESTIMATED)).splitlines() if "ADC alone" in x]
+    assert line.startswith("| **ADC alone**, Z estimated (`--estimate-z`) | 0.375 [")
 
 
 def test_several_seeds_are_averaged_case_by_case_and_counted_once() -> None:
@@ -142,6 +159,10 @@ def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, monkeypatch:
         accuracy.main()
     write_records(ROWS, tmp_path / "crossval.csv", Row)
     write_records(BINS, tmp_path / "reliability.csv", Bin)
+    with pytest.raises(UserError, match=r"zmap\.csv"):
+        accuracy.main()
+    write_records(ESTIMATED, tmp_path / "estimated.csv", Row)
+    write_records(ERRORS, tmp_path / "zmap.csv", ZError)
     run(accuracy.main)
     readme = (tmp_path / "README.md").read_text()
     assert readme.startswith(f"before\n{begin}\n| out of fold | Dice, 6 cases | Dice, 5 cases with a lesion |")

@@ -1,0 +1,142 @@
+"""Estimating Z maps out of fold on invented cases: who may see what, the errors on paper, and what is written."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from inference_helpers import one_question
+from training_helpers import write_packed
+
+from model.lesions.estimate import ESTIMATE_FEATURES, ZEstimator
+from model.networks.stored import load_estimator
+from training import zmap
+from training.data.dataset import PackedCase
+from training.data.splits import read_fold
+from training.lesions import fit_trees
+from training.lesions.fit_estimate import FIT_Z, VoxelTable, fit_estimator
+from training.scores.rows import Row, ZError, read_records
+
+SHAPE = (6, 20, 24)
+
+
+def case_of(number: int) -> PackedCase:
+    """Z is a line through the ADC, whose noise has a lesion in it; the brain fills a box."""
+    rng = np.random.default_rng(number)
+    adc, label = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, bool)
+    adc[1:5, 2:18, 2:22] = rng.uniform(1000, 1800, (4, 16, 20))
+    label[2:4, 5:9, 4 + number : 8 + number] = True
+    adc[label] = rng.uniform(500, 700, label.sum())
+    zadc = np.where(adc > 0, (adc - 1300) / 200, 0).astype(np.float32)
+    return PackedCase(f"case{number}", adc, zadc, label, (3.0, 1.5, 1.25))
+
+
+CASES = {f"case{number}": case_of(number) for number in range(10)}
+FOLDS = [[f"case{2 * fold}", f"case{2 * fold + 1}"] for fold in range(5)]
+FOLD_OF = {name: fold for fold, names in enumerate(FOLDS) for name in names}
+
+
+@pytest.fixture(autouse=True)
+def invented_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "splits.json").write_text(json.dumps({"folds": FOLDS}))
+    for user in (zmap, fit_trees):
+        monkeypatch.setattr(user, "read_fold", lambda fold: read_fold(fold, tmp_path / "splits.json"))
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, VoxelTable]:
+    return {name: VoxelTable(case) for name, case in CASES.items()}
+
+
+def test_no_case_is_estimated_by_trees_that_saw_it(tables, monkeypatch):
+    seen: list[set[str]] = []
+
+    def fit(some: Sequence[VoxelTable]) -> ZEstimator:
+        seen.append({table.name for table in some})
+        return ZEstimator(one_question(0, 0.0, 0.0, float(len(seen))), ESTIMATE_FEATURES)
+
+    monkeypatch.setattr(zmap, "fit_estimator", fit)
+    found = zmap.estimate_folds(CASES, tables)
+    assert found.keys() == CASES.keys()
+    for name, case in found.items():
+        (number,) = np.unique(case.zadc[case.brain])
+        assert seen[int(number) - 1] == {other for other in CASES if FOLD_OF[other] != FOLD_OF[name]}
+        np.testing.assert_array_equal(case.label, CASES[name].label)
+
+
+def test_trees_learn_a_line_and_are_the_same_in_any_order(tables):
+    some = [tables[f"case{number}"] for number in range(2, 10)]
+    estimator, case = fit_estimator(some), CASES["case0"]
+    error = (estimator.estimate(case.adc, case.spacing_mm) - case.zadc)[case.brain]
+    assert np.median(np.abs(error)) < 0.1
+    for name, array in fit_estimator(some[::-1]).trees.arrays().items():
+        np.testing.assert_array_equal(array, estimator.trees.arrays()[name])
+
+
+def test_voxels_of_low_z_and_of_lesions_weigh_more_and_cases_the_same(tables):
+    table, case = tables["case0"], CASES["case0"]
+    assert len(table.z) == np.count_nonzero(case.brain)  # a small brain is taken whole
+    np.testing.assert_array_equal(table.z, np.clip(case.zadc[case.brain], -FIT_Z, FIT_Z))
+    expected = 1 + 4 * (table.z < -1) + 5 * case.label[case.brain]
+    np.testing.assert_allclose(table.weights * len(table.z), expected)
+
+
+def test_large_brain_is_thinned_evenly_and_keeps_its_lesion():
+    adc = np.full((12, 60, 60), 1300, np.float32)
+    label = np.zeros(adc.shape, bool)
+    label[5, 20:24, 20:24] = True
+    table = VoxelTable(PackedCase("a", adc, np.zeros_like(adc), label, (3.0, 1.0, 1.0)))
+    assert 8000 <= len(table.z) <= 8000 + 16
+    assert np.count_nonzero(table.weights > table.weights.min()) == 16
+
+
+def test_errors_on_paper():
+    """Three voxels of which one is lesion and one is clipped: errors 0.5, 1 and 2, in the lesion 1 above."""
+    row = lambda *values: np.array(values, np.float32).reshape(1, 1, -1)  # noqa: E731
+    case = PackedCase("a", row(1, 1, 1, 0), row(-2, 0, 14, 9), row(1, 0, 0, 0) > 0, (1, 1, 1))
+    found = zmap.z_error(case, dataclasses.replace(case, zadc=row(-1, 0.5, 8, 0)), 3)
+    assert (found.case, found.fold) == ("a", 3)
+    assert (found.brain_median, found.low_median, found.lesion_median, found.lesion_bias) == (1, 1, 1, 1)
+    assert found.brain_p90 == pytest.approx(1.8)
+    assert found.correlation == pytest.approx(np.corrcoef([-2, 0, 10], [-1, 0.5, 8])[0, 1])
+    empty = dataclasses.replace(case, label=case.label & False)
+    assert math.isnan(zmap.z_error(empty, case, 0).lesion_bias)
+
+
+def test_threshold_is_the_best_of_the_other_folds(monkeypatch):
+    """Lesions of fold 0 lie below 1400, of the others below 700: fold 0 gets the others' threshold."""
+    monkeypatch.setattr(zmap, "SMOOTHED_MM", 1e-3)
+    cases = {}
+    for name, case in CASES.items():
+        adc = np.where(case.brain, np.where(case.label, 1375 if FOLD_OF[name] == 0 else 675, 1600), 0)
+        cases[name] = dataclasses.replace(case, adc=adc.astype(np.float32))
+    masks = zmap.adc_masks(cases)
+    assert not masks["case0"].any()
+    for name in FOLDS[3]:
+        np.testing.assert_array_equal(masks[name], cases[name].label)
+
+
+def test_command_writes_rows_errors_and_files_that_load(tmp_path, monkeypatch, capsys):
+    data = tmp_path / "packed"
+    data.mkdir()
+    for case in CASES.values():
+        write_packed(case, data)
+    words = [f"--data={data}", f"--results={tmp_path / 'results'}", f"--weights={tmp_path / 'weights'}", "--ship"]
+    monkeypatch.setattr("sys.argv", ["zmap", *words])
+    zmap.main()
+    errors = read_records(tmp_path / "results" / "zmap.csv", ZError)
+    assert {(row.case, row.fold) for row in errors} == set(FOLD_OF.items())
+    rows = read_records(tmp_path / "results" / "estimated.csv", Row)
+    assert {(row.case, row.method, row.fold) for row in rows} == {
+        (name, method, fold) for name, fold in FOLD_OF.items() for method in zmap.METHODS
+    }
+    assert np.mean([row.dice for row in rows if row.method == "decision"]) > 0.9
+    estimator, decision, _ = load_estimator(tmp_path / "weights" / "zmap")
+    assert decision.calibration.networks == 0
+    case = CASES["case0"]
+    error = (estimator.estimate(case.adc, case.spacing_mm) - case.zadc)[case.brain]
+    assert np.median(np.abs(error)) < 0.1
+    assert "decision   Dice" in capsys.readouterr().out
