@@ -1,5 +1,6 @@
 """Cases without a Z map: one estimated from the ADC map, said wherever a result is. The estimate is known on paper."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -32,6 +33,8 @@ from phantom import write_image
 import process
 from model.networks.network import LesionNet
 from model.networks.stored import load_ensemble
+from model.run.one_case import Options, segment
+from model.run.serve import invoke
 
 ESTIMATED = "images/z-score-adc-estimated/z-score-adc.mha"
 SAID = "The Z map was estimated from the ADC map (--estimate-z)"
@@ -308,3 +311,11 @@ def test_mask_of_one_case_in_the_platforms_layout(main, alone, output, estimatin
     assert main([*arguments(alone, output, estimating_weights), "--estimate-z", "--brain-mask"]) == 0
     np.testing.assert_array_equal(voxels(output / MASK), lesions())
     assert json.loads((output / RESULTS).read_text())["inputs"].keys() == {"adc", "brain_mask"}
+
+
+def test_server_segments_both_kinds(tmp_path, alone, case_tree, output, estimating_weights):
+    predictors = functools.partial(process.load_predictors, "cpu", estimating_weights, "auto", True)
+    for root, said in ((alone, "estimated"), (case_tree(name="both"), "given")):
+        job = functools.partial(segment, root, output, predictors, Options(estimate_z=True))
+        assert invoke(job)[0] == 201
+        assert json.loads((output / RESULTS).read_text())["z_map"] == said
