@@ -1,4 +1,4 @@
-"""A folder of cases for the images: three formats and one file that is cut off; and the check of what a run made of it.
+"""A folder of cases for the images: three formats, an ADC map alone, a file that is cut off; and the check of a run of it.
 
 Example:
 
@@ -15,19 +15,21 @@ import numpy as np
 import SimpleITK as sitk
 
 GOOD = {"a": ".mha", "b": ".nii.gz", "c": ".nrrd"}
-CUT = "cut"
+CUT, ALONE = "cut", "alone"
+LEAST_DICE = 0.5  # of the mask on the estimated Z map and the one on the given
 MAPS = {"adc": "skull-stripped-adc-brain-mri", "zadc": "z-score-adc"}
 
 
 def make(case: Path, scans: Path) -> None:
-    """Write the case of a platform's input folder in each format, and once cut off."""
-    for name, suffix in (GOOD | {CUT: ".nii.gz"}).items():
+    """Write the case of a platform's input folder in each format, once cut off, and once without its Z map."""
+    for name, suffix in (GOOD | {CUT: ".nii.gz", ALONE: ".nii.gz"}).items():
         (scans / name).mkdir(parents=True)
         for what, folder in MAPS.items():
             image = sitk.ReadImage(str(next((case / "images" / folder).glob("*.mha"))))
             for key in image.GetMetaDataKeys():
                 image.EraseMetaData(key)
             sitk.WriteImage(image, str(scans / name / f"{what}{suffix}"), useCompression=True)
+    (scans / ALONE / "zadc.nii.gz").unlink()
     cut = scans / CUT / "adc.nii.gz"
     cut.write_bytes(cut.read_bytes()[:-100])
 
@@ -45,9 +47,14 @@ def differences(output: Path, expected: Path, max_voxels: int) -> list[str]:
             wrong.append(f"{name}: {differing} voxels differ from the expected mask, allowed are {max_voxels}")
         if "niivue" not in (output / name / "report.html").read_text(encoding="utf-8").lower():
             wrong.append(f"{name}: no viewer in its report")
+    estimated = sitk.GetArrayFromImage(sitk.ReadImage(str(output / ALONE / "lesions.nii.gz"))) > 0
+    given = sitk.GetArrayFromImage(wanted) > 0
+    dice = 2 * np.count_nonzero(estimated & given) / (np.count_nonzero(estimated) + np.count_nonzero(given))
+    if dice < LEAST_DICE:
+        wrong.append(f"{ALONE}: Dice {dice:.2f} with the mask on the given Z map, expected {LEAST_DICE} or more")
     with (output / "summary.csv").open(newline="") as file:
-        status = {row["case"]: row["status"] for row in csv.DictReader(file)}
-    if status != dict.fromkeys(GOOD, "done") | {CUT: "failed"}:
+        status = {row["case"]: (row["status"], row["z_map"]) for row in csv.DictReader(file)}
+    if status != dict.fromkeys(GOOD, ("done", "given")) | {ALONE: ("done", "estimated"), CUT: ("failed", "")}:
         wrong.append(f"summary.csv says {status}")
     if (output / CUT).exists() or CUT not in (output / "index.html").read_text(encoding="utf-8"):
         wrong.append("the case that cannot be used has a folder, or is not in the index")
