@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from model.errors import UserError, one_line
 from model.images.case import Case
-from model.report.dicom_source import Source, quiet, read_source
+from model.report.dicom_source import INSTEAD, Source, quiet, read_source
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 
-def source_of(case: Case) -> Source:
-    """The images that the case's ADC map was read from. Raises UserError when no object can refer to them."""
-    if case.adc.dicom is None:
-        raise ValueError("the ADC map was not read from DICOM")
+def require_objects(case: Case) -> None:
+    """Raise UserError when no DICOM object can refer to the images that the case's ADC map was read from."""
+    from model.report.dicom_segmentation import segmentation
+
     with quiet():
-        return read_source(case.adc.dicom, case.grid)
+        source = _source_of(case)
+        try:
+            segmentation(source, np.zeros(case.grid.size, bool), {"weights": "none", "z_map": "none"})
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{case.adc.path}: {one_line(error)}: no DICOM segmentation {INSTEAD}") from None
 
 
 def write_objects(segmentation_path: Path, capture_path: Path, case: Case, mask: np.ndarray, results: dict) -> None:
@@ -30,10 +35,16 @@ def write_objects(segmentation_path: Path, capture_path: Path, case: Case, mask:
     from model.report.dicom_capture import capture  # and Pillow and highdicom only where they are needed
     from model.report.dicom_segmentation import segmentation
 
-    source = source_of(case)
     with quiet():
+        source = _source_of(case)
         _save(segmentation(source, mask, results), segmentation_path)
         _save(capture(source, case, mask, results), capture_path)
+
+
+def _source_of(case: Case) -> Source:
+    if case.adc.dicom is None:
+        raise ValueError("the ADC map was not read from DICOM")
+    return read_source(case.adc.dicom, case.grid)
 
 
 def _save(made: Dataset, path: Path) -> None:

@@ -33,7 +33,7 @@ IDENTITY = (
 )
 REFERENCE = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 ALSO = (
-    *("Modality", "Rows", "Columns", "ImagePositionPatient", "NumberOfFrames"),
+    *("Modality", "Rows", "Columns", "ImagePositionPatient"),
     *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
 )
 GROUPS = {  # attributes of a frame's geometry by the functional group that holds them in a multi-frame image
@@ -42,6 +42,7 @@ GROUPS = {  # attributes of a frame's geometry by the functional group that hold
     "PixelSpacing": "PixelMeasuresSequence",
     "SliceThickness": "PixelMeasuresSequence",
 }
+INSTEAD = "could refer; as NIfTI the series gets a mask without these objects"
 SHARED, PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 TIME = re.compile(r"([01]\d|2[0-3])[0-5]\d[0-5]\d(\.\d{1,6})?")
 EMPTY = (  # attributes that every object has, with or without a value
@@ -87,12 +88,11 @@ def read_source(dicom: DicomSource, grid: Grid) -> Source:
         raise UserError(f"{dicom.files[0].parent}: its DICOM files cannot be read again ({type(error).__name__})") from None
     for path, dataset in zip(dicom.files, read, strict=True):
         if missing := [name for name in REFERENCE if not dataset.get(name)]:
-            raise UserError(f"{path}: expected {' and '.join(missing)}, to which DICOM objects of the lesions would refer")
-    if len(read) > 1 and any("NumberOfFrames" in dataset for dataset in read):
-        raise UserError(
-            f"{dicom.files[0]}: several files with frames, to which no DICOM segmentation can refer, expected one"
-        )
-    slices = [_slice(read[0], number) for number in dicom.frames] or [_slice(dataset) for dataset in read]
+            raise UserError(f"{path}: expected {' and '.join(missing)}, to which DICOM objects of the lesions {INSTEAD}")
+    if len(read) > 1 and any(PER_FRAME in dataset for dataset in read):
+        raise UserError(f"{dicom.files[0]}: one of several enhanced files, to which no DICOM segmentation {INSTEAD}")
+    enhanced = PER_FRAME in read[0]
+    slices = [_slice(read[0], number) for number in dicom.frames] if enhanced else [_slice(dataset) for dataset in read]
     positions_mm = tuple(tuple(float(mm) for mm in found.get("ImagePositionPatient", ())) for found in slices)
     require_on_grid(positions_mm, grid)
     first = slices[0]
@@ -171,6 +171,7 @@ def _reduced(read: Dataset, first: Dataset) -> Dataset:
             item[0][name] = image[name] = first[name]
             setattr(shared, sequence, item)
     if PER_FRAME in read:
+        image.NumberOfFrames = len(_items(read, PER_FRAME))
         image.SharedFunctionalGroupsSequence = [shared]
         image.PerFrameFunctionalGroupsSequence = [_place(group) for group in _items(read, PER_FRAME)]
     return image

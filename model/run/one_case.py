@@ -145,9 +145,9 @@ def run_case(
     started = time.perf_counter()
     case = read_found(found, options)
     if place.dicom:
-        from model.report.dicom_objects import source_of
+        from model.report.dicom_objects import require_objects
 
-        source_of(case)  # raises, before the segmentation, where no object can refer to it
+        require_objects(case)  # before the segmentation
     case, segmentation, results = segment_case(case, load_predictors(), started)
     return write_case(place, found.name, case, segmentation, results, options, replaces)
 

@@ -17,7 +17,7 @@ from model.errors import UserError
 from model.images.case import Case
 from model.images.grid import DicomSource
 from model.images.volume import Grid, Volume
-from model.report.dicom_objects import source_of, write_objects
+from model.report.dicom_objects import require_objects, write_objects
 
 RESULTS = {
     "lesion_volume_ml": 0.009,
@@ -44,10 +44,10 @@ def a_mask() -> np.ndarray:
     return mask
 
 
-def case_of(files: list[Path], frames: tuple[int, ...] = ()) -> Case:
+def case_of(files: list[Path], frames: tuple[int, ...] = (), grid: Grid = GRID) -> Case:
     adc, zadc = small_maps()
     source = DicomSource(tuple(files), frames)
-    return Case(Volume(adc, GRID, files[0].parent, dicom=source), Volume(zadc, GRID, files[0].parent))
+    return Case(Volume(adc, grid, files[0].parent, dicom=source), Volume(zadc, grid, files[0].parent))
 
 
 def series_case(folder: Path, **more: object) -> Case:
@@ -73,6 +73,19 @@ def written(folder: Path, case: Case, mask: np.ndarray, results: dict = RESULTS)
     paths = folder / "lesions.dcm", folder / "report.dcm"
     write_objects(*paths, case, mask, results)
     return paths
+
+
+def change(path: Path, name: str, value: str | None) -> None:
+    """Give a file another value of an attribute, or none."""
+    dataset = pydicom.dcmread(path)
+    del dataset[name]
+    if value is not None:
+        setattr(dataset, name, value)
+    dataset.save_as(path)
+
+
+def slice_grid(z: int) -> Grid:
+    return Grid((1, *GRID.size[1:]), GRID.spacing_mm, tuple(GRID.to_mm(np.array([z, 0, 0]))), GRID.direction)
 
 
 def points_mm(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -239,17 +252,46 @@ def test_the_picture(tmp_path):
     }
 
 
+def test_the_picture_of_sagittal_slices(tmp_path):
+    """Columns run to the back, rows to the feet, slices to the left."""
+    grid = Grid(GRID.size, GRID.spacing_mm, GRID.origin_mm, (0, 0, 1, 1, 0, 0, 0, -1, 0))
+    case = case_of(write_series(tmp_path / "scan", np.maximum(small_maps()[0], 0), grid), grid=grid)
+    segmentation, picture = written(tmp_path, case, a_mask())
+    assert pydicom.dcmread(picture).PatientOrientation == ["P", "F"]
+    volume = highdicom.seg.segread(segmentation).get_volume(combine_segments=True)
+    np.testing.assert_allclose(points_mm(volume.array > 0, volume.affine), points_mm(a_mask(), affine_of(grid)), atol=1e-3)
+
+
 def test_an_image_that_cannot_be_referred_to_is_refused(tmp_path):
     case = series_case(tmp_path / "scan")
     path = case.adc.dicom.files[2]
-    dataset = pydicom.dcmread(path)
-    del dataset.FrameOfReferenceUID
-    dataset.save_as(path)
-    with pytest.raises(UserError, match=rf"{path}: expected FrameOfReferenceUID, to which"):
-        source_of(case)
+    change(path, "FrameOfReferenceUID", None)
+    with pytest.raises(UserError, match=rf"{path}: expected FrameOfReferenceUID, to which .* could refer"):
+        require_objects(case)
+
+
+def test_a_class_of_image_that_highdicom_does_not_know_is_refused(tmp_path):
+    case = series_case(tmp_path / "scan")
+    for path in case.adc.dicom.files:
+        change(path, "SOPClassUID", "1.2.3.4")
+    with pytest.raises(UserError, match=r"scan: '1\.2\.3\.4': no DICOM segmentation could refer"):
+        require_objects(case)
+
+
+def test_several_enhanced_files_are_refused(tmp_path):
+    adc = np.maximum(small_maps()[0], 0)
+    files = [write_multiframe(tmp_path / f"{z}.dcm", [(adc[[z]], slice_grid(z))]) for z in range(len(adc))]
+    with pytest.raises(UserError, match=r"0\.dcm: one of several enhanced files, to which .* could refer"):
+        require_objects(case_of(files))
+
+
+def test_plain_images_may_say_that_they_have_one_frame(tmp_path):
+    case = series_case(tmp_path / "scan", NumberOfFrames=1)
+    found = highdicom.seg.segread(written(tmp_path, case, a_mask())[0]).get_volume(combine_segments=True)
+    np.testing.assert_allclose(points_mm(found.array > 0, found.affine), points_mm(a_mask(), affine_of(GRID)), atol=1e-3)
 
 
 def test_slices_in_another_order_are_refused(tmp_path):
     case = series_case(tmp_path / "scan")
     with pytest.raises(ValueError, match="not the slices"):
-        source_of(case_of(list(case.adc.dicom.files[::-1])))
+        require_objects(case_of(list(case.adc.dicom.files[::-1])))
