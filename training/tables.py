@@ -17,7 +17,7 @@ from model.errors import UserError
 from model.files import require_writable
 from training.common.cli import run
 from training.data.splits import FOLDS, read_fold
-from training.pages.cells import DIGITS, interval
+from training.pages.cells import DIGITS, interval, number
 from training.pages.markdown import replace_block, table, wrapped, write_text
 from training.pages.plots import draw_curves, draw_dice, draw_dice_by_volume
 from training.pages.study_page import PHANTOM, both_protocols, figure_name, short_answer, study_text
@@ -85,9 +85,8 @@ def readme_block(studies: list[Study]) -> str:
     for study in (study for study in studies if study.protocol == "native" and not study.rows.empty):
 
         def line(method: str, rows: pd.DataFrame) -> list[str]:
-            fields = ("dice", "masd_mm", "nsd")
-            scores = [interval(estimate(per_case(rows, field)), DIGITS[field]) for field in fields]
-            return scores
+            dice, masd, nsd = (estimate(per_case(rows, field)) for field in ("dice", "masd_mm", "nsd"))
+            return [interval(dice, DIGITS["dice"]), number(masd.mean, DIGITS["masd_mm"]), number(nsd.mean, DIGITS["nsd"])]
 
         header = ["Dice", "MASD mm", "NSD at 2 mm"]
         parts.append(table([study.title.lower(), *header], method_lines(study.rows, len(header), line)))
