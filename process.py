@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def load_predictors(device: str, weights: Path | None, engine: str = "auto", estimate_z: bool = False) -> Predictors:
+def load_predictors(
+    device: str, weights: Path | None, engine: str = "auto", estimate_z: bool = False, at_once: int = 1
+) -> Predictors:
     """The ensembles on their engine, loaded once. Imports engines only now: a bad case is refused before."""
     with loading():
         from model.networks import estimate
@@ -49,7 +51,7 @@ def load_predictors(device: str, weights: Path | None, engine: str = "auto", est
         from model.networks.stored import default_folder
 
         folder = weights or default_folder()
-        picked, notes = pick_engine(engine, device, folder)
+        picked, notes = pick_engine(engine, device, folder, at_once)
         for note in notes:
             print(note, flush=True)
         say = functools.partial(print, flush=True)
@@ -179,14 +181,15 @@ def wanted(args: argparse.Namespace) -> dict:
     return {field.name: getattr(args, field.name) for field in dataclasses.fields(Options)} | {"series": tuple(args.series)}
 
 
-def run_folder(args: argparse.Namespace, predictors: Callable[[], Predictors]) -> None:
+def run_folder(args: argparse.Namespace, predictors: Callable[..., Predictors]) -> None:
     """Segment every case; raises UserError at the end when one failed."""
+    from model.run.at_once import CASES
     from model.run.folder import FolderOptions, segment_folder  # brings what a single case does not need
     from model.run.summary import require_success
 
     options = FolderOptions(**wanted(args), suffix=args.format or "", overwrite=args.overwrite, bids=args.bids)
     table = args.input / args.cases if args.cases != Path() else None
-    outcomes = segment_folder(args.input, args.output, predictors, options, table)
+    outcomes = segment_folder(args.input, args.output, functools.partial(predictors, at_once=CASES), options, table)
     print(f"summary: {args.output / SUMMARY}")
     if args.report:
         print(f"pages: {args.output / INDEX}")

@@ -62,6 +62,11 @@ def read_nifti(path: Path) -> Volume:
     return Volume(voxels, grid, path, oriented, hashlib.sha256(file.data).hexdigest(), remarks)
 
 
+def load_nibabel() -> None:
+    """Import it now and not with the first file."""
+    import nibabel  # noqa: F401
+
+
 def encode_nifti(voxels: np.ndarray, grid: Grid, compress: bool = True) -> bytes:
     """A NIfTI file of (z, y, x) voxels of one of the WRITTEN types on `grid`; the same bytes at every call.
 

@@ -4,7 +4,7 @@ The arrays' order, the units and the handedness are those of model/images/grid.p
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from model.images.grid import (
     require_scalar_3d,
     require_usable_grid,
 )
-from model.images.nifti import encode_nifti, read_nifti
+from model.images.nifti import encode_nifti, load_nibabel, read_nifti
 from model.images.streams import memory_file
 
 __all__ = [
@@ -73,6 +73,15 @@ def read_volume(path: Path, keep_nan: bool = False, *, series: Sequence[str] = (
     if wrong:
         raise UserError(f"{path}: {wrong} of {volume.voxels.size} voxels are NaN or infinite, expected finite values")
     return volume
+
+
+def load_libraries(paths: Iterable[Path]) -> None:
+    """Import what is needed to read, or to write, files of these names."""
+    paths = list(paths)
+    if any(suffix_of(path) in NIFTI for path in paths):
+        load_nibabel()
+    if any(map(is_dicom_path, paths)):
+        import model.images.dicom  # noqa: F401
 
 
 def _read_dicom(path: Path, series: Sequence[str], adc: bool) -> Volume:

@@ -11,9 +11,10 @@ PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
 WHERE = {"torch": "the image hie-lesions has it", "openvino": "all images have it", "onnx": "pip install it"}
 
 
-def pick_engine(name: str, device: str, weights: Path) -> tuple[Engine, list[str]]:
+def pick_engine(name: str, device: str, weights: Path, at_once: int = 1) -> tuple[Engine, list[str]]:
     """The engine for `auto` or one of PACKAGES, and `auto`, `cpu` or `cuda`, and notes on what `auto` had to do without.
 
+    at_once: how many cases will be computed at the same time.
     Raises UserError when what is asked for cannot be had: CUDA, a package, an exported network.
     """
     notes: list[str] = []
@@ -26,7 +27,7 @@ def pick_engine(name: str, device: str, weights: Path) -> tuple[Engine, list[str
     if name == "auto":
         name, note = _cpu_engine(weights)
         notes += [note] if note else []
-    return _on_cpu(name, weights), notes
+    return _on_cpu(name, weights, at_once), notes
 
 
 def _on_cuda(device: str) -> tuple[Engine | None, list[str]]:
@@ -56,7 +57,7 @@ def _cpu_engine(weights: Path) -> tuple[str, str]:
     return "torch", f"using torch, which starts slower than openvino ({reason})"
 
 
-def _on_cpu(name: str, weights: Path) -> Engine:
+def _on_cpu(name: str, weights: Path, at_once: int) -> Engine:
     _require(name)
     if name == "torch":
         from model.networks.torch_engine import TorchEngine, pick_device
@@ -67,7 +68,7 @@ def _on_cpu(name: str, weights: Path) -> Engine:
         raise UserError(f"--engine {name}: {missing} is missing; where the weights were trained, {EXPORT} FOLDER makes it")
     from model.networks.graph_engines import OnnxEngine, OpenvinoEngine
 
-    return OpenvinoEngine() if name == "openvino" else OnnxEngine()
+    return OpenvinoEngine(at_once) if name == "openvino" else OnnxEngine()
 
 
 def _require(name: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
@@ -12,6 +13,8 @@ from model.errors import UserError, lacks_memory, one_line
 from model.networks.stored import StoredNetwork
 from model.networks.windows import Network
 
+_ONE_AT_A_TIME = threading.Lock()
+
 
 def threads() -> int:
     """What OMP_NUM_THREADS allows, else the cores that this process may use."""
@@ -20,18 +23,23 @@ def threads() -> int:
 
 
 class OpenvinoEngine:
-    """Compiles each network in the background, while the one before it is asked."""
+    """Compiles each network in the background, while the one before it is asked.
+
+    at_once: cases that are computed at the same time. With more than one the threads work in two groups, each on a case:
+    alone in its group a thread does not wait for others.
+    """
 
     name, device = "openvino", "cpu"
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = 1) -> None:
         # openvino's model converter, unused here, takes a third of the import and reports it to the vendor
         cast(dict, sys.modules).setdefault("openvino.tools.ovc", None)
         from openvino import Core
 
         self._core = Core()
         # float32, or the result would depend on the processor: some get bfloat16 by default
-        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads(), "NUM_STREAMS": 1}
+        streams = min(at_once, threads(), 2)
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads(), "NUM_STREAMS": streams}
         self._core.set_property("CPU", options)
         self._compiling = ThreadPoolExecutor(min(threads(), 2))
 
@@ -70,4 +78,9 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads()
         session = onnxruntime.InferenceSession(stored.graph_path, options, providers=["CPUExecutionProvider"])
-        return lambda batch: session.run(None, {"maps": batch})[0]
+
+        def network(batch: np.ndarray) -> np.ndarray:
+            with _ONE_AT_A_TIME:  # it has all threads
+                return session.run(None, {"maps": batch})[0]
+
+        return network

@@ -1,5 +1,6 @@
 """The torch engine: the reference on the CPU, and the engine on CUDA; and how trained networks are written."""
 
+import threading
 import warnings
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from model.networks.config import InferenceConfig, ModelConfig, to_json
 from model.networks.cuda import no_cuda_note
 from model.networks.network import LesionNet
 from model.networks.stored import StoredNetwork, save_pair
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def pick_device(name: str) -> tuple[torch.device, str]:
@@ -42,10 +45,14 @@ class TorchNetwork:
     def __init__(self, module: nn.Module, device: torch.device) -> None:
         self.module, self.device = module.to(device).eval(), device
 
-    @torch.inference_mode()
-    @torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """The logits; the same for the same batch, on CUDA too."""
+        with _ONE_AT_A_TIME:  # it has all threads, or the GPU; and the flags are the process's
+            return self._logits(batch)
+
+    @torch.inference_mode()
+    @torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    def _logits(self, batch: np.ndarray) -> np.ndarray:
         return self.module(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
 
 

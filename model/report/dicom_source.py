@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import logging
 import re
+import threading
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
@@ -49,6 +50,8 @@ EMPTY = (  # attributes that every object has, with or without a value
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
 )
+
+_QUIET = threading.RLock()  # what it changes is the process's
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +124,10 @@ def uid_of(*words: str | bytes) -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without the words of pydicom and highdicom on odd values, which can be the patient's."""
+    """Without the words of pydicom and highdicom on odd values, which can be the patient's. For one thread at a time."""
     loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
-    before = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with _QUIET, warnings.catch_warnings():
+        before = [logger.level for logger in loggers]
         warnings.simplefilter("ignore")
         try:
             for logger in loggers:

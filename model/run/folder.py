@@ -7,15 +7,19 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from model.command import loading
 from model.errors import UserError, is_users, lacks_memory, reason_of
 from model.files import only_run, remove_partial_folders, require_writable, writable
 from model.images.formats import is_dicom_path, suffix_of
+from model.images.volume import load_libraries
+from model.run.at_once import AtOnce, Job, has_ended
 from model.run.bids_output import as_bids, begin_data_set, bids_place, is_own_description, require_outside
 from model.run.contents import is_of_the_system, visible_in
 from model.run.earlier import Earlier, earlier_run, is_output_of_a_run, places_of_cases, with_extras
@@ -41,6 +45,7 @@ from model.run.summary import (
 if TYPE_CHECKING:
     from model.networks.estimate import Predictors
 
+Case = tuple[FoundCase, Place, Earlier]  # with where its files are written, and what an earlier run left there
 OF_DICOM = ".nii.gz"  # format of the mask of an ADC map in DICOM
 INDEX_TITLE = b"<title>Cases</title>"  # of the page of a folder
 
@@ -91,20 +96,33 @@ def segment_folder(
             earlier_run(case, place, weights.get(not case.zadc, ""), options)
             for case, place in zip(cases, places, strict=True)
         ]
+        with loading():  # `results.json` names what is loaded, whichever case came first
+            load_libraries([*(path for case in cases for path in case.files), *(Path(place.mask) for place in places)])
         outcomes: list[Outcome] = []
         try:
-            for case, place, before in progress(list(zip(cases, places, earlier, strict=True))):
-                outcomes.append(outcome_of(case, place, predictors, options, before))
-                announce(outcomes[-1])
-        finally:  # a stopped run says what it has done, and what is there of the others
-            done = len(outcomes)
-            outcomes += [unreached(*rest) for rest in zip(cases[done:], places[done:], earlier[done:], strict=True)]
+            outcomes_of(list(zip(cases, places, earlier, strict=True)), predictors, options, outcomes)
+        finally:
             gone = scans_gone(output, cases)
             for outcome in gone:
                 announce(outcome)
             outcomes += gone
             write_overviews(outcomes, output, page=options.report)
     return outcomes
+
+
+def outcomes_of(each: list[Case], predictors: Predictors, options: FolderOptions, outcomes: list[Outcome]) -> None:
+    """Run the cases, several at once, and tell in their order what became of each; a stopped run, of all there are."""
+    at_once = AtOnce([job_of(*one, predictors, options) for one in each])
+    try:
+        with at_once:
+            for (case, place, earlier), job in progress(list(zip(each, at_once.begun, strict=True))):
+                outcomes.append(outcome_of(case, place, earlier, job))
+                announce(outcomes[-1])
+    finally:
+        for one, job in list(zip(each, at_once.begun, strict=True))[len(outcomes) :]:
+            outcomes.append(outcome_of(*one, job) if has_ended(job) else unreached(*one))
+            if has_ended(job):
+                announce(outcomes[-1])
 
 
 def weights_of(cases: list[FoundCase], predictors: Predictors) -> dict[bool, str]:
@@ -184,14 +202,25 @@ def place_of(case: FoundCase, root: Path, output: Path, options: FolderOptions) 
     return Place(folder=where, work=output, mask=mask, probabilities=probabilities, zmap=zmap, dicom=dicom)
 
 
-def outcome_of(case: FoundCase, place: Place, predictors: Predictors, options: FolderOptions, earlier: Earlier) -> Outcome:
-    """Run a case that is not done. What an earlier run left of one that fails stays, and the reason says so."""
+def job_of(case: FoundCase, place: Place, earlier: Earlier, predictors: Predictors, options: FolderOptions) -> Job | None:
+    """What is to be done for a case; None where that was done before, or nothing may be done."""
     again = options.overwrite and not earlier.stays and earlier.status != DONE_BEFORE
     if earlier.status and not again:
+        return None
+
+    def run() -> dict:
+        wanted = options if earlier.status else with_extras(options, earlier, place)
+        return run_case(case, lambda: predictors, wanted, place, earlier.changed)
+
+    return run
+
+
+def outcome_of(case: FoundCase, place: Place, earlier: Earlier, job: Future[dict] | None) -> Outcome:
+    """What became of a case. What an earlier run left of one that fails stays, and the reason says so."""
+    if job is None:
         return outcome_before(case, place, earlier)
     try:
-        wanted = options if earlier.status else with_extras(options, earlier, place)
-        results = run_case(case, lambda: predictors, wanted, place, earlier.changed)
+        results = job.result()
     except ChangedFiles as error:
         return Outcome(case, CHANGED, reason=reason_of(error))
     except Exception as error:

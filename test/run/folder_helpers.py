@@ -1,10 +1,15 @@
 """Folders of small cases, and the summary of a run."""
 
+import contextlib
 import csv
+import time
 from pathlib import Path
 
 from inference_helpers import GRID, small_maps
 from phantom import write_image
+
+from model.networks.windows import before_network
+from model.run.at_once import Stopped
 
 GOOD = {f"case{n}": suffix for n, suffix in enumerate([".mha", ".nii.gz", ".nrrd"] * 2 + [".mhd", ".nii"])}
 REASONS = {"broken": "expected a whole image file", "twice": "2 could be it: adc.mha, adc.nrrd"}
@@ -20,3 +25,11 @@ def write_maps(folder: Path, suffix: str) -> Path:
 def summary(output: Path) -> dict[str, dict]:
     with (output / "summary.csv").open(newline="") as file:
         return {row["case"]: row for row in csv.DictReader(file)}
+
+
+def wait_for_stop() -> None:
+    """In a case's thread: until the run of the folder is being stopped, a minute at most."""
+    with contextlib.suppress(Stopped):
+        for _ in range(6000):
+            before_network.get()()
+            time.sleep(0.01)

@@ -1,0 +1,211 @@
+"""Several cases at a time: how many, in which order they are told, and what a stop leaves of them."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from folder_helpers import summary, wait_for_stop, write_maps
+from inference_helpers import files_below
+
+from model.networks.predict import Predictor
+from model.networks.windows import in_windows
+from model.run import at_once, one_case
+from model.run.at_once import CASES, AtOnce, Stopped, has_ended
+
+WAIT_S = 60  # for another thread, at most
+
+
+def ask_network(answer=lambda batch: batch[:, :1]) -> dict:
+    """What every case does between reading and writing."""
+    return {"sum": float(in_windows(answer, np.ones((1, 2, 2, 4, 2), np.float32), (2, 4, 2), 0.5).sum())}
+
+
+def test_results_come_in_the_order_of_the_jobs():
+    """The last one ends first, since each waits for the next."""
+    ended = [threading.Event() for _ in range(CASES)]
+
+    def job(number: int) -> dict:
+        assert number == CASES - 1 or ended[number + 1].wait(WAIT_S)
+        ended[number].set()
+        return {"number": number}
+
+    jobs = [None, *(lambda number=number: job(number) for number in range(CASES)), None]
+    with AtOnce(jobs) as running:
+        assert (running.begun[0], running.begun[-1]) == (None, None)
+        assert [begun.result()["number"] for begun in running.begun if begun] == list(range(CASES))
+
+
+def test_no_more_than_so_many_at_a_time():
+    """As many as that meet, and there is never one more."""
+    meet, inside, most = threading.Barrier(CASES), [], []
+
+    def job() -> dict:
+        inside.append(1)
+        most.append(len(inside))
+        meet.wait(WAIT_S)
+        inside.pop()
+        return {}
+
+    with AtOnce([job] * 4 * CASES) as running:
+        for begun in running.begun:
+            begun.result()
+    assert max(most) <= CASES
+
+
+def test_stopped_in_the_middle():
+    """Of four cases one is done, one failed, one is written and one computed when a stop comes; others have not begun."""
+    computed, written, stopped = threading.Event(), threading.Event(), threading.Event()
+    begun_late = []
+
+    def fails() -> dict:
+        raise ZeroDivisionError
+
+    def computes() -> dict:
+        computed.set()
+        assert stopped.wait(WAIT_S)
+        return ask_network()
+
+    def writes() -> dict:
+        results = ask_network()
+        written.set()
+        assert stopped.wait(WAIT_S)
+        return results
+
+    def late() -> dict:
+        begun_late.append(1)
+        assert stopped.wait(WAIT_S)
+        return ask_network()
+
+    with AtOnce([dict, fails, computes, writes, *[late] * 9, None]) as running:
+        assert computed.wait(WAIT_S)
+        assert written.wait(WAIT_S)
+        running._stop.set()  # as at the end of the block, which then waits
+        stopped.set()
+    assert [has_ended(job) for job in running.begun] == [True, True, False, True] + [False] * 10
+    assert running.begun[3].result() == {"sum": 16.0}
+    with pytest.raises(Stopped):
+        running.begun[2].result()
+    assert len(begun_late) <= 1  # in the third thread
+
+
+def test_a_failed_case_holds_no_arrays():
+    """Its error may be told much later, when the cases before it are done."""
+    arrays = []
+
+    def reads() -> None:
+        array = np.zeros(3)
+        arrays.append(weakref.ref(array))
+        raise ValueError(array.shape)
+
+    def job() -> dict:
+        try:
+            reads()
+        except ValueError as error:
+            raise RuntimeError("cannot be read") from error
+        return {}
+
+    with AtOnce([job]) as running, pytest.raises(RuntimeError, match="cannot be read"):
+        running.begun[0].result()
+    assert arrays[0]() is None
+    assert has_ended(running.begun[0])
+
+
+@pytest.fixture
+def three(good):
+    """Cases a, b and c."""
+    write_maps(good / "c", ".mha")
+    return good
+
+
+@pytest.fixture
+def when_first_is_computed(monkeypatch):
+    """Lets something happen when case a is to be computed and all others are written."""
+
+    def set_up(act, others: int = 2) -> None:
+        written, thread = threading.Semaphore(0), []
+        read, segment, write = one_case.read_found, Predictor.segment, one_case.write_case
+
+        def reading(found, *args):
+            if found.name == "a":
+                thread.append(threading.current_thread())
+            return read(found, *args)
+
+        def computing(*args):
+            if thread == [threading.current_thread()]:
+                thread.clear()
+                for _ in range(others):
+                    assert written.acquire(timeout=WAIT_S)
+                act()
+            return segment(*args)
+
+        def writing(*args):
+            results = write(*args)
+            written.release()
+            return results
+
+        for where, name, work in (
+            (one_case, "read_found", reading),
+            (Predictor, "segment", computing),
+            (one_case, "write_case", writing),
+        ):
+            monkeypatch.setattr(where, name, work)
+
+    return set_up
+
+
+def test_folder_is_told_in_its_order_and_has_the_same_files_as_one_by_one(
+    go, three, output, monkeypatch, when_first_is_computed
+):
+    when_first_is_computed(lambda: None)
+    code, out, _ = go(three, "--report")
+    assert code == 0
+    assert [line[:8] for line in out.splitlines() if ": done:" in line] == ["a: done:", "b: done:", "c: done:"]
+    assert list(summary(output)) == ["a", "b", "c"]
+    before = {name: (output / name).read_bytes() for name in files_below(output) if name.endswith(".mha")}
+    monkeypatch.undo()
+    monkeypatch.setattr(at_once, "CASES", 1)
+    for name in "abc":
+        shutil.rmtree(output / name)
+    assert go(three, "--report")[0] == 0
+    assert {name: (output / name).read_bytes() for name in files_below(output) if name.endswith(".mha")} == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_of_a_folder_keeps_what_is_done_and_leaves_nothing_half_written(
+    go, three, output, when_first_is_computed, capfd, number
+):
+    def stop() -> None:
+        os.kill(os.getpid(), number)
+        wait_for_stop()
+
+    when_first_is_computed(stop)
+    with pytest.raises(SystemExit) as stopped:
+        go(three)
+    assert stopped.value.code == 128 + number
+    out, err = capfd.readouterr()
+    assert err.splitlines() == [f"error: stopped by {number.name}{' (Ctrl-C)' if number == signal.SIGINT else ''}"]
+    assert [line[:8] for line in out.splitlines() if ": done:" in line] == ["b: done:", "c: done:"]
+    rows = summary(output)
+    assert {name: row["status"] for name, row in rows.items()} == {"a": "failed", "b": "done", "c": "done"}
+    assert rows["a"]["reason"] == "the run was stopped before this case"
+    assert files_below(output) == [
+        *(f"{name}/{file}" for name in "bc" for file in ("lesions.mha", "results.json")),
+        "summary.csv",
+    ]
+
+
+def test_libraries_named_in_the_results_do_not_depend_on_the_order(go, good, output, monkeypatch):
+    """nibabel, which the last case alone needs, is named in all."""
+    write_maps(good / "c", ".nii.gz")
+    monkeypatch.delitem(sys.modules, "nibabel", raising=False)
+    monkeypatch.setattr(at_once, "CASES", 1)
+    assert go(good)[0] == 0
+    named = [json.loads((output / name / "results.json").read_text())["software"] for name in "abc"]
+    assert all("nibabel" in software for software in named)
+    assert named[0] == named[1] == named[2]
