@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 
 from model.errors import UserError, lacks_memory
 from model.images.dicom_files import dicom_files
+from model.images.streams import BoundedFile
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom|model\.images\.dicom")
@@ -118,9 +119,9 @@ def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> l
 def frames_in(path: Path) -> int:
     """How many frames a DICOM file holds; 0 where it does not say, or cannot be read."""
     try:
-        with reading(path):
+        with reading(path), BoundedFile(path) as file:
             tags = ["NumberOfFrames"]
-            return int(pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags).get("NumberOfFrames") or 0)
+            return int(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags).get("NumberOfFrames") or 0)
     except UserError:
         return 0
 
@@ -164,8 +165,8 @@ def reading(path: Path) -> Iterator[None]:
 
 def _header(path: Path) -> Header | None:
     """None for a file that holds no image: a directory, a report, a presentation state."""
-    with reading(path):
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(LISTED))
+    with reading(path), BoundedFile(path) as file:
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(LISTED))
         meta = getattr(dataset, "file_meta", None)
         kind = str(dataset.get("SOPClassUID", "") or (meta.get("MediaStorageSOPClassUID", "") if meta else ""))
         if kind == DIRECTORY or (dataset.get("SeriesInstanceUID") and not dataset.get("Rows")):

@@ -1,6 +1,7 @@
 """A file's bytes, read once; compressed voxels, decompressed no further than the header promises."""
 
 import contextlib
+import io
 import os
 import zlib
 from collections.abc import Iterator
@@ -26,6 +27,17 @@ def read_file(path: Path) -> FileBytes:
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         return FileBytes(file.read(min(size, MOST_BYTES)), size)  # Python sets aside as much as is asked for
+
+
+class BoundedFile(io.BufferedReader):
+    """A file that is read by a library which trusts the lengths in it: no more memory is set aside than the file is long."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self.size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(size if size is None else min(size, self.size))
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ What is compared: the volume that was written, slice by slice, and where its cor
 import hashlib
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -233,6 +234,18 @@ def test_a_decoder_that_ends_its_process_or_hangs_ends_no_run(monkeypatch):
         monkeypatch.setattr(jpeg, "WORDS", (sys.executable, "-c", code))
         with pytest.raises(ValueError, match="the JPEG stream is damaged"):
             jpeg.decoded([b"x"])
+
+
+def test_a_length_beyond_the_file_takes_no_memory(tmp_path):
+    """4 GB are promised for one element before the pixels: setting them aside would show under a limit."""
+    (path,) = write_series(tmp_path / "s", VOXELS[:1], GRID)
+    data = path.read_bytes()
+    at = data.index(b"\x08\x00\x08\x00CS")
+    path.write_bytes(data[:at] + b"\x08\x00\x05\x00UT\0\0\xf0\xff\xff\xff" + data[at:])
+    tracemalloc.start()
+    assert "is it whole?" in refused(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 28
+    tracemalloc.stop()
 
 
 def test_loss_is_told(tmp_path):
