@@ -1,0 +1,122 @@
+"""Folders of DICOM through the entrypoint: studies, series, files with many frames, and what is told of the patient."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, Series, save, write_multiframe, write_series, write_study
+from folder_helpers import summary
+from inference_helpers import GRID, rule, small_maps
+from phantom import write_image
+
+ADC, Z = (np.maximum(voxels, 0) if n == 0 else voxels for n, voxels in enumerate(small_maps()))
+OF_Z = Series(uid=ROOT + "6", image_type=("DERIVED", "SECONDARY"), description="z", slopes=(0.001,), intercept=-10.0)
+SECRETS = (*NAME.split("^"), NUMBER, BIRTH, "4711")
+
+
+def study(folder: Path) -> Path:
+    """A scanner's study with a Z map beside it."""
+    write_study(folder, ADC, GRID)
+    write_image(Z, GRID, folder / "zmap.nii.gz")
+    return folder
+
+
+def require_mask(path: Path) -> None:
+    """The rule's mask of the small case on its grid."""
+    image = sitk.ReadImage(str(path))
+    assert np.array_equal(sitk.GetArrayFromImage(image), rule(ADC, Z))
+    np.testing.assert_allclose(image.GetOrigin(), GRID.origin_mm, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(image.GetDirection(), GRID.direction, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(image.GetSpacing(), GRID.spacing_mm[::-1], rtol=0, atol=1e-5)
+
+
+def test_studies_series_and_a_file_with_many_frames(tmp_path, go, output):
+    study(tmp_path / "in" / "a study")
+    write_series(tmp_path / "in" / "series", ADC, GRID)
+    write_image(Z, GRID, tmp_path / "in" / "series" / "zmap.mha")
+    write_multiframe(tmp_path / "in" / "frames" / "IM1", [(ADC, GRID)])
+    write_image(Z, GRID, tmp_path / "in" / "frames" / "zmap.mha")
+    code, out, err = go(tmp_path / "in", "--report")
+    assert (code, err) == (0, "")
+    for name in ("a study", "series", "frames"):
+        require_mask(output / name / "lesions.nii.gz")
+    results = json.loads((output / "a study" / "results.json").read_text())
+    assert results["inputs"]["adc"]["file"] == "a study"
+    assert results["software"].keys() >= {"pydicom"}
+    told = out + "".join(map(str, output.rglob("*")))
+    told += "".join(path.read_text() for path in output.rglob("*") if path.suffix in (".json", ".html", ".csv"))
+    assert not [secret for secret in SECRETS if secret.casefold() in told.casefold()]
+
+
+def test_files_with_many_frames_beside_the_folders_are_cases(tmp_path, go, output):
+    write_multiframe(tmp_path / "in" / "b.dcm", [(ADC, GRID)])
+    write_series(tmp_path / "in" / "c", ADC, GRID)[0].rename(tmp_path / "in" / "one_slice.dcm")
+    code, _, _ = go(tmp_path / "in")
+    assert code == 2
+    found = summary(output)
+    assert sorted(found) == ["b", "c", "one_slice.dcm"]
+    assert "--estimate-z" in found["b"]["reason"]
+    assert "lies beside the cases, expected it in a folder of its case" in found["one_slice.dcm"]["reason"]
+
+
+def test_a_table_names_folders_and_files_of_both_maps(tmp_path, go, output):
+    write_study(tmp_path / "in" / "s1", ADC, GRID)
+    write_multiframe(tmp_path / "in" / "adc file", [(ADC, GRID)])
+    write_series(tmp_path / "in" / "z of s1", Z, GRID, OF_Z)
+    rows = ("case,adc,zadc", "one,s1/SE4,z of s1", "two,s1,z of s1", "three,adc file,z of s1")
+    (tmp_path / "in" / "cases.csv").write_text("\n".join(rows))
+    code, _, err = go(tmp_path / "in", "--format", "mha")
+    assert (code, err) == (0, "")
+    for name in ("one", "two", "three"):
+        require_mask(output / name / "lesions.mha")
+
+
+def test_a_series_is_named_where_there_are_two(tmp_path, go, output):
+    study(tmp_path / "in" / "a")
+    write_series(tmp_path / "in" / "a" / "again", ADC, GRID, Series(uid=ROOT + "2.9"))
+    code, _, err = go(tmp_path / "in")
+    assert code == 2
+    assert f"{ROOT}2.4 (ep2d_diff_3scan_trace_ADC, 7 file(s)); {ROOT}2.9 (ep2d_diff_3scan_trace_ADC, 7 file(s))" in err
+    assert not (output / "a").exists()
+    code, _, err = go(tmp_path / "in", "--series", ROOT + "2.9")
+    assert (code, err) == (0, "")
+    assert go(tmp_path / "in", "--series", ROOT + "2.9")[1].count("done before") == 1
+
+
+def test_a_series_is_done_before_until_one_of_its_files_changes(tmp_path, go, count):
+    study(tmp_path / "in" / "a")
+    assert go(tmp_path / "in")[0] == 0
+    adc = sorted((tmp_path / "in" / "a" / "SE4").iterdir())
+    adc[0].rename(adc[0].with_name("renamed"))
+    (tmp_path / "in" / "a" / "SE1" / "README").write_text("more of the study")
+    assert "a: done before" in go(tmp_path / "in")[1]
+    assert len(count) == 1
+    data = pydicom.dcmread(adc[1])
+    data.RescaleSlope = 1.5
+    save(data, adc[1])
+    code, out, _ = go(tmp_path / "in")
+    assert (code, len(count)) == (2, 1)
+    assert "a: outdated: the ADC map was replaced since" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("PatientID", "found 2 patients'"), ("SeriesInstanceUID", "found 2: "), ("Rows", "found 2 (rows x columns): ")],
+)
+def test_a_study_that_cannot_be_read_leaves_nothing_and_tells_no_name(tmp_path, go, output, name, says):
+    study(tmp_path / "in" / "a")
+    path = sorted((tmp_path / "in" / "a" / "SE4").iterdir())[3]
+    data = pydicom.dcmread(path)
+    setattr(data, name, {"PatientID": "other", "SeriesInstanceUID": ROOT + "5", "Rows": 3}[name])
+    save(data, path)
+    study(tmp_path / "in" / "good")
+    code, out, err = go(tmp_path / "in")
+    assert code == 2
+    assert says in err.replace(str(path), "FILE")
+    assert "Traceback" not in err + out
+    assert not [secret for secret in SECRETS if secret in err + out]
+    assert not (output / "a").exists()
+    require_mask(output / "good" / "lesions.nii.gz")
