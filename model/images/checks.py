@@ -29,6 +29,7 @@ MEAN_TOO_EXACT = 0.002
 USUAL_SPREAD = (1.8, 9.0)  # of Z's detail per 1000 of ADC's; 2.2 to 4.4 in the published cases
 MOST_HOLES = 0.008  # as a share of the brain's voxels; at most 0.005 in the published cases
 MOST_ALIKE = 0.95  # correlation of Z and ADC, at most 0.68 in the published cases
+ESTIMATED_WARNING = "The Z map was estimated from the ADC map (--estimate-z): less sure than with the challenge's Z map."
 
 
 def warnings_of(case: Case) -> list[str]:
@@ -62,9 +63,7 @@ def _pair(case: Case, pair: Pair) -> list[str]:
 
 
 def _estimated(case: Case) -> str:
-    if not case.estimated:
-        return ""
-    return "The Z map was estimated from the ADC map (--estimate-z): the mask is less sure than one from a given Z map."
+    return ESTIMATED_WARNING if case.estimated else ""
 
 
 def _stripping(case: Case) -> str:

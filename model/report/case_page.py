@@ -13,7 +13,7 @@ from model.report.numbers import percent, shown, volume
 from model.report.page import asset, page, text
 from model.report.thumbnail import thumbnail
 from model.report.viewer import BUNDLE, viewer, viewer_data
-from model.report.wording import ESTIMATED, is_estimated, z_map_name
+from model.report.wording import ESTIMATED, is_estimated, other_warnings, z_map_name
 
 if TYPE_CHECKING:
     from model.networks.predict import Segmentation
@@ -35,8 +35,8 @@ def write_report(path: Path, name: str, case: Case, found: Segmentation, results
     sections = (
         _header(name, case, found, results),
         "<main>",
-        f'<section id="lesions"><h2>Lesions</h2>\n{lesion_table(results, figures)}</section>',
         viewer(results),
+        f'<section id="lesions"><h2>Lesions</h2>\n{lesion_table(results, figures)}</section>',
         f'<section id="slices"><h2>Slices</h2>\n{montage(case, mask, z_map_name(results))}</section>',
         _provenance(case, results),
         _licences(),
@@ -51,7 +51,7 @@ def _header(name: str, case: Case, found: Segmentation, results: dict) -> str:
     """The name, the numbers that matter most, the slice with most lesion, and all that makes the numbers less sure."""
     remarks = [NO_SIDES] if not case.adc.oriented else []
     remarks += [f"{ESTIMATED}."] if is_estimated(results) else []
-    remarks += results.get("warnings", [])
+    remarks += other_warnings(results)
     items = "".join(f"<li>{text(remark)}</li>" for remark in remarks)
     box = f'<section id="checks" class="warning"><h2>Look at the input first</h2>\n<ul>{items}</ul></section>'
     return (

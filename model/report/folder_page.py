@@ -10,7 +10,7 @@ from model.report.numbers import percent, shown, volume
 from model.report.page import link, page, text
 from model.report.thumbnail import thumbnail_of
 from model.report.volume_plot import volume_plot
-from model.report.wording import ESTIMATED, is_estimated
+from model.report.wording import ESTIMATED, is_estimated, other_warnings
 
 COLUMNS = ("Case", "Lesion volume, ml", "Share of brain, %", "Lesions", "Largest, ml", "Side", "Brain volume, ml", "Remark")
 WORDS = ("Case", "Side", "Remark")  # columns that hold no numbers
@@ -55,7 +55,8 @@ def _others(entries: list[dict]) -> str:
 def _estimated(done: list[dict]) -> str:
     """How many cases have a Z map that was estimated; nothing where none has."""
     count = sum(is_estimated(entry["results"]) for entry in done)
-    return f'<p class="warning">{count} of {len(done)}: {text(ESTIMATED)}.</p>' if count else ""
+    words = f"{count} of {len(done)} cases: {ESTIMATED}."
+    return f'<p class="warning">{text(words)}</p>' if count else ""
 
 
 def _head() -> str:
@@ -74,7 +75,7 @@ def _row(entry: dict, folder: Path) -> str:
     case = f'<a href="{address}">{name}</a>' if address else name
     badge = ' <span class="badge" title="less sure than with the challenge\'s Z map">Z estimated</span>'
     failed = entry["status"] != "done"
-    remark = f"{entry['status']}: {entry['reason']}" if failed else "; ".join(results.get("warnings", []))
+    remark = f"{entry['status']}: {entry['reason']}" if failed else " ".join(other_warnings(results))
     framed = f'<a href="{address}" tabindex="-1" aria-hidden="true">{picture}</a>' if picture else ""
     return (
         f'<tr><td class="picture">{framed}</td><th scope="row" class="words" data-value="{name}">{case}'

@@ -3,18 +3,26 @@
 import json
 from collections.abc import Container
 
-from model.report.numbers import UNKNOWN, deviations, percent, place, probability, shown, volume
+from model.report.numbers import UNKNOWN, deviations, place, probability, shown, volume
 from model.report.page import text
 from model.report.results import MIDLINE_MM
 from model.report.wording import lowest_z_name
 
 SMALL_ML = 0.05  # lesions below it fold
 
-NOTE = f"""<p class="note">A lesion is a part of the mask whose voxels touch. Side and position are those of its centre, seen
-from the brain's centre along the image's axes. A lesion within {MIDLINE_MM:g} mm of the middle counts as midline, and so
-does one that reaches as far to both sides. Probability is the mean over the lesion. Marked by networks: the share of the
-lesion that the networks would mark without the trees, which is no probability that it is real. A lesion's number moves
-the viewer to it. results.json has the numbers in full.</p>"""
+NOTE = f"""<p class="note">This software marks something in nearly every brain: a small lesion of low probability may be
+none. A lesion's number moves the viewer to it, its slice leads to the figure below.</p>
+<details class="note"><summary>What the columns mean</summary><dl>
+<dt>Lesion</dt><dd>a part of the mask whose voxels touch, the largest first.</dd>
+<dt>Side</dt><dd>of its centre, seen from the brain's centre: midline within {MIDLINE_MM:g} mm of the middle. Both sides: a
+fifth of it or more lies further than that to the left, and a fifth to the right.</dd>
+<dt>Position</dt><dd>of its centre, from the brain's centre along the image's axes.</dd>
+<dt>Slice</dt><dd>of its voxel nearest to that centre, counted from 1 as the file stores them. The viewer moves there.</dd>
+<dt>Lowest Z</dt><dd>in standard deviations of healthy newborns' ADC.</dd>
+<dt>Probability</dt><dd>that a voxel is lesion, the mean over the lesion.</dd>
+<dt>Marked by networks</dt><dd>the share of the lesion that the networks would mark without the trees; no probability that it
+is real.</dd>
+</dl><p>results.json has the numbers in full.</p></details>"""
 
 
 def lesion_table(results: dict, figures: Container[int] = ()) -> str:
@@ -38,39 +46,43 @@ def lesion_table(results: dict, figures: Container[int] = ()) -> str:
     return "\n".join([*parts, NOTE])
 
 
+def asks_networks(results: dict) -> bool:
+    """Whether networks were asked beside the trees; without them there is no share that they mark."""
+    return any(lesion["confidence"] is not None for lesion in results["lesion_list"])
+
+
 def _table(lesions: list[tuple[int, dict]], results: dict, figures: Container[int]) -> str:
-    heads = (
+    heads = [
         ("Lesion", ""),
         ("Side", "words"),
         ("Position from the brain's centre, mm", "words place"),
         ("Slice", ""),
         ("Volume, ml", ""),
-        ("Share of brain, %", ""),
         (lowest_z_name(results), ""),
         ("Probability", ""),
-        ("Marked by networks, %", ""),
-    )
+    ]
+    if asks_networks(results):
+        heads.append(("Marked by networks, %", ""))
     head = "".join(f'<th scope="col" class="{kind}">{text(name)}</th>' for name, kind in heads)
-    rows = "".join(_row(number, lesion, results, figures) for number, lesion in lesions)
+    rows = "".join(_row(number, lesion, figures, asks_networks(results)) for number, lesion in lesions)
     return (
         '<div class="wide" tabindex="0" role="region" aria-label="Lesions">'
         f'<table class="lesions"><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
     )
 
 
-def _row(number: int, lesion: dict, results: dict, figures: Container[int]) -> str:
-    brain_ml, slice_number = results["brain_volume_ml"], lesion["slice"]
+def _row(number: int, lesion: dict, figures: Container[int], with_networks: bool) -> str:
+    slice_number = lesion["slice"]
     words = (lesion["side"] or UNKNOWN, place(lesion["from_brain_centre_mm"]))
     numbers = (
         f'<a href="#slice-{slice_number}">{slice_number}</a>' if slice_number in figures else str(slice_number),
         shown(volume, lesion["volume_ml"]),
-        shown(percent, lesion["volume_ml"] / brain_ml) if brain_ml else "",
         shown(deviations, lesion["lowest_z"]),
         shown(probability, lesion["probability"]),
-        shown(_whole_percent, lesion["confidence"]),
+        *([shown(_whole_percent, lesion["confidence"])] if with_networks else []),
     )
     cells = "".join(f'<td class="words">{text(word)}</td>' for word in words) + "".join(f"<td>{n}</td>" for n in numbers)
-    where = text(json.dumps(lesion["centre_mm"]))
+    where = text(json.dumps(lesion["inside_mm"]))
     button = f'<button type="button" data-mm="{where}" aria-label="Lesion {number}: show in the viewer">{number}</button>'
     return f'<tr><th scope="row">{button}</th>{cells}</tr>\n'
 

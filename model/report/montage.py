@@ -181,7 +181,8 @@ def _legend(z_map_name: str) -> str:
 def scale(name: str, window: tuple[float, float] | None, unit: str, colours: tuple[str, ...], identity: str) -> str:
     """HTML of a colour scale with the values at its ends; a patch of one colour without a window. unit: HTML."""
     stops = "".join(f'<stop offset="{n / max(len(colours) - 1, 1)}" stop-color="#{c}"/>' for n, c in enumerate(colours))
-    low, high = (f"{value:g}".replace("-", "&minus;") for value in window) if window else ("", "")
+    ends = [f'<span class="end">{value:g}</span>'.replace("-", "&minus;") for value in window or ()]
+    low, high = ends or ("", "")
     width = 80 if window else 14
     bar = (
         f'<svg viewBox="0 0 {width} 10" width="{width}" height="10" aria-hidden="true">'

@@ -45,15 +45,6 @@ def text(value: object) -> str:
     return html.escape(str(value).encode("utf-8", "replace").decode("utf-8"))
 
 
-def short(value: object) -> str:
-    """A number as a reader wants it: 412, 11.2, 0.95, 0.006; below 1 two digits, small ones as they are. Else as text."""
-    if not isinstance(value, int | float):
-        return text(value)
-    if abs(value) < 1:
-        return f"{value:.2g}"
-    return f"{value:.0f}" if abs(value) >= 100 or isinstance(value, int) else f"{value:.1f}"
-
-
 def base64_text(data: bytes) -> str:
     """Bytes as base64, which needs no escaping."""
     return base64.b64encode(data).decode("ascii")

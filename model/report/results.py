@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from model.networks.predict import Predictor, Segmentation
 
 GIVEN, ESTIMATED = "given", "estimated"  # what `z_map` says
-MIDLINE_MM = 5.0  # to the left or the right of the brain's middle, up to which a lesion counts as on the midline
+MIDLINE_MM = 5.0  # to the left or the right of the brain's middle, up to which a place counts as on the midline
+BOTH_SIDES = 0.2  # of a lesion's voxels to the left of the midline, and as many to its right: it is on both sides
 LIBRARIES = ("numpy", "SimpleITK", "nibabel", "pydicom", "highdicom", "torch", "monai", "openvino", "onnxruntime")
 
 
@@ -39,8 +40,13 @@ def describe(found: Segmentation, case: Case) -> dict:
     }
 
 
-def side(left_mm: float) -> str:
-    """Where a lesion lies in the patient: "left", "right" or "midline", by the mm from the brain's middle to the left."""
+def side(left_mm: float, share_left: float, share_right: float) -> str:
+    """Where a lesion lies in the patient: "left", "right", "midline" or "both sides".
+
+    left_mm: of its centre, from the brain's middle to the left; the shares of its voxels further than MIDLINE_MM to a side.
+    """
+    if min(share_left, share_right) >= BOTH_SIDES:
+        return "both sides"
     if abs(left_mm) <= MIDLINE_MM:
         return "midline"
     return "left" if left_mm > 0 else "right"
@@ -68,11 +74,12 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     """An entry per 26-connected component of the mask, the largest first; none for an empty mask.
 
     `centre_mm` is the centroid in the scanner's space (x, y, z), `from_brain_centre_mm` the same as in `from_brain_centre`
-    and `side` as in `side`, both None where the header does not say how the voxels lie in the patient; `slice` the slice
-    through it, along the array's first axis and counted from 1. `probability` is the mean over the lesion. `confidence`, in
-    0..1, is how far the groups of networks agree: the mean over them of the share of the lesion that a group alone would
-    have marked. Where trees decide beside them, its threshold is the networks' own, so that they are a second reader; else
-    the smallest probability inside the mask. It is None where no networks were asked.
+    and `side` as in `side`, both None where the header does not say how the voxels lie in the patient. `inside_mm` is the
+    lesion's voxel that is nearest to the centroid, and `slice` the slice of this voxel, along the array's first axis and
+    counted from 1. `probability` is the mean over the lesion. `confidence`, in 0..1, is how far the groups of networks
+    agree: the mean over them of the share of the lesion that a group alone would have marked. Where trees decide beside
+    them, its threshold is the networks' own, so that they are a second reader; else the smallest probability inside the
+    mask. It is None where no networks were asked.
     """
     mask = found.mask
     labels, count = connected_components(mask)
@@ -88,19 +95,24 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     def means(values: np.ndarray) -> np.ndarray:
         return (np.add.reduceat(values[order].astype(float), starts).T / sizes).T
 
-    centres, probability = means(np.argwhere(mask)), means(probabilities)
+    places = np.argwhere(mask)
+    centres, probability = means(places), means(probabilities)
     confidence = None if votes is None else means(votes)
-    centres_mm = [case.grid.to_mm(centre) for centre in centres]
+    off_centre_mm = np.linalg.norm((places - centres[labels[mask] - 1]) * case.grid.spacing_mm, axis=1)
+    inside = places[np.lexsort((off_centre_mm, labels[mask]))[starts]]  # a bent lesion's centre may be outside of it
     offsets_mm = from_brain_centre(centres, case)
+    left_mm = from_brain_centre(places, case)[:, 0]
+    shares = means(np.column_stack([left_mm > MIDLINE_MM, left_mm < -MIDLINE_MM]))
     lowest_z = np.minimum.reduceat(case.zadc.voxels[mask][order], starts)
     return [
         {
             "volume_ml": round(float(sizes[n]) * case.grid.voxel_mm3 / 1000, 4),
             "lowest_z": round(float(lowest_z[n]), 3),
-            "centre_mm": centres_mm[n].round(2).tolist(),
+            "centre_mm": case.grid.to_mm(centres[n]).round(2).tolist(),
+            "inside_mm": case.grid.to_mm(inside[n]).round(2).tolist(),
             "from_brain_centre_mm": offsets_mm[n].round(1).tolist() if case.adc.oriented else None,
-            "side": side(offsets_mm[n][0]) if case.adc.oriented else None,
-            "slice": int(np.rint(centres[n][0])) + 1,
+            "side": side(offsets_mm[n][0], *shares[n]) if case.adc.oriented else None,
+            "slice": int(inside[n][0]) + 1,
             "probability": round(float(probability[n]), 4),
             "confidence": None if confidence is None else round(float(confidence[n]), 4),
         }

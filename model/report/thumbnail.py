@@ -14,7 +14,7 @@ from model.images.case import Case
 from model.report.montage import ADC_WINDOW, MASK_COLOUR, choose_slices, grey_levels, make_view
 from model.report.page import base64_text
 
-PIXEL_MM = 1.25
+PIXEL_MM = 0.8
 MASK_SHARE = 0.55  # of the mask's colour in the grey below it
 FIRST_BYTES = 1 << 16  # of a report, among which the picture is
 PICTURE = re.compile(

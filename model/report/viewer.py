@@ -69,7 +69,8 @@ VIEWER = """<section id="viewer">
 <p class="legend" id="viewer-legend">{legend}</p>
 <p id="location"></p>
 <p class="note" id="viewer-keys">A click into the picture moves the cross. After it the wheel and the arrow keys step through
-the slices, and H hides and shows what lies over the ADC.</p>
+the slices, and H hides and shows what lies over the ADC. Drawing a box with the right button fits the greys to it, a double
+click resets them.</p>
 </div>
 </section>"""
 
@@ -83,7 +84,7 @@ def viewer(results: dict) -> str:
         "probability": scale("Probability", (0, 1), "", PROBABILITY_COLOURS, "viewer-probability"),
     }
     legends = (
-        scale("ADC", ADC_WINDOW, "&times; 10⁻⁶ mm²/s", GREYS, "viewer-adc"),
+        f'<span id="adc-legend">{scale("ADC", ADC_WINDOW, "&times; 10⁻⁶ mm²/s", GREYS, "viewer-adc")}</span>',
         *(f'<span data-overlay="{layer}" hidden>{html}</span>' for layer, html in scales.items()),
     )
     return VIEWER.format(z_map=text(name), legend=" ".join(legends))

@@ -33,8 +33,8 @@ def test_the_index_lists_every_case_those_that_failed_first(tmp_path):
     assert Tags(tmp_path / "index.html").rows[1:] == [
         ["", "c", "", "", "", "", "", "", "failed: c: no brain"],
         ["", "e", "", "", "", "", "", "", "outdated: new weights"],
-        ["", "a b", "12.5", "1.2", "2", "9.4", "left", "", "odd; thick"],
-        ["", "d", "0", "1.2", "2", "", "", "", "odd; thick"],
+        ["", "a b", "12.5", "1.2", "2", "9.4", "left", "", "odd thick"],
+        ["", "d", "0", "1.2", "2", "", "", "", "odd thick"],
     ]
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "4 cases: 2 done, 1 failed, 1 outdated. 1 without a lesion.<" in page
@@ -44,7 +44,7 @@ def test_the_index_lists_every_case_those_that_failed_first(tmp_path):
 def test_the_index_marks_cases_with_an_estimated_z_map(tmp_path):
     write_index(tmp_path / "index.html", [entry("a", 1.0, z_map="given"), entry("b", 2.0, z_map="estimated"), FAILED])
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert "1 of 2: Z map estimated from the ADC: less sure than with the challenge&#x27;s Z map." in page
+    assert "1 of 2 cases: Z map estimated from the ADC: less sure than with the challenge&#x27;s Z map." in page
     assert [row[1] for row in Tags(tmp_path / "index.html").rows[1:]] == ["c", "a", "b Z estimated"]
     write_index(tmp_path / "index.html", [entry("a", 1.0)])
     assert "estimated" not in (tmp_path / "index.html").read_text(encoding="utf-8")
@@ -71,12 +71,12 @@ def test_the_picture_is_of_the_slice_with_the_largest_lesion_area():
     assert 'alt="Slice 3 of 3, largest lesion area"' in html
     data, width, height = PICTURE.search(html.encode()).groups()
     image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
-    assert image.size == (int(width), int(height)) == (round(8 / 1.25), round(14 / 1.25))
+    assert image.size == (int(width), int(height)) == (round(8 / 0.8), round(14 / 0.8))
     pixels = np.asarray(image).astype(int)
     yellow = pixels[..., :2].min(axis=-1) - pixels[..., 2] > 40
     rows, columns = np.nonzero(yellow)
-    assert (rows.min(), rows.max()) == pytest.approx((2 * 2 / 1.25, 4 * 2 / 1.25 - 1), abs=1)  # rows 2 and 3 of the cut
-    assert (columns.min(), columns.max()) == pytest.approx((2 / 1.25, 6 / 1.25 - 1), abs=1)
+    assert (rows.min(), rows.max()) == pytest.approx((2 * 2 / 0.8, 4 * 2 / 0.8 - 1), abs=1)  # rows 2 and 3 of the cut
+    assert (columns.min(), columns.max()) == pytest.approx((2 / 0.8, 6 / 0.8 - 1), abs=1)
     assert "no lesion" in thumbnail(case, np.zeros_like(mask))
 
 

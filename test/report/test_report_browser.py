@@ -4,6 +4,7 @@ How much the viewer's overlay must colour is derived from the maps: of the axial
 brain that the mask, or a range of the Z map, has in that slice.
 """
 
+import functools
 import io
 import os
 import re
@@ -18,7 +19,9 @@ from report_helpers import find_chromium, open_browser, phantom_case, wait_for_v
 
 from model.report.folder_page import write_index
 from model.report.numbers import deviations, place
+from model.report.results import from_brain_centre
 
+AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 ROUND_CORNER = 8  # pixels of the frame through which the white page shows
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -80,9 +83,9 @@ def axial_slice_on_screen(page: Page) -> tuple[np.ndarray, np.ndarray]:
 
 
 def voxel_of(lesion: dict) -> tuple[int, int, int]:
-    """The voxel (z, y, x) in which a lesion's centre lies."""
+    """The voxel (z, y, x) that the viewer goes to."""
     grid = phantom_case()[0].grid
-    along = np.linalg.solve(np.reshape(grid.direction, (3, 3)), np.subtract(lesion["centre_mm"], grid.origin_mm))
+    along = np.linalg.solve(np.reshape(grid.direction, (3, 3)), np.subtract(lesion["inside_mm"], grid.origin_mm))
     return tuple(np.rint(along[::-1] / grid.spacing_mm).astype(int).tolist())
 
 
@@ -131,7 +134,7 @@ def test_a_lesions_button_moves_the_viewer_there(page, tmp_path):
     z, probability = case.zadc.voxels[voxel], lesion["probability"]
     assert page.inner_text("#location").split(" · ") == [
         f"Slice {lesion['slice']} of 30",
-        f"{place(lesion['from_brain_centre_mm'])} of the brain's centre, mm",
+        f"{place(from_brain_centre(np.array([voxel]), case)[0])} of the brain's centre, mm",
         f"ADC {case.adc.voxels[voxel]:.0f} ×10⁻⁶ mm²/s",  # noqa: RUF001
         f"Z {deviations(z)}",
         f"probability {probability:.2f}",
@@ -286,6 +289,53 @@ def index(page: Page, tmp_path: Path) -> Page:
     write_index(tmp_path / "index.html", entries)
     page.goto((tmp_path / "index.html").as_uri())
     return page
+
+
+@functools.cache
+def axe() -> str:
+    """The accessibility checker's script."""
+    if not AXE.is_file():
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up(f"no {AXE}: npm install --no-save --no-package-lock axe-core")
+    return AXE.read_text(encoding="utf-8")
+
+
+def faults(page: Page) -> list[str]:
+    """What axe-core finds that is serious or critical, with the elements."""
+    page.evaluate(f"() => {{ {axe()} }}")
+    found = page.evaluate("() => axe.run()")
+    return [
+        f"{fault['id']}: {[node['target'] for node in fault['nodes']]}"
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 400])
+def test_the_report_has_no_serious_accessibility_fault(page, tmp_path, scheme, width):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    open_report(page, tmp_path / "report.html", z_map="estimated")
+    wait_for_viewer(page)
+    page.click("#small-lesions summary")
+    assert faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 400])
+def test_the_index_has_no_serious_accessibility_fault(index, scheme, width):
+    index.emulate_media(color_scheme=scheme)
+    index.set_viewport_size({"width": width, "height": 900})
+    index.fill("#filter", "case")
+    assert faults(index) == []
+    assert index.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_checker_finds_faults(page):
+    page.set_content("<html><body><img src='data:,'><button></button></body></html>")
+    assert {fault.split(":")[0] for fault in faults(page)} >= {"image-alt", "button-name"}
 
 
 def cases(page: Page) -> list[str]:

@@ -16,6 +16,7 @@ from report_helpers import Tags, found_in, phantom_case, results_of, small_case,
 
 import model
 from model.errors import UserError
+from model.images.checks import ESTIMATED_WARNING
 from model.images.grid import crop_grid
 from model.images.volume import Grid
 from model.report.case_page import write_report
@@ -30,7 +31,7 @@ DONE = {"status": "done", "reason": "", "report": None}
 
 
 def lesion_rows(page: Path) -> list[list[str]]:
-    return [row for row in Tags(page).rows if len(row) == 9 and row[0] != "Lesion"]
+    return [row for row in Tags(page).rows if len(row) == 8 and row[0] != "Lesion"]
 
 
 def test_the_lesion_table_is_what_the_results_say(tmp_path):
@@ -45,14 +46,14 @@ def test_the_lesion_table_is_what_the_results_say(tmp_path):
         ]
         assert int(row[3]) == lesion["slice"]
         assert float(row[4]) == pytest.approx(lesion["volume_ml"], abs=0.05)
-        assert float(row[6].replace(MINUS, "-")) == pytest.approx(lesion["lowest_z"], abs=0.05)
-        assert float(row[7]) == pytest.approx(lesion["probability"], abs=0.005)
-        assert float(row[8]) == pytest.approx(100 * lesion["confidence"], abs=0.5)
+        assert float(row[5].replace(MINUS, "-")) == pytest.approx(lesion["lowest_z"], abs=0.05)
+        assert float(row[6]) == pytest.approx(lesion["probability"], abs=0.005)
+        assert float(row[7]) == pytest.approx(100 * lesion["confidence"], abs=0.5)
     assert re.fullmatch(r"\d+ left, \d+ posterior, \d+ superior", rows[1][2])
 
 
 def lesion(volume_ml: float, **more: object) -> dict:
-    values = {"volume_ml": volume_ml, "lowest_z": -3.14, "centre_mm": [1, 2, 3], "from_brain_centre_mm": [-12.4, 0.4, 7.6]}
+    values = {"volume_ml": volume_ml, "lowest_z": -3.14, "inside_mm": [1, 2, 3], "from_brain_centre_mm": [-12.4, 0.4, 7.6]}
     return values | {"side": "right", "slice": 3, "probability": 0.8, "confidence": 0.961} | more
 
 
@@ -62,15 +63,22 @@ def table_of(*lesions: dict, figures: tuple[int, ...] = (), **more: object) -> s
 
 def test_a_row_as_a_reader_writes_it():
     cells = re.findall(r"<td[^>]*>(.*?)</td>", table_of(lesion(4.8)))
-    assert cells == ["right", "12 right, 8 superior", "3", "4.8", "1.2", f"{MINUS}3.1", "0.80", "96"]
+    assert cells == ["right", "12 right, 8 superior", "3", "4.8", f"{MINUS}3.1", "0.80", "96"]
+
+
+def test_without_networks_there_is_no_column_of_what_they_mark():
+    assert "Marked by networks, %" in table_of(lesion(4.8))
+    without = table_of(lesion(4.8, confidence=None))
+    assert "Marked by networks, %" not in without
+    assert re.findall(r"<td[^>]*>(.*?)</td>", without)[-1] == "0.80"
 
 
 def test_small_lesions_fold_into_one_line():
     page = table_of(lesion(4.8), lesion(0.05), *[lesion(0.0231)] * 13)
-    before, folded = page.split("<details")
+    before, folded = page.split('<details id="small-lesions"')
     assert (before.count("<tr><th"), folded.count("<tr><th")) == (3, 14)  # with a head each
     assert re.search(r"<summary>13 more, 0\.3 ml in all<", folded)
-    assert "<details" not in table_of(lesion(0.05))
+    assert "small-lesions" not in table_of(lesion(0.05))
     alone = table_of(lesion(0.0499))
     assert "No lesion of 0.05 ml or more." in alone
     assert "<summary>1 smaller, 0.05 ml in all<" in alone
@@ -93,11 +101,10 @@ def test_every_slice_that_the_table_leads_to_has_a_figure(tmp_path):
 def test_an_estimated_z_map_is_called_so(tmp_path):
     write_phantom_report(tmp_path / "given.html")
     assert "estimated" not in (tmp_path / "given.html").read_text(encoding="utf-8").split("<main>")[0]
-    write_phantom_report(tmp_path / "report.html", z_map="estimated")
+    write_phantom_report(tmp_path / "report.html", z_map="estimated", warnings=[ESTIMATED_WARNING, "odd"])
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert (
-        "<li>Z map estimated from the ADC: less sure than with the challenge&#x27;s Z map.</li>" in page.split("<main>")[0]
-    )
+    words = "Z map estimated from the ADC: less sure than with the challenge&#x27;s Z map."
+    assert f"<ul><li>{words}</li><li>odd</li></ul>" in page.split("<main>")[0]
     assert "Lowest Z, estimated" in page
     assert page.count("Z map, estimated") == 3  # the choice and the legend of the viewer, the legend of the slices
 

@@ -40,6 +40,7 @@ def test_lesion_list_on_paper():
             "volume_ml": 0.002,
             "lowest_z": -22,
             "centre_mm": [11.25, 21.5, 32],
+            "inside_mm": [11.5, 21, 32],
             "from_brain_centre_mm": [0.5, 0.5, 1],
             "side": "midline",
             "slice": 2,
@@ -50,6 +51,7 @@ def test_lesion_list_on_paper():
             "volume_ml": 0.001,
             "lowest_z": 0,
             "centre_mm": [10, 20, 30],
+            "inside_mm": [10, 20, 30],
             "from_brain_centre_mm": [-0.8, -1, -1],
             "side": "midline",
             "slice": 1,
@@ -57,6 +59,18 @@ def test_lesion_list_on_paper():
             "confidence": 0.5,
         },
     ]
+
+
+def test_the_place_inside_a_bent_lesion_is_its_voxel_nearest_to_the_centre():
+    """A ring of eight voxels of 2 x 1 mm: nearest are the two beside the hole along the short side; the first counts."""
+    grid = Grid((3, 5, 6), (4.0, 2.0, 1.0), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    mask = np.zeros(grid.size, bool)
+    mask[1, 1:4, 2:5] = True
+    mask[1, 2, 3] = False
+    voxels = np.full(grid.size, 900, np.float32)
+    case = Case(*(Volume(v, grid, Path("invented")) for v in (voxels, voxels)))
+    (lesion,) = describe(Segmentation(mask, mask.astype(np.float32), mask[None].astype(np.float32)), case)["lesion_list"]
+    assert (lesion["centre_mm"], lesion["inside_mm"], lesion["slice"]) == ([3, 4, 4], [2, 4, 4], 2)
 
 
 def test_groups_that_agree_are_sure_and_a_lone_one_is_too():
@@ -134,6 +148,24 @@ def test_the_place_in_the_brain_is_along_the_images_axes():
     lesions = describe(found, case)["lesion_list"]
     assert sorted(lesion["from_brain_centre_mm"] for lesion in lesions) == [[-19, -6, 6], [3, 4.5, -2], [21, -4.5, -6]]
     assert [lesion["side"] for lesion in lesions] == ["left", "midline", "right"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (range(2, 26), "both sides"),  # 4 to 50 mm: 10 voxels of 24 below 24 mm, 8 above 34 mm
+        (range(9, 21), "both sides"),  # 3 of 12 on each side
+        (range(11, 19), "midline"),  # 1 of 8 on each side
+        (range(13, 17), "midline"),
+        (range(2, 21), "right"),  # 10 of 19 below, 3 above
+    ],
+)
+def test_a_lesion_that_reaches_far_to_both_sides_is_on_both(columns, words):
+    """A fifth has to lie beyond 5 mm on each side of the brain's middle at 29 mm. Columns are 2 mm apart."""
+    case, mask = two_sides("LPS")
+    mask = np.zeros_like(mask)
+    mask[1, 2, list(columns)] = True
+    assert set(sides(case, mask).values()) == {words}
 
 
 def test_without_an_orientation_the_side_is_unknown():

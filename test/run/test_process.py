@@ -308,6 +308,9 @@ def test_lesions_of_the_small_case_on_paper(main, case_tree, output, rule_weight
     found = json.loads((output / RESULTS).read_text())["lesion_list"]
     assert [lesion.pop("centre_mm") for lesion in found] == [pytest.approx(centre, abs=0.005) for centre in centres]
     probability = pytest.approx(1 / (1 + np.exp(-0.25 * TINY.z_slope)), abs=1e-4)
+    assert [lesion.pop("inside_mm") for lesion in found] == [
+        pytest.approx(image.TransformIndexToPhysicalPoint(place), abs=0.005) for place in ((3, 5, 2), (10, 14, 6))
+    ]
     shared = {"lowest_z": -2.25, "probability": probability, "confidence": 1, "side": "midline"}  # 11 mm across
     # from the brain's centre, which is (3.5, 9, 6.5) in the array
     first, second = (

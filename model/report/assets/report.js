@@ -26,6 +26,8 @@ async function makeViewer({ Niivue, NVImage }) {
     crosshairColor: [0.2, 0.9, 1, 0.9],
     crosshairWidth: 0.4,
     crosshairGap: 4, // leaves a small lesion free
+    fontColor: [1, 1, 1, 1],
+    fontMinPx: 16,
     isNearestInterpolation: true,
     isRadiologicalConvention: true, // as the slices below
     isOrientationTextVisible: settings.place !== null,
@@ -38,6 +40,12 @@ async function makeViewer({ Niivue, NVImage }) {
   const load = (id, options) => NVImage.loadFromBase64({ base64: dataOf(id), name: `${id}.nii.gz`, ...options });
   const [low, high] = settings.adcWindow;
   viewer.addVolume(await load("adc", { colormap: "gray", cal_min: low, cal_max: high }));
+  Object.assign(viewer.volumes[0], { robust_min: low, robust_max: high }); // what a double click resets the greys to
+  viewer.onIntensityChange = ({ cal_min, cal_max }) => {
+    const [first, last] = byId("adc-legend").querySelectorAll(".end");
+    first.textContent = Math.round(cal_min);
+    last.textContent = Math.round(cal_max);
+  };
   for (const layer of layers) {
     viewer.addColormap(layer, settings.colours[layer]);
     viewer.addVolume(await load(layer, { colormap: layer, cal_min: 0, cal_max: 255, opacity: 0 }));
