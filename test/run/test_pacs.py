@@ -7,10 +7,13 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import highdicom
 import numpy as np
 import orthanc_server
+import pydicom
 import pytest
 from dicom_phantom import BIRTH, NAME, NUMBER, STUDY, Series, write_series
 from inference_helpers import GRID, LESION_VOXELS, low_adc
@@ -19,19 +22,6 @@ from orthanc_server import PASSWORD, USER, Orthanc
 from model.run import pacs
 
 ADC = np.maximum(low_adc(), 0)
-# In place of process.py: the images it was given become the objects, as BODY makes them.
-STAND_IN = """
-import csv, json, pathlib, sys, pydicom
-place = {sys.argv[n]: pathlib.Path(sys.argv[n + 1]) for n in range(1, len(sys.argv) - 1)}
-images, output = sorted((place["--input"] / "study").iterdir()), place["--output"] / "study"
-output.mkdir(parents=True)
-(output / "results.json").write_text(json.dumps({"lesion_volume_ml": 1, "lesions": 1}))
-def write(name, **changes):
-    dataset = pydicom.dcmread(images[0])
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3." + str(sum(name.encode()))
-    dataset.update(changes)
-    dataset.save_as(output / name)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -66,20 +56,59 @@ def go(server, tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, st
     return run
 
 
-@pytest.fixture
-def stand_in(tmp_path, monkeypatch) -> Callable[[str], None]:
-    def write(body: str) -> None:
-        (tmp_path / "stand_in.py").write_text(STAND_IN + body)
-        monkeypatch.setattr(pacs, "PROCESS", tmp_path / "stand_in.py")
+@dataclass
+class Made:
+    """What stands in for the segmentation: objects made of the first image."""
 
-    return write
+    images: list[Path]
+    folder: Path
+
+    def write(self, name: str, **changes: str) -> None:
+        dataset = pydicom.dcmread(self.images[0])
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{sum(name.encode())}"
+        dataset.update(changes)
+        dataset.save_as(self.folder / name)
+
+
+@pytest.fixture
+def stand_in(monkeypatch) -> Callable[[Callable[[Made], object]], None]:
+    """Lets a function make the objects in place of process.py."""
+
+    def use(make: Callable[[Made], object]) -> None:
+        def segment(images: Path, output: Path, words: list[str]) -> Path:
+            (output / pacs.CASE).mkdir(parents=True)
+            (output / pacs.CASE / "results.json").write_text('{"lesion_volume_ml": 1, "lesions": 1}')
+            make(Made(sorted(images.iterdir()), output / pacs.CASE))
+            return output / pacs.CASE
+
+        monkeypatch.setattr(pacs, "segment", segment)
+
+    return use
+
+
+def both(made: Made) -> None:
+    made.write("lesions.dcm", Modality="SEG")
+    made.write("report.dcm", Modality="OT")
+
+
+def no_dicom(made: Made) -> None:
+    made.write("lesions.dcm", Modality="SEG")
+    (made.folder / "report.dcm").write_text("no DICOM")
+
+
+def of_another(made: Made) -> None:
+    made.write("lesions.dcm")
+    made.write("report.dcm", PatientID="P2")
+
+
+def one(made: Made) -> None:
+    made.write("lesions.dcm")
 
 
 def test_a_study_in_a_study_out(server, study, go, estimating_weights, tmp_path):
     before = server.instances()
     options = ["--estimate-z", "--report", "--weights", str(estimating_weights), "--device", "cpu"]
-    words = [STUDY, "--output", str(tmp_path / "kept"), "--", *options]
-    code, out, error = go(*words)
+    code, out, error = go(STUDY, "--output", str(tmp_path / "kept"), "--", *options)
     assert (code, error) == (0, "")
     after = server.instances()
     assert after["MR"] == before["MR"]
@@ -94,15 +123,14 @@ def test_a_study_in_a_study_out(server, study, go, estimating_weights, tmp_path)
     assert found.array.sum() == LESION_VOXELS
     assert (tmp_path / "kept" / "study" / "report.html").is_file()
     assert not [word for word in (NAME, NUMBER, BIRTH, PASSWORD) if word in out]
-    assert go(study, "--", *options)[0] == 0  # again, by Orthanc's own id
-    assert server.instances() == after
 
 
 def test_images_of_other_modalities_are_not_fetched(server, study, go, stand_in, tmp_path):
     server.store(write_series(tmp_path / "other", ADC, GRID, Series(uid="1.2.3.4", more={"Modality": "SEG"})))
-    stand_in(f"assert len(images) == {len(ADC)}; write('lesions.dcm'); write('report.dcm')")
-    code, out, error = go(STUDY)
-    assert (code, error) == (0, "")
+    fetched: list[Path] = []
+    stand_in(lambda made: (fetched.extend(made.images), both(made)))
+    code, out, error = go(study)  # by Orthanc's own id
+    assert (code, error, len(fetched)) == (0, "", len(ADC))
     assert f"fetched: {len(ADC)} MR images" in out
 
 
@@ -160,32 +188,32 @@ def test_a_case_that_cannot_be_segmented(server, study, go):
     assert server.instances().keys() == {"MR"}
 
 
-def test_a_reason_names_no_folder_that_is_gone(server, study, go, stand_in):
-    stand_in(
-        """
+def test_a_reason_names_no_folder_that_is_gone(server, study, go, tmp_path, monkeypatch):
+    script = """
+import csv, pathlib, sys
+place = {sys.argv[n]: pathlib.Path(sys.argv[n + 1]) for n in range(1, len(sys.argv) - 1)}
+place["--output"].mkdir()
 with (place["--output"] / "summary.csv").open("w") as file:
     csv.writer(file).writerows([["case", "reason"], ["study", f"{place['--input'] / 'study'}: no brain"]])
 print("error: 1 of 1 cases", file=sys.stderr)
 sys.exit(2)
 """
-    )
+    (tmp_path / "script.py").write_text(script)
+    monkeypatch.setattr(pacs, "PROCESS", tmp_path / "script.py")
     assert go(STUDY)[::2] == (2, "error: the study's images: no brain\n")
 
 
 @pytest.mark.parametrize(
-    ("second", "reason"),
+    ("make", "reason"),
     [
-        ("(output / 'report.dcm').write_text('no DICOM')", r"/instances: the server answered 400 Bad Request"),
-        (
-            "write('report.dcm', PatientID='P2')",
-            r": expected to store report\.dcm in study {study}, found Success in .*",
-        ),
-        ("", r".*No such file or directory.*"),
+        (no_dicom, r"/instances: the server answered 400 Bad Request"),
+        (of_another, r": expected to store report\.dcm in study {study}, found Success in .*"),
+        (one, r".*cannot be used \(No such file or directory\)"),
     ],
 )
-def test_nothing_is_half_stored(server, study, go, stand_in, second, reason):
+def test_nothing_is_half_stored(server, study, go, stand_in, make, reason):
     before = server.instances()
-    stand_in(f"write('lesions.dcm'); {second}")
+    stand_in(make)
     code, out, error = go(STUDY)
     assert code == 2
     assert re.fullmatch(f"error: .*{reason.format(study=study)}", error.strip())
@@ -193,11 +221,13 @@ def test_nothing_is_half_stored(server, study, go, stand_in, second, reason):
     assert server.instances() == before
 
 
-def test_what_was_stored_before_stays_when_the_next_fails(server, study, go, stand_in):
-    stand_in("write('lesions.dcm', Modality='SEG'); write('report.dcm', Modality='OT')")
+def test_what_was_stored_before_stays(server, study, go, stand_in):
+    stand_in(both)
     assert go(STUDY)[0] == 0
     before = server.instances()
-    stand_in("write('lesions.dcm', Modality='SEG'); (output / 'report.dcm').write_text('no DICOM')")
+    assert go(STUDY)[0] == 0  # there already, byte for byte
+    assert server.instances() == before
+    stand_in(no_dicom)
     assert go(STUDY)[0] == 2
     assert server.instances() == before
 
