@@ -12,7 +12,7 @@ from model.images.alone import AdcFigures, adc_figures, misfit_alone, no_adc
 from model.images.brain import brain_mask
 from model.images.limits import LARGEST_ADC, LARGEST_BRAIN_ML, LARGEST_Z, PLAUSIBLE_ADC
 from model.images.missing import without_missing
-from model.images.orientation import turn_to_learnt
+from model.images.orientation import in_order_of, turn_to_learnt
 from model.images.pair import Pair, misfit, pair_of
 from model.images.stripping import read_brain_mask, stripped
 from model.images.volume import Grid, Volume, read_volume, require_same_grid
@@ -91,6 +91,7 @@ def read_case(
     zadc = read_volume(zadc_path, keep_nan=True, series=series) if zadc_path else None
     remarks = [*adc.remarks, *(zadc.remarks if zadc else ())]
     if zadc:
+        zadc = in_order_of(adc, zadc)
         require_same_grid(adc, zadc)
     mask = read_brain_mask(mask_path, adc) if mask_path else None
     if mask:

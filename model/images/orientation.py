@@ -5,11 +5,11 @@ The axes of an oblique scan are taken as the nearest of the patient's; nothing i
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.images.volume import Grid
+from model.images.volume import Grid, Volume
 
 THICK = 1.199  # times the other two spacings: an axis that counts slices; no round number, which scans have
 NEAR = 0.1  # of the cosines' sum, about 2 degrees next to 45: two orders fit equally well
@@ -66,3 +66,25 @@ def turn_to_learnt(grid: Grid) -> Turn:
     first, second, third = orders[number].tolist()
     reversed_z, reversed_y, reversed_x = (own[number] < 0).tolist()
     return Turn((first, second, third), (reversed_z, reversed_y, reversed_x))
+
+
+def in_order_of(adc: Volume, other: Volume) -> Volume:
+    """A volume that belongs to an ADC map in DICOM, its voxels in that map's order; beside any other map as it is.
+
+    DICOM has no order of voxels that files made from it keep: converters turn rows or slices around. Nothing is
+    interpolated, and whether the two lie on one grid is still to be asked.
+    """
+    if adc.dicom is None:
+        return other
+    here, there = turn_to_learnt(adc.grid), turn_to_learnt(other.grid)
+    numbers = here.back(there.there(np.arange(other.voxels.size).reshape(other.grid.size)))
+    ends = [(0, 0, 0), *(tuple(int(axis == n) * (size - 1) for n in range(3)) for axis, size in enumerate(numbers.shape))]
+    first, *lasts = (other.grid.to_mm(np.array(np.unravel_index(numbers[end], other.grid.size))) for end in ends)
+    axes = np.reshape(adc.grid.direction, (3, 3)).T[::-1].copy()  # of an axis with one voxel nothing tells another
+    for axis, last in enumerate(lasts):
+        if numbers.shape[axis] > 1:
+            axes[axis] = (last - first) / np.linalg.norm(last - first)
+    learnt_mm = there.spacing_mm(other.grid)
+    z, y, x = (learnt_mm[here.axes.index(axis)] for axis in range(3))
+    grid = Grid(numbers.shape, (z, y, x), tuple(first.tolist()), tuple(axes[::-1].T.ravel().tolist()))
+    return replace(other, voxels=other.voxels.ravel()[numbers], grid=grid)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import UserError
+from model.images.orientation import in_order_of
 from model.images.volume import Volume, read_volume, require_same_grid
 
 LEAST_WITH_ADC = 0.9  # share of a mask; less is told
@@ -17,7 +18,7 @@ def read_brain_mask(path: Path, adc: Volume) -> Volume:
     Raises UserError, which names both files, when it is on another grid, empty, holds other values, or no voxel with ADC
     above 0 lies in it.
     """
-    mask = read_volume(path, keep_nan=True)
+    mask = in_order_of(adc, read_volume(path, keep_nan=True))
     require_same_grid(adc, mask)
     both = f"{mask.path} is no brain mask for {adc.path}"
     values = np.unique(mask.voxels)

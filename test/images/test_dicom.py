@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from dicom_phantom import ROOT, Series, save, write_multiframe, write_series
 from inference_helpers import GRID
+from phantom import write_image
 from pydicom.pixels import set_pixel_data
 from pydicom.uid import (
     UID,
@@ -31,7 +33,8 @@ from model.errors import UserError
 from model.images import jpeg
 from model.images.dicom_files import is_dicom
 from model.images.formats import digest
-from model.images.grid import Grid, Volume
+from model.images.grid import Grid, Volume, require_same_grid
+from model.images.orientation import in_order_of
 from model.images.volume import read_volume
 
 RNG = np.random.default_rng(7)
@@ -418,3 +421,30 @@ def test_every_sample_file_of_pydicom_gets_a_clear_answer(capfd):
     assert read >= 5, kinds
     assert len(kinds) > 5
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("order", ["LPS", "LAS", "RPI", "SAL", "AIR", "PIR", "IRA"])
+def test_a_file_beside_dicom_may_store_its_voxels_in_any_order(tmp_path, order):
+    """DICOMOrient of SimpleITK stores the same points in another order."""
+    write_series(tmp_path / "s", VOXELS, GRID)
+    write_image(VOXELS, GRID, tmp_path / "plain.mha")
+    sitk.WriteImage(sitk.DICOMOrient(sitk.ReadImage(tmp_path / "plain.mha"), order), tmp_path / "turned.mha")
+    adc, turned = read_volume(tmp_path / "s", adc=True), read_volume(tmp_path / "turned.mha")
+    found = in_order_of(adc, turned)
+    require_same_grid(adc, found)
+    assert np.array_equal(found.voxels, VOXELS)
+    assert in_order_of(read_volume(tmp_path / "plain.mha"), turned) is turned
+
+
+def test_a_file_beside_dicom_on_another_grid_is_refused(tmp_path):
+    write_series(tmp_path / "s", VOXELS, GRID)
+    adc = read_volume(tmp_path / "s", adc=True)
+    others = (
+        replace(GRID, direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)),
+        replace(GRID, origin_mm=(-31.25, 12.5, -70.0)),
+        replace(GRID, spacing_mm=(3.0, 0.8, 1.25)),
+    )
+    for grid in others:
+        write_image(VOXELS, grid, tmp_path / "other.mha")
+        with pytest.raises(UserError, match="are not on one grid"):
+            require_same_grid(adc, in_order_of(adc, read_volume(tmp_path / "other.mha")))

@@ -17,6 +17,7 @@ from dicom_phantom import Series, write_multiframe, write_series
 from inference_helpers import GRID
 from pydicom.uid import JPEGLosslessSV1, RLELossless
 
+from model.images.case import read_case
 from model.images.nifti import affine_ras
 from model.images.volume import read_volume
 
@@ -75,3 +76,21 @@ def test_compressed(tmp_path, syntax):
 def test_one_enhanced_file(tmp_path):
     path = write_multiframe(tmp_path / "s" / "scan.dcm", [(VOXELS, replace(GRID, size=SIZE))])
     assert_same(path.parent, tmp_path / "nii", VOXELS)
+
+
+def test_a_z_map_and_a_brain_mask_made_from_its_nifti_file_fit_the_series(tmp_path):
+    """Other programs get their maps from dcm2niix, whose order of voxels is another one."""
+    rng = np.random.default_rng(4)
+    head = rng.integers(900, 1500, SIZE).astype(np.float32)
+    write_series(tmp_path / "s", head, replace(GRID, size=SIZE))
+    theirs = by_dcm2niix(tmp_path / "s", tmp_path / "nii")
+    brain = np.zeros(theirs.shape, np.uint8)
+    brain[5:-9, 3:-4, 1:] = 1
+    z = np.round(theirs.get_fdata() / 400 - 3 + rng.normal(0, 1, theirs.shape), 3) * brain
+    nibabel.save(nibabel.Nifti1Image(brain, theirs.affine), tmp_path / "brain.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(z.astype(np.float32), theirs.affine), tmp_path / "z.nii.gz")
+    case = read_case(tmp_path / "s", tmp_path / "z.nii.gz", mask_path=tmp_path / "brain.nii.gz")
+    assert np.count_nonzero(case.brain) == brain.sum()
+    pairs = np.stack([case.adc.voxels[case.brain], case.zadc.voxels[case.brain]], axis=1)
+    expected = np.stack([theirs.get_fdata()[brain == 1], z[brain == 1]], axis=1)
+    np.testing.assert_allclose(pairs[np.lexsort(pairs.T)], expected[np.lexsort(expected.T)], atol=1e-6)
