@@ -124,7 +124,7 @@ image=hie-lesions-cpu run_once "$case" "$work/cpu_uploaded" "${READ_ONLY[@]}" -v
 check "$work/cpu_uploaded" "$expected" "$case"
 docker image ls --format '{{.Repository}} {{.Size}}' | grep '^hie-lesions'
 
-echo "== both images, a folder of cases: three formats, one ADC map alone, one case that cannot be used"
+echo "== both images, a folder of cases: three formats, a DICOM study, one ADC map alone, one case that cannot be used"
 $python test/folder_case.py make "$case" "$work/scans"
 for image in hie-lesions hie-lesions-cpu; do
   lesions=$work/folder-$image
@@ -134,7 +134,7 @@ for image in hie-lesions hie-lesions-cpu; do
     --cases --report --estimate-z 2>"$work/stderr" || status=$?
   tail -n 1 "$work/stderr"
   [[ $status == 2 ]] || { echo "WRONG: exit code $status, expected 2"; exit 1; }
-  grep -q '^error: 1 of 5 cases failed: cut: ' "$work/stderr" || { echo "WRONG: the reason is not there"; exit 1; }
+  grep -q '^error: 1 of 6 cases failed: cut: ' "$work/stderr" || { echo "WRONG: the reason is not there"; exit 1; }
   $python test/folder_case.py check "$lesions" --expected "$expected" --max-voxels "$TOLERANCE_VOXELS"
 done
 unset image

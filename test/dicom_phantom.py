@@ -108,8 +108,11 @@ def write_multiframe(
     return path
 
 
-def write_study(folder: Path, voxels: np.ndarray, grid: Grid) -> None:
-    """Write a study as a scanner does: an ADC map among a localiser, a trace, a b0 and an exponential ADC series."""
+def write_study(folder: Path, voxels: np.ndarray, grid: Grid, syntax: str = ExplicitVRLittleEndian) -> None:
+    """Write a study as a scanner does: an ADC map among a localiser, a trace, a b0 and an exponential ADC series.
+
+    syntax: the transfer syntax of the ADC map.
+    """
     others = {
         "1": ("localizer", ("ORIGINAL", "PRIMARY", "M", "NORM"), np.full((3, 20, 24), 300.0), 10.0),
         "2": ("ep2d_diff_3scan_trace_TRACEW", ("DERIVED", "PRIMARY", "DIFFUSION", "TRACEW"), voxels / 4, 0),
@@ -121,7 +124,7 @@ def write_study(folder: Path, voxels: np.ndarray, grid: Grid) -> None:
         x, y, z = grid.origin_mm
         place = Grid(values.shape, grid.spacing_mm, (x + shift, y, z), grid.direction)
         write_series(folder / f"SE{number}", values, place, series)
-    write_series(folder / "SE4", voxels, grid, Series(uid=ROOT + "2.4"))
+    write_series(folder / "SE4", voxels, grid, Series(uid=ROOT + "2.4", syntax=syntax))
 
 
 def save(dataset: Dataset, path: Path) -> None:

@@ -1,4 +1,6 @@
-"""A folder of cases for the images: three formats, an ADC map alone, a file that is cut off; and the check of a run of it.
+"""A folder of cases for the images, and the check of a run of it.
+
+Three formats, a study in compressed DICOM, an ADC map alone, a file that is cut off.
 
 Example:
 
@@ -8,20 +10,26 @@ Example:
 
 import argparse
 import csv
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from dicom_phantom import write_study
+from pydicom.uid import JPEGLosslessSV1
+
+from model.images.grid import Grid
 
 GOOD = {"a": ".mha", "b": ".nii.gz", "c": ".nrrd"}
-CUT, ALONE = "cut", "alone"
+CUT, ALONE, STUDY = "cut", "alone", "study"
+CHECKED = GOOD | {STUDY: ".nii.gz"}
 LEAST_DICE = 0.5  # of the mask on the estimated Z map and the one on the given
 MAPS = {"adc": "skull-stripped-adc-brain-mri", "zadc": "z-score-adc"}
 
 
 def make(case: Path, scans: Path) -> None:
-    """Write the case of a platform's input folder in each format, once cut off, and once without its Z map."""
+    """Write the case of a platform's input folder in each format, as a study, once cut off, and once without its Z map."""
     for name, suffix in (GOOD | {CUT: ".nii.gz", ALONE: ".nii.gz"}).items():
         (scans / name).mkdir(parents=True)
         for what, folder in MAPS.items():
@@ -30,6 +38,10 @@ def make(case: Path, scans: Path) -> None:
                 image.EraseMetaData(key)
             sitk.WriteImage(image, str(scans / name / f"{what}{suffix}"), useCompression=True)
     (scans / ALONE / "zadc.nii.gz").unlink()
+    adc = sitk.ReadImage(str(scans / "a" / "adc.mha"))
+    grid = Grid(adc.GetSize()[::-1], adc.GetSpacing()[::-1], adc.GetOrigin(), adc.GetDirection())
+    write_study(scans / STUDY, np.maximum(sitk.GetArrayFromImage(adc), 0), grid, JPEGLosslessSV1)
+    shutil.copy(scans / "b" / "zadc.nii.gz", scans / STUDY)
     cut = scans / CUT / "adc.nii.gz"
     cut.write_bytes(cut.read_bytes()[:-100])
 
@@ -37,7 +49,7 @@ def make(case: Path, scans: Path) -> None:
 def differences(output: Path, expected: Path, max_voxels: int) -> list[str]:
     """What is wrong with the output, a line each; empty when it is as expected."""
     wanted, wrong = sitk.ReadImage(str(expected)), []
-    for name, suffix in GOOD.items():
+    for name, suffix in CHECKED.items():
         mask = sitk.ReadImage(str(output / name / f"lesions{suffix}"))
         for what in ("Spacing", "Origin", "Direction"):
             if not np.allclose(getattr(mask, f"Get{what}")(), getattr(wanted, f"Get{what}")(), rtol=0, atol=1e-4):
@@ -54,7 +66,7 @@ def differences(output: Path, expected: Path, max_voxels: int) -> list[str]:
         wrong.append(f"{ALONE}: Dice {dice:.2f} with the mask on the given Z map, expected {LEAST_DICE} or more")
     with (output / "summary.csv").open(newline="") as file:
         status = {row["case"]: (row["status"], row["z_map"]) for row in csv.DictReader(file)}
-    if status != dict.fromkeys(GOOD, ("done", "given")) | {ALONE: ("done", "estimated"), CUT: ("failed", "")}:
+    if status != dict.fromkeys(CHECKED, ("done", "given")) | {ALONE: ("done", "estimated"), CUT: ("failed", "")}:
         wrong.append(f"summary.csv says {status}")
     if (output / CUT).exists() or CUT not in (output / "index.html").read_text(encoding="utf-8"):
         wrong.append("the case that cannot be used has a folder, or is not in the index")
