@@ -90,6 +90,9 @@ def test_estimate_is_written_with_the_probabilities(main, case_tree, output, est
     for what in ("Size", "Spacing", "Origin", "Direction"):
         assert getattr(image, f"Get{what}")() == getattr(of, f"Get{what}")(), what
     assert ESTIMATED in json.loads((output / RESULTS).read_text())["files"]
+    assert main([*arguments(root, output, estimating_weights), "--estimate-z", "--probabilities"]) == 0  # in its place
+    assert main(arguments(root, output, estimating_weights)) == 2
+    assert files_below(output) == []
 
 
 def test_without_the_option_the_case_fails_and_the_option_is_named(main, alone, output, estimating_weights, capfd):
@@ -185,7 +188,7 @@ def test_folder_of_both_kinds(go, output):
     np.testing.assert_array_equal(voxels(output / "alone" / "lesions.nii.gz"), lesions())
     assert "zmap-estimated.nii.gz" in files_below(output / "alone")
     assert "zmap-estimated.nii.gz" not in files_below(output / "both")
-    assert [row["status"] for row in go("--estimate-z")[1].values()] == ["done before"] * 2
+    assert [row["status"] for row in go("--estimate-z", "--probabilities")[1].values()] == ["done before"] * 2
 
 
 def test_folder_without_the_option(go):
