@@ -175,3 +175,12 @@ def test_nibabel_is_loaded_for_nifti_alone():
     code += " p = Path('test/case/input/images'); a, z = (next((p / d).glob('*.mha')) for d in %r); print(read_case(a, z))"
     done = python(code % (("skull-stripped-adc-brain-mri", "z-score-adc"),))
     assert done.stdout.startswith("Case("), done.stderr
+
+
+def test_a_case_that_is_no_dicom_is_done_without_the_packages_for_it(tmp_path):
+    """They cost a second, and the platform's cases have no DICOM."""
+    words = ["--input", "test/case/input", "--output", str(tmp_path)]
+    done = python(f"import sys, process; print(process.main({words}), *sys.modules)")
+    code, *loaded = done.stdout.splitlines()[-1].split()
+    assert code == "0", done.stderr
+    assert not {"pydicom", "highdicom", "nibabel", "PIL"} & set(loaded)
