@@ -77,11 +77,11 @@ def most_dice(probabilities: np.ndarray) -> np.ndarray:
     plug-in for the optimum, whose threshold is half the best Dice (arXiv 1402.1892). Empty only where no voxel has a
     probability.
     """
-    flat = probabilities.ravel().astype(float)  # a float32 sum over a large brain would lose the small ones
-    possible = np.flatnonzero(flat)  # the others can only make it worse
-    mask = np.zeros(flat.size, bool)
+    possible = np.flatnonzero(probabilities)  # the others can only make it worse
+    mask = np.zeros(probabilities.size, bool)
     if possible.size:
-        order = possible[np.argsort(-flat[possible], kind="stable")]
-        expected = 2 * np.cumsum(flat[order]) / (np.arange(1, order.size + 1) + flat.sum())
-        mask[order[: int(np.argmax(expected)) + 1]] = True
+        p = probabilities.ravel()[possible].astype(float)  # a float32 sum over a large brain would lose the small ones
+        order = np.argsort(-p, kind="stable")
+        expected = 2 * np.cumsum(p[order]) / (np.arange(1, order.size + 1) + p.sum())
+        mask[possible[order[: int(np.argmax(expected)) + 1]]] = True
     return mask.reshape(probabilities.shape)

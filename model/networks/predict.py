@@ -1,19 +1,22 @@
 """From a case's maps to lesion probabilities and the mask."""
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from model.errors import UserError
-from model.images.brain import brain_box, brain_mask, uncrop
+from model.images.brain import Box, brain_box, brain_mask, uncrop
 from model.lesions.brain_map import Spacing
 from model.lesions.candidates import CaseMaps, sigmoid
 from model.lesions.decision import Decision, most_dice
 from model.networks.config import InferenceConfig, ModelConfig, Triple
 from model.networks.inputs import network_input
 from model.networks.stored import Ensemble
-from model.networks.windows import Network, in_windows
+from model.networks.windows import Network, in_windows, window_boxes
+
+MORE = 2  # times the voxels of `max_patch` in a window, where flips are asked one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,19 +48,31 @@ class Predictor:
         groups = self.ensemble.groups or tuple(map(str, range(len(self._members))))
         names = list(dict.fromkeys(groups))
         means = np.zeros((len(names), *adc.shape), np.float32)
+        inputs: dict[ModelConfig, tuple[Box, np.ndarray]] = {}
         for (network, model), group in zip(self._members, groups, strict=True):
-            box = brain_box(brain, model.margin)
-            first = None if first_stage is None else first_stage[box]
-            crop = predict_crop(network, network_input(adc[box], zadc[box], model, first), model, self.ensemble.inference)
-            means[names.index(group)] += uncrop(crop, box, adc.shape)
+            if model not in inputs:
+                box = brain_box(brain, model.margin)
+                first = None if first_stage is None else first_stage[box]
+                inputs[model] = box, network_input(adc[box], zadc[box], model, first)
+            box, crop = inputs[model]
+            means[names.index(group)][box] += predict_crop(network, crop, model, self.ensemble.inference)
         if not np.isfinite(means).all():
             raise UserError(f"weights {self.ensemble.id}: the network's answer is not finite, no mask can be drawn from it")
         for mean, name in zip(means, names, strict=True):
             mean /= groups.count(name)
-        return np.where(brain, means, 0)
+            mean[~brain] = 0
+        return means
 
     def segment(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> Segmentation:
         """The mask of the same maps and the probabilities that it was drawn from. spacing_mm: (z, y, x)."""
+        box = brain_box(brain_mask(adc), max((model.margin for model in self.ensemble.models), default=1))
+        found = self._in_box(np.ascontiguousarray(adc[box]), np.ascontiguousarray(zadc[box]), spacing_mm)
+        whole = (uncrop(part, box, adc.shape) for part in (found.mask, found.probabilities, *found.groups))
+        mask, probabilities, *groups = whole
+        return Segmentation(mask, probabilities, np.reshape(groups, (-1, *adc.shape)), found.group_level)
+
+    def _in_box(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> Segmentation:
+        """Of the maps in the box of the brain, all that counts: volumes are several times as large."""
         if self.ensemble.decision:
             return self._decided(adc, zadc, spacing_mm, self.ensemble.decision)
         groups = self.group_probabilities(adc, zadc)
@@ -86,9 +101,34 @@ def predict_crop(network: Network, inputs: np.ndarray, model: ModelConfig, infer
     """Mean probability of one network over the flips: inputs float32 (channel, z, y, x) -> float32 (z, y, x)."""
     patch = patch_size(inputs.shape[1:], model.divisor, inference.max_patch)
     flips = [c for n in range(len(inference.flip_axes) + 1) for c in itertools.combinations(inference.flip_axes, n)]
-    batch = np.stack([np.flip(inputs, tuple(axis + 1 for axis in axes)) for axes in flips])  # faster than one by one
-    answers = sigmoid(in_windows(network, batch, patch, inference.overlap))
+    batch = np.stack([np.flip(inputs, tuple(axis + 1 for axis in axes)) for axes in flips])
+    if all(size <= side for size, side in zip(inputs.shape[1:], patch, strict=True)):  # faster than one by one
+        answers = sigmoid(in_windows(network, batch, patch, inference.overlap))
+    else:  # one by one takes less memory, which larger windows may have
+        patch = larger_window(inputs.shape[1:], model.divisor, inference)
+        answers = sigmoid(np.concatenate([in_windows(network, one[None], patch, inference.overlap) for one in batch]))
     return np.mean([np.flip(answer, axes) for answer, axes in zip(answers, flips, strict=True)], axis=0)
+
+
+def larger_window(shape: tuple[int, ...], divisor: Triple, inference: InferenceConfig) -> Triple:
+    """The windows for a crop that is larger than `max_patch`: those that take the fewest voxels in all.
+
+    They have at most MORE times the voxels of `max_patch`, and along no axis less than it, or than the crop.
+    """
+    axes = []
+    for size, d, largest in zip(shape, divisor, inference.max_patch, strict=True):
+        sides = [-(-size // d) * d]
+        while sides[-1] > largest:  # one window more
+            covered = 1 + len(sides) * (1 - inference.overlap)
+            sides.append(max(math.ceil(size / covered / d) * d, largest))
+        axes.append(sides)
+    windows = [(z, y, x) for z, y, x in itertools.product(*axes) if z * y * x <= MORE * math.prod(inference.max_patch)]
+
+    def voxels(window: Triple) -> int:
+        padded = tuple(max(size, side) for size, side in zip(shape, window, strict=True))
+        return len(window_boxes(padded, window, inference.overlap)) * math.prod(window)
+
+    return min(windows, key=voxels)
 
 
 def patch_size(shape: tuple[int, ...], divisor: Triple, largest: Triple) -> Triple:

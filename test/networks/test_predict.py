@@ -12,7 +12,7 @@ from model.errors import UserError
 from model.lesions.decision import Calibration
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
-from model.networks.predict import Predictor, decide, patch_size, predict_crop
+from model.networks.predict import Predictor, decide, larger_window, patch_size, predict_crop
 from model.networks.stored import Ensemble
 from model.networks.torch_engine import pick_device
 
@@ -64,6 +64,36 @@ def predictor(*networks: nn.Module, inference: InferenceConfig = WINDOWS["one wi
 def test_window_is_the_crop_rounded_up_to_what_the_network_divides(shape, expected):
     assert TINY.divisor == (2, 4, 2)
     assert patch_size(shape, TINY.divisor, (64, 128, 128)) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((60, 158, 132), (60, 160, 132)),  # one window, of less than twice the voxels of (64, 128, 128)
+        ((64, 192, 192), (64, 192, 128)),  # two, instead of four of 128x128
+        ((64, 256, 256), (64, 256, 128)),  # three, instead of nine
+        ((128, 100, 140), (128, 100, 140)),
+        ((256, 256, 256), (64, 256, 128)),
+    ],
+)
+def test_a_crop_larger_than_max_patch_gets_the_windows_that_have_the_fewest_voxels(shape, expected):
+    inference = InferenceConfig(max_patch=(64, 128, 128), overlap=0.5)
+    window = larger_window(shape, TINY.divisor, inference)
+    assert sorted(window[1:]) == sorted(expected[1:])
+    assert window[0] == expected[0]
+
+
+def test_flips_of_several_windows_are_asked_one_by_one():
+    """The memory that they would take together is that of windows of twice the voxels."""
+    batches = []
+
+    def network(batch: np.ndarray) -> np.ndarray:
+        batches.append(batch.shape)
+        return batch[:, :1]
+
+    for shape in ((4, 8, 6), (4, 8, 9)):
+        predict_crop(network, np.zeros((2, *shape), np.float32), TINY, WINDOWS["one flip"])
+    assert batches == [(2, 2, 4, 8, 6), (1, 2, 4, 8, 10), (1, 2, 4, 8, 10)]
 
 
 @pytest.mark.parametrize("inference", WINDOWS.values(), ids=WINDOWS.keys())
