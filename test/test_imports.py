@@ -153,7 +153,7 @@ def test_a_bad_case_is_refused_before_torch_is_loaded():
     done = python(code)
     assert done.stderr.startswith("error: /proc/nowhere")
     assert "SimpleITK" in done.stdout.split()
-    assert not {"torch", "monai", "safetensors", "PIL"} & set(done.stdout.split())
+    assert not {"torch", "monai", "safetensors", "PIL", "pydicom", "highdicom"} & set(done.stdout.split())
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -169,9 +169,10 @@ def test_only_one_module_knows_nifti(path):
     assert ("nibabel" in packages(path)) == (path == ROOT / "model" / "images" / "nifti.py")
 
 
-def test_nibabel_is_loaded_for_nifti_alone():
-    """It costs half a second, and the evaluation's image has none."""
-    code = "import sys; sys.modules['nibabel'] = None; from pathlib import Path; from model.images.case import read_case;"
+def test_nibabel_and_pydicom_are_loaded_for_their_formats_alone():
+    """They cost half a second each, and the evaluation's image has none."""
+    code = "import sys; sys.modules |= {'nibabel': None, 'pydicom': None}; from pathlib import Path;"
+    code += " from model.images.case import read_case;"
     code += " p = Path('test/case/input/images'); a, z = (next((p / d).glob('*.mha')) for d in %r); print(read_case(a, z))"
     done = python(code % (("skull-stripped-adc-brain-mri", "z-score-adc"),))
     assert done.stdout.startswith("Case("), done.stderr

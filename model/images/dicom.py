@@ -53,6 +53,8 @@ def read_dicom(path: Path, series: Sequence[str] = (), adc: bool = False) -> Vol
         with reading(frame.path), np.errstate(over="ignore", invalid="ignore"):
             slice_[:] = _values(frame, bool(unit)) * factor
     remarks = _remarks(frames, unit if factor != 1 else "")
+    if adc and series and str(frames[0].dataset.SeriesInstanceUID) not in series:
+        remarks += (f"No series that --series names is in {path.name}: its one ADC series was taken.",)
     return Volume(voxels, grid, path, True, joint_digest(sums), remarks, source, unit, factor)
 
 

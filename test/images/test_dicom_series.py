@@ -102,6 +102,13 @@ def test_two_candidates_are_listed_and_one_is_named(tmp_path):
     assert "found 2: " in refusal(tmp_path, f"{ROOT}2.1", f"{ROOT}2.2")
 
 
+def test_a_study_without_the_series_that_is_named_says_so(tmp_path):
+    write(tmp_path / "s", 1, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC")
+    assert read_volume(tmp_path, adc=True, series=(f"{ROOT}2.1",)).remarks == ()
+    (remark,) = read_volume(tmp_path, adc=True, series=("9.9.9",)).remarks
+    assert remark.startswith("No series that --series names is in ")
+
+
 def test_without_an_adc_map_the_series_are_listed(tmp_path):
     for number, other in enumerate(OTHERS):
         write(tmp_path / f"o{number}", number, *other)
