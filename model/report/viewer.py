@@ -16,6 +16,7 @@ from model.images.brain import brain_box
 from model.images.case import Case
 from model.images.grid import Grid, crop_grid
 from model.images.nifti import encode_nifti
+from model.images.orientation import turn_to_learnt
 from model.report.montage import ADC_WINDOW, BLUE_TO_RED, GREYS, MASK_COLOUR, Z_WINDOW, scale
 from model.report.page import asset, base64_text, text
 from model.report.results import from_brain_centre
@@ -111,8 +112,11 @@ def viewer_data(case: Case, found: "Segmentation") -> str:
 
 
 def viewer_settings(case: Case) -> dict:
-    """Windows, colours and how places are told. "place" and "slice" are rows of four: times (x, y, z, 1) in the scanner's
-    space they give the mm from the brain's centre, None where that is not known, and the slice counted from 1.
+    """Windows, colours and how places are told.
+
+    "place" and "slice" are rows of four: times (x, y, z, 1) in the scanner's space they give the mm from the brain's centre,
+    None where that is not known, and the slice counted from 1. "stack" is the patient's axis along which slices lie, x, y
+    or z counted from 0.
     """
     corners_mm = np.vstack([np.zeros(3), np.eye(3)])
     indices = np.array([index_of(case.grid, corner) for corner in corners_mm])
@@ -121,6 +125,7 @@ def viewer_settings(case: Case) -> dict:
         "adcWindow": ADC_WINDOW,
         "slices": case.grid.size[0],
         "slice": _rows(indices[:, :1] + 1)[0],
+        "stack": 2 - turn_to_learnt(case.grid).axes.index(0),
         "place": places,
         "maps": {name: {"steps": stored.steps, "zero": stored.zero} for name, stored in STORED.items()},
         "colours": {"mask": _flat(MASK_COLOUR), "z": _z_colours(), "probability": _probability_colours()},

@@ -264,6 +264,8 @@ def test_the_print_has_no_viewer(page, tmp_path):
     page.emulate_media(media="print")
     assert not page.is_visible("#viewer")
     assert page.locator("#lesions table").first.is_visible()
+    page.set_viewport_size({"width": 700, "height": 900})  # A4 less its margins
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
 
 
 def test_hostile_names_run_nothing(page, tmp_path):

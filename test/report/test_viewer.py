@@ -64,6 +64,14 @@ def test_a_place_in_words_comes_from_the_settings():
         assert round(settings["slice"] @ place) == lesion["slice"]
 
 
+@pytest.mark.parametrize(("direction", "axis"), [("LPS", 2), ("LSA", 1), ("PSL", 0), ("RAI", 2)])
+def test_steps_go_along_the_slices(direction, axis):
+    """Axial, coronal and sagittal slices: the last letter is the end to which they run."""
+    cosines = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
+    columns = np.array([cosines[letter] for letter in direction]).T
+    assert viewer_settings(small_case(tuple(columns.ravel().tolist())))["stack"] == axis
+
+
 def test_colours_of_stored_values():
     """NiiVue draws between the given values: nothing outside the brain, white at Z 0, nothing below 5 %."""
     colours = viewer_settings(small_case())["colours"]

@@ -106,7 +106,7 @@ function describe(mm, values) {
 
 function connectSlices(viewer, sliceTypes, toggle) {
   const canvas = byId("viewer-canvas"), slider = byId("slice"), view = byId("view");
-  const axis = () => ({ CORONAL: 1, SAGITTAL: 0 })[view.value] ?? 2;
+  const axis = () => ({ AXIAL: 2, CORONAL: 1, SAGITTAL: 0 })[view.value] ?? settings.stack;
   const current = () => viewer.frac2vox(viewer.scene.crosshairPos)[axis()];
   const step = (by) => {
     const delta = [0, 0, 0];
