@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SERIES_NUMBER = 9002
 PIXELS_PER_MM = 2.0
-LARGEST_MAP = 400  # pixels along a side; larger ones are drawn smaller
+LARGEST_MAP = 240  # pixels along a side; larger ones are drawn smaller
 COLUMNS = 4  # slices beside each other
 TEXT, SMALL = 22, 14  # heights in pixels
 GAP = 8
