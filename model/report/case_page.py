@@ -56,7 +56,7 @@ def _header(name: str, case: Case, found: Segmentation, results: dict) -> str:
     box = f'<section id="checks" class="warning"><h2>Look at the input first</h2>\n<ul>{items}</ul></section>'
     return (
         f'<header><div class="title"><div><h1>{text(name)}</h1>'
-        "<p>Lesions of hypoxic-ischaemic encephalopathy in diffusion MRI, marked by trees and networks.</p>\n"
+        "<p>Lesions of hypoxic-ischaemic encephalopathy in a newborn's diffusion MRI, marked by software.</p>\n"
         f"{_summary(results)}</div>{thumbnail(case, found.mask)}</div>\n{box if remarks else ''}</header>"
     )
 

@@ -34,7 +34,7 @@ def write_index(path: Path, entries: list[dict]) -> None:
         f"<header><h1>Cases</h1><p>{_totals(entries, done)}</p>{_estimated(done)}</header>",
         f'<main>{FILTER}\n<div class="wide" tabindex="0" role="region" aria-label="Cases"><table id="cases">{_head()}',
         f"<tbody>{rows}</tbody></table></div>",
-        f"<section><h2>Lesion volumes</h2>\n{volume_plot(done)}</section>" if done else "",
+        f"<section><h2>Lesion volumes</h2>\n{volume_plot(done)}</section>" if len(done) > 1 else "",
         "</main>",
     )
     weights = sorted({str(entry["results"].get("weights", "not known")) for entry in done})
@@ -43,7 +43,8 @@ def write_index(path: Path, entries: list[dict]) -> None:
 
 def _totals(entries: list[dict], done: list[dict]) -> str:
     empty = sum(entry["results"]["lesion_volume_ml"] == 0 for entry in done)
-    return f'<span id="totals">{len(entries)} cases: {len(done)} done, {_others(entries)}. {empty} without a lesion.</span>'
+    cases = "1 case" if len(entries) == 1 else f"{len(entries)} cases"
+    return f'<span id="totals">{cases}: {len(done)} done, {_others(entries)}. {empty} without a lesion.</span>'
 
 
 def _others(entries: list[dict]) -> str:
