@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import platform
@@ -13,6 +14,7 @@ import numpy as np
 
 import model
 from model.files import write_whole
+from model.images.brain import brain_box
 from model.images.case import Case
 from model.images.checks import warnings_of
 from model.images.orientation import turn_to_learnt
@@ -81,29 +83,30 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     them, its threshold is the networks' own, so that they are a second reader; else the smallest probability inside the
     mask. It is None where no networks were asked.
     """
-    mask = found.mask
-    labels, count = connected_components(mask)
-    if not count:
+    if not found.mask.any():
         return []
-    order = np.argsort(labels[mask], kind="stable")  # lesion after lesion; all lesions at once, there can be thousands
-    sizes = np.bincount(labels[mask])[1:]
+    box = brain_box(found.mask, margin=0)
+    mask = found.mask[box]
+    labels = connected_components(mask)[0][mask]
+    order = np.argsort(labels, kind="stable")  # lesion after lesion; all lesions at once, there can be thousands
+    sizes = np.bincount(labels)[1:]
     starts = np.cumsum(sizes) - sizes
-    probabilities = found.probabilities[mask]
+    probabilities = found.probabilities[box][mask]
     level = probabilities.min() if found.group_level is None else found.group_level
-    votes = np.mean([group[mask] >= level for group in found.groups], axis=0) if len(found.groups) else None
+    votes = np.mean([group[box][mask] >= level for group in found.groups], axis=0) if len(found.groups) else None
 
     def means(values: np.ndarray) -> np.ndarray:
         return (np.add.reduceat(values[order].astype(float), starts).T / sizes).T
 
-    places = np.argwhere(mask)
+    places = np.argwhere(mask) + [part.start for part in box]
     centres, probability = means(places), means(probabilities)
     confidence = None if votes is None else means(votes)
-    off_centre_mm = np.linalg.norm((places - centres[labels[mask] - 1]) * case.grid.spacing_mm, axis=1)
-    inside = places[np.lexsort((off_centre_mm, labels[mask]))[starts]]  # a bent lesion's centre may be outside of it
+    off_centre_mm = np.linalg.norm((places - centres[labels - 1]) * case.grid.spacing_mm, axis=1)
+    inside = places[np.lexsort((off_centre_mm, labels))[starts]]  # a bent lesion's centre may be outside of it
     offsets_mm = from_brain_centre(centres, case)
     left_mm = from_brain_centre(places, case)[:, 0]
     shares = means(np.column_stack([left_mm > MIDLINE_MM, left_mm < -MIDLINE_MM]))
-    lowest_z = np.minimum.reduceat(case.zadc.voxels[mask][order], starts)
+    lowest_z = np.minimum.reduceat(case.zadc.voxels[box][mask][order], starts)
     return [
         {
             "volume_ml": round(float(sizes[n]) * case.grid.voxel_mm3 / 1000, 4),
@@ -133,9 +136,15 @@ def describe_files(case: Case) -> dict:
     }
 
 
+@functools.cache
+def version(library: str) -> str:
+    """Of an installed library. Asked once: reading a library's metadata takes milliseconds."""
+    return importlib.metadata.version(library)
+
+
 def describe_run(predictor: Predictor) -> dict:
     """What it was done with: device, engine, weights, versions of this project and of the libraries that were loaded."""
-    libraries = {name: importlib.metadata.version(name) for name in LIBRARIES if name in sys.modules}
+    libraries = {name: version(name) for name in LIBRARIES if name in sys.modules}
     software = {"hie-lesions": model.__version__, "python": platform.python_version()} | libraries
     ensemble = predictor.ensemble
     return {"device": ensemble.device, "engine": ensemble.engine, "weights": ensemble.id, "software": software}
