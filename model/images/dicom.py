@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_modality_lut, pixel_array
+from pydicom.pixels import apply_modality_lut
 
 from model.errors import UserError
-from model.images.dicom_pixels import decode_jpeg, is_decoded
+from model.images.dicom_pixels import is_decoded, stored_numbers
 from model.images.dicom_series import is_no_map, reading, wanted_files
 from model.images.dicom_stack import Frame, frames_of, stacked
 from model.images.formats import joint_digest
@@ -44,14 +44,13 @@ def read_dicom(path: Path, series: Sequence[str] = (), adc: bool = False) -> Vol
         sums.append(sha256)
     with reading(path):
         frames, grid = stacked(frames, path)
-        decode_jpeg([frame.dataset for frame in frames], path)
     require_scalar_3d(grid.size[::-1], 1, path)
     source = _source(frames, path)
     voxels = np.empty(grid.size, np.float32)
     unit, factor = _unit(frames, path) if adc else ("", 1.0)
-    for slice_, frame in zip(voxels, frames, strict=True):
+    for slice_, frame, stored in zip(voxels, frames, stored_numbers(frames, path), strict=True):
         with reading(frame.path), np.errstate(over="ignore", invalid="ignore"):
-            slice_[:] = _values(frame, bool(unit)) * factor
+            slice_[:] = _values(frame, stored, bool(unit)) * factor
     remarks = _remarks(frames, unit if factor != 1 else "")
     if adc and series and str(frames[0].dataset.SeriesInstanceUID) not in series:
         remarks += (f"No series that --series names is in {path.name}: its one ADC series was taken.",)
@@ -139,14 +138,12 @@ def _factor(unit: str) -> float | None:
     return SQUARE_UM[match["length"]] * 10.0 ** int(match["power"] or 0) if match else None
 
 
-def _values(frame: Frame, mapped: bool) -> np.ndarray:
-    """A frame's values, float64 (rows, columns). mapped: its RealWorldValueMapping counts, where it has one of a unit.
+def _values(frame: Frame, stored: np.ndarray, mapped: bool) -> np.ndarray:
+    """A frame's values, float64 (rows, columns), from its stored numbers.
 
-    Pixels that are padding, or that the mapping has no say on, are NaN where they would be above 0.
+    mapped: its RealWorldValueMapping counts, where it has one of a unit. Pixels that are padding, or that the mapping has no
+    say on, are NaN where they would be above 0.
     """
-    stored = pixel_array(frame.dataset, index=frame.number - 1)
-    if stored.shape != (frame.rows, frame.columns):
-        raise ValueError("another number of pixels than rows and columns")
     unknown = stored == frame.dataset.get("PixelPaddingValue")
     chosen = _mapping(frame) if mapped else None
     if chosen:

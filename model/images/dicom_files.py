@@ -1,5 +1,6 @@
 """Which files are DICOM, by their mark; nothing is loaded for that."""
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,14 @@ MARK, MARK_AT = b"DICM", 128
 NAMED = (".dcm", ".dicom", ".ima")  # ends of names; many files have none, such as IM0001
 DEEPEST = 8  # folders below a case's
 MOST_FILES = 50_000  # of a case: several long studies
+MOST_ASKED = 2000
 
 
 def is_dicom(path: Path) -> bool:
     """Whether a file has DICOM's mark. One that cannot be read has none."""
     try:
+        if not path.is_file():  # opening a pipe might never end
+            return False
         with path.open("rb") as file:
             return file.read(MARK_AT + len(MARK))[MARK_AT:] == MARK
     except OSError:
@@ -27,8 +31,9 @@ def is_named_dicom(path: Path) -> bool:
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Whether a DICOM file, or one named so, lies in a folder or below it. Looks no further than the first."""
-    return any(is_named_dicom(path) or is_dicom(path) for path in _files_below(folder))
+    """Whether a DICOM file, or one named so, is among the first MOST_ASKED files in a folder and below it."""
+    files = itertools.islice(_files_below(folder), MOST_ASKED)
+    return any(is_named_dicom(path) or is_dicom(path) for path in files)
 
 
 def dicom_files(path: Path) -> list[Path]:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels import pixel_array
 from pydicom.uid import (
     JPEG2000,
     UID,
-    ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -23,6 +23,8 @@ from pydicom.uid import (
 
 from model.errors import UserError
 from model.images import jpeg
+from model.images.dicom_series import reading
+from model.images.dicom_stack import Frame
 
 JPEG = (
     *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless),
@@ -39,35 +41,50 @@ def is_decoded(syntax: UID) -> bool:
     return syntax in (*JPEG, RLELossless) or not syntax.is_encapsulated
 
 
-def decode_jpeg(datasets: list[Dataset], path: Path) -> None:
-    """Decompress the pixels of those in JPEG of any kind, in place; each may come several times.
+def stored_numbers(frames: list[Frame], path: Path) -> list[np.ndarray]:
+    """The numbers that the file of each frame stores for it: (rows, columns), whole numbers or, in a parametric map, floats.
 
-    path: for messages. Raises UserError when a stream is damaged or not of the size that the header says.
+    path: for messages. Raises UserError when they cannot be decoded or are not as many as the header says.
     """
-    compressed = {id(dataset): dataset for dataset in datasets if dataset.file_meta.TransferSyntaxUID in JPEG}
-    files = [(dataset, _one_frame(dataset, frame)) for dataset in compressed.values() for frame in _frames(dataset)]
-    if not files:
-        return
+    of_jpeg = [frame for frame in frames if frame.dataset.file_meta.TransferSyntaxUID in JPEG]
+    decoded = iter(_decoded(of_jpeg, path) if of_jpeg else ())
+    found = []
+    for frame in frames:
+        is_jpeg = frame.dataset.file_meta.TransferSyntaxUID in JPEG
+        with reading(frame.path):
+            stored = next(decoded) if is_jpeg else pixel_array(frame.dataset, index=frame.number - 1)
+        if stored.shape != (frame.rows, frame.columns):
+            raise UserError(f"{frame.path}: expected {frame.rows} x {frame.columns} pixels, found {stored.shape}")
+        found.append(stored)
+    return found
+
+
+def _decoded(frames: list[Frame], path: Path) -> list[np.ndarray]:
+    files, lengths = [], []
+    streams: dict[Path, list[bytes]] = {}
+    for frame in frames:
+        with reading(frame.path):
+            if frame.path not in streams:
+                count = int(frame.dataset.get("NumberOfFrames") or 1)
+                streams[frame.path] = list(generate_frames(frame.dataset.PixelData, number_of_frames=count))
+            files.append(_one_frame(frame.dataset, streams[frame.path][frame.number - 1]))
+            lengths.append(frame.rows * frame.columns * _kind(frame.dataset).itemsize)
     try:
-        stored = np.frombuffer(jpeg.decoded([file for _, file in files]), np.uint8)
+        data = jpeg.decoded(files)
     except ValueError as error:
         raise UserError(f"{path}: its compressed pixels cannot be decoded ({error})") from None
-    lengths = [dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8 for dataset, _ in files]
-    if len(stored) != sum(lengths):
+    if len(data) != sum(lengths):
         raise UserError(f"{path}: its compressed pixels are more or fewer than its header says")
-    parts = dict.fromkeys(compressed, b"")
-    for (dataset, _), part in zip(files, np.split(stored, np.cumsum(lengths)[:-1]), strict=True):
-        parts[id(dataset)] += part.tobytes()
-    for key, dataset in compressed.items():
-        dataset.PixelData = parts[key] + bytes(len(parts[key]) % 2)
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset["PixelData"].VR = "OW"
-        dataset["PixelData"].is_undefined_length = False
+    ends = np.cumsum(lengths)
+    return [
+        np.frombuffer(data[end - length : end], _kind(frame.dataset)).reshape(frame.rows, frame.columns)
+        for frame, length, end in zip(frames, lengths, ends, strict=True)
+    ]
 
 
-def _frames(dataset: Dataset) -> list[bytes]:
-    count = int(dataset.get("NumberOfFrames") or 1)
-    return list(generate_frames(dataset.PixelData, number_of_frames=count))
+def _kind(dataset: Dataset) -> np.dtype:
+    """The type of the stored numbers. Raises TypeError for a number of bits that none has."""
+    return np.dtype(f"<{'i' if dataset.PixelRepresentation else 'u'}{int(dataset.BitsAllocated) // 8}")
 
 
 def _one_frame(dataset: Dataset, frame: bytes) -> bytes:

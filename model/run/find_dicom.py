@@ -11,7 +11,7 @@ def multi_frame_case(path: Path) -> FoundCase | None:
 
     A file with one frame is a slice, which is no case without the others.
     """
-    if not is_dicom(path):
+    if path.name.startswith(".") or not is_dicom(path):
         return None
     from model.images.dicom_series import frames_in
 

@@ -192,6 +192,26 @@ def test_padding_above_0_is_missing(tmp_path):
     assert np.array_equal(np.isnan(found.voxels), voxels == 4095)
 
 
+@pytest.mark.parametrize("table", [None, [5.0 * n for n in range(100)]], ids=["slope", "table"])
+def test_numbers_that_a_mapping_has_no_say_on_are_missing(tmp_path, table):
+    """It maps 1 to 100 alone: to 5 times the number less 5."""
+    voxels = RNG.integers(0, 120, GRID.size).astype(np.float32)
+    for path in write_series(tmp_path / "s", voxels, GRID, Series(unit="um2/s")):
+        data = pydicom.dcmread(path)
+        mapping = data.RealWorldValueMappingSequence[0]
+        mapping.RealWorldValueFirstValueMapped, mapping.RealWorldValueLastValueMapped = 1, 100
+        mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 5.0, -5.0
+        if table:
+            mapping.RealWorldValueLUTData = table
+            del mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept
+        save(data, path)
+    found = read_volume(tmp_path / "s", adc=True, keep_nan=True).voxels
+    assert np.array_equal(np.isnan(found), voxels > 100)
+    known = (voxels >= 1) & (voxels <= 100)
+    np.testing.assert_array_equal(found[known], voxels[known] * 5 - 5)
+    assert (found[voxels == 0] <= 0).all()
+
+
 # --- compressed ---
 
 
