@@ -1,20 +1,22 @@
-"""Several cases in one process: seconds per case, beside the networks' own part of them.
+"""A folder of cases in one process: seconds per case, one at a time and several at once, beside the networks' own part.
 
 Example:
 
-    python -m benchmarks.folder
+    python -m benchmarks.folder --data data/BONBID2023_Train
     python -m benchmarks.folder --cases 3 --grid 27 64 64 --engine torch
 
-The cases are invented, their brains differ in size. The first one, which also waits for the networks to be compiled, is
-stated apart.
+Without --data the cases are invented, with brains of different sizes. The networks' own part is measured while cases are run
+one at a time, and nothing waits for them to be compiled.
 """
 
 import argparse
+import contextlib
 import dataclasses
-import statistics
+import io
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -24,7 +26,8 @@ from model.networks.estimate import Predictors
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.networks.windows import Network
-from model.run.one_case import segment
+from model.run import at_once
+from model.run.folder import FolderOptions, segment_folder
 
 
 class Timed:
@@ -40,32 +43,49 @@ class Timed:
         return answer
 
 
-def time_cases(engine: str, grid: tuple[int, int, int], count: int, folder: Path) -> list[tuple[float, float]]:
-    """Of each case: seconds from its files to its mask, and the networks' part of them."""
-    ensemble = load_ensemble(IMAGE_WEIGHTS, pick_engine(engine, "cpu", IMAGE_WEIGHTS)[0])
+def time_folder(root: Path, output: Path, engine: str, cases: int) -> tuple[float, float, int]:
+    """Seconds of the folder with so many cases at once, of its networks (if one at a time), and the number of cases."""
+    ensemble = load_ensemble(IMAGE_WEIGHTS, pick_engine(engine, "cpu", IMAGE_WEIGHTS, cases)[0])
     networks = [Timed(network) for network in ensemble.networks]
-    predictors = Predictors(lambda: Predictor(dataclasses.replace(ensemble, networks=networks)))
-    found = []
+    predictor = Predictor(dataclasses.replace(ensemble, networks=networks))
+    predictor.mask(np.ones((4, 16, 16), np.float32), np.ones((4, 16, 16), np.float32), (2.0, 2.0, 2.0))  # compiled now
+    before, started = sum(network.seconds for network in networks), time.perf_counter()
+    with mock.patch.object(at_once, "CASES", cases), contextlib.redirect_stdout(io.StringIO()):
+        outcomes = segment_folder(root, output, lambda: Predictors(lambda: predictor), FolderOptions())
+    seconds = time.perf_counter() - started
+    return seconds, sum(network.seconds for network in networks) - before, len(outcomes)
+
+
+def write_folder(root: Path, grid: tuple[int, int, int], count: int) -> Path:
+    """Invented cases, each in a folder of its own."""
     for number in range(count):
         size = (grid[0] - number % 3, grid[1] - 2 * (number % 5), grid[2])
-        case = write_case(folder / f"case{number}", size, seed=number)
-        before, started = sum(network.seconds for network in networks), time.perf_counter()
-        segment(case, folder / f"out{number}", lambda: predictors)
-        found.append((time.perf_counter() - started, sum(network.seconds for network in networks) - before))
-    return found
+        files = sorted(write_case(root / "maps" / str(number), size, seed=number).rglob("*.mha"))
+        (root / "scans" / f"case{number}").mkdir(parents=True)
+        for name, path in zip(("adc.mha", "zadc.mha"), files, strict=True):
+            path.rename(root / "scans" / f"case{number}" / name)
+    return root / "scans"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=20, help="default: %(default)s")
+    parser.add_argument("--data", type=Path, help="a folder of cases")
+    parser.add_argument("--cases", type=int, default=20, help="invented ones (default: %(default)s)")
     parser.add_argument("--grid", type=int, nargs=3, default=(54, 128, 128), metavar=("Z", "Y", "X"))
     parser.add_argument("--engine", choices=("openvino", "torch", "onnx"), default="openvino", help="default: %(default)s")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        (first, _), *others = time_cases(args.engine, tuple(args.grid), args.cases, Path(folder))
-    whole, networks = (statistics.median(seconds) for seconds in zip(*others, strict=True))
-    print("| engine | cases | first case s | later cases s | networks s | whole / networks |\n|---|---|---|---|---|---|")
-    print(f"| {args.engine} | {args.cases} | {first:.2f} | {whole:.2f} | {networks:.2f} | {whole / networks:.2f} |")
+        root = args.data or write_folder(Path(folder), tuple(args.grid), args.cases)
+        one, networks, count = time_folder(root, Path(folder, "one"), args.engine, 1)
+        several, _, _ = time_folder(root, Path(folder, "several"), args.engine, at_once.CASES)
+    print(
+        "| engine | cases | networks s a case | one at a time s | ratio | several at once s | ratio |\n|---|---|---|---|---|---|---|"
+    )
+    cells = [
+        f"{networks / count:.3f}",
+        *(f"{t:{form}}" for s in (one, several) for t, form in ((s / count, ".3f"), (s / networks, ".2f"))),
+    ]
+    print(f"| {args.engine} | {count} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
