@@ -36,11 +36,11 @@ class Versions:
 
     def each(self, case: Path, *words: str) -> dict[str, list[str]]:
         """Both versions on a case, or a folder of them."""
-        return {
-            name: [sys.executable, str(folder / "process.py"), "--device", "cpu", "--input", str(case), *words]
-            + ["--output", str(self.work / f"out-{name}")]
-            for name, folder in self.folders.items()
-        }
+        commands = {}
+        for name, folder in self.folders.items():
+            places = ["--input", str(case), "--output", str(self.work / f"out-{name}")]
+            commands[name] = [sys.executable, str(folder / "process.py"), "--device", "cpu", *places, *words]
+        return commands
 
     def with_peer(self, case: Path) -> dict[str, list[str]]:
         peer = [sys.executable, "-m", "benchmarks.peer_torch_monai", str(case), str(self.work / "peer.mha")]
