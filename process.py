@@ -33,8 +33,7 @@ from model.images.formats import SUFFIXES
 from model.run.bids_names import SUFFIX
 from model.run.find_cases import INDEX, LAYOUTS, SUMMARY
 from model.run.one_case import Options, segment
-from model.run.platform_paths import MASK_PATH, PROBABILITIES_PATH, REPORT_PATH, ZMAP_PATH
-from model.run.serve import PORT, serve
+from model.run.platform_paths import MASK_PATH, PORT, PROBABILITIES_PATH, REPORT_PATH, ZMAP_PATH
 
 if TYPE_CHECKING:
     from model.networks.estimate import Predictors
@@ -150,6 +149,13 @@ def suffix(word: str) -> str:
             f"{word} cannot hold where a mask lies in the patient, expected {', '.join(SUFFIXES)}"
         )
     return wanted
+
+
+def serve(job: Callable[[], dict], port: int = PORT) -> None:
+    """Serve cases until stopped; imports what a single case does not need."""
+    with loading():
+        from model.run import serve as server
+    server.serve(job, port)
 
 
 def run(args: argparse.Namespace) -> None:

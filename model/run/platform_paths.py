@@ -18,6 +18,7 @@ PROBABILITIES_PATH = "images/hie-lesion-probabilities/probabilities.mha"  # apar
 ZMAP_PATH = "images/z-score-adc-estimated/z-score-adc.mha"  # an estimated one; so that no one takes it for given
 RESULTS_PATH = "results.json"
 REPORT_PATH = "report.html"
+PORT = 4743  # of the invoke mode
 SEGMENTATION_PATH, CAPTURE_PATH = "lesions.dcm", "report.dcm"  # where the ADC map came as DICOM
 MANIFEST = "inputs.json"
 EMPTY_INPUT = "the input folder is empty; in a container, check the folder before ':/input' in its -v mount"
