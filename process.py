@@ -87,8 +87,8 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     )
     add_ways_to_run(parser)
     args = parser.parse_args(words)
-    if args.cases is None and (args.format or args.overwrite or args.bids):
-        parser.error("--bids, --format and --overwrite go with --cases")
+    if args.cases is None and (args.format or args.overwrite or args.bids or args.series):
+        parser.error("--bids, --series, --format and --overwrite go with --cases")
     if args.bids and args.format not in (None, SUFFIX):
         parser.error(f"--bids writes {SUFFIX}")
     return args
@@ -101,9 +101,6 @@ def add_about_input(parser: argparse.ArgumentParser) -> None:
         choices=ADC_UNITS,
         default=ADC_UNIT,
         help="what the ADC maps are in; another unit than the default is converted (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--series", nargs="+", default=(), metavar="UID", help="of DICOM series, taken where a study has more than one"
     )
     parser.add_argument(
         "--estimate-z",
@@ -132,6 +129,9 @@ def add_ways_to_run(parser: argparse.ArgumentParser) -> None:
         help=f"segment every case of the input folder: {LAYOUTS}; CSV: such a file, relative to the input folder",
     )
     folder = parser.add_argument_group("with --cases")
+    folder.add_argument(
+        "--series", nargs="+", default=(), metavar="UID", help="of DICOM series, taken where a study has more than one"
+    )
     folder.add_argument("--format", type=suffix, help=f"of the masks: {', '.join(SUFFIXES)} (default: that of each ADC map)")
     folder.add_argument(
         "--bids", action="store_true", help="write a BIDS derivative; the cases are a BIDS data set's or are called sub-..."

@@ -92,7 +92,8 @@ class Series:
         return int(bool(ADC.search(text)) and not OTHER_TYPES.search(header.types.replace("\\", " ")))
 
     def __str__(self) -> str:
-        return f"{self.uid} ({self.description or 'no description'}, {len(self.headers)} file(s))"
+        uid = self.uid if re.fullmatch(r"[0-9.]+", self.uid) else "no valid UID"
+        return f"{uid} ({self.description or 'no description'}, {len(self.headers)} file(s))"
 
 
 def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> list[Path]:

@@ -163,7 +163,8 @@ def test_a_description_with_the_patients_name_is_not_told(tmp_path, text):
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
-    "name", ["StackID", "Rows", "PixelSpacing", "RescaleSlope", "RescaleType", "ImageType", "SOPClassUID"]
+    "name",
+    ["StackID", "Rows", "PixelSpacing", "RescaleSlope", "RescaleType", "ImageType", "SOPClassUID", "SeriesInstanceUID"],
 )
 def test_no_tag_is_quoted_where_it_is_wrong(tmp_path, capfd, name):
     """The patient's name in place of a value, as a station that mixes up its forms sends it."""

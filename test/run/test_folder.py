@@ -161,6 +161,7 @@ def test_unit_is_converted_on_demand_and_said(go, good, output):
     [
         (["--cases", "--format", "png"], "png cannot hold where a mask lies"),
         (["--format", "nii"], "--format and --overwrite go with --cases"),
+        (["--series", "1.2.3"], "--series, --format and --overwrite go with --cases"),
         (["--cases", "--serve"], "not allowed with"),
     ],
 )
