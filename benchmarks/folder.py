@@ -9,6 +9,11 @@ Without --data the cases are invented, with brains of different sizes. The netwo
 one at a time, and nothing waits for them to be compiled.
 """
 
+from model.command import prepare
+
+if __name__ == "__main__":
+    prepare()  # as in process.py: before numpy is imported
+
 import argparse
 import contextlib
 import dataclasses

@@ -8,6 +8,11 @@ Example:
 Processor seconds are those of all threads: on a machine that does other work they are the ones to look at.
 """
 
+from model.command import prepare
+
+if __name__ == "__main__":
+    prepare()  # as in process.py: before numpy is imported
+
 import argparse
 import contextlib
 import tempfile

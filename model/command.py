@@ -39,6 +39,8 @@ def prepare() -> None:
     """What comes first in a process of its own. Ends it with code 2 where the processor lacks what the packages need."""
     open_closed_streams()
     _read_names_as_utf8()
+    # numpy's matrix products are small here: with more threads they take longer, since the threads wait for each other
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.stdout, sys.stderr = tolerant(sys.stdout), tolerant(sys.stderr)
     for number in STOPS:
         _stop_once(number)

@@ -33,6 +33,14 @@ def shell(code: str, redirection: str = "", **environment: str) -> subprocess.Co
     )
 
 
+@pytest.mark.parametrize(("asked", "threads"), [({}, 1), ({"OPENBLAS_NUM_THREADS": "3"}, 3)])
+def test_numpy_multiplies_in_one_thread_unless_told_otherwise(monkeypatch, asked, threads):
+    """The pool is there once numpy is imported; OpenBLAS does not start more threads than the machine has processors."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    done = shell("import numpy; print(len(os.listdir('/proc/self/task')))", OMP_NUM_THREADS="2", **asked)
+    assert int(done.stdout) == min(threads, len(os.sched_getaffinity(0)))
+
+
 # --- the processor ---
 
 # the kernel's flags of three processors: Intel Core 2 Duo P9600 (2008), Core i7-920 (2008), Xeon E5-2670 (2012)
