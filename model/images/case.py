@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import UserError
-from model.images.alone import AdcFigures, adc_figures, misfit_alone, no_adc
+from model.images.alone import LARGEST_ML, AdcFigures, adc_figures, misfit_alone, no_adc
 from model.images.brain import brain_mask
 from model.images.limits import LARGEST_ADC, LARGEST_BRAIN_ML, LARGEST_Z, PLAUSIBLE_ADC
 from model.images.missing import without_missing
@@ -138,7 +138,7 @@ def _require_brain(case: Case) -> None:
         spacing = " x ".join(f"{mm:g}" for mm in case.grid.spacing_mm[::-1])
         raise UserError(
             f"{adc.path}: its brain (ADC above 0) measures {volume_ml:.0f} ml with voxels of {spacing} mm, expected at most"
-            f" {LARGEST_BRAIN_ML:g} ml: is the spacing right, and the map skull-stripped?"
+            f" {LARGEST_BRAIN_ML:g} ml: is the spacing right, and the map skull-stripped{_stripping(case)}?"
         )
 
 
@@ -160,15 +160,26 @@ def _require_unit(case: Case) -> None:
         found = typical_adc / factor
         raise UserError(
             f"{case.adc.path}: expected ADC in {case.adc_unit}, about {1000 / factor:g} in a brain,"
-            f" found median of {found:.4g}: {_unit_hint(found, case.adc)}"
+            f" found median of {found:.4g}: {_unit_hint(found, case)}"
         )
 
 
-def _unit_hint(typical_adc: float, adc: Volume) -> str:
-    """What else a median could mean."""
-    if adc.unit:
-        return f"its DICOM header says that it is in {adc.unit}"
+def _stripping(case: Case) -> str:
+    return "" if case.brain_mask else " (--brain-mask)"
+
+
+def _unit_hint(typical_adc: float, case: Case) -> str:
+    """What else a median could mean. A background that is not 0 counts as brain and lowers it."""
+    unit_hint = f"its DICOM header says that it is in {case.adc.unit}" if case.adc.unit else _fitting_unit(typical_adc)
+    volume_ml = np.count_nonzero(case.brain) * case.grid.voxel_mm3 / 1000
+    if volume_ml <= LARGEST_ML:
+        return unit_hint or "other unit?"
+    skull_hint = f"ADC is above 0 in {volume_ml:.0f} ml: is the map skull-stripped{_stripping(case)}?"
+    return f"{unit_hint}; {skull_hint}" if unit_hint else skull_hint
+
+
+def _fitting_unit(typical_adc: float) -> str:
     for unit, factor in ADC_UNITS.items():
         if PLAUSIBLE_ADC[0] <= typical_adc * factor <= PLAUSIBLE_ADC[1]:
             return f"looks like {unit}; if it is, say --adc-unit {unit}"
-    return "other unit?"
+    return ""

@@ -121,20 +121,24 @@ def is_own_description(path: Path) -> bool:
 
 
 def begin_data_set(root: Path, output: Path, weights: str) -> None:
-    """Write `dataset_description.json` and `.bidsignore`; root: of the input. Raises UserError when that is not possible.
+    """Write `dataset_description.json` and `.bidsignore`; root: of the input, weights: empty where no case could be run.
 
+    Raises UserError when that is not possible.
     What someone added to the description stays. A version or weights that it does not name yet go before the others in
-    `GeneratedBy`. A `.bidsignore` that is there stays.
+    `GeneratedBy`; a run that needed no weights adds nothing to a description that is there. A `.bidsignore` that is there
+    stays.
     """
     path = output / DESCRIPTION
-    entry = {"Name": PROGRAM, "Version": model.__version__, "Description": f"weights {weights}"}
+    without = {"Name": PROGRAM, "Version": model.__version__}
+    entry = without | ({"Description": f"weights {weights}"} if weights else {})
     there = _read(path)
     if not there:
         content = _description(root, output) | {"GeneratedBy": [entry]}
-    elif entry in there["GeneratedBy"]:
+    elif not weights or entry in there["GeneratedBy"]:
         content = there
     else:
-        content = there | {"GeneratedBy": [entry, *there["GeneratedBy"]]}
+        others = [other for other in there["GeneratedBy"] if other != without]
+        content = there | {"GeneratedBy": [entry, *others]}
     if content != there:
         write_whole(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     if not os.path.lexists(output / IGNORE):

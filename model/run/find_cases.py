@@ -68,7 +68,9 @@ def find_cases(root: Path, table: Path | None = None) -> list[FoundCase]:
 
 def _instead(root: Path) -> str:
     unread, images = describe_unread(root), [path.name for path in named_as_images(root)]
-    found = unread or (f"{', '.join(images[:3])} beside no folder of a case" if images else "")
+    found = unread or (
+        f"{', '.join(images[:3])} beside no folder of a case, put each case in one of its own" if images else ""
+    )
     if not found and not any(root.iterdir()):
         return f"; {EMPTY_INPUT}"
     return f"; found {found}" if found else ""
@@ -267,7 +269,7 @@ def _pair(name: str, adc: list[Path], zadc: list[Path], where: Path, masks: list
 def _what_is(paths: list[Path], hint: str, where: Path | None) -> str:
     """What there is instead of one file for a map."""
     if paths:
-        return f"{len(paths)} could be it: {', '.join(path.name for path in paths)}"
+        return f"{len(paths)} could be it: {', '.join(path.name for path in paths)}; list the one to use in a {TABLE}"
     advice = f"its name should have {hint}, or list the files in a {TABLE}"
     if where is None:
         return f"none is there; {advice}"

@@ -90,7 +90,7 @@ def segment_folder(
         weights = weights_of(cases, predictors)
         prepare(output, options)
         if options.bids:
-            begin_data_set(root, output, ", ".join(weights.values()) or "none")
+            begin_data_set(root, output, ", ".join(weights.values()))
         places = [place_of(case, root, output, options) for case in cases]
         earlier = [
             earlier_run(case, place, weights.get(not case.zadc, ""), options)

@@ -102,6 +102,11 @@ WRONG = {
     "with skull": (with_ring(PHANTOM.adc), GRID, "--brain-mask"),
     "other unit": (PHANTOM.adc / 1000, GRID, "looks like 1e-3mm2/s; if it is, say --adc-unit 1e-3mm2/s"),
     "scaled": (PHANTOM.adc * 2, GRID, "or scaled by a factor of the vendor's?"),
+    "a head in low noise": (
+        np.maximum(PHANTOM.adc, 30),
+        GRID,
+        "ADC is above 0 in 1445 ml: is the map skull-stripped (--brain-mask)?",
+    ),
     "all of a head, and its noise": (np.maximum(PHANTOM.adc, 300), GRID, "holds a brain of 1445 ml"),
 }
 

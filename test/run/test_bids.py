@@ -136,6 +136,18 @@ def test_what_was_added_to_the_description_stays(go_bids, tmp_path, monkeypatch)
     assert (description["Authors"], description["License"]) == (["A. Reader"], "CC0")
 
 
+def test_a_run_without_weights_is_forgotten_once_there_are_some(go_bids, data_set, tmp_path):
+    output = tmp_path / "output"
+    hidden = [path.rename(path.with_name(f"{path.name}.away")) for path in data_set.rglob("*_desc-z*_ADC.nii.gz")]
+    assert go_bids(output)[0] == 2
+    assert read(output / "dataset_description.json")["GeneratedBy"] == [{"Name": "hie-lesions", "Version": "0.1.0"}]
+    for path in hidden:
+        path.rename(path.with_name(path.name.removesuffix(".away")))
+    assert go_bids(output)[0] == 0
+    (entry,) = read(output / "dataset_description.json")["GeneratedBy"]
+    assert entry["Description"] == f"weights {summary(output)['sub-02']['weights']}"
+
+
 def test_done_cases_are_not_done_again(go_bids, tmp_path, count):
     output = tmp_path / "output"
     go_bids(output)

@@ -57,7 +57,7 @@ def test_folder_for_each_case(tmp_path, adc, zadc):
 def test_two_files_that_could_be_the_adc_map(tmp_path):
     touch(tmp_path, "a/adc.mha", "a/adc.nii.gz", "a/zadc.mha", "b/zadc.mha", "c/notes.txt")
     cases = only(tmp_path)
-    assert "that is the ADC map, 2 could be it: adc.mha, adc.nii.gz" in cases["a"]
+    assert "that is the ADC map, 2 could be it: adc.mha, adc.nii.gz; list the one to use in a cases.csv" in cases["a"]
     assert "that is the ADC map, none is there" in cases["b"]
     assert "none is there" in cases["c"]
 
@@ -427,5 +427,6 @@ def test_a_table_names_a_folder_of_dicom(tmp_path):
 
 def test_nothing_found_says_what_was_expected(tmp_path):
     touch(tmp_path, "adc.mha", "zadc.mha")
-    with pytest.raises(UserError, match="no case found, expected 1ADC_ss/ and 2Z_ADC/ as in the data set"):
+    expected = "no case found, expected 1ADC_ss/ and 2Z_ADC/ as in the data set"
+    with pytest.raises(UserError, match=f"{expected}.* beside no folder of a case, put each case in one of its own$"):
         find_cases(tmp_path)

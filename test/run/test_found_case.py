@@ -84,7 +84,9 @@ def test_given_z_map_is_found_with_the_options_too(tmp_path):
 def test_two_masks_are_a_problem_where_masks_are_asked_for(tmp_path):
     touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", "c1/mask.mha", "c1/brain_mask.nii.gz")
     assert asked(tmp_path, use_mask=False) == {"c1": ("c1/adc.mha", "c1/zmap.mha", None)}
-    assert asked(tmp_path)["c1"].endswith("one brain mask of c1, 2 could be it: brain_mask.nii.gz, mask.mha")
+    assert asked(tmp_path)["c1"].endswith(
+        "one brain mask of c1, 2 could be it: brain_mask.nii.gz, mask.mha; list the one to use in a cases.csv"
+    )
 
 
 def test_z_map_that_cannot_be_told_or_read_is_not_estimated(tmp_path):
