@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gaussian import SPACING_MM, blur, gaussian_mean
 from scipy import ndimage
-from scipy.stats import norm
 
 from model.lesions.brain_map import DEEPEST_MM
 from model.lesions.brain_map import blur as model_blur
@@ -22,7 +22,6 @@ from model.lesions.candidates import (
     logit,
 )
 
-SPACING_MM = (3.0, 1.25, 0.8)  # (z, y, x)
 VOXEL_MM3 = 3.0
 SHAPE = (7, 15, 12)
 Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -59,21 +58,6 @@ def maps(request: pytest.FixtureRequest) -> Maps:
 def log_odds(p: np.ndarray) -> np.ndarray:
     p = np.clip(np.asarray(p, float), 1e-4, 1 - 1e-4)
     return np.log(p) - np.log1p(-p)
-
-
-def gaussian_mean(values: np.ndarray, brain: np.ndarray, sd_mm: float) -> np.ndarray:
-    """Each voxel of a Gaussian kernel counts the Gaussian's integral over it, as far as 4 standard deviations."""
-    return blur(np.where(brain, values, 0), sd_mm) / np.maximum(blur(brain, sd_mm), 1e-3)
-
-
-def blur(values: np.ndarray, sd_mm: float) -> np.ndarray:
-    values = values.astype(float)
-    for axis, spacing in enumerate(SPACING_MM):
-        tail = int(4 * sd_mm / spacing + 0.5)
-        edges = np.arange(-tail, tail + 2) - 0.5
-        steps = np.diff(norm.cdf(edges * spacing / sd_mm))
-        values = ndimage.correlate1d(values, steps, axis=axis, mode="constant")
-    return values
 
 
 @pytest.mark.parametrize("shape", [(30, 49, 24), (1, 25, 73)])

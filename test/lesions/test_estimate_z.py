@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from gaussian import SPACING_MM, gaussian_mean
 from inference_helpers import (
     ESTIMATED_Z,
     GRID,
@@ -20,6 +21,7 @@ from inference_helpers import (
     save_zmap,
     stump,
 )
+from scipy import ndimage
 
 from model.errors import UserError
 from model.images.case import Case
@@ -34,7 +36,6 @@ from model.networks.network import LesionNet
 from model.networks.predict import Predictor
 from model.networks.stored import Ensemble, load_estimator, read_sidecar, save_decision, save_estimator, write_sidecar
 
-SPACING_MM = (3.0, 1.25, 0.8)  # (z, y, x)
 NOTHING = Ensemble((), (), InferenceConfig(), "test")
 
 
@@ -54,6 +55,44 @@ def test_estimate_is_clipped_and_0_outside_the_brain():
     found = asks("adc", 1.0, -17.0, 0.25).estimate(adc, SPACING_MM)
     assert (found.dtype, found.shape) == (np.float32, adc.shape)
     np.testing.assert_array_equal(found, np.where(adc > 0, np.where(np.float16(adc / 1000) <= 1, -10, 0.25), 0))
+
+
+def features_on_paper(adc: np.ndarray) -> dict[str, np.ndarray]:
+    """Every feature of an ADC map in 1e-3 mm2/s, for its brain voxels; the middle along x is given by the brain's mean."""
+    brain, width = adc > 0, adc.shape[2]
+    smooth = {mm: gaussian_mean(adc, brain, mm) for mm in (1.5, 3, 6, 12, 24)}
+    found = {"adc": adc[brain]} | {f"adc_smooth_{mm:g}mm": values[brain] for mm, values in smooth.items()}
+    found |= {
+        "contrast_0_6mm": (adc - smooth[6])[brain],
+        "contrast_1.5_6mm": (smooth[1.5] - smooth[6])[brain],
+        "contrast_3_12mm": (smooth[3] - smooth[12])[brain],
+    }
+    places = np.argwhere(brain)
+    across = np.clip(np.rint(2 * places[:, 2].mean()).astype(int) - places[:, 2], 0, width - 1)
+    opposite = (places[:, 0], places[:, 1], across)
+    for mm in (1.5, 3, 6):
+        found[f"mirrored_{mm:g}mm"] = np.where(brain[opposite], smooth[mm][opposite], smooth[6][brain])
+        found[f"asymmetry_{mm:g}mm"] = smooth[mm][brain] - found[f"mirrored_{mm:g}mm"]
+    found |= {f"fluid_share_{mm}mm": gaussian_mean(adc > 2, brain, mm)[brain] for mm in (2, 6, 12)}
+    found["low_share_6mm"] = gaussian_mean(adc < 1.1, brain, 6)[brain]
+    found |= {f"brain_adc_{share}": np.quantile(adc[brain], share / 100) for share in (10, 25, 50, 75)}
+    found["depth_mm"] = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=SPACING_MM)[np.pad(brain, 1)]
+    z, y, x = ((places - places.mean(0)) / places.std(0)).T
+    return found | {"slice_mm": SPACING_MM[0], "place_z": z, "place_y": y, "off_middle": np.abs(x)}
+
+
+def test_every_feature_on_paper(monkeypatch):
+    """In an uneven brain, lower and further back on one side, some of whose mirror image is no brain."""
+    monkeypatch.setattr("model.lesions.brain_map.PRECISION", np.float64)
+    adc = np.random.default_rng(0).uniform(400, 3000, (7, 15, 14)).astype(np.float32)
+    inside = np.zeros(adc.shape, bool)
+    inside[1:6, 2:13, 2:11] = inside[2:4, 3:7, 11:13] = True
+    inside[3, 8, 6] = False
+    adc *= inside
+    table, expected = estimate_features(BrainMap(adc, SPACING_MM)), features_on_paper(adc.astype(float) / 1000)
+    assert tuple(expected) == ESTIMATE_FEATURES
+    for values, (name, paper) in zip(table.T, expected.items(), strict=True):
+        np.testing.assert_allclose(values, np.broadcast_to(paper, values.shape), rtol=0, atol=1e-5, err_msg=name)
 
 
 def test_constant_brain_has_no_contrast_and_is_its_own_mirror_image():
