@@ -156,13 +156,14 @@ def test_trees_of_another_version_are_refused():
         ZEstimator(one_question(len(ESTIMATE_FEATURES), 1.0, -1.0, 1.0), ESTIMATE_FEATURES)
 
 
-def test_same_estimate_however_the_case_is_stored():
-    """Compared point by point of the scanner's space, with a question that is not symmetric."""
+@pytest.mark.parametrize(("name", "threshold"), [("place_y", 0.3), ("contrast_1.5_6mm", 0.0)])
+def test_same_estimate_however_the_case_is_stored(name, threshold):
+    """Compared point by point of the scanner's space, by a place that is not symmetric, and by lengths in mm."""
     straight = Grid(GRID.size, GRID.spacing_mm, GRID.origin_mm, (1, 0, 0, 0, 1, 0, 0, 0, 1))
     image = sitk.GetImageFromArray(random_maps()[0])
     image.SetSpacing(straight.spacing_mm[::-1])
     image.SetOrigin(straight.origin_mm)
-    predictor = EstimatingPredictor(asks("place_y", 0.3, -1.0, 1.0), NOTHING)
+    predictor = EstimatingPredictor(asks(name, threshold, -1.0, 1.0), NOTHING)
 
     def estimated(order: str) -> np.ndarray:
         stored = sitk.DICOMOrient(image, order)
@@ -203,6 +204,15 @@ def test_identity_is_of_all_that_is_asked(weights, tmp_path):
         assert len(found.networks) == 1
         ids.append(found.id)
     assert len(set(ids)) == 3
+
+
+def test_networks_on_estimates_get_the_decision_of_estimates(weights):
+    """Beside the networks lies the one for given Z maps."""
+    save_decision(weights, stump("z", -3, 0.8, 0.02), {})
+    save_decision(weights / "zmap", stump("z", -2, 0.9, 0.01, NETWORKS_ALONE), {})
+    decision = estimating(weights).ensemble.decision
+    assert decision.calibration == NETWORKS_ALONE
+    assert decision.trees.threshold[0, 0] == -2
 
 
 def refusal(folder: Path) -> str:

@@ -1,5 +1,6 @@
 """The DICOM objects beside a mask, looked at with what others wrote: highdicom, pydicom, dciodvfy of dicom3tools."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -17,7 +18,9 @@ from model.errors import UserError
 from model.images.case import Case
 from model.images.grid import DicomSource
 from model.images.volume import Grid, Volume
+from model.report.dicom_capture import draw
 from model.report.dicom_objects import require_objects, write_objects
+from model.report.dicom_source import require_on_grid
 
 RESULTS = {
     "lesion_volume_ml": 0.009,
@@ -262,6 +265,27 @@ def test_the_picture_of_sagittal_slices(tmp_path):
     np.testing.assert_allclose(points_mm(volume.array > 0, volume.affine), points_mm(a_mask(), affine_of(grid)), atol=1e-3)
 
 
+def test_the_pictures_slices_stand_in_order_each_adc_beside_its_z_map():
+    """Z is 6 (red), -6 (blue) and 0 (white) in the three slices; rows run to the back, columns to the left.
+
+    In the first one the mask is the brain's second row and first column.
+    """
+    grid = Grid(GRID.size, GRID.spacing_mm, GRID.origin_mm, (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    adc = np.where(small_maps()[0] > 0, np.float32(1200), 0)
+    zadc = np.zeros_like(adc)
+    zadc[2], zadc[3] = 6, -6
+    case = Case(*(Volume(voxels, grid, Path("invented")) for voxels in (adc, zadc)))
+    pixels = draw(case, a_mask(), ["a line"]).astype(int)
+    r, g, b = np.moveaxis(pixels, -1, 0)
+    kinds = {"adc": (r == b) & (abs(r - 128) < 3), "red": r - g > 60, "blue": b - r > 60, "white": (pixels == 247).all(-1)}
+    rows, columns = np.nonzero(kinds["red"])
+    shown = [kind for x in range(pixels.shape[1]) for kind, there in kinds.items() if there[rows.min() + 1, x]]
+    assert [kind for kind, _ in itertools.groupby(shown)] == ["adc", "red", "adc", "blue", "adc", "white"]
+    yellow = (pixels == (255, 225, 0)).all(-1)[:, columns.min() : columns.max() + 1]
+    first = [(places - start).min() for places, start in zip(np.nonzero(yellow), (rows.min(), 0), strict=True)]
+    assert first == pytest.approx([2 * 1.25, 0], abs=1)  # at 2 pixels a mm
+
+
 def test_an_image_that_cannot_be_referred_to_is_refused(tmp_path):
     case = series_case(tmp_path / "scan")
     path = case.adc.dicom.files[2]
@@ -295,3 +319,12 @@ def test_slices_in_another_order_are_refused(tmp_path):
     case = series_case(tmp_path / "scan")
     with pytest.raises(ValueError, match="not the slices"):
         require_objects(case_of(list(case.adc.dicom.files[::-1])))
+
+
+def test_slices_more_than_half_a_gap_from_the_grids_are_refused():
+    for gaps in (0.6, 1, -1):
+        with pytest.raises(ValueError, match="not the slices"):
+            require_on_grid([tuple(GRID.to_mm(np.array([z + gaps, 0, 0]))) for z in range(GRID.size[0])], GRID)
+    require_on_grid([tuple(GRID.to_mm(np.array([z + 0.4, 0, 0]))) for z in range(GRID.size[0])], GRID)
+    with pytest.raises(ValueError, match="no position for each"):
+        require_on_grid([tuple(GRID.to_mm(np.array([z, 0, 0]))) for z in range(GRID.size[0] - 1)], GRID)

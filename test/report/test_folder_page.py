@@ -29,11 +29,14 @@ FAILED = {"case": "c", "status": "failed", "reason": "c: no brain", "results": N
 
 def test_the_index_lists_every_case_those_that_failed_first(tmp_path):
     outdated = FAILED | {"case": "e", "status": "outdated", "reason": "new weights"}
-    write_index(tmp_path / "index.html", [entry("a b", 12.5), FAILED, entry("d", 0.0), outdated])
-    assert Tags(tmp_path / "index.html").rows[1:] == [
+    write_index(tmp_path / "index.html", [entry("a b", 12.5, brain_volume_ml=350.2), FAILED, entry("d", 0.0), outdated])
+    rows = Tags(tmp_path / "index.html").rows
+    numbers = ["Lesion volume, ml", "Share of brain, %", "Lesions", "Largest, ml"]
+    assert rows[0] == ["", "Case", *numbers, "Side", "Brain volume, ml", "Remark"]
+    assert rows[1:] == [
         ["", "c", "", "", "", "", "", "", "failed: c: no brain"],
         ["", "e", "", "", "", "", "", "", "outdated: new weights"],
-        ["", "a b", "12.5", "1.2", "2", "9.4", "left", "", "odd thick"],
+        ["", "a b", "12.5", "1.2", "2", "9.4", "left", "350", "odd thick"],
         ["", "d", "0", "1.2", "2", "", "", "", "odd thick"],
     ]
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
@@ -51,13 +54,17 @@ def test_the_index_marks_cases_with_an_estimated_z_map(tmp_path):
 
 
 def test_a_done_case_shows_the_picture_of_its_report(tmp_path):
-    for name in ("a", "none"):
+    for name in ("a", "b", "none"):
         (tmp_path / name).mkdir()
     write_phantom_report(tmp_path / "a" / "report.html")
     (tmp_path / "none" / "report.html").write_text("<html>of an earlier version")
-    write_index(tmp_path / "index.html", [entry("a", 1.0), entry("none", 1.0), entry("gone", 1.0)])
-    (picture,) = [a["src"] for tag, a in Tags(tmp_path / "index.html").elements if tag == "img"]
-    assert picture == next(a["src"] for _, a in Tags(tmp_path / "a" / "report.html").elements if a.get("id") == "key-slice")
+    other = "data:image/webp;base64,QUJD"
+    (tmp_path / "b" / "report.html").write_text(f'<img id="key-slice" src="{other}" width="3" height="4"')
+    write_index(tmp_path / "index.html", [entry(name, 1.0) for name in ("b", "a", "none", "gone")])
+    own = next(a["src"] for _, a in Tags(tmp_path / "a" / "report.html").elements if a.get("id") == "key-slice")
+    links = [a["href"] for tag, a in Tags(tmp_path / "index.html").elements if tag == "a" and "aria-hidden" in a]
+    pictures = [a["src"] for tag, a in Tags(tmp_path / "index.html").elements if tag == "img"]
+    assert list(zip(links, pictures, strict=True)) == [("./b/report.html", other), ("./a/report.html", own)]
 
 
 def test_the_picture_is_of_the_slice_with_the_largest_lesion_area():
@@ -65,7 +72,7 @@ def test_the_picture_is_of_the_slice_with_the_largest_lesion_area():
     case = small_case()
     case.adc.voxels[:, 2:5, 2:6] = 1200
     mask = np.zeros(case.grid.size, bool)
-    mask[2, 2:4, 2:6] = mask[0, 2, 2:5] = True
+    mask[2, 2:4, 2:4] = mask[0, 2, 2:5] = True
     assert key_slice(mask, case.brain) == 2
     html = thumbnail(case, mask)
     assert 'alt="Slice 3 of 3, largest lesion area"' in html
@@ -76,7 +83,7 @@ def test_the_picture_is_of_the_slice_with_the_largest_lesion_area():
     yellow = pixels[..., :2].min(axis=-1) - pixels[..., 2] > 40
     rows, columns = np.nonzero(yellow)
     assert (rows.min(), rows.max()) == pytest.approx((2 * 2 / 0.8, 4 * 2 / 0.8 - 1), abs=1)  # rows 2 and 3 of the cut
-    assert (columns.min(), columns.max()) == pytest.approx((2 / 0.8, 6 / 0.8 - 1), abs=1)
+    assert (columns.min(), columns.max()) == pytest.approx((2 / 0.8, 4 / 0.8 - 1), abs=1)
     assert "no lesion" in thumbnail(case, np.zeros_like(mask))
 
 

@@ -10,15 +10,19 @@ import weakref
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from folder_helpers import summary, wait_for_stop, write_maps
-from inference_helpers import files_below
+from inference_helpers import GRID, files_below, rule, small_maps
+from phantom import write_image
 
+from model.images.formats import digest
 from model.networks.predict import Predictor
 from model.networks.windows import in_windows
 from model.run import at_once, one_case
 from model.run.at_once import CASES, AtOnce, Stopped, has_ended
 
 WAIT_S = 60  # for another thread, at most
+NO_BRAIN = "no brain, expected voxels with ADC above 0"
 
 
 def ask_network(answer=lambda batch: batch[:, :1]) -> dict:
@@ -174,6 +178,32 @@ def test_folder_is_told_in_its_order_and_has_the_same_files_as_one_by_one(
         shutil.rmtree(output / name)
     assert go(three, "--report")[0] == 0
     assert {name: (output / name).read_bytes() for name in files_below(output) if name.endswith(".mha")} == before
+
+
+def test_each_case_gets_what_is_its_own(go, tmp_path, output, when_first_is_computed):
+    """Four cases whose lesions differ in size. The first ends last, the second cannot be used."""
+    masks = {}
+    for number, name in enumerate("abcd"):
+        adc, zadc = small_maps()
+        zadc[1, 4 : 5 + number, 6] = -3
+        masks[name] = rule(adc, zadc)
+        for what, voxels in (("adc", adc * (name != "b")), ("zadc", zadc)):
+            (tmp_path / "scans" / name).mkdir(parents=True, exist_ok=True)
+            write_image(voxels, GRID, tmp_path / "scans" / name / f"{what}.mha")
+    when_first_is_computed(lambda: None)
+    code, out, error = go(tmp_path / "scans", "--report")
+    assert (code, error) == (2, f"error: 1 of 4 cases failed: b: {tmp_path / 'scans' / 'b' / 'adc.mha'}: {NO_BRAIN}")
+    rows = summary(output)
+    assert [row["status"] for row in rows.values()] == ["done", "failed", "done", "done"]
+    for name in "acd":
+        results = json.loads((output / name / "results.json").read_text())
+        volume_ml = round(np.count_nonzero(masks[name]) * GRID.voxel_mm3 / 1000, 4)
+        assert results["lesion_volume_ml"] == float(rows[name]["lesion_volume_ml"]) == volume_ml
+        assert f"{name}: done: {volume_ml} ml" in out
+        assert results["inputs"]["adc"]["sha256"] == digest(tmp_path / "scans" / name / "adc.mha")
+        mask = sitk.GetArrayFromImage(sitk.ReadImage(output / name / "lesions.mha"))
+        np.testing.assert_array_equal(mask, masks[name])
+        assert f"<h1>{name}</h1>" in (output / name / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -8,17 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inference_helpers import one_question
+from inference_helpers import one_question, stump
 from training_helpers import write_packed
 
+from model.lesions.candidates import FEATURES, sigmoid
+from model.lesions.decision import LOWEST_LOG_ODDS, Calibration
 from model.lesions.estimate import ESTIMATE_FEATURES, ZEstimator
+from model.lesions.trees import Trees
 from model.networks.stored import load_estimator
 from training import zmap
 from training.data.dataset import PackedCase
 from training.data.splits import read_fold
-from training.lesions import fit_trees
+from training.lesions import fit_trees, held_out
 from training.lesions.fit_estimate import FIT_Z, VoxelTable, fit_estimator
-from training.scores.rows import Row, ZError, read_records
+from training.lesions.fit_trees import CandidateTable
+from training.lesions.held_out import HeldOut
+from training.scores.rows import RULE, Row, ZError, read_records
 
 SHAPE = (6, 20, 24)
 
@@ -51,6 +56,17 @@ def tables() -> dict[str, VoxelTable]:
     return {name: VoxelTable(case) for name, case in CASES.items()}
 
 
+def run_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
+    """Run the command on CASES, to results/ and weights/ in a folder; returns the rows of the scores."""
+    (folder / "packed").mkdir()
+    for case in CASES.values():
+        write_packed(case, folder / "packed")
+    words = [f"--data={folder / 'packed'}", f"--results={folder / 'results'}", f"--weights={folder / 'weights'}", "--ship"]
+    monkeypatch.setattr("sys.argv", ["zmap", *words])
+    zmap.main()
+    return read_records(folder / "results" / "estimated.csv", Row)
+
+
 def test_no_case_is_estimated_by_trees_that_saw_it(tables, monkeypatch):
     seen: list[set[str]] = []
 
@@ -67,6 +83,59 @@ def test_no_case_is_estimated_by_trees_that_saw_it(tables, monkeypatch):
         np.testing.assert_array_equal(case.label, CASES[name].label)
 
 
+def test_trees_answer_for_the_cases_of_their_fold():
+    """Those of fold n, which did not see it, say (n + 1) / 10 everywhere."""
+    parts = zmap.answer_folds(CASES, {fold: stump("z", 0, *[(fold + 1) / 10] * 2) for fold in range(5)})
+    assert {part.case.name: part.fold for part in parts} == FOLD_OF
+    for part in parts:
+        answers = part.first_stage[part.first_stage > LOWEST_LOG_ODDS]
+        np.testing.assert_allclose(sigmoid(answers), (part.fold + 1) / 10, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # a constant has no correlation
+def test_command_fits_to_estimates_and_to_the_other_folds_alone(tmp_path, monkeypatch):
+    """What stands for a fit remembers what it saw. Fit n of the estimates says that Z is -2 - n / 10 everywhere."""
+    estimators: list[set[str]] = []
+    trees: list[dict[str, set[float]]] = []
+    calibrations: list[set[str]] = []
+    answers: dict[str, np.ndarray] = {}
+    own_calibrated = zmap.calibrated
+
+    def estimator_of(some: Sequence[VoxelTable]) -> ZEstimator:
+        estimators.append({table.name for table in some})
+        z = -2 - len(estimators) / 10
+        return ZEstimator(one_question(0, 0.0, z, z), ESTIMATE_FEATURES)
+
+    def trees_of(some: Sequence[CandidateTable]) -> Trees:
+        trees.append({table.name: set(table.features[:, FEATURES.index("z")].tolist()) for table in some})
+        return stump("z", 0, 0.5, 0.5).trees
+
+    def calibration_of(parts: Sequence[HeldOut], *, trees_alone: bool) -> Calibration:
+        assert trees_alone
+        calibrations.append({part.case.name for part in parts})
+        return Calibration(len(calibrations) / 10, 0.0, 1.0)
+
+    def calibrated(*args: object) -> dict[str, np.ndarray]:
+        answers.update(own_calibrated(*args))
+        return answers
+
+    for where, name, work in (
+        (zmap, "fit_estimator", estimator_of),
+        *((user, "fit_trees", trees_of) for user in (zmap, fit_trees)),
+        *((user, "fit_calibration", calibration_of) for user in (zmap, held_out)),
+        (zmap, "calibrated", calibrated),
+    ):
+        monkeypatch.setattr(where, name, work)
+    rows = run_command(tmp_path, monkeypatch)
+    others = [{name for name in CASES if FOLD_OF[name] != fold} for fold in range(5)]
+    assert estimators == [set(fit) for fit in trees] == calibrations == [*others, set(CASES)]
+    for name, z in {name: seen for fit in trees for name, seen in fit.items()}.items():
+        assert z == {float(np.float16(-2 - (FOLD_OF[name] + 1) / 10))}
+        np.testing.assert_allclose(answers[name][CASES[name].brain], sigmoid((FOLD_OF[name] + 1) / 10), rtol=1e-5)
+    brain_ml = 4 * 16 * 20 * math.prod((3.0, 1.5, 1.25)) / 1000
+    assert {round(row.predicted_ml, 4) for row in rows if row.method == RULE} == {round(brain_ml, 4)}  # of the estimates
+
+
 def test_trees_learn_a_line_and_are_the_same_in_any_order(tables):
     some = [tables[f"case{number}"] for number in range(2, 10)]
     estimator, case = fit_estimator(some), CASES["case0"]
@@ -76,8 +145,10 @@ def test_trees_learn_a_line_and_are_the_same_in_any_order(tables):
         np.testing.assert_array_equal(array, estimator.trees.arrays()[name])
 
 
-def test_voxels_of_low_z_and_of_lesions_weigh_more_and_cases_the_same(tables):
-    table, case = tables["case0"], CASES["case0"]
+def test_voxels_of_low_z_and_of_lesions_weigh_more_and_cases_the_same():
+    case = dataclasses.replace(CASES["case0"], zadc=4 * CASES["case0"].zadc)
+    table = VoxelTable(case)
+    assert np.abs(case.zadc[case.brain]).max() > FIT_Z
     assert len(table.z) == np.count_nonzero(case.brain)  # a small brain is taken whole
     np.testing.assert_array_equal(table.z, np.clip(case.zadc[case.brain], -FIT_Z, FIT_Z))
     expected = 1 + 4 * (table.z < -1) + 5 * case.label[case.brain]
@@ -120,16 +191,9 @@ def test_threshold_is_the_best_of_the_other_folds(monkeypatch):
 
 
 def test_command_writes_rows_errors_and_files_that_load(tmp_path, monkeypatch, capsys):
-    data = tmp_path / "packed"
-    data.mkdir()
-    for case in CASES.values():
-        write_packed(case, data)
-    words = [f"--data={data}", f"--results={tmp_path / 'results'}", f"--weights={tmp_path / 'weights'}", "--ship"]
-    monkeypatch.setattr("sys.argv", ["zmap", *words])
-    zmap.main()
+    rows = run_command(tmp_path, monkeypatch)
     errors = read_records(tmp_path / "results" / "zmap.csv", ZError)
     assert {(row.case, row.fold) for row in errors} == set(FOLD_OF.items())
-    rows = read_records(tmp_path / "results" / "estimated.csv", Row)
     assert {(row.case, row.method, row.fold) for row in rows} == {
         (name, method, fold) for name, fold in FOLD_OF.items() for method in zmap.METHODS
     }
