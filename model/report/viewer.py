@@ -127,6 +127,7 @@ def viewer_settings(case: Case) -> dict:
         "slice": _rows(indices[:, :1] + 1)[0],
         "stack": 2 - turn_to_learnt(case.grid).axes.index(0),
         "place": places,
+        "zName": "estimated Z" if case.estimated else "Z",
         "maps": {name: {"steps": stored.steps, "zero": stored.zero} for name, stored in STORED.items()},
         "colours": {"mask": _flat(MASK_COLOUR), "z": _z_colours(), "probability": _probability_colours()},
     }

@@ -1,5 +1,7 @@
 """The volumes and settings that a report gives its viewer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from report_helpers import found_in, phantom_case, results_of, small_case
@@ -91,3 +93,9 @@ def test_other_arrays_are_not_encoded():
     for voxels in (np.zeros(grid.size, np.float64), np.zeros((3, 7, 7), np.uint8)):
         with pytest.raises(ValueError, match="expected uint8, int16, float32 of"):
             encode_nifti(voxels, grid)
+
+
+def test_an_estimated_z_is_named_so_beside_its_value():
+    case = small_case()
+    assert viewer_settings(case)["zName"] == "Z"
+    assert viewer_settings(replace(case, estimated=True))["zName"] == "estimated Z"

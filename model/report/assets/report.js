@@ -99,7 +99,7 @@ function describe(mm, values) {
   if (z === 0) return [...parts, "outside the brain"];
   const shown = (name, value, digits) =>
     ((value - settings.maps[name].zero) / settings.maps[name].steps).toFixed(digits).replace("-", minus);
-  return [...parts, `ADC ${adc} ×10⁻⁶ mm²/s`, `Z ${shown("z", z, 1)}`, `probability ${shown("probability", probability, 2)}`];
+  return [...parts, `ADC ${adc} ×10⁻⁶ mm²/s`, `${settings.zName} ${shown("z", z, 1)}`, `probability ${shown("probability", probability, 2)}`];
 }
 
 // --- steps through the slices ---
