@@ -41,7 +41,7 @@ PARTS: tuple[tuple[str, Any, str, int], ...] = (
     ("trees first", decision.Decision, "first_stage", 1),
     ("features", decision, "candidate_features", 2),
     ("components", candidates, "_component", 3),
-    ("answers of the trees", trees.Trees, "log_odds", 2),
+    ("answers of the trees", trees.Trees, "answers", 2),
     ("networks, flips, windows", predict, "predict_crop", 1),
     ("calibration", decision.Decision, "calibrate", 1),
     ("mask of most Dice", predict, "most_dice", 1),

@@ -119,7 +119,7 @@ def trees_on_networks(parts: list[HeldOut]) -> list[HeldOut]:
         trees = fit_trees([tables[part.case.name] for part in parts if part.fold != fold])
         for part in (part for part in parts if part.fold == fold):
             table, log_odds = tables[part.case.name], np.full(part.probabilities.shape, LOWEST_LOG_ODDS, np.float32)
-            log_odds[table.candidates] = np.maximum(trees.log_odds(table.features), LOWEST_LOG_ODDS)
+            log_odds[table.candidates] = np.maximum(trees.answers(table.features), LOWEST_LOG_ODDS)
             answers.append(dataclasses.replace(without_networks(part), first_stage=log_odds))
     return answers
 

@@ -19,14 +19,14 @@ POSSIBLE_MEDIAN = (600.0, 2200.0)  # 909 to 1583
 LEAST_CONTRAST = 0.06  # distance of the quartiles as a share of the median; 0.17 to 0.41
 LEAST_SKEW = 1.0  # how far the highest 5 % lie from the median, as a multiple of the lowest 5 %; 1.47 to 4.9
 LEAST_IN_ONE_PART = 0.9  # share of the brain in its largest connected part; 0.999 to 1
-USUAL_MEDIAN = (800.0, 1800.0)
+USUAL_MEDIAN = (800.0, 1800.0)  # 1e-6 mm2/s
 USUAL_CONTRAST = (0.12, 0.6)
 USUAL_FLUID = (0.005, 0.15)  # 0.0098 to 0.066
 USUAL_SKEW = 1.35
 USUAL_IN_ONE_PART = 0.99
-USUAL_HOLES = 0.008
+USUAL_HOLES = 0.008  # at most 0.005
 USUAL_WIDTH, USUAL_HEIGHT = (0.6, 1.1), (0.62, 1.1)  # 0.69 to 0.94, 0.67 to 1.01
-MOST_HOLES = 0.05  # voxels without ADC that have brain on all sides, per voxel of the brain; at most 0.005
+MOST_HOLES = 0.05  # voxels without ADC that have brain on all sides, per voxel of the brain
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ outside it, a median ADC of 909 to 1583 and fluid of at least 3659, a lowest Z o
 
 import numpy as np
 
-from model.images.alone import doubts_alone
+from model.images.alone import USUAL_HOLES, USUAL_MEDIAN, doubts_alone
 from model.images.case import ADC_UNIT, Case
 from model.images.orientation import turn_to_learnt
 from model.images.pair import LESION_Z, LOWEST_DETAIL, Pair, better_fit
@@ -19,7 +19,6 @@ LARGEST_PUBLISHED_Z = 10.0
 THICKEST_SLICE_MM = 6.5  # in whatever direction they are stored
 MOST_WITHOUT_Z = 0.05  # share of the brain
 MOST_AT_THE_SIDES = 0.05  # share of each of the volume's four sides; the first and the last slice may be full
-USUAL_ADC = (800.0, 1800.0)  # median of the brain, 1e-6 mm2/s
 LEAST_FLUID_ADC = 2500.0
 MOST_Z_OUTSIDE = 0.0015  # as a share of the brain's voxels
 MOST_LESION_OUTSIDE = 4  # voxels
@@ -27,7 +26,6 @@ USUAL_Z = (-2.5, 8.0)  # the lowest is below, the highest above
 LEAST_OF_A_SIGN = 0.03  # share of the brain
 MEAN_TOO_EXACT = 0.002
 USUAL_SPREAD = (1.8, 9.0)  # of Z's detail per 1000 of ADC's; 2.2 to 4.4 in the published cases
-MOST_HOLES = 0.008  # as a share of the brain's voxels; at most 0.005 in the published cases
 MOST_ALIKE = 0.95  # correlation of Z and ADC, at most 0.68 in the published cases
 ESTIMATED_WARNING = "The Z map was estimated from the ADC map (--estimate-z): less sure than with the challenge's Z map."
 
@@ -124,7 +122,7 @@ def _orientation(case: Case) -> str:
 
 
 def _adc_scale(pair: Pair) -> str:
-    if not USUAL_ADC[0] <= pair.median_adc <= USUAL_ADC[1]:
+    if not USUAL_MEDIAN[0] <= pair.median_adc <= USUAL_MEDIAN[1]:
         return (
             f"The brain's median ADC is {pair.median_adc:.0f} in 1e-6 mm2/s, usually 900 to 1600: is the map scaled by"
             " a factor of the vendor's?"
@@ -146,7 +144,7 @@ def _z_outside(case: Case, pair: Pair) -> str:
 
 
 def _holes(case: Case, pair: Pair) -> str:
-    if pair.holes <= MOST_HOLES * np.count_nonzero(case.brain):
+    if pair.holes <= USUAL_HOLES * np.count_nonzero(case.brain):
         return ""
     volume_ml = pair.holes * case.grid.voxel_mm3 / 1000
     return f"The brain of the ADC map has holes of {volume_ml:.1f} ml, expected next to none: are lesions cut out?"
@@ -160,7 +158,7 @@ def _z_scale(pair: Pair) -> str:
             f"Z in the brain is between {pair.lowest_z:.3g} and {pair.highest_z:.3g}, usually from below -3 to 10:"
             " is the Z map scaled, or clipped elsewhere than at 10?"
         )
-    usual_adc = USUAL_ADC[0] <= pair.median_adc <= USUAL_ADC[1]
+    usual_adc = USUAL_MEDIAN[0] <= pair.median_adc <= USUAL_MEDIAN[1]
     if usual_adc and not USUAL_SPREAD[0] <= pair.spread <= USUAL_SPREAD[1]:
         return f"Z varies by {pair.spread:.2g} per 1000 of ADC, usually by 2 to 5: is one of the two maps scaled?"
     return ""

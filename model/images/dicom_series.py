@@ -22,23 +22,21 @@ from model.images.streams import BoundedFile
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom|model\.images\.dicom")
-for library in ("pydicom",):
-    logging.getLogger(library).addHandler(logging.NullHandler())
+logging.getLogger("pydicom").addHandler(logging.NullHandler())
 
 DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory: a DICOMDIR
 NO_MAPS = (  # beginnings of SOP classes that hold images without a place in the patient: secondary captures, segmentations
     "1.2.840.10008.5.1.4.1.1.7",
     "1.2.840.10008.5.1.4.1.1.66.4",
 )
-LISTED = (
-    *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType", "Modality"),
-    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "SharedFunctionalGroupsSequence"),
-    *("PatientID", "PatientName", "PatientBirthName", "OtherPatientNames", "OtherPatientIDs", "PatientBirthDate"),
-    *("PerFrameFunctionalGroupsSequence", "AccessionNumber", "ReferringPhysicianName"),
-)
 OF_A_PERSON = (
     *("PatientID", "PatientName", "PatientBirthName", "OtherPatientNames", "OtherPatientIDs", "PatientBirthDate"),
     *("AccessionNumber", "ReferringPhysicianName"),
+)
+LISTED = (
+    *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *OF_A_PERSON),
 )
 EXPONENTIAL = re.compile(r"(?<![a-z])e(xp\w*)?[-_ ]?adc|exponential|adc[-_ ]?exp", re.IGNORECASE)
 ADC = re.compile(r"adc|apparent[-_ ]?diffusion", re.IGNORECASE)

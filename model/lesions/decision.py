@@ -56,7 +56,7 @@ class Decision:
         """Of each voxel, float32 (z, y, x): the trees' log odds of lesion, at least LOWEST_LOG_ODDS."""
         candidates, features = candidate_features(maps.rule_probabilities(), maps)
         log_odds = np.full(maps.shape, LOWEST_LOG_ODDS, np.float32)
-        log_odds[candidates] = np.maximum(self.trees.log_odds(features), LOWEST_LOG_ODDS)
+        log_odds[candidates] = np.maximum(self.trees.answers(features), LOWEST_LOG_ODDS)
         return log_odds
 
     def calibrate(self, probabilities: np.ndarray, first_stage: np.ndarray) -> np.ndarray:

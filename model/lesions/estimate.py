@@ -59,7 +59,7 @@ class ZEstimator:
         """
         brain_map = BrainMap(adc, spacing_mm)
         inside = np.zeros(brain_map.brain.shape, np.float32)
-        answers = self.trees.log_odds(estimate_features(brain_map))
+        answers = self.trees.answers(estimate_features(brain_map))
         inside[brain_map.brain] = np.clip(answers, -LARGEST_Z, LARGEST_Z)
         return uncrop(inside, brain_map.box, brain_map.shape)
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_DEPTH = 8  # of a tree, whose answer takes two to the power of it; the fitted ones have 3
-ROWS = 1 << 15  # candidates at a time, whose answers to all questions stay in the processor's cache
+MOST_DEPTH = 8  # of a tree, whose answer takes two to the power of it; the fitted ones have 3, those that estimate Z have 6
+ROWS = 1 << 15  # rows at a time, whose answers to all questions stay in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
 class Trees:
     """Gradient-boosted regression trees; each array is (trees, nodes), node 0 the root.
 
-    A node sends a candidate to `left` when its feature is at most `threshold`, else to `right`; a leaf points to itself.
-    The log odds of lesion are `baseline` plus the sum of the leaves' values.
+    A node sends a row of features to `left` when its feature is at most `threshold`, else to `right`; a leaf points to
+    itself. The answer, log odds of lesion or Z, is `baseline` plus the sum of the leaves' values.
     """
 
     feature: np.ndarray  # int
@@ -60,8 +60,8 @@ class Trees:
         """By name, as they are stored."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
-    def log_odds(self, features: np.ndarray) -> np.ndarray:
-        """Log odds of lesion, float64, of each row of float32 (candidates, features)."""
+    def answers(self, features: np.ndarray) -> np.ndarray:
+        """The answer, float64, for each row of float32 (rows, features)."""
         total = np.full(len(features), float(self.baseline))
         for start in range(0, len(features), ROWS):
             rows = slice(start, start + ROWS)

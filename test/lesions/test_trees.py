@@ -28,17 +28,17 @@ def test_trees_by_hand():
     """At the threshold it goes left."""
     rows = np.array([[9, 9, 1.5], [-1, 0, 1.6], [-0.9, 0, 1.6], [0, 0, -4]], np.float32)
     expected = np.array([0.25, -2, 3, 0.25]) + 0.5 - 1
-    np.testing.assert_allclose(BY_HAND.log_odds(rows), expected, rtol=1e-12)
+    np.testing.assert_allclose(BY_HAND.answers(rows), expected, rtol=1e-12)
 
 
 def test_no_row_has_no_answer():
-    assert BY_HAND.log_odds(np.zeros((0, 3), np.float32)).shape == (0,)
+    assert BY_HAND.answers(np.zeros((0, 3), np.float32)).shape == (0,)
 
 
 def test_tree_that_is_a_leaf_needs_no_step():
     arrays = {name: array[1:, :1] for name, array in BY_HAND.arrays().items() if array.ndim == 2}
     trees = Trees(**arrays, baseline=np.array(0.25), depth=np.array(0))
-    np.testing.assert_allclose(trees.log_odds(np.zeros((2, 3), np.float32)), 0.75)
+    np.testing.assert_allclose(trees.answers(np.zeros((2, 3), np.float32)), 0.75)
 
 
 def test_deepest_tree_counts():
@@ -51,11 +51,11 @@ def test_deepest_tree_counts():
     arrays = {"feature": nodes * 0, "threshold": threshold, "left": left, "right": right, "value": nodes - 255.0}
     trees = Trees(**{name: array[None] for name, array in arrays.items()}, baseline=np.array(0.0), depth=np.array(8))
     numbers = np.random.default_rng(0).integers(0, 256, (1000, 1)).astype(np.float32)
-    np.testing.assert_array_equal(trees.log_odds(numbers), numbers[:, 0])
+    np.testing.assert_array_equal(trees.answers(numbers), numbers[:, 0])
 
 
 def test_arrays_are_all_that_trees_are():
-    assert Trees(**BY_HAND.arrays()).log_odds(np.ones((1, 3), np.float32)) == BY_HAND.log_odds(np.ones((1, 3)))
+    assert Trees(**BY_HAND.arrays()).answers(np.ones((1, 3), np.float32)) == BY_HAND.answers(np.ones((1, 3)))
 
 
 SETTINGS = {
@@ -96,11 +96,11 @@ def test_trees_answer_as_lightgbm_does(fitted, monkeypatch):
     for some in (rows, others, at_thresholds(trees, 5), zeros):
         expected = booster.predict(some, raw_score=True)
         assert len(some) == 1 or np.ptp(sigmoid(expected)) > 0.3
-        np.testing.assert_allclose(trees.log_odds(some), expected, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(trees.answers(some), expected, rtol=0, atol=1e-9)
 
 
 def test_trees_without_a_split_are_the_share_of_lesion():
     rows, labels = np.zeros((50, 2), np.float32), np.arange(50) < 10
     data = lightgbm.Dataset(rows, labels.astype(float), params={"verbosity": -1})
     trees = as_trees(lightgbm.train(SETTINGS, data, num_boost_round=3))
-    np.testing.assert_allclose(sigmoid(trees.log_odds(rows[:1])), 0.2, atol=1e-6)
+    np.testing.assert_allclose(sigmoid(trees.answers(rows[:1])), 0.2, atol=1e-6)

@@ -315,7 +315,7 @@ def test_decision_that_is_loaded_is_the_one_that_was_saved(decided):
         np.testing.assert_array_equal(loaded, array, err_msg=name)
     rows = np.random.default_rng(0).normal(-2, 2, (50, len(FEATURES))).astype(np.float32)
     expected = np.where(rows[:, FEATURES.index("z")] <= -1.75, np.log(0.8 / 0.2), np.log(0.3 / 0.7))
-    np.testing.assert_allclose(ensemble.decision.trees.log_odds(rows), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ensemble.decision.trees.answers(rows), expected, rtol=0, atol=1e-12)
 
 
 def test_decisions_sidecar_holds_what_it_was_given(decided):

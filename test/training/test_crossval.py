@@ -166,7 +166,7 @@ def test_fitted_trees_tell_lesions_and_are_the_same_in_any_order(tables):
     some = [tables[f"case{number}"] for number in range(2, 10)]
     trees = fit_trees(some)
     for name in ("case0", "case1"):
-        log_odds = trees.log_odds(tables[name].features)
+        log_odds = trees.answers(tables[name].features)
         assert log_odds[tables[name].lesion].mean() > log_odds[~tables[name].lesion].mean() + 1
     for name, array in fit_trees(some[::-1]).arrays().items():
         np.testing.assert_array_equal(array, trees.arrays()[name])
@@ -430,7 +430,7 @@ def test_command_ships_the_runs_it_takes_with_a_decision_fitted_to_all_cases(
     command(monkeypatch, *words, "--take", runs, "--losses", "tversky")
     assert {path.stem for path in weights.iterdir()} == {"decision", *(f"fold{fold}-tversky" for fold in range(5))}
     assert fits.seen[10] == set(CASES)  # after one for each fold, and one for each fold on the networks' answers
-    log_odds = load(weights).decision.trees.log_odds(np.zeros((1, len(FEATURES)), np.float32))
+    log_odds = load(weights).decision.trees.answers(np.zeros((1, len(FEATURES)), np.float32))
     assert log_odds == pytest.approx([0.11])
     provenance = json.loads((weights / "decision.json").read_text())["provenance"]
     assert provenance["cases"]["training"] == sorted(CASES)
@@ -439,7 +439,7 @@ def test_command_ships_the_runs_it_takes_with_a_decision_fitted_to_all_cases(
 def test_a_decision_is_written_beside_the_networks_that_are_there(data, weights, tmp_path, fits, monkeypatch):
     words = ("--data", data, "--weights", weights, "--results", tmp_path / "results", "--decide")
     command(monkeypatch, *words)
-    assert load(weights).decision.trees.log_odds(np.zeros((1, len(FEATURES)), np.float32)) == pytest.approx([0.11])
+    assert load(weights).decision.trees.answers(np.zeros((1, len(FEATURES)), np.float32)) == pytest.approx([0.11])
     assert json.loads((weights / "decision.json").read_text())["provenance"]["command"].endswith("--decide")
 
 

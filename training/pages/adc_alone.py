@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from training.data.strata import LOADS
 from training.pages.cells import number, score_cells
 from training.pages.markdown import table, wrapped
 from training.scores.rows import RULE
@@ -21,17 +22,18 @@ ERRORS = {
     "correlation": "correlation over the brain",
 }
 HOW = """Made from training/results/estimated.csv and zmap.csv, which `python -m training.zmap --data data/packed` writes. A
-case's Z map is estimated by trees that saw the ADC and Z maps of the other four folds. The lesion decision is fitted to such
+case's Z map is estimated by trees that saw maps and labels of the other four folds. The lesion decision is fitted to such
 estimates of the other four folds, and calibrated nested. No network is asked. The threshold on the ADC is the best of the
-other four folds. The estimator's features and weights were chosen while looking at folds 0 to 2, which flatters."""
-SMALLER = """The estimate is pulled towards normal in lesions: what looks like a lesion can be another tissue, and the trees
-cannot tell. Large lesions keep a part of their depth, small ones are often lost."""
+other four folds. Two things flatter: the estimator's features and weights were chosen while looking at folds 0 to 2, and the
+estimates to which a fold's decision and calibration are fitted come from trees that saw that fold (stacking)."""
+PULLED = """The estimate is pulled towards normal in lesions: what looks like a lesion can be another tissue, and the trees
+cannot tell."""
 
 
 def section(given: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame) -> str:
     """given: the rows of crossval.csv; estimated: those of estimated.csv; errors: of zmap.csv."""
     return "\n\n".join(
-        [wrapped(HOW), scores_table(given, estimated), wrapped(words(given, estimated)), errors_table(errors)]
+        [wrapped(HOW), scores_table(given, estimated), wrapped(words(given, estimated, errors)), errors_table(errors)]
     )
 
 
@@ -57,11 +59,20 @@ def readme_cells(estimated: pd.DataFrame) -> list[str]:
     return ["**ADC alone**, Z estimated (`--estimate-z`)", *dice, nsd, masd]
 
 
-def words(given: pd.DataFrame, estimated: pd.DataFrame) -> str:
-    """What is lost without a Z map, in words."""
+def words(given: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame) -> str:
+    """What is lost without a Z map, in words, and how far the estimate is off in lesions by their load."""
     scores = [per_case(rows[rows["method"] == "decision"], "dice") for rows in (estimated, given)]
     lost = compare("estimated", "given", *scores).difference
-    return f"Estimated minus given: {lost.mean:+.3f} [{lost.low:+.3f}, {lost.high:+.3f}] in Dice. {SMALLER}"
+    difference = f"Estimated minus given: {lost.mean:+.3f} [{lost.low:+.3f}, {lost.high:+.3f}] in Dice."
+    return f"{difference} {PULLED} {bias_words(estimated, errors)}"
+
+
+def bias_words(estimated: pd.DataFrame, errors: pd.DataFrame) -> str:
+    """The mean bias in lesions of the cases of each lesion load that has some."""
+    loads = load_strata(estimated).groupby(estimated["case"]).first()
+    means = errors.set_index("case")["lesion_bias"].groupby(loads).mean().dropna()
+    biases = [f"{number(means[load], 2, '+')} ({load})" for load in LOADS if load in means]
+    return f"By lesion load, the median of estimated minus given Z in lesions is on average {', '.join(biases)}."
 
 
 def errors_table(errors: pd.DataFrame) -> str:
