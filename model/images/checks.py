@@ -14,7 +14,7 @@ from model.images.orientation import turn_to_learnt
 from model.images.pair import LESION_Z, LOWEST_DETAIL, Pair, better_fit
 from model.images.volume import Grid
 
-BRAIN_ML = (150.0, 700.0)
+BRAIN_ML = (150.0, 600.0)
 LARGEST_PUBLISHED_Z = 10.0
 THICKEST_SLICE_MM = 6.5  # in whatever direction they are stored
 MOST_WITHOUT_Z = 0.05  # share of the brain

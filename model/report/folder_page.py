@@ -56,7 +56,7 @@ def _others(entries: list[dict]) -> str:
 def _estimated(done: list[dict]) -> str:
     """How many cases have a Z map that was estimated; nothing where none has."""
     count = sum(is_estimated(entry["results"]) for entry in done)
-    words = f"{count} of {len(done)} cases: {ESTIMATED}."
+    words = f"{count} of {len(done)} masks: {ESTIMATED}."
     return f'<p class="warning">{text(words)}</p>' if count else ""
 
 
