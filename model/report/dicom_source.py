@@ -43,6 +43,7 @@ GROUPS = {  # attributes of a frame's geometry by the functional group that hold
     "PixelSpacing": "PixelMeasuresSequence",
     "SliceThickness": "PixelMeasuresSequence",
 }
+GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 INSTEAD = "could refer; as NIfTI the series gets a mask without these objects"
 SHARED, PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 TIME = re.compile(r"([01]\d|2[0-3])[0-5]\d[0-5]\d(\.\d{1,6})?")
@@ -96,6 +97,10 @@ def read_source(dicom: DicomSource, grid: Grid) -> Source:
         raise UserError(f"{dicom.files[0]}: one of several enhanced files, to which no DICOM segmentation {INSTEAD}")
     enhanced = PER_FRAME in read[0]
     slices = [_slice(read[0], number) for number in dicom.frames] if enhanced else [_slice(dataset) for dataset in read]
+    if missing := [name for name in GEOMETRY if not all(found.get(name) for found in slices)]:
+        raise UserError(
+            f"{dicom.files[0]}: expected {' and '.join(missing)} of each slice, to which DICOM objects {INSTEAD}"
+        )
     positions_mm = tuple(tuple(float(mm) for mm in found.get("ImagePositionPatient", ())) for found in slices)
     require_on_grid(positions_mm, grid)
     first = slices[0]

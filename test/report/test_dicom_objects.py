@@ -294,6 +294,20 @@ def test_an_image_that_cannot_be_referred_to_is_refused(tmp_path):
         require_objects(case)
 
 
+def test_a_frame_whose_place_is_in_the_shared_group_alone_is_refused(tmp_path):
+    """An enhanced file of one slice may have it there; nothing of it is written, and that is no failure of the program."""
+    path = write_multiframe(tmp_path / "one.dcm", [(np.ones((1, *GRID.size[1:])), slice_grid(2))])
+    dataset = pydicom.dcmread(path)
+    for element in dataset.PerFrameFunctionalGroupsSequence[0]:
+        dataset.SharedFunctionalGroupsSequence[0][element.tag] = element
+    del dataset.PerFrameFunctionalGroupsSequence
+    dataset.save_as(path)
+    with pytest.raises(
+        UserError, match=r"one\.dcm: expected ImagePositionPatient and .* of each slice, to which .* could refer"
+    ):
+        require_objects(case_of([path], (1,), slice_grid(2)))
+
+
 def test_a_class_of_image_that_highdicom_does_not_know_is_refused(tmp_path):
     case = series_case(tmp_path / "scan")
     for path in case.adc.dicom.files:
