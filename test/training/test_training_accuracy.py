@@ -135,7 +135,12 @@ def test_adc_alone_stands_beside_the_given_z_map() -> None:
     assert "| in lesions: median absolute error | 0.75 | 0.75 |" in text
     biases = "on average +0.50 (below 1 %), +1.00 (1-5 %), +1.25 (above 5 %)."  # cases 1 to 3, 4, 5: a quarter of the number
     assert biases in text.replace("\n", " ")
-    (line,) = [x for x in accuracy.readme_block(table(ROWS), table(ESTIMATED)).splitlines() if "ADC alone" in x]
+    lines = accuracy.readme_block(table(ROWS), table(ESTIMATED)).splitlines()
+    assert lines[0].endswith(" | NSD at 2 mm | MASD mm |")
+    ours = [x for x in lines if x.startswith(("| **ADC alone**", *(f"| {name} |" for name in accuracy.METHODS.values())))]
+    assert len(ours) == len(accuracy.METHODS) + 1
+    assert {tuple(x.strip(" |").split(" | ")[-2:]) for x in ours} == {("0.500", "4.50")}
+    (line,) = [x for x in lines if "ADC alone" in x]
     assert line.startswith("| **ADC alone**, Z estimated (`--estimate-z`) | 0.375 [")
 
 
