@@ -7,7 +7,7 @@ Example, the rows of docs/accuracy.md, and the files that `--estimate-z` runs on
 
 For each fold trees are fitted to the ADC and Z maps of the other four, whose lesions weigh more, and estimate the Z maps of
 its cases. The lesion decision is fitted to such out-of-fold estimates, again of the other four folds, because that is what
-it will see. Those estimates are by trees that saw this fold, which flatters (stacking). Z errors go to zmap.csv in
+it will see. Those estimates are by trees that saw this fold, which may flatter (stacking). Z errors go to zmap.csv in
 --results, the scores to estimated.csv: of that decision, of the rule Z < -2 on the estimates, and of the ADC below the
 threshold that is best on the other four folds, which needs no estimate. --ship writes trees fitted to all
 cases, and a decision fitted to all out-of-fold estimates.
