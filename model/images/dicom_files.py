@@ -1,5 +1,6 @@
 """Which files are DICOM, by their mark; nothing is loaded for that."""
 
+import errno
 import itertools
 import os
 from collections.abc import Iterator
@@ -17,12 +18,14 @@ MOST_ASKED = 2000
 def is_dicom(path: Path) -> bool:
     """Whether a file has DICOM's mark. One that cannot be read has none."""
     try:
-        if not path.is_file():  # opening a pipe might never end
-            return False
-        with path.open("rb") as file:
-            return file.read(MARK_AT + len(MARK))[MARK_AT:] == MARK
+        return path.is_file() and _has_mark(path)  # opening a pipe might never end
     except OSError:
         return False
+
+
+def _has_mark(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(MARK_AT + len(MARK))[MARK_AT:] == MARK
 
 
 def is_named_dicom(path: Path) -> bool:
@@ -39,14 +42,23 @@ def holds_dicom(folder: Path) -> bool:
 def dicom_files(path: Path) -> list[Path]:
     """The DICOM file that a path is, or those in the folder and below it, sorted.
 
-    Other files are passed over. Raises UserError for a file that is named as DICOM, or has no suffix and is empty, and is no
-    DICOM file: it may be a slice that was cut off. So it does where there is none or more than MOST_FILES.
+    Other files are passed over. Raises UserError for a file that is named as DICOM and is none, and for one without suffix
+    that is empty, cannot be opened or is a link to nothing: it may be a slice. So it does where there is none or more than
+    MOST_FILES. Raises OSError where a folder cannot be read.
     """
     files: list[Path] = []
-    for file in [path] if path.is_file() else _files_below(path):
-        if is_dicom(file):
+    for file in [path] if path.is_file() else _files_below(path, strict=True):
+        may_be_slice = is_named_dicom(file) or not file.suffix
+        try:
+            has_mark = _has_mark(file)
+        except OSError as error:
+            if may_be_slice:
+                what = "a link to nothing" if error.errno == errno.ENOENT else f"one that cannot be read ({error.strerror})"
+                raise UserError(f"{file}: expected a DICOM file, found {what}") from None
+            continue
+        if has_mark:
             files.append(file)
-        elif is_named_dicom(file) or (not file.suffix and _is_empty(file)):
+        elif is_named_dicom(file) or (may_be_slice and _is_empty(file)):
             raise UserError(f"{file}: expected a DICOM file, found one without the mark {MARK.decode()}: is it whole?")
         if len(files) > MOST_FILES:
             raise UserError(f"{path}: expected the DICOM files of one case, found more than {MOST_FILES}")
@@ -55,13 +67,28 @@ def dicom_files(path: Path) -> list[Path]:
     return sorted(files)
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Regular files that are not hidden, those of linked folders too; folders of systems and what lies too deep left out."""
-    for place, folders, names in os.walk(folder, followlinks=True):
+def _files_below(folder: Path, *, strict: bool = False) -> Iterator[Path]:
+    """Regular files that are not hidden, those of linked folders too; folders of systems and what lies too deep left out.
+
+    A folder that links lead to several times counts once. strict: links to nothing too, and OSError where a folder cannot be
+    read.
+    """
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_raise if strict else None):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if name[0] not in ".@" and name != "__MACOSX")
         if len(Path(place).relative_to(folder).parts) >= DEEPEST:
             folders.clear()
-        yield from (path for name in sorted(names) if (path := Path(place, name)).is_file() and not name.startswith("."))
+        for path in (Path(place, name) for name in sorted(names) if not name.startswith(".")):
+            if path.is_file() or (strict and path.is_symlink() and not path.exists()):
+                yield path
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _is_empty(path: Path) -> bool:

@@ -6,8 +6,11 @@ tags, in which names can lie: none is passed on.
 
 import contextlib
 import logging
+import os
 import re
+import unicodedata
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +20,8 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from model.errors import UserError, lacks_memory
-from model.images.dicom_files import dicom_files
-from model.images.streams import BoundedFile
+from model.images.dicom_files import MARK, MARK_AT, dicom_files
+from model.images.streams import MOST_BYTES, BoundedFile
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom|model\.images\.dicom")
@@ -32,12 +35,18 @@ NO_MAPS = (  # beginnings of SOP classes that hold images without a place in the
 OF_A_PERSON = (
     *("PatientID", "PatientName", "PatientBirthName", "OtherPatientNames", "OtherPatientIDs", "PatientBirthDate"),
     *("AccessionNumber", "ReferringPhysicianName"),
+    *("PatientComments", "OperatorsName", "PerformingPhysicianName", "InstitutionName"),
 )
 LISTED = (
     *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType"),
-    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "SpecificCharacterSet"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *OF_A_PERSON),
 )
+NUMBER = re.compile(r"\d{5}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")  # which may be a patient's, or a date
+UID = re.compile(r"[0-9.]{1,64}")
+DEFLATED, DEFLATED_IN = b"1.2.840.10008.1.2.1.99", 2048  # a transfer syntax, and the bytes in which a file names its own
+GROUP_LENGTH = 8  # bytes before the value of the first element, which is the meta information's length
+CHUNK_BYTES = 1 << 20
 EXPONENTIAL = re.compile(r"(?<![a-z])e(xp\w*)?[-_ ]?adc|exponential|adc[-_ ]?exp", re.IGNORECASE)
 ADC = re.compile(r"adc|apparent[-_ ]?diffusion", re.IGNORECASE)
 OTHER_TYPES = re.compile(r"\b(trace\w*|b0|b_?value|fa|colfa|tensor\w*|locali[sz]er|scout|eadc|exp\w*)\b", re.IGNORECASE)
@@ -71,12 +80,14 @@ class Series:
 
     @property
     def description(self) -> str:
-        """As in the header; empty where a part of a person's name or number is in it."""
+        """As in the header; empty where a part of a person's name or number may be in it, or a date."""
         dataset = self.headers[0].dataset
         text = " ".join(str(dataset.get("SeriesDescription", "")).split())[:64]
-        persons = " ".join(str(dataset.get(name, "")) for name in OF_A_PERSON).casefold()
-        words = {word for word in re.findall(r"[^\W_]+", persons) if len(word) > 2}
-        return text if text.isprintable() and not any(word in text.casefold() for word in words) else ""
+        persons = " ".join(str(dataset.get(name, "")) for name in OF_A_PERSON)
+        words = {word for way in _folded(persons) for word in re.findall(r"[^\W_]+", way)}
+        said = " ".join(_folded(text))
+        names = any(word in said for word in words if len(word) > 2) or words & set(re.findall(r"[^\W_]+", said))
+        return text if text.isprintable() and not names and not NUMBER.search(text) else ""
 
     @property
     def rank(self) -> int:
@@ -90,7 +101,7 @@ class Series:
         return int(bool(ADC.search(text)) and not OTHER_TYPES.search(header.types.replace("\\", " ")))
 
     def __str__(self) -> str:
-        uid = self.uid if re.fullmatch(r"[0-9.]+", self.uid) else "no valid UID"
+        uid = self.uid if UID.fullmatch(self.uid) else "no valid UID"
         return f"{uid} ({self.description or 'no description'}, {len(self.headers)} file(s))"
 
 
@@ -119,6 +130,7 @@ def frames_in(path: Path) -> int:
     """How many frames a DICOM file holds; 0 where it does not say, or cannot be read."""
     try:
         with reading(path), BoundedFile(path) as file:
+            _require_inflatable(file)
             tags = ["NumberOfFrames"]
             return int(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags).get("NumberOfFrames") or 0)
     except UserError:
@@ -142,7 +154,8 @@ def frame_type(group: Dataset) -> list[str]:
 
 def is_no_map(dataset: Dataset) -> bool:
     """Whether a file cannot be a map: a secondary capture, a segmentation, or in colour."""
-    return str(dataset.get("SOPClassUID", "")).startswith(NO_MAPS) or dataset.get("SamplesPerPixel", 1) != 1
+    in_colour = dataset.get("SamplesPerPixel", 1) != 1 or str(dataset.get("PhotometricInterpretation")) == "PALETTE COLOR"
+    return in_colour or str(dataset.get("SOPClassUID", "")).startswith(NO_MAPS)
 
 
 @contextlib.contextmanager
@@ -165,6 +178,7 @@ def reading(path: Path) -> Iterator[None]:
 def _header(path: Path) -> Header | None:
     """None for a file that holds no image: a directory, a report, a presentation state."""
     with reading(path), BoundedFile(path) as file:
+        _require_inflatable(file)
         dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(LISTED))
         meta = getattr(dataset, "file_meta", None)
         kind = str(dataset.get("SOPClassUID", "") or (meta.get("MediaStorageSOPClassUID", "") if meta else ""))
@@ -177,13 +191,41 @@ def _header(path: Path) -> Header | None:
     return header
 
 
+def _folded(text: str) -> list[str]:
+    """A text in small letters, once without marks on them, once as a German writes these in ASCII."""
+    small = unicodedata.normalize("NFC", text).casefold()
+    plain = "".join(sign for sign in unicodedata.normalize("NFKD", small) if not unicodedata.combining(sign))
+    return [small, plain, small.replace("\u00e4", "ae").replace("\u00f6", "oe").replace("\u00fc", "ue")]
+
+
+def _require_inflatable(file: BoundedFile) -> None:
+    """Raise UserError where a deflated file becomes longer than a file may be; before pydicom makes all of it."""
+    if DEFLATED not in file.peek(DEFLATED_IN)[:DEFLATED_IN]:
+        return
+    file.seek(MARK_AT + len(MARK) + GROUP_LENGTH)
+    file.seek(int.from_bytes(file.read(4), "little"), os.SEEK_CUR)  # over the file's meta information
+    left = MOST_BYTES
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    data = file.read(CHUNK_BYTES)
+    while data and left > 0 and not stream.eof:
+        left -= len(stream.decompress(data, CHUNK_BYTES))
+        data = stream.unconsumed_tail or file.read(CHUNK_BYTES)
+    file.seek(0)
+    if left <= 0:
+        raise UserError(f"{file.name}: expected a DICOM file of less than {MOST_BYTES} bytes, found more, deflated")
+
+
 def _require_one_patient(headers: list[Header], path: Path) -> None:
-    patients = {str(header.dataset.get("PatientID", "")) for header in headers}
-    if len(patients - {"", "None"}) > 1:
-        raise UserError(
-            f"{path}: expected the DICOM files of one case, found {len(patients)} patients' (by PatientID);"
-            " give each a folder of its own"
-        )
+    """By number; where no file has one, by name."""
+    for tag in ("PatientID", "PatientName"):
+        patients = {str(header.dataset.get(tag, "")) for header in headers} - {"", "None"}
+        if len(patients) > 1:
+            raise UserError(
+                f"{path}: expected the DICOM files of one case, found {len(patients)} patients' (by {tag});"
+                " give each a folder of its own"
+            )
+        if patients:
+            return
 
 
 def _by_series(headers: list[Header]) -> list[Series]:

@@ -4,6 +4,7 @@ A slice's place is its ImagePositionPatient. Instance numbers, names and frame n
 """
 
 import itertools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from model.errors import UserError
 from model.images.dicom_series import ADC, EXPONENTIAL, frame_type, image_types
 from model.images.grid import Grid
 
+MOSAIC = re.compile(r"\bmosaic\b", re.IGNORECASE)
 COSINES = 1e-3  # by which orientations of one stack differ at most, and pixel spacings, in mm
 SAME_PLACE_MM = 1e-3
+MOST_FRAMES = 65_536  # of a file: several stacks and many maps of each; a header may promise 2e9
 REGULAR_MM, REGULAR = 0.02, 0.01  # how far a slice may lie from its place: in mm, or as a share of the gap where more
 SIDEWAYS_MM = 0.1  # over the whole stack
 
@@ -46,6 +49,8 @@ class Frame:
 def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
     """The frames of a file, each with what the functional groups of an enhanced one say about it."""
     count = int(dataset.get("NumberOfFrames") or 1)
+    if not 0 < count <= MOST_FRAMES:
+        raise UserError(f"{path}: expected 1 to {MOST_FRAMES} frames, its header says {count}")
     shared = list(dataset.get("SharedFunctionalGroupsSequence", ()))
     own = list(dataset.get("PerFrameFunctionalGroupsSequence", ()))
     if own and len(own) != count:
@@ -98,6 +103,10 @@ def stacked(frames: list[Frame], path: Path) -> tuple[list[Frame], Grid]:
     Where some frames are ADC maps by their type, the others are left out. path: for messages. Raises UserError unless the
     frames are of one size, orientation and stack, each place once, at equal gaps and one behind the other.
     """
+    if any(MOSAIC.search(frame.types) for frame in frames):
+        raise UserError(
+            f"{path}: expected an image for each slice, found all slices in one (MOSAIC); convert it first (dcm2niix)"
+        )
     adc = [frame for frame in frames if ADC.search(frame.types) and not EXPONENTIAL.search(frame.types)]
     frames = adc or frames
     if len(stacks := {frame.stack for frame in frames}) > 1:

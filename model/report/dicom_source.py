@@ -95,6 +95,10 @@ def read_source(dicom: DicomSource, grid: Grid) -> Source:
             raise UserError(f"{path}: expected {' and '.join(missing)}, to which DICOM objects of the lesions {INSTEAD}")
     if len(read) > 1 and any(PER_FRAME in dataset for dataset in read):
         raise UserError(f"{dicom.files[0]}: one of several enhanced files, to which no DICOM segmentation {INSTEAD}")
+    numbers: dict[str, object] = {}
+    for path, dataset in zip(dicom.files, read, strict=True):
+        if numbers.setdefault(str(dataset.SOPInstanceUID), path) != path:
+            raise UserError(f"{path}: has the SOPInstanceUID of another file, so no DICOM objects of the lesions {INSTEAD}")
     enhanced = PER_FRAME in read[0]
     slices = [_slice(read[0], number) for number in dicom.frames] if enhanced else [_slice(dataset) for dataset in read]
     if missing := [name for name in GEOMETRY if not all(found.get(name) for found in slices)]:

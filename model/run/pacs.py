@@ -16,6 +16,7 @@ if __name__ == "__main__":
 
 import argparse
 import base64
+import contextlib
 import csv
 import http.client
 import json
@@ -24,12 +25,15 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import UserError, one_line
+from model.images.dicom_files import MOST_FILES
+from model.images.streams import MOST_BYTES
 from model.run.find_cases import SUMMARY
 from model.run.platform_paths import CAPTURE_PATH, RESULTS_PATH, SEGMENTATION_PATH
 
@@ -38,9 +42,12 @@ SERVER = "http://127.0.0.1:8042"  # as Orthanc listens when nothing else is set
 CASE = "study"  # what the case is called: no name or number of the patient
 MODALITY = "MR"
 USER, PASSWORD = "ORTHANC_USER", "ORTHANC_PASSWORD"
-UID_OR_ID = re.compile(r"[0-9]+(\.[0-9]+)*|[0-9a-f]{8}(-[0-9a-f]{8}){4}")  # a StudyInstanceUID or Orthanc's own id
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")  # that Orthanc gives to whatever it stores
+UID_OR_ID = re.compile(rf"[0-9]+(\.[0-9]+)*|{ID.pattern}")  # a StudyInstanceUID or Orthanc's own id
 URL = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
-SECONDS = 60.0  # that an answer may take
+SECONDS = 60.0  # until an answer begins, and between two parts of it
+LONGEST_S = 600.0  # that an answer may take as a whole
+CHUNK_BYTES = 1 << 20
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -73,24 +80,44 @@ class Server:
         request = urllib.request.Request(self.url + path, data, self.headers, method=method)
         try:
             with self.opener.open(request, timeout=SECONDS) as response:
-                return response.read()
+                return self._all_of(response)
         except urllib.error.HTTPError as error:
             error.close()
             if error.code in (401, 403):
                 raise UserError(f"{self.url}: user or password refused, expected them in {USER} and {PASSWORD}") from None
             kind = NotThere if error.code == 404 else UserError
-            raise kind(f"{self.url}{path}: the server answered {error.code} {error.reason}") from None
+            raise kind(f"{self.url}{path}: the server answered {error.code} {one_line(error.reason)}") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             raise UserError(f"{self.url}: no answer ({one_line(str(reason)) or type(error).__name__})") from None
 
+    def _all_of(self, response: http.client.HTTPResponse) -> bytes:
+        """Its bytes, of an answer that comes to an end: no more are read than a file of DICOM may have."""
+        last, parts, count = time.monotonic() + LONGEST_S, [], 0
+        while part := response.read1(CHUNK_BYTES):
+            count += len(part)
+            parts.append(part)
+            if count > MOST_BYTES:
+                raise UserError(f"{self.url}: expected answers of at most {MOST_BYTES} bytes, found a longer one")
+            if time.monotonic() > last:
+                raise UserError(f"{self.url}: expected answers within {LONGEST_S:.0f} s, found one that takes longer")
+        if count != int(response.headers.get("Content-Length", count)):
+            raise http.client.HTTPException("it ends too early")
+        return b"".join(parts)
+
     def json(self, path: str, data: bytes | None = None, method: str = "GET"):
         """As `ask`, for an answer in JSON."""
         answer = self.ask(path, data, method)
-        try:
+        with self.as_orthanc(path):
             return json.loads(answer)
-        except ValueError:
-            raise UserError(f"{self.url}{path}: expected JSON from an Orthanc server, found something else") from None
+
+    @contextlib.contextmanager
+    def as_orthanc(self, path: str) -> Iterator[None]:
+        """Turns what a block raises over an answer that is not as Orthanc's into a UserError."""
+        try:
+            yield
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            raise UserError(f"{self.url}{path}: expected the JSON of an Orthanc server, found something else") from None
 
 
 def find_study(server: Server, study: str) -> str:
@@ -98,28 +125,41 @@ def find_study(server: Server, study: str) -> str:
     if not UID_OR_ID.fullmatch(study):
         raise UserError(f"{study}: expected a StudyInstanceUID or Orthanc's id of a study")
     if "-" in study:
+        path = f"/studies/{study}"
         try:
-            found = [server.json(f"/studies/{study}")["ID"]]
+            answer = [server.json(path)]
         except NotThere:
-            found = []
+            answer = []
     else:
-        answer = server.json("/tools/lookup", study.encode(), "POST")
-        found = [entry["ID"] for entry in answer if entry["Type"] == "Study"]
+        path = "/tools/lookup"
+        answer = server.json(path, study.encode(), "POST")
+    with server.as_orthanc(path):
+        found = [_id(entry["ID"]) for entry in answer if entry["Type"] == "Study"]
     if len(found) != 1:
         several = f"{len(found)}, of several patients: {', '.join(found)}" if found else "none"
         raise UserError(f"{server.url}: expected one study {study}, found {several}")
     return found[0]
 
 
+def _id(text: str) -> str:
+    """Orthanc's id of something, which becomes a part of a path. Raises ValueError or TypeError for any other text."""
+    if not ID.fullmatch(text):
+        raise ValueError("not an id")
+    return text
+
+
 def fetch(server: Server, study: str, folder: Path) -> int:
     """Write the MR images of a study into a folder; returns how many. Raises UserError where there is none."""
-    series = server.json(f"/studies/{study}/series")
-    modalities = sorted({entry["MainDicomTags"].get("Modality", "unknown") for entry in series})
-    instances = [
-        instance for entry in series if entry["MainDicomTags"].get("Modality") == MODALITY for instance in entry["Instances"]
-    ]
-    if not instances:
-        raise UserError(f"{server.url}: expected a study with {MODALITY} images, found {', '.join(modalities) or 'none'}")
+    path = f"/studies/{study}/series"
+    series = server.json(path)
+    with server.as_orthanc(path):
+        kinds = [str(entry["MainDicomTags"].get("Modality", "unknown")) for entry in series]
+        of_kind = [entry for entry, kind in zip(series, kinds, strict=True) if kind == MODALITY]
+        instances = [_id(instance) for entry in of_kind for instance in entry["Instances"]]
+    if not 0 < len(instances) <= MOST_FILES:
+        found = f"{len(instances)}" if instances else one_line(", ".join(sorted(set(kinds)))) or "none"
+        most = f"at most {MOST_FILES} " if instances else ""
+        raise UserError(f"{server.url}: expected a study with {most}{MODALITY} images, found {found}")
     for number, instance in enumerate(instances, 1):
         (folder / f"{number:06d}.dcm").write_bytes(server.ask(f"/instances/{instance}/file"))
     return len(instances)
@@ -154,7 +194,9 @@ def store(server: Server, study: str, paths: list[Path]) -> list[str]:
     try:
         for path in paths:
             answer = server.json("/instances", path.read_bytes(), "POST")
-            status, parent, instance = (str(answer.get(key, "")) for key in ("Status", "ParentStudy", "ID"))
+            with server.as_orthanc("/instances"):
+                instance = _id(answer["ID"])
+                status, parent = (one_line(str(answer.get(key, ""))) for key in ("Status", "ParentStudy"))
             if status == "Success":
                 new.append(instance)
             if status not in ("Success", "AlreadyStored") or parent != study:

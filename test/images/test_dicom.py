@@ -400,7 +400,7 @@ def test_a_link_to_a_folder_of_slices_is_followed_and_a_circle_ends(tmp_path):
     write_series(tmp_path / "elsewhere", VOXELS, GRID)
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "series").symlink_to("../elsewhere")
-    (tmp_path / "elsewhere" / "note").symlink_to("gone")
+    (tmp_path / "elsewhere" / "note.txt").symlink_to("gone")
     assert read_volume(tmp_path / "s", adc=True).voxels.shape == GRID.size
 
 

@@ -8,8 +8,10 @@ import pytest
 from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, Series, save, write_multiframe, write_series, write_study
 from inference_helpers import GRID
 from pydicom.dataelem import DataElement
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from model.errors import UserError
+from model.images import dicom_series
 from model.images.case import read_case
 from model.images.dicom_series import wanted_files
 from model.images.volume import read_volume
@@ -199,3 +201,92 @@ def test_the_header_says_the_unit_and_the_option_agrees(tmp_path):
         np.testing.assert_allclose(case.adc.voxels, adc, rtol=1e-6)
     with pytest.raises(UserError, match=r"its DICOM header says that the ADC is in mm2/s, --adc-unit says 1e-3mm2/s"):
         read_case(tmp_path / "adc", tmp_path / "z", "1e-3mm2/s")
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        ("ADC Li", {"PatientName": "Li^Wu"}),
+        ("ADC Mueller", {"PatientName": "M\u00fcller^A", "SpecificCharacterSet": "ISO_IR 100"}),
+        ("ADC Muller", {"PatientName": "M\u00fcller^A", "SpecificCharacterSet": "ISO_IR 100"}),
+        ("ADC of 31.01.2026", {}),
+        ("ADC 2026-01-31", {}),
+        ("ADC 20260203", {}),
+        ("ADC 081547", {}),
+        ("ADC Klinikum", {"InstitutionName": "Klinikum"}),
+    ],
+)
+def test_a_description_that_may_name_the_patient_is_not_told(tmp_path, text, more):
+    for number in (1, 2):
+        write(tmp_path / str(number), number, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", text, more=more)
+    assert refusal(tmp_path).count("(no description, 2 file(s))") == 2
+
+
+def test_what_is_no_uid_is_not_told(tmp_path):
+    for name in ("a", "b"):
+        write_series(tmp_path / name, VOXELS[:2], GRID, Series(uid=f"{NAME}-{name}"))
+    assert NAME not in refusal(tmp_path)
+
+
+def test_without_a_number_names_tell_patients_apart(tmp_path):
+    for number, name in ((1, "A"), (2, "B")):
+        more = {"PatientID": "", "PatientName": name}
+        write_series(tmp_path / name, VOXELS[number : number + 1], GRID, Series(more=more), seed=number)
+    assert "found 2 patients' (by PatientName)" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("target", ["nothing", "IM0001x"])
+def test_a_slice_that_is_a_link_to_nothing(tmp_path, target):
+    path = write_series(tmp_path / "adc", VOXELS, GRID)[0]
+    path.unlink()
+    path.symlink_to(target)
+    assert refusal(tmp_path) == f"{path}: expected a DICOM file, found a link to nothing"
+
+
+def test_a_folder_that_links_to_itself_counts_once(tmp_path):
+    paths = write_series(tmp_path / "adc", VOXELS, GRID)
+    for name in ("x", "y", "z"):
+        (tmp_path / "adc" / name).symlink_to(tmp_path)
+    assert wanted_files(tmp_path, adc=True) == sorted(paths)
+
+
+def test_a_small_deflated_file_that_becomes_huge(tmp_path, monkeypatch):
+    paths = write_series(tmp_path, VOXELS, GRID)
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        save(dataset, path)
+    assert wanted_files(tmp_path, adc=True) == sorted(paths)
+    assert np.array_equal(read_volume(tmp_path, adc=True).voxels, VOXELS)
+    dataset.add_new(0x00420011, "OB", bytes(9 << 20))
+    save(dataset, paths[-1])
+    monkeypatch.setattr(dicom_series, "MOST_BYTES", 8 << 20)
+    assert paths[-1].stat().st_size < 1 << 20
+    assert refusal(tmp_path) == f"{paths[-1]}: expected a DICOM file of less than {8 << 20} bytes, found more, deflated"
+
+
+@pytest.mark.parametrize("count", [2**31 - 1, -1])
+def test_more_frames_than_any_file_has(tmp_path, count):
+    path = write_multiframe(tmp_path / "x.dcm", [(VOXELS, GRID)])
+    dataset = pydicom.dcmread(path)
+    dataset.SharedFunctionalGroupsSequence = dataset.PerFrameFunctionalGroupsSequence[:1]
+    del dataset.PerFrameFunctionalGroupsSequence
+    dataset.NumberOfFrames = count
+    save(dataset, path)
+    with pytest.raises(UserError, match=rf"expected 1 to \d+ frames, its header says {count}"):
+        read_volume(path, adc=True)
+
+
+def test_a_mosaic_is_no_stack(tmp_path):
+    write_series(tmp_path, VOXELS[:1], GRID, Series(image_type=("DERIVED", "PRIMARY", "DIFFUSION", "ADC", "MOSAIC")))
+    with pytest.raises(UserError, match="found all slices in one"):
+        read_volume(tmp_path, adc=True)
+
+
+def test_a_picture_with_a_palette_is_no_map(tmp_path):
+    write_series(tmp_path, VOXELS, GRID)
+    for path in tmp_path.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.PhotometricInterpretation = "PALETTE COLOR"
+        save(dataset, path)
+    assert "found none among 1" in refusal(tmp_path)

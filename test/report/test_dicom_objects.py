@@ -342,3 +342,14 @@ def test_slices_more_than_half_a_gap_from_the_grids_are_refused():
     require_on_grid([tuple(GRID.to_mm(np.array([z + 0.4, 0, 0]))) for z in range(GRID.size[0])], GRID)
     with pytest.raises(ValueError, match="no position for each"):
         require_on_grid([tuple(GRID.to_mm(np.array([z, 0, 0]))) for z in range(GRID.size[0] - 1)], GRID)
+
+
+def test_two_images_with_one_number(tmp_path):
+    paths = write_series(tmp_path, np.full(GRID.size, 1000.0), GRID)
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{ROOT}7"
+        dataset.save_as(path, enforce_file_format=True)
+    adc = Volume(np.full(GRID.size, 1000.0, np.float32), GRID, tmp_path, dicom=DicomSource(tuple(paths)))
+    with pytest.raises(UserError, match="has the SOPInstanceUID of another file"):
+        require_objects(Case(adc, adc, ()))

@@ -258,3 +258,84 @@ def test_a_redirect_is_not_followed_and_a_proxy_not_asked(server, go, monkeypatc
         thread.join()
     assert (code, len(handler.seen)) == (2, 1)
     assert "/tools/lookup: the server answered 302 Found" in error
+
+
+ID = "-".join(["0123abcd"] * 5)
+LOOKUP = [{"Type": "Study", "ID": ID}]
+SERIES = [{"MainDicomTags": {"Modality": "MR"}, "Instances": [ID]}]
+STRANGE = "expected the JSON of an Orthanc server, found something else"
+
+
+class Strange(http.server.BaseHTTPRequestHandler):
+    """A server that answers as `answers` says by the end of the path, with as many bytes as it likes."""
+
+    answers: dict[str, object]
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        found = next(answer for end, answer in self.answers.items() if self.path.endswith(end))
+        data = found if isinstance(found, bytes) else json.dumps(found).encode()
+        status = "500 \x1b[31mred" if found == b"500" else "200 OK"
+        length = len(data) + (found == b"cut off")
+        self.wfile.write(f"HTTP/1.0 {status}\r\nContent-Length: {length}\r\n\r\n".encode() + data)
+
+    do_POST = do_GET
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ({"/tools/lookup": [1]}, f"/tools/lookup: {STRANGE}"),
+        ({"/tools/lookup": None}, f"/tools/lookup: {STRANGE}"),
+        ({"/tools/lookup": b"\xff<html>"}, f"/tools/lookup: {STRANGE}"),
+        ({"/tools/lookup": b"[" * 200_000}, f"/tools/lookup: {STRANGE}"),
+        ({"/tools/lookup": [{"ID": ID}]}, f"/tools/lookup: {STRANGE}"),
+        ({"/tools/lookup": [{"Type": "Study", "ID": "../instances"}]}, f"/tools/lookup: {STRANGE}"),
+        ({"/tools/lookup": [{"Type": "Study", "ID": 5}]}, f"/tools/lookup: {STRANGE}"),
+        ({"/tools/lookup": b"500"}, r"/tools/lookup: the server answered 500 \x1b[31mred"),
+        ({"/tools/lookup": b"cut off"}, ": no answer (it ends too early)"),
+        ({"/tools/lookup": b" " * 2000}, ": expected answers of at most 1000 bytes, found a longer one"),
+        ({"/lookup": LOOKUP, "/series": [{"Instances": [ID]}]}, f"/studies/{ID}/series: {STRANGE}"),
+        (
+            {"/lookup": LOOKUP, "/series": [{"MainDicomTags": {"Modality": "\x1b[31m"}, "Instances": [ID]}]},
+            r": expected a study with MR images, found \x1b[31m",
+        ),
+        (
+            {"/lookup": LOOKUP, "/series": [SERIES[0] | {"Instances": ["../../patients/x"]}]},
+            f"/studies/{ID}/series: {STRANGE}",
+        ),
+        ({"/lookup": LOOKUP, "/series": SERIES, "/file": b"d", "/instances": [1]}, f"/instances: {STRANGE}"),
+        (
+            {"/lookup": LOOKUP, "/series": SERIES, "/file": b"d", "/instances": {"Status": "Success", "ID": "../x"}},
+            f"/instances: {STRANGE}",
+        ),
+    ],
+)
+def test_a_server_that_is_no_orthanc(answers, reason, stand_in, monkeypatch, capfd):
+    stand_in(lambda made: [(made.folder / name).write_bytes(b"DICM") for name in ("lesions.dcm", "report.dcm")])
+    monkeypatch.setattr(pacs, "MOST_BYTES", 1000 if reason.endswith("longer one") else 1 << 20)
+    handler = type("Handler", (Strange,), {"answers": answers})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as strange:
+        thread = threading.Thread(target=strange.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{strange.server_port}"
+        code = pacs.main([STUDY, "--server", url])
+        strange.shutdown()
+        thread.join()
+    assert (code, capfd.readouterr().err) == (2, f"error: {url}{reason}\n")
+
+
+def test_an_answer_that_does_not_end(monkeypatch, capfd):
+    monkeypatch.setattr(pacs, "LONGEST_S", 0)
+    handler = type("Handler", (Strange,), {"answers": {"": LOOKUP}})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as strange:
+        thread = threading.Thread(target=strange.serve_forever)
+        thread.start()
+        code = pacs.main([STUDY, "--server", f"http://127.0.0.1:{strange.server_port}"])
+        strange.shutdown()
+        thread.join()
+    assert code == 2
+    assert "expected answers within 0 s, found one that takes longer" in capfd.readouterr().err
