@@ -36,7 +36,7 @@ from model.run.one_case import Options, segment
 from model.run.platform_paths import MASK_PATH, PORT, PROBABILITIES_PATH, REPORT_PATH, ZMAP_PATH
 
 if TYPE_CHECKING:
-    from model.networks.estimate import Predictors
+    from model.networks.predictors import Predictors
 
 
 @functools.cache
@@ -45,8 +45,8 @@ def load_predictors(
 ) -> Predictors:
     """The ensembles on their engine, loaded once. Imports engines only now: a bad case is refused before."""
     with loading():
-        from model.networks import estimate
         from model.networks.engines import pick_engine
+        from model.networks.predictors import load_predictors as load_all
         from model.networks.stored import default_folder
 
         folder = weights or default_folder()
@@ -54,7 +54,7 @@ def load_predictors(
         for note in notes:
             print(note, flush=True)
         say = functools.partial(print, flush=True)
-        return estimate.load_predictors(folder, picked, estimate_z=estimate_z, say=say)
+        return load_all(folder, picked, estimate_z=estimate_z, say=say)
 
 
 def parse_arguments(words: list[str] | None) -> argparse.Namespace:

@@ -27,8 +27,8 @@ import numpy as np
 
 from benchmarks.cases import write_case
 from model.networks.engines import pick_engine
-from model.networks.estimate import Predictors
 from model.networks.predict import Predictor
+from model.networks.predictors import Predictors
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.networks.windows import Network
 from model.run import at_once

@@ -28,7 +28,7 @@ from benchmarks.folder import write_folder
 from model.lesions import candidates, decision, trees
 from model.networks import predict
 from model.networks.engines import pick_engine
-from model.networks.estimate import Predictors
+from model.networks.predictors import Predictors
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.run import one_case
 from model.run.find_cases import find_cases

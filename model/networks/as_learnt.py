@@ -9,8 +9,8 @@ from model.images.orientation import turn_to_learnt
 
 if TYPE_CHECKING:
     from model.images.case import Case
-    from model.networks.estimate import EstimatingPredictor
     from model.networks.predict import Predictor, Segmentation
+    from model.networks.predictors import EstimatingPredictor
 
 
 def estimate_as_learnt(case: Case, predictor: EstimatingPredictor) -> Case:

@@ -43,7 +43,7 @@ from model.run.summary import (
 )
 
 if TYPE_CHECKING:
-    from model.networks.estimate import Predictors
+    from model.networks.predictors import Predictors
 
 Case = tuple[FoundCase, Place, Earlier]  # with where its files are written, and what an earlier run left there
 OF_DICOM = ".nii.gz"  # format of the mask of an ADC map in DICOM

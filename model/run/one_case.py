@@ -46,8 +46,8 @@ from model.run.platform_paths import (
 )
 
 if TYPE_CHECKING:
-    from model.networks.estimate import Predictors
     from model.networks.predict import Segmentation
+    from model.networks.predictors import Predictors
     from model.run.found_case import FoundCase
 
 

@@ -31,9 +31,9 @@ from model.lesions.brain_map import BrainMap
 from model.lesions.estimate import ESTIMATE_FEATURES, ZEstimator, estimate_features
 from model.networks.as_learnt import estimate_as_learnt
 from model.networks.config import InferenceConfig
-from model.networks.estimate import EstimatingPredictor, Predictors, load_estimating_predictor
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor
+from model.networks.predictors import EstimatingPredictor, Predictors, load_estimating_predictor
 from model.networks.stored import Ensemble, load_estimator, read_sidecar, save_decision, save_estimator, write_sidecar
 
 NOTHING = Ensemble((), (), InferenceConfig(), "test")

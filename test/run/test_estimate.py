@@ -109,7 +109,7 @@ def test_given_z_map_is_used_as_ever(main, case_tree, output, estimating_weights
     assert main(arguments(case, output / "without", estimating_weights)) == 0
     process.load_predictors.cache_clear()
     monkeypatch.setattr(
-        "model.networks.estimate.load_ensemble",
+        "model.networks.predictors.load_ensemble",
         lambda folder, *args, **options: loaded.append(folder) or load_ensemble(folder, *args, **options),
     )
     assert main([*arguments(case, output / "with", estimating_weights), "--estimate-z", "--probabilities"]) == 0
@@ -122,7 +122,7 @@ def test_given_z_map_is_used_as_ever(main, case_tree, output, estimating_weights
 
 
 def test_networks_without_a_weight_are_not_loaded(main, alone, output, estimating_weights, monkeypatch):
-    monkeypatch.setattr("model.networks.estimate.load_ensemble", lambda *_, **__: pytest.fail("networks were loaded"))
+    monkeypatch.setattr("model.networks.predictors.load_ensemble", lambda *_, **__: pytest.fail("networks were loaded"))
     assert main([*arguments(alone, output, estimating_weights), "--estimate-z"]) == 0
 
 

@@ -135,7 +135,8 @@ def test_other_files_of_the_output_folder_stay(main, case_tree, output, rule_wei
 def test_networks_are_loaded_once_for_several_cases(main, case_tree, output, rule_weights, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        "model.networks.estimate.load_ensemble", lambda folder, engine: calls.append(folder) or load_ensemble(folder, engine)
+        "model.networks.predictors.load_ensemble",
+        lambda folder, engine: calls.append(folder) or load_ensemble(folder, engine),
     )
     for name in ("first", "second"):
         assert main(arguments(case_tree(name=name), output, rule_weights)) == 0
