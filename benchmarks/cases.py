@@ -11,6 +11,7 @@ from model.run.platform_paths import ADC_SLUG, DEFAULT_PATHS, ZADC_SLUG
 # 1.0, 0.62 and 0.55 at most.
 SHARE = (0.9, 0.6, 0.5)
 SPACING_MM = (2.0, 1.65, 1.65)  # (z, y, x)
+BRAIN_ML = 500.0  # at most: the voxels of a larger grid are made smaller, or its brain would be refused
 
 
 def invented_maps(size: tuple[int, int, int], full: bool = False, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -29,10 +30,13 @@ def write_case(root: Path, size: tuple[int, int, int], full: bool = False, seed:
     """An input folder with `invented_maps`; returns it."""
     import SimpleITK as sitk  # which a machine that only trains may lack
 
-    for slug, voxels in zip((ADC_SLUG, ZADC_SLUG), invented_maps(size, full, seed), strict=True):
+    maps = invented_maps(size, full, seed)
+    ml = np.count_nonzero(maps[0]) * np.prod(SPACING_MM) / 1000
+    spacing_mm = [mm * min(1.0, (BRAIN_ML / ml) ** (1 / 3)) for mm in SPACING_MM]
+    for slug, voxels in zip((ADC_SLUG, ZADC_SLUG), maps, strict=True):
         folder = root / DEFAULT_PATHS[slug]
         folder.mkdir(parents=True)
         image = sitk.GetImageFromArray(voxels)
-        image.SetSpacing(SPACING_MM[::-1])
+        image.SetSpacing(spacing_mm[::-1])
         sitk.WriteImage(image, str(folder / "map.mha"), useCompression=True)
     return root
