@@ -10,7 +10,7 @@ import numpy as np
 from model.errors import UserError
 from model.images.alone import LARGEST_ML, AdcFigures, adc_figures, misfit_alone, no_adc
 from model.images.brain import brain_mask
-from model.images.limits import LARGEST_ADC, LARGEST_BRAIN_ML, LARGEST_Z, PLAUSIBLE_ADC
+from model.images.limits import FEWEST_TO_ESTIMATE, LARGEST_ADC, LARGEST_BRAIN_ML, LARGEST_Z, PLAUSIBLE_ADC
 from model.images.missing import without_missing
 from model.images.orientation import in_order_of, turn_to_learnt
 from model.images.pair import Pair, misfit, pair_of
@@ -133,6 +133,11 @@ def _require_brain(case: Case) -> None:
     adc = case.adc
     if not case.brain.any():
         raise UserError(f"{adc.path}: no brain, expected voxels with ADC above 0")
+    if case.z_map is None and (voxels := np.count_nonzero(case.brain)) < FEWEST_TO_ESTIMATE:
+        raise UserError(
+            f"{adc.path}: a brain (ADC above 0) of {voxels} voxels, from which no Z map can be estimated;"
+            f" expected at least {FEWEST_TO_ESTIMATE}: is the brain mask right?"
+        )
     volume_ml = np.count_nonzero(case.brain) * case.grid.voxel_mm3 / 1000
     if volume_ml > LARGEST_BRAIN_ML:
         spacing = " x ".join(f"{mm:g}" for mm in case.grid.spacing_mm[::-1])

@@ -4,3 +4,4 @@ SPACING_MM = (0.2, 100.0)  # what a voxel can measure; smoothing over millimetre
 LARGEST_Z, LARGEST_ADC = 100.0, 1e5  # ten and twenty times what the published maps reach
 PLAUSIBLE_ADC = (100.0, 10000.0)  # median of the brain in 1e-6 mm2/s; newborns have about 1000 to 1600
 LARGEST_BRAIN_ML = 2000.0  # more than any human's; the labelled newborns' are 319 to 547 ml
+FEWEST_TO_ESTIMATE = 500  # voxels of a brain whose Z map is estimated

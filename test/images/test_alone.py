@@ -82,6 +82,15 @@ def test_brain_of_a_few_voxels_has_no_figures():
     assert adc_figures(adc, (2.0, 2.0, 2.0)) is None
 
 
+def test_nothing_is_estimated_in_a_brain_of_a_few_voxels():
+    adc = np.zeros(BRAIN.shape)
+    adc.flat[:500] = 1200
+    require_usable(case(adc))
+    adc.flat[0] = 0
+    with pytest.raises(UserError, match=r"^a\.nii: a brain \(ADC above 0\) of 499 voxels, .* expected at least 500"):
+        require_usable(case(adc))
+
+
 def test_phantom_is_an_adc_map():
     found = case(PHANTOM.adc).alone
     assert found is not None
