@@ -31,7 +31,7 @@ def write_case(root: Path, size: tuple[int, int, int], full: bool = False, seed:
     import SimpleITK as sitk  # which a machine that only trains may lack
 
     maps = invented_maps(size, full, seed)
-    ml = np.count_nonzero(maps[0]) * np.prod(SPACING_MM) / 1000
+    ml = float(np.count_nonzero(maps[0]) * np.prod(SPACING_MM)) / 1000
     spacing_mm = [mm * min(1.0, (BRAIN_ML / ml) ** (1 / 3)) for mm in SPACING_MM]
     for slug, voxels in zip((ADC_SLUG, ZADC_SLUG), maps, strict=True):
         folder = root / DEFAULT_PATHS[slug]
