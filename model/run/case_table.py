@@ -43,7 +43,10 @@ def listed_cases(table: Path) -> list[FoundCase]:
         raise UserError(f"{table}: cannot be read as CSV ({error})") from None
     if not set(COLUMNS) <= set(columns):
         found = ",".join(columns) or "none"
-        raise UserError(f"{table}: expected a first line with the columns {','.join(COLUMNS)} ({BETWEEN}), found {found}")
+        hint = "; cells of zadc may be empty with --estimate-z" if "zadc" not in columns else ""
+        raise UserError(
+            f"{table}: expected a first line with the columns {','.join(COLUMNS)} ({BETWEEN}), found {found}{hint}"
+        )
     cases = [_listed_case(columns, values, table, line) for line, values in rows]
     return _each_once(cases)
 
