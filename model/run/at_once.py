@@ -6,6 +6,7 @@ end is hidden: the results are asked for case by case.
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,7 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from model.networks.windows import before_network
 
-CASES = 3
+# on two cores several at a time are slower than one, and take more memory: benchmarks/README.md
+CASES = 3 if len(os.sched_getaffinity(0)) > 2 else 1
 
 Job = Callable[[], dict]
 

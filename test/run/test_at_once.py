@@ -19,15 +19,21 @@ from model.images.formats import digest
 from model.networks.predict import Predictor
 from model.networks.windows import in_windows
 from model.run import at_once, one_case
-from model.run.at_once import CASES, AtOnce, Stopped, has_ended
+from model.run.at_once import AtOnce, Stopped, has_ended
 
 WAIT_S = 60  # for another thread, at most
+CASES = 3  # at a time here, however many cores there are
 NO_BRAIN = "no brain, expected voxels with ADC above 0"
 
 
 def ask_network(answer=lambda batch: batch[:, :1]) -> dict:
     """What every case does between reading and writing."""
     return {"sum": float(in_windows(answer, np.ones((1, 2, 2, 4, 2), np.float32), (2, 4, 2), 0.5).sum())}
+
+
+@pytest.fixture(autouse=True)
+def several(monkeypatch):
+    monkeypatch.setattr(at_once, "CASES", CASES)
 
 
 def test_results_come_in_the_order_of_the_jobs():
