@@ -19,16 +19,12 @@ folder of its own. Rows say the seed that the networks' sidecars name, and are a
 import argparse
 import dataclasses
 import math
-import shlex
 import shutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import lightgbm
 import numpy as np
-import sklearn
 import torch
 from tqdm import tqdm
 
@@ -42,7 +38,7 @@ from model.networks.stored import IMAGE_WEIGHTS, Ensemble, load_ensemble, read_s
 from model.networks.torch_engine import TorchEngine, pick_device
 from training.common.cli import run
 from training.common.loss_names import LOSS_NAMES
-from training.common.provenance import LICENCE, git_commit
+from training.common.provenance import of_fit
 from training.data.dataset import load_cases, require_packed
 from training.data.seen import require_held_out, training_seed
 from training.data.splits import FOLDS, read_fold
@@ -148,18 +144,10 @@ def reliability(parts: list[HeldOut], by_method: dict[str, dict[str, np.ndarray]
     return bins
 
 
-def ship_decision(parts: list[HeldOut], tables: Iterable[CandidateTable], weights: Path, command: str) -> None:
+def ship_decision(parts: list[HeldOut], tables: Iterable[CandidateTable], weights: Path) -> None:
     """Fit trees and calibration to all cases and write them beside the networks that the answers come from."""
     decision = Decision(fit_trees(list(tables)), FEATURES, fit_calibration(parts))
-    versions = {"numpy": np.__version__, "lightgbm": lightgbm.__version__, "scikit-learn": sklearn.__version__}
-    provenance = {
-        "command": command,
-        "git_commit": git_commit(),
-        "versions": versions,
-        "cases": {"training": sorted(part.case.name for part in parts)},
-        "data_licence": LICENCE,
-    }
-    save_decision(weights, decision, provenance)
+    save_decision(weights, decision, of_fit("training.crossval", (part.case.name for part in parts)))
 
 
 def write_rows(rows: list[Row], path: Path) -> None:
@@ -214,7 +202,7 @@ def main() -> None:
         networks = {part.case.name: part.probabilities for part in parts}
         write_records(reliability(parts, {"networks": networks} | answers), args.results / "reliability.csv", Bin)
     if args.take or args.decide:
-        ship_decision(parts, tables.values(), args.weights, shlex.join(["python", "-m", "training.crossval", *sys.argv[1:]]))
+        ship_decision(parts, tables.values(), args.weights)
     for method in MASKS:
         mean = mean_scores([Scores(row.dice, row.masd_mm, row.nsd) for row in rows if row.method == method])
         print(f"{method:18} Dice {mean.dice:.4f}  MASD {mean.masd_mm:.2f} mm  NSD {mean.nsd:.4f}")

@@ -16,12 +16,9 @@ cases, and a decision fitted to all out-of-fold estimates.
 import argparse
 import dataclasses
 import math
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import lightgbm
 import numpy as np
 from tqdm import tqdm
 
@@ -32,14 +29,14 @@ from model.lesions.decision import Decision, most_dice
 from model.lesions.estimate import LARGEST_Z
 from model.networks.stored import IMAGE_WEIGHTS, ZMAP, save_decision, save_estimator
 from training.common.cli import run
-from training.common.provenance import LICENCE, git_commit
+from training.common.provenance import of_fit
 from training.data.dataset import PackedCase, load_cases, require_packed
 from training.data.splits import FOLDS, read_fold
 from training.lesions.fit_estimate import LOW_Z, VoxelTable, fit_estimator
 from training.lesions.fit_trees import candidate_table, decisions_by_fold, fit_trees
 from training.lesions.held_out import HeldOut, calibrated, fit_calibration, nested_calibrations
 from training.scores.case_row import NO_RUN, Prediction, case_row
-from training.scores.metrics import Scores, mean_scores
+from training.scores.metrics import Scores, dice_of, mean_scores
 from training.scores.rows import RESULTS, RULE, Row, ZError, write_records
 from training.scores.rule import rule_mask
 
@@ -104,7 +101,7 @@ def adc_masks(cases: dict[str, PackedCase]) -> dict[str, np.ndarray]:
     """By case: smoothed ADC below the threshold with the best mean Dice on the other folds."""
     names = list(cases)
     masks = threshold_masks(list(cases.values()))
-    dice = np.array([[_dice(mask, case.label) for mask in row] for row, case in zip(masks, cases.values(), strict=True)])
+    dice = np.array([[dice_of(mask, case.label) for mask in row] for row, case in zip(masks, cases.values(), strict=True)])
     chosen: dict[str, np.ndarray] = {}
     for fold in range(FOLDS):
         training, held_out = read_fold(fold)
@@ -113,20 +110,9 @@ def adc_masks(cases: dict[str, PackedCase]) -> dict[str, np.ndarray]:
     return chosen
 
 
-def _dice(mask: np.ndarray, label: np.ndarray) -> float:
-    total = np.count_nonzero(mask) + np.count_nonzero(label)
-    return 2 * np.count_nonzero(mask & label) / total if total else 1.0
-
-
 def ship(cases: dict[str, PackedCase], tables: dict[str, VoxelTable], decision: Decision, weights: Path) -> None:
     """Write trees fitted to all cases, and the decision beside them."""
-    provenance = {
-        "command": shlex.join(["python", "-m", "training.zmap", *sys.argv[1:]]),
-        "git_commit": git_commit(),
-        "versions": {"numpy": np.__version__, "lightgbm": lightgbm.__version__},
-        "cases": {"training": sorted(cases)},
-        "data_licence": LICENCE,
-    }
+    provenance = of_fit("training.zmap", cases)
     save_estimator(weights / ZMAP, fit_estimator(list(tables.values())), provenance)
     save_decision(weights / ZMAP, decision, provenance)
 

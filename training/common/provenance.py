@@ -1,9 +1,14 @@
 """Which code, and which data's licence, weights come from."""
 
+import importlib.metadata
 import os
+import shlex
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 LICENCE = "trained on BONBID-HIE (Zenodo 10602767), whose licence statements conflict: treat as non-commercial"
 
@@ -23,3 +28,14 @@ def git_commit() -> str:
         return os.environ.get("GIT_COMMIT", "unknown")
     code = ("model", "training", ":!model/weights", ":!training/results")
     return commit + ("-dirty" if git("status", "--porcelain", "--", *code) else "")
+
+
+def of_fit(module: str, cases: Iterable[str]) -> dict[str, Any]:
+    """What the sidecar of fitted trees says about how they were made by this run of a command of `training`."""
+    return {
+        "command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
+        "git_commit": git_commit(),
+        "versions": {name: importlib.metadata.version(name) for name in ("numpy", "lightgbm", "scikit-learn")},
+        "cases": {"training": sorted(cases)},
+        "data_licence": LICENCE,
+    }
