@@ -6,26 +6,21 @@ Every published ADC map is spoiled in each way of VARIANTS. Prints how many are 
 when one that is not spoiled is warned of.
 """
 
-import argparse
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from pair_variants import in_brain
+from pair_variants import in_brain, read_arguments, tell
 
-from model.errors import UserError
 from model.images.brain import brain_box
-from model.images.case import Case, read_case, require_usable
+from model.images.case import Case
 from model.images.checks import warnings_of
 from model.images.grid import Grid
 from model.lesions.components import depth_mm
-from training.data.published import published_cases
 
 Spoil = Callable[[np.ndarray, np.ndarray, tuple[float, float, float]], np.ndarray]  # ADC, Z, spacing
 ADULT_ML = 1200.0
@@ -85,39 +80,25 @@ def adult(grid: Grid, brain: np.ndarray) -> Grid:
     return replace(grid, spacing_mm=(z, y, x))
 
 
-def verdict(case: Case) -> tuple[str, str]:
-    """What is said, and the words."""
-    try:
-        require_usable(case)
-    except UserError as error:
-        return "refused", str(error)
-    warnings = warnings_of(case.with_estimate(np.zeros_like(case.adc.voxels)))[1:]  # without the one on the estimate
-    return ("warned", " ".join(warnings)) if warnings else ("silent", "")
+def warnings_of_estimate(case: Case) -> list[str]:
+    """What is said when the case's Z map is estimated, without that it is."""
+    return warnings_of(case.with_estimate(np.zeros_like(case.adc.voxels)))[1:]
+
+
+def spoil(cases: list[Case], name: str) -> Iterator[Case]:
+    """The ADC map alone of every case, spoiled."""
+    for case in cases:
+        spoiled = VARIANTS.get(name, VARIANTS["as published"])(case.adc.voxels, case.zadc.voxels, case.grid.spacing_mm)
+        grid = case.grid if name in VARIANTS else adult(case.grid, case.brain)
+        yield Case(replace(case.adc, voxels=np.ascontiguousarray(spoiled, np.float32), grid=grid, sha256=""), None)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
-    parser.add_argument("--show", action="store_true", help="print what is said, too")
-    args = parser.parse_args()
-    cases = [read_case(files.adc, files.zadc) for files in published_cases(args.data)]
-    milliseconds, unspoiled = [], 0
-    for name in [*VARIANTS, "adult's size"]:
-        counts: Counter[str] = Counter()
-        for number, case in enumerate(cases):
-            spoiled = VARIANTS.get(name, VARIANTS["as published"])(case.adc.voxels, case.zadc.voxels, case.grid.spacing_mm)
-            grid = case.grid if name in VARIANTS else adult(case.grid, case.brain)
-            alone = Case(replace(case.adc, voxels=np.ascontiguousarray(spoiled, np.float32), grid=grid, sha256=""), None)
-            started = time.process_time()
-            what, words = verdict(alone)
-            milliseconds.append(1000 * (time.process_time() - started))
-            counts[what] += 1
-            if args.show and number == 0:
-                print(f"    {words}")
-        unspoiled += (name == "as published") * (counts["warned"] + counts["refused"])
-        print(f"{name}: {', '.join(f'{counts[what]} {what}' for what in ('refused', 'warned', 'silent') if counts[what])}")
-    print(f"all checks of a case: {np.median(milliseconds):.0f} ms of processor time")
-    sys.exit(bool(unspoiled))
+    cases, show = read_arguments(__doc__)
+    names = [*VARIANTS, "adult's size"]
+    told = {name: tell(name, spoil(cases, name), show, warnings_of_estimate) for name in names}
+    print(f"all checks of a case: {np.median([ms for each, _ in told.values() for ms in each]):.0f} ms of processor time")
+    sys.exit(bool(told["as published"][1]))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,40 +134,57 @@ VARIANTS: dict[str, Spoil] = {
 }
 
 
-def verdict(case: Case) -> tuple[str, str]:
-    """What is said, and how that begins."""
+def verdict(case: Case, warn: Callable[[Case], list[str]]) -> tuple[str, str]:
+    """What is said, and the words."""
     try:
         require_usable(case)
     except UserError as error:
         return "refused", str(error)
-    warnings = warnings_of(case)
+    warnings = warn(case)
     return ("warned", " ".join(warnings)) if warnings else ("silent", "")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def tell(
+    name: str, spoiled: Iterable[Case], show: bool, warn: Callable[[Case], list[str]] = warnings_of
+) -> tuple[list[float], int]:
+    """Print what is said of cases that were spoiled in one way, and with `show` the words about the first.
+
+    The milliseconds of processor time that each took, and of how many something is said.
+    """
+    milliseconds, counts = [], Counter[str]()
+    for number, case in enumerate(spoiled):
+        started = time.process_time()
+        what, words = verdict(case, warn)
+        milliseconds.append(1000 * (time.process_time() - started))
+        counts[what] += 1
+        if show and number == 0:
+            print(f"    {words}")
+    print(f"{name}: {', '.join(f'{counts[what]} {what}' for what in ('refused', 'warned', 'silent') if counts[what])}")
+    return milliseconds, counts["warned"] + counts["refused"]
+
+
+def read_arguments(description: str | None) -> tuple[list[Case], bool]:
+    """The published cases of the folder on the command line, and whether --show was given."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
     parser.add_argument("--show", action="store_true", help="print what is said, too")
     args = parser.parse_args()
-    cases = [read_case(files.adc, files.zadc) for files in published_cases(args.data)]
-    milliseconds, unspoiled = [], 0
-    for name, spoil in VARIANTS.items():
-        counts: Counter[str] = Counter()
-        for number, case in enumerate(cases):
-            other = cases[(number + 1) % len(cases)]
-            maps = spoil(case.adc.voxels, case.zadc.voxels, (other.adc.voxels, other.zadc.voxels))
-            adc, zadc = (np.ascontiguousarray(voxels, dtype=np.float32) for voxels in maps)
-            spoiled = Case(replace(case.adc, voxels=adc, sha256=""), replace(case.zadc, voxels=zadc, sha256=""))
-            started = time.process_time()
-            what, words = verdict(spoiled)
-            milliseconds.append(1000 * (time.process_time() - started))
-            counts[what] += 1
-            if args.show and number == 0:
-                print(f"    {words}")
-        unspoiled += (name == "as published") * (counts["warned"] + counts["refused"])
-        print(f"{name}: {', '.join(f'{counts[what]} {what}' for what in ('refused', 'warned', 'silent') if counts[what])}")
-    unchanged, spoiled = milliseconds[: len(cases)], milliseconds[len(cases) :]
-    for name, times in (("as published", unchanged), ("spoiled", spoiled)):
+    return [read_case(files.adc, files.zadc) for files in published_cases(args.data)], args.show
+
+
+def spoiled(cases: list[Case], way: Spoil) -> Iterator[Case]:
+    """Every case with its maps spoiled; the next one's are at hand."""
+    for case, other in zip(cases, [*cases[1:], cases[0]], strict=True):
+        maps = way(case.adc.voxels, case.zadc.voxels, (other.adc.voxels, other.zadc.voxels))
+        adc, zadc = (np.ascontiguousarray(voxels, dtype=np.float32) for voxels in maps)
+        yield Case(replace(case.adc, voxels=adc, sha256=""), replace(case.zadc, voxels=zadc, sha256=""))
+
+
+def main() -> None:
+    cases, show = read_arguments(__doc__)
+    told = {name: tell(name, spoiled(cases, way), show) for name, way in VARIANTS.items()}
+    unchanged, unspoiled = told.pop("as published")
+    for name, times in (("as published", unchanged), ("spoiled", [ms for each, _ in told.values() for ms in each])):
         middle, most = np.percentile(times, (50, 99))
         print(f"all checks of a case {name}: {middle:.0f} ms of processor time, in 99 of 100 cases at most {most:.0f} ms")
     sys.exit(bool(unspoiled))

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 import model
 from model.images.case import Case
-from model.report.dicom_segmentation import MAKER, USE, made_with, without_now
-from model.report.dicom_source import Source, uid_of
+from model.report.dicom_segmentation import MAKER, USE, instance_of, made_with, without_now
+from model.report.dicom_source import Source
 from model.report.montage import (
     ADC_WINDOW,
     BLUE_TO_RED,
@@ -47,10 +47,9 @@ def capture(source: Source, case: Case, mask: np.ndarray, results: dict) -> SCIm
     """The object for a boolean (z, y, x) mask and what results.json holds. The same input gives the same bytes."""
     import highdicom as hd
     from pydicom.dataset import Dataset
-    from pydicom.uid import ExplicitVRLittleEndian
 
     pixels = draw(case, mask, sentences(case, mask, results))
-    image, (date, time) = source.images[0], source.content
+    image = source.images[0]
     made_of = ("capture", image.SeriesInstanceUID, image.SOPInstanceUID, pixels.tobytes(), *made_with(results).values())
     _, bottom, _, right = (letter.translate(FEET_AND_HEAD) for letter in make_view(case).letters)
     made = hd.sc.SCImage(
@@ -59,17 +58,9 @@ def capture(source: Source, case: Case, mask: np.ndarray, results: dict) -> SCIm
         bits_allocated=8,
         coordinate_system=hd.CoordinateSystemNames.PATIENT,
         study_instance_uid=image.StudyInstanceUID,
-        series_instance_uid=uid_of("series", *made_of),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=uid_of("instance", *made_of),
-        instance_number=1,
-        manufacturer=MAKER,
-        manufacturer_model_name=MAKER,
-        software_versions=model.__version__,
+        **instance_of(source, made_of),
         patient_orientation=(right, bottom),
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        content_date=date,
-        content_time=time,
         series_description="HIE lesions, slices (research use)",
     )
     made.BodyPartExamined = "BRAIN"

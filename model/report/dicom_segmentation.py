@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,32 +27,22 @@ def segmentation(source: Source, mask: np.ndarray, results: dict) -> Segmentatio
     source's UIDs, and dates are the study's.
     """
     import highdicom as hd
-    from pydicom.uid import ExplicitVRLittleEndian
 
     series = source.images[0].SeriesInstanceUID
     instances = ",".join(image.SOPInstanceUID for image in source.images)
     made_of = ("segmentation", series, instances, np.packbits(mask).tobytes(), *made_with(results).values())
-    date, time = source.content
     made = hd.seg.Segmentation(
         source_images=source.images,
         pixel_array=mask.astype(np.uint8),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_description(results)],
-        series_instance_uid=uid_of("series", *made_of),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=uid_of("instance", *made_of),
-        instance_number=1,
-        manufacturer=MAKER,
-        manufacturer_model_name=MAKER,
-        software_versions=model.__version__,
+        **instance_of(source, made_of),
         device_serial_number=results["weights"],
-        transfer_syntax_uid=ExplicitVRLittleEndian,
         plane_positions=[hd.PlanePositionSequence(hd.CoordinateSystemNames.PATIENT, mm) for mm in source.positions_mm],
         omit_empty_frames=False,
         content_label="HIE_LESIONS",
         content_description=f"HIE lesions; {USE}",
-        content_date=date,
-        content_time=time,
         series_description="HIE lesions (research use)",
     )
     for item in (*made.DimensionIndexSequence, *made.DimensionOrganizationSequence):
@@ -64,6 +55,24 @@ def segmentation(source: Source, mask: np.ndarray, results: dict) -> Segmentatio
 def made_with(results: dict) -> dict[str, str]:
     """What decides on a mask beside the input."""
     return {"version": model.__version__, "weights": results["weights"], "Z map": results["z_map"]}
+
+
+def instance_of(source: Source, made_of: Sequence[str | bytes]) -> dict[str, Any]:
+    """The arguments that both objects' makers take: their UIDs, which `made_of` decides, what made them and when."""
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    date, time = source.content
+    return {
+        "series_instance_uid": uid_of("series", *made_of),
+        "sop_instance_uid": uid_of("instance", *made_of),
+        "instance_number": 1,
+        "manufacturer": MAKER,
+        "manufacturer_model_name": MAKER,
+        "software_versions": model.__version__,
+        "transfer_syntax_uid": ExplicitVRLittleEndian,
+        "content_date": date,
+        "content_time": time,
+    }
 
 
 def without_now(made: Dataset) -> None:
