@@ -90,19 +90,19 @@ def trainings(place: Place) -> list[Job]:
     best = ("--losses", BEST, *every, "--seeds")
     recipe = study(place, "recipe", 6, *TREES, *best, *range(5))
     longer = study(place, "longer", 6, *best, *range(3), "--epochs", 100)
-    wide = ("--protocol", "paper-wide", "--bfloat16")
-    paper = study(place, "paper", 3, *wide, "--losses", *LOSSES, *every, "--seeds", 0)
+    published = ("--protocol", "paper", "--bfloat16")
+    paper = study(place, "paper", 8, *published, "--losses", *LOSSES, *every, "--seeds", 0)
     if place.small:
         tiny = ("--losses", BEST, "--folds", 0, "--seeds", 0, "--epochs")
         native, recipe = study(place, "native", 1, *tiny, 1), study(place, "recipe", 1, *TREES, *tiny, 1)
         longer = study(place, "longer", 1, *tiny, 2)
-        words = (*wide, "--no-bfloat16", "--epochs", 1, "--data", place.data, "--device", "cpu")
+        words = (*published, "--no-bfloat16", "--epochs", 1, "--data", place.data, "--device", "cpu")
         paper = tuple(map(str, (PYTHON, "-c", SMALL_PAPER, *words, "--run", place.work / "paper" / "run")))
     peer: tuple[object, ...] = ("--data", place.data, "--work", place.work / "nnunet" / "runs", "--device", place.device)
     peer += ("--trainer", "nnUNetTrainer_1epoch", "--folds", 0, "--tiny") if place.small else ()
     return [
         Job("native", "Which loss, over three seeds?", 12, native),
-        Job("paper", "Which loss, by the paper's protocol at twice the widths?", 15, paper),
+        Job("paper", "Which loss, by the paper's protocol?", 15, paper),
         Job("recipe", "What do five seeds gain that start from the trees?", 10, recipe, weights=True),
         Job("longer", "What do 100 epochs gain?", 10, longer),
         Job(

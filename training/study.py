@@ -30,9 +30,9 @@ from training.scores.rows import RESULTS, RULE, Row, add_results, read_records, 
 
 
 def asked_for(args: argparse.Namespace, config: TrainConfig) -> list[Job]:
-    """The runs that the options name; loss by loss, each over the folds."""
+    """The runs that the options name; fold by fold, so that a study that is stopped has all losses on some folds."""
     jobs = []
-    for seed, loss, fold in itertools.product(args.seeds, args.losses, args.folds):
+    for seed, fold, loss in itertools.product(args.seeds, args.folds, args.losses):
         changed = dataclasses.replace(config, loss=loss, fold=fold, seed=seed)
         folder = run_folder(args.runs / config.protocol, loss, fold, seed)
         jobs.append(Job(changed, args.data, folder, args.device, args.threads))

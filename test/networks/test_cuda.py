@@ -82,6 +82,8 @@ def no_waiting(device: torch.device) -> Iterator[None]:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_step_changes_the_network_and_does_not_wait_for_the_device(loss: str, device_name: str) -> None:
     """From the batch to the new weights nothing is read back."""
+    if device_name == "cpu" and "hausdorffdt" in loss:
+        pytest.importorskip("edt")  # which a machine that trains on CUDA may lack
     device, config, protocol = torch.device(device_name), TrainConfig(loss=loss), Native(SMALL)
     training = Training(config, protocol, device)
     before = [parameter.detach().clone() for parameter in training.network.parameters()]

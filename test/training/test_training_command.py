@@ -63,7 +63,7 @@ def test_the_command_turns_options_into_the_configuration(monkeypatch: pytest.Mo
         TrainConfig(),
         TrainConfig(fold=3, loss="dice", patch=(8, 16, 24), bfloat16=True, learning_rate=5e-4),
         default_config("paper", seed=2, patience=0),
-        default_config("paper-wide", fold=1, bfloat16=True),
+        default_config("paper", fold=1, bfloat16=True),
     ],
 )
 def test_the_recorded_options_give_the_configuration_again(config, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

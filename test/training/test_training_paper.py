@@ -25,8 +25,6 @@ from training.learning.paper import (
     to_patient_grid,
 )
 from training.learning.paper_network import PaperNet, PaperNetConfig
-from training.learning.protocols import PROTOCOLS
-from training.learning.train_config import default_config
 from training.learning.training_loop import l1_norm
 
 CPU = torch.device("cpu")
@@ -192,13 +190,6 @@ def test_the_study_s_parts_are_there() -> None:
     assert [module.kernel_size for module in convolutions] == [(3, 3, 3)] * 14 + [(1, 1, 1)]
     assert all(module.bias is None for module in convolutions[:-1])  # batch norm would take it away
     assert len(of(network, nn.BatchNorm3d)) == len(of(network, nn.LeakyReLU)) == len(of(network, nn.Dropout)) == 14
-
-
-def test_the_wide_protocol_doubles_every_width_and_keeps_the_paper_s_defaults() -> None:
-    narrow, wide = (of(PROTOCOLS[name]().network(), nn.Conv3d)[:-1] for name in ("paper", "paper-wide"))
-    assert [module.out_channels for module in wide] == [2 * module.out_channels for module in narrow]
-    ours, paper = (dataclasses.asdict(default_config(name)) for name in ("paper-wide", "paper"))
-    assert ours == paper | {"protocol": "paper-wide"}
 
 
 def test_dropout_grows_with_depth() -> None:

@@ -368,7 +368,7 @@ def test_all_are_all_and_names_count_once(data: Path, tmp_path: Path, monkeypatc
     planned = []
     monkeypatch.setattr(module, "work_off", lambda jobs, *_: planned.extend(job.key for job in jobs) or [])
     study(data, tmp_path, "--seeds", "3")
-    assert planned == [(loss, fold, 3) for loss in LOSSES for fold in range(3)]
+    assert planned == [(loss, fold, 3) for fold in range(3) for loss in LOSSES]
     planned.clear()
     study(data, tmp_path, "--losses", "dice", "dice", "--folds", "1", "1", "--seeds", "0", "3")
     assert planned == [("dice", 1, 0), ("dice", 1, 3)]

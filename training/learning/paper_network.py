@@ -10,14 +10,12 @@ from torch.nn import functional
 
 from model.networks.config import INPUT_CHANNELS
 
-WIDE = (16, 32, 64, 128)  # feature maps of "paper-wide", for a GPU
-
 
 @dataclass(frozen=True)
 class PaperNetConfig:
     """Level by level: the encoder's three, then the bottleneck. Neither widths nor rates are published; these are ours."""
 
-    channels: tuple[int, ...] = (8, 16, 32, 64)  # feature maps: the usual doubling, narrow enough to train on a CPU
+    channels: tuple[int, ...] = (16, 32, 64, 128)  # feature maps: the usual doubling
     dropout: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)  # "growing with depth"; a decoder block has its level's rate
 
     def __post_init__(self) -> None:

@@ -136,14 +136,8 @@ class Paper:
         return Prediction(mask, grid_mask, sample.target[0].numpy() > 0, tuple(sample.spacing_mm.tolist()))
 
 
-def paper_wide(model: paper_network.PaperNetConfig | None = None) -> Paper:
-    """The paper's protocol with a network twice as wide, for a GPU."""
-    return Paper(model or paper_network.PaperNetConfig(channels=paper_network.WIDE))
-
-
 PROTOCOLS: dict[str, Callable[..., Any]] = {
     "native": Native,
     "paper": Paper,
-    "paper-wide": paper_wide,
     "trees-first": TreesFirst,
 }

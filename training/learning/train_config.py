@@ -23,7 +23,7 @@ class TrainConfig:
 
     protocol: str = option(
         "native",
-        "native: the patient's grid; trees-first: likewise, from trees; paper: as published; paper-wide: twice its widths",
+        "native: the patient's grid; trees-first: likewise, from trees; paper: as published",
     )
     fold: int = option(0, "whose cases are held out, 0 to 4")
     loss: str = option("tversky-hausdorffdt", "one of the six: " + ", ".join(LOSSES))
@@ -85,7 +85,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "native": {},
     "trees-first": {"epochs": 4},
     "paper": PAPER,
-    "paper-wide": PAPER | {"protocol": "paper-wide"},
 }  # by protocol, where they differ from TrainConfig's
 
 

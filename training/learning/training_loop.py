@@ -20,13 +20,32 @@ from training.learning.train_config import TrainConfig
 from training.scores.metrics import Scores, score
 
 
+class Average(AveragedModel):
+    """The weights' moving average, updated without letting the host wait for the device, as torch's own does."""
+
+    def __init__(self, network: torch.nn.Module, decay: float) -> None:
+        super().__init__(network)
+        self._towards = get_ema_multi_avg_fn(decay)
+
+    @torch.no_grad()
+    def update_parameters(self, model: torch.nn.Module) -> None:
+        """One step: the network's weights the first time, later the average towards them; buffers are copied."""
+        if self.n_averaged:  # a counter on the CPU
+            self._towards(list(self.module.parameters()), list(model.parameters()), self.n_averaged)
+            for ours, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
+                ours.copy_(theirs)
+        else:
+            self.module.load_state_dict(model.state_dict())
+        self.n_averaged += 1
+
+
 class Training:
     """Everything that changes from step to step."""
 
     def __init__(self, config: TrainConfig, protocol: Native | Paper, device: torch.device) -> None:
         torch.manual_seed(config.seed)
         self.network = protocol.network().to(device)
-        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+        self.average = Average(self.network, config.ema_decay)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )

@@ -30,7 +30,6 @@ TITLES = {
     "native": "Native protocol",
     "trees-first": "Trees first",
     "paper": "Paper protocol",
-    "paper-wide": "Paper protocol, twice the widths",
 }
 
 # arXiv 2502.09148: Dice, MSD, NSD, epochs. Means of four validation cases on the resampled grid.
