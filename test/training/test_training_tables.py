@@ -556,7 +556,7 @@ def test_no_results_is_one_line_and_exit_code_2(tmp_path, command, capsys):
     with pytest.raises(SystemExit) as caught:
         run(command)
     assert caught.value.code == 2
-    expected = f"error: {tmp_path / 'results'}: no results, expected native.csv or trees-first.csv or paper.csv or"
+    expected = f"error: {tmp_path / 'results'}: no results, expected native.csv or trees-first.csv or paper.csv"
     assert capsys.readouterr().err.startswith(expected)
 
 
