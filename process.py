@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.images.case import ADC_UNIT, ADC_UNITS
-from model.images.formats import SUFFIXES
-from model.run.bids_names import SUFFIX
-from model.run.find_cases import INDEX, LAYOUTS, SUMMARY
+from model.images.formats.names import SUFFIXES
+from model.run.find.bids_names import SUFFIX
+from model.run.find.cases import INDEX, LAYOUTS, SUMMARY
 from model.run.one_case import Options, segment
 from model.run.platform_paths import MASK_PATH, PORT, PROBABILITIES_PATH, REPORT_PATH, ZMAP_PATH
 

@@ -21,8 +21,8 @@ from benchmarks.cases import write_case
 from benchmarks.growth import GRIDS, line
 from benchmarks.inference import one_network
 from benchmarks.processes import KEEP_MEMORY, ROOT, Run, in_turn, measure, print_table
-from model.run.find_cases import find_cases
-from model.run.platform_paths import ADC_SLUG, DEFAULT_PATHS, ZADC_SLUG
+from model.run.find.cases import find_cases
+from model.run.find.platform import ADC_SLUG, DEFAULT_PATHS, ZADC_SLUG
 
 PARTS = ("cold", "largest", "folder", "growth")
 

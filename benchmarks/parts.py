@@ -31,7 +31,7 @@ from model.networks.engines import pick_engine
 from model.networks.predictors import Predictors
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.run import one_case
-from model.run.find_cases import find_cases
+from model.run.find.cases import find_cases
 from model.run.one_case import Options, Place
 
 # name, where it is looked up, and how far it is a part of the one above

@@ -21,7 +21,7 @@ from model.networks.inputs import network_input
 from model.networks.network import LesionNet
 from model.networks.predict import patch_size
 from model.networks.stored import IMAGE_WEIGHTS, network_files
-from model.run.platform_paths import find_inputs
+from model.run.find.platform import find_inputs
 
 
 def load(path: Path) -> tuple[LesionNet, ModelConfig, InferenceConfig]:

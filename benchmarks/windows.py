@@ -25,7 +25,7 @@ from model.networks.config import Triple
 from model.networks.engines import pick_engine
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.networks.windows import window_boxes
-from model.run.find_cases import find_cases
+from model.run.find.cases import find_cases
 
 Answer = tuple[np.ndarray, np.ndarray]  # the mask, and the networks alone at 0.5
 

@@ -20,8 +20,8 @@ from inference_helpers import MASK
 from test_geometry import ORIENTATIONS, stored
 
 from model.networks.predict import Predictor
+from model.run.find.platform import find_inputs
 from model.run.one_case import segment
-from model.run.platform_paths import find_inputs
 from process import load_predictors
 
 ROOT = Path(__file__).resolve().parents[1]

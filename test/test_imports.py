@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = ("model", "training", "evaluation", "process", "test", "benchmarks")
 SHIPPED = sorted([ROOT / "process.py", *(ROOT / "model").rglob("*.py")])
 # files to arrays and back, and connected components
-NAMES = ("images/volume.py", "images/missing.py", "images/jpeg.py", "lesions/components.py")
+NAMES = ("images/volume.py", "images/missing.py", "images/dicom/jpeg.py", "lesions/components.py")
 USERS_OF_SIMPLEITK = [ROOT / "model" / name for name in NAMES]
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
 COMMANDS = [path for path in TRAINING if path.parent.name == "training" and path.name != "__init__.py"]
@@ -168,7 +168,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 @pytest.mark.parametrize("path", SHIPPED + TRAINING, ids=ids)
 def test_only_one_module_knows_nifti(path):
-    assert ("nibabel" in packages(path)) == (path == ROOT / "model" / "images" / "nifti.py")
+    assert ("nibabel" in packages(path)) == (path == ROOT / "model" / "images" / "formats" / "nifti.py")
 
 
 def test_nibabel_and_pydicom_are_loaded_for_their_formats_alone():

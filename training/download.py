@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from model.errors import UserError, one_line
 from model.files import only_run
-from model.run.published_layout import ADC_FOLDER
+from model.run.find.published_layout import ADC_FOLDER
 from training.common.cli import run
 from training.data.case_table import check
 

@@ -12,8 +12,10 @@ import SimpleITK as sitk
 
 from model.errors import UserError, lacks_memory
 from model.files import whole_file
-from model.images import mark, metaimage, nrrd
-from model.images.formats import SUFFIXES, is_dicom_path, suffix_of
+from model.images import mark
+from model.images.formats import metaimage, nrrd
+from model.images.formats.names import SUFFIXES, is_dicom_path, suffix_of
+from model.images.formats.nifti import encode_nifti, load_nibabel, read_nifti
 from model.images.grid import (
     GRID_TOLERANCE,
     Grid,
@@ -23,7 +25,6 @@ from model.images.grid import (
     require_scalar_3d,
     require_usable_grid,
 )
-from model.images.nifti import encode_nifti, load_nibabel, read_nifti
 from model.images.streams import memory_file
 
 __all__ = [
@@ -81,11 +82,11 @@ def load_libraries(paths: Iterable[Path]) -> None:
     if any(suffix_of(path) in NIFTI for path in paths):
         load_nibabel()
     if any(map(is_dicom_path, paths)):
-        import model.images.dicom  # noqa: F401
+        import model.images.dicom.read  # noqa: F401
 
 
 def _read_dicom(path: Path, series: Sequence[str], adc: bool) -> Volume:
-    from model.images.dicom import read_dicom  # whose libraries take a second to load
+    from model.images.dicom.read import read_dicom  # whose libraries take a second to load
 
     return read_dicom(path, series, adc)
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from model.images.brain import brain_box
 from model.images.case import Case
+from model.images.formats.nifti import encode_nifti
 from model.images.grid import Grid, crop_grid
-from model.images.nifti import encode_nifti
 from model.images.orientation import turn_to_learnt
 from model.report.montage import ADC_WINDOW, BLUE_TO_RED, GREYS, MASK_COLOUR, Z_WINDOW, scale
 from model.report.page import asset, base64_text, text

@@ -13,11 +13,11 @@ from urllib.parse import quote
 import model
 from model.errors import UserError
 from model.files import write_whole
-from model.images.formats import is_dicom_path
-from model.run.bids_names import MASK, PROBABILITIES, ZMAP, case_folder, derived_name
-from model.run.find_bids import DERIVATIVES, DESCRIPTION, is_bids
-from model.run.find_cases import INDEX, SUMMARY
-from model.run.found_case import FoundCase
+from model.images.formats.names import is_dicom_path
+from model.run.find.bids import DERIVATIVES, DESCRIPTION, is_bids
+from model.run.find.bids_names import MASK, PROBABILITIES, ZMAP, case_folder, derived_name
+from model.run.find.cases import INDEX, SUMMARY
+from model.run.find.found_case import FoundCase
 from model.run.one_case import Place
 from model.run.platform_paths import CAPTURE_PATH, REPORT_PATH, RESULTS_PATH, SEGMENTATION_PATH
 

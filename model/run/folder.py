@@ -17,15 +17,15 @@ from tqdm import tqdm
 from model.command import loading
 from model.errors import UserError, is_users, lacks_memory, reason_of
 from model.files import only_run, remove_partial_folders, require_writable, writable
-from model.images.formats import is_dicom_path, suffix_of
+from model.images.formats.names import is_dicom_path, suffix_of
 from model.images.volume import load_libraries
 from model.run.at_once import AtOnce, Job, has_ended
 from model.run.bids_output import as_bids, begin_data_set, bids_place, is_own_description, require_outside
-from model.run.contents import is_of_the_system, visible_in
 from model.run.earlier import Earlier, earlier_run, is_output_of_a_run, places_of_cases, with_extras
-from model.run.find_bids import DESCRIPTION
-from model.run.find_cases import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, ZMAP_STEM, find_cases
-from model.run.found_case import FoundCase
+from model.run.find.bids import DESCRIPTION
+from model.run.find.cases import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, ZMAP_STEM, find_cases
+from model.run.find.contents import is_of_the_system, visible_in
+from model.run.find.found_case import FoundCase
 from model.run.one_case import Options, Place, run_case
 from model.run.own_files import ChangedFiles, read_own_results
 from model.run.platform_paths import RESULTS_PATH

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from model.errors import UserError
 from model.files import files_into, only_run, remove_partial_folders, remove_partials, require_writable, writable
 from model.images.case import ADC_UNIT, Case, read_case
-from model.images.formats import stem_of
+from model.images.formats.names import stem_of
 from model.images.mark import is_signed
 from model.images.volume import write_mask, write_probabilities
 from model.networks.as_learnt import estimate_as_learnt, segment_as_learnt
 from model.report.results import describe, describe_files, describe_run, write_results
+from model.run.find.platform import find_scan
 from model.run.own_files import (
     FILES,
     REPLACED,
@@ -42,13 +43,12 @@ from model.run.platform_paths import (
     RESULTS_PATH,
     SEGMENTATION_PATH,
     ZMAP_PATH,
-    find_scan,
 )
 
 if TYPE_CHECKING:
     from model.networks.predict import Segmentation
     from model.networks.predictors import Predictors
-    from model.run.found_case import FoundCase
+    from model.run.find.found_case import FoundCase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ def run_case(
     started = time.perf_counter()
     case = read_found(found, options)
     if place.dicom:
-        from model.report.dicom_objects import require_objects
+        from model.report.dicom.objects import require_objects
 
         require_objects(case)  # before the segmentation
     case, segmentation, results = segment_case(case, load_predictors(), started)
@@ -197,7 +197,7 @@ def write_case(
 
             write_report(staged / place.report, name, case, segmentation, results)
         if place.dicom:
-            from model.report.dicom_objects import write_objects
+            from model.report.dicom.objects import write_objects
 
             write_objects(staged / SEGMENTATION_PATH, staged / CAPTURE_PATH, case, segmentation.mask, results)
         for name in place.written(options, estimated=case.estimated):

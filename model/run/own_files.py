@@ -11,11 +11,11 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.files import files_below, sha256_of
-from model.images.formats import SUFFIXES, stem_of, suffix_of
+from model.images.formats.names import SUFFIXES, stem_of, suffix_of
 from model.images.volume import read_volume
-from model.run.bids_names import DERIVED
-from model.run.bids_names import is_mask as is_bids_mask
-from model.run.find_cases import MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM
+from model.run.find.bids_names import DERIVED
+from model.run.find.bids_names import is_mask as is_bids_mask
+from model.run.find.cases import MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM
 from model.run.platform_paths import (
     CAPTURE_PATH,
     MASK_PATH,

@@ -32,9 +32,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import UserError, one_line
-from model.images.dicom_files import MOST_FILES
+from model.images.dicom.files import MOST_FILES
 from model.images.streams import MOST_BYTES
-from model.run.find_cases import SUMMARY
+from model.run.find.cases import SUMMARY
 from model.run.platform_paths import CAPTURE_PATH, RESULTS_PATH, SEGMENTATION_PATH
 
 PROCESS = Path(__file__).resolve().parents[2] / "process.py"

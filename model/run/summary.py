@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from model.errors import UserError
 from model.files import write_whole
-from model.run.found_case import FoundCase
+from model.run.find.found_case import FoundCase
 from model.run.platform_paths import REPORT_PATH
 
 DONE, DONE_BEFORE, FAILED = "done", "done before", "failed"

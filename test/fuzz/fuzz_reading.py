@@ -32,10 +32,10 @@ from mutate import MUTATIONS, damaged
 from phantom import make_grid
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
-from model.images import formats
+from model.images.formats import names
 from model.images.grid import Grid
 
-SUFFIXES = (*(suffix for suffix in formats.SUFFIXES if suffix != ".mhd"), ".dcm")  # an .mhd's header is an .mha's
+SUFFIXES = (*(suffix for suffix in names.SUFFIXES if suffix != ".mhd"), ".dcm")  # an .mhd's header is an .mha's
 FRESH = 0.7  # share of inputs that start from an undamaged seed; the others pile damage on damage
 
 

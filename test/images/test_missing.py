@@ -14,7 +14,7 @@ from phantom import make_phantom, write_image
 from model.errors import UserError
 from model.images.case import read_case
 from model.images.checks import warnings_of
-from model.images.formats import SUFFIXES
+from model.images.formats.names import SUFFIXES
 from model.images.volume import Grid
 from model.images.volume import read_volume as read_map
 from training.scores.pairs import Pair

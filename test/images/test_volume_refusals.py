@@ -13,7 +13,7 @@ from inference_helpers import GRID, write_metaimage
 from phantom import write_image
 
 from model.errors import UserError
-from model.images.metaimage import ELEMENT_BYTES
+from model.images.formats.metaimage import ELEMENT_BYTES
 from model.images.volume import read_volume
 
 VOXELS = np.random.default_rng(0).integers(0, 3000, GRID.size).astype(np.float32)

@@ -19,7 +19,7 @@ from model.networks.graph_engines import OnnxEngine, OpenvinoEngine, threads
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble, sealed
 from model.networks.torch_engine import TorchEngine
-from model.run.platform_paths import find_inputs
+from model.run.find.platform import find_inputs
 from training.learning.onnx_graph import export
 
 ROOT = Path(__file__).resolve().parents[2]

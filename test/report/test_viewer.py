@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from report_helpers import found_in, phantom_case, results_of, small_case
 
-from model.images.nifti import encode_nifti
+from model.images.formats.nifti import encode_nifti
 from model.images.volume import GRID_TOLERANCE, read_volume
 from model.report.viewer import viewer_settings, viewer_volumes
 

@@ -15,7 +15,7 @@ from folder_helpers import summary, wait_for_stop, write_maps
 from inference_helpers import GRID, files_below, rule, small_maps
 from phantom import write_image
 
-from model.images.formats import digest
+from model.images.formats.names import digest
 from model.networks.predict import Predictor
 from model.networks.windows import in_windows
 from model.run import at_once, one_case

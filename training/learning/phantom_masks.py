@@ -10,7 +10,7 @@ from model.networks.as_learnt import segment_as_learnt
 from model.networks.predict import Predictor
 from model.networks.stored import load_ensemble
 from model.networks.torch_engine import TorchEngine
-from model.run.platform_paths import find_inputs
+from model.run.find.platform import find_inputs
 from training.common.loss_names import LOSS_NAMES
 from training.learning.study_runs import run_folder
 

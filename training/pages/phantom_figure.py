@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from model.images.brain import brain_box
 from model.images.case import Case, read_case
-from model.run.platform_paths import find_inputs
+from model.run.find.platform import find_inputs
 from training.common.loss_names import LOSS_NAMES
 from training.data.published import read_label
 from training.pages.plots import LABELS, ORANGE, new_figure, save, styled

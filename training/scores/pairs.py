@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import UserError
-from model.images.formats import SUFFIXES, stem_of
-from model.run.contents import images_in, visible_in
-from model.run.find_cases import MASK_STEM, images_by_case
-from model.run.published_layout import ADC_STEM, LABEL_STEM
+from model.images.formats.names import SUFFIXES, stem_of
+from model.run.find.cases import MASK_STEM, images_by_case
+from model.run.find.contents import images_in, visible_in
+from model.run.find.published_layout import ADC_STEM, LABEL_STEM
 
 NAMED = 5  # files that a message lists of one kind
 

@@ -1,0 +1,261 @@
+"""Which DICOM files of a case are the series that is wanted: the ADC map among a study's, or the one that is named.
+
+pydicom takes half a second to import, so this module is loaded where there is DICOM alone. Its warnings and messages quote
+tags, in which names can lie: none is passed on.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import unicodedata
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+
+from model.errors import UserError, lacks_memory
+from model.images.dicom.files import MARK, MARK_AT, dicom_files
+from model.images.streams import MOST_BYTES, BoundedFile
+
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom|model\.images\.dicom")
+logging.getLogger("pydicom").addHandler(logging.NullHandler())
+
+DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory: a DICOMDIR
+NO_MAPS = (  # beginnings of SOP classes that hold images without a place in the patient: secondary captures, segmentations
+    "1.2.840.10008.5.1.4.1.1.7",
+    "1.2.840.10008.5.1.4.1.1.66.4",
+)
+OF_A_PERSON = (
+    *("PatientID", "PatientName", "PatientBirthName", "OtherPatientNames", "OtherPatientIDs", "PatientBirthDate"),
+    *("AccessionNumber", "ReferringPhysicianName"),
+    *("PatientComments", "OperatorsName", "PerformingPhysicianName", "InstitutionName"),
+)
+LISTED = (
+    *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "SpecificCharacterSet"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *OF_A_PERSON),
+)
+NUMBER = re.compile(r"\d{5}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")  # which may be a patient's, or a date
+UID = re.compile(r"[0-9.]{1,64}")
+DEFLATED, DEFLATED_IN = b"1.2.840.10008.1.2.1.99", 2048  # a transfer syntax, and the bytes in which a file names its own
+GROUP_LENGTH = 8  # bytes before the value of the first element, which is the meta information's length
+CHUNK_BYTES = 1 << 20
+EXPONENTIAL = re.compile(r"(?<![a-z])e(xp\w*)?[-_ ]?adc|exponential|adc[-_ ]?exp", re.IGNORECASE)
+ADC = re.compile(r"adc|apparent[-_ ]?diffusion", re.IGNORECASE)
+OTHER_TYPES = re.compile(r"\b(trace\w*|b0|b_?value|fa|colfa|tensor\w*|locali[sz]er|scout|eadc|exp\w*)\b", re.IGNORECASE)
+LONGEST_LIST = 8  # series that a message names
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says before its pixels."""
+
+    path: Path
+    dataset: Dataset
+
+    @property
+    def types(self) -> str:
+        """The file's image types and those of its frames, as one text."""
+        return " ".join({"\\".join(kind): "" for kind in image_types(self.dataset)})
+
+    @property
+    def is_adc(self) -> bool:
+        """Whether its image type says that it is an ADC map."""
+        return bool(ADC.search(self.types)) and not EXPONENTIAL.search(self.types)
+
+
+@dataclass(frozen=True)
+class Series:
+    """The files of one series, or of the part of it that its image type tells to be ADC maps."""
+
+    uid: str
+    headers: tuple[Header, ...]
+
+    @property
+    def description(self) -> str:
+        """As in the header; empty where a part of a person's name or number may be in it, or a date."""
+        dataset = self.headers[0].dataset
+        text = " ".join(str(dataset.get("SeriesDescription", "")).split())[:64]
+        persons = " ".join(str(dataset.get(name, "")) for name in OF_A_PERSON)
+        words = {word for way in _folded(persons) for word in re.findall(r"[^\W_]+", way)}
+        said = " ".join(_folded(text))
+        names = any(word in said for word in words if len(word) > 2) or words & set(re.findall(r"[^\W_]+", said))
+        return text if text.isprintable() and not names and not NUMBER.search(text) else ""
+
+    @property
+    def rank(self) -> int:
+        """2: its image type says ADC, 1: its description does, 0: neither, or it is something else."""
+        header = self.headers[0]
+        text = str(header.dataset.get("SeriesDescription", ""))
+        if is_no_map(header.dataset) or EXPONENTIAL.search(text):
+            return 0
+        if header.is_adc:
+            return 2
+        return int(bool(ADC.search(text)) and not OTHER_TYPES.search(header.types.replace("\\", " ")))
+
+    def __str__(self) -> str:
+        uid = self.uid if UID.fullmatch(self.uid) else "no valid UID"
+        return f"{uid} ({self.description or 'no description'}, {len(self.headers)} file(s))"
+
+
+def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> list[Path]:
+    """The files of the series that a path, a DICOM file or a folder, stands for, sorted.
+
+    With one of `series`, UIDs, in it, that one; else the one ADC series with `adc`, the one series without. Raises UserError
+    where there is none or more than one, where the files are of several patients, and where a file cannot be read.
+    """
+    headers = [header for file in dicom_files(path) if (header := _header(file))]
+    if not headers:
+        raise UserError(f"{path}: expected DICOM images, found none")
+    _require_one_patient(headers, path)
+    found = _by_series(headers)
+    named = [one for one in found if one.uid in series]
+    candidates = named or found
+    if adc:
+        best = max(one.rank for one in candidates)
+        candidates = [one for one in candidates if one.rank == best] if best or named else []
+    if len(candidates) != 1:
+        raise UserError(f"{path}: {_choice(candidates, found, adc)}")
+    return [header.path for header in candidates[0].headers]
+
+
+def frames_in(path: Path) -> int:
+    """How many frames a DICOM file holds; 0 where it does not say, or cannot be read."""
+    try:
+        with reading(path), BoundedFile(path) as file:
+            _require_inflatable(file)
+            tags = ["NumberOfFrames"]
+            return int(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags).get("NumberOfFrames") or 0)
+    except UserError:
+        return 0
+
+
+def image_types(dataset: Dataset) -> list[list[str]]:
+    """ImageType of a file, and the frame types of an enhanced one; its own says MIXED where those differ."""
+    groups = [*dataset.get("SharedFunctionalGroupsSequence", ()), *dataset.get("PerFrameFunctionalGroupsSequence", ())]
+    kinds = [frame_type(group) for group in groups]
+    return [_texts(dataset.get("ImageType")), *(kind for kind in kinds if kind)]
+
+
+def frame_type(group: Dataset) -> list[str]:
+    """Frame type of a functional group of an MR image or of any other; empty where it says none."""
+    for name in ("MRImageFrameTypeSequence", "ParametricMapFrameTypeSequence"):
+        if items := group.get(name):
+            return _texts(items[0].get("FrameType"))
+    return []
+
+
+def is_no_map(dataset: Dataset) -> bool:
+    """Whether a file cannot be a map: a secondary capture, a segmentation, or in colour."""
+    in_colour = dataset.get("SamplesPerPixel", 1) != 1 or str(dataset.get("PhotometricInterpretation")) == "PALETTE COLOR"
+    return in_colour or str(dataset.get("SOPClassUID", "")).startswith(NO_MAPS)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns whatever a library raises over a file's content into a UserError that names the file and no tag's value."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        if lacks_memory(error):
+            raise UserError(f"{path}: not enough memory to read it") from None
+        lacking = (getattr(error, "name", None) or "") if isinstance(error, AttributeError) else ""
+        what = f"it lacks {lacking}" if lacking and tag_for_keyword(lacking) else type(error).__name__
+        raise UserError(f"{path}: cannot be read as a DICOM image ({what}): is it whole?") from None
+
+
+def _header(path: Path) -> Header | None:
+    """None for a file that holds no image: a directory, a report, a presentation state."""
+    with reading(path), BoundedFile(path) as file:
+        _require_inflatable(file)
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(LISTED))
+        meta = getattr(dataset, "file_meta", None)
+        kind = str(dataset.get("SOPClassUID", "") or (meta.get("MediaStorageSOPClassUID", "") if meta else ""))
+        if kind == DIRECTORY or (dataset.get("SeriesInstanceUID") and not dataset.get("Rows")):
+            return None
+        if not dataset.get("SeriesInstanceUID"):
+            raise UserError(f"{path}: expected a DICOM image of a series, found no SeriesInstanceUID: is it whole?")
+        header = Header(path, dataset)
+        _ = header.types, header.dataset.get("SeriesDescription")  # damaged ones show here
+    return header
+
+
+def _folded(text: str) -> list[str]:
+    """A text in small letters, once without marks on them, once as a German writes these in ASCII."""
+    small = unicodedata.normalize("NFC", text).casefold()
+    plain = "".join(sign for sign in unicodedata.normalize("NFKD", small) if not unicodedata.combining(sign))
+    return [small, plain, small.replace("\u00e4", "ae").replace("\u00f6", "oe").replace("\u00fc", "ue")]
+
+
+def _require_inflatable(file: BoundedFile) -> None:
+    """Raise UserError where a deflated file becomes longer than a file may be; before pydicom makes all of it."""
+    if DEFLATED not in file.peek(DEFLATED_IN)[:DEFLATED_IN]:
+        return
+    file.seek(MARK_AT + len(MARK) + GROUP_LENGTH)
+    file.seek(int.from_bytes(file.read(4), "little"), os.SEEK_CUR)  # over the file's meta information
+    left = MOST_BYTES
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    data = file.read(CHUNK_BYTES)
+    while data and left > 0 and not stream.eof:
+        left -= len(stream.decompress(data, CHUNK_BYTES))
+        data = stream.unconsumed_tail or file.read(CHUNK_BYTES)
+    file.seek(0)
+    if left <= 0:
+        raise UserError(f"{file.name}: expected a DICOM file of less than {MOST_BYTES} bytes, found more, deflated")
+
+
+def _require_one_patient(headers: list[Header], path: Path) -> None:
+    """By number; where no file has one, by name."""
+    for tag in ("PatientID", "PatientName"):
+        patients = {str(header.dataset.get(tag, "")) for header in headers} - {"", "None"}
+        if len(patients) > 1:
+            raise UserError(
+                f"{path}: expected the DICOM files of one case, found {len(patients)} patients' (by {tag});"
+                " give each a folder of its own"
+            )
+        if patients:
+            return
+
+
+def _by_series(headers: list[Header]) -> list[Series]:
+    groups: dict[tuple[str, bool], list[Header]] = {}
+    for header in headers:
+        groups.setdefault((str(header.dataset.SeriesInstanceUID), header.is_adc), []).append(header)
+    return [Series(uid, tuple(members)) for (uid, _), members in sorted(groups.items())]
+
+
+def _choice(candidates: list[Series], found: list[Series], adc: bool) -> str:
+    """Why no series could be chosen, with those that `--series` can name."""
+    kind = "ADC series, by image type or description" if adc else "series"
+    shown = candidates or found
+    listed = "; ".join(map(str, shown[:LONGEST_LIST])) + ("; ..." if len(shown) > LONGEST_LIST else "")
+    count = f"{len(candidates)}" if candidates else f"none among {len(found)}"
+    return f"expected one {kind}, found {count}: {listed}; --series UID names the one to take"
+
+
+def _texts(value: object) -> list[str]:
+    """A tag of one or several texts as a list."""
+    if value is None or value == "":
+        return []
+    return [value] if isinstance(value, str) else [str(part) for part in value]  # type: ignore[attr-defined]
+
+
+def joint_digest(sums: Iterable[str]) -> str:
+    """Of one file its SHA-256; of several the SHA-256 of theirs, sorted, a line each: names and order have no say.
+
+    In a shell: `sha256sum FILES | cut -c1-64 | sort | sha256sum`
+    """
+    lines = sorted(sums)
+    return lines[0] if len(lines) == 1 else hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

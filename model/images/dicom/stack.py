@@ -1,0 +1,186 @@
+"""Where the slices of DICOM lie: frames to one regular stack, or the reason why they are none.
+
+A slice's place is its ImagePositionPatient. Instance numbers, names and frame numbers say nothing about it.
+"""
+
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from model.errors import UserError
+from model.images.dicom.series import ADC, EXPONENTIAL, frame_type, image_types
+from model.images.grid import Grid
+
+MOSAIC = re.compile(r"\bmosaic\b", re.IGNORECASE)
+COSINES = 1e-3  # by which orientations of one stack differ at most, and pixel spacings, in mm
+SAME_PLACE_MM = 1e-3
+MOST_FRAMES = 65_536  # of a file: several stacks and many maps of each; a header may promise 2e9
+REGULAR_MM, REGULAR = 0.02, 0.01  # how far a slice may lie from its place: in mm, or as a share of the gap where more
+SIDEWAYS_MM = 0.1  # over the whole stack
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One slice: a file, or one of its frames. Lengths in mm, `position` and `orientation` (x, y, z) as DICOM has them."""
+
+    path: Path
+    dataset: Dataset  # of the file
+    groups: tuple[Dataset, ...]  # where its attributes are looked for, in turn
+    number: int  # of the frame, from 1
+    rows: int
+    columns: int
+    stack: str
+    types: str
+    position: np.ndarray
+    orientation: np.ndarray
+    spacing: np.ndarray  # between rows, between columns
+    thickness: float  # of a slice, or the gap to the next; 0 where it does not say
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.path.name}, frame {self.number}" if "NumberOfFrames" in self.dataset else self.path.name
+
+
+def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
+    """The frames of a file, each with what the functional groups of an enhanced one say about it."""
+    count = int(dataset.get("NumberOfFrames") or 1)
+    if not 0 < count <= MOST_FRAMES:
+        raise UserError(f"{path}: expected 1 to {MOST_FRAMES} frames, its header says {count}")
+    shared = list(dataset.get("SharedFunctionalGroupsSequence", ()))
+    own = list(dataset.get("PerFrameFunctionalGroupsSequence", ()))
+    if own and len(own) != count:
+        raise UserError(f"{path}: expected {count} frames, found the places of {len(own)}")
+    if count > 1 and not (own or shared):
+        raise UserError(f"{path}: expected each frame's place in the patient, found {count} frames without")
+    return [_frame(dataset, path, (*own[n : n + 1], *shared), n + 1) for n in range(count)]
+
+
+def _frame(dataset: Dataset, path: Path, groups: tuple[Dataset, ...], number: int) -> Frame:
+    measures = _found(dataset, groups, "PixelMeasuresSequence", "PixelSpacing")
+    between = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0
+    content = next((group.FrameContentSequence[0] for group in groups if group.get("FrameContentSequence")), Dataset())
+    kinds = [kind for group in groups if (kind := frame_type(group))] or image_types(dataset)
+    return Frame(
+        path,
+        dataset,
+        groups,
+        number,
+        int(dataset.Rows),
+        int(dataset.Columns),
+        str(content.get("StackID") or ""),
+        "\\".join(kinds[0]),
+        _numbers(_found(dataset, groups, "PlanePositionSequence", "ImagePositionPatient").ImagePositionPatient, 3),
+        _numbers(_found(dataset, groups, "PlaneOrientationSequence", "ImageOrientationPatient").ImageOrientationPatient, 6),
+        _numbers(measures.PixelSpacing, 2),
+        abs(float(between)),
+    )
+
+
+def _found(dataset: Dataset, groups: tuple[Dataset, ...], sequence: str, name: str) -> Dataset:
+    """The item that has an attribute: a functional group's, else the file itself. Raises AttributeError with its name."""
+    items = [group[sequence][0] for group in groups if group.get(sequence)]
+    item = next((item for item in items if name in item), dataset)
+    if item.get(name) is None:
+        raise AttributeError(name=name)
+    return item
+
+
+def _numbers(values: object, count: int) -> np.ndarray:
+    numbers = np.array(values, float)
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        raise ValueError("not that many numbers")
+    return numbers
+
+
+def stacked(frames: list[Frame], path: Path) -> tuple[list[Frame], Grid]:
+    """The frames of the one stack in the order of its z axis, which completes a right-handed system, and its grid.
+
+    Where some frames are ADC maps by their type, the others are left out. path: for messages. Raises UserError unless the
+    frames are of one size, orientation and stack, each place once, at equal gaps and one behind the other.
+    """
+    if any(MOSAIC.search(frame.types) for frame in frames):
+        raise UserError(
+            f"{path}: expected an image for each slice, found all slices in one (MOSAIC); convert it first (dcm2niix)"
+        )
+    adc = [frame for frame in frames if ADC.search(frame.types) and not EXPONENTIAL.search(frame.types)]
+    frames = adc or frames
+    if len(stacks := {frame.stack for frame in frames}) > 1:
+        raise UserError(f"{path}: expected slices of one stack, found {len(stacks)} stacks (by StackID)")
+    if len(sizes := {f"{frame.rows} x {frame.columns}": "" for frame in frames}) > 1:
+        shown = ", ".join(list(sizes)[:4]) + (", ..." if len(sizes) > 4 else "")
+        raise UserError(f"{path}: expected slices of one size, found {len(sizes)} (rows x columns): {shown}")
+    first = frames[0]
+    for what, values in (
+        ("orientation", [frame.orientation for frame in frames]),
+        ("pixel spacing", [frame.spacing for frame in frames]),
+    ):
+        if np.abs(np.subtract(values, values[0])).max() > COSINES:
+            other = int(np.abs(np.subtract(values, values[0])).max(1).argmax())
+            raise UserError(
+                f"{path}: expected slices of one {what}, found several ({first.name}: {_short(values[0])},"
+                f" {frames[other].name}: {_short(values[other])})"
+            )
+    right, down = first.orientation[:3], first.orientation[3:]
+    normal = np.cross(right, down)
+    normal /= max(float(np.linalg.norm(normal)), 1e-9)
+    order = np.argsort([frame.position @ normal for frame in frames], kind="stable")
+    frames = [frames[n] for n in order.tolist()]
+    gap_mm = _gap(frames, normal, path)
+    direction = tuple(np.stack([right, down, normal], axis=1).ravel().tolist())
+    y, x = first.spacing.tolist()
+    origin = tuple(frames[0].position.tolist())
+    return frames, Grid((len(frames), first.rows, first.columns), (gap_mm, y, x), origin, direction)
+
+
+def _gap(frames: list[Frame], normal: np.ndarray, path: Path) -> float:
+    """The gap between slices in mm. frames: sorted along the normal. Raises UserError where they are not regular."""
+    if len(frames) == 1:
+        if not frames[0].thickness:
+            raise UserError(f"{path}: expected the thickness of its only slice, found no SliceThickness")
+        return frames[0].thickness
+    places = np.array([frame.position for frame in frames])
+    gaps = np.diff(places @ normal)
+    doubled = np.flatnonzero(gaps < SAME_PLACE_MM)
+    if len(doubled):
+        count = len(frames) - len(doubled)
+        pair = " and ".join(frame.name for frame in frames[doubled[0] : doubled[0] + 2])
+        raise UserError(
+            f"{path}: expected each slice once, found {len(frames)} at {count} places ({pair} lie at one):"
+            " doubled slices, or several volumes in one series"
+        )
+    _require_regular(frames, gaps, path)
+    step = (places[-1] - places[0]) / (len(frames) - 1)
+    off = np.abs(places - (places[0] + np.arange(len(frames))[:, None] * step)).max()
+    sideways = float(np.linalg.norm(places[-1] - places[0] - ((places[-1] - places[0]) @ normal) * normal))
+    if off > 2 * _allowed(gaps) or sideways > SIDEWAYS_MM:
+        raise UserError(f"{path}: expected slices one behind the other, found them up to {max(off, sideways):.2g} mm aside")
+    return float(step @ normal)
+
+
+def _allowed(gaps: np.ndarray) -> float:
+    """By how many mm a gap may differ from the usual one."""
+    return max(REGULAR_MM, REGULAR * float(np.median(gaps)))
+
+
+def _require_regular(frames: list[Frame], gaps: np.ndarray, path: Path) -> None:
+    """Raise UserError unless the gaps are equal; it says how many slices are missing where they are multiples of one."""
+    allowed, smallest = _allowed(gaps), float(gaps.min())
+    times = np.rint(gaps / smallest)
+    are_multiples = bool((np.abs(gaps - times * smallest) <= allowed * times).all())
+    usual = smallest if are_multiples else float(np.median(gaps))
+    wide = np.flatnonzero(np.abs(gaps - usual) > allowed)
+    if not len(wide):
+        return
+    n = int(wide[0])
+    found = f"{gaps[n]:.4g} mm between {frames[n].name} and {frames[n + 1].name}, {usual:.4g} mm elsewhere"
+    missing = f": {int((times - 1).sum())} slice(s) are missing" if are_multiples else ""
+    raise UserError(f"{path}: expected equal gaps between slices, found {found}{missing}")
+
+
+def _short(values: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:.4g}" for value in itertools.chain(values)) + ")"

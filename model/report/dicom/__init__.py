@@ -1,0 +1,1 @@
+"""DICOM out: the mask as a segmentation, and a picture of the slices."""

@@ -1,0 +1,142 @@
+"""The report's slices as one colour image with the volumes written on it, for archives that cannot show a segmentation.
+
+Nothing on it names the patient: no name of a case, no identifier, no date.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+import model
+from model.images.case import Case
+from model.report.dicom.segmentation import MAKER, USE, instance_of, made_with, without_now
+from model.report.dicom.source import Source
+from model.report.montage import (
+    ADC_WINDOW,
+    BLUE_TO_RED,
+    GREYS,
+    MASK_COLOUR,
+    Z_WINDOW,
+    View,
+    choose_slices,
+    colour_png,
+    make_view,
+)
+from model.report.numbers import percent, volume
+from model.report.wording import ESTIMATED, is_estimated, z_map_name
+
+if TYPE_CHECKING:
+    from highdicom.sc import SCImage
+
+SERIES_NUMBER = 9002
+PIXELS_PER_MM = 2.0
+LARGEST_MAP = 240  # pixels along a side; larger ones are drawn smaller
+COLUMNS = 4  # slices beside each other
+TEXT, SMALL = 22, 14  # heights in pixels
+GAP = 8
+LINE_GAP = 6
+FEET_AND_HEAD = str.maketrans("IS", "FH")  # as DICOM calls the patient's bottom and top
+INK, LETTERS, RIM = "white", "lightgrey", "black"
+
+
+def capture(source: Source, case: Case, mask: np.ndarray, results: dict) -> SCImage:
+    """The object for a boolean (z, y, x) mask and what results.json holds. The same input gives the same bytes."""
+    import highdicom as hd
+    from pydicom.dataset import Dataset
+
+    pixels = draw(case, mask, sentences(case, mask, results))
+    image = source.images[0]
+    made_of = ("capture", image.SeriesInstanceUID, image.SOPInstanceUID, pixels.tobytes(), *made_with(results).values())
+    _, bottom, _, right = (letter.translate(FEET_AND_HEAD) for letter in make_view(case).letters)
+    made = hd.sc.SCImage(
+        pixel_array=pixels,
+        photometric_interpretation=hd.PhotometricInterpretationValues.RGB,
+        bits_allocated=8,
+        coordinate_system=hd.CoordinateSystemNames.PATIENT,
+        study_instance_uid=image.StudyInstanceUID,
+        series_number=SERIES_NUMBER,
+        **instance_of(source, made_of),
+        patient_orientation=(right, bottom),
+        series_description="HIE lesions, slices (research use)",
+    )
+    made.BodyPartExamined = "BRAIN"
+    made.BurnedInAnnotation = "NO"  # which asks for the patient's identity, not for text
+    made.RecognizableVisualFeatures = "NO"
+    made.LossyImageCompression = "00"
+    made.DerivationDescription = f"Slices of the ADC and the Z map with the outline of HIE lesions; {USE}"
+    made.SourceImageSequence = [Dataset() for _ in source.images]
+    for item, of in zip(made.SourceImageSequence, source.images, strict=True):
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = of.SOPClassUID, of.SOPInstanceUID
+    without_now(made)
+    source.put_identity(made)
+    return made
+
+
+def sentences(case: Case, mask: np.ndarray, results: dict) -> list[str]:
+    """What is written above the slices: volumes, use, how it was made, what is shown."""
+    share, brain_ml = percent(results["lesion_share_of_brain"]), volume(results["brain_volume_ml"])
+    found = f"HIE lesions: {volume(results['lesion_volume_ml'])} ml, {share} % of the brain ({brain_ml} ml)"
+    z_map = ESTIMATED if is_estimated(results) else f"Z map {results['z_map']}"
+    made_by = f"{USE.capitalize()}. {MAKER} {model.__version__}, weights {results['weights']}. {z_map}."
+    scales = "ADC: {} to {} x 10^-6 mm2/s; {}: {} (blue) to {} (red); yellow: outline of the mask"
+    shown = choose_slices(mask, case.brain)[1]
+    return [found, made_by, f"{shown} {scales.format(*ADC_WINDOW, z_map_name(results), *Z_WINDOW)}."]
+
+
+def draw(case: Case, mask: np.ndarray, lines: list[str]) -> np.ndarray:
+    """The image, (rows, columns, RGB) uint8: lines of text above the slices that the report shows, ADC beside Z map."""
+    view, (indices, _) = make_view(case), choose_slices(mask, case.brain)
+    figures = [_figure(case, mask, index, view) for index in indices]
+    width, height = figures[0].size
+    columns = min(COLUMNS, len(figures))
+    fonts = [ImageFont.load_default(TEXT), *[ImageFont.load_default(SMALL)] * (len(lines) - 1)]
+    boxes = [font.getbbox(line) for font, line in zip(fonts, lines, strict=True)]
+    top = GAP + sum(int(box[3]) + LINE_GAP for box in boxes) + GAP
+    rows = -(-len(figures) // columns)
+    full_width = max(GAP + columns * (width + GAP), *(int(box[2]) + 2 * GAP for box in boxes))
+    image = Image.new("RGB", (full_width, top + rows * (height + GAP)))
+    pen, y = ImageDraw.Draw(image), GAP
+    for font, line, box in zip(fonts, lines, boxes, strict=True):
+        pen.text((GAP, y), line, INK, font)
+        y += int(box[3]) + LINE_GAP
+    for number, figure in enumerate(figures):
+        row, column = divmod(number, columns)
+        image.paste(figure, (GAP + column * (width + GAP), top + row * (height + GAP)))
+    return np.asarray(image)
+
+
+def _figure(case: Case, mask: np.ndarray, index: int, view: View) -> Image.Image:
+    """A slice as the report shows it, with its caption and the letters of the patient's sides."""
+    inside, marked = view.cut(case.brain[index]), view.cut(mask[index])
+    size_mm = [n * mm for n, mm in zip(inside.shape, view.pixel_mm, strict=True)]
+    scale = min(PIXELS_PER_MM, LARGEST_MAP / max(size_mm))
+    height, width = (max(1, round(mm * scale)) for mm in size_mm)
+    maps = ((case.adc, ADC_WINDOW, GREYS), (case.zadc, Z_WINDOW, BLUE_TO_RED))
+    pngs = [colour_png(view.cut(volume.voxels[index]), inside, window, colours) for volume, window, colours in maps]
+    font = ImageFont.load_default(SMALL)
+    figure = Image.new("RGB", (2 * width + GAP, height + SMALL + LINE_GAP))
+    edge = Image.fromarray(_edge(np.asarray(Image.fromarray(marked).resize((width, height), Image.Resampling.NEAREST))))
+    for number, png in enumerate(pngs):
+        left = number * (width + GAP)
+        with Image.open(io.BytesIO(png)) as opened:
+            figure.paste(opened.convert("RGB").resize((width, height), Image.Resampling.NEAREST), (left, 0))
+        figure.paste(f"#{MASK_COLOUR}", (left, 0), edge)
+    pen = ImageDraw.Draw(figure)
+    top, bottom, left_letter, right = view.letters
+    places = ((top, width // 2, 0, "ma"), (bottom, width // 2, height, "md"))
+    for letter, x, y, anchor in (*places, (left_letter, 2, height // 2, "lm"), (right, width - 2, height // 2, "rm")):
+        pen.text((x, y), letter, LETTERS, font, anchor=anchor, stroke_width=1, stroke_fill=RIM)
+    area_cm2 = float(np.count_nonzero(mask[index])) * view.pixel_mm[0] * view.pixel_mm[1] / 100
+    pen.text((0, height + 2), f"slice {index + 1} of {len(mask)}, mask {area_cm2:.2f} cm2", INK, font)
+    return figure
+
+
+def _edge(mask: np.ndarray) -> np.ndarray:
+    """The pixels of a boolean (rows, columns) mask that touch its outside, along rows or columns."""
+    padded = np.pad(mask, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inner

@@ -1,0 +1,106 @@
+"""The mask as a DICOM Segmentation, which refers to the images that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import model
+from model.report.dicom.source import Source, uid_of
+from model.report.montage import MASK_COLOUR
+
+if TYPE_CHECKING:
+    from highdicom.seg import Segmentation, SegmentDescription
+    from pydicom.dataset import Dataset
+
+MAKER = "hie-lesions"
+USE = "research use, not a medical device"
+SERIES_NUMBER = 9001
+
+
+def segmentation(source: Source, mask: np.ndarray, results: dict) -> Segmentation:
+    """The object for a boolean (z, y, x) mask on the grid of the source. Every slice is a frame, also of an empty mask.
+
+    results: what results.json holds. The same input gives the same bytes: UIDs are made from the mask, the weights and the
+    source's UIDs, and dates are the study's.
+    """
+    import highdicom as hd
+
+    series = source.images[0].SeriesInstanceUID
+    instances = ",".join(image.SOPInstanceUID for image in source.images)
+    made_of = ("segmentation", series, instances, np.packbits(mask).tobytes(), *made_with(results).values())
+    made = hd.seg.Segmentation(
+        source_images=source.images,
+        pixel_array=mask.astype(np.uint8),
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[_description(results)],
+        series_number=SERIES_NUMBER,
+        **instance_of(source, made_of),
+        device_serial_number=results["weights"],
+        plane_positions=[hd.PlanePositionSequence(hd.CoordinateSystemNames.PATIENT, mm) for mm in source.positions_mm],
+        omit_empty_frames=False,
+        content_label="HIE_LESIONS",
+        content_description=f"HIE lesions; {USE}",
+        series_description="HIE lesions (research use)",
+    )
+    for item in (*made.DimensionIndexSequence, *made.DimensionOrganizationSequence):
+        item.DimensionOrganizationUID = uid_of("dimensions", *made_of)
+    without_now(made)
+    source.put_identity(made)
+    return made
+
+
+def made_with(results: dict) -> dict[str, str]:
+    """What decides on a mask beside the input."""
+    return {"version": model.__version__, "weights": results["weights"], "Z map": results["z_map"]}
+
+
+def instance_of(source: Source, made_of: Sequence[str | bytes]) -> dict[str, Any]:
+    """The arguments that both objects' makers take: their UIDs, which `made_of` decides, what made them and when."""
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    date, time = source.content
+    return {
+        "series_instance_uid": uid_of("series", *made_of),
+        "sop_instance_uid": uid_of("instance", *made_of),
+        "instance_number": 1,
+        "manufacturer": MAKER,
+        "manufacturer_model_name": MAKER,
+        "software_versions": model.__version__,
+        "transfer_syntax_uid": ExplicitVRLittleEndian,
+        "content_date": date,
+        "content_time": time,
+    }
+
+
+def without_now(made: Dataset) -> None:
+    """Remove the optional dates and times of the moment, so that the same input gives the same bytes."""
+    names = ("InstanceCreationDate", "InstanceCreationTime", "DateOfSecondaryCapture", "TimeOfSecondaryCapture")
+    for name in names:
+        if name in made:
+            delattr(made, name)
+    for item in made.ContributingEquipmentSequence:
+        del item.ContributionDateTime
+
+
+def _description(results: dict) -> SegmentDescription:
+    import highdicom as hd
+    from pydicom.sr.codedict import codes
+
+    return hd.seg.SegmentDescription(
+        segment_number=1,
+        segment_label="HIE lesions",
+        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+        segmented_property_type=codes.SCT.Lesion,
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=MAKER,
+            family=codes.DCM.ArtificialIntelligence,
+            version=model.__version__,
+            parameters=made_with(results),
+        ),
+        anatomic_regions=[codes.SCT.Brain],
+        display_color=hd.color.CIELabColor.from_string(f"#{MASK_COLOUR}"),
+    )

@@ -1,0 +1,1 @@
+"""Which cases an input holds, before any image is opened."""

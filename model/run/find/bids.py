@@ -1,0 +1,172 @@
+"""Finds the cases of a BIDS data set: a subject or a session with its ADC map and what belongs to it.
+
+`derivatives/`, `sourcedata/`, `code/` and images of other kinds are left alone.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from model.errors import UserError
+from model.images.formats.names import stem_of, suffix_of
+from model.run.find.bids_names import CASE, DATATYPES, PREFIX, BidsName, bids_name
+from model.run.find.case_table import TABLE
+from model.run.find.contents import dangling, is_dangling, named_as_images, visible_in
+from model.run.find.found_case import FoundCase
+from model.run.find.map_names import Z_WORD
+
+DESCRIPTION, DERIVATIVES = "dataset_description.json", "derivatives"
+ADC = "adc"  # its suffix, in lower case
+LAYOUT = f"{DATATYPES[0]}/*_ADC.nii.gz of each sub-<label>[/ses-<label>] in a BIDS data set ({DESCRIPTION})"
+CHOOSE = f"list the one to use in a {TABLE} (--cases {TABLE})"
+Named = list[tuple[Path, BidsName]]
+
+
+def is_bids(root: Path) -> bool:
+    """Whether a folder is a BIDS data set, by the file that describes it."""
+    return os.path.lexists(root / DESCRIPTION)
+
+
+def bids_cases(root: Path) -> list[FoundCase]:
+    """A case for each session, or each subject without sessions; what cannot be run has its reason.
+
+    Raises UserError when there are no subjects, OSError when the folder cannot be read.
+    """
+    subjects = [path for path in visible_in(root) if path.name.casefold().startswith("sub-")]
+    if not subjects:
+        there = ", ".join(path.name for path in visible_in(root))
+        raise UserError(f"{root}: no subject found in this BIDS data set, expected folders sub-<label>, found {there}")
+    cases = [case for path in subjects for case in _cases_of(path)]
+    problem = _problem_of_description(root / DESCRIPTION)
+    return [*cases, FoundCase(DESCRIPTION, problem=problem)] if problem else cases
+
+
+def _problem_of_description(path: Path) -> str:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        return dangling([path]) or f"{path}: cannot be read ({error.strerror})"
+    except (ValueError, RecursionError) as error:
+        return f"{path}: not readable as JSON ({error})"
+    fields = content if isinstance(content, dict) else {}
+    missing = [name for name in ("Name", "BIDSVersion") if not isinstance(fields.get(name), str)]
+    if not missing:
+        return ""
+    return f"{path}: expected an object with the texts Name and BIDSVersion, found no {' and no '.join(missing)}"
+
+
+def _cases_of(path: Path) -> Iterator[FoundCase]:
+    """The cases of what is called like a subject's folder."""
+    if is_dangling(path):
+        yield FoundCase(path.name, problem=dangling([path]))
+    elif not os.path.isdir(path):
+        if suffix_of(path) and stem_of(path).casefold().endswith(f"_{ADC}"):
+            yield FoundCase(
+                path.name, problem=f"{path}: lies beside the subjects, expected it in sub-<label>/{DATATYPES[0]}"
+            )
+    else:
+        try:
+            yield from _sessions_of(path)
+        except OSError as error:
+            yield FoundCase(path.name, problem=f"{error.filename}: cannot be read ({error.strerror})")
+
+
+def _sessions_of(subject: Path) -> list[FoundCase]:
+    sessions = [path for path in visible_in(subject) if path.name.casefold().startswith("ses-") and _is_folder(path)]
+    cases = [_case_of(path, f"{subject.name}_{path.name}", f"{subject.name}/{path.name}") for path in sessions]
+    own = _case_of(subject, subject.name, subject.name)
+    return [*cases, own] if not sessions or own.adc or _adc_maps(_images(subject)) else cases
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path) or is_dangling(path)
+
+
+def _case_of(folder: Path, name: str, place: str) -> FoundCase:
+    """The case of a subject's or a session's folder; `place` is its folder from the data set on."""
+    try:
+        if not CASE.fullmatch(name):
+            raise UserError(f"{folder}: expected a name of letters and digits behind sub- and ses-, as BIDS wants it")
+        if problem := dangling([folder]):
+            raise UserError(problem)
+        return replace(_with_its_files(folder, name), folder=place)
+    except UserError as error:
+        return FoundCase(name, problem=str(error), folder=place if CASE.fullmatch(name) else "")
+    except OSError as error:
+        return FoundCase(name, problem=f"{error.filename}: cannot be read ({error.strerror})", folder=place)
+
+
+def _with_its_files(folder: Path, name: str) -> FoundCase:
+    """The ADC map, and the Z map and the brain mask beside it. Raises UserError where they cannot be told, and OSError."""
+    images = _images(folder)
+    adc = _only(folder, name, "ADC map", _adc_maps(images))
+    if adc is None:
+        raise UserError(f"{folder}: expected one ADC map ({DATATYPES[0]}/{name}_ADC.nii.gz), {_instead(folder)}")
+    path, named = adc
+    _require_own(path, named, name)
+    beside = [(other, its) for other, its in images if other.parent == path.parent and its.belongs_to(named)]
+    zadc = _only(folder, name, "Z map", [found for found in beside if _is_z(found[1])])
+    no_z = "" if zadc else f"{folder}: expected one Z map of {path.name} (desc-zscore_ADC), {_instead(folder, path)}"
+    if no_z and any(_is_z(its) for _, its in images):  # of another image by its name: nothing to pass over
+        raise UserError(no_z)
+    if problem := dangling([path, *(zadc or ())[:1]]):
+        raise UserError(problem)
+    masks = [found for found in beside if _is_brain_mask(found[1])]
+    no_mask = dangling(mask for mask, _ in masks)
+    try:
+        mask = _only(folder, name, "brain mask", masks)
+    except UserError as error:
+        mask, no_mask = None, str(error)
+    z_path, mask_path = (found[0] if found else None for found in (zadc, mask))
+    return FoundCase(name, path, z_path, brain_mask=mask_path, no_z=no_z, no_mask=no_mask)
+
+
+def _images(folder: Path) -> Named:
+    """The images whose names are BIDS', of the data types that can hold an ADC map."""
+    folders = [folder / name for name in DATATYPES if os.path.isdir(folder / name)]
+    named = [(path, bids_name(path)) for place in folders for path in named_as_images(place)]
+    return [(path, name) for path, name in named if name]
+
+
+def _adc_maps(images: Named) -> Named:
+    return [(path, named) for path, named in images if named.suffix.casefold() == ADC and not _is_z(named)]
+
+
+def _is_z(named: BidsName) -> bool:
+    """By `desc-zscore`, `desc-zmap`, `desc-z` or the like of an ADC map, or by a suffix `zmap` or `zscore`."""
+    suffix, description = named.suffix.casefold(), named.entities.get("desc", "").casefold().removeprefix(PREFIX)
+    return bool(Z_WORD.fullmatch(suffix) or (suffix == ADC and Z_WORD.fullmatch(description)))
+
+
+def _is_brain_mask(named: BidsName) -> bool:
+    return named.suffix.casefold() == "mask" and named.entities.get("desc", "").casefold() == "brain"
+
+
+def _only(folder: Path, name: str, what: str, found: Named) -> tuple[Path, BidsName] | None:
+    """The one that was found, None for nothing. Raises UserError for more."""
+    if len(found) > 1:
+        names = ", ".join(path.relative_to(folder).as_posix() for path, _ in found)
+        raise UserError(f"{folder}: expected one {what} of {name}, {len(found)} could be it: {names}; {CHOOSE}")
+    return found[0] if found else None
+
+
+def _require_own(path: Path, named: BidsName, name: str) -> None:
+    said = "_".join(f"{key}-{named.entities[key]}" for key in ("sub", "ses") if key in named.entities)
+    if said != name:
+        raise UserError(f"{path}: its name says {said}, its folder {name}; expected one subject and session")
+
+
+def _instead(folder: Path, adc: Path | None = None) -> str:
+    """What lies in the folder instead, beside the ADC map where there is one."""
+    places = (folder, *(folder / name for name in DATATYPES))
+    images = [path for place in places if os.path.isdir(place) for path in named_as_images(place) if path != adc]
+    names = [path.relative_to(folder).as_posix() for path in images]
+    more = ", ..." if len(names) > 3 else ""
+    found = (
+        f"found {', '.join(names[:3])}{more}"
+        if names
+        else f"no {'other ' if adc else ''}image lies in {' or '.join(DATATYPES)}"
+    )
+    return f"{found}; {CHOOSE}" if names else found

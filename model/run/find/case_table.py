@@ -1,0 +1,170 @@
+"""Reads `cases.csv`, the table that lists cases and their files, as spreadsheets and scripts of several systems write it."""
+
+import codecs
+import collections
+import csv
+import io
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+from model.errors import UserError
+from model.images.dicom.files import holds_dicom
+from model.run.find.contents import dangling, is_dangling
+from model.run.find.found_case import FoundCase
+
+TABLE = "cases.csv"
+COLUMNS = ("case", "adc", "zadc")  # a cell of the last may be empty
+BRAIN_MASK = "brain_mask"  # a column that need not be there
+ABSOLUTE = re.compile(r"\s*(/|\\|[A-Za-z]:[/\\])")  # of Linux, of a Windows share, of a Windows drive
+DELIMITERS = ",;\t|"
+BETWEEN = "commas, semicolons, tabs or bars between them"
+BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def listed_cases(table: Path) -> list[FoundCase]:
+    """The cases that a table lists, those whose row is wrong with that problem.
+
+    A cell names a file, or a folder of DICOM. A case without `zadc` is one whose Z map can be estimated. There may be a
+    column `brain_mask`.
+
+    Comma, semicolon, tab or bar between the columns; UTF-8, UTF-16 or Windows' own code page; header in any case. Raises
+    UserError when there is no such table or it lacks a column.
+    """
+    if lost := dangling([table]):
+        raise UserError(lost)
+    try:
+        text = decoded(table.read_bytes())
+        columns, rows = _rows(text)
+    except FileNotFoundError:
+        raise UserError(f"{table}: no such file; a CSV is looked for in the input folder") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{table}: cannot be read as CSV ({error})") from None
+    if not set(COLUMNS) <= set(columns):
+        found = ",".join(columns) or "none"
+        hint = "; cells of zadc may be empty with --estimate-z" if "zadc" not in columns else ""
+        raise UserError(
+            f"{table}: expected a first line with the columns {','.join(COLUMNS)} ({BETWEEN}), found {found}{hint}"
+        )
+    cases = [_listed_case(columns, values, table, line) for line, values in rows]
+    return _each_once(cases)
+
+
+def decoded(data: bytes) -> str:
+    """A table's text. Raises UnicodeDecodeError for bytes that are no text in any of the encodings."""
+    for bom, encoding in BOMS.items():
+        if data.startswith(bom):
+            return data.decode(encoding)
+    if data[1:2] == b"\0":
+        return data.decode("utf-16-le")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1252")
+
+
+def _rows(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The columns' names in lower case, and every row that is not blank with the number of its line.
+
+    A row that cannot be read, and its name as far as that can be told, is a Broken. Raises csv.Error for such a first line.
+    """
+    told = re.match(r"sep=(.)\r?\n", text)  # Excel's own note of the delimiter
+    body = text[told.end() :] if told else text
+    first = next((line for line in body.splitlines() if line.strip()), "")
+    delimiter = told[1] if told else max(DELIMITERS, key=first.count)
+    lines = io.StringIO(body, newline=None).readlines()
+    try:
+        columns, rows = _with_header(_parsed(lines, delimiter))
+        cells = [cell for _, values in rows for cell in zip(columns, values, strict=False)]
+        mixed = any(name in (*COLUMNS, BRAIN_MASK) and "\n" in value for name, value in cells)
+    except csv.Error:
+        mixed = True
+    if mixed:  # a quotation mark that is not closed took lines together: each on its own, then
+        columns, rows = _with_header(_parsed_alone(lines, delimiter))
+    return columns, [(line + bool(told), values) for line, values in rows]
+
+
+class Broken(list[str]):
+    """A row that cannot be read: the name of its case, as far as it can be told."""
+
+
+def _parsed(lines: list[str], delimiter: str) -> list[tuple[int, list[str]]]:
+    """Rows that are not blank, each with the number of its last line. Raises csv.Error."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    return [(reader.line_num, values) for values in reader if any(value.strip() for value in values)]
+
+
+def _parsed_alone(lines: list[str], delimiter: str) -> list[tuple[int, list[str]]]:
+    """As above, line by line. Raises csv.Error where the first line cannot be read."""
+    rows: list[tuple[int, list[str]]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows += [(number, values) for _, values in _parsed([line], delimiter)]
+        except csv.Error:
+            if not rows:
+                raise
+            rows.append((number, Broken([line.partition(delimiter)[0].strip().strip('"')])))
+    return rows
+
+
+def _with_header(rows: list[tuple[int, list[str]]]) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    header = rows[0][1] if rows else []
+    return [name.strip().casefold() for name in header], rows[1:]
+
+
+def _listed_case(columns: list[str], values: list[str], table: Path, line: int) -> FoundCase:
+    if isinstance(values, Broken):
+        wrong = "a quotation mark that is not closed, or text behind one"
+        return FoundCase(values[0] or f"line {line}", problem=f"{table}: line {line} has {wrong}")
+    row = dict(zip(columns, values + [""] * len(columns), strict=False))
+    name, empty = row["case"], [column for column in COLUMNS if not row[column].strip()]
+    cannot_run = empty not in ([], ["zadc"])
+    if cannot_run or any(value.strip() for value in values[len(columns) :]):
+        wrong = f"no {' and no '.join(empty)}" if cannot_run else f"more than {len(columns)} values"
+        return FoundCase(name.strip() or f"line {line}", problem=f"{table}: line {line} has {wrong}")
+    if name != name.strip():
+        return FoundCase(name, problem=f"{table}: line {line}: the case's name begins or ends with a blank: {name!r}")
+    given = {column: row[column] for column in ("adc", "zadc", BRAIN_MASK) if row.get(column, "").strip()}
+    files = {column: _file(table.parent, cell) for column, cell in given.items()}
+    mask = files.pop(BRAIN_MASK, None)
+    if problem := _lost(list(files.values()), given, table):
+        return FoundCase(name, problem=problem)
+    no_mask = _lost([mask], given, table) if mask else ""
+    no_z = "" if "zadc" in files else f"{table}: line {line} has no zadc"
+    return FoundCase(name, files["adc"], files.get("zadc"), brain_mask=mask, no_z=no_z, no_mask=no_mask)
+
+
+def _lost(paths: list[Path], cells: dict[str, str], table: Path) -> str:
+    """Which of the files of a row are not there; empty where all are."""
+    if empty := [path for path in paths if os.path.isdir(path) and not holds_dicom(path)]:
+        return f"{', '.join(map(_shown, empty))}: a folder without DICOM, expected a file or a folder of DICOM"
+    absent = [_shown(path) for path in paths if not os.path.exists(path) and not is_dangling(path)]
+    problem = f"no such file: {', '.join(absent)}" if absent else dangling(paths)
+    if absent and any(ABSOLUTE.match(cell) for cell in cells.values()):
+        problem += f"; write paths from the folder of {table.name} on, since a container sees the mounted folder alone"
+    return problem
+
+
+def _file(folder: Path, name: str) -> Path:
+    r"""The path that a cell names, also as Windows (`maps\adc.mha`) or a Mac (an umlaut as two signs) writes it."""
+    spellings = [unicodedata.normalize(form, text) for text in (name, name.replace("\\", "/")) for form in ("NFC", "NFD")]
+    return next((folder / text for text in [name, *spellings] if os.path.exists(folder / text)), folder / name)
+
+
+def _shown(path: Path) -> str:
+    """A path as it is, or between quotation marks where blanks at its end would not be seen."""
+    return repr(str(path)) if any(part != part.strip() for part in path.parts) else str(path)
+
+
+def _each_once(cases: list[FoundCase]) -> list[FoundCase]:
+    """The cases; of those that share a name none can be run."""
+    times = collections.Counter(case.name for case in cases)
+    return [
+        FoundCase(
+            case.name, problem=f"found more than one {case.name}, expected each case once; {case.problem}".rstrip("; ")
+        )
+        if times[case.name] > 1
+        else case
+        for case in cases
+    ]

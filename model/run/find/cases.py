@@ -1,0 +1,282 @@
+"""Finds the cases of a folder: the data set's layout, BIDS', a folder for each case, or a CSV that lists them.
+
+What looks like a case and cannot be run is found too, with the reason.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from model.errors import UserError
+from model.images.dicom.files import holds_dicom
+from model.images.formats.names import SUFFIXES, stem_of, suffix_of
+from model.run.find.bids import LAYOUT, bids_cases, is_bids
+from model.run.find.case_table import BRAIN_MASK, COLUMNS, TABLE, listed_cases
+from model.run.find.contents import (
+    dangling,
+    describe_unread,
+    images_in,
+    is_dangling,
+    is_no_image,
+    is_of_the_system,
+    named_as_images,
+    unread_kind,
+    visible_in,
+    where_dicom_is_read,
+)
+from model.run.find.dicom import multi_frame_case
+from model.run.find.found_case import FoundCase
+from model.run.find.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, is_brain_mask, is_z_map, tell_apart
+from model.run.find.platform import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_scan
+from model.run.find.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, ZADC_FOLDER, ZADC_STEM
+
+# of the images in a case's folder in the output
+MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM = "lesions", "probabilities", "zmap-estimated"
+SUMMARY, INDEX = "summary.csv", "index.html"  # in the output folder, so no case can have these names
+DEEPEST = 3  # folders below a case's in which cases are looked for, to say that they lie too deep
+LAYOUTS = (
+    f"{ADC_FOLDER}/ and {ZADC_FOLDER}/ as in the data set, or a folder for each case with its ADC and its Z map"
+    f" or its DICOM files, or {LAYOUT},"
+    f" or a {TABLE} with the columns {', '.join(COLUMNS)} and, if there are brain masks, {BRAIN_MASK}"
+)
+
+
+def find_cases(root: Path, table: Path | None = None) -> list[FoundCase]:
+    """The cases below `root`, sorted by name, those with a problem too; with `table`, the ones that it lists.
+
+    Raises UserError when there is no case or the table cannot be used.
+    """
+    try:
+        if table is None:
+            table = next((path for path in visible_in(root) if path.name.casefold() == TABLE), None)
+        if table:
+            cases = listed_cases(table)
+        elif is_bids(root):
+            cases = bids_cases(root)
+        elif any(os.path.lexists(root / name) for name in (ADC_FOLDER, ZADC_FOLDER)):
+            cases = _published_cases(root)
+        else:
+            cases = _cases_by_folder(root)
+    except OSError as error:
+        raise UserError(f"{root}: cannot be read ({error.strerror}: {error.filename})") from None
+    if not cases:
+        raise UserError(f"{table or root}: no case found, expected {LAYOUTS}{'' if table else _instead(root)}")
+    return sorted(map(_with_usable_name, cases), key=lambda case: case.name)
+
+
+def _instead(root: Path) -> str:
+    unread, images = describe_unread(root), [path.name for path in named_as_images(root)]
+    found = unread or (
+        f"{', '.join(images[:3])} beside no folder of a case, put each case in one of its own" if images else ""
+    )
+    if not found and not any(root.iterdir()):
+        return f"; {EMPTY_INPUT}"
+    return f"; found {found}" if found else ""
+
+
+def _with_usable_name(case: FoundCase) -> FoundCase:
+    """The case, or one with a problem when no folder of the output can have its name."""
+    name = case.name
+    usable = name.isprintable() and name == Path(name).name and not name.startswith(".") and len(name.encode()) <= 200
+    if usable and name not in (SUMMARY, INDEX):
+        return case
+    if case.problem and name.isprintable():
+        return replace(case, name=name[:200])
+    shown = ascii(name)[:200]
+    return FoundCase(shown, problem=f"{shown} cannot name a case, expected what a folder can be called")
+
+
+# --- the layout of the data set ---
+
+
+def _published_cases(root: Path) -> list[FoundCase]:
+    """By what the published archives call them; files named otherwise pair up by the words that are not the map's.
+
+    Other folders count where both maps lie in them.
+    """
+    adc, zadc = (_maps_by_case(root / name, stem) for name, stem in ((ADC_FOLDER, ADC_STEM), (ZADC_FOLDER, ZADC_STEM)))
+    for name, other in _same_words(adc.keys() - zadc.keys(), zadc.keys() - adc.keys()):
+        zadc[name] = zadc.pop(other)
+    masks = _masks_by_words(adc)
+    cases = [
+        _pair(name, adc.get(name, []), zadc.get(name, []), root, masks.get(case_words(name), []), look=False)
+        for name in adc.keys() | zadc.keys()
+    ]
+    for name in (ADC_FOLDER, ZADC_FOLDER):
+        cases += _unreadable_entries(root / name)
+    known = (ADC_FOLDER, ZADC_FOLDER, LABEL_FOLDER)
+    beside = _cases_by_folder(root, [path for path in root.iterdir() if path.name not in known])
+    return cases + [case for case in beside if case.zadc or is_dangling(root / case.name) or (root / case.name).is_file()]
+
+
+def _maps_by_case(folder: Path, stem: re.Pattern) -> dict[str, list[Path]]:
+    if is_dangling(folder):
+        raise UserError(dangling([folder]))
+    return _by_case(named_as_images(folder), stem) if folder.is_dir() else {}
+
+
+def images_by_case(folder: Path, stem: re.Pattern) -> dict[str, list[Path]]:
+    """The images of a folder by what `stem` calls `case` in their names, or by their stems where it does not match."""
+    return _by_case(images_in(folder), stem) if folder.is_dir() else {}
+
+
+def _by_case(images: list[Path], stem: re.Pattern) -> dict[str, list[Path]]:
+    paths: dict[str, list[Path]] = {}
+    for path in images:
+        match = stem.fullmatch(stem_of(path))
+        paths.setdefault(match["case"] if match else stem_of(path), []).append(path)
+    return paths
+
+
+def _same_words(names: set[str], others: set[str]) -> list[tuple[str, str]]:
+    """The names of the two sets that have the same words, those for a map left out, where just one of each set has them."""
+    by_words: list[dict[tuple[str, ...], list[str]]] = [{}, {}]
+    for found, given in zip(by_words, (names, others), strict=True):
+        for name in given:
+            found.setdefault(case_words(name), []).append(name)
+    first, second = by_words
+    shared = [words for words in first.keys() & second.keys() if words and len(first[words]) == len(second[words]) == 1]
+    return [(first[words][0], second[words][0]) for words in shared]
+
+
+def _masks_by_words(adc: dict[str, list[Path]]) -> dict[tuple[str, ...], list[Path]]:
+    """Take the brain masks out of the ADC maps: by the words of the map beside which each lies."""
+    maps = {case_words(name) for name, paths in adc.items() if not is_brain_mask(paths[0])}
+    masks: dict[tuple[str, ...], list[Path]] = {}
+    for name in [name for name, paths in adc.items() if is_brain_mask(paths[0]) and case_words(name) in maps]:
+        masks.setdefault(case_words(name), []).extend(adc.pop(name))
+    return masks
+
+
+def _unreadable_entries(folder: Path) -> list[FoundCase]:
+    """Folders and files of formats that are not read, where an image of a case is expected."""
+    if not folder.is_dir():
+        return []
+    wrong = [path for path in visible_in(folder) if not is_no_image(path) and (os.path.isdir(path) or unread_kind(path))]
+    wrong += [path for path in visible_in(folder) if is_dangling(path) and not suffix_of(path)]
+    return [FoundCase(f"{folder.name}/{path.name}", problem=_not_an_image(path)) for path in wrong]
+
+
+def _not_an_image(path: Path) -> str:
+    if is_dangling(path):
+        return dangling([path])
+    what = "a folder" if os.path.isdir(path) else unread_kind(path)
+    return f"{path}: {what}, expected an image that ends in one of {', '.join(SUFFIXES)}{where_dicom_is_read([what])}"
+
+
+# --- a folder for each case ---
+
+
+def _cases_by_folder(root: Path, entries: list[Path] | None = None) -> list[FoundCase]:
+    """A case for each folder; what looks like one and lies loose, hidden or too deep is one with a problem."""
+    cases, loose = [], []
+    for path in sorted(root.iterdir() if entries is None else entries):
+        if os.path.isdir(path) and not is_of_the_system(path):
+            cases += _cases_of_folder(path, root)
+        elif os.path.isdir(path):
+            cases += _hidden_case(path)
+        elif is_dangling(path) and not is_no_image(path):
+            cases.append(FoundCase(path.name, problem=dangling([path])))
+        elif case := multi_frame_case(path):
+            cases.append(case)
+        elif not is_no_image(path) and (suffix_of(path) or unread_kind(path)):
+            problem = f"{path}: lies beside the cases, expected it in a folder of its case"
+            loose.append(FoundCase(path.name, problem=problem + where_dicom_is_read([unread_kind(path)])))
+    return cases + loose if cases or entries is not None else []
+
+
+def _cases_of_folder(folder: Path, root: Path) -> list[FoundCase]:
+    """The folder's own case, and cases in folders below it, which are too deep to be run."""
+    case = _case_of_folder(folder)
+    deep = [
+        FoundCase(
+            below.relative_to(root).as_posix(),
+            problem=f"{below}: lies too deep, expected in {root}; name {below.parent} as input, or list it in a {TABLE}",
+        )
+        for below in _folders_with_both_maps(folder)
+    ]
+    return deep if deep and case.problem and not _images_or_none(folder) else [case, *deep]
+
+
+def _hidden_case(folder: Path) -> list[FoundCase]:
+    """A hidden folder is a case that cannot be run where both maps lie in it, else none."""
+    if not folder.name.startswith(".") or not _holds_both_maps(folder):
+        return []
+    return [FoundCase(folder.name, problem=f"{folder}: a hidden folder, expected a name that does not begin with a dot")]
+
+
+def _case_of_folder(folder: Path) -> FoundCase:
+    """The platform's layout in it, or two files told apart by their names, or DICOM for the ADC map."""
+    try:
+        if (folder / MANIFEST).is_file() or any((folder / path).is_dir() for path in DEFAULT_PATHS.values()):
+            return replace(find_scan(folder), name=folder.name)
+        images = named_as_images(folder)
+        adc, zadc = tell_apart(images)
+        if not adc and holds_dicom(folder):
+            return _pair(folder.name, [folder], zadc, folder, list(filter(is_brain_mask, images)), look=False)
+        return _pair(folder.name, adc, zadc, folder, brain_masks(images))
+    except UserError as error:
+        return FoundCase(folder.name, problem=str(error))
+    except OSError as error:
+        return FoundCase(folder.name, problem=f"{error.filename}: cannot be read ({error.strerror})")
+
+
+def _folders_with_both_maps(folder: Path) -> Iterator[Path]:
+    for place, names, _ in os.walk(folder):
+        names[:] = sorted(name for name in names if not is_of_the_system(Path(name)))
+        if len(Path(place).relative_to(folder).parts) >= DEEPEST:
+            names.clear()
+        if place != str(folder) and _holds_both_maps(Path(place)):
+            yield Path(place)
+
+
+def _holds_both_maps(folder: Path) -> bool:
+    return all(tell_apart(_images_or_none(folder)))
+
+
+def _images_or_none(folder: Path) -> list[Path]:
+    try:
+        return named_as_images(folder)
+    except OSError:
+        return []
+
+
+def _pair(name: str, adc: list[Path], zadc: list[Path], where: Path, masks: list[Path], *, look: bool = True) -> FoundCase:
+    """The case, unless there is not exactly one file for each of its maps, or one is a link to nothing.
+
+    Where only the Z map is missing the case says so and has no problem. look: say what else lies in the folder, which takes
+    time.
+    """
+    expected = f"{where}: expected one file of {name} that is the "
+    if len(adc) != 1:
+        return FoundCase(name, problem=f"{expected}ADC map, {_what_is(adc, ADC_HINT, where if look else None)}")
+    no_z, no_mask = "", dangling(masks)
+    if len(zadc) != 1:
+        no_z = f"{expected}Z map, {_what_is(zadc, Z_HINT, where if look else None)}"
+        no_z += "" if zadc else f" ({adc[0].name} was taken as the ADC map)"
+        if zadc or (look and any(unread_kind(path) and is_z_map(path) for path in visible_in(where))):
+            return FoundCase(name, problem=no_z)
+    if len(masks) > 1:
+        no_mask = f"{where}: expected one brain mask of {name}, {_what_is(masks, '', None)}"
+    if problem := dangling([*adc, *zadc]):
+        return FoundCase(name, problem=problem)
+    mask = masks[0] if masks else None
+    return FoundCase(name, adc[0], zadc[0] if zadc else None, brain_mask=mask, no_z=no_z, no_mask=no_mask)
+
+
+def _what_is(paths: list[Path], hint: str, where: Path | None) -> str:
+    """What there is instead of one file for a map."""
+    if paths:
+        return f"{len(paths)} could be it: {', '.join(path.name for path in paths)}; list the one to use in a {TABLE}"
+    advice = f"its name should have {hint}, or list the files in a {TABLE}"
+    if where is None:
+        return f"none is there; {advice}"
+    if unread := describe_unread(where):
+        return f"found {unread}"
+    there = [path.name for path in where.iterdir() if not is_of_the_system(path) or suffix_of(path)]
+    found = (
+        f" beside {', '.join(sorted(there)[:3])}{', ...' if len(there) > 3 else ''}" if there else ", the folder is empty"
+    )
+    return f"none is there{found}; {advice}"

@@ -1,0 +1,112 @@
+"""What lies in a folder of scans: images, images of formats that are not read, links to nothing, and what is no image."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from model.files import is_circular
+from model.images.dicom.files import is_dicom
+from model.images.formats.names import SUFFIXES, suffix_of
+
+DICOM = "DICOM"  # read from a folder for each case, not where other images lie
+UNREAD = {  # kind by the ends of its names
+    DICOM: (".dcm", ".dicom", ".ima", "dicomdir"),
+    "TIFF": (".tif", ".tiff"),
+    "FreeSurfer": (".mgz", ".mgh"),
+    "MINC": (".mnc", ".mnc.gz"),
+    "Analyze or two-file NIfTI": (".hdr", ".img", ".hdr.gz", ".img.gz"),
+    "detached NRRD": (".nhdr",),
+    "picture": (".png", ".jpg", ".jpeg", ".bmp", ".gif"),
+    "archive": (".zip", ".tar", ".tgz", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst"),
+    "Philips": (".par", ".rec"),
+    "array": (".npy", ".npz", ".mat", ".h5", ".hdf5"),
+    "AFNI": (".head", ".brik"),
+    "GIPL or VTK": (".gipl", ".vtk", ".vti"),
+}
+NO_IMAGE = (  # ends of names of what plainly is no image
+    *(".txt", ".md", ".rst", ".rtf", ".pdf", ".doc", ".docx", ".odt", ".csv", ".tsv", ".xls", ".xlsx", ".ods", ".json"),
+    *(".yaml", ".yml", ".xml", ".html", ".htm", ".log", ".py", ".sh", ".m", ".r", ".ipynb", ".ini", ".db", ".lnk", ".url"),
+    *(".bval", ".bvec", ".sha256", ".md5", ".ppt", ".pptx", ".toml", ".cfg", ".bak", ".tmp", "readme", "changes", "license"),
+)
+SYSTEM_FOLDERS = ("@eadir", "__macosx", "lost+found", "$recycle.bin", "system volume information")
+SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+NAMED = 3  # files that a message names
+
+
+def visible_in(folder: Path) -> list[Path]:
+    """What lies in a folder and is not hidden, sorted. Raises OSError."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images of a known format in a folder itself, sorted, hidden ones left out. Raises OSError."""
+    return [path for path in named_as_images(folder) if path.is_file()]
+
+
+def named_as_images(folder: Path) -> list[Path]:
+    """As `images_in`, with links to nothing and what is no regular file. Raises OSError."""
+    return [path for path in visible_in(folder) if suffix_of(path) and not os.path.isdir(path)]
+
+
+def is_dangling(path: Path) -> bool:
+    """Whether a path is a link to what is not there."""
+    return os.path.islink(path) and not os.path.exists(path)  # unlike pathlib's, no error for a path that cannot be
+
+
+def dangling(paths: Iterable[Path | None]) -> str:
+    """The reason why a case whose files are links to nothing cannot be run; empty where none is."""
+    links = [path for path in paths if path and is_dangling(path)]
+    circular = [f"{path}: a circular link, which leads to itself" for path in links if is_circular(path)]
+    lost = ", ".join(f"{path}: a link to {os.readlink(path)}" for path in links if not is_circular(path))
+    why = "which is not there (a disk that is not mounted, or data not fetched)"
+    return "; ".join([*circular, *([f"{lost}, {why}"] if lost else [])])
+
+
+def is_of_the_system(path: Path) -> bool:
+    """Whether a file or folder is one that operating systems leave everywhere."""
+    return path.name.startswith(".") or path.name.casefold() in (*SYSTEM_FILES, *SYSTEM_FOLDERS)
+
+
+def is_no_image(path: Path) -> bool:
+    """Whether a file is none that could hold a scan, by its name."""
+    return is_of_the_system(path) or path.name.casefold().endswith(NO_IMAGE)
+
+
+def unread_kind(path: Path) -> str:
+    """The image format of a file that is not read; empty for one that is read or no image."""
+    name = path.name.casefold()
+    if suffix_of(path) or is_no_image(path):
+        return ""
+    kinds = [kind for kind, ends in UNREAD.items() if name.endswith(ends)]
+    return kinds[0] if kinds else DICOM if is_dicom(path) else ""
+
+
+def describe_unread(folder: Path) -> str:
+    """What lies in a folder, or in the folders in it, that is an image and is not read; empty where there is nothing."""
+    kinds: dict[str, list[str]] = {}
+    for path in _files_to_depth_two(folder):
+        if kind := unread_kind(path):
+            kinds.setdefault(kind, []).append(str(path.relative_to(folder)))
+    found = [f"{_some(names)} ({kind})" for kind, names in kinds.items()]
+    expected = f"which is not read there; expected {', '.join(SUFFIXES)}{where_dicom_is_read(kinds)}"
+    return f"{' and '.join(found)}, {expected}" if found else ""
+
+
+def where_dicom_is_read(kinds: Iterable[str]) -> str:
+    """The advice to add where DICOM lies among what is not read; else empty."""
+    return "; DICOM is read with --cases, from a folder for each case" if DICOM in kinds else ""
+
+
+def _files_to_depth_two(folder: Path) -> list[Path]:
+    paths = visible_in(folder)
+    for below in [path for path in paths if os.path.isdir(path)]:
+        try:
+            paths += visible_in(below)
+        except OSError:
+            continue
+    return [path for path in paths if os.path.isfile(path)]
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:NAMED])
+    return shown if len(names) <= NAMED else f"{len(names)} files, {shown}, ..."

@@ -1,0 +1,123 @@
+"""Finds the one case of an input folder, where the platform puts its files (challenge BONBID-HIE)."""
+
+import json
+import os
+from pathlib import Path
+
+from model.errors import UserError
+from model.images.formats.names import stem_of
+from model.run.find.contents import unread_kind, visible_in, where_dicom_is_read
+from model.run.find.found_case import FoundCase
+from model.run.find.map_names import brain_masks
+
+ADC_SLUG = "skull-stripped-adc"
+ZADC_SLUG = "z-score-apparent-diffusion-coefficient-map"
+DEFAULT_PATHS = {ADC_SLUG: "images/skull-stripped-adc-brain-mri", ZADC_SLUG: "images/z-score-adc"}
+MANIFEST = "inputs.json"
+EMPTY_INPUT = "the input folder is empty; in a container, check the folder before ':/input' in its -v mount"
+OTHERWISE = "a folder of cases, or other formats: --cases"
+IMAGE_SUFFIX = ".mha"  # the platform would take a .tif too, but that holds no spacing: volumes in ml would be wrong
+
+
+def find_inputs(root: Path) -> tuple[Path, Path]:
+    """The ADC map's and the Z map's file below an input folder. Raises UserError as `find_scan`, and without a Z map."""
+    return find_scan(root).maps
+
+
+def find_scan(root: Path) -> FoundCase:
+    """The case below an input folder, called as its ADC map's file. Beside the map there may be a brain mask.
+
+    Their folders come from `inputs.json` where there is one, else from the challenge's two paths. Raises UserError when
+    `inputs.json` cannot be used, or a folder does not hold exactly one image. Without a folder for the Z map, or with an
+    empty one, the case says so and can be run with an estimated one.
+    """
+    if not os.path.isdir(root):
+        raise UserError(f"{root}: no such input folder, or not open to this user")
+    paths, no_z = _paths(root / MANIFEST)
+    adc, *masks = _image_and_masks(root, paths[ADC_SLUG])
+    mask = masks[0] if masks else None
+    if not no_z:
+        try:
+            return FoundCase(stem_of(adc), adc, _only_image(root, paths[ZADC_SLUG]), brain_mask=mask)
+        except UserError as error:
+            if (root / MANIFEST).exists() or _has_visible(root / paths[ZADC_SLUG]):
+                raise
+            no_z = str(error)
+    return FoundCase(stem_of(adc), adc, brain_mask=mask, no_z=no_z)
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except OSError:
+        return False  # what lies in it may be open by name
+
+
+def _has_visible(folder: Path) -> bool:
+    """Whether anything that is not hidden lies in a folder, or whatever lies there cannot be told."""
+    try:
+        return bool(visible_in(folder))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+
+
+def _paths(manifest: Path) -> tuple[dict[str, str], str]:
+    """Relative path by slug, and why there is none for the Z map where a manifest names no such socket."""
+    declared = _declared_paths(manifest)
+    if declared is None:
+        return DEFAULT_PATHS, ""
+    if declared.keys() >= DEFAULT_PATHS.keys():
+        return declared, ""
+    missing = sorted(DEFAULT_PATHS.keys() - declared.keys())
+    no_socket = f"{manifest}: expected a socket {' and '.join(missing)}, found {', '.join(sorted(declared)) or 'none'}"
+    if ADC_SLUG in missing:
+        raise UserError(no_socket)
+    return declared, no_socket
+
+
+def _declared_paths(manifest: Path) -> dict[str, str] | None:
+    """Relative path by slug; None without a manifest. Older hosts say `interface` where newer say `socket`."""
+    try:
+        entries = json.loads(manifest.read_text(encoding="utf-8"))
+        sockets = [entry.get("socket") or entry["interface"] for entry in entries]
+        paths = {socket["slug"]: str(socket["relative_path"]) for socket in sockets}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{manifest}: not readable as JSON ({error})") from None
+    except (TypeError, AttributeError, KeyError):
+        raise UserError(
+            f"{manifest}: expected a list of entries, each with a socket that has a slug and a relative_path"
+        ) from None
+    for slug in DEFAULT_PATHS.keys() & paths.keys():
+        if Path(paths[slug]).is_absolute() or ".." in Path(paths[slug]).parts:
+            raise UserError(f"{manifest}: relative_path of {slug} leaves the input folder: {paths[slug]}")
+    return paths
+
+
+def _only_image(root: Path, relative: str) -> Path:
+    return _image_and_masks(root, relative, with_masks=False)[0]
+
+
+def _image_and_masks(root: Path, relative: str, *, with_masks: bool = True) -> list[Path]:
+    """The one image of a folder and, behind it, the brain mask that lies beside it."""
+    folder = root / relative
+    try:
+        if not folder.is_dir():
+            found = EMPTY_INPUT if _is_empty(root) else f"found no folder ({OTHERWISE})"
+            raise UserError(f"{folder}: expected a folder with one {IMAGE_SUFFIX} file, {found}")
+        names = sorted(path.name for path in folder.iterdir())
+    except (OSError, ValueError) as error:  # ValueError: a path that no file system can hold
+        raise UserError(f"{folder}: cannot be listed ({error})") from None
+    images = [name for name in names if name.lower().endswith(IMAGE_SUFFIX) and not name.startswith(".")]
+    masks = [path.name for path in brain_masks([folder / name for name in images])] if with_masks else []
+    images = [name for name in images if name not in masks] + masks
+    if len(images) != 1 + bool(masks) or not "".join(images).isprintable():  # ITK aborts on a name that is not UTF-8
+        found = ", ".join(names) if names else "nothing"
+        advice = where_dicom_is_read([unread_kind(folder / name) for name in names])
+        raise UserError(
+            f"{folder}: expected exactly one {IMAGE_SUFFIX} file, with a printable name, found {found} ({OTHERWISE}){advice}"
+        )
+    return [folder / name for name in images]

@@ -1,0 +1,470 @@
+"""Series and multi-frame files of DICOM to voxels and grid, and those that are no regular stack.
+
+What is compared: the volume that was written, slice by slice, and where its corners lie in the scanner's space.
+"""
+
+import hashlib
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from dicom_phantom import ROOT, Series, save, write_multiframe, write_series
+from inference_helpers import GRID
+from phantom import write_image
+from pydicom.pixels import set_pixel_data
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from model.errors import UserError
+from model.images.dicom import jpeg
+from model.images.dicom.files import is_dicom
+from model.images.formats.names import digest
+from model.images.grid import Grid, Volume, require_same_grid
+from model.images.orientation import in_order_of
+from model.images.volume import read_volume
+
+RNG = np.random.default_rng(7)
+VOXELS = RNG.integers(0, 4096, GRID.size).astype(np.float32)
+RIGHT, DOWN, NORMAL = np.reshape(GRID.direction, (3, 3)).T
+FEET_FIRST = np.stack([-RIGHT, DOWN, -NORMAL], axis=1)  # the table's other end: slices run down
+LEFT_HANDED = np.stack([RIGHT, DOWN, -NORMAL], axis=1)  # which no DICOM can say: its slices are put in the other order
+CORNERS = np.array(list(np.ndindex(2, 2, 2)))
+SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"
+SAGITTAL = np.array([[0.0, 0, -1], [1, 0, 0], [0, -1, 0]])
+
+
+def corners_mm(grid: Grid) -> np.ndarray:
+    return np.array([grid.to_mm(corner * (np.array(grid.size) - 1)) for corner in CORNERS])
+
+
+def value_at(volume: Volume, place_mm: np.ndarray) -> float:
+    """The value of the voxel whose centre lies there."""
+    axes = np.reshape(volume.grid.direction, (3, 3)) * volume.grid.spacing_mm[::-1]
+    index = np.linalg.solve(axes, place_mm - volume.grid.origin_mm)[::-1]
+    assert np.abs(index - np.rint(index)).max() < 1e-3
+    return float(volume.voxels[tuple(np.rint(index).astype(int))])
+
+
+def change(path: Path, **values: object) -> None:
+    """Set tags of a file; None takes one out."""
+    dataset = pydicom.dcmread(path)
+    for name, value in values.items():
+        if value is None:
+            del dataset[name]
+        else:
+            setattr(dataset, name, value)
+    save(dataset, path)
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_volume(path, adc=True)
+    return str(caught.value)
+
+
+# --- voxels and places ---
+
+
+@pytest.mark.parametrize(
+    "direction", [np.reshape(GRID.direction, (3, 3)), FEET_FIRST, SAGITTAL], ids=["oblique", "feet", "sagittal"]
+)
+def test_a_series_becomes_its_volume_whatever_its_files_are_called(tmp_path, direction):
+    grid = replace(GRID, direction=tuple(direction.ravel().tolist()))
+    files = write_series(tmp_path / "s", VOXELS, grid)
+    assert [path.name for path in files] != sorted(path.name for path in files)
+    found = read_volume(tmp_path / "s", adc=True)
+    assert np.array_equal(found.voxels, VOXELS)
+    assert found.voxels.dtype == np.float32
+    np.testing.assert_allclose(corners_mm(found.grid), corners_mm(grid), rtol=0, atol=1e-4)
+    assert found.dicom.files == tuple(files)
+    assert found.dicom.frames == ()
+    assert (found.oriented, found.path, found.remarks, found.unit) == (True, tmp_path / "s", (), "")
+
+
+def test_slices_that_run_against_the_normal_are_put_in_the_other_order(tmp_path):
+    grid = replace(GRID, direction=tuple(LEFT_HANDED.ravel().tolist()))
+    files = write_series(tmp_path / "s", VOXELS, grid)
+    found = read_volume(tmp_path / "s", adc=True)
+    assert np.linalg.det(np.reshape(found.grid.direction, (3, 3))) > 0
+    assert found.dicom.files == tuple(files[::-1])
+    for index in ((0, 0, 0), (6, 14, 11), (2, 3, 9)):
+        assert value_at(found, grid.to_mm(np.array(index))) == VOXELS[index]
+
+
+def test_each_slice_has_its_own_slope(tmp_path):
+    """0.5 and 0.75 are exact: rounded to the first slice's whole numbers, a half would be lost."""
+    values = np.round(VOXELS) / 4 * 3 / 2  # multiples of 0.375
+    slopes = (0.375, 0.1875)
+    write_series(tmp_path / "s", values, GRID, Series(slopes=slopes))
+    assert np.array_equal(read_volume(tmp_path / "s", adc=True).voxels, values)
+    write_multiframe(tmp_path / "m.dcm", [(values, GRID)], Series(slopes=slopes))
+    assert np.array_equal(read_volume(tmp_path / "m.dcm", adc=True).voxels, values)
+
+
+def test_one_enhanced_file(tmp_path):
+    path = write_multiframe(tmp_path / "folder" / "scan", [(VOXELS, GRID)])
+    numbers = np.random.default_rng(0).permutation(len(VOXELS))  # as the writer draws them
+    for given in (path, path.parent):
+        found = read_volume(given, adc=True)
+        assert np.array_equal(found.voxels, VOXELS)
+        np.testing.assert_allclose(corners_mm(found.grid), corners_mm(GRID), rtol=0, atol=1e-4)
+        assert found.dicom.files == (path,)
+        assert found.dicom.frames == tuple((np.argsort(numbers) + 1).tolist())
+        assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_one_slice_has_the_thickness_that_it_says(tmp_path):
+    (path,) = write_series(tmp_path / "s", VOXELS[:1], GRID)
+    assert read_volume(path, adc=True).grid.spacing_mm == GRID.spacing_mm
+    change(path, SpacingBetweenSlices=None, SliceThickness=None)
+    assert "expected the thickness of its only slice" in refused(tmp_path / "s")
+
+
+# --- what the numbers mean ---
+
+
+@pytest.mark.parametrize("where", ["unit", "rescale_type"])
+@pytest.mark.parametrize(
+    ("unit", "slope", "converted"),
+    [
+        ("mm2/s", 1e-6, True),
+        ("mm^2/s", 1e-6, True),
+        ("10*-3.mm2/s", 1e-3, True),
+        ("um2/s", 1.0, False),
+        ("10*-6.mm2/s", 1.0, False),
+        ("1E-6 mm\u00b2/s", 1.0, False),
+        ("cm2/s", 1e-8, True),
+        ("s/mm2", 1.0, None),
+        ("US", 1.0, None),
+    ],
+)
+def test_the_headers_unit_counts(tmp_path, where, unit, slope, converted):
+    """A slope of 1e-6 with mm2/s is what Philips and GE write: stored numbers are whole 1e-6 mm2/s."""
+    write_series(tmp_path / "s", VOXELS * slope, GRID, Series(slopes=(slope,), **{where: unit}))
+    found = read_volume(tmp_path / "s", adc=True)
+    np.testing.assert_allclose(found.voxels, VOXELS, rtol=1e-6)
+    assert bool(found.unit) == (converted is not None)
+    assert len(found.remarks) == bool(converted)
+    assert all("converted from" in remark for remark in found.remarks)
+
+
+def test_a_mapping_of_another_quantity_does_not_count(tmp_path):
+    """Its slope is ten times the rescale's; no unit is known then."""
+    for path in write_series(tmp_path / "s", VOXELS, GRID, Series(unit="1", slopes=(10.0,))):
+        change(path, RescaleSlope=2, RescaleIntercept=-5)
+    found = read_volume(tmp_path / "s", adc=True)
+    np.testing.assert_array_equal(found.voxels, np.rint(VOXELS / 10) * 2 - 5)
+
+
+def test_without_a_unit_the_values_stay(tmp_path):
+    write_series(tmp_path / "s", VOXELS * 1e-6, GRID, Series(slopes=(1e-6,)))
+    found = read_volume(tmp_path / "s", adc=True)
+    np.testing.assert_allclose(found.voxels, VOXELS * 1e-6, rtol=1e-6)
+    assert found.unit == ""
+
+
+def test_slices_in_two_units_are_refused(tmp_path):
+    files = write_series(tmp_path / "s", VOXELS, GRID, Series(rescale_type="um2/s"))
+    change(files[2], RescaleType="mm2/s")
+    assert "expected slices in one unit, found mm2/s, um2/s" in refused(tmp_path / "s")
+
+
+def test_padding_above_0_is_missing(tmp_path):
+    """Below it is outside the brain as it is."""
+    voxels = VOXELS.copy()
+    voxels[0, :3] = 4095
+    write_series(tmp_path / "s", voxels, GRID, Series(more={"PixelPaddingValue": 4095}))
+    found = read_volume(tmp_path / "s", adc=True, keep_nan=True)
+    assert np.array_equal(np.isnan(found.voxels), voxels == 4095)
+
+
+@pytest.mark.parametrize("table", [None, [5.0 * n for n in range(100)]], ids=["slope", "table"])
+def test_numbers_that_a_mapping_has_no_say_on_are_missing(tmp_path, table):
+    """It maps 1 to 100 alone: to 5 times the number less 5."""
+    voxels = RNG.integers(0, 120, GRID.size).astype(np.float32)
+    for path in write_series(tmp_path / "s", voxels, GRID, Series(unit="um2/s")):
+        data = pydicom.dcmread(path)
+        mapping = data.RealWorldValueMappingSequence[0]
+        mapping.RealWorldValueFirstValueMapped, mapping.RealWorldValueLastValueMapped = 1, 100
+        mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 5.0, -5.0
+        if table:
+            mapping.RealWorldValueLUTData = table
+            del mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept
+        save(data, path)
+    found = read_volume(tmp_path / "s", adc=True, keep_nan=True).voxels
+    assert np.array_equal(np.isnan(found), voxels > 100)
+    known = (voxels >= 1) & (voxels <= 100)
+    np.testing.assert_array_equal(found[known], voxels[known] * 5 - 5)
+    assert (found[voxels == 0] <= 0).all()
+
+
+# --- compressed ---
+
+
+@pytest.mark.parametrize(
+    "syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless, JPEGLosslessSV1], ids=lambda uid: uid.name
+)
+def test_compressed_series_and_files_are_read(tmp_path, syntax):
+    voxels = RNG.integers(0, 4096, (3, 37, 43)).astype(np.float32)  # OpenJPEG writes none that are smaller; an odd length
+    grid = replace(GRID, size=voxels.shape)
+    files = write_series(tmp_path / "s", voxels, grid, Series(syntax=syntax))
+    assert {pydicom.dcmread(path).file_meta.TransferSyntaxUID for path in files} == {syntax}
+    assert np.array_equal(read_volume(tmp_path / "s", adc=True).voxels, voxels)
+    path = write_multiframe(tmp_path / "m", [(voxels, grid)], Series(syntax=syntax))
+    assert np.array_equal(read_volume(path, adc=True).voxels, voxels)
+
+
+def test_signed_numbers_of_few_bits_survive_compression(tmp_path):
+    """12 of 16 bits, negative ones too, as MR scanners store them."""
+    signed = RNG.integers(-2048, 2048, (40, 42)).astype(np.int16)
+    for syntax in (ExplicitVRLittleEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless):
+        (path,) = write_series(tmp_path / syntax, np.zeros((1, 40, 42)), replace(GRID, size=(1, 40, 42)))
+        dataset = pydicom.dcmread(path)
+        set_pixel_data(dataset, signed, "MONOCHROME2", 12)
+        if syntax.is_encapsulated:
+            dataset.compress(syntax, generate_instance_uid=False)
+        save(dataset, path)
+        assert np.array_equal(read_volume(path, adc=True).voxels[0], signed), syntax.name
+
+
+def test_a_damaged_jpeg_is_refused(tmp_path):
+    files = write_series(tmp_path / "s", VOXELS, GRID, Series(syntax=JPEGLosslessSV1))
+    dataset = pydicom.dcmread(files[2])
+    stream = bytearray(dataset.PixelData)
+    stream[60:] = stream[60:][::-1]
+    dataset["PixelData"].value = bytes(stream)
+    save(dataset, files[2])
+    assert "its compressed pixels cannot be decoded (the JPEG stream is damaged)" in refused(tmp_path / "s")
+
+
+def test_a_decoder_that_ends_its_process_or_hangs_ends_no_run(monkeypatch):
+    monkeypatch.setattr(jpeg, "SECONDS", (0.2, 0))
+    for code in ("import os; os.abort()", "import time; time.sleep(60)"):
+        monkeypatch.setattr(jpeg, "WORDS", (sys.executable, "-c", code))
+        with pytest.raises(ValueError, match="the JPEG stream is damaged"):
+            jpeg.decoded([b"x"])
+
+
+def test_a_length_beyond_the_file_takes_no_memory(tmp_path):
+    """4 GB are promised for one element before the pixels: setting them aside would show under a limit."""
+    (path,) = write_series(tmp_path / "s", VOXELS[:1], GRID)
+    data = path.read_bytes()
+    at = data.index(b"\x08\x00\x08\x00CS")
+    path.write_bytes(data[:at] + b"\x08\x00\x05\x00UT\0\0\xf0\xff\xff\xff" + data[at:])
+    tracemalloc.start()
+    assert "is it whole?" in refused(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 28
+    tracemalloc.stop()
+
+
+def test_loss_is_told(tmp_path):
+    write_series(tmp_path / "s", VOXELS, GRID, Series(more={"LossyImageCompression": "01"}))
+    (remark,) = read_volume(tmp_path / "s", adc=True).remarks
+    assert "compressed with loss" in remark
+
+
+@pytest.mark.parametrize("syntax", [HTJ2KLossless, UID("1.2.840.10008.1.2.4.102")], ids=["HTJ2K", "MPEG-4"])
+def test_a_compression_without_a_decoder_is_named(tmp_path, syntax):
+    files = write_series(tmp_path / "s", VOXELS, GRID, Series(syntax=RLELossless))
+    for path in files:
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = syntax
+        save(dataset, path)
+    assert f"compressed as {syntax.name}, which is not read; decompress it first" in refused(tmp_path / "s")
+
+
+# --- no regular stack ---
+
+
+def with_two_orientations(files: list[Path]) -> None:
+    change(files[3], ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
+
+
+def moved(files: list[Path], number: int, by_mm: np.ndarray) -> None:
+    position = np.array(pydicom.dcmread(files[number]).ImagePositionPatient, float) + by_mm
+    change(files[number], ImagePositionPatient=[round(value, 6) for value in position.tolist()])
+
+
+def doubled(files: list[Path]) -> None:
+    place = pydicom.dcmread(files[2]).ImagePositionPatient
+    change(files[3], ImagePositionPatient=place)
+
+
+def sheared(files: list[Path]) -> None:
+    for number in range(len(files)):
+        moved(files, number, RIGHT * number * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda files: files[2].unlink(), "6 mm between FILE and FILE, 3 mm elsewhere: 1 slice(s) are missing"),
+        (lambda files: [files[n].unlink() for n in (2, 3, 5)], "3 slice(s) are missing"),
+        (doubled, "expected each slice once, found 7 at 6 places (FILE and FILE lie at one): doubled slices, or several"),
+        (
+            lambda files: moved(files, 6, NORMAL * 1.0),
+            "expected equal gaps between slices, found 4 mm between FILE and FILE, 3",
+        ),
+        (lambda files: moved(files, 3, RIGHT * 0.5), "expected slices one behind the other, found them up to 0.46 mm"),
+        (sheared, "expected slices one behind the other, found them up to 3 mm aside"),
+        (with_two_orientations, "expected slices of one orientation, found several (FILE: ("),
+        (lambda files: change(files[1], PixelSpacing=[1.25, 0.9]), "expected slices of one pixel spacing, found several"),
+        (lambda files: change(files[1], Rows=12, Columns=15), "expected slices of one size, found 2 (rows x columns): "),
+        (
+            lambda files: change(files[1], ImagePositionPatient=None),
+            "FILE: cannot be read as a DICOM image (it lacks ImagePos",
+        ),
+        (lambda files: change(files[1], PixelSpacing=None), "FILE: cannot be read as a DICOM image (it lacks PixelSpacing)"),
+        (lambda files: change(files[1], ImagePositionPatient=["1", "nan", "2"]), "FILE: cannot be read as a DICOM image"),
+        (lambda files: change(files[1], PixelData=None), "FILE: expected a DICOM image, found no pixels: is it whole?"),
+        (lambda files: files[1].write_bytes(files[1].read_bytes()[:-99]), "FILE: "),
+        (lambda files: files[1].write_bytes(b""), "FILE: expected a DICOM file, found one without the mark DICM"),
+        (
+            lambda files: change(files[1], SeriesInstanceUID=None),
+            "FILE: expected a DICOM image of a series, found no Series",
+        ),
+        (lambda files: change(files[1], PatientID="another"), "found 2 patients' (by PatientID)"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_what_is_no_regular_stack_is_refused_with_the_reason(tmp_path, spoil: Callable, says):
+    files = write_series(tmp_path / "s", VOXELS, GRID)
+    spoil(files)
+    message = refused(tmp_path / "s")
+    for path in files:
+        message = message.replace(str(path), "FILE").replace(path.name, "FILE")
+    assert says in message
+    assert "\n" not in message
+
+
+def test_a_file_with_three_stacks_is_refused(tmp_path):
+    """Three orientations, as a localiser has them; and three of one orientation."""
+    turned = replace(GRID, direction=tuple(SAGITTAL.ravel().tolist()))
+    beside = replace(GRID, origin_mm=(5.0, 6.0, 200.0))
+    for grids in ((GRID, turned, beside), (GRID, beside, replace(beside, origin_mm=(5.0, 6.0, 400.0)))):
+        path = write_multiframe(tmp_path / "m.dcm", [(VOXELS, grid) for grid in grids])
+        assert "expected slices of one stack, found 3 stacks" in refused(path)
+
+
+def test_of_a_file_with_trace_and_adc_frames_the_adc_is_taken(tmp_path):
+    path = write_multiframe(
+        tmp_path / "m.dcm", [(VOXELS / 2, GRID), (VOXELS, GRID)], Series(image_type=("DERIVED", "PRIMARY"))
+    )
+    dataset = pydicom.dcmread(path)
+    del dataset.SharedFunctionalGroupsSequence[0].MRImageFrameTypeSequence
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        kind = pydicom.Dataset()
+        name = "ADC" if group.FrameContentSequence[0].StackID == "2" else "TRACE"
+        kind.FrameType = ["DERIVED", "PRIMARY", "DIFFUSION", name]
+        group.MRImageFrameTypeSequence = [kind]
+    dataset.ImageType = ["DERIVED", "PRIMARY", "DIFFUSION", "MIXED"]
+    save(dataset, path)
+    found = read_volume(path, adc=True)
+    assert np.array_equal(found.voxels, VOXELS)
+    assert len(set(found.dicom.frames)) == len(VOXELS)
+
+
+# --- files of others ---
+
+
+def test_other_files_in_the_folder_are_passed_over(tmp_path):
+    write_series(tmp_path / "s", VOXELS, GRID)
+    (tmp_path / "s" / "README.txt").write_text("notes")
+    (tmp_path / "s" / "viewer.exe").write_bytes(b"MZ")
+    (tmp_path / "s" / "._IM0001").write_bytes(b"")
+    report = pydicom.dcmread(next((tmp_path / "s").glob("IM*")), stop_before_pixels=True)
+    for name in ("Rows", "Columns"):
+        del report[name]
+    report.SOPClassUID, report.SeriesInstanceUID = "1.2.840.10008.5.1.4.1.1.88.11", ROOT + "77"
+    save(report, tmp_path / "s" / "report.dcm")
+    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    save(report, tmp_path / "s" / "DICOMDIR")
+    assert np.array_equal(read_volume(tmp_path / "s", adc=True).voxels, VOXELS)
+
+
+def test_a_link_to_a_folder_of_slices_is_followed_and_a_circle_ends(tmp_path):
+    write_series(tmp_path / "elsewhere", VOXELS, GRID)
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "series").symlink_to("../elsewhere")
+    (tmp_path / "elsewhere" / "note.txt").symlink_to("gone")
+    assert read_volume(tmp_path / "s", adc=True).voxels.shape == GRID.size
+
+
+def test_the_digest_is_the_series_whatever_its_files_are_called(tmp_path):
+    files = write_series(tmp_path / "s", VOXELS, GRID)
+    before = read_volume(tmp_path / "s", adc=True).sha256
+    assert digest(tmp_path / "s", adc=True) == before
+    shell = subprocess.run(
+        "sha256sum * | cut -c1-64 | sort | sha256sum | cut -c1-64",
+        shell=True,
+        cwd=tmp_path / "s",
+        capture_output=True,
+        check=True,
+    )
+    assert shell.stdout.decode().strip() == before
+    files[0].rename(files[0].with_name("renamed"))
+    write_series(tmp_path / "s" / "other", VOXELS, GRID, Series(uid=ROOT + "8", image_type=("ORIGINAL",), description="b0"))
+    assert digest(tmp_path / "s", adc=True) == before
+    change(files[1], InstanceNumber=99)
+    assert digest(tmp_path / "s", adc=True) != before
+
+
+@pytest.mark.filterwarnings("error")
+def test_every_sample_file_of_pydicom_gets_a_clear_answer(capfd):
+    read, refusals = 0, {}
+    for path in sorted(SAMPLES.rglob("*")):
+        if not is_dicom(path):
+            continue
+        try:
+            found = read_volume(path)
+        except UserError as error:
+            refusals[path] = str(error)
+        else:
+            read += 1
+            assert found.voxels.shape == found.grid.size
+    assert all(message.startswith(str(path)) and "\n" not in message for path, message in refusals.items())
+    kinds = {message.removeprefix(str(path))[:30] for path, message in refusals.items()}
+    assert read >= 5, kinds
+    assert len(kinds) > 5
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("order", ["LPS", "LAS", "RPI", "SAL", "AIR", "PIR", "IRA"])
+def test_a_file_beside_dicom_may_store_its_voxels_in_any_order(tmp_path, order):
+    """DICOMOrient of SimpleITK stores the same points in another order."""
+    write_series(tmp_path / "s", VOXELS, GRID)
+    write_image(VOXELS, GRID, tmp_path / "plain.mha")
+    sitk.WriteImage(sitk.DICOMOrient(sitk.ReadImage(tmp_path / "plain.mha"), order), tmp_path / "turned.mha")
+    adc, turned = read_volume(tmp_path / "s", adc=True), read_volume(tmp_path / "turned.mha")
+    found = in_order_of(adc, turned)
+    require_same_grid(adc, found)
+    assert np.array_equal(found.voxels, VOXELS)
+    assert in_order_of(read_volume(tmp_path / "plain.mha"), turned) is turned
+
+
+def test_a_file_beside_dicom_on_another_grid_is_refused(tmp_path):
+    write_series(tmp_path / "s", VOXELS, GRID)
+    adc = read_volume(tmp_path / "s", adc=True)
+    others = (
+        replace(GRID, direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)),
+        replace(GRID, origin_mm=(-31.25, 12.5, -70.0)),
+        replace(GRID, spacing_mm=(3.0, 0.8, 1.25)),
+    )
+    for grid in others:
+        write_image(VOXELS, grid, tmp_path / "other.mha")
+        with pytest.raises(UserError, match="are not on one grid"):
+            require_same_grid(adc, in_order_of(adc, read_volume(tmp_path / "other.mha")))

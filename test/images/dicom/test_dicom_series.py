@@ -1,0 +1,291 @@
+"""Which series of a study is taken, and that nothing of the patient's is told."""
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, Series, save, write_multiframe, write_series, write_study
+from inference_helpers import GRID
+from pydicom.dataelem import DataElement
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from model.errors import UserError
+from model.images.case import read_case
+from model.images.dicom.series import wanted_files
+from model.images.volume import read_volume
+
+VOXELS = np.random.default_rng(5).integers(1, 3000, GRID.size).astype(np.float32)
+
+
+def write(folder: Path, number: int, image_type: str, description: str, **more: object) -> Series:
+    series = Series(uid=f"{ROOT}2.{number}", image_type=tuple(image_type.split("\\")), description=description, **more)
+    write_series(folder, VOXELS[:2] + number, GRID, series, seed=number)
+    return series
+
+
+def taken(folder: Path, *series: str) -> int:
+    """The number of the series that is taken."""
+    files = wanted_files(folder, series, adc=True)
+    (uid,) = {pydicom.dcmread(path).SeriesInstanceUID for path in files}
+    return int(uid.rsplit(".", 1)[1])
+
+
+def refusal(folder: Path, *series: str) -> str:
+    with pytest.raises(UserError) as caught:
+        wanted_files(folder, series, adc=True)
+    return str(caught.value)
+
+
+def test_the_adc_map_of_a_study(tmp_path):
+    write_study(tmp_path / "baby", VOXELS, GRID)
+    assert np.array_equal(read_volume(tmp_path / "baby", adc=True).voxels, VOXELS)
+    assert taken(tmp_path / "baby") == 4
+
+
+def test_a_study_whose_series_lie_in_one_folder(tmp_path):
+    for number, (kind, text) in enumerate([*OTHERS, ("DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC")]):
+        write(tmp_path / str(number), number, kind, text)
+        for path in list((tmp_path / str(number)).iterdir()):
+            path.rename(tmp_path / f"{number}-{path.name}.dcm")
+    assert taken(tmp_path) == len(OTHERS)
+
+
+OTHERS = [
+    ("ORIGINAL\\PRIMARY\\M\\NORM", "localizer"),
+    ("DERIVED\\PRIMARY\\DIFFUSION\\TRACEW", "ep2d_diff_3scan_trace_ADC_TRACEW"),
+    ("ORIGINAL\\PRIMARY\\DIFFUSION\\NONE", "ep2d_diff b0"),
+    ("DERIVED\\PRIMARY\\DIFFUSION\\EADC", "eADC"),
+    ("DERIVED\\SECONDARY\\OTHER", "exp ADC"),
+    ("DERIVED\\SECONDARY\\OTHER", "Exponential Apparent Diffusion Coefficient"),
+    ("DERIVED\\PRIMARY\\DIFFUSION\\FA", "FA from ADC"),
+]
+
+
+@pytest.mark.parametrize(
+    ("image_type", "description"),
+    [
+        ("DERIVED\\PRIMARY\\DIFFUSION\\ADC", ""),
+        ("DERIVED\\PRIMARY\\DIFFUSION\\ADC\\ND\\NORM", "ep2d_diff_3scan_trace_p2"),
+        ("DERIVED\\PRIMARY\\ADC_UNSPECIFIED", "dReg"),
+        ("DERIVED\\SECONDARY\\OTHER", "ep2d_diff_3scan_trace_ADC"),
+        ("DERIVED\\SECONDARY", "Apparent Diffusion Coefficient (mm2/s)"),
+        ("ORIGINAL\\PRIMARY\\OTHER", "isoADC"),
+        ("DERIVED\\SECONDARY\\AXIAL", "dADC map"),
+    ],
+)
+def test_an_adc_map_among_others(tmp_path, image_type, description):
+    for number, other in enumerate(OTHERS):
+        write(tmp_path / f"o{number}", number, *other)
+    write(tmp_path / "adc", 50, image_type, description)
+    assert taken(tmp_path) == 50
+
+
+def test_the_image_type_counts_before_the_description(tmp_path):
+    write(tmp_path / "a", 1, "DERIVED\\SECONDARY", "ADC colour coded")
+    write(tmp_path / "b", 2, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "dwi")
+    assert taken(tmp_path) == 2
+
+
+def test_two_candidates_are_listed_and_one_is_named(tmp_path):
+    for number in (1, 2):
+        write(tmp_path / str(number), number, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", f"ADC {number}")
+    write(tmp_path / "3", 3, "ORIGINAL\\PRIMARY", "T2")
+    message = refusal(tmp_path)
+    assert "expected one ADC series, by image type or description, found 2: " in message
+    for number in (1, 2):
+        assert f"{ROOT}2.{number} (ADC {number}, 2 file(s))" in message
+    assert message.endswith("; --series UID names the one to take")
+    assert "T2" not in message
+    for number in (1, 2, 3):  # also one that does not say that it is an ADC map
+        assert taken(tmp_path, "9.9.9", f"{ROOT}2.{number}") == number
+    assert "found 2: " in refusal(tmp_path, "9.9.9")
+    assert "found 2: " in refusal(tmp_path, f"{ROOT}2.1", f"{ROOT}2.2")
+
+
+def test_a_study_without_the_series_that_is_named_says_so(tmp_path):
+    write(tmp_path / "s", 1, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC")
+    assert read_volume(tmp_path, adc=True, series=(f"{ROOT}2.1",)).remarks == ()
+    (remark,) = read_volume(tmp_path, adc=True, series=("9.9.9",)).remarks
+    assert remark.startswith("No series that --series names is in ")
+
+
+def test_without_an_adc_map_the_series_are_listed(tmp_path):
+    for number, other in enumerate(OTHERS):
+        write(tmp_path / f"o{number}", number, *other)
+    assert f"found none among {len(OTHERS)}: {ROOT}2.0 (localizer, 2 file(s)); " in refusal(tmp_path)
+
+
+def test_secondary_captures_and_colours_are_no_maps(tmp_path):
+    for number, (name, value) in enumerate((("SOPClassUID", "1.2.840.10008.5.1.4.1.1.7"), ("SamplesPerPixel", 3))):
+        write(tmp_path / str(number), number, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC")
+        for path in (tmp_path / str(number)).iterdir():
+            data = pydicom.dcmread(path)
+            setattr(data, name, value)
+            save(data, path)
+    assert "found none among 2" in refusal(tmp_path)
+    write(tmp_path / "adc", 5, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC")
+    assert taken(tmp_path) == 5
+
+
+def test_adc_maps_at_the_end_of_a_diffusion_series(tmp_path):
+    """As Philips stores them: one series, told apart by the image type."""
+    uid = f"{ROOT}2.7"
+    write_series(tmp_path / "dwi", VOXELS / 2, GRID, Series(uid=uid, image_type=("ORIGINAL", "PRIMARY"), description="DWI"))
+    write_series(
+        tmp_path / "adc", VOXELS, GRID, Series(uid=uid, image_type=("DERIVED", "PRIMARY", "ADC"), description="DWI")
+    )
+    assert np.array_equal(read_volume(tmp_path, adc=True).voxels, VOXELS)
+    assert np.array_equal(read_volume(tmp_path, adc=True, series=(uid,)).voxels, VOXELS)
+
+
+def test_a_z_map_is_the_one_series_of_its_folder(tmp_path):
+    """Its numbers are negative too: slope and intercept say so."""
+    z = np.linspace(-5, 5, VOXELS.size).reshape(VOXELS.shape).round(3)
+    series = Series(uid=ROOT + "6", image_type=("DERIVED",), description="z", slopes=(0.001,), intercept=-10)
+    write_series(tmp_path / "z", z, GRID, series)
+    write_series(tmp_path / "adc", VOXELS, GRID)
+    found = read_volume(tmp_path / "z")
+    np.testing.assert_allclose(found.voxels, z, atol=1e-6)
+    write_series(tmp_path / "z" / "more", z, GRID)
+    with pytest.raises(UserError, match="expected one series, found 2: "):
+        read_volume(tmp_path / "z")
+    assert read_volume(tmp_path / "z", series=(ROOT + "6",)).sha256 == found.sha256
+
+
+@pytest.mark.parametrize("text", ["ADC MUSTERMANN", "erika adc", "ADC pat-4711", "ADC born 20260131", "ADC acc 4711"])
+def test_a_description_with_the_patients_name_is_not_told(tmp_path, text):
+    for number in (1, 2):
+        write(tmp_path / str(number), number, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", text)
+    message = refusal(tmp_path)
+    assert f"{ROOT}2.1 (no description, 2 file(s))" in message
+    assert not any(word.casefold() in message.casefold() for word in (*NAME.split("^"), "4711", BIRTH))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "name",
+    ["StackID", "Rows", "PixelSpacing", "RescaleSlope", "RescaleType", "ImageType", "SOPClassUID", "SeriesInstanceUID"],
+)
+def test_no_tag_is_quoted_where_it_is_wrong(tmp_path, capfd, name):
+    """The patient's name in place of a value, as a station that mixes up its forms sends it."""
+    for path in (write_series(tmp_path / "s", VOXELS, GRID)[1], write_multiframe(tmp_path / "m", [(VOXELS, GRID)])):
+        data = pydicom.dcmread(path)
+        items = [data] if "PerFrameFunctionalGroupsSequence" not in data else _items(data)
+        for item in items:
+            if name in item:
+                item[name] = DataElement(item[name].tag, "LO", f"{NAME}^{NUMBER}")
+        save(data, path)
+        try:
+            message = str(read_volume(path if path.name == "m" else path.parent, adc=True).remarks)
+        except UserError as error:
+            message = str(error)
+        told = message + "".join(capfd.readouterr())
+        assert not any(word in told for word in (*NAME.split("^"), NUMBER)), told
+
+
+def _items(data: pydicom.Dataset) -> list[pydicom.Dataset]:
+    """A data set and all items of the sequences in it."""
+    below = [item for element in data if element.VR == "SQ" for item in element.value]
+    return [data, *(deeper for item in below for deeper in _items(item))]
+
+
+def test_the_header_says_the_unit_and_the_option_agrees(tmp_path):
+    adc, z = np.full(GRID.size, 1200.0), np.random.default_rng(1).normal(0, 2, GRID.size).round(3).clip(-9.9, 9.9)
+    adc[0] = 0
+    write_series(tmp_path / "adc", adc * 1e-6, GRID, Series(slopes=(1e-6,), unit="mm2/s"))
+    write_series(tmp_path / "z", np.where(adc > 0, z, 0), GRID, Series(uid=ROOT + "6", slopes=(0.001,), intercept=-10))
+    for unit in ("1e-6mm2/s", "mm2/s"):
+        case = read_case(tmp_path / "adc", tmp_path / "z", unit)
+        np.testing.assert_allclose(case.adc.voxels, adc, rtol=1e-6)
+    with pytest.raises(UserError, match=r"its DICOM header says that the ADC is in mm2/s, --adc-unit says 1e-3mm2/s"):
+        read_case(tmp_path / "adc", tmp_path / "z", "1e-3mm2/s")
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        ("ADC Li", {"PatientName": "Li^Wu"}),
+        ("ADC Mueller", {"PatientName": "M\u00fcller^A", "SpecificCharacterSet": "ISO_IR 100"}),
+        ("ADC Muller", {"PatientName": "M\u00fcller^A", "SpecificCharacterSet": "ISO_IR 100"}),
+        ("ADC of 31.01.2026", {}),
+        ("ADC 2026-01-31", {}),
+        ("ADC 20260203", {}),
+        ("ADC 081547", {}),
+        ("ADC Klinikum", {"InstitutionName": "Klinikum"}),
+    ],
+)
+def test_a_description_that_may_name_the_patient_is_not_told(tmp_path, text, more):
+    for number in (1, 2):
+        write(tmp_path / str(number), number, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", text, more=more)
+    assert refusal(tmp_path).count("(no description, 2 file(s))") == 2
+
+
+def test_what_is_no_uid_is_not_told(tmp_path):
+    for name in ("a", "b"):
+        write_series(tmp_path / name, VOXELS[:2], GRID, Series(uid=f"{NAME}-{name}"))
+    assert NAME not in refusal(tmp_path)
+
+
+def test_without_a_number_names_tell_patients_apart(tmp_path):
+    for number, name in ((1, "A"), (2, "B")):
+        more = {"PatientID": "", "PatientName": name}
+        write_series(tmp_path / name, VOXELS[number : number + 1], GRID, Series(more=more), seed=number)
+    assert "found 2 patients' (by PatientName)" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("target", ["nothing", "IM0001x"])
+def test_a_slice_that_is_a_link_to_nothing(tmp_path, target):
+    path = write_series(tmp_path / "adc", VOXELS, GRID)[0]
+    path.unlink()
+    path.symlink_to(target)
+    assert refusal(tmp_path) == f"{path}: expected a DICOM file, found a link to nothing"
+
+
+def test_a_folder_that_links_to_itself_counts_once(tmp_path):
+    paths = write_series(tmp_path / "adc", VOXELS, GRID)
+    for name in ("x", "y", "z"):
+        (tmp_path / "adc" / name).symlink_to(tmp_path)
+    assert wanted_files(tmp_path, adc=True) == sorted(paths)
+
+
+def test_a_small_deflated_file_that_becomes_huge(tmp_path, monkeypatch):
+    paths = write_series(tmp_path, VOXELS, GRID)
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        save(dataset, path)
+    assert wanted_files(tmp_path, adc=True) == sorted(paths)
+    assert np.array_equal(read_volume(tmp_path, adc=True).voxels, VOXELS)
+    dataset.add_new(0x00420011, "OB", bytes(9 << 20))
+    save(dataset, paths[-1])
+    monkeypatch.setattr("model.images.dicom.series.MOST_BYTES", 8 << 20)
+    assert paths[-1].stat().st_size < 1 << 20
+    assert refusal(tmp_path) == f"{paths[-1]}: expected a DICOM file of less than {8 << 20} bytes, found more, deflated"
+
+
+@pytest.mark.parametrize("count", [2**31 - 1, -1])
+def test_more_frames_than_any_file_has(tmp_path, count):
+    path = write_multiframe(tmp_path / "x.dcm", [(VOXELS, GRID)])
+    dataset = pydicom.dcmread(path)
+    dataset.SharedFunctionalGroupsSequence = dataset.PerFrameFunctionalGroupsSequence[:1]
+    del dataset.PerFrameFunctionalGroupsSequence
+    dataset.NumberOfFrames = count
+    save(dataset, path)
+    with pytest.raises(UserError, match=rf"expected 1 to \d+ frames, its header says {count}"):
+        read_volume(path, adc=True)
+
+
+def test_a_mosaic_is_no_stack(tmp_path):
+    write_series(tmp_path, VOXELS[:1], GRID, Series(image_type=("DERIVED", "PRIMARY", "DIFFUSION", "ADC", "MOSAIC")))
+    with pytest.raises(UserError, match="found all slices in one"):
+        read_volume(tmp_path, adc=True)
+
+
+def test_a_picture_with_a_palette_is_no_map(tmp_path):
+    write_series(tmp_path, VOXELS, GRID)
+    for path in tmp_path.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.PhotometricInterpretation = "PALETTE COLOR"
+        save(dataset, path)
+    assert "found none among 1" in refusal(tmp_path)

@@ -1,0 +1,334 @@
+"""Every format: read whole, refused when cut, damaged or longer than promised, and a mask that comes back on its grid."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from inference_helpers import GRID, small_maps
+from phantom import write_image
+
+from model.errors import UserError
+from model.images.formats.names import SUFFIXES, digest, stem_of, suffix_of
+from model.images.volume import read_volume, write_mask
+
+FORMATS = pytest.mark.parametrize("suffix", SUFFIXES)
+ADC = small_maps()[0]
+
+
+@pytest.fixture
+def image(tmp_path: Path, suffix: str) -> Path:
+    write_image(ADC, GRID, tmp_path / f"adc{suffix}")
+    return tmp_path / f"adc{suffix}"
+
+
+def voxels_of(path: Path) -> Path:
+    """Where the voxels are: the file itself, or the one beside an .mhd."""
+    return path.with_suffix(".zraw") if path.suffix == ".mhd" else path
+
+
+@FORMATS
+def test_voxels_and_grid_come_back(image):
+    volume = read_volume(image)
+    np.testing.assert_array_equal(volume.voxels, ADC)
+    assert volume.grid.size == GRID.size
+    for name in ("spacing_mm", "origin_mm", "direction"):
+        np.testing.assert_allclose(getattr(volume.grid, name), getattr(GRID, name), atol=1e-6)
+    assert volume.oriented
+
+
+@FORMATS
+@pytest.mark.parametrize("kept", [0.3, 0.9, -1])
+def test_cut_file_is_refused(image, kept):
+    path = voxels_of(image)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(kept * len(data)) if kept > 0 else kept])
+    with pytest.raises(UserError, match=r"adc\..*expected a whole image file"):
+        read_volume(image)
+
+
+@FORMATS
+def test_file_with_more_than_promised_is_refused(image, suffix):
+    with voxels_of(image).open("ab") as file:
+        file.write(bytes(15 * 12 * 4) if suffix == ".nii" else b"more of it")  # a slice; less is read, see test_nifti.py
+    with pytest.raises(UserError, match="expected a whole image file"):
+        read_volume(image)
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".mhd", ".nii.gz", ".nrrd"])
+def test_damaged_compressed_voxels_are_refused(image):
+    path = voxels_of(image)
+    data = bytearray(path.read_bytes())
+    data[-40] ^= 0x55
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="expected a whole image file"):
+        read_volume(image)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha", ".mhd"])
+@pytest.mark.parametrize("missing", [1, 4])
+def test_cut_uncompressed_file_is_refused(tmp_path, suffix, missing):
+    image = sitk.GetImageFromArray(ADC)
+    sitk.WriteImage(image, str(tmp_path / f"a{suffix}"), useCompression=False)
+    path = tmp_path / ("a.raw" if suffix == ".mhd" else f"a{suffix}")
+    path.write_bytes(path.read_bytes()[:-missing])
+    with pytest.raises(UserError, match="expected a whole image file"):
+        read_volume(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (0, b"\x1c\x02\0\0"),  # another header length
+        (40, b"\x09\0"),  # nine dimensions
+        (42, b"\0\0"),  # no voxel
+        (72, b"\x07\0"),  # bits per voxel
+        (70, b"\x20\0"),  # complex numbers
+        (76, b"\0\0\xc0\x7f"),  # NaN
+        (280, b"\0\0\xc0\x7f"),  # NaN in the sform, on which ITK hangs
+        (324, b"\0\0\x80\x7f"),  # infinity there
+        (108, b"\0\0\x80\x7f"),  # voxels begin at infinity
+        (344, b"ni1\0"),  # voxels in another file
+    ],
+)
+def test_nifti_header_that_lies_is_refused(tmp_path, place, value):
+    write_image(ADC, GRID, tmp_path / "a.nii")
+    data = bytearray((tmp_path / "a.nii").read_bytes())
+    data[place : place + len(value)] = value
+    (tmp_path / "a.nii").write_bytes(data)
+    with pytest.raises(UserError, match=r"a\.nii: "):
+        read_volume(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"NRRD000", b"NRRX000"),
+        (b"encoding: raw", b"encoding: hex"),
+        (b"sizes: 12 15 7", b"sizes: 12 15 8"),
+        (b"sizes: 12 15 7", b"sizes: 12 15 0"),
+        (b"type: float", b"type: quaternion"),
+        (b"endian: little", b"data file: other.raw"),
+        (b"endian: little", b"byte skip: -1\nendian: little"),
+        (b"endian: little", b"endian: little\nendian: little"),
+        (b"endian: little", b"no field at all\nendian: little"),
+        (b"space directions: (1,0,0)", b"space directions: (" + 600 * b"9" + b",0,0)"),  # crashes ITK
+        (b"space directions: (1,0,0)", b"space directions: (nan,0,0)"),
+        (b"space directions: (1,0,0)", b"space directions: none"),
+        (b"dimension: 3", b"dimension: 17"),
+        (b"endian: little", b'space units: "cm" "cm" "cm"\nendian: little'),
+    ],
+)
+def test_nrrd_header_that_lies_is_refused(tmp_path, old, new):
+    sitk.WriteImage(sitk.GetImageFromArray(ADC), str(tmp_path / "a.nrrd"), useCompression=False)
+    data = (tmp_path / "a.nrrd").read_bytes()
+    assert old in data
+    (tmp_path / "a.nrrd").write_bytes(data.replace(old, new, 1))
+    with pytest.raises(UserError, match=r"a\.nrrd: "):
+        read_volume(tmp_path / "a.nrrd")
+
+
+@pytest.mark.parametrize("name", ["../adc.zraw", "/etc/passwd", "LIST", "part%d.raw", "", "gone.zraw", "adc.mhd"])
+def test_mhd_that_points_elsewhere_is_refused(tmp_path, name):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_image(ADC, GRID, folder / "adc.mhd")
+    (folder / "adc.zraw").rename(tmp_path / "adc.zraw")
+    header = (folder / "adc.mhd").read_text().replace("ElementDataFile = adc.zraw", f"ElementDataFile = {name}")
+    (folder / "adc.mhd").write_text(header)
+    with pytest.raises(UserError, match=r"adc\.mhd: "):
+        read_volume(folder / "adc.mhd")
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])
+def test_far_too_much_compressed_data_is_refused_before_it_is_read(image):
+    with image.open("ab") as file:
+        file.truncate(1 << 33)  # sparse
+    with pytest.raises(UserError, match="bytes of compressed data for"):
+        read_volume(image)
+
+
+def test_unknown_suffix_is_refused(tmp_path):
+    sitk.WriteImage(sitk.GetImageFromArray(ADC), str(tmp_path / "adc.vtk"))
+    with pytest.raises(UserError, match=r"adc\.vtk.*expected a name that ends in one of \.mha"):
+        read_volume(tmp_path / "adc.vtk")
+
+
+def test_nifti_without_orientation_is_known_as_such(tmp_path):
+    write_image(ADC, GRID, tmp_path / "a.nii")
+    data = bytearray((tmp_path / "a.nii").read_bytes())
+    data[252:256] = bytes(4)
+    (tmp_path / "b.nii.gz").write_bytes(gzip.compress(data))
+    volume = read_volume(tmp_path / "b.nii.gz")
+    assert not volume.oriented
+    np.testing.assert_array_equal(volume.voxels, ADC)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("a.mha", b"AnatomicalOrientation = RAI", b"AnatomicalOrientation = ???"),
+        ("a.nrrd", b"space: left-posterior-superior\n", b"space dimension: 3\n"),
+        ("a.nrrd", b"space: left-posterior-superior\n", b"space: scanner-xyz\n"),
+    ],
+)
+def test_other_formats_without_orientation_are_known_as_such(tmp_path, name, old, new):
+    sitk.WriteImage(sitk.GetImageFromArray(ADC), str(tmp_path / name), useCompression=False)
+    data = (tmp_path / name).read_bytes()
+    assert old in data
+    (tmp_path / name).write_bytes(data.replace(old, new, 1))
+    assert not read_volume(tmp_path / name).oriented
+
+
+@FORMATS
+def test_mask_comes_back_on_the_grid(tmp_path, suffix):
+    mask = ADC > 0
+    write_mask(mask, GRID, tmp_path / f"lesions{suffix}")
+    written = sitk.ReadImage(str(tmp_path / f"lesions{suffix}"))
+    assert written.GetPixelIDTypeAsString() == "8-bit unsigned integer"
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(written), mask)
+    np.testing.assert_allclose(written.GetDirection(), GRID.direction, atol=1e-6)
+    np.testing.assert_allclose(written.GetOrigin(), GRID.origin_mm, atol=1e-5)
+    assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+def test_format_that_cannot_hold_the_grid_is_refused(tmp_path):
+    far = GRID.__class__(GRID.size, GRID.spacing_mm, (1e6 + 0.03, 0.0, 0.0), GRID.direction)
+    with pytest.raises(UserError, match="cannot hold the grid's origin_mm"):
+        write_mask(ADC > 0, far, tmp_path / "lesions.nii.gz")
+    assert not list(tmp_path.iterdir())
+
+
+def with_places(path: Path, qform: tuple | None, sform: tuple | None) -> Path:
+    """A NIfTI file of GRID whose qform is moved by, and whose sform is scaled and moved by, the given numbers."""
+    write_image(ADC, GRID, path)
+    data = bytearray(path.read_bytes())
+    if qform:
+        offset = struct.unpack_from("<3f", data, 268)
+        struct.pack_into("<3f", data, 268, *(np.array(offset) + qform))
+    if sform:
+        rows = np.reshape(struct.unpack_from("<12f", data, 280), (3, 4))
+        rows[:, :3] *= sform[0]
+        rows[:, 3] += sform[1:]
+        struct.pack_into("<12f", data, 280, *rows.ravel())
+    path.write_bytes(data)
+    return path
+
+
+def test_nifti_whose_two_places_agree_is_read(tmp_path):
+    data = with_places(tmp_path / "a.nii", None, None).read_bytes()
+    assert min(struct.unpack_from("<2h", data, 252)) > 0  # both are there
+    assert read_volume(tmp_path / "a.nii").oriented
+    read_volume(with_places(tmp_path / "b.nii", (0.03, 0, 0), None))
+
+
+@pytest.mark.parametrize(
+    ("qform", "sform", "says"),
+    [
+        ((10, 0, 0), None, "up to 10 mm apart"),
+        (None, (1, 0, -0.5, 0), "up to 0.5 mm apart"),
+        (None, (2, 0, 0, 0), "sform has voxels of"),
+    ],
+)
+def test_nifti_whose_two_places_differ_is_refused(tmp_path, qform, sform, says):
+    with pytest.raises(UserError, match=says):
+        read_volume(with_places(tmp_path / "a.nii", qform, sform))
+
+
+def test_compressed_file_with_its_namesake_beside_it_is_not_mixed_up(tmp_path):
+    """ITK reads the header of one and the voxels of the other."""
+    write_image(ADC, GRID, tmp_path / "a.nii.gz")
+    write_image(ADC + 100, GRID, tmp_path / "a.nii")
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz").voxels, ADC)
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").voxels, ADC + 100)
+
+
+TAGS = {"0008|0060": "MR", "0010|0010": "Perez^Ana", "0010|4000": "line one\nline two", "0008|103e": "x" * 3000}
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+@pytest.mark.parametrize("written", SUFFIXES)
+def test_dicom_tags_are_read_over_and_never_passed_on(tmp_path, suffix, written):
+    """As SimpleITK writes them from a DICOM series."""
+    write_image(ADC, GRID, tmp_path / f"adc{suffix}", metadata=TAGS)
+    assert b"0010|0010 = Perez^Ana" in (tmp_path / f"adc{suffix}").read_bytes()
+    volume = read_volume(tmp_path / f"adc{suffix}")
+    np.testing.assert_array_equal(volume.voxels, ADC)
+    assert volume.grid == GRID
+    folder = tmp_path / "out"
+    folder.mkdir()
+    write_mask(volume.voxels > 0, volume.grid, folder / f"mask{written}")
+    for path in folder.iterdir():
+        data = path.read_bytes()
+        assert b"Perez" not in (gzip.decompress(data) if written == ".nii.gz" else data)
+        assert b"0010|" not in data
+
+
+@FORMATS
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("volumes", [1, 2])
+def test_four_dimensions(tmp_path, suffix, compressed, volumes):
+    """One volume is a map, two are none; SimpleITK says where the voxels lie."""
+    image = sitk.GetImageFromArray(np.stack(volumes * [ADC]), isVector=False)
+    turned = np.eye(4)
+    turned[:3, :3] = np.reshape(GRID.direction, (3, 3))
+    image.SetDirection(turned.ravel())
+    image.SetSpacing((*GRID.spacing_mm[::-1], 2.5))
+    image.SetOrigin((*GRID.origin_mm, 7))
+    sitk.WriteImage(image, str(tmp_path / f"a{suffix}"), useCompression=compressed)
+    if volumes == 2:
+        with pytest.raises(UserError, match=r"a\..*: expected a 3D image of one component, found 4D with 2 volumes"):
+            read_volume(tmp_path / f"a{suffix}")
+        return
+    volume = read_volume(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(volume.voxels, ADC)
+    for index in ((0, 0, 0), (11, 14, 6)):
+        expected = image.TransformIndexToPhysicalPoint((*index, 0))[:3]
+        np.testing.assert_allclose(volume.grid.to_mm(np.array(index[::-1])), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "directions"),
+    [("12 15 7 1", "(0.8,0,0) (0,1.25,0) (0,0,3) none"), ("1 12 15 7", "none (0.8,0,0) (0,1.25,0) (0,0,3)")],
+)
+def test_a_nrrd_of_a_sequence_of_one(tmp_path, sizes, directions):
+    """A list as its own axis, first or last."""
+    kinds = " ".join("list" if word == "none" else "domain" for word in directions.split(" "))
+    fields = f"type: float\ndimension: 4\nspace: LPS\nsizes: {sizes}\nspace directions: {directions}\nkinds: {kinds}\n"
+    header = f"NRRD0004\n{fields}endian: little\nencoding: raw\nspace origin: (1,2,3)\nname:=x\n\n"
+    (tmp_path / "a.nrrd").write_bytes(header.encode() + ADC.tobytes())
+    volume = read_volume(tmp_path / "a.nrrd")
+    np.testing.assert_array_equal(volume.voxels, ADC)
+    assert volume.grid.spacing_mm == (3, 1.25, 0.8)
+    assert volume.grid.origin_mm == (1, 2, 3)
+
+
+@FORMATS
+def test_each_file_is_opened_once(image, monkeypatch):
+    """And its digest is that of what was read."""
+    opened, plain = [], Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *mode, **more: opened.append(path.name) or plain(path, *mode, **more))
+    volume = read_volume(image)
+    monkeypatch.undo()
+    assert sorted(opened) == sorted({image.name, voxels_of(image).name})
+    assert volume.sha256 == digest(image)
+
+
+def test_names():
+    assert [suffix_of(Path(name)) for name in ("a.NII.GZ", "a.nii", "a.b.mha", "a.gz", "a")] == [
+        ".nii.gz",
+        ".nii",
+        ".mha",
+        "",
+        "",
+    ]
+    assert [stem_of(Path(name)) for name in ("a.NII.GZ", "a.b.mha", "a.txt")] == ["a", "a.b", "a.txt"]
+
+
+def test_digest_of_an_mhd_knows_its_voxels(tmp_path):
+    write_image(ADC, GRID, tmp_path / "a.mhd")
+    before = digest(tmp_path / "a.mhd")
+    (tmp_path / "a.zraw").write_bytes(b"other")
+    assert digest(tmp_path / "a.mhd") != before

@@ -1,0 +1,355 @@
+"""The DICOM objects beside a mask, looked at with what others wrote: highdicom, pydicom, dciodvfy of dicom3tools."""
+
+import itertools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, STUDY, Series, write_multiframe, write_series
+from inference_helpers import GRID, LESIONS, small_maps
+
+from model import __version__
+from model.errors import UserError
+from model.images.case import Case
+from model.images.grid import DicomSource
+from model.images.volume import Grid, Volume
+from model.report.dicom.capture import draw
+from model.report.dicom.objects import require_objects, write_objects
+from model.report.dicom.source import require_on_grid
+
+RESULTS = {
+    "lesion_volume_ml": 0.009,
+    "brain_volume_ml": 1.584,
+    "lesion_share_of_brain": 3 / 528,
+    "weights": "0123456789ab",
+    "z_map": "given",
+}
+FREE_TEXT = (  # of patient, study, series, equipment and image
+    *("PatientComments", "AdditionalPatientHistory", "Occupation", "EthnicGroup", "OtherPatientNames", "PatientAddress"),
+    *("StudyDescription", "AdmittingDiagnosesDescription", "NameOfPhysiciansReadingStudy", "RequestingPhysician"),
+    *("ReferringPhysicianName", "SeriesDescription", "ProtocolName", "PerformingPhysicianName", "OperatorsName"),
+    *("InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName", "StationName", "Manufacturer"),
+    *("ManufacturerModelName", "DeviceSerialNumber", "ImageComments", "DerivationDescription", "DeidentificationMethod"),
+    *("RequestedProcedureDescription", "PerformedProcedureStepDescription", "PositionReferenceIndicator"),
+)
+SECRET = "GEHEIM"
+
+
+def a_mask() -> np.ndarray:
+    mask = np.zeros(GRID.size, bool)
+    for place in LESIONS:
+        mask[place] = True
+    return mask
+
+
+def case_of(files: list[Path], frames: tuple[int, ...] = (), grid: Grid = GRID) -> Case:
+    adc, zadc = small_maps()
+    source = DicomSource(tuple(files), frames)
+    return Case(Volume(adc, grid, files[0].parent, dicom=source), Volume(zadc, grid, files[0].parent))
+
+
+def series_case(folder: Path, **more: object) -> Case:
+    """The small case, oblique, its files in another order than its slices."""
+    return case_of(write_series(folder, np.maximum(small_maps()[0], 0), GRID, Series(more=more), seed=1))
+
+
+def multiframe_case(folder: Path) -> Case:
+    """The second of three stacks in one file, whose frames are shuffled."""
+    others = [Grid(GRID.size, GRID.spacing_mm, (shift, 0.0, 0.0), GRID.direction) for shift in (200.0, -200.0)]
+    stacks = [(np.zeros(GRID.size), others[0]), (np.maximum(small_maps()[0], 0), GRID), (np.ones(GRID.size), others[1])]
+    path = write_multiframe(folder / "all.dcm", stacks, seed=1)
+    groups = pydicom.dcmread(path).PerFrameFunctionalGroupsSequence
+    numbers = {
+        group.FrameContentSequence[0].InStackPositionNumber: number
+        for number, group in enumerate(groups, 1)
+        if group.FrameContentSequence[0].StackID == "2"
+    }
+    return case_of([path], tuple(numbers[z + 1] for z in range(len(numbers))))
+
+
+def written(folder: Path, case: Case, mask: np.ndarray, results: dict = RESULTS) -> tuple[Path, Path]:
+    paths = folder / "lesions.dcm", folder / "report.dcm"
+    write_objects(*paths, case, mask, results)
+    return paths
+
+
+def change(path: Path, name: str, value: str | None) -> None:
+    """Give a file another value of an attribute, or none."""
+    dataset = pydicom.dcmread(path)
+    del dataset[name]
+    if value is not None:
+        setattr(dataset, name, value)
+    dataset.save_as(path)
+
+
+def slice_grid(z: int) -> Grid:
+    return Grid((1, *GRID.size[1:]), GRID.spacing_mm, tuple(GRID.to_mm(np.array([z, 0, 0]))), GRID.direction)
+
+
+def points_mm(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Where the marked voxels lie in the scanner's space, sorted."""
+    places = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
+    return places[np.lexsort(np.round(places, 2).T)]
+
+
+def affine_of(grid: Grid) -> np.ndarray:
+    corners = [grid.to_mm(np.array(place)) for place in np.eye(3)]
+    origin = grid.to_mm(np.zeros(3))
+    return np.vstack([np.column_stack([*(corner - origin for corner in corners), origin]), [0, 0, 0, 1]])
+
+
+@pytest.fixture(params=[series_case, multiframe_case], ids=["series", "multiframe"])
+def case(request, tmp_path) -> Case:
+    return request.param(tmp_path / "scan")
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_highdicom_reads_the_mask_back_on_the_same_points(case, tmp_path, empty):
+    mask = a_mask() & (not empty)
+    found = highdicom.seg.segread(written(tmp_path, case, mask)[0])
+    volume = found.get_volume(combine_segments=True)
+    np.testing.assert_allclose(points_mm(volume.array > 0, volume.affine), points_mm(mask, affine_of(GRID)), atol=1e-3)
+    np.testing.assert_allclose(volume.spacing, GRID.spacing_mm, rtol=1e-6)
+    assert found.number_of_frames == GRID.size[0]
+
+
+def test_every_frame_refers_to_its_slice_of_a_series(tmp_path):
+    case = series_case(tmp_path / "scan")
+    found = highdicom.seg.segread(written(tmp_path, case, a_mask())[0])
+    uids = [pydicom.dcmread(path).SOPInstanceUID for path in case.adc.dicom.files]
+    frames = found.get_pixels_by_source_instance(uids, combine_segments=True)
+    np.testing.assert_array_equal(frames > 0, a_mask())
+    assert {item.SeriesInstanceUID for item in found.ReferencedSeriesSequence} == {ROOT + "2"}
+
+
+def test_every_frame_refers_to_its_frame_of_a_file(tmp_path):
+    case = multiframe_case(tmp_path / "scan")
+    found = highdicom.seg.segread(written(tmp_path, case, a_mask())[0])
+    uid = pydicom.dcmread(case.adc.dicom.files[0]).SOPInstanceUID
+    frames = found.get_pixels_by_source_frame(uid, list(case.adc.dicom.frames), combine_segments=True)
+    np.testing.assert_array_equal(frames > 0, a_mask())
+
+
+def test_what_a_segment_says(tmp_path):
+    found = highdicom.seg.segread(written(tmp_path, series_case(tmp_path / "scan"), a_mask())[0])
+    segment = found.get_segment_description(1)
+    assert segment.segmented_property_category.value == "49755003"  # SNOMED CT: morphologically abnormal structure
+    assert segment.segmented_property_type.value == "52988006"  # lesion
+    assert segment.anatomic_regions[0].value == "12738006"  # brain
+    assert segment.algorithm_identification.name == "hie-lesions"
+    assert segment.algorithm_identification.parameters == {
+        "version": __version__,
+        "weights": "0123456789ab",
+        "Z map": "given",
+    }
+    assert "research use, not a medical device" in found.ContentDescription
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_dciodvfy_finds_no_error(case, tmp_path, empty):
+    program = shutil.which("dciodvfy")
+    if program is None and os.environ.get("CI") != "true":
+        pytest.skip("dciodvfy is not installed: apt-get install dicom3tools")
+    for path in written(tmp_path, case, a_mask() & (not empty)):
+        done = subprocess.run([program, "-new", path], capture_output=True, text=True, check=False)
+        lines = (done.stdout + done.stderr).splitlines()
+        assert lines[0] in ("Segmentation", "SCImage")
+        assert not [line for line in lines if line.startswith("Error")], lines
+
+
+def test_patient_and_study_are_copied(tmp_path):
+    case = series_case(
+        tmp_path / "scan", IssuerOfPatientID="Klinik", SpecificCharacterSet="ISO_IR 100", PatientName="Müß^Jörg"
+    )
+    for path in written(tmp_path, case, a_mask()):
+        found = pydicom.dcmread(path)
+        assert (str(found.PatientName), found.PatientID, found.IssuerOfPatientID) == ("Müß^Jörg", NUMBER, "Klinik")
+        assert (found.PatientBirthDate, found.PatientSex) == (BIRTH, "F")
+        assert (found.StudyInstanceUID, found.StudyDate, found.StudyTime) == (STUDY, "20260203", "101112")
+        assert (found.StudyID, found.AccessionNumber) == ("1", "ACC-4711")
+        assert found.FrameOfReferenceUID == ROOT + "3" if "FrameOfReferenceUID" in found else found.Modality == "OT"
+
+
+def test_nothing_else_of_the_source_is_copied(case, tmp_path):
+    for path in case.adc.dicom.files:
+        dataset = pydicom.dcmread(path)
+        for name in FREE_TEXT:
+            setattr(dataset, name, SECRET)
+        dataset.private_block(0x0029, SECRET, create=True).add_new(0x10, "LO", SECRET)
+        dataset.add_new(0x00321060, "LO", SECRET)
+        groups = dataset.get("PerFrameFunctionalGroupsSequence", [])
+        for item in groups:
+            item.FrameContentSequence[0].FrameComments = item.PlanePositionSequence[0].ImageComments = SECRET
+            item.private_block(0x0029, SECRET, create=True).add_new(0x10, "LO", SECRET)
+        dataset.save_as(path)
+        assert path.read_bytes().count(SECRET.encode()) > len(FREE_TEXT)
+    for path in written(tmp_path, case, a_mask()):
+        assert SECRET.encode() not in path.read_bytes()
+        assert NAME.encode() in path.read_bytes()
+
+
+def test_odd_identities_stay_as_they_are_and_are_not_told(tmp_path, capfd, recwarn):
+    case = series_case(tmp_path / "scan")
+    for path in case.adc.dicom.files:
+        dataset = pydicom.dcmread(path)
+        for name, vr, value in (
+            ("PatientBirthDate", "DA", "31.01.2026"),
+            ("PatientSex", "CS", "unknown sex, not asked"),
+            ("StudyDate", "DA", "2026-02-03"),
+            ("PatientID", "LO", "4711" * 20),
+        ):
+            dataset[name] = pydicom.DataElement(name, vr, value, validation_mode=pydicom.config.IGNORE)
+        del dataset.PatientName, dataset.AccessionNumber
+        dataset.save_as(path)
+    recwarn.clear()
+    capfd.readouterr()
+    paths = written(tmp_path, case, a_mask())
+    assert not recwarn.list
+    assert capfd.readouterr() == ("", "")
+    for path in paths:
+        found = pydicom.dcmread(path)
+        assert found.PatientID == "4711" * 20
+        assert found.get_item("PatientSex").value.strip() == b"unknown sex, not asked"
+        assert found.get_item("PatientBirthDate").value == b"31.01.2026"
+        assert not found.PatientName
+        assert found.ContentDate == "19000101"
+
+
+def test_the_same_input_gives_the_same_bytes_and_another_other_uids(tmp_path):
+    case = series_case(tmp_path / "scan")
+    variants = {
+        "first": (a_mask(), RESULTS),
+        "again": (a_mask(), RESULTS),
+        "weights": (a_mask(), RESULTS | {"weights": "ba9876543210"}),
+        "estimated": (a_mask(), RESULTS | {"z_map": "estimated"}),
+        "mask": (np.flip(a_mask(), 2), RESULTS),
+    }
+    found: dict[str, list[Path]] = {}
+    for name, (mask, results) in variants.items():
+        (tmp_path / name).mkdir()
+        found[name] = list(written(tmp_path / name, case, mask, results))
+    assert [path.read_bytes() for path in found["first"]] == [path.read_bytes() for path in found["again"]]
+    headers = [pydicom.dcmread(path) for name in ("first", "weights", "estimated", "mask") for path in found[name]]
+    assert len({header.SOPInstanceUID for header in headers}) == len({header.SeriesInstanceUID for header in headers}) == 8
+
+
+def test_the_picture(tmp_path):
+    case = series_case(tmp_path / "scan")
+    paths = [
+        written(tmp_path, case, mask)[1].rename(tmp_path / name) for name, mask in (("a", a_mask()), ("b", a_mask() & False))
+    ]
+    marked, empty = (pydicom.dcmread(path) for path in paths)
+    assert (marked.Modality, marked.SamplesPerPixel, marked.BurnedInAnnotation) == ("OT", 3, "NO")
+    assert marked.PatientOrientation == ["L", "P"]  # the viewer's right and bottom
+    yellow = [(picture.pixel_array == (255, 225, 0)).all(-1) for picture in (marked, empty)]
+    assert yellow[0].any()
+    assert not yellow[1].any()
+    assert (marked.pixel_array[:30] == 255).any()  # the line with the volume
+    assert {item.ReferencedSOPInstanceUID for item in marked.SourceImageSequence} == {
+        pydicom.dcmread(path).SOPInstanceUID for path in case.adc.dicom.files
+    }
+
+
+def test_the_picture_of_sagittal_slices(tmp_path):
+    """Columns run to the back, rows to the feet, slices to the left."""
+    grid = Grid(GRID.size, GRID.spacing_mm, GRID.origin_mm, (0, 0, 1, 1, 0, 0, 0, -1, 0))
+    case = case_of(write_series(tmp_path / "scan", np.maximum(small_maps()[0], 0), grid), grid=grid)
+    segmentation, picture = written(tmp_path, case, a_mask())
+    assert pydicom.dcmread(picture).PatientOrientation == ["P", "F"]
+    volume = highdicom.seg.segread(segmentation).get_volume(combine_segments=True)
+    np.testing.assert_allclose(points_mm(volume.array > 0, volume.affine), points_mm(a_mask(), affine_of(grid)), atol=1e-3)
+
+
+def test_the_pictures_slices_stand_in_order_each_adc_beside_its_z_map():
+    """Z is 6 (red), -6 (blue) and 0 (white) in the three slices; rows run to the back, columns to the left.
+
+    In the first one the mask is the brain's second row and first column.
+    """
+    grid = Grid(GRID.size, GRID.spacing_mm, GRID.origin_mm, (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    adc = np.where(small_maps()[0] > 0, np.float32(1200), 0)
+    zadc = np.zeros_like(adc)
+    zadc[2], zadc[3] = 6, -6
+    case = Case(*(Volume(voxels, grid, Path("invented")) for voxels in (adc, zadc)))
+    pixels = draw(case, a_mask(), ["a line"]).astype(int)
+    r, g, b = np.moveaxis(pixels, -1, 0)
+    kinds = {"adc": (r == b) & (abs(r - 128) < 3), "red": r - g > 60, "blue": b - r > 60, "white": (pixels == 247).all(-1)}
+    rows, columns = np.nonzero(kinds["red"])
+    shown = [kind for x in range(pixels.shape[1]) for kind, there in kinds.items() if there[rows.min() + 1, x]]
+    assert [kind for kind, _ in itertools.groupby(shown)] == ["adc", "red", "adc", "blue", "adc", "white"]
+    yellow = (pixels == (255, 225, 0)).all(-1)[:, columns.min() : columns.max() + 1]
+    first = [(places - start).min() for places, start in zip(np.nonzero(yellow), (rows.min(), 0), strict=True)]
+    assert first == pytest.approx([2 * 1.25, 0], abs=1)  # at 2 pixels a mm
+
+
+def test_an_image_that_cannot_be_referred_to_is_refused(tmp_path):
+    case = series_case(tmp_path / "scan")
+    path = case.adc.dicom.files[2]
+    change(path, "FrameOfReferenceUID", None)
+    with pytest.raises(UserError, match=rf"{path}: expected FrameOfReferenceUID, to which .* could refer"):
+        require_objects(case)
+
+
+def test_a_frame_whose_place_is_in_the_shared_group_alone_is_refused(tmp_path):
+    """An enhanced file of one slice may have it there; nothing of it is written, and that is no failure of the program."""
+    path = write_multiframe(tmp_path / "one.dcm", [(np.ones((1, *GRID.size[1:])), slice_grid(2))])
+    dataset = pydicom.dcmread(path)
+    for element in dataset.PerFrameFunctionalGroupsSequence[0]:
+        dataset.SharedFunctionalGroupsSequence[0][element.tag] = element
+    del dataset.PerFrameFunctionalGroupsSequence
+    dataset.save_as(path)
+    with pytest.raises(
+        UserError, match=r"one\.dcm: expected ImagePositionPatient and .* of each slice, to which .* could refer"
+    ):
+        require_objects(case_of([path], (1,), slice_grid(2)))
+
+
+def test_a_class_of_image_that_highdicom_does_not_know_is_refused(tmp_path):
+    case = series_case(tmp_path / "scan")
+    for path in case.adc.dicom.files:
+        change(path, "SOPClassUID", "1.2.3.4")
+    with pytest.raises(UserError, match=r"scan: '1\.2\.3\.4': no DICOM segmentation could refer"):
+        require_objects(case)
+
+
+def test_several_enhanced_files_are_refused(tmp_path):
+    adc = np.maximum(small_maps()[0], 0)
+    files = [write_multiframe(tmp_path / f"{z}.dcm", [(adc[[z]], slice_grid(z))]) for z in range(len(adc))]
+    with pytest.raises(UserError, match=r"0\.dcm: one of several enhanced files, to which .* could refer"):
+        require_objects(case_of(files))
+
+
+def test_plain_images_may_say_that_they_have_one_frame(tmp_path):
+    case = series_case(tmp_path / "scan", NumberOfFrames=1)
+    found = highdicom.seg.segread(written(tmp_path, case, a_mask())[0]).get_volume(combine_segments=True)
+    np.testing.assert_allclose(points_mm(found.array > 0, found.affine), points_mm(a_mask(), affine_of(GRID)), atol=1e-3)
+
+
+def test_slices_in_another_order_are_refused(tmp_path):
+    case = series_case(tmp_path / "scan")
+    with pytest.raises(ValueError, match="not the slices"):
+        require_objects(case_of(list(case.adc.dicom.files[::-1])))
+
+
+def test_slices_more_than_half_a_gap_from_the_grids_are_refused():
+    for gaps in (0.6, 1, -1):
+        with pytest.raises(ValueError, match="not the slices"):
+            require_on_grid([tuple(GRID.to_mm(np.array([z + gaps, 0, 0]))) for z in range(GRID.size[0])], GRID)
+    require_on_grid([tuple(GRID.to_mm(np.array([z + 0.4, 0, 0]))) for z in range(GRID.size[0])], GRID)
+    with pytest.raises(ValueError, match="no position for each"):
+        require_on_grid([tuple(GRID.to_mm(np.array([z, 0, 0]))) for z in range(GRID.size[0] - 1)], GRID)
+
+
+def test_two_images_with_one_number(tmp_path):
+    paths = write_series(tmp_path, np.full(GRID.size, 1000.0), GRID)
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{ROOT}7"
+        dataset.save_as(path, enforce_file_format=True)
+    adc = Volume(np.full(GRID.size, 1000.0, np.float32), GRID, tmp_path, dicom=DicomSource(tuple(paths)))
+    with pytest.raises(UserError, match="has the SOPInstanceUID of another file"):
+        require_objects(Case(adc, adc, ()))

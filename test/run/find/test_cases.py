@@ -1,0 +1,432 @@
+"""Which cases a folder holds: the data set's layout, a folder for each case, the platform's layout, a CSV."""
+
+from pathlib import Path
+
+import pytest
+from inference_helpers import ADC_FOLDER, ZADC_FOLDER
+
+from model.errors import UserError
+from model.run.find.cases import find_cases
+from model.run.find.platform import find_inputs
+
+
+def touch(root: Path, *names: str) -> Path:
+    """Empty files; finding does not open them."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def only(root: Path, table: str | None = None) -> dict[str, tuple]:
+    found = find_cases(root, root / table if table else None)
+    cases = [case.asked(estimate_z=False, use_mask=False) for case in found]
+    return {c.name: c.problem or tuple(str(path.relative_to(root)) for path in c.maps) for c in cases}
+
+
+def test_published_layout(tmp_path):
+    adc, zadc = "1ADC_ss/B-VISIT_01-ADC_ss.mha", "2Z_ADC/Zmap_B-VISIT_01-ADC_smooth2mm_clipped10.mha"
+    touch(tmp_path, adc, zadc, "3LABEL/B-VISIT_01_lesion.mha", "1ADC_ss/own.nii.gz", "2Z_ADC/own.nrrd")
+    assert only(tmp_path) == {"B-VISIT_01": (adc, zadc), "own": ("1ADC_ss/own.nii.gz", "2Z_ADC/own.nrrd")}
+
+
+def test_published_layout_with_a_map_missing(tmp_path):
+    touch(tmp_path, "1ADC_ss/A-ADC_ss.mha", "2Z_ADC/Zmap_B-ADC_smooth2mm_clipped10.mha")
+    cases = only(tmp_path)
+    assert "the Z map, none is there" in cases["A"]
+    assert "the ADC map, none is there" in cases["B"]
+
+
+@pytest.mark.parametrize(
+    ("adc", "zadc"),
+    [
+        ("adc.nii.gz", "zadc.nii.gz"),
+        ("ADC.mha", "Z-score.mha"),
+        ("sub-1_adc_ss.nrrd", "sub-1_adc_zscore.nrrd"),
+        ("X-ADC_ss.mha", "Zmap_X-ADC_smooth2mm_clipped10.mha"),
+        ("x_ADC.mhd", "x_ADC_z.mha"),
+    ],
+)
+def test_folder_for_each_case(tmp_path, adc, zadc):
+    touch(
+        tmp_path, f"baby 1/{adc}", f"baby 1/{zadc}", "baby 1/lesion.mha", "baby 1/notes.txt", ".hidden/adc.mha", "list.txt"
+    )
+    assert only(tmp_path) == {"baby 1": (f"baby 1/{adc}", f"baby 1/{zadc}")}
+
+
+def test_two_files_that_could_be_the_adc_map(tmp_path):
+    touch(tmp_path, "a/adc.mha", "a/adc.nii.gz", "a/zadc.mha", "b/zadc.mha", "c/notes.txt")
+    cases = only(tmp_path)
+    assert "that is the ADC map, 2 could be it: adc.mha, adc.nii.gz; list the one to use in a cases.csv" in cases["a"]
+    assert "that is the ADC map, none is there" in cases["b"]
+    assert "none is there" in cases["c"]
+
+
+@pytest.mark.parametrize("adc", ["Perez_ADC.nii.gz", "Fritz-ADC.nii.gz"])  # z before ADC, at the end of a patient's name
+def test_an_adc_map_beside_a_file_that_no_word_tells(tmp_path, adc):
+    touch(tmp_path, f"a/{adc}", "a/Perez_foo.nii.gz")
+    problem = only(tmp_path)["a"]
+    assert "that is the Z map, none is there" in problem
+    assert problem.endswith(f"({adc} was taken as the ADC map); --estimate-z does without one")
+
+
+def test_platform_layout_in_each_folder(tmp_path):
+    touch(tmp_path, f"a/{ADC_FOLDER}/1.mha", f"a/{ZADC_FOLDER}/2.mha", f"b/{ADC_FOLDER}/1.mha")
+    cases = only(tmp_path)
+    assert cases["a"] == (f"a/{ADC_FOLDER}/1.mha", f"a/{ZADC_FOLDER}/2.mha")
+    assert "z-score-adc" in cases["b"]
+
+
+def test_csv(tmp_path):
+    touch(tmp_path, "maps/one.mha", "maps/two.nrrd")
+    (tmp_path / "cases.csv").write_text(
+        "\ufeffcase,adc,zadc,note\nk,maps/one.mha,maps/two.nrrd,x\ng,maps/gone.mha,maps/two.nrrd,\n"
+    )
+    cases = only(tmp_path)
+    assert cases["k"] == ("maps/one.mha", "maps/two.nrrd")
+    assert cases["g"] == f"no such file: {tmp_path / 'maps/gone.mha'}"
+    (tmp_path / "cases.csv").rename(tmp_path / "other.csv")
+    assert only(tmp_path, "other.csv") == cases
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("case,adc\na,b\n", "expected a first line with the columns case,adc,zadc ("),
+        ("case,adc\na,b\n", "bars between them), found case,adc; cells of zadc may be empty with --estimate-z"),
+        ("", "between them), found none"),
+        ("a;a.mha;z.mha\n", "tabs or bars between them), found a,a.mha,z.mha"),
+        ("case,adc,zadc\n", "no case found"),
+        ('case,adc,"zadc\na,b,c\n', "cannot be read as CSV"),
+    ],
+)
+def test_csv_that_cannot_be_used(tmp_path, text, says):
+    (tmp_path / "cases.csv").write_text(text)
+    with pytest.raises(UserError, match=r"cases\.csv") as error:
+        find_cases(tmp_path)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["../a", ".a", "summary.csv", "a\tb", "x" * 201])
+def test_name_that_no_folder_can_have_is_that_cases_problem(tmp_path, name):
+    touch(tmp_path, "b", "c")
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc\n{name},b,c\ngood,b,c\n")
+    cases = only(tmp_path)
+    assert cases.pop("good") == ("b", "c")
+    assert "cannot name a case" in next(iter(cases.values()))
+
+
+def test_path_that_no_file_system_can_hold_is_that_cases_problem(tmp_path):
+    touch(tmp_path, "b")
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc\na,{'x' * 5000},b\ngood,b,b\n")
+    assert only(tmp_path)["good"] == ("b", "b")
+    assert only(tmp_path)["a"].startswith("no such file")
+
+
+ROWS = [["case", "adc", "zadc"], ["Müller", "maps/one.mha", "maps/two.nrrd"], ["k", "maps/one.mha", "maps/two.nrrd"]]
+
+
+def joined(delimiter: str, more: str = "", rows: list = ROWS) -> str:
+    return "".join(f"{delimiter.join(row)}{more}\r\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    "data",
+    {
+        "semicolons": joined(";").encode(),
+        "tabs": joined("\t").encode(),
+        "Excel's empty columns": joined(",", ",,").encode(),
+        "upper case": joined(",").replace("case,adc", "CASE, Adc ").encode(),
+        "UTF-8 with mark": joined(";").encode("utf-8-sig"),
+        "UTF-16": joined("\t").encode("utf-16"),
+        "UTF-16, big-endian": b"\xfe\xff" + joined(",").encode("utf-16-be"),
+        "UTF-16 without mark": joined(",").encode("utf-16-le"),
+        "Windows' code page": joined(";").encode("cp1252"),
+        "quoted": joined(",", rows=[[f'"{cell}"' for cell in row] for row in ROWS]).encode(),
+        "blank lines": joined(",").replace("\r\n", "\r\n\r\n ,,\r\n").encode(),
+        "old Mac": joined(",").replace("\r\n", "\r").encode(),
+        "backslashes": joined(",").replace("maps/", "maps\\").encode(),
+        "Excel's note of the delimiter": b"sep=;\r\n" + joined(";").encode(),
+        "other columns between": joined(",", rows=[[row[0], "note", *row[1:]] for row in ROWS]).encode(),
+        "a capital in the table's name": joined(",").encode(),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_csv_as_spreadsheets_write_it(tmp_path, data):
+    touch(tmp_path, "maps/one.mha", "maps/two.nrrd")
+    (tmp_path / ("Cases.CSV" if "capital" in data[0] else "cases.csv")).write_bytes(data[1])
+    assert only(tmp_path) == dict.fromkeys(("Müller", "k"), ("maps/one.mha", "maps/two.nrrd"))
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "says"),
+    [
+        ("bad,b", "bad", "line 2 has no zadc"),
+        ("bad", "bad", "line 2 has no adc and no zadc"),
+        (",b,c", "line 2", "line 2 has no case"),
+        ("bad,b,c,d", "bad", "line 2 has more than 3 values"),
+        ("bad,b ,c", "bad", "/b '"),
+        ('"bad ",b,c', "bad ", "begins or ends with a blank: 'bad '"),
+        ("bad,folder,c", "bad", "folder: a folder without DICOM, expected a file or a folder of DICOM"),
+        ("bad,link,c", "bad", "link: a link to nowhere, which is not there"),
+    ],
+)
+def test_row_that_is_wrong_fails_that_case_alone(tmp_path, row, name, says):
+    touch(tmp_path, "b", "c", "folder/x")
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc\n{row}\ngood,b,c\n")
+    cases = only(tmp_path)
+    assert cases.pop("good") == ("b", "c")
+    assert says in cases.pop(name)
+    assert not cases
+
+
+def test_rows_with_one_name_all_fail(tmp_path):
+    touch(tmp_path, "b", "c")
+    (tmp_path / "cases.csv").write_text("case,adc,zadc\na,b,c\na,c,b\ngood,b,c\n")
+    cases = find_cases(tmp_path)
+    assert [(case.name, "found more than one a" in case.problem) for case in cases] == [
+        ("a", True),
+        ("a", True),
+        ("good", False),
+    ]
+
+
+def test_table_that_is_a_link_to_nothing_is_not_passed_over(tmp_path):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha")
+    (tmp_path / "cases.csv").symlink_to("gone.csv")
+    with pytest.raises(UserError, match=r"cases\.csv: a link to gone\.csv, which is not there"):
+        find_cases(tmp_path)
+
+
+UNCLOSED = {  # rows between two good ones, and the lines that cannot be read
+    "first cell": (['"bad,b,c'], {"bad": 3}),
+    "last cell": (['bad,b,"c'], {"bad": 3}),
+    "nowhere closed": (['"bad,b,c', "fine,b,c"], {"bad": 3}),
+    "two rows": (['bad,"b,c', 'worse,"b,c'], {"bad": 3, "worse": 4}),
+    "closed by the next row": (['bad,"b,c', 'worse,b",c'], {"bad": 3}),  # which names a file with a mark in it
+    "text behind": (['bad,"b"b,c'], {"bad": 3}),
+}
+
+
+@pytest.mark.parametrize("kind", UNCLOSED)
+def test_quotation_mark_that_is_not_closed_fails_its_row_alone(tmp_path, kind):
+    rows, wrong = UNCLOSED[kind]
+    touch(tmp_path, "b", "c")
+    (tmp_path / "cases.csv").write_text("\n".join(["case,adc,zadc", "good,b,c", *rows, '"also good",b,c', ""]))
+    cases = only(tmp_path)
+    assert cases["good"] == cases["also good"] == ("b", "c")
+    assert cases.get("fine", ("b", "c")) == ("b", "c")
+    for name, line in wrong.items():
+        assert f"cases.csv: line {line} has a quotation mark that is not closed" in cases[name]
+    assert len(cases) == 2 + len(rows)
+
+
+def test_remark_of_two_lines_is_one_cell(tmp_path):
+    touch(tmp_path, "b", "c")
+    (tmp_path / "cases.csv").write_text('case,adc,zadc,remark\ngood,b,c,"seen\ntwice, on Monday"\nother,b,c,\n')
+    assert only(tmp_path) == {"good": ("b", "c"), "other": ("b", "c")}
+
+
+def test_circular_links(tmp_path):
+    touch(tmp_path, "good/adc.mha", "good/zmap.mha", "bad/adc.mha")
+    (tmp_path / "bad/zmap.mha").symlink_to("zmap.mha")
+    (tmp_path / "round").symlink_to("about")
+    (tmp_path / "about").symlink_to("round")
+    cases = only(tmp_path)
+    for name, path in (("bad", "bad/zmap.mha"), ("round", "round"), ("about", "about")):
+        assert cases[name] == f"{tmp_path / path}: a circular link, which leads to itself"
+    (tmp_path / "cases.csv").symlink_to("cases.csv")
+    with pytest.raises(UserError, match=r"cases\.csv: a circular link, which leads to itself$"):
+        find_cases(tmp_path)
+
+
+def test_umlaut_of_a_mac_in_a_table_of_windows(tmp_path):
+    """A Mac stores u and its dots as two signs, Windows as one."""
+    touch(tmp_path, "Mu\u0308ller.mha", "z.mha")
+    (tmp_path / "cases.csv").write_text("case;adc;zadc\nx;M\u00fcller.mha;z.mha\n", encoding="cp1252")
+    assert only(tmp_path) == {"x": ("Mu\u0308ller.mha", "z.mha")}
+
+
+# --- what looks like a case is found, with the reason why it cannot be run ---
+
+
+def test_links_to_nothing(tmp_path):
+    """A data set under git-annex whose files were not fetched, or a disk that is not mounted."""
+    touch(tmp_path, "good/adc.mha", "good/zmap.mha", "one/adc.mha", "both")
+    (tmp_path / "both").unlink()
+    (tmp_path / "both").mkdir()
+    for path in ("folder", "one/zmap.mha", "both/adc.nii.gz", "both/zmap.nii.gz", "README.md"):
+        (tmp_path / path).symlink_to("../.git/annex/objects/gone")
+    cases = only(tmp_path)
+    assert cases.pop("good") == ("good/adc.mha", "good/zmap.mha")
+    assert sorted(cases) == ["both", "folder", "one"]
+    for name, count in (("both", 2), ("folder", 1), ("one", 1)):
+        assert cases[name].count("a link to ../.git/annex/objects/gone") == count
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("adc.tif", "zmap.tif"), "found adc.tif, zmap.tif (TIFF), which is not read there; expected .mha, .mhd, .nii"),
+        (("adc.mgz", "zmap.mgz"), "adc.mgz, zmap.mgz (FreeSurfer), which is not read"),
+        (("adc.mnc", "zmap.mnc"), "(MINC), which is not read"),
+        (("adc.hdr", "adc.img"), "(Analyze or two-file NIfTI), which is not read"),
+        (("ADC.PNG",), "ADC.PNG (picture), which is not read"),
+        (("scan.zip",), "scan.zip (archive), which is not read"),
+        (("adc.mha", "zmap.tif"), "is the Z map, found zmap.tif (TIFF), which is not read"),
+        ((), "none is there, the folder is empty"),
+        (("notes.txt",), "none is there beside notes.txt"),
+        ((".adc.mha", "zmap.mha"), "none is there beside .adc.mha, zmap.mha"),
+    ],
+)
+def test_folder_without_maps_that_are_read(tmp_path, names, says):
+    (tmp_path / "c1").mkdir()
+    touch(tmp_path, "c2/adc.mha", "c2/zmap.mha", *(f"c1/{name}" for name in names))
+    cases = only(tmp_path)
+    assert says in cases["c1"]
+    assert len(cases) == 2
+
+
+@pytest.mark.parametrize("names", [("c1/IM0001",), ("c1/study/series/IM0001",), ("c1/0.dcm", "c1/1.dcm"), ("c1/A/1.IMA",)])
+def test_a_folder_with_dicom_is_a_case_without_a_z_map(tmp_path, names):
+    touch(tmp_path, *names)
+    for name in names:
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
+    (case,) = find_cases(tmp_path)
+    assert (case.name, case.adc, case.zadc, case.problem) == ("c1", tmp_path / "c1", None, "")
+    assert case.no_z.endswith("(c1 was taken as the ADC map)")
+
+
+def test_a_z_map_and_a_brain_mask_beside_dicom(tmp_path):
+    touch(tmp_path, "c1/IM1.dcm", "c1/zmap.nii.gz", "c1/brain_mask.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert case.files == (tmp_path / "c1", tmp_path / "c1/zmap.nii.gz", tmp_path / "c1/brain_mask.nii.gz")
+
+
+def test_an_adc_map_of_another_format_comes_before_dicom(tmp_path):
+    touch(tmp_path, "c1/dicom/IM1.dcm", "c1/zmap.nii.gz", "c1/adc.nii.gz")
+    assert only(tmp_path)["c1"] == ("c1/adc.nii.gz", "c1/zmap.nii.gz")
+
+
+def test_loose_files_beside_case_folders(tmp_path):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", "c2_adc.nii.gz", "c2_zmap.nii.gz", "c3.dcm")
+    touch(tmp_path, *("README", "readme.txt", ".DS_Store", "Thumbs.db", "desktop.ini", "participants.tsv", "._c1.mha"))
+    touch(tmp_path, "@eaDir/x.mha", "__MACOSX/adc.mha")
+    cases = only(tmp_path)
+    assert cases.pop("c1") == ("c1/adc.mha", "c1/zmap.mha")
+    assert sorted(cases) == ["c2_adc.nii.gz", "c2_zmap.nii.gz", "c3.dcm"]
+    assert all("lies beside the cases" in problem for problem in cases.values())
+
+
+def test_only_loose_files_are_named(tmp_path):
+    touch(tmp_path, "a.dcm", "b.dcm")
+    with pytest.raises(UserError, match=r"no case found.*found a\.dcm, b\.dcm \(DICOM\), which is not read there"):
+        find_cases(tmp_path)
+
+
+def test_cases_that_lie_too_deep(tmp_path):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", "c1/second/adc.mha", "c1/second/zmap.mha", "c1/labels/lesion.mha")
+    touch(tmp_path, "site/c2/adc.mha", "site/c2/zmap.mha", "sub/ses/dwi/x_adc.nii", "sub/ses/dwi/x_zmap.nii")
+    cases = only(tmp_path)
+    assert cases.pop("c1") == ("c1/adc.mha", "c1/zmap.mha")
+    assert sorted(cases) == ["c1/second", "site/c2", "sub/ses/dwi"]
+    assert f"{tmp_path / 'site/c2'}: lies too deep" in cases["site/c2"]
+    assert f"name {tmp_path / 'site'} as input" in cases["site/c2"]
+
+
+def test_hidden_folder_with_both_maps(tmp_path):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", ".c2/adc.mha", ".c2/zmap.mha", ".git/config", ".cache/adc.mha")
+    cases = only(tmp_path)
+    assert sorted(cases) == [".c2", "c1"]
+    assert "a hidden folder" in cases[".c2"]
+
+
+def test_folder_that_may_not_be_read_is_that_cases_problem(tmp_path, monkeypatch):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", "c2/adc.mha")
+    listed = Path.iterdir
+
+    def refuse(path: Path) -> object:
+        if path.name == "c2":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    cases = only(tmp_path)
+    assert cases["c1"] == ("c1/adc.mha", "c1/zmap.mha")
+    assert cases["c2"] == f"{tmp_path / 'c2'}: cannot be read (Permission denied)"
+
+
+def test_published_layout_named_otherwise(tmp_path):
+    """The words that are not a map's are the case: a Z map of the same words belongs to it."""
+    touch(tmp_path, "1ADC_ss/B_010-VISIT_01-ADC_ss.mha", "2Z_ADC/B_010-VISIT_01-Zscore.mha")
+    touch(tmp_path, "1ADC_ss/C_011_ADC.mha", "2Z_ADC/zmap_C_011.nii.gz", "1ADC_ss/D_1-ADC_ss.mha", "2Z_ADC/D_01_z.mha")
+    cases = only(tmp_path)
+    assert cases["B_010-VISIT_01"] == ("1ADC_ss/B_010-VISIT_01-ADC_ss.mha", "2Z_ADC/B_010-VISIT_01-Zscore.mha")
+    assert cases["C_011_ADC"] == ("1ADC_ss/C_011_ADC.mha", "2Z_ADC/zmap_C_011.nii.gz")
+    assert "the Z map, none is there" in cases["D_1"]  # 1 and 01 may be two patients
+    assert "the ADC map, none is there" in cases["D_01_z"]
+
+
+def test_what_lies_in_and_beside_the_published_layout(tmp_path):
+    touch(tmp_path, "1ADC_ss/A-ADC_ss.mha", "2Z_ADC/Zmap_A-ADC_smooth2mm_clipped10.mha", "3LABEL/A_lesion.mha")
+    touch(tmp_path, "1ADC_ss/B.tif", "1ADC_ss/series/1.dcm", "more/adc.mha", "more/zmap.mha", "figures/x.png", "loose.mha")
+    (tmp_path / "2Z_ADC" / "Zmap_C-ADC_smooth2mm_clipped10.mha").symlink_to("gone")
+    touch(tmp_path, "1ADC_ss/C-ADC_ss.mha", "1ADC_ss/Thumbs.db", "2Z_ADC/readme.txt")
+    cases = only(tmp_path)
+    assert [name for name, files in cases.items() if isinstance(files, tuple)] == ["A", "more"]
+    assert {name for name, files in cases.items() if isinstance(files, str)} == {
+        *("1ADC_ss/B.tif", "1ADC_ss/series", "C", "loose.mha")
+    }
+    assert "a link to gone" in cases["C"]
+
+
+def test_csv_that_is_not_there_or_not_text(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.csv: no such file; a CSV is looked for in the input folder"):
+        find_cases(tmp_path, tmp_path / "gone.csv")
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="cannot be read as CSV"):
+        find_cases(tmp_path, tmp_path / "bytes.csv")
+
+
+@pytest.mark.parametrize("adc", ["/data/adc.mha", "C:\\data\\adc.mha", "D:/adc.mha", "\\\\share\\adc.mha"])
+def test_absolute_paths_of_a_table_that_are_not_there(tmp_path, adc):
+    touch(tmp_path, "zadc.mha")
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc\na,{adc},zadc.mha\n")
+    problem = only(tmp_path)["a"]
+    assert problem.startswith("no such file: ")
+    assert "write paths from the folder of cases.csv on" in problem
+
+
+@pytest.mark.parametrize("find", [find_cases, find_inputs])
+def test_an_empty_input_folder_points_to_the_mount(tmp_path, find):
+    with pytest.raises(UserError, match=f"^{tmp_path}.*: .*the input folder is empty; in a container, check .* -v mount"):
+        find(tmp_path)
+
+
+def test_dicom_elsewhere_is_told_where_it_is_read_and_other_formats_have_no_such_advice(tmp_path):
+    touch(tmp_path, "b/adc.tif", "3.dcm")
+    problems = only(tmp_path)
+    advice = "; DICOM is read with --cases, from a folder for each case"
+    assert {name: problem.endswith(advice) for name, problem in problems.items()} == {"b": False, "3.dcm": True}
+
+
+def test_dicom_in_the_platforms_layout_is_told_where_it_is_read(tmp_path):
+    touch(tmp_path, f"{ADC_FOLDER}/1.dcm", f"{ZADC_FOLDER}/2.mha")
+    with pytest.raises(UserError, match=r"found 1\.dcm .*; DICOM is read with --cases, from a folder for each case$"):
+        find_inputs(tmp_path)
+
+
+def test_a_table_names_a_folder_of_dicom(tmp_path):
+    touch(tmp_path, "a/IM1.dcm", "zadc.mha", "empty/notes.txt")
+    (tmp_path / "cases.csv").write_text("case,adc,zadc\none,a,zadc.mha\ntwo,empty,zadc.mha\n")
+    cases = only(tmp_path)
+    assert cases["one"] == ("a", "zadc.mha")
+    assert cases["two"] == f"{tmp_path / 'empty'}: a folder without DICOM, expected a file or a folder of DICOM"
+
+
+def test_nothing_found_says_what_was_expected(tmp_path):
+    touch(tmp_path, "adc.mha", "zadc.mha")
+    expected = "no case found, expected 1ADC_ss/ and 2Z_ADC/ as in the data set"
+    with pytest.raises(UserError, match=f"{expected}.* beside no folder of a case, put each case in one of its own$"):
+        find_cases(tmp_path)
