@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from model.cores import threads
 from model.networks.config import ModelConfig
-from model.networks.graph_engines import OpenvinoEngine, threads
+from model.networks.graph_engines import OpenvinoEngine
 from model.networks.network import LesionNet
 from model.networks.stored import IMAGE_WEIGHTS, read_networks
 from model.networks.torch_engine import TorchEngine

@@ -1,6 +1,5 @@
 """The CPU engines: exported networks in float32, without torch. Arrays are (n, channel, z, y, x)."""
 
-import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,17 +8,12 @@ from typing import cast
 
 import numpy as np
 
+from model.cores import threads
 from model.errors import UserError, lacks_memory, one_line
 from model.networks.stored import StoredNetwork
 from model.networks.windows import Network
 
 _ONE_AT_A_TIME = threading.Lock()
-
-
-def threads() -> int:
-    """What OMP_NUM_THREADS allows, else the cores that this process may use."""
-    allowed = os.environ.get("OMP_NUM_THREADS", "")
-    return int(allowed) if allowed.isdecimal() and int(allowed) else len(os.sched_getaffinity(0))
 
 
 class OpenvinoEngine:

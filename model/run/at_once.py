@@ -6,16 +6,16 @@ end is hidden: the results are asked for case by case.
 
 from __future__ import annotations
 
-import os
 import threading
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from model.cores import threads
 from model.networks.windows import before_network
 
 # on two cores several at a time are slower than one, and take more memory: benchmarks/README.md
-CASES = 3 if len(os.sched_getaffinity(0)) > 2 else 1
+CASES = 3 if threads() > 2 else 1
 
 Job = Callable[[], dict]
 

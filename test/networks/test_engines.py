@@ -15,7 +15,7 @@ from model.errors import UserError
 from model.images.case import read_case
 from model.networks import cuda, engines
 from model.networks.engines import pick_engine
-from model.networks.graph_engines import OnnxEngine, OpenvinoEngine, threads
+from model.networks.graph_engines import OnnxEngine, OpenvinoEngine
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble, sealed
 from model.networks.torch_engine import TorchEngine
@@ -180,14 +180,6 @@ def test_cuda_on_demand_needs_torch(folder, without):
     without("torch")
     with pytest.raises(UserError, match="PyTorch is not installed here"):
         pick_engine("auto", "cuda", folder)
-
-
-def test_threads_are_what_the_environment_allows(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert threads() == 3
-    for value in ("", "0", "many"):
-        monkeypatch.setenv("OMP_NUM_THREADS", value)
-        assert 1 <= threads() <= 1024
 
 
 # --- no graph runs with other weights ---

@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +68,16 @@ def test_no_more_than_so_many_at_a_time():
         for begun in running.begun:
             begun.result()
     assert max(most) <= CASES
+
+
+@pytest.mark.parametrize(("allowed", "cases"), [("2", 1), ("3", 3)])
+def test_so_many_at_a_time_as_the_environment_allows_threads(allowed, cases):
+    """Whatever the machine has."""
+    code, environment = "from model.run.at_once import CASES; print(CASES)", os.environ | {"OMP_NUM_THREADS": allowed}
+    root = Path(__file__).resolve().parents[2]
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == cases
 
 
 def test_stopped_in_the_middle():
