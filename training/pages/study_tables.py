@@ -265,6 +265,8 @@ def protocol_table(study: Study) -> str:
     trained = sorted({len(read_fold(fold)[0]) for fold in folds})
     seeds = rows["seed"].nunique()
     training, model = study.configuration.get("training", {}), study.configuration.get("model", {})
+    learnt_from = max(trained, default=0) - max(trained, default=0) // 8  # without those that decide when to stop
+    steps = math.ceil(learnt_from / training["batch_size"]) if "batch_size" in training else 0
     networks = f"{len(folds)} (fold {', '.join(map(str, folds))})" + (f" x {seeds} seeds" if seeds > 1 else "")
     lines = [
         ["trained on", "85 cases", f"{' or '.join(map(str, trained))} of them; every eighth decides when to stop instead"],
@@ -273,5 +275,7 @@ def protocol_table(study: Study) -> str:
         ["networks per loss", "1", networks],
         ["feature maps by level", "not published", ", ".join(map(str, model.get("channels", ["-"])))],
         ["epochs at most", "100", str(training.get("epochs", "-"))],
+        ["steps in an epoch", "22: 85 cases, batches of 4", str(steps) if steps else "-"],
+        ["arithmetic of the network", "not published", "bfloat16" if training.get("bfloat16") else "float32"],
     ]
     return table(["", "published", "here"], lines)
