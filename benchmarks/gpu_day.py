@@ -49,7 +49,7 @@ START = """import importlib.util, sys
 class Filters:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name == "model.lesions.components":
+        if name == "model.images.components":
             return importlib.util.spec_from_file_location(name, {file!r})
 
 

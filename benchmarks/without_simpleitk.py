@@ -6,28 +6,28 @@ from types import ModuleType
 import numpy as np
 from scipy import ndimage
 
-NAME = "model.lesions.components"
+NAME = "model.images.components"
 
 
-def connected_components(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """As in `model.lesions.components`, up to the order of the labels."""
-    return ndimage.label(mask, np.ones((3, 3, 3)))
+def connected_components(mask: np.ndarray, *, by_faces: bool = False) -> tuple[np.ndarray, int]:
+    """As in `model.images.components`, up to the order of the labels."""
+    return ndimage.label(mask, None if by_faces else np.ones((3, 3, 3)))
 
 
 def depth_mm(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
-    """As in `model.lesions.components`."""
+    """As in `model.images.components`."""
     if mask.all():
         return np.full(mask.shape, np.inf, np.float32)
     return ndimage.distance_transform_edt(mask, spacing_mm).astype(np.float32)
 
 
 def stand_in() -> str:
-    """Put these filters in the place of `model.lesions.components` where SimpleITK is missing; says which are used."""
+    """Put these filters in the place of `model.images.components` where SimpleITK is missing; says which are used."""
     try:
-        import model.lesions.components
+        import model.images.components
     except ImportError:
         module = ModuleType(NAME)
         vars(module).update(connected_components=connected_components, depth_mm=depth_mm)
         sys.modules[NAME] = module
         return "scipy"
-    return "SimpleITK" if hasattr(model.lesions.components, "sitk") else "scipy"
+    return "SimpleITK" if hasattr(model.images.components, "sitk") else "scipy"

@@ -19,8 +19,8 @@ from pair_variants import in_brain, read_arguments, tell
 from model.images.brain import brain_box
 from model.images.case import Case
 from model.images.checks import warnings_of
+from model.images.components import depth_mm
 from model.images.grid import Grid
-from model.lesions.components import depth_mm
 
 Spoil = Callable[[np.ndarray, np.ndarray, tuple[float, float, float]], np.ndarray]  # ADC, Z, spacing
 ADULT_ML = 1200.0

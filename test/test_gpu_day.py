@@ -20,7 +20,7 @@ from training_helpers import invented_case, write_packed
 from benchmarks import gpu_day, gpu_masks, gpu_nnunet, gpu_pack, training, without_simpleitk
 from benchmarks.gpu_jobs import Job, Place, jobs
 from model.errors import UserError
-from model.lesions import components
+from model.images import components
 from training.learning.train_config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -180,10 +180,11 @@ def test_waits_of_the_host_are_counted_by_place(monkeypatch):
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.97])
-def test_scipys_filters_are_those_of_simpleitk(share):
+@pytest.mark.parametrize("by_faces", [False, True])
+def test_scipys_filters_are_those_of_simpleitk(share, by_faces):
     mask = np.random.default_rng(1).random((7, 15, 12)) < share
-    labels, count = without_simpleitk.connected_components(mask)
-    expected, number = components.connected_components(mask)
+    labels, count = without_simpleitk.connected_components(mask, by_faces=by_faces)
+    expected, number = components.connected_components(mask, by_faces=by_faces)
     assert count == number
     assert len(set(zip(labels.ravel().tolist(), expected.ravel().tolist(), strict=True))) == count + 1  # one to one
     depth = without_simpleitk.depth_mm(mask, SPACING_MM)
@@ -252,7 +253,7 @@ def test_processes_of_jobs_take_scipys_filters_where_simpleitk_is_missing(tmp_pa
     (tmp_path / "SimpleITK.py").write_text("raise ImportError")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     gpu_day.replace_filters(environment, tmp_path / "start")
-    code = "from model.lesions import components; print(components.connected_components.__code__.co_filename)"
+    code = "from model.images import components; print(components.connected_components.__code__.co_filename)"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == without_simpleitk.__file__, done.stderr
     environment, before = dict(os.environ), dict(os.environ)

@@ -2,7 +2,9 @@
 
 import ast
 import csv
+import functools
 import graphlib
+import itertools
 import shutil
 import subprocess
 import sys
@@ -14,13 +16,16 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = ("model", "training", "evaluation", "process", "test", "benchmarks")
 SHIPPED = sorted([ROOT / "process.py", *(ROOT / "model").rglob("*.py")])
 # files to arrays and back, and connected components
-NAMES = ("images/volume.py", "images/missing.py", "images/dicom/jpeg.py", "lesions/components.py")
-USERS_OF_SIMPLEITK = [ROOT / "model" / name for name in NAMES]
+NAMES = ("volume.py", "components.py", "dicom/jpeg.py")
+USERS_OF_SIMPLEITK = [ROOT / "model" / "images" / name for name in NAMES]
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
+INITS = [path for top in ("model", "training") for path in (ROOT / top).rglob("*/__init__.py")]
+WITH_ROOMS = sorted({path.parents[1] for path in INITS} - {ROOT})
 COMMANDS = [path for path in TRAINING if path.parent.name == "training" and path.name != "__init__.py"]
 
 
-def imported(path: Path) -> set[str]:
+@functools.cache
+def imported(path: Path) -> frozenset[str]:
     """Every module that a file names in an import, wherever in the file; `from a import b` gives a and a.b."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -29,7 +34,7 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import, which this test does not follow"
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+    return frozenset(names)
 
 
 def packages(path: Path) -> set[str]:
@@ -70,7 +75,7 @@ def test_what_the_image_ships_needs_only_its_requirements(path):
 
 
 @pytest.mark.parametrize("path", SHIPPED + TRAINING, ids=ids)
-def test_only_one_module_reads_and_writes_images_and_two_find_components(path):
+def test_only_reading_writing_and_components_use_simpleitk(path):
     assert ("SimpleITK" in packages(path)) == (path in USERS_OF_SIMPLEITK)
 
 
@@ -164,6 +169,36 @@ def test_no_modules_import_each_other_in_a_circle():
     follows = {name: imported(path) & files.keys() for name, path in files.items()}
     order = graphlib.TopologicalSorter(follows)
     order.prepare()  # raises CycleError, which names the circle
+
+
+def between_rooms(package: Path) -> dict[str, dict[str, str]]:
+    """By room, which is a package within `package`: the other rooms that it imports, each with an import as an example."""
+    rooms = {".".join(file.parent.relative_to(ROOT).parts): file.parent for file in package.glob("*/__init__.py")}
+    uses: dict[str, dict[str, str]] = {room: {} for room in rooms}
+    for room, folder in rooms.items():
+        for path, other in itertools.product(sorted(folder.rglob("*.py")), rooms.keys() - {room}):
+            if found := [name for name in imported(path) if f"{name}.".startswith(f"{other}.")]:
+                uses[room][other] = f"{ids(path)} imports {max(found, key=len)}"
+    return uses
+
+
+@pytest.mark.parametrize("package", WITH_ROOMS, ids=ids)
+def test_no_rooms_import_each_other_in_a_circle(package):
+    """Each room can be understood after the ones that it imports. Modules beside them may use all and be used by all."""
+    uses = between_rooms(package)
+    try:
+        graphlib.TopologicalSorter(uses).prepare()
+    except graphlib.CycleError as error:
+        circle = error.args[1][::-1]
+        pytest.fail("; ".join(uses[room][other] for room, other in itertools.pairwise(circle)))
+
+
+def test_the_rooms_of_model_are_looked_at():
+    uses = between_rooms(ROOT / "model")
+    assert {room: list(others) for room, others in uses.items() if room in ("model.images", "model.lesions")} == {
+        "model.images": [],
+        "model.lesions": ["model.images"],
+    }
 
 
 @pytest.mark.parametrize("path", SHIPPED + TRAINING, ids=ids)

@@ -9,7 +9,7 @@ from phantom import LEFTOVERS, LESIONS, SOCKETS, make_phantom, write_case
 
 from model.images.brain import brain_mask
 from model.images.case import read_case
-from model.lesions.components import connected_components
+from model.images.components import connected_components
 
 CASE = Path(__file__).parent / "case"
 ZADC_FILE, ADC_FILE = (CASE / "input" / where / name for _, where, name in SOCKETS.values())

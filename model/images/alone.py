@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.images.brain import brain_box, brain_mask
+from model.images.components import connected_components
 from model.images.pair import FEWEST_VOXELS, holes_in
-from model.lesions.components import connected_components
 
 FLUID_ADC = 2500.0  # 1e-6 mm2/s
 LARGEST_ML = 900.0  # 319 to 547

@@ -10,9 +10,9 @@ Where the brain is, is known from ADC > 0. A voxel whose ADC itself is missing l
 from dataclasses import replace
 
 import numpy as np
-import SimpleITK as sitk
 
 from model.errors import UserError
+from model.images.components import connected_components
 from model.images.grid import Volume
 
 SMALL_MM3 = 200.0
@@ -62,11 +62,12 @@ def _in_brain(missing: np.ndarray, brain: np.ndarray, zadc: np.ndarray, voxel_mm
     z_is_masked = not background.any() or has_z[background].mean() < 0.5
     nan_is_background = background.any() and np.isnan(zadc[background]).mean() > 0.5
     without_z = (zadc == 0) | (np.isnan(zadc) & nan_is_background)
-    regions = _components(missing)
+    regions, _ = connected_components(missing, by_faces=True)
     enclosed = missing & (~background | _mostly_in(brain, regions)[regions])
     excused = without_z & _small(regions, voxel_mm3)
     with_z = missing & has_z
-    return (enclosed & ~excused) | (with_z & ~_small(_components(with_z), voxel_mm3) & z_is_masked)
+    large_with_z = with_z & ~_small(connected_components(with_z, by_faces=True)[0], voxel_mm3)
+    return (enclosed & ~excused) | (large_with_z & z_is_masked)
 
 
 def _small(regions: np.ndarray, voxel_mm3: float) -> np.ndarray:
@@ -89,7 +90,7 @@ def _mostly_in(brain: np.ndarray, regions: np.ndarray) -> np.ndarray:
 
 
 def _reaching_the_border(mask: np.ndarray) -> np.ndarray:
-    labels = _components(mask)
+    labels, _ = connected_components(mask, by_faces=True)
     return mask & np.isin(labels, _border(labels))
 
 
@@ -98,8 +99,3 @@ def _border(labels: np.ndarray) -> np.ndarray:
     sides = [labels[:, [0, -1]], labels[:, :, [0, -1]], *([labels[[0, -1]]] if len(labels) > 2 else [])]
     found = np.unique(np.concatenate([side.ravel() for side in sides]))
     return found[found > 0]
-
-
-def _components(mask: np.ndarray) -> np.ndarray:
-    """Labels from 1 of the parts whose voxels touch with their faces."""
-    return sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)), False))

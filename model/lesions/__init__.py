@@ -1,1 +1,1 @@
-"""Which voxels are lesion: candidates, their features, the decision, connected components."""
+"""Which voxels are lesion: candidates, their features, the decision."""

@@ -37,7 +37,7 @@ class BrainMap:
     @functools.cached_property
     def depth(self) -> np.ndarray:
         """Of every voxel of the box: mm below the brain's surface, at most DEEPEST_MM."""
-        from model.lesions.components import depth_mm
+        from model.images.components import depth_mm
 
         return np.minimum(depth_mm(self.brain, self.spacing_mm), DEEPEST_MM)
 

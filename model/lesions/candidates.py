@@ -112,7 +112,7 @@ def _component(mask: np.ndarray, places: np.ndarray, p: np.ndarray, z: np.ndarra
     p, z: of the candidates, among which are all voxels of the mask. A candidate outside every component counts as half a
     voxel with probability 0 and Z 0.
     """
-    from model.lesions.components import connected_components
+    from model.images.components import connected_components
 
     labels, count = connected_components(mask)
     label, p, z = labels.take(places).astype(np.intp), p.astype(float), z.astype(float)  # as `at` is fast with

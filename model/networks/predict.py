@@ -147,7 +147,7 @@ def decide(probabilities: np.ndarray, inference: InferenceConfig, voxel_mm3: flo
     if inference.min_lesion_mm3 <= voxel_mm3 or not mask.any():
         return mask
     # brings SimpleITK, which a GPU machine that only trains may lack
-    from model.lesions.components import connected_components
+    from model.images.components import connected_components
 
     labels, count = connected_components(mask)
     volumes_mm3 = np.bincount(labels.ravel(), minlength=count + 1) * voxel_mm3

@@ -17,8 +17,8 @@ from model.files import write_whole
 from model.images.brain import brain_box
 from model.images.case import Case
 from model.images.checks import warnings_of
+from model.images.components import connected_components
 from model.images.orientation import turn_to_learnt
-from model.lesions.components import connected_components
 
 if TYPE_CHECKING:
     from model.networks.predict import Predictor, Segmentation

@@ -10,11 +10,9 @@ import pytest
 import SimpleITK as sitk
 from inference_helpers import GRID, write_metaimage
 from phantom import write_image
-from scipy import ndimage
 
 from model.errors import UserError
 from model.images.volume import Grid, Volume, read_volume, require_same_grid, write_mask, write_probabilities
-from model.lesions.components import connected_components, depth_mm
 
 AXIS_DIRECTIONS = [
     tuple(np.diag(signs)[list(order)].ravel().astype(float))
@@ -158,30 +156,6 @@ def test_big_endian_files_read(tmp_path, kind, name):
     np.testing.assert_array_equal(volume.voxels.ravel(), np.arange(24))
 
 
-@pytest.mark.parametrize("step", [s for s in itertools.product((-1, 0, 1), repeat=3) if any(s)])
-def test_components_touch_at_faces_edges_and_corners(step):
-    mask = np.zeros((5, 6, 7), bool)
-    mask[2, 3, 3] = mask[tuple(np.add((2, 3, 3), step))] = True
-    labels, count = connected_components(mask)
-    assert count == 1
-    np.testing.assert_array_equal(labels == 1, mask)
-
-
-def test_components_with_a_gap_are_apart():
-    mask = np.zeros((5, 6, 7), bool)
-    mask[0, 0, 0] = mask[0, 0, 2] = mask[0, 2, 0] = mask[2, 0, 0] = mask[4, 5, 5:] = True
-    labels, count = connected_components(mask)
-    assert count == 5
-    assert sorted(np.bincount(labels.ravel())[1:]) == [1, 1, 1, 1, 2]
-    np.testing.assert_array_equal(labels > 0, mask)
-
-
-def test_an_empty_mask_has_no_component():
-    labels, count = connected_components(np.zeros((2, 3, 4), bool))
-    assert count == 0
-    assert not labels.any()
-
-
 def test_writing_where_there_is_no_folder_is_a_user_error(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     for path in (tmp_path / "missing" / "mask.mha", tmp_path / "file" / "mask.mha"):
@@ -260,23 +234,3 @@ def test_probabilities_that_do_not_read_back_are_no_file(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"p.mha: cannot be written .*does not read back"):
         write_probabilities(np.full(GRID.size, 0.5, np.float32), GRID, tmp_path / "p.mha")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
-@pytest.mark.parametrize("spacing_mm", [(3.0, 1.25, 0.8), (0.5, 2.0, 7.0)])
-def test_depth_is_scipys_distance_to_the_outside(share, spacing_mm):
-    mask = np.random.default_rng(0).random((6, 11, 9)) < share
-    found = depth_mm(mask, spacing_mm)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, ndimage.distance_transform_edt(mask, sampling=spacing_mm), rtol=0, atol=1e-5)
-
-
-def test_depth_of_a_box_at_the_border_ignores_the_border():
-    mask = np.zeros((3, 4, 5), bool)
-    mask[:, :, :3] = True
-    np.testing.assert_allclose(depth_mm(mask, (9, 8, 0.5)), np.tile([1.5, 1, 0.5, 0, 0], (3, 4, 1)))
-
-
-def test_depth_where_everything_or_nothing_is_inside():
-    assert np.isposinf(depth_mm(np.ones((2, 3, 4), bool), (1, 1, 1))).all()
-    assert not depth_mm(np.zeros((2, 3, 4), bool), (1, 1, 1)).any()
