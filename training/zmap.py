@@ -23,10 +23,10 @@ import numpy as np
 from tqdm import tqdm
 
 from model.files import require_writable
+from model.images.limits import LARGEST_PUBLISHED_Z
 from model.lesions.brain_map import BrainMap
 from model.lesions.candidates import FEATURES, CaseMaps
 from model.lesions.decision import Decision, most_dice
-from model.lesions.estimate import LARGEST_Z
 from model.networks.stored import IMAGE_WEIGHTS, ZMAP, save_decision, save_estimator
 from training.common.cli import run
 from training.common.provenance import of_fit
@@ -59,7 +59,9 @@ def estimate_folds(cases: dict[str, PackedCase], tables: dict[str, VoxelTable]) 
 
 def z_error(case: PackedCase, estimated: PackedCase, fold: int) -> ZError:
     """The estimate of one case against its own Z map."""
-    given, found = (np.clip(c.zadc, -LARGEST_Z, LARGEST_Z)[case.brain].astype(float) for c in (case, estimated))
+    given, found = (
+        np.clip(c.zadc, -LARGEST_PUBLISHED_Z, LARGEST_PUBLISHED_Z)[case.brain].astype(float) for c in (case, estimated)
+    )
     error, lesion = found - given, case.label[case.brain]
 
     def median(values: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from model.images.brain import brain_box, brain_mask
 from model.images.components import connected_components
 from model.images.pair import FEWEST_VOXELS, holes_in
 
-FLUID_ADC = 2500.0  # 1e-6 mm2/s
+FLUID_ADC = 2500.0  # 1e-6 mm2/s, which fluid alone reaches; for figures about a whole map
 LARGEST_ML = 900.0  # 319 to 547
 MOST_NEGATIVE = 0.02  # voxels below 0 per voxel of the brain; at most 0.0013
 POSSIBLE_MEDIAN = (600.0, 2200.0)  # 909 to 1583

@@ -8,18 +8,17 @@ outside it, a median ADC of 909 to 1583 and fluid of at least 3659, a lowest Z o
 
 import numpy as np
 
-from model.images.alone import USUAL_HOLES, USUAL_MEDIAN, doubts_alone
+from model.images.alone import FLUID_ADC, USUAL_HOLES, USUAL_MEDIAN, doubts_alone
 from model.images.case import ADC_UNIT, Case
+from model.images.limits import LARGEST_PUBLISHED_Z
 from model.images.orientation import turn_to_learnt
 from model.images.pair import LESION_Z, LOWEST_DETAIL, Pair, better_fit
 from model.images.volume import Grid
 
 BRAIN_ML = (150.0, 600.0)
-LARGEST_PUBLISHED_Z = 10.0
 THICKEST_SLICE_MM = 6.5  # in whatever direction they are stored
 MOST_WITHOUT_Z = 0.05  # share of the brain
 MOST_AT_THE_SIDES = 0.05  # share of each of the volume's four sides; the first and the last slice may be full
-LEAST_FLUID_ADC = 2500.0
 MOST_Z_OUTSIDE = 0.0015  # as a share of the brain's voxels
 MOST_LESION_OUTSIDE = 4  # voxels
 USUAL_Z = (-2.5, 8.0)  # the lowest is below, the highest above
@@ -127,7 +126,7 @@ def _adc_scale(pair: Pair) -> str:
             f"The brain's median ADC is {pair.median_adc:.0f} in 1e-6 mm2/s, usually 900 to 1600: is the map scaled by"
             " a factor of the vendor's?"
         )
-    if pair.highest_adc < LEAST_FLUID_ADC:
+    if pair.highest_adc < FLUID_ADC:
         return f"The ADC map ends at {pair.highest_adc:.0f}, fluid usually has 3000 and more: was it cut off?"
     return ""
 

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.images.brain import uncrop
+from model.images.limits import LARGEST_PUBLISHED_Z
 from model.lesions.brain_map import BrainMap, Spacing, rounded
 from model.lesions.trees import Trees
 
-LARGEST_Z = 10.0  # the published Z maps are clipped there
 SMOOTHING_MM = (1.5, 3.0, 6.0, 12.0, 24.0)  # standard deviations
 CONTRASTS_MM = ((0.0, 6.0), (1.5, 6.0), (3.0, 12.0))  # of one smoothed map minus another; 0 is the map itself
 MIRRORED_MM = (1.5, 3.0, 6.0)
-FLUID_ADC = 2.0  # 1e-3 mm2/s, from which a voxel counts as fluid
+# 1e-3 mm2/s, above which a voxel counts as fluid for a feature. The trees are fitted with it, so it is apart from
+# `model.images.alone.FLUID_ADC`, a higher one by which a map is judged.
+FLUID_SHARE_ADC = 2.0
 FLUID_MM = (2.0, 6.0, 12.0)
 LOW_ADC = 1.1  # 1e-3 mm2/s, up to which it counts as low
 LOW_MM = 6.0
@@ -60,7 +62,7 @@ class ZEstimator:
         brain_map = BrainMap(adc, spacing_mm)
         inside = np.zeros(brain_map.brain.shape, np.float32)
         answers = self.trees.answers(estimate_features(brain_map))
-        inside[brain_map.brain] = np.clip(answers, -LARGEST_Z, LARGEST_Z)
+        inside[brain_map.brain] = np.clip(answers, -LARGEST_PUBLISHED_Z, LARGEST_PUBLISHED_Z)
         return uncrop(inside, brain_map.box, brain_map.shape)
 
 
@@ -82,7 +84,7 @@ def _columns(brain_map: BrainMap) -> Iterator[np.ndarray | float]:
     for mm in MIRRORED_MM:
         mirrored = np.where(there, smooth[mm][..., across], smooth[6.0])[brain]
         yield from (mirrored, smooth[mm][brain] - mirrored)
-    yield from (brain_map.smooth(adc > FLUID_ADC, mm)[brain] for mm in FLUID_MM)
+    yield from (brain_map.smooth(adc > FLUID_SHARE_ADC, mm)[brain] for mm in FLUID_MM)
     yield brain_map.smooth(adc < LOW_ADC, LOW_MM)[brain]
     yield from np.percentile(adc[brain], QUANTILES)
     yield from (brain_map.depth[brain], brain_map.spacing_mm[0])
