@@ -44,7 +44,7 @@ LISTED = (
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *OF_A_PERSON),
 )
 NUMBER = re.compile(r"\d{5}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")  # which may be a patient's, or a date
-UID = re.compile(r"[0-9.]{1,64}")
+UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")  # with zeros in front of a number, which scanners write, too
 DEFLATED, DEFLATED_IN = b"1.2.840.10008.1.2.1.99", 2048  # a transfer syntax, and the bytes in which a file names its own
 GROUP_LENGTH = 8  # bytes before the value of the first element, which is the meta information's length
 CHUNK_BYTES = 1 << 20

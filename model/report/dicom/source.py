@@ -10,12 +10,14 @@ import contextlib
 import datetime
 import hashlib
 import logging
+import os
 import re
 import threading
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +35,7 @@ IDENTITY = (
     *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
 )
 REFERENCE = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+OF_ALL_FILES = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 ALSO = (
     *("Modality", "Rows", "Columns", "ImagePositionPatient"),
     *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
@@ -90,15 +93,9 @@ def read_source(dicom: DicomSource, grid: Grid) -> Source:
         read = [dcmread(path, stop_before_pixels=True, specific_tags=tags) for path in dicom.files]
     except (OSError, InvalidDicomError) as error:
         raise UserError(f"{dicom.files[0].parent}: its DICOM files cannot be read again ({type(error).__name__})") from None
-    for path, dataset in zip(dicom.files, read, strict=True):
-        if missing := [name for name in REFERENCE if not dataset.get(name)]:
-            raise UserError(f"{path}: expected {' and '.join(missing)}, to which DICOM objects of the lesions {INSTEAD}")
     if len(read) > 1 and any(PER_FRAME in dataset for dataset in read):
         raise UserError(f"{dicom.files[0]}: one of several enhanced files, to which no DICOM segmentation {INSTEAD}")
-    numbers: dict[str, object] = {}
-    for path, dataset in zip(dicom.files, read, strict=True):
-        if numbers.setdefault(str(dataset.SOPInstanceUID), path) != path:
-            raise UserError(f"{path}: has the SOPInstanceUID of another file, so no DICOM objects of the lesions {INSTEAD}")
+    _require_references(dicom.files, read)
     enhanced = PER_FRAME in read[0]
     slices = [_slice(read[0], number) for number in dicom.frames] if enhanced else [_slice(dataset) for dataset in read]
     if missing := [name for name in GEOMETRY if not all(found.get(name) for found in slices)]:
@@ -111,6 +108,29 @@ def read_source(dicom: DicomSource, grid: Grid) -> Source:
     if not first.get("SliceThickness"):
         first.SliceThickness = f"{grid.spacing_mm[0]:.6g}"
     return Source(tuple(_reduced(dataset, first) for dataset in read), positions_mm, _picked(read[0], IDENTITY))
+
+
+def _require_references(files: Sequence[Path], read: Sequence[Dataset]) -> None:
+    """Raise UserError unless every file has UIDs to refer to, and all files are of one study, series and scanner's space.
+
+    What is no UID is not told: it may be a name. Nor is a new one made: objects with it would be of no study of the archive.
+    """
+    from model.images.dicom.series import UID
+
+    numbers: dict[str, Path] = {}
+    for path, dataset in zip(files, read, strict=True):
+        if missing := [name for name in REFERENCE if not dataset.get(name)]:
+            raise UserError(f"{path}: expected {' and '.join(missing)}, to which DICOM objects of the lesions {INSTEAD}")
+        if wrong := [name for name in REFERENCE if not UID.fullmatch(str(dataset[name].value))]:
+            names = f"{' and '.join(wrong)} of digits and dots, at most 64"
+            raise UserError(f"{path}: expected {names}, to which DICOM objects of the lesions {INSTEAD}")
+        if numbers.setdefault(str(dataset.SOPInstanceUID), path) != path:
+            raise UserError(f"{path}: has the SOPInstanceUID of another file, so no DICOM objects of the lesions {INSTEAD}")
+    for name in OF_ALL_FILES:
+        if (count := len({str(dataset[name].value) for dataset in read})) > 1:
+            folder = os.path.commonpath([path.parent for path in files])
+            found = f"expected one {name} in the files of a series, found {count}"
+            raise UserError(f"{folder}: {found}, so no DICOM objects of the lesions {INSTEAD}")
 
 
 def require_on_grid(positions_mm: Sequence[tuple[float, ...]], grid: Grid) -> None:

@@ -294,6 +294,44 @@ def test_an_image_that_cannot_be_referred_to_is_refused(tmp_path):
         require_objects(case)
 
 
+UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI", "ignore:The value length")
+@pytest.mark.parametrize("value", ["Mustermann^Erika", f"{ROOT}.1", f"{ROOT}{'1' * 64}"], ids=["name", "dots", "long"])
+@pytest.mark.parametrize("name", UIDS)
+def test_what_is_no_uid_is_refused_and_not_told(tmp_path, name, value):
+    """In all files alike, which is one study then; a SOPInstanceUID in one."""
+    case = series_case(tmp_path / "scan")
+    paths = case.adc.dicom.files[: 1 if name == "SOPInstanceUID" else None]
+    for path in paths:
+        change(path, name, value)
+    expected = (
+        f"{paths[0]}: expected {name} of digits and dots, at most 64, to which DICOM objects of the lesions could refer"
+    )
+    with pytest.raises(UserError) as caught:
+        require_objects(case)
+    assert str(caught.value).startswith(expected)
+    assert value not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_a_uid_with_a_zero_in_front_stays_as_it_is(tmp_path):
+    """The standard forbids it, scanners write it, and an archive knows the study by that text alone."""
+    case = series_case(tmp_path / "scan", StudyInstanceUID=f"{ROOT}0815")
+    assert {pydicom.dcmread(path).StudyInstanceUID for path in written(tmp_path, case, a_mask())} == {f"{ROOT}0815"}
+
+
+@pytest.mark.parametrize("name", ["StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"])
+def test_files_of_two_studies_series_or_spaces_are_refused_with_their_folder(tmp_path, name):
+    case = series_case(tmp_path / "scan")
+    change(case.adc.dicom.files[3], name, f"{ROOT}77")
+    with pytest.raises(UserError) as caught:
+        require_objects(case)
+    assert str(caught.value).startswith(f"{tmp_path / 'scan'}: expected one {name} in the files of a series, found 2, so no")
+    assert "could refer; as NIfTI" in str(caught.value)
+
+
 def test_a_frame_whose_place_is_in_the_shared_group_alone_is_refused(tmp_path):
     """An enhanced file of one slice may have it there; nothing of it is written, and that is no failure of the program."""
     path = write_multiframe(tmp_path / "one.dcm", [(np.ones((1, *GRID.size[1:])), slice_grid(2))])
