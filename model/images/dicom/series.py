@@ -39,10 +39,11 @@ OF_A_PERSON = (
     *("PatientComments", "OperatorsName", "PerformingPhysicianName", "InstitutionName"),
 )
 LISTED = (
-    *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType"),
+    *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType", "Modality"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "SpecificCharacterSet"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *OF_A_PERSON),
 )
+OTHER_MODALITIES = ("CT", "PT", "NM", "US", "XA", "CR", "DX", "MG", "OT", "SEG")  # that are told; other text may be a name
 NUMBER = re.compile(r"\d{5}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")  # which may be a patient's, or a date
 UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")  # with zeros in front of a number, which scanners write, too
 DEFLATED, DEFLATED_IN = b"1.2.840.10008.1.2.1.99", 2048  # a transfer syntax, and the bytes in which a file names its own
@@ -91,6 +92,12 @@ class Series:
         return text if text.isprintable() and not names and not NUMBER.search(text) else ""
 
     @property
+    def other_modality(self) -> str:
+        """What its images are of where that is not MR; empty for MR, and where they do not say."""
+        found = sorted({str(header.dataset.get("Modality") or "MR") for header in self.headers} - {"MR"})
+        return " and ".join(name if name in OTHER_MODALITIES else "another" for name in found)
+
+    @property
     def rank(self) -> int:
         """2: its image type says ADC, 1: its description does, 0: neither, or it is something else."""
         header = self.headers[0]
@@ -110,7 +117,8 @@ def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> l
     """The files of the series that a path, a DICOM file or a folder, stands for, sorted.
 
     With one of `series`, UIDs, in it, that one; else the one ADC series with `adc`, the one series without. Raises UserError
-    where there is none or more than one, where the files are of several patients, and where a file cannot be read.
+    where there is none or more than one, where an ADC map is not of MR, where the files are of several patients, and where a
+    file cannot be read.
     """
     headers = [header for file in dicom_files(path) if (header := _header(file))]
     if not headers:
@@ -120,6 +128,10 @@ def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> l
     named = [one for one in found if one.uid in series]
     candidates = named or found
     if adc:
+        others = sorted({one.other_modality for one in candidates} - {""})
+        candidates = [one for one in candidates if not one.other_modality]
+        if not candidates:
+            raise UserError(f"{path}: expected an ADC map in images of modality MR, found {' and '.join(others)}")
         best = max(one.rank for one in candidates)
         candidates = [one for one in candidates if one.rank == best] if best or named else []
     if len(candidates) != 1:

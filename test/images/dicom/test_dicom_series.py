@@ -128,6 +128,23 @@ def test_secondary_captures_and_colours_are_no_maps(tmp_path):
     assert taken(tmp_path) == 5
 
 
+@pytest.mark.parametrize("modality", ["CT", "OT", "MUSTERMANN"])
+@pytest.mark.parametrize("named", [(), (f"{ROOT}2.1",)], ids=["found", "named"])
+def test_an_adc_map_is_of_mr(tmp_path, modality, named):
+    write(tmp_path / "ct", 1, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC", more={"Modality": modality})
+    found = modality if len(modality) == 2 else "another"
+    assert refusal(tmp_path, *named) == f"{tmp_path}: expected an ADC map in images of modality MR, found {found}"
+    assert len(wanted_files(tmp_path)) == 2  # a Z map may be called anything
+    write(tmp_path / "mr", 2, "DERIVED\\SECONDARY", "ADC")
+    assert taken(tmp_path) == 2
+
+
+def test_an_adc_map_without_a_modality_is_taken(tmp_path):
+    """As some programs that remove names leave it."""
+    write(tmp_path / "s", 1, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC", more={"Modality": ""})
+    assert taken(tmp_path) == 1
+
+
 def test_adc_maps_at_the_end_of_a_diffusion_series(tmp_path):
     """As Philips stores them: one series, told apart by the image type."""
     uid = f"{ROOT}2.7"
