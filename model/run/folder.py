@@ -80,7 +80,7 @@ def segment_folder(
         raise UserError(f"{root}: no such input folder, or not open to this user")
     if table is None:
         require_outside(root, output)
-    found = find_cases(root, table)
+    found = find_cases(root, table, estimate_z=options.estimate_z)
     asked = [case.asked(estimate_z=options.estimate_z, use_mask=options.brain_mask) for case in found]
     cases = as_bids(asked) if options.bids else asked
     require_apart(root, cases, output)

@@ -191,6 +191,19 @@ def test_folder_of_both_kinds(go, output):
     assert [row["status"] for row in go("--estimate-z", "--probabilities")[1].values()] == ["done before"] * 2
 
 
+def test_table_without_the_column_of_the_z_maps(main, scans, output, estimating_weights, capfd):
+    (scans / "cases.csv").write_text("case,adc\nbaby,alone/adc.nii.gz\n")
+    words = [*arguments(scans, output, estimating_weights), "--cases"]
+    assert main(words) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: {scans / 'cases.csv'}: expected a first line with the columns case,adc,zadc (")
+    assert line.endswith("found case,adc; the column zadc may be missing with --estimate-z")
+    assert not output.exists()
+    assert main([*words, "--estimate-z"]) == 0
+    rows = summary(output).items()
+    assert [(name, row["status"], row["z_map"]) for name, row in rows] == [("baby", "done", "estimated")]
+
+
 def test_folder_without_the_option(go):
     code, rows, last = go()
     assert code == 2

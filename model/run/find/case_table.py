@@ -13,9 +13,10 @@ from model.errors import UserError
 from model.images.dicom.files import holds_dicom
 from model.run.find.contents import dangling, is_dangling
 from model.run.find.found_case import FoundCase
+from model.run.find.map_names import is_z_map
 
 TABLE = "cases.csv"
-COLUMNS = ("case", "adc", "zadc")  # a cell of the last may be empty
+COLUMNS = ("case", "adc", "zadc")  # a cell of the last may be empty; where Z maps are estimated it need not be there
 BRAIN_MASK = "brain_mask"  # a column that need not be there
 ABSOLUTE = re.compile(r"\s*(/|\\|[A-Za-z]:[/\\])")  # of Linux, of a Windows share, of a Windows drive
 DELIMITERS = ",;\t|"
@@ -23,11 +24,11 @@ BETWEEN = "commas, semicolons, tabs or bars between them"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-def listed_cases(table: Path) -> list[FoundCase]:
+def listed_cases(table: Path, *, estimate_z: bool = False) -> list[FoundCase]:
     """The cases that a table lists, those whose row is wrong with that problem.
 
-    A cell names a file, or a folder of DICOM. A case without `zadc` is one whose Z map can be estimated. There may be a
-    column `brain_mask`.
+    A cell names a file, or a folder of DICOM. A case without `zadc` is one whose Z map can be estimated; with `estimate_z`
+    the whole column may be missing. There may be a column `brain_mask`.
 
     Comma, semicolon, tab or bar between the columns; UTF-8, UTF-16 or Windows' own code page; header in any case. Raises
     UserError when there is no such table or it lacks a column.
@@ -41,14 +42,22 @@ def listed_cases(table: Path) -> list[FoundCase]:
         raise UserError(f"{table}: no such file; a CSV is looked for in the input folder") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{table}: cannot be read as CSV ({error})") from None
-    if not set(COLUMNS) <= set(columns):
-        found = ",".join(columns) or "none"
-        hint = "; cells of zadc may be empty with --estimate-z" if "zadc" not in columns else ""
-        raise UserError(
-            f"{table}: expected a first line with the columns {','.join(COLUMNS)} ({BETWEEN}), found {found}{hint}"
-        )
+    _require_columns(columns, table, estimate_z=estimate_z)
     cases = [_listed_case(columns, values, table, line) for line, values in rows]
     return _each_once(cases)
+
+
+def _require_columns(columns: list[str], table: Path, *, estimate_z: bool) -> None:
+    """Raise UserError when one is missing. A Z map under another name is not passed over: its cases would be estimated."""
+    missing = set(COLUMNS) - set(columns)
+    like_z = [name for name in columns if name not in COLUMNS and is_z_map(Path(name))]
+    if not missing or (estimate_z and missing == {"zadc"} and not like_z):
+        return
+    hint = ""
+    if missing == {"zadc"}:
+        hint = f"; is {like_z[0]} the column zadc?" if like_z else "; the column zadc may be missing with --estimate-z"
+    found = ",".join(columns) or "none"
+    raise UserError(f"{table}: expected a first line with the columns {','.join(COLUMNS)} ({BETWEEN}), found {found}{hint}")
 
 
 def decoded(data: bytes) -> str:
@@ -118,7 +127,7 @@ def _listed_case(columns: list[str], values: list[str], table: Path, line: int) 
         wrong = "a quotation mark that is not closed, or text behind one"
         return FoundCase(values[0] or f"line {line}", problem=f"{table}: line {line} has {wrong}")
     row = dict(zip(columns, values + [""] * len(columns), strict=False))
-    name, empty = row["case"], [column for column in COLUMNS if not row[column].strip()]
+    name, empty = row["case"], [column for column in COLUMNS if not row.get(column, "").strip()]
     cannot_run = empty not in ([], ["zadc"])
     if cannot_run or any(value.strip() for value in values[len(columns) :]):
         wrong = f"no {' and no '.join(empty)}" if cannot_run else f"more than {len(columns)} values"

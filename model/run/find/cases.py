@@ -43,16 +43,17 @@ LAYOUTS = (
 )
 
 
-def find_cases(root: Path, table: Path | None = None) -> list[FoundCase]:
+def find_cases(root: Path, table: Path | None = None, *, estimate_z: bool = False) -> list[FoundCase]:
     """The cases below `root`, sorted by name, those with a problem too; with `table`, the ones that it lists.
 
+    estimate_z: whether a table may lack the column of the Z maps.
     Raises UserError when there is no case or the table cannot be used.
     """
     try:
         if table is None:
             table = next((path for path in visible_in(root) if path.name.casefold() == TABLE), None)
         if table:
-            cases = listed_cases(table)
+            cases = listed_cases(table, estimate_z=estimate_z)
         elif is_bids(root):
             cases = bids_cases(root)
         elif any(os.path.lexists(root / name) for name in (ADC_FOLDER, ZADC_FOLDER)):

@@ -93,7 +93,8 @@ def test_csv(tmp_path):
     ("text", "says"),
     [
         ("case,adc\na,b\n", "expected a first line with the columns case,adc,zadc ("),
-        ("case,adc\na,b\n", "bars between them), found case,adc; cells of zadc may be empty with --estimate-z"),
+        ("case,adc\na,b\n", "bars between them), found case,adc; the column zadc may be missing with --estimate-z"),
+        ("case,adc,zmap\na,b,c\n", "bars between them), found case,adc,zmap; is zmap the column zadc?"),
         ("", "between them), found none"),
         ("a;a.mha;z.mha\n", "tabs or bars between them), found a,a.mha,z.mha"),
         ("case,adc,zadc\n", "no case found"),
@@ -105,6 +106,25 @@ def test_csv_that_cannot_be_used(tmp_path, text, says):
     with pytest.raises(UserError, match=r"cases\.csv") as error:
         find_cases(tmp_path)
     assert says in str(error.value)
+
+
+def test_csv_without_z_maps_where_they_are_estimated(tmp_path):
+    """As with empty cells; a column that a Z map may stand in under another name is not passed over."""
+    touch(tmp_path, "a.mha", "b.mha")
+    found = []
+    for text in ("case,adc,\none,a.mha,\ntwo,b.mha,\n", "case,adc,zadc\none,a.mha,\ntwo,b.mha,\n"):
+        (tmp_path / "cases.csv").write_text(text)
+        cases = [case.asked(estimate_z=True, use_mask=False) for case in find_cases(tmp_path, estimate_z=True)]
+        found.append([(case.name, case.adc, case.zadc, case.problem) for case in cases])
+    assert found[0] == found[1] == [("one", tmp_path / "a.mha", None, ""), ("two", tmp_path / "b.mha", None, "")]
+    for column in ("zmap", "Z score", "z", "z_adc"):
+        (tmp_path / "cases.csv").write_text(f"case,adc,{column}\none,a.mha,b.mha\n")
+        with pytest.raises(UserError, match=rf"; is {column.casefold()} the column zadc\?$"):
+            find_cases(tmp_path, estimate_z=True)
+    for text in ("case,zadc\none,a.mha\n", "adc\na.mha\n"):
+        (tmp_path / "cases.csv").write_text(text)
+        with pytest.raises(UserError, match="expected a first line with the columns case,adc,zadc "):
+            find_cases(tmp_path, estimate_z=True)
 
 
 @pytest.mark.parametrize("name", ["../a", ".a", "summary.csv", "a\tb", "x" * 201])
