@@ -335,6 +335,18 @@ def test_the_index_has_no_serious_accessibility_fault(index, scheme, width):
     assert index.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("media", ["screen", "print"])
+def test_the_index_fits_a_narrow_page_with_its_remarks(index, media):
+    """500 pixels are half a screen; 718 are A4 less a centimetre at each side, with all columns."""
+    width = {"screen": 500, "print": 718}[media]
+    index.emulate_media(media=media)
+    index.set_viewport_size({"width": width, "height": 900})
+    assert index.evaluate("document.documentElement.scrollWidth") <= width
+    region = index.locator(".wide")
+    assert region.evaluate("region => region.scrollWidth") <= region.evaluate("region => region.clientWidth")
+    assert index.locator("#cases td.failed").bounding_box()["width"] > 100
+
+
 def test_the_checker_finds_faults(page):
     page.set_content("<html><body><img src='data:,'><button></button></body></html>")
     assert {fault.split(":")[0] for fault in faults(page)} >= {"image-alt", "button-name"}
