@@ -49,7 +49,8 @@ STORED = {"z": Stored(steps=10, zero=128, window=(-10, 10)), "probability": Stor
 
 VIEWER = """<section id="viewer">
 <h2>Viewer</h2>
-<p id="viewer-notice">The viewer needs JavaScript and WebGL2, which this browser does not offer here.</p>
+<noscript><p>The viewer needs JavaScript, which is off here.</p></noscript>
+<p id="viewer-notice" hidden>The viewer needs WebGL2, which this browser does not offer here.</p>
 <div id="viewer-stage" hidden>
 <div class="controls">
 <fieldset id="overlay"><legend>Over the ADC</legend>

@@ -23,6 +23,7 @@ from model.report.results import from_brain_centre
 
 AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 ROUND_CORNER = 8  # pixels of the frame through which the white page shows
+NO_WEBGL2 = "The viewer needs WebGL2, which this browser does not offer here."
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -251,11 +252,37 @@ def test_without_webgl2_the_rest_stays(page, tmp_path):
     page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
     open_report(page, tmp_path / "report.html")
     page.wait_for_timeout(300)
-    assert "The viewer needs JavaScript and WebGL2" in page.inner_text("#viewer-notice")
+    assert page.inner_text("#viewer") == f"Viewer\n\n{NO_WEBGL2}"
     assert not page.is_visible("#viewer-canvas")
     assert page.locator("#lesions tbody tr").count() == 6
     assert page.locator("#key-slice").is_visible()
     assert page.locator("#slices figure").first.is_visible()
+
+
+def test_a_viewer_that_fails_says_so(page, tmp_path):
+    page.add_init_script("window.DecompressionStream = undefined")
+    open_report(page, tmp_path / "report.html")
+    page.wait_for_selector("#viewer-notice:visible")
+    assert page.inner_text("#viewer").startswith("Viewer\n\nThe viewer could not start: ")
+
+
+def test_without_javascript_the_page_says_so(browser, tmp_path):
+    write_phantom_report(tmp_path / "report.html")
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    shown = page.locator("#viewer > *:visible").all_inner_texts()
+    context.close()
+    assert [text for text in shown if text] == ["Viewer", "The viewer needs JavaScript, which is off here."]
+
+
+def test_nothing_is_said_of_the_browser_before_the_script_knows_it(page, tmp_path):
+    """What the page shows when its script asks whether there is WebGL2."""
+    seen = "document.querySelector('#viewer').innerText"
+    page.add_init_script(f"HTMLCanvasElement.prototype.getContext = () => ((window.seen = {seen}), null)")
+    open_report(page, tmp_path / "report.html")
+    assert page.evaluate("window.seen").strip() == "Viewer"
+    assert page.inner_text("#viewer-notice") == NO_WEBGL2
 
 
 def test_the_print_has_no_viewer(page, tmp_path):

@@ -223,6 +223,15 @@ def test_the_report_repeats_the_viewers_licence(tmp_path):
     assert "Copyright (c) 2021, Niivue" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_what_a_browser_lacks_is_hidden_until_it_is_known(tmp_path):
+    """Nothing tells a page without its script that WebGL2 is missing, and with it no JavaScript is missing."""
+    write_phantom_report(tmp_path / "report.html")
+    (notice,) = [a for _, a in Tags(tmp_path / "report.html").elements if a.get("id") == "viewer-notice"]
+    assert "hidden" in notice
+    (without_script,) = re.findall("<noscript>.*?</noscript>", (tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "needs JavaScript" in without_script
+
+
 def test_a_page_that_cannot_be_written_is_the_users_error(tmp_path):
     with pytest.raises(UserError, match=r"report\.html: cannot be written"):
         write_phantom_report(tmp_path / "nowhere" / "report.html")

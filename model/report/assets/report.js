@@ -1,6 +1,6 @@
 "use strict";
 
-// The report's viewer. Without WebGL2 or on any failure the page stays as it is, with the sentence that says so.
+// The report's viewer. Without WebGL2 or on any failure the page stays as it is, and a sentence says so.
 const byId = (id) => document.getElementById(id);
 const dataOf = (id) => byId(`${id}-data`).textContent;
 const settings = JSON.parse(byId("settings").textContent);
@@ -164,19 +164,22 @@ function connectLesions(viewer) {
 }
 
 async function start() {
-  if (!document.createElement("canvas").getContext("webgl2")) return;
   const notice = byId("viewer-notice");
+  if (!document.createElement("canvas").getContext("webgl2")) {
+    notice.hidden = false;
+    return;
+  }
   try {
     const niivue = await loadNiivue();
     byId("viewer-stage").hidden = false; // before the viewer measures its canvas
     const viewer = await makeViewer(niivue);
     connectSlices(viewer, niivue.SLICE_TYPE, connectOverlay(viewer));
     connectLesions(viewer);
-    notice.hidden = true;
     document.body.classList.add("with-viewer");
   } catch (error) {
     byId("viewer-stage").hidden = true;
     notice.textContent = `The viewer could not start: ${error.message}`;
+    notice.hidden = false;
   }
 }
 
