@@ -202,16 +202,16 @@ def save_decision(folder: Path, decision: Decision, provenance: dict) -> None:
     values = {
         "features": list(decision.features),
         "calibration": dataclasses.asdict(decision.calibration),
-        "networks": {path.stem: hashlib.sha256(read_bytes(path)).hexdigest() for path in network_files(folder)},
+        "fitted_to": {path.stem: hashlib.sha256(read_bytes(path)).hexdigest() for path in network_files(folder)},
         "provenance": provenance,
     }
     save_pair(folder / f"{DECISION}.safetensors", to_safetensors(decision.trees.arrays()), values)
 
 
-def _load_decision(path: Path, networks: dict[str, str]) -> tuple[Decision, str]:
-    """networks: SHA-256 by name of those beside it. Raises UserError when it was fitted to others, too."""
+def _load_decision(path: Path, beside: dict[str, str]) -> tuple[Decision, str]:
+    """beside: SHA-256 by name of the networks or the estimator there. Raises UserError when it was fitted to others, too."""
     data, digest, sidecar = _read_pair(path)
-    if sidecar.get("networks") != networks:
+    if sidecar.get("fitted_to") != beside:
         raise UserError(f"{path}: fitted to other weights than the ones beside it; fit it anew (docs/train.md)")
     try:
         trees = Trees(**parse_safetensors(data))

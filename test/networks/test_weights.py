@@ -320,11 +320,11 @@ def test_decision_that_is_loaded_is_the_one_that_was_saved(decided):
 
 def test_decisions_sidecar_holds_what_it_was_given(decided):
     sidecar = json.loads((decided / "decision.json").read_text())
-    assert sidecar.keys() == {"sha256", "features", "calibration", "networks", "provenance", "sidecar_sha256"}
+    assert sidecar.keys() == {"sha256", "features", "calibration", "fitted_to", "provenance", "sidecar_sha256"}
     assert sidecar["calibration"] == {"intercept": -0.25, "networks": 0.5, "first_stage": 0.75}
     assert sidecar["provenance"] == {"seed": 7}
     digests = {name: hashlib.sha256((decided / f"{name}.safetensors").read_bytes()).hexdigest() for name in ("net0", "net1")}
-    assert sidecar["networks"] == digests
+    assert sidecar["fitted_to"] == digests
 
 
 def remove(folder: Path) -> None:
@@ -346,10 +346,14 @@ def rename(folder: Path) -> None:
 
 
 def forget(folder: Path) -> None:
-    edit(folder, lambda sidecar: sidecar.pop("networks"), "decision")
+    edit(folder, lambda sidecar: sidecar.pop("fitted_to"), "decision")
 
 
-@pytest.mark.parametrize("change", [remove, replace, add, rename, forget])
+def call_otherwise(folder: Path) -> None:
+    edit(folder, lambda sidecar: sidecar.update(networks=sidecar.pop("fitted_to")), "decision")
+
+
+@pytest.mark.parametrize("change", [remove, replace, add, rename, forget, call_otherwise])
 def test_decision_of_other_networks_is_refused(decided, change):
     change(decided)
     assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: fitted to other weights")
