@@ -223,17 +223,18 @@ def test_features_are_rounded_to_what_float16_holds(maps):
     np.testing.assert_array_equal(rounded, rounded.astype(np.float16))
 
 
-def test_features_are_the_same_bytes_on_other_processors():
+def test_features_are_the_same_bytes_on_other_processors(tmp_path):
     """numpy's matrix products by kernels for two processors, which sum in other orders."""
+    np.save(tmp_path / "maps.npy", uneven_maps(0))
     code = (
-        "import hashlib; from test_candidates import uneven_maps, candidate_features, CaseMaps, SPACING_MM\n"
-        "maps = uneven_maps(0); table = candidate_features(maps[0], CaseMaps(*maps[1:], SPACING_MM))[1]\n"
+        "import sys, hashlib, numpy as np; from model.lesions.candidates import CaseMaps, candidate_features\n"
+        f"maps = np.load(sys.argv[1]); table = candidate_features(maps[0], CaseMaps(*maps[1:], {SPACING_MM}))[1]\n"
         "print(hashlib.sha256(table.tobytes()).hexdigest())"
     )
-    folders = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    words = [sys.executable, "-c", code, str(tmp_path / "maps.npy")]
     sums = set()
     for kernel in ("Nehalem", "Haswell"):
-        environment = os.environ | {"OPENBLAS_CORETYPE": kernel, "PYTHONPATH": folders}
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        environment = os.environ | {"OPENBLAS_CORETYPE": kernel, "PYTHONPATH": str(Path(__file__).parents[2])}
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
         sums.add(done.stdout)
     assert len(sums) == 1

@@ -19,7 +19,7 @@ from model.networks.stored import load_estimator
 from training import zmap
 from training.data.dataset import PackedCase
 from training.data.splits import read_fold
-from training.lesions import fit_trees, held_out
+from training.lesions import fit_estimate, fit_trees, held_out
 from training.lesions.fit_estimate import FIT_Z, VoxelTable, fit_estimator
 from training.lesions.fit_trees import CandidateTable
 from training.lesions.held_out import HeldOut
@@ -137,7 +137,7 @@ def test_command_fits_to_estimates_and_to_the_other_folds_alone(tmp_path, monkey
 
 
 def test_trees_learn_a_line_and_are_the_same_in_any_order(tables):
-    some = [tables[f"case{number}"] for number in range(2, 10)]
+    some = [tables[f"case{number}"] for number in (2, 5, 9)]
     estimator, case = fit_estimator(some), CASES["case0"]
     error = (estimator.estimate(case.adc, case.spacing_mm) - case.zadc)[case.brain]
     assert np.median(np.abs(error)) < 0.1
@@ -191,6 +191,9 @@ def test_threshold_is_the_best_of_the_other_folds(monkeypatch):
 
 
 def test_command_writes_rows_errors_and_files_that_load(tmp_path, monkeypatch, capsys):
+    """With few trees, which is enough for a line and lesions that are nothing else than low."""
+    monkeypatch.setattr(fit_estimate, "ROUNDS", 60)
+    monkeypatch.setattr(fit_trees, "ROUNDS", 25)
     rows = run_command(tmp_path, monkeypatch)
     errors = read_records(tmp_path / "results" / "zmap.csv", ZError)
     assert {(row.case, row.fold) for row in errors} == set(FOLD_OF.items())
