@@ -5,14 +5,16 @@ import math
 
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from training_helpers import SMALL, invented_case
 
 from model.networks.network import LesionNet
 from training.data.dataset import to_sample
 from training.learning.losses import LOSSES
+from training.learning.paper_network import PaperNet, PaperNetConfig
 from training.learning.protocols import Native
 from training.learning.train_config import TrainConfig
-from training.learning.training_loop import Training, learning_rate, train_epoch, validate
+from training.learning.training_loop import Average, Training, learning_rate, train_epoch, validate
 from training.scores.metrics import score
 
 CPU = torch.device("cpu")
@@ -59,6 +61,22 @@ def test_the_average_follows_each_step() -> None:
     average = training.average.module.state_dict()
     torch.testing.assert_close(average, expected)
     assert not torch.equal(average["threshold"], steps[-1]["threshold"])
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.75])
+def test_the_average_is_torch_s_with_the_buffers_of_batch_norm(decay: float) -> None:
+    torch.manual_seed(0)
+    network = PaperNet(PaperNetConfig(channels=(2, 4), dropout=(0.1, 0.1)))
+    ours, theirs = Average(network, decay), AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    for _ in range(3):
+        network(torch.randn(2, 2, 4, 4, 4))  # changes the running means
+        for parameter in network.parameters():
+            parameter.data += torch.randn_like(parameter)
+        ours.update_parameters(network)
+        theirs.update_parameters(network)
+    assert dict(ours.named_buffers()).keys() > {"n_averaged"}
+    for name, tensor in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], tensor), name
 
 
 def test_learning_rate_rises_then_falls_to_zero() -> None:

@@ -383,7 +383,9 @@ def test_the_paper_protocol_has_both_grids_and_the_published_figures(tmp_path, c
 
 def test_the_paper_protocol_says_how_many_steps_it_took(tmp_path, command):
     path = write_study(tmp_path / "results", "paper", {"dice": (0,)})
-    path.with_suffix(".json").write_text(json.dumps({"training": {"batch_size": 4, "epochs": 60, "bfloat16": True}}))
+    path.with_suffix(".json").write_text(
+        json.dumps({"training": {"batch_size": 4, "epochs": 60, "patience": 10, "bfloat16": True}})
+    )
     text = command()
     assert "| steps in an epoch | 22: 85 cases, batches of 4 | 8 |" in text  # 35 cases without every eighth: 31
     assert "| arithmetic of the network | not published | bfloat16 |" in text

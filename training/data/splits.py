@@ -7,6 +7,12 @@ from model.errors import UserError
 
 SPLITS = Path(__file__).with_name("splits.json")
 FOLDS = 5
+INNER_EVERY = 8  # with early stopping
+
+
+def inner_places(cases: int) -> range:
+    """Which of that many training cases, in the order of their lesion load, decide when to stop and are not trained on."""
+    return range(INNER_EVERY // 2, cases, INNER_EVERY)
 
 
 def read_fold(fold: int, path: Path = SPLITS) -> tuple[list[str], list[str]]:

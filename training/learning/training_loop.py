@@ -21,7 +21,10 @@ from training.scores.metrics import Scores, score
 
 
 class Average(AveragedModel):
-    """The weights' moving average, updated without letting the host wait for the device, as torch's own does."""
+    """The weights' moving average, as torch's AveragedModel computes it, but with the step counter kept on the CPU.
+
+    AveragedModel copies its counter to the device at every step, for which the host waits.
+    """
 
     def __init__(self, network: torch.nn.Module, decay: float) -> None:
         super().__init__(network)

@@ -25,13 +25,11 @@ from model.networks.stored import save_decision
 from model.networks.torch_engine import round_to_disk_precision, save_weights
 from training.common.provenance import LICENCE
 from training.data.dataset import PackedCase, load_cases
-from training.data.splits import read_fold
+from training.data.splits import inner_places, read_fold
 from training.learning.protocols import PROTOCOLS
 from training.learning.train_config import TrainConfig, options
 from training.learning.training_loop import Training, finished, next_epoch, validate
 from training.scores.metrics import Scores, mean_scores
-
-INNER_EVERY = 8
 
 
 def train(
@@ -99,7 +97,7 @@ def hold_out(cases: list[PackedCase], patience: int) -> tuple[list[PackedCase], 
     if not patience:
         return cases, []
     ordered = sorted(cases, key=lambda case: (case.lesion_load, case.name))
-    inner = ordered[INNER_EVERY // 2 :: INNER_EVERY]
+    inner = [ordered[place] for place in inner_places(len(ordered))]
     return [case for case in ordered if case not in inner], inner
 
 

@@ -159,11 +159,12 @@ def limits(study: Study) -> list[str]:
 
 def both_protocols(studies: list[Study]) -> str:
     """What holds in the native and in a resampling protocol; empty unless both have a pair of losses."""
-    losses = {study.protocol: by_method(study.rows[study.rows["method"] != RULE]) for study in studies}
-    first, *others = losses.values()
-    second = next((groups for groups in reversed(others) if len(groups.keys() & first.keys()) > 1), None)
-    if second is None:
+    native, *others = (study.rows[study.rows["method"] != RULE] for study in studies)
+    paper = next((rows for rows in reversed(others) if len({*rows["method"]} & {*native["method"]}) > 1), None)
+    if paper is None:
         return ""
+    cases = {*native["case"]} & {*paper["case"]}
+    first, second = (by_method(rows[rows["case"].isin(cases)]) for rows in (native, paper))
     pairs = list(itertools.combinations([loss for loss in first if loss in second], 2))
     found = [with_holm([compare_runs(groups, *pair, "dice") for pair in pairs]) for groups in (first, second)]
     agreeing = [(a, b) for a, b in zip(*found, strict=True) if a.difference.mean * b.difference.mean > 0]
@@ -172,8 +173,9 @@ def both_protocols(studies: list[Study]) -> str:
     bests = [max(groups, key=lambda loss: per_case(groups[loss], "dice").mean()) for groups in (first, second)]
     same = f"the same, {bests[0]}" if bests[0] == bests[1] else f"not the same, {' and '.join(bests)}"
     return (
-        f"**Native and paper protocol.** Pairs of losses that both have run: {len(pairs)}; in the same order by mean Dice:"
-        f" {len(agreeing)}. The best loss is {same}. Significant in both: {names}."
+        f"**Native and paper protocol**, on the {len(cases)} cases that both have. Pairs of losses that both have run:"
+        f" {len(pairs)}; in the same order by mean Dice: {len(agreeing)}. The best loss is {same}."
+        f" Significant in both: {names}."
     )
 
 

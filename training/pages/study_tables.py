@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from training.common.loss_names import LOSS_NAMES
-from training.data.splits import FOLDS, read_fold
+from training.data.splits import FOLDS, inner_places, read_fold
 from training.pages.cells import DIGITS, NAMES, interval, number, p_value, without_masd
 from training.pages.markdown import table, wrapped
 from training.scores.rows import RULE
@@ -265,8 +265,9 @@ def protocol_table(study: Study) -> str:
     trained = sorted({len(read_fold(fold)[0]) for fold in folds})
     seeds = rows["seed"].nunique()
     training, model = study.configuration.get("training", {}), study.configuration.get("model", {})
-    learnt_from = max(trained, default=0) - max(trained, default=0) // 8  # without those that decide when to stop
-    steps = math.ceil(learnt_from / training["batch_size"]) if "batch_size" in training else 0
+    learnt_from = max(trained, default=0)
+    learnt_from -= len(inner_places(learnt_from)) if training.get("patience") else 0
+    steps = math.ceil(learnt_from / training["batch_size"]) * training.get("views", 1) if "batch_size" in training else 0
     networks = f"{len(folds)} (fold {', '.join(map(str, folds))})" + (f" x {seeds} seeds" if seeds > 1 else "")
     lines = [
         ["trained on", "85 cases", f"{' or '.join(map(str, trained))} of them; every eighth decides when to stop instead"],

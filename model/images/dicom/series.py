@@ -43,7 +43,18 @@ LISTED = (
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "SpecificCharacterSet"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *OF_A_PERSON),
 )
-OTHER_MODALITIES = ("CT", "PT", "NM", "US", "XA", "CR", "DX", "MG", "OT", "SEG")  # that are told; other text may be a name
+OTHER_MODALITIES = (
+    "CT",
+    "PT",
+    "NM",
+    "US",
+    "XA",
+    "CR",
+    "DX",
+    "MG",
+    "OT",
+    "SEG",
+)  # a message quotes these; other text may be a name
 NUMBER = re.compile(r"\d{5}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")  # which may be a patient's, or a date
 UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")  # with zeros in front of a number, which scanners write, too
 DEFLATED, DEFLATED_IN = b"1.2.840.10008.1.2.1.99", 2048  # a transfer syntax, and the bytes in which a file names its own
@@ -95,7 +106,7 @@ class Series:
     def other_modality(self) -> str:
         """What its images are of where that is not MR; empty for MR, and where they do not say."""
         found = sorted({str(header.dataset.get("Modality") or "MR") for header in self.headers} - {"MR"})
-        return " and ".join(name if name in OTHER_MODALITIES else "another" for name in found)
+        return " and ".join(name if name in OTHER_MODALITIES else "another modality" for name in found)
 
     @property
     def rank(self) -> int:

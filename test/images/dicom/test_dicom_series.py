@@ -132,7 +132,7 @@ def test_secondary_captures_and_colours_are_no_maps(tmp_path):
 @pytest.mark.parametrize("named", [(), (f"{ROOT}2.1",)], ids=["found", "named"])
 def test_an_adc_map_is_of_mr(tmp_path, modality, named):
     write(tmp_path / "ct", 1, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC", more={"Modality": modality})
-    found = modality if len(modality) == 2 else "another"
+    found = modality if len(modality) == 2 else "another modality"
     assert refusal(tmp_path, *named) == f"{tmp_path}: expected an ADC map in images of modality MR, found {found}"
     assert len(wanted_files(tmp_path)) == 2  # a Z map may be called anything
     write(tmp_path / "mr", 2, "DERIVED\\SECONDARY", "ADC")
