@@ -173,8 +173,8 @@ def both_protocols(studies: list[Study]) -> str:
     bests = [max(groups, key=lambda loss: per_case(groups[loss], "dice").mean()) for groups in (first, second)]
     same = f"the same, {bests[0]}" if bests[0] == bests[1] else f"not the same, {' and '.join(bests)}"
     return (
-        f"**Native and paper protocol**, on the {len(cases)} cases that both have. Pairs of losses that both have run:"
-        f" {len(pairs)}; in the same order by mean Dice: {len(agreeing)}. The best loss is {same}."
+        f"**Native and paper protocol**, on the {len(cases)} cases that both have: of {len(pairs)} pairs of losses"
+        f" {len(agreeing)} are in the same order by mean Dice. The best loss is {same}."
         f" Significant in both: {names}."
     )
 
