@@ -1,6 +1,7 @@
 """The study's protocol: resampling of ramps and boxes that can be checked on paper, its network, its augmentation."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -26,6 +27,7 @@ from training.learning.paper import (
 )
 from training.learning.paper_network import PaperNet, PaperNetConfig
 from training.learning.training_loop import l1_norm
+from training.scores.rows import RESULTS
 
 CPU = torch.device("cpu")
 SHAPE = (20, 120, 144)  # below, at and above what GRID does to an axis of another length
@@ -190,6 +192,11 @@ def test_the_study_s_parts_are_there() -> None:
     assert [module.kernel_size for module in convolutions] == [(3, 3, 3)] * 14 + [(1, 1, 1)]
     assert all(module.bias is None for module in convolutions[:-1])  # batch norm would take it away
     assert len(of(network, nn.BatchNorm3d)) == len(of(network, nn.LeakyReLU)) == len(of(network, nn.Dropout)) == 14
+
+
+def test_the_committed_rows_are_of_this_network() -> None:
+    committed = json.loads((RESULTS / "paper.json").read_text(encoding="utf-8"))
+    assert committed["model"] == json.loads(json.dumps(dataclasses.asdict(PaperNetConfig())))
 
 
 def test_dropout_grows_with_depth() -> None:
