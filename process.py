@@ -105,7 +105,8 @@ def add_about_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--estimate-z",
         action="store_true",
-        help="segment cases without a Z map on one that is estimated from the ADC map; a given one is used as ever",
+        help="segment cases without a Z map on one that is estimated from the ADC map; a given one is used as ever;"
+        " the column zadc of cases.csv may be missing then",
     )
     parser.add_argument(
         "--brain-mask",

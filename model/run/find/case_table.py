@@ -11,7 +11,8 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.dicom.files import holds_dicom
-from model.run.find.contents import dangling, is_dangling
+from model.images.formats.names import SUFFIXES
+from model.run.find.contents import DICOM, UNREAD, dangling, is_dangling
 from model.run.find.found_case import FoundCase
 from model.run.find.map_names import is_z_map
 
@@ -28,10 +29,10 @@ def listed_cases(table: Path, *, estimate_z: bool = False) -> list[FoundCase]:
     """The cases that a table lists, those whose row is wrong with that problem.
 
     A cell names a file, or a folder of DICOM. A case without `zadc` is one whose Z map can be estimated; with `estimate_z`
-    the whole column may be missing. There may be a column `brain_mask`.
+    the whole column may be missing, if no column of another name may hold Z maps. There may be a column `brain_mask`.
 
     Comma, semicolon, tab or bar between the columns; UTF-8, UTF-16 or Windows' own code page; header in any case. Raises
-    UserError when there is no such table or it lacks a column.
+    UserError when there is no such table, or it lacks a column or has one twice.
     """
     if lost := dangling([table]):
         raise UserError(lost)
@@ -42,22 +43,54 @@ def listed_cases(table: Path, *, estimate_z: bool = False) -> list[FoundCase]:
         raise UserError(f"{table}: no such file; a CSV is looked for in the input folder") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{table}: cannot be read as CSV ({error})") from None
-    _require_columns(columns, table, estimate_z=estimate_z)
+    _require_columns(columns, rows, table, estimate_z=estimate_z)
     cases = [_listed_case(columns, values, table, line) for line, values in rows]
     return _each_once(cases)
 
 
-def _require_columns(columns: list[str], table: Path, *, estimate_z: bool) -> None:
-    """Raise UserError when one is missing. A Z map under another name is not passed over: its cases would be estimated."""
+def _require_columns(columns: list[str], rows: list[tuple[int, list[str]]], table: Path, *, estimate_z: bool) -> None:
+    """Raise UserError when one is missing or stands twice.
+
+    A Z map under another name is not passed over: its cases would be estimated.
+    """
+    if twice := [name for name in (*COLUMNS, BRAIN_MASK) if columns.count(name) > 1]:
+        raise UserError(f"{table}: expected each column once, found {' and '.join(twice)} more than once; leave one of them")
     missing = set(COLUMNS) - set(columns)
-    like_z = [name for name in columns if name not in COLUMNS and is_z_map(Path(name))]
-    if not missing or (estimate_z and missing == {"zadc"} and not like_z):
-        return
-    hint = ""
-    if missing == {"zadc"}:
-        hint = f"; is {like_z[0]} the column zadc?" if like_z else "; the column zadc may be missing with --estimate-z"
-    found = ",".join(columns) or "none"
-    raise UserError(f"{table}: expected a first line with the columns {','.join(COLUMNS)} ({BETWEEN}), found {found}{hint}")
+    if estimate_z and missing == {"zadc"}:
+        _require_no_other_paths(columns, rows, table)
+    elif missing:
+        like_z = [name for name in columns if name not in COLUMNS and is_z_map(Path(name))]
+        hint = ""
+        if missing == {"zadc"}:
+            is_it = f"is {like_z[0][:50]} the column zadc?" if like_z else ""
+            hint = f"; {is_it or 'the column zadc may be missing with --estimate-z'}"
+        found = ",".join(name[:50] for name in columns)[:200] or "none"
+        expected = f"expected a first line with the columns {','.join(COLUMNS)} ({BETWEEN})"
+        raise UserError(f"{table}: {expected}, found {found}{hint}")
+
+
+def _require_no_other_paths(columns: list[str], rows: list[tuple[int, list[str]]], table: Path) -> None:
+    """Raise UserError where a column of no known name may hold the Z maps of a table without `zadc`."""
+    for number, name in enumerate(columns):
+        if name in (*COLUMNS, BRAIN_MASK):
+            continue
+        cells = {values[number] for _, values in rows if len(values) > number and values[number].strip()}
+        shown = name[:50] or f"{number + 1}, which has no name,"
+        if any(_may_be_map(table.parent, name, cell) for cell in cells):
+            raise UserError(
+                f"{table}: the column {shown} names files, and there is no column zadc, where Z maps are expected;"
+                " rename it zadc, or if it names no Z maps add an empty column zadc"
+            )
+        if cells and not name:
+            raise UserError(f"{table}: the column {shown} has values, expected a name in the first line; is it zadc?")
+
+
+def _may_be_map(folder: Path, column: str, cell: str) -> bool:
+    """Whether a cell names what is there, or in a column that is called like a Z map is written as a path."""
+    if any(os.path.lexists(_file(folder, name)) for name in (cell, cell.strip())):
+        return True
+    like_path = "/" in cell or "\\" in cell or cell.strip().lower().endswith((*SUFFIXES, *UNREAD[DICOM]))
+    return like_path and is_z_map(Path(column))
 
 
 def decoded(data: bytes) -> str:
