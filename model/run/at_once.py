@@ -11,11 +11,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from model.cores import threads
+from model.cores import cores, threads
 from model.networks.windows import before_network
 
 # on two cores several at a time are slower than one, and take more memory: benchmarks/README.md
-CASES = 3 if threads() > 2 else 1
+CASES = 3 if min(threads(), cores()) > 2 else 1
 
 Job = Callable[[], dict]
 

@@ -70,10 +70,13 @@ def test_no_more_than_so_many_at_a_time():
     assert max(most) <= CASES
 
 
-@pytest.mark.parametrize(("allowed", "cases"), [("2", 1), ("3", 3)])
-def test_so_many_at_a_time_as_the_environment_allows_threads(allowed, cases):
-    """Whatever the machine has."""
-    code, environment = "from model.run.at_once import CASES; print(CASES)", os.environ | {"OMP_NUM_THREADS": allowed}
+@pytest.mark.parametrize(("allowed", "cores", "cases"), [("2", 8, 1), ("3", 8, 3), ("", 8, 3), ("8", 2, 1), ("8", 3, 3)])
+def test_so_many_at_a_time_as_threads_are_allowed_and_cores_are_there(allowed, cores, cases):
+    code = (
+        f"import os; os.sched_getaffinity = lambda process: set(range({cores}))\n"
+        "from model.run.at_once import CASES; print(CASES)"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": allowed}
     root = Path(__file__).resolve().parents[2]
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=True)
