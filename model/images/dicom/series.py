@@ -12,6 +12,7 @@ import re
 import unicodedata
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,15 @@ from pathlib import Path
 import pydicom
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedPETImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedPETImageStorage,
+    NuclearMedicineImageStorage,
+    PositronEmissionTomographyImageStorage,
+)
 
 from model.errors import UserError, lacks_memory
 from model.images.dicom.files import MARK, MARK_AT, dicom_files
@@ -43,18 +53,14 @@ LISTED = (
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "SpecificCharacterSet"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *OF_A_PERSON),
 )
-OTHER_MODALITIES = (
-    "CT",
-    "PT",
-    "NM",
-    "US",
-    "XA",
-    "CR",
-    "DX",
-    "MG",
-    "OT",
-    "SEG",
-)  # a message quotes these; other text may be a name
+OTHER_MODALITIES = ("CT", "PT", "NM", "US", "XA", "CR", "DX", "MG", "OT", "SEG")  # messages quote these; others may be names
+CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+PET_CLASSES = (PositronEmissionTomographyImageStorage, EnhancedPETImageStorage, LegacyConvertedEnhancedPETImageStorage)
+MODALITY_OF_CLASS: dict[str, str] = {
+    **dict.fromkeys(CT_CLASSES, "CT"),
+    **dict.fromkeys(PET_CLASSES, "PT"),
+    NuclearMedicineImageStorage: "NM",
+}
 NUMBER = re.compile(r"\d{5}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")  # which may be a patient's, or a date
 UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")  # with zeros in front of a number, which scanners write, too
 DEFLATED, DEFLATED_IN = b"1.2.840.10008.1.2.1.99", 2048  # a transfer syntax, and the bytes in which a file names its own
@@ -83,6 +89,14 @@ class Header:
         """Whether its image type says that it is an ADC map."""
         return bool(ADC.search(self.types)) and not EXPONENTIAL.search(self.types)
 
+    @property
+    def other_modality(self) -> str:
+        """What it is an image of where that is not MR; empty for MR, and where neither Modality nor SOP class says."""
+        said = str(self.dataset.get("Modality") or "").strip().upper()
+        if said in ("", "MR"):
+            return MODALITY_OF_CLASS.get(_sop_class(self.dataset), "")
+        return said if said in OTHER_MODALITIES else "another modality"
+
 
 @dataclass(frozen=True)
 class Series:
@@ -104,9 +118,8 @@ class Series:
 
     @property
     def other_modality(self) -> str:
-        """What its images are of where that is not MR; empty for MR, and where they do not say."""
-        found = sorted({str(header.dataset.get("Modality") or "MR") for header in self.headers} - {"MR"})
-        return " and ".join(name if name in OTHER_MODALITIES else "another modality" for name in found)
+        """What its images are of where not all are of MR, as a message says it; empty where all are, or do not say."""
+        return _other_modality(self.headers)
 
     @property
     def rank(self) -> int:
@@ -139,10 +152,10 @@ def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> l
     named = [one for one in found if one.uid in series]
     candidates = named or found
     if adc:
-        others = sorted({one.other_modality for one in candidates} - {""})
+        others = _other_modality([header for one in candidates for header in one.headers])
         candidates = [one for one in candidates if not one.other_modality]
         if not candidates:
-            raise UserError(f"{path}: expected an ADC map in images of modality MR, found {' and '.join(others)}")
+            raise UserError(f"{path}: expected an ADC map in images of modality MR, found {others}")
         best = max(one.rank for one in candidates)
         candidates = [one for one in candidates if one.rank == best] if best or named else []
     if len(candidates) != 1:
@@ -204,15 +217,19 @@ def _header(path: Path) -> Header | None:
     with reading(path), BoundedFile(path) as file:
         _require_inflatable(file)
         dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(LISTED))
-        meta = getattr(dataset, "file_meta", None)
-        kind = str(dataset.get("SOPClassUID", "") or (meta.get("MediaStorageSOPClassUID", "") if meta else ""))
-        if kind == DIRECTORY or (dataset.get("SeriesInstanceUID") and not dataset.get("Rows")):
+        if _sop_class(dataset) == DIRECTORY or (dataset.get("SeriesInstanceUID") and not dataset.get("Rows")):
             return None
         if not dataset.get("SeriesInstanceUID"):
             raise UserError(f"{path}: expected a DICOM image of a series, found no SeriesInstanceUID: is it whole?")
         header = Header(path, dataset)
         _ = header.types, header.dataset.get("SeriesDescription")  # damaged ones show here
     return header
+
+
+def _sop_class(dataset: Dataset) -> str:
+    """As the file or else its meta information says; empty where neither does."""
+    meta = getattr(dataset, "file_meta", None)
+    return str(dataset.get("SOPClassUID", "") or (meta.get("MediaStorageSOPClassUID", "") if meta else "")).strip()
 
 
 def _folded(text: str) -> list[str]:
@@ -259,11 +276,24 @@ def _by_series(headers: list[Header]) -> list[Series]:
     return [Series(uid, tuple(members)) for (uid, _), members in sorted(groups.items())]
 
 
+def _other_modality(headers: Sequence[Header]) -> str:
+    """What files that are not of MR are of, with their number where others are of MR; empty where all are."""
+    counts = Counter(header.other_modality for header in headers)
+    others = sorted(set(counts) - {""})
+    if not counts[""] or not others:
+        return " and ".join(others)
+    return " and ".join(f"{name} in {counts[name]}" for name in others) + f" of {len(headers)} files"
+
+
 def _choice(candidates: list[Series], found: list[Series], adc: bool) -> str:
     """Why no series could be chosen, with those that `--series` can name."""
     kind = "ADC series, by image type or description" if adc else "series"
-    shown = candidates or found
+    possible = [one for one in found if not (adc and one.other_modality)]
+    shown = candidates or possible
     listed = "; ".join(map(str, shown[:LONGEST_LIST])) + ("; ..." if len(shown) > LONGEST_LIST else "")
+    if not candidates and len(possible) < len(found):
+        others = Counter(one.other_modality for one in found if one.other_modality)
+        listed += ", left out: " + ", ".join(f"{number} of {name}" for name, number in sorted(others.items()))
     count = f"{len(candidates)}" if candidates else f"none among {len(found)}"
     return f"expected one {kind}, found {count}: {listed}; --series UID names the one to take"
 

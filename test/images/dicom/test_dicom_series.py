@@ -145,6 +145,77 @@ def test_an_adc_map_without_a_modality_is_taken(tmp_path):
     assert taken(tmp_path) == 1
 
 
+def change(path: Path, **values: object) -> None:
+    """Tags of a file; None takes one out."""
+    data = pydicom.dcmread(path)
+    for name, value in values.items():
+        if value is None:
+            del data[name]
+        else:
+            setattr(data, name, value)
+    save(data, path)
+
+
+@pytest.mark.parametrize("modality", [" MR ", "mr", " Mr", "  "])
+def test_blanks_and_small_letters_in_the_modality_mean_nothing(tmp_path, modality):
+    write(tmp_path / "s", 1, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC", more={"Modality": modality})
+    assert taken(tmp_path) == 1
+
+
+def test_a_modality_is_told_in_capitals(tmp_path):
+    write(tmp_path / "s", 1, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC", more={"Modality": " ct"})
+    assert refusal(tmp_path).endswith("of modality MR, found CT")
+
+
+@pytest.mark.parametrize("modality", [None, "", "MR"])
+@pytest.mark.parametrize(
+    ("sop_class", "found"),
+    [("2", "CT"), ("2.1", "CT"), ("2.2", "CT"), ("128", "PT"), ("128.1", "PT"), ("130", "PT"), ("20", "NM")],
+)
+def test_the_class_of_another_modality_is_no_adc_map(tmp_path, modality, sop_class, found):
+    write(tmp_path / "s", 1, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC")
+    for path in (tmp_path / "s").iterdir():
+        change(path, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{sop_class}", Modality=modality)
+    assert refusal(tmp_path) == f"{tmp_path}: expected an ADC map in images of modality MR, found {found}"
+
+
+@pytest.mark.parametrize("sop_class", ["4", "4.1", "4.4", "30"])
+def test_other_classes_without_a_modality_are_taken(tmp_path, sop_class):
+    """MR, enhanced and legacy-converted enhanced MR, parametric map."""
+    write(tmp_path / "s", 1, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC", more={"Modality": ""})
+    for path in (tmp_path / "s").iterdir():
+        change(path, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{sop_class}")
+    assert taken(tmp_path) == 1
+
+
+def test_one_slice_of_another_modality_is_counted(tmp_path):
+    """The last slice: the first header alone does not tell."""
+    paths = write_series(tmp_path, np.repeat(VOXELS[:1], 30, axis=0), GRID)
+    change(max(paths), Modality="CT")
+    expected = f"{tmp_path}: expected an ADC map in images of modality MR, found "
+    assert refusal(tmp_path) == f"{expected}CT in 1 of 30 files"
+    for path in sorted(paths)[:2]:
+        change(path, Modality="MUSTERMANN")
+    assert refusal(tmp_path) == f"{expected}CT in 1 and another modality in 2 of 30 files"
+
+
+def test_series_of_another_modality_are_not_offered(tmp_path):
+    for number in range(4):
+        write(tmp_path / str(number), number, "ORIGINAL\\PRIMARY", "T2")
+    write(tmp_path / "4", 4, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC", more={"Modality": "CT"})
+    message = refusal(tmp_path)
+    assert "found none among 5: " in message
+    assert message.endswith("(T2, 2 file(s)), left out: 1 of CT; --series UID names the one to take")
+    assert message.count(f"{ROOT}2.") == 4
+    assert f"{ROOT}2.4" not in message
+    assert [taken(tmp_path, f"{ROOT}2.{number}") for number in range(4)] == [0, 1, 2, 3]
+    write(tmp_path / "5", 5, "ORIGINAL\\PRIMARY", "", more={"Modality": "CT"})
+    write(tmp_path / "6", 6, "ORIGINAL\\PRIMARY", "", more={"Modality": "MUSTERMANN"})
+    assert "left out: 2 of CT, 1 of another modality; " in refusal(tmp_path)
+    with pytest.raises(UserError, match=f"expected one series, found 7: .*{ROOT}2.4 "):
+        wanted_files(tmp_path)
+
+
 def test_adc_maps_at_the_end_of_a_diffusion_series(tmp_path):
     """As Philips stores them: one series, told apart by the image type."""
     uid = f"{ROOT}2.7"
