@@ -76,6 +76,18 @@ def test_figures_on_paper():
     assert found.height == pytest.approx(10 * 4 / (22 * 1.5))
 
 
+def test_parts_that_touch_at_a_corner_are_one():
+    adc = np.zeros((26, 27, 28))
+    adc[1:13, 2:14, 3:15] = adc[13:25, 14:26, 15:27] = 1000
+    touching = adc_figures(adc, (2.0, 1.5, 1.0))
+    adc[13, 14, 15] = 0
+    apart = adc_figures(adc, (2.0, 1.5, 1.0))
+    assert touching is not None
+    assert apart is not None
+    assert touching.largest_part == 1
+    assert apart.largest_part == pytest.approx(1728 / 3455)
+
+
 def test_brain_of_a_few_voxels_has_no_figures():
     adc = np.zeros((20, 20, 20))
     adc[2:12, 2:16, 2:16] = 1000

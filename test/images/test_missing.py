@@ -15,7 +15,8 @@ from model.errors import UserError
 from model.images.case import read_case
 from model.images.checks import warnings_of
 from model.images.formats.names import SUFFIXES
-from model.images.volume import Grid
+from model.images.missing import without_missing
+from model.images.volume import Grid, Volume
 from model.images.volume import read_volume as read_map
 from training.scores.pairs import Pair
 
@@ -140,6 +141,57 @@ def test_a_brain_of_one_slice(tmp_path):
     assert case(tmp_path, outside, zadc, grid=grid).brain.sum() == BRAIN[flat].sum()
     with pytest.raises(UserError, match=r"1 of .* inside the brain"):
         case(tmp_path, having(outside, MIDDLE[flat], np.nan), zadc, grid=grid)
+
+
+def box() -> tuple[np.ndarray, np.ndarray]:
+    """ADC and Z map of a brain that is a box of 8 x 12 x 14 voxels without one at its edge."""
+    adc = np.zeros((30, 20, 20), np.float32)
+    adc[2:10, 2:14, 2:16] = 1000
+    adc[6, 2, 2] = 0
+    return adc, np.where(adc > 0, np.float32(1), np.float32(0))
+
+
+def refilled(adc: np.ndarray, zadc: np.ndarray) -> np.ndarray:
+    """The ADC map with 0 where it is missing, on voxels of 1 mm3."""
+    grid = Grid(adc.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    return without_missing(Volume(adc, grid, Path("a.nii")), Volume(zadc, grid, Path("z.nii")))[0].voxels
+
+
+def test_a_small_hole_without_z_that_touches_the_missing_background_at_an_edge():
+    """It is background for itself; as a part of the large region around the brain it would be refused."""
+    adc, zadc = box()
+    brain = adc > 0
+    brain[6, 3, 3] = False
+    adc[~brain], zadc[6, 3, 3] = np.nan, 0
+    np.testing.assert_array_equal(refilled(adc, zadc), np.where(brain, 1000, 0))
+    zadc[6, 3, 3] = 1
+    with pytest.raises(UserError, match=r"^a\.nii: 1 of 12000 voxels"):
+        refilled(adc, zadc)
+
+
+def test_a_hole_that_touches_the_background_at_an_edge_is_enclosed():
+    """A pocket of ADC 0 with one missing voxel in its middle, whose faces touch no brain: the pocket's do."""
+    adc, zadc = box()
+    adc[5:8, 3:6, 3:6] = 0
+    adc[6, 4, 4] = np.nan
+    with pytest.raises(UserError, match=r"^a\.nii: 1 of 12000 voxels"):
+        refilled(adc, zadc)
+    adc[6, 2, 3] = 0  # which opens it
+    assert refilled(adc, zadc)[6, 4, 4] == 0
+
+
+def test_small_regions_with_z_that_touch_at_a_corner_are_no_large_one():
+    """Outside the brain, of 125 mm3 each."""
+    adc, zadc = box()
+    for first in (14, 19):
+        part = (slice(first, first + 5), slice(first - 10, first - 5), slice(first - 10, first - 5))
+        adc[part], zadc[part] = np.nan, 1
+    assert np.isnan(adc).sum() == 250
+    np.testing.assert_array_equal(refilled(adc, zadc), box()[0])
+    adc[18, 8, 9] = adc[18, 9, 9] = np.nan
+    zadc[18, 8, 9] = zadc[18, 9, 9] = 1
+    with pytest.raises(UserError, match=r"^a\.nii: 252 of 12000 voxels"):
+        refilled(adc, zadc)
 
 
 def test_the_platforms_run_says_it_in_the_results(main, case_tree, tmp_path, rule_weights):
