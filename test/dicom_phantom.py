@@ -14,6 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, only this folder is on the path
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import set_pixel_data
@@ -129,6 +130,17 @@ def write_study(folder: Path, voxels: np.ndarray, grid: Grid, syntax: str = Expl
 def save(dataset: Dataset, path: Path) -> None:
     """Write a dataset as a DICOM file, also one that the standard would not allow."""
     dataset.save_as(path, enforce_file_format=True)
+
+
+def change(path: Path, **values: object) -> None:
+    """Set tags of a file; None takes one out."""
+    dataset = dcmread(path)
+    for name, value in values.items():
+        if value is None:
+            del dataset[name]
+        else:
+            setattr(dataset, name, value)
+    save(dataset, path)
 
 
 def _image(series: Series, kind: str, number: int) -> FileDataset:

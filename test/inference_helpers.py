@@ -35,6 +35,14 @@ LESIONS = ((slice(2, 4), 5, 3), (6, 14, 10))  # two voxels that touch, and one i
 LESION_VOXELS, BRAIN_VOXELS = 3, 6 * 11 * 8
 
 
+def lesion_mask() -> np.ndarray:
+    """The LESIONS on GRID, boolean (z, y, x)."""
+    mask = np.zeros(GRID.size, bool)
+    for place in LESIONS:
+        mask[place] = True
+    return mask
+
+
 def small_maps() -> tuple[np.ndarray, np.ndarray]:
     """ADC and Z map on GRID: a brain that touches two sides of the volume, the LESIONS in it, low Z outside it too.
 
@@ -45,8 +53,7 @@ def small_maps() -> tuple[np.ndarray, np.ndarray]:
     adc[0, 0] = -20
     zadc = np.where(adc > 0, np.linspace(-2, 3, adc.size).reshape(adc.shape), -5)
     zadc[1, 4, 3] = -2
-    for place in LESIONS:
-        zadc[place] = -2.25
+    zadc[lesion_mask()] = -2.25
     return adc, zadc.astype(np.float32)
 
 
@@ -126,8 +133,7 @@ def save_zmap(folder: Path, calibration: Calibration = TREES_ALONE) -> Path:
 def low_adc() -> np.ndarray:
     """The small case's ADC map on GRID with ADC of 200 in the LESIONS, where the estimate is -2.1."""
     adc = small_maps()[0]
-    for place in LESIONS:
-        adc[place] = 200
+    adc[lesion_mask()] = 200
     return adc
 
 

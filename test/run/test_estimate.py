@@ -13,7 +13,6 @@ from inference_helpers import (
     ADC_FOLDER,
     ESTIMATED_Z,
     GRID,
-    LESIONS,
     LOW_ADC,
     MASK,
     NETWORKS_ALONE,
@@ -23,6 +22,7 @@ from inference_helpers import (
     ZADC_FOLDER,
     arguments,
     files_below,
+    lesion_mask,
     low_adc,
     save_ensemble,
     save_zmap,
@@ -38,13 +38,6 @@ from model.run.serve import invoke
 
 ESTIMATED = "images/z-score-adc-estimated/z-score-adc.mha"
 SAID = "The Z map was estimated from the ADC map (--estimate-z)"
-
-
-def lesions() -> np.ndarray:
-    mask = np.zeros(GRID.size, bool)
-    for place in LESIONS:
-        mask[place] = True
-    return mask
 
 
 def voxels(path: Path) -> np.ndarray:
@@ -66,7 +59,7 @@ def output(tmp_path) -> Path:
 
 def test_case_is_segmented_on_an_estimated_z_map(main, alone, output, estimating_weights, capfd):
     assert main([*arguments(alone, output, estimating_weights), "--estimate-z"]) == 0
-    np.testing.assert_array_equal(voxels(output / MASK), lesions())
+    np.testing.assert_array_equal(voxels(output / MASK), lesion_mask())
     results = json.loads((output / RESULTS).read_text())
     assert results["z_map"] == "estimated"
     assert results["inputs"].keys() == {"adc"}
@@ -136,7 +129,7 @@ def test_networks_with_a_weight_are_asked_on_the_estimate(main, alone, output, t
         ids.append(results["weights"])
         process.load_predictors.cache_clear()
         if folder == weights:
-            np.testing.assert_array_equal(voxels(output / MASK), lesions())
+            np.testing.assert_array_equal(voxels(output / MASK), lesion_mask())
             assert {lesion["confidence"] for lesion in results["lesion_list"]} == {1.0}
     assert len(set(ids)) == 2
 
@@ -185,7 +178,7 @@ def test_folder_of_both_kinds(go, output):
     assert rows["alone"]["weights"] != rows["both"]["weights"]
     assert SAID in rows["alone"]["warnings"]
     assert SAID not in rows["both"]["warnings"]
-    np.testing.assert_array_equal(voxels(output / "alone" / "lesions.nii.gz"), lesions())
+    np.testing.assert_array_equal(voxels(output / "alone" / "lesions.nii.gz"), lesion_mask())
     assert "zmap-estimated.nii.gz" in files_below(output / "alone")
     assert "zmap-estimated.nii.gz" not in files_below(output / "both")
     assert [row["status"] for row in go("--estimate-z", "--probabilities")[1].values()] == ["done before"] * 2
@@ -268,7 +261,7 @@ def heads(scans) -> Path:
 def test_masks_are_applied_and_recorded(go, output):
     code, rows, _ = go("--estimate-z", "--brain-mask")
     assert code == 0
-    np.testing.assert_array_equal(voxels(output / "alone" / "lesions.nii.gz"), lesions())
+    np.testing.assert_array_equal(voxels(output / "alone" / "lesions.nii.gz"), lesion_mask())
     np.testing.assert_array_equal(voxels(output / "both" / "lesions.nii.gz"), (low_adc() > 0) & (small_maps()[1] < -2))
     for name, row in rows.items():
         results = json.loads((output / name / RESULTS).read_text())
@@ -283,7 +276,7 @@ def test_masks_are_applied_and_recorded(go, output):
 def test_mask_is_not_used_without_the_option_which_the_warning_names(go, output):
     code, rows, _ = go("--estimate-z")
     assert code == 0
-    assert voxels(output / "alone" / "lesions.nii.gz").sum() > lesions().sum()
+    assert voxels(output / "alone" / "lesions.nii.gz").sum() > lesion_mask().sum()
     assert "not skull-stripped (--brain-mask applies a mask that lies beside the map)" in rows["alone"]["warnings"]
     assert "brain_mask" not in json.loads((output / "alone" / RESULTS).read_text())["inputs"]
     assert rows["alone"]["brain_mask"] == ""
@@ -325,7 +318,7 @@ def test_mask_of_one_case_in_the_platforms_layout(main, alone, output, estimatin
     write_image(np.where(brain, low_adc(), 190).astype(np.float32), GRID, alone / ADC_FOLDER / "0f3c.mha")
     write_image(brain.astype(np.uint8), GRID, alone / ADC_FOLDER / "0f3c_mask.mha")
     assert main([*arguments(alone, output, estimating_weights), "--estimate-z", "--brain-mask"]) == 0
-    np.testing.assert_array_equal(voxels(output / MASK), lesions())
+    np.testing.assert_array_equal(voxels(output / MASK), lesion_mask())
     assert json.loads((output / RESULTS).read_text())["inputs"].keys() == {"adc", "brain_mask"}
 
 

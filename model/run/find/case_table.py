@@ -62,8 +62,9 @@ def _require_columns(columns: list[str], rows: list[tuple[int, list[str]]], tabl
         like_z = [name for name in columns if name not in COLUMNS and is_z_map(Path(name))]
         hint = ""
         if missing == {"zadc"}:
-            is_it = f"is {like_z[0][:50]} the column zadc?" if like_z else ""
-            hint = f"; {is_it or 'the column zadc may be missing with --estimate-z'}"
+            hint = "; the column zadc may be missing with --estimate-z"
+            if like_z:
+                hint = f"; is {like_z[0][:50]} the column zadc?"
         found = ",".join(name[:50] for name in columns)[:200] or "none"
         expected = f"expected a first line with the columns {','.join(COLUMNS)} ({BETWEEN})"
         raise UserError(f"{table}: {expected}, found {found}{hint}")

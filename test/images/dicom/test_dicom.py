@@ -15,7 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from dicom_phantom import ROOT, Series, save, write_multiframe, write_series
+from dicom_phantom import ROOT, Series, change, save, write_multiframe, write_series
 from inference_helpers import GRID
 from phantom import write_image
 from pydicom.pixels import set_pixel_data
@@ -57,17 +57,6 @@ def value_at(volume: Volume, place_mm: np.ndarray) -> float:
     index = np.linalg.solve(axes, place_mm - volume.grid.origin_mm)[::-1]
     assert np.abs(index - np.rint(index)).max() < 1e-3
     return float(volume.voxels[tuple(np.rint(index).astype(int))])
-
-
-def change(path: Path, **values: object) -> None:
-    """Set tags of a file; None takes one out."""
-    dataset = pydicom.dcmread(path)
-    for name, value in values.items():
-        if value is None:
-            del dataset[name]
-        else:
-            setattr(dataset, name, value)
-    save(dataset, path)
 
 
 def refused(path: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, Series, save, write_multiframe, write_series, write_study
+from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, Series, change, save, write_multiframe, write_series, write_study
 from inference_helpers import GRID
 from pydicom.dataelem import DataElement
 from pydicom.uid import DeflatedExplicitVRLittleEndian
@@ -143,17 +143,6 @@ def test_an_adc_map_without_a_modality_is_taken(tmp_path):
     """As some programs that remove names leave it."""
     write(tmp_path / "s", 1, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC", more={"Modality": ""})
     assert taken(tmp_path) == 1
-
-
-def change(path: Path, **values: object) -> None:
-    """Tags of a file; None takes one out."""
-    data = pydicom.dcmread(path)
-    for name, value in values.items():
-        if value is None:
-            del data[name]
-        else:
-            setattr(data, name, value)
-    save(data, path)
 
 
 @pytest.mark.parametrize("modality", [" MR ", "mr", " Mr", "  "])

@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, STUDY, Series, write_multiframe, write_series
-from inference_helpers import GRID, LESIONS, small_maps
+from inference_helpers import GRID, lesion_mask, small_maps
 
 from model import __version__
 from model.errors import UserError
@@ -38,13 +38,6 @@ FREE_TEXT = (  # of patient, study, series, equipment and image
     *("RequestedProcedureDescription", "PerformedProcedureStepDescription", "PositionReferenceIndicator"),
 )
 SECRET = "GEHEIM"
-
-
-def a_mask() -> np.ndarray:
-    mask = np.zeros(GRID.size, bool)
-    for place in LESIONS:
-        mask[place] = True
-    return mask
 
 
 def case_of(files: list[Path], frames: tuple[int, ...] = (), grid: Grid = GRID) -> Case:
@@ -110,7 +103,7 @@ def case(request, tmp_path) -> Case:
 
 @pytest.mark.parametrize("empty", [False, True])
 def test_highdicom_reads_the_mask_back_on_the_same_points(case, tmp_path, empty):
-    mask = a_mask() & (not empty)
+    mask = lesion_mask() & (not empty)
     found = highdicom.seg.segread(written(tmp_path, case, mask)[0])
     volume = found.get_volume(combine_segments=True)
     np.testing.assert_allclose(points_mm(volume.array > 0, volume.affine), points_mm(mask, affine_of(GRID)), atol=1e-3)
@@ -120,23 +113,23 @@ def test_highdicom_reads_the_mask_back_on_the_same_points(case, tmp_path, empty)
 
 def test_every_frame_refers_to_its_slice_of_a_series(tmp_path):
     case = series_case(tmp_path / "scan")
-    found = highdicom.seg.segread(written(tmp_path, case, a_mask())[0])
+    found = highdicom.seg.segread(written(tmp_path, case, lesion_mask())[0])
     uids = [pydicom.dcmread(path).SOPInstanceUID for path in case.adc.dicom.files]
     frames = found.get_pixels_by_source_instance(uids, combine_segments=True)
-    np.testing.assert_array_equal(frames > 0, a_mask())
+    np.testing.assert_array_equal(frames > 0, lesion_mask())
     assert {item.SeriesInstanceUID for item in found.ReferencedSeriesSequence} == {ROOT + "2"}
 
 
 def test_every_frame_refers_to_its_frame_of_a_file(tmp_path):
     case = multiframe_case(tmp_path / "scan")
-    found = highdicom.seg.segread(written(tmp_path, case, a_mask())[0])
+    found = highdicom.seg.segread(written(tmp_path, case, lesion_mask())[0])
     uid = pydicom.dcmread(case.adc.dicom.files[0]).SOPInstanceUID
     frames = found.get_pixels_by_source_frame(uid, list(case.adc.dicom.frames), combine_segments=True)
-    np.testing.assert_array_equal(frames > 0, a_mask())
+    np.testing.assert_array_equal(frames > 0, lesion_mask())
 
 
 def test_what_a_segment_says(tmp_path):
-    found = highdicom.seg.segread(written(tmp_path, series_case(tmp_path / "scan"), a_mask())[0])
+    found = highdicom.seg.segread(written(tmp_path, series_case(tmp_path / "scan"), lesion_mask())[0])
     segment = found.get_segment_description(1)
     assert segment.segmented_property_category.value == "49755003"  # SNOMED CT: morphologically abnormal structure
     assert segment.segmented_property_type.value == "52988006"  # lesion
@@ -155,7 +148,7 @@ def test_dciodvfy_finds_no_error(case, tmp_path, empty):
     program = shutil.which("dciodvfy")
     if program is None and os.environ.get("CI") != "true":
         pytest.skip("dciodvfy is not installed: apt-get install dicom3tools")
-    for path in written(tmp_path, case, a_mask() & (not empty)):
+    for path in written(tmp_path, case, lesion_mask() & (not empty)):
         done = subprocess.run([program, "-new", path], capture_output=True, text=True, check=False)
         lines = (done.stdout + done.stderr).splitlines()
         assert lines[0] in ("Segmentation", "SCImage")
@@ -166,7 +159,7 @@ def test_patient_and_study_are_copied(tmp_path):
     case = series_case(
         tmp_path / "scan", IssuerOfPatientID="Klinik", SpecificCharacterSet="ISO_IR 100", PatientName="Müß^Jörg"
     )
-    for path in written(tmp_path, case, a_mask()):
+    for path in written(tmp_path, case, lesion_mask()):
         found = pydicom.dcmread(path)
         assert (str(found.PatientName), found.PatientID, found.IssuerOfPatientID) == ("Müß^Jörg", NUMBER, "Klinik")
         assert (found.PatientBirthDate, found.PatientSex) == (BIRTH, "F")
@@ -188,7 +181,7 @@ def test_nothing_else_of_the_source_is_copied(case, tmp_path):
             item.private_block(0x0029, SECRET, create=True).add_new(0x10, "LO", SECRET)
         dataset.save_as(path)
         assert path.read_bytes().count(SECRET.encode()) > len(FREE_TEXT)
-    for path in written(tmp_path, case, a_mask()):
+    for path in written(tmp_path, case, lesion_mask()):
         assert SECRET.encode() not in path.read_bytes()
         assert NAME.encode() in path.read_bytes()
 
@@ -208,7 +201,7 @@ def test_odd_identities_stay_as_they_are_and_are_not_told(tmp_path, capfd, recwa
         dataset.save_as(path)
     recwarn.clear()
     capfd.readouterr()
-    paths = written(tmp_path, case, a_mask())
+    paths = written(tmp_path, case, lesion_mask())
     assert not recwarn.list
     assert capfd.readouterr() == ("", "")
     for path in paths:
@@ -223,11 +216,11 @@ def test_odd_identities_stay_as_they_are_and_are_not_told(tmp_path, capfd, recwa
 def test_the_same_input_gives_the_same_bytes_and_another_other_uids(tmp_path):
     case = series_case(tmp_path / "scan")
     variants = {
-        "first": (a_mask(), RESULTS),
-        "again": (a_mask(), RESULTS),
-        "weights": (a_mask(), RESULTS | {"weights": "ba9876543210"}),
-        "estimated": (a_mask(), RESULTS | {"z_map": "estimated"}),
-        "mask": (np.flip(a_mask(), 2), RESULTS),
+        "first": (lesion_mask(), RESULTS),
+        "again": (lesion_mask(), RESULTS),
+        "weights": (lesion_mask(), RESULTS | {"weights": "ba9876543210"}),
+        "estimated": (lesion_mask(), RESULTS | {"z_map": "estimated"}),
+        "mask": (np.flip(lesion_mask(), 2), RESULTS),
     }
     found: dict[str, list[Path]] = {}
     for name, (mask, results) in variants.items():
@@ -241,7 +234,8 @@ def test_the_same_input_gives_the_same_bytes_and_another_other_uids(tmp_path):
 def test_the_picture(tmp_path):
     case = series_case(tmp_path / "scan")
     paths = [
-        written(tmp_path, case, mask)[1].rename(tmp_path / name) for name, mask in (("a", a_mask()), ("b", a_mask() & False))
+        written(tmp_path, case, mask)[1].rename(tmp_path / name)
+        for name, mask in (("a", lesion_mask()), ("b", lesion_mask() & False))
     ]
     marked, empty = (pydicom.dcmread(path) for path in paths)
     assert (marked.Modality, marked.SamplesPerPixel, marked.BurnedInAnnotation) == ("OT", 3, "NO")
@@ -259,10 +253,12 @@ def test_the_picture_of_sagittal_slices(tmp_path):
     """Columns run to the back, rows to the feet, slices to the left."""
     grid = Grid(GRID.size, GRID.spacing_mm, GRID.origin_mm, (0, 0, 1, 1, 0, 0, 0, -1, 0))
     case = case_of(write_series(tmp_path / "scan", np.maximum(small_maps()[0], 0), grid), grid=grid)
-    segmentation, picture = written(tmp_path, case, a_mask())
+    segmentation, picture = written(tmp_path, case, lesion_mask())
     assert pydicom.dcmread(picture).PatientOrientation == ["P", "F"]
     volume = highdicom.seg.segread(segmentation).get_volume(combine_segments=True)
-    np.testing.assert_allclose(points_mm(volume.array > 0, volume.affine), points_mm(a_mask(), affine_of(grid)), atol=1e-3)
+    np.testing.assert_allclose(
+        points_mm(volume.array > 0, volume.affine), points_mm(lesion_mask(), affine_of(grid)), atol=1e-3
+    )
 
 
 def test_the_pictures_slices_stand_in_order_each_adc_beside_its_z_map():
@@ -275,7 +271,7 @@ def test_the_pictures_slices_stand_in_order_each_adc_beside_its_z_map():
     zadc = np.zeros_like(adc)
     zadc[2], zadc[3] = 6, -6
     case = Case(*(Volume(voxels, grid, Path("invented")) for voxels in (adc, zadc)))
-    pixels = draw(case, a_mask(), ["a line"]).astype(int)
+    pixels = draw(case, lesion_mask(), ["a line"]).astype(int)
     r, g, b = np.moveaxis(pixels, -1, 0)
     kinds = {"adc": (r == b) & (abs(r - 128) < 3), "red": r - g > 60, "blue": b - r > 60, "white": (pixels == 247).all(-1)}
     rows, columns = np.nonzero(kinds["red"])
@@ -319,7 +315,7 @@ def test_what_is_no_uid_is_refused_and_not_told(tmp_path, name, value):
 def test_a_uid_with_a_zero_in_front_stays_as_it_is(tmp_path):
     """The standard forbids it, scanners write it, and an archive knows the study by that text alone."""
     case = series_case(tmp_path / "scan", StudyInstanceUID=f"{ROOT}0815")
-    assert {pydicom.dcmread(path).StudyInstanceUID for path in written(tmp_path, case, a_mask())} == {f"{ROOT}0815"}
+    assert {pydicom.dcmread(path).StudyInstanceUID for path in written(tmp_path, case, lesion_mask())} == {f"{ROOT}0815"}
 
 
 @pytest.mark.parametrize("name", ["StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"])
@@ -363,8 +359,10 @@ def test_several_enhanced_files_are_refused(tmp_path):
 
 def test_plain_images_may_say_that_they_have_one_frame(tmp_path):
     case = series_case(tmp_path / "scan", NumberOfFrames=1)
-    found = highdicom.seg.segread(written(tmp_path, case, a_mask())[0]).get_volume(combine_segments=True)
-    np.testing.assert_allclose(points_mm(found.array > 0, found.affine), points_mm(a_mask(), affine_of(GRID)), atol=1e-3)
+    found = highdicom.seg.segread(written(tmp_path, case, lesion_mask())[0]).get_volume(combine_segments=True)
+    np.testing.assert_allclose(
+        points_mm(found.array > 0, found.affine), points_mm(lesion_mask(), affine_of(GRID)), atol=1e-3
+    )
 
 
 def test_slices_in_another_order_are_refused(tmp_path):
