@@ -6,7 +6,6 @@ Example:
 """
 
 import argparse
-import math
 import re
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from training.pages.cells import DIGITS, interval, number, p_value, score_cells
 from training.pages.markdown import replace_block, table, wrapped, write_text
 from training.pages.plots import new_figure, save, styled
 from training.scores.rows import RESULTS, RULE, Bin, Row, ZError, read_frame
-from training.scores.statistics import compare, load_strata, per_case, strata, with_holm
+from training.scores.statistics import case_means, compare, load_strata, per_case, strata, with_holm
 
 ROOT = Path(__file__).parents[1]
 MARKERS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
@@ -88,10 +87,10 @@ def with_lesion(rows: pd.DataFrame) -> pd.DataFrame:
 
 def seed_words(rows: pd.DataFrame) -> str:
     """Of how many training seeds the networks are, as a sentence."""
-    seeds = rows["seed"].nunique()
+    seeds = rows["seeds"].max()
     if seeds == 1:
         return "The networks are of one training seed."
-    return f"Scores are means over {seeds} training seeds of the networks; masks without MASD are counted over all of them."
+    return f"Each case's numbers are first averaged over {seeds} training seeds of the networks; a case is counted once."
 
 
 def network_words(rows: pd.DataFrame) -> str:
@@ -167,8 +166,8 @@ def worst_text(rows: pd.DataFrame, count: int = 6) -> str:
             number(row.dice, 2),
             number(row.true_ml, 2),
             number(row.predicted_ml, 2),
-            str(row.true_lesions),
-            "-" if math.isnan(row.lesion_recall) else str(round(row.lesion_recall * row.true_lesions)),
+            number(row.true_lesions, 0),
+            number(row.lesion_recall * row.true_lesions, 1),
             number(row.slice_mm, 1),
         ]
         for row in shipped.itertuples()
@@ -238,10 +237,10 @@ def readme_block(rows: pd.DataFrame, estimated: pd.DataFrame) -> str:
         [f"published: {name}", dice, "-", "-", nsd, masd] for name, dice, masd, nsd, _ in (PUBLISHED[0], PUBLISHED[-1])
     ]
     empty = group(rows[load_strata(rows) == "empty"], "decision")
-    left = empty.loc[empty["predicted_lesions"] == 0, "case"].nunique()
+    left = (empty["predicted_lesions"] == 0).sum()
     note = (
         "NSD and MASD are over all cases. The published ones are others' figures on other cases. "
-        f"Of {empty['case'].nunique()} empty cases {left} stay empty. {network_words(rows)}"
+        f"Of {len(empty)} empty cases {left} stay empty. {network_words(rows)}"
     )
     return "\n\n".join([table([*header, "NSD at 2 mm", "MASD mm"], lines), wrapped(note)])
 
@@ -252,10 +251,12 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="default: %(default)s")
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="default: %(default)s")
     args = parser.parse_args()
-    rows, bins = read_frame(args.results / "crossval.csv", Row), read_frame(args.results / "reliability.csv", Bin)
+    rows = case_means(read_frame(args.results / "crossval.csv", Row))
+    bins = read_frame(args.results / "reliability.csv", Bin)
     if rows.empty or bins.empty:
         raise UserError(f"{args.results}: no crossval.csv or reliability.csv, made by python -m training.crossval")
-    estimated, errors = read_frame(args.results / "estimated.csv", Row), read_frame(args.results / "zmap.csv", ZError)
+    estimated = case_means(read_frame(args.results / "estimated.csv", Row))
+    errors = read_frame(args.results / "zmap.csv", ZError)
     if estimated.empty or errors.empty:
         raise UserError(f"{args.results}: no estimated.csv or zmap.csv, made by python -m training.zmap")
     readme = args.readme.read_text(encoding="utf-8")

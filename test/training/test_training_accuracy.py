@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from training.common.cli import run
 from training.pages import adc_alone
 from training.pages.agreement import agreement
 from training.scores.rows import RULE, Bin, Row, ZError, as_frame, write_records
+from training.scores.statistics import case_means
 
 DICE = {"decision": 0.75, "trees": 0.7, "trees-on-networks": 0.6, "networks": 0.5, RULE: 0.25, "adc": 0.125}
 
@@ -53,13 +55,18 @@ def table(rows: Iterable[Row]) -> pd.DataFrame:
     return as_frame(rows, Row)
 
 
+def averaged(rows: Iterable[Row]) -> pd.DataFrame:
+    """As the command hands them to its page."""
+    return case_means(table(rows))
+
+
 def test_bland_altman_by_hand() -> None:
     bias, low, high = agreement(table(row(case, "decision") for case in (1, 2, 3)))  # differences 1, 2 and 3, spread 1
     assert (bias.mean, low, high) == pytest.approx((2, 2 - 1.96, 2 + 1.96))
 
 
 def test_the_table_has_every_method_and_its_mean() -> None:
-    text = accuracy.scores_table(table(ROWS))
+    text = accuracy.scores_table(averaged(ROWS))
     for method, name in accuracy.METHODS.items():
         (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
         assert f"| {DICE[method] + 0.025:.3f} [" in line
@@ -69,7 +76,7 @@ def test_the_table_has_every_method_and_its_mean() -> None:
 
 def test_strata_count_the_cases() -> None:
     counts = {}
-    for line in accuracy.strata_table(table(ROWS)).splitlines()[2:]:
+    for line in accuracy.strata_table(averaged(ROWS)).splitlines()[2:]:
         stratum, count = line.strip("| ").split(" | ")[:2]
         counts[stratum] = int(count)
     assert list(counts)[:2] == ["empty", "below 1 %"]
@@ -77,32 +84,34 @@ def test_strata_count_the_cases() -> None:
 
 
 def test_paired_differences_name_the_winner() -> None:
-    (line,) = [x for x in accuracy.differences_table(table(ROWS)).splitlines() if x.startswith("| rule Z < -2 | dice")]
+    (line,) = [x for x in accuracy.differences_table(averaged(ROWS)).splitlines() if x.startswith("| rule Z < -2 | dice")]
     assert "+0.500 [+0.500, +0.500] | 6 | 0 |" in line
 
 
 def test_a_smaller_distance_is_better() -> None:
     nearer = [dataclasses.replace(r, masd_mm=r.masd_mm - 1) if r.method == "decision" else r for r in ROWS]
-    (line,) = [x for x in accuracy.differences_table(table(nearer)).splitlines() if x.startswith("| rule Z < -2 | masd_mm")]
+    (line,) = [
+        x for x in accuracy.differences_table(averaged(nearer)).splitlines() if x.startswith("| rule Z < -2 | masd_mm")
+    ]
     assert "-1.00 [-1.00, -1.00] | 6 | 0 |" in line
 
 
 def test_a_missing_distance_is_counted_not_averaged() -> None:
     rows = [row(0, "decision", masd_mm=math.nan, nan_reason="no lesion"), row(1, "decision"), row(2, "decision")]
-    assert accuracy.score_cells(table(rows))[1].startswith("3.50 ")
-    assert accuracy.score_cells(table(rows))[3] == "1 (0 missed, 1 false)"
+    assert accuracy.score_cells(averaged(rows))[1].startswith("3.50 ")
+    assert accuracy.score_cells(averaged(rows))[3] == "1 (0 missed, 1 false)"
 
 
 def test_the_empty_cases_that_stay_empty_are_counted() -> None:
-    text = accuracy.readme_block(table(ROWS), table(ESTIMATED)).replace("\n", " ")
+    text = accuracy.readme_block(averaged(ROWS), averaged(ESTIMATED)).replace("\n", " ")
     assert "Of 1 empty cases 0 stay empty." in text
     rows = [dataclasses.replace(r, predicted_lesions=0) if r.method == "decision" else r for r in ROWS]
-    assert "Of 1 empty cases 1 stay empty." in accuracy.readme_block(table(rows), table(ESTIMATED)).replace("\n", " ")
+    assert "Of 1 empty cases 1 stay empty." in accuracy.readme_block(averaged(rows), averaged(ESTIMATED)).replace("\n", " ")
 
 
 def test_the_empty_cases_are_left_out_of_the_second_table() -> None:
     """Cases 1 to 5 have a mean of 0.03 more than a method's first."""
-    text = accuracy.methods_table(accuracy.with_lesion(table(ROWS)), "cases that have a lesion")
+    text = accuracy.methods_table(accuracy.with_lesion(averaged(ROWS)), "cases that have a lesion")
     assert text.startswith("| 5 cases that have a lesion | Dice |")
     assert f"| {accuracy.METHODS['trees']} | 0.730 [" in text
 
@@ -118,14 +127,14 @@ def test_the_empty_cases_are_left_out_of_the_second_table() -> None:
 def test_what_the_networks_add_is_said_with_its_interval(changes: list[float], words: str) -> None:
     """The empty case, whose masks differ most, has no say."""
     shipped = [row(case, "decision", dice=0.5 + change) for case, change in enumerate([-0.4, *changes])]
-    rows = table([*shipped, *(row(case, "trees", dice=0.5) for case in range(6))])
+    rows = averaged([*shipped, *(row(case, "trees", dice=0.5) for case in range(6))])
     assert accuracy.network_words(rows).replace("\n", " ").endswith(words)
     assert "on the 5 cases that have a lesion" in accuracy.network_words(rows)
 
 
 def test_adc_alone_stands_beside_the_given_z_map() -> None:
     """Dice halved: 0.75 + 0.025 on average with the Z map, 0.375 without; cases 1 to 3 are below 1 %."""
-    text = adc_alone.section(table(ROWS), table(ESTIMATED), as_frame(ERRORS, ZError))
+    text = adc_alone.section(averaged(ROWS), averaged(ESTIMATED), as_frame(ERRORS, ZError))
     (given,) = [line for line in text.splitlines() if line.startswith("| given Z map: shipped |")]
     (alone,) = [line for line in text.splitlines() if line.startswith("| Z estimated from the ADC")]
     assert given.split(" | ")[1:4] == ["0.775 [0.762, 0.788]", "0.780 [0.768, 0.792]", "0.770 [0.760, 0.780]"]
@@ -135,7 +144,7 @@ def test_adc_alone_stands_beside_the_given_z_map() -> None:
     assert "| in lesions: median absolute error | 0.75 | 0.75 |" in text
     biases = "on average +0.50 (below 1 %), +1.00 (1-5 %), +1.25 (above 5 %)."  # cases 1 to 3, 4, 5: a quarter of the number
     assert biases in text.replace("\n", " ")
-    lines = accuracy.readme_block(table(ROWS), table(ESTIMATED)).splitlines()
+    lines = accuracy.readme_block(averaged(ROWS), averaged(ESTIMATED)).splitlines()
     assert lines[0].endswith(" | NSD at 2 mm | MASD mm |")
     ours = [x for x in lines if x.startswith(("| **ADC alone**", *(f"| {name} |" for name in accuracy.METHODS.values())))]
     assert len(ours) == len(accuracy.METHODS) + 1
@@ -144,12 +153,29 @@ def test_adc_alone_stands_beside_the_given_z_map() -> None:
     assert line.startswith("| **ADC alone**, Z estimated (`--estimate-z`) | 0.375 [")
 
 
-def test_several_seeds_are_averaged_case_by_case_and_counted_once() -> None:
-    rows = table([*ROWS, *(dataclasses.replace(r, seed=1, dice=r.dice + 0.1) for r in ROWS)])
-    assert "| 0.825 [" in accuracy.scores_table(rows)  # 0.775 and 0.875
-    assert accuracy.scores_table(rows).startswith("| 6 cases, out of fold |")
-    assert "means over 2 training seeds" in accuracy.seed_words(rows)
-    assert "of one training seed" in accuracy.seed_words(table(ROWS))
+def test_several_seeds_are_one_case() -> None:
+    """The second seed scores 0.1 more, predicts 2 ml more, misses case 1; the unit of every number is the case."""
+    second = [
+        dataclasses.replace(r, seed=1, dice=r.dice + 0.1, predicted_ml=r.predicted_ml + 2)
+        if r.case != "case1"
+        else dataclasses.replace(r, seed=1, dice=r.dice + 0.1, masd_mm=math.nan, nan_reason="no prediction")
+        for r in ROWS
+    ]
+    rows = case_means(table([*ROWS, *second]))
+    text = accuracy.scores_table(rows)
+    assert text.startswith("| 6 cases, out of fold |")
+    assert "| 0.825 [" in text  # 0.775 and 0.875
+    assert text.splitlines()[2].endswith("| 0.5 (0.5 missed, 0 false) |")
+    differences = [1.0, 1.0, 3.0, 4.0, 5.0, 6.0]  # predicted minus true: the case's number, and 1 ml but for case 1
+    words = accuracy.volume_text(rows)
+    assert f"All cases (6), shipped method: predicted minus true volume +{sum(differences) / 6:.2f} [" in words
+    assert "Cases below 1 % (3)" in words
+    bias, low, high = agreement(accuracy.group(rows, "decision"))
+    assert (bias.n, high - low) == (6, pytest.approx(2 * 1.96 * statistics.stdev(differences)))
+    worst = [line.split(" | ")[0] for line in accuracy.worst_text(rows).splitlines()[2:]]
+    assert worst == [f"| case{case}" for case in range(6)]
+    assert "over 2 training seeds" in accuracy.seed_words(rows)
+    assert "of one training seed" in accuracy.seed_words(averaged(ROWS))
 
 
 def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from training.scores.statistics import Estimate, estimate, per_case
+from training.scores.statistics import Estimate, case_means, estimate, per_case
 
 DIGITS = {"dice": 3, "masd_mm": 2, "nsd": 3}
 NAMES = {"dice": "Dice", "masd_mm": "MASD mm", "nsd": "NSD"}
@@ -36,7 +36,15 @@ def score_cells(rows: pd.DataFrame) -> list[str]:
 
 
 def without_masd(rows: pd.DataFrame) -> str:
-    """How many masks have no MASD, and why: the case's lesions all missed, or a false mark on an empty case."""
-    reasons = rows.loc[rows["masd_mm"].isna(), "nan_reason"]
-    missed = (reasons == "no prediction").sum()
-    return f"{len(reasons)} ({missed} missed, {len(reasons) - missed} false)" if len(reasons) else "0"
+    """How many cases have no MASD, in the mean over seeds, and why: all lesions missed, or a false mark on an empty case.
+
+    rows: of the cases, or their `case_means`.
+    """
+    cases = rows if "missed" in rows else case_means(rows)
+    missed, false = float(cases["missed"].sum()), float(cases["false"].sum())
+    return f"{_count(missed + false)} ({_count(missed)} missed, {_count(false)} false)" if missed + false else "0"
+
+
+def _count(value: float) -> str:
+    """A mean count: whole, or with one digit."""
+    return f"{value:.1f}".removesuffix(".0")

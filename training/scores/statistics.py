@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from scipy.stats import wilcoxon
 
 from training.common.loss_names import LOSS_NAMES
@@ -65,6 +66,23 @@ def by_method(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def per_case(rows: pd.DataFrame, field: str) -> pd.Series:
     """One number of every case, the mean over its seeds; a seed without it is left out, a case without any is nan."""
     return rows.groupby("case")[field].mean()
+
+
+def case_means(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row of every case, or of every case and method: means over the training seeds, whose number is `seeds`.
+
+    A number is the mean over the seeds that have it. `missed` and `false` are the shares of seeds without MASD, in place of
+    `nan_reason`: all lesions missed, or a false mark on a lesion-free case.
+    """
+    keys = [name for name in ("method", "case") if name in rows]
+    reasons = rows["nan_reason"]
+    rows = rows.assign(missed=(reasons == "no prediction") * 1.0, false=(reasons == "no lesion") * 1.0)
+    groups = rows.drop(columns=["seed", "nan_reason"], errors="ignore").groupby(keys, sort=False)
+    means = groups.agg(
+        {name: "mean" if is_numeric_dtype(rows[name]) else "first" for name in groups.obj if name not in keys}
+    )
+    means["seeds"] = groups.size()
+    return means.reset_index()
 
 
 def seed_means(rows: pd.DataFrame, field: str) -> list[float]:
