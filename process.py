@@ -73,7 +73,7 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--engine",
-        choices=("auto", "torch", "openvino", "onnx"),
+        choices=("auto", "torch", "openvino"),
         default="auto",
         help="auto takes torch on CUDA and openvino on the CPU (default: %(default)s)",
     )

@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a folder of cases")
     parser.add_argument("--cases", type=int, default=20, help="invented ones (default: %(default)s)")
     parser.add_argument("--grid", type=int, nargs=3, default=(54, 128, 128), metavar=("Z", "Y", "X"))
-    parser.add_argument("--engine", choices=("openvino", "torch", "onnx"), default="openvino", help="default: %(default)s")
+    parser.add_argument("--engine", choices=("openvino", "torch"), default="openvino", help="default: %(default)s")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = args.data or write_folder(Path(folder), tuple(args.grid), args.cases)

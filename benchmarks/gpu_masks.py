@@ -86,7 +86,7 @@ def compare(cases: list[PackedCase], predictor: Predictor, expected: Path) -> No
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases")
-    parser.add_argument("--engine", choices=("openvino", "torch", "onnx"), default="torch", help="default: %(default)s")
+    parser.add_argument("--engine", choices=("openvino", "torch"), default="torch", help="default: %(default)s")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
     parser.add_argument("--cases", type=int, help="only the first ones (default: all)")
     what = parser.add_mutually_exclusive_group(required=True)

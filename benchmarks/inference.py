@@ -11,7 +11,6 @@ run in turn; printed are median seconds, their ratios to the peer's, median proc
 """
 
 import argparse
-import importlib.util
 import os
 import shutil
 import sys
@@ -37,12 +36,11 @@ def commands(case: Path, work: Path, single: Path, nnunet: str | None) -> dict[s
     """What is compared, the peer first."""
     ours = [sys.executable, "process.py", "--input", str(case), "--output", str(work / "output"), "--device", "cpu"]
     peer = [sys.executable, "-m", "benchmarks.peer_torch_monai", str(case), str(work / "peer.mha")]
-    engines = ["openvino", "torch", *(["onnx"] if importlib.util.find_spec("onnxruntime") else [])]
     field = {"nnU-Net v2's predictor": [nnunet, "-m", "benchmarks.peer_nnunet", *peer[3:]]} if nnunet else {}
     return {
         "script of torch and MONAI": peer,
         **field,
-        **{f"process.py --engine {engine}": [*ours, "--engine", engine] for engine in engines},
+        **{f"process.py --engine {engine}": [*ours, "--engine", engine] for engine in ("openvino", "torch")},
         "process.py, one network": [*ours, "--weights", str(single)],
         "import torch, monai": [sys.executable, "-c", "import torch, monai.inferers"],
     }

@@ -65,7 +65,6 @@ def test_what_the_image_ships_needs_only_its_requirements(path):
         "SimpleITK",
         "nibabel",
         "openvino",
-        "onnxruntime",
         "tqdm",
         "PIL",
         "pydicom",

@@ -97,7 +97,7 @@ def gather(data: Path, weights: Path, first_stages: dict[int, Decision], device:
         predictor = Predictor(fold_ensemble(ensemble, fold))
         for case in tqdm(load_cases(data, read_fold(fold)[1]), desc=f"fold {fold}", unit="case", disable=None):
             first_stage = first_stages[fold].first_stage(CaseMaps(case.adc, case.zadc, case.spacing_mm))
-            (probabilities,) = predictor.group_probabilities(case.adc, case.zadc, first_stage)
+            (probabilities,) = predictor.group_probabilities(case.adc, case.zadc)
             parts.append(HeldOut(case, fold, probabilities, first_stage))
     return parts
 

@@ -11,7 +11,6 @@ from model.errors import UserError
 Triple = tuple[int, int, int]
 
 INPUT_CHANNELS = 2  # Z map, ADC
-STARTS = ("rule", "trees")
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,6 @@ class ModelConfig:
     adc_scale: float = 1000.0  # ADC in 1e-6 mm2/s is divided by this
     zadc_clip: float = 10.0  # the published Z maps are clipped here
     margin: int = 2  # voxels kept around the brain
-    start: str = "rule"  # what the untrained network equals: rule, or trees, whose log odds it then sees as a third channel
 
     def __post_init__(self) -> None:
         levels = len(self.channels)
@@ -53,12 +51,6 @@ class ModelConfig:
         _require(0 < self.adc_scale < math.inf, "adc_scale", self.adc_scale)
         _require(0 < self.zadc_clip < math.inf, "zadc_clip", self.zadc_clip)
         _require(0 <= self.margin <= 100, "margin", self.margin)
-        _require(self.start in STARTS, "start", self.start)
-
-    @property
-    def input_channels(self) -> int:
-        """Z map, ADC and, where it starts from the trees, their log odds."""
-        return INPUT_CHANNELS + (self.start == "trees")
 
     @property
     def divisor(self) -> Triple:
@@ -77,7 +69,6 @@ class InferenceConfig:
     overlap: float = 0.5  # share of a window that its neighbour covers too
     flip_axes: tuple[int, ...] = ()  # 0 = z, 1 = y, 2 = x; the mean over every combination of these flips is taken
     threshold: float = 0.5  # lesion where the mean probability is above this; without a decision
-    min_lesion_mm3: float = 0.0  # smaller connected components are dropped; without a decision
 
     def __post_init__(self) -> None:
         _require(_is_triple(self.max_patch) and min(self.max_patch) > 0, "max_patch", self.max_patch)
@@ -85,7 +76,6 @@ class InferenceConfig:
         _require(set(self.flip_axes) <= {0, 1, 2}, "flip_axes", self.flip_axes)
         _require(len(set(self.flip_axes)) == len(self.flip_axes), "flip_axes", self.flip_axes)
         _require(0 <= self.threshold < 1, "threshold", self.threshold)
-        _require(0 <= self.min_lesion_mm3 < math.inf, "min_lesion_mm3", self.min_lesion_mm3)
 
 
 Config = typing.TypeVar("Config", ModelConfig, InferenceConfig)

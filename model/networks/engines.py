@@ -7,8 +7,8 @@ from model.errors import UserError
 from model.networks.cuda import no_cuda, no_cuda_note
 from model.networks.stored import EXPORT, Engine, network_files
 
-PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
-WHERE = {"torch": "the image hie-lesions has it", "openvino": "all images have it", "onnx": "pip install it"}
+PACKAGES = {"torch": "torch", "openvino": "openvino"}
+WHERE = {"torch": "the image hie-lesions has it", "openvino": "all images have it"}
 
 
 def pick_engine(name: str, device: str, weights: Path, at_once: int = 1) -> tuple[Engine, list[str]]:
@@ -66,9 +66,9 @@ def _on_cpu(name: str, weights: Path, at_once: int) -> Engine:
     missing = _not_exported(weights)
     if missing:
         raise UserError(f"--engine {name}: {missing} is missing; where the weights were trained, {EXPORT} FOLDER makes it")
-    from model.networks.graph_engines import OnnxEngine, OpenvinoEngine
+    from model.networks.graph_engines import OpenvinoEngine
 
-    return OpenvinoEngine(at_once) if name == "openvino" else OnnxEngine()
+    return OpenvinoEngine(at_once)
 
 
 def _require(name: str) -> None:

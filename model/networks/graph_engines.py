@@ -57,24 +57,3 @@ class OpenvinoEngine:
             return model.create_infer_request().infer([batch], share_inputs=True)[0]
 
         return network
-
-
-class OnnxEngine:
-    """ONNX Runtime, for machines that OpenVINO does not know."""
-
-    name, device = "onnx", "cpu"
-
-    def load(self, stored: StoredNetwork) -> Network:
-        """Raises UserError when the graph is not that of the weights."""
-        import onnxruntime
-
-        stored.require_graph()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads()
-        session = onnxruntime.InferenceSession(stored.graph_path, options, providers=["CPUExecutionProvider"])
-
-        def network(batch: np.ndarray) -> np.ndarray:
-            with _ONE_AT_A_TIME:  # it has all threads
-                return session.run(None, {"maps": batch})[0]
-
-        return network

@@ -4,28 +4,26 @@ import torch
 from monai.networks.blocks.dynunet_block import UnetBasicBlock, UnetOutBlock, UnetUpBlock
 from torch import nn
 
-from model.lesions.decision import LOWEST_LOG_ODDS
-from model.networks.config import ModelConfig
+from model.networks.config import INPUT_CHANNELS, ModelConfig
 
 NORM = ("instance", {"affine": True})
 
 
 class LesionNet(nn.Module):
-    """A U-Net that corrects what it starts from: a learnable threshold on the Z map, or the trees' log odds.
+    """A U-Net that corrects a learnable threshold on the Z map.
 
-    logit = unet(x) - slope * (Z - threshold), or unet(x) + slope * (trees - threshold), where `trees` is the last channel.
-    The U-Net's last layer starts at zero, so the untrained network is the rule Z < threshold itself, or the trees, and
-    training starts from there. The U-Net works on in-plane blocks of voxels (arXiv 1609.05158): most of its time would go
-    into the finest level, where the Z map says nearly all there is to say.
+    logit = unet(x) - slope * (Z - threshold). The U-Net's last layer starts at zero, so the untrained network is the rule
+    Z < threshold itself, and training starts from there. The U-Net works on in-plane blocks of voxels (arXiv 1609.05158):
+    most of its time would go into the finest level, where the Z map says nearly all there is to say.
 
-    Input: float (batch, ModelConfig.input_channels, z, y, x), channels as in `model.networks.inputs.network_input`, each
+    Input: float (batch, INPUT_CHANNELS, z, y, x), channels as in `model.networks.inputs.network_input`, each
     axis a multiple of `ModelConfig.divisor`. Output: logits (batch, 1, z, y, x).
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.block = config.pixel_unshuffle
-        channels = (config.input_channels * self.block**2, *config.channels)
+        channels = (INPUT_CHANNELS * self.block**2, *config.channels)
         levels = range(len(config.channels))
         dropout = config.dropout or None
         self.down = nn.ModuleList(
@@ -48,10 +46,8 @@ class LesionNet(nn.Module):
         self.head = UnetOutBlock(3, config.channels[0], self.block**2)
         nn.init.zeros_(self.head.conv.conv.weight)
         nn.init.zeros_(self.head.conv.conv.bias)
-        self.from_trees = config.start == "trees"
-        slope, threshold = (1.0, -LOWEST_LOG_ODDS) if self.from_trees else (config.z_slope, config.z_threshold)
-        self.slope = nn.Parameter(torch.tensor(slope))
-        self.threshold = nn.Parameter(torch.tensor(threshold))
+        self.slope = nn.Parameter(torch.tensor(config.z_slope))
+        self.threshold = nn.Parameter(torch.tensor(config.z_threshold))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of shape (batch, 1, z, y, x)."""
@@ -63,8 +59,6 @@ class LesionNet(nn.Module):
         for block in self.up:
             features = block(features, skips.pop())
         correction = pixel_shuffle(self.head(features), self.block)
-        if self.from_trees:
-            return correction + self.slope * (x[:, 2:3] - self.threshold)
         return correction - self.slope * (x[:, :1] - self.threshold)
 
 

@@ -38,11 +38,10 @@ class Predictor:
         self.device = ensemble.device
         self._members = list(zip(ensemble.networks, ensemble.models, strict=True))
 
-    def group_probabilities(self, adc: np.ndarray, zadc: np.ndarray, first_stage: np.ndarray | None = None) -> np.ndarray:
+    def group_probabilities(self, adc: np.ndarray, zadc: np.ndarray) -> np.ndarray:
         """Mean lesion probability over the networks and flips of each group: float32 (group, z, y, x) in 0..1.
 
-        0 outside the brain. adc (1e-6 mm2/s) and zadc: float32 (z, y, x) of one shape, with at least one brain voxel;
-        first_stage: of `Decision.first_stage`, for networks that start from the trees.
+        0 outside the brain. adc (1e-6 mm2/s) and zadc: float32 (z, y, x) of one shape, with at least one brain voxel.
         """
         brain = brain_mask(adc)
         groups = self.ensemble.groups or tuple(map(str, range(len(self._members))))
@@ -52,8 +51,7 @@ class Predictor:
         for (network, model), group in zip(self._members, groups, strict=True):
             if model not in inputs:
                 box = brain_box(brain, model.margin)
-                first = None if first_stage is None else first_stage[box]
-                inputs[model] = box, network_input(adc[box], zadc[box], model, first)
+                inputs[model] = box, network_input(adc[box], zadc[box], model)
             box, crop = inputs[model]
             means[names.index(group)][box] += predict_crop(network, crop, model, self.ensemble.inference)
         if not np.isfinite(means).all():
@@ -77,13 +75,13 @@ class Predictor:
             return self._decided(adc, zadc, spacing_mm, self.ensemble.decision)
         groups = self.group_probabilities(adc, zadc)
         probabilities = groups.mean(axis=0)
-        mask = decide(probabilities, self.ensemble.inference, float(np.prod(spacing_mm)))
+        mask = probabilities > self.ensemble.inference.threshold
         return Segmentation(mask, probabilities, groups)
 
     def _decided(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing, decision: Decision) -> Segmentation:
         """Trees first, then the networks, one calibration of their mean, and the mask of the highest expected Dice."""
         first_stage = decision.first_stage(CaseMaps(adc, zadc, spacing_mm))
-        groups = self.group_probabilities(adc, zadc, first_stage)
+        groups = self.group_probabilities(adc, zadc)
         mean = groups.mean(axis=0) if len(groups) else np.zeros(adc.shape, np.float32)
         probabilities = decision.calibrate(mean, first_stage)
         return Segmentation(most_dice(probabilities), probabilities, groups, self.ensemble.inference.threshold)
@@ -139,18 +137,3 @@ def patch_size(shape: tuple[int, ...], divisor: Triple, largest: Triple) -> Trip
     """
     z, y, x = (min(-(-size // d) * d, limit) for size, d, limit in zip(shape, divisor, largest, strict=True))
     return (z, y, 2 * x) if (z, y, x) == divisor else (z, y, x)
-
-
-def decide(probabilities: np.ndarray, inference: InferenceConfig, voxel_mm3: float) -> np.ndarray:
-    """The lesion mask, boolean (z, y, x): above the threshold, in 26-connected components that are large enough."""
-    mask = probabilities > inference.threshold
-    if inference.min_lesion_mm3 <= voxel_mm3 or not mask.any():
-        return mask
-    # brings SimpleITK, which a GPU machine that only trains may lack
-    from model.images.components import connected_components
-
-    labels, count = connected_components(mask)
-    volumes_mm3 = np.bincount(labels.ravel(), minlength=count + 1) * voxel_mm3
-    keep = volumes_mm3 >= inference.min_lesion_mm3
-    keep[0] = False
-    return keep[labels]

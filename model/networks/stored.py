@@ -136,8 +136,6 @@ def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True) -> E
     if with_decision and any(path.stem == DECISION for path in folder.glob(f"{DECISION}.*")):
         digests = {network.path.stem: network.sha256 for network in stored}
         decision, digest = _load_decision(folder / f"{DECISION}.safetensors", digests)
-    if with_decision:
-        _require_first_stage(stored, decision)
     identity = hashlib.sha256("".join([*(network.digest for network in stored), digest]).encode()).hexdigest()[:12]
     groups = tuple(network.path.stem.split("-")[0] for network in stored)
     networks, models = [engine.load(network) for network in stored], [network.model for network in stored]
@@ -175,13 +173,6 @@ def save_estimator(folder: Path, estimator: ZEstimator, provenance: dict) -> Pat
         path, to_safetensors(estimator.trees.arrays()), {"features": list(estimator.features), "provenance": provenance}
     )
     return path
-
-
-def _require_first_stage(stored: list[StoredNetwork], decision: Decision | None) -> None:
-    """Raise UserError when a network starts from the trees and there are none."""
-    lacking = [network.path for network in stored if network.model.start == "trees" and decision is None]
-    if lacking:
-        raise UserError(f"{lacking[0]}: starts from the trees of {DECISION}.safetensors, which is not beside it")
 
 
 def read_networks(folder: Path) -> list[StoredNetwork]:

@@ -81,14 +81,6 @@ def test_network_input_on_paper():
     np.testing.assert_array_equal(inputs[1], np.float32([[[0, 0, 0.5, 1], [2.5, 0.001, 0, 4.095]]]))
 
 
-def test_third_channel_is_the_height_above_the_lowest_log_odds():
-    """So that the zeros outside the brain and around a window say "no lesion"."""
-    adc, zadc, trees = np.float32([[[0, 900, 900]]]), np.zeros((1, 1, 3), np.float32), np.float32([[[4, -7, 2.5]]])
-    inputs = network_input(adc, zadc, dataclasses.replace(TINY, start="trees"), trees)
-    np.testing.assert_array_equal(inputs[2], [[[0, 0, 9.5]]])
-    assert inputs.shape == (3, 1, 1, 3)
-
-
 def test_network_input_takes_its_constants_from_the_configuration():
     config = dataclasses.replace(TINY, adc_scale=500.0, zadc_clip=4.0)
     inputs = network_input(np.float32([[[1000, 1000]]]), np.float32([[[-5, 5]]]), config)

@@ -15,7 +15,7 @@ from model.errors import UserError
 from model.images.case import read_case
 from model.networks import cuda, engines
 from model.networks.engines import pick_engine
-from model.networks.graph_engines import OnnxEngine, OpenvinoEngine
+from model.networks.graph_engines import OpenvinoEngine
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble, sealed
 from model.networks.torch_engine import TorchEngine
@@ -24,7 +24,6 @@ from training.learning.onnx_graph import export
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE_VOXELS = 10
-GRAPH_ENGINES = (OpenvinoEngine, OnnxEngine)
 
 
 @pytest.fixture
@@ -55,11 +54,10 @@ def without(monkeypatch):
 # --- they agree ---
 
 
-@pytest.mark.parametrize("engine", GRAPH_ENGINES)
-def test_exported_networks_answer_as_torchs(random_weights, engine):
+def test_exported_networks_answer_as_torchs(random_weights):
     adc, zadc = random_maps()
     expected = load(random_weights)
-    found = load_ensemble(random_weights, engine())
+    found = load_ensemble(random_weights, OpenvinoEngine())
     assert (found.id, found.groups) == (expected.id, expected.groups)
     for theirs, ours in zip(expected.networks, found.networks, strict=True):
         for shape in ((1, 2, 4, 8, 6), (2, 2, 8, 20, 14)):
@@ -76,10 +74,9 @@ def masks(inputs: Path, *picked: object) -> list[np.ndarray]:
 
 
 def test_phantom_gets_torchs_mask():
-    reference, *others = masks(ROOT / "test/case/input", TorchEngine(torch.device("cpu")), OpenvinoEngine(), OnnxEngine())
-    assert reference.sum() > 100
-    for mask in others:
-        assert (mask != reference).sum() <= TOLERANCE_VOXELS
+    torchs, openvinos = masks(ROOT / "test/case/input", TorchEngine(torch.device("cpu")), OpenvinoEngine())
+    assert torchs.sum() > 100
+    assert (openvinos != torchs).sum() <= TOLERANCE_VOXELS
 
 
 def test_real_cases_get_torchs_mask(real_cases):
@@ -138,17 +135,16 @@ def test_a_driver_that_is_missing_or_has_no_device_is_no_cuda(monkeypatch):
     assert cuda.no_cuda() == "no NVIDIA driver"
 
 
-@pytest.mark.parametrize("name", ["torch", "openvino", "onnx"])
+@pytest.mark.parametrize("name", ["torch", "openvino"])
 def test_an_engine_that_is_named_is_taken(folder, name):
     engine, notes = pick_engine(name, "cpu", folder)
     assert (engine.name, engine.device, notes) == (name, "cpu", [])
 
 
-@pytest.mark.parametrize("name", ["openvino", "onnx"])
-def test_cpu_engines_do_not_go_with_cuda(folder, name):
-    with pytest.raises(UserError, match=f"--engine {name}: runs on the CPU alone"):
-        pick_engine(name, "cuda", folder)
-    assert pick_engine(name, "auto", folder)[0].name == name
+def test_openvino_does_not_go_with_cuda(folder):
+    with pytest.raises(UserError, match="--engine openvino: runs on the CPU alone"):
+        pick_engine("openvino", "cuda", folder)
+    assert pick_engine("openvino", "auto", folder)[0].name == "openvino"
 
 
 def test_networks_that_were_not_exported_run_on_torch_with_a_note(bare):
@@ -168,12 +164,11 @@ def test_networks_that_were_not_exported_are_an_error_for_a_named_engine_and_wit
 
 
 def test_a_package_that_is_missing_is_named_or_done_without(folder, without):
-    without("openvino", "onnxruntime")
+    without("openvino")
     engine, (note,) = pick_engine("auto", "cpu", folder)
     assert (engine.name, "openvino is not installed" in note) == ("torch", True)
-    for name, package in (("openvino", "openvino"), ("onnx", "onnxruntime")):
-        with pytest.raises(UserError, match=f"the package {package} is not installed here"):
-            pick_engine(name, "cpu", folder)
+    with pytest.raises(UserError, match="the package openvino is not installed here"):
+        pick_engine("openvino", "cpu", folder)
 
 
 def test_cuda_on_demand_needs_torch(folder, without):
@@ -226,14 +221,13 @@ def write(folder: Path, changes: dict) -> None:
     path.write_text(json.dumps(sealed(json.loads(path.read_text()) | changes)))
 
 
-@pytest.mark.parametrize("engine", GRAPH_ENGINES)
 @pytest.mark.parametrize(
     "change", [spoil_byte, swap_graph, rename, replace_weights, keep_entry, other_architecture, no_entry]
 )
-def test_a_graph_of_other_weights_is_refused(folder, engine, change):
+def test_a_graph_of_other_weights_is_refused(folder, change):
     change(folder)
     with pytest.raises(UserError, match=r"net\d.onnx: altered, or not the graph of net\d.safetensors.*training.export"):
-        load_ensemble(folder, engine())
+        load_ensemble(folder, OpenvinoEngine())
     load(folder)  # torch needs no graph
 
 

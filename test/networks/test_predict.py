@@ -12,7 +12,7 @@ from model.errors import UserError
 from model.lesions.decision import Calibration
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
-from model.networks.predict import Predictor, decide, larger_window, patch_size, predict_crop
+from model.networks.predict import Predictor, larger_window, patch_size, predict_crop
 from model.networks.stored import Ensemble
 from model.networks.torch_engine import pick_device
 
@@ -221,21 +221,9 @@ def test_groups_are_averaged_and_their_mean_is_calibrated_once():
     assert found.probabilities.dtype == found.groups.dtype == np.float32
 
 
-def test_a_network_that_starts_from_the_trees_gives_their_answer_untrained():
-    """Where there is no candidate it says the lowest log odds, which the calibration leaves out."""
-    adc, zadc = random_maps()
-    decision = stump("z", -2.1, at_most=0.875, above=0.25, calibration=Calibration())
-    config = dataclasses.replace(TINY, start="trees")
-    ensemble = Ensemble([as_network(LesionNet(config))], [config], InferenceConfig(), "trees first", decision=decision)
-    found = Predictor(ensemble).segment(adc, zadc, GRID.spacing_mm)
-    candidates = (adc > 0) & (zadc <= -0.75)  # sigmoid(-2 (Z + 2)) is above 0.05 below -0.53, and Z is a multiple of 1/4
-    expected = np.where(candidates, np.where(zadc < -2, 0.875, 0.25), 0)
-    np.testing.assert_allclose(found.probabilities, expected, rtol=0, atol=1e-5)
-
-
 def test_a_decision_takes_the_place_of_the_threshold():
     """Half the brain is surely lesion and half surely not, although the networks say 0.4 everywhere."""
-    inference = InferenceConfig(threshold=0.99, min_lesion_mm3=1e6)
+    inference = InferenceConfig(threshold=0.99)
     adc, zadc = random_maps()
     decision = stump("z", -2.1, at_most=0.99, above=0.01)
     mask = grouped({"a": (0.4,)}, decision=decision, inference=inference).mask(adc, zadc, GRID.spacing_mm)
@@ -248,7 +236,7 @@ def test_networks_in_windows_and_flips_give_the_same_bytes_twice():
     answers = [predictor(*networks, inference=WINDOWS["all flips"]).probabilities(adc, zadc, GRID.spacing_mm) for _ in "ab"]
     first, second = answers
     assert first.tobytes() == second.tobytes()
-    assert (decide(first, InferenceConfig(), 3) != rule(adc, zadc)).sum() > 20  # the U-Net has a say
+    assert ((first > 0.5) != rule(adc, zadc)).sum() > 20  # the U-Net has a say
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 4, 2), (1, 3, 40), (40, 1, 1)])
@@ -262,43 +250,13 @@ def test_network_without_a_finite_answer_is_no_empty_mask():
         predictor(Line(0, 1), Line(0, np.nan)).mask(*random_maps(), GRID.spacing_mm)
 
 
-def test_lesion_is_above_the_threshold_not_at_it():
-    probabilities = np.float32([0, 0.25, np.nextafter(np.float32(0.25), np.float32(1)), 1]).reshape(1, 2, 2)
-    np.testing.assert_array_equal(decide(probabilities, InferenceConfig(threshold=0.25), 1), [[[0, 0], [1, 1]]])
-
-
-@pytest.mark.parametrize(
-    ("smallest_mm3", "voxel_mm3", "kept"),
-    [
-        (0, 2, {1, 2, 3}),
-        (2, 2, {1, 2, 3}),
-        (2.01, 2, {2, 3}),
-        (4, 2, {2, 3}),
-        (4.01, 2, {3}),
-        (6, 2, {3}),
-        (6.01, 2, set()),
-        (6, 1, set()),
-        (3, 1, {3}),
-    ],
-)
-def test_smallest_lesion_is_measured_in_mm3(smallest_mm3, voxel_mm3, kept):
-    lesions = {
-        1: ((0, 0, 0),),
-        2: ((2, 0, 0), (3, 1, 1)),
-        3: ((0, 4, 4), (0, 5, 4), (1, 6, 5)),
-    }  # some touch at corners only
-    probabilities, expected = np.zeros((4, 7, 6), np.float32), np.zeros((4, 7, 6), bool)
-    for size, voxels in lesions.items():
-        for voxel in voxels:
-            probabilities[voxel] = 0.9
-            expected[voxel] = size in kept
-    mask = decide(probabilities, InferenceConfig(min_lesion_mm3=smallest_mm3), voxel_mm3)
-    assert mask.dtype == bool
-    np.testing.assert_array_equal(mask, expected)
-
-
-def test_no_lesion_stays_no_lesion():
-    assert not decide(np.zeros((2, 3, 4), np.float32), InferenceConfig(min_lesion_mm3=50), 1).any()
+@pytest.mark.parametrize(("threshold", "is_lesion"), [(0.5, False), (0.4999, True)])
+def test_lesion_is_above_the_threshold_not_at_it(threshold, is_lesion):
+    """Logits of 0 are a probability of 0.5 exactly."""
+    inference = InferenceConfig(threshold=threshold)
+    adc, zadc = random_maps()
+    mask = grouped({"a": (0.5,)}, inference=inference).mask(adc, zadc, GRID.spacing_mm)
+    np.testing.assert_array_equal(mask, (adc > 0) & is_lesion)
 
 
 @pytest.fixture

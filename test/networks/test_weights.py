@@ -1,6 +1,5 @@
 """Weights on disk: round trip, damage, and sidecars that lie. Whatever is wrong ends in one line that names the file."""
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -22,9 +21,7 @@ from model.networks.config import InferenceConfig, ModelConfig, from_json, to_js
 from model.networks.stored import default_folder, save_decision, sealed
 from model.networks.torch_engine import save_weights
 
-RULE = InferenceConfig(
-    max_patch=(8, 16, 32), overlap=0.25, flip_axes=(0, 2), threshold=0.4, min_lesion_mm3=12.5
-)  # no default among them
+RULE = InferenceConfig(max_patch=(8, 16, 32), overlap=0.25, flip_axes=(0, 2), threshold=0.4)  # no default among them
 
 
 @pytest.fixture
@@ -255,7 +252,6 @@ LIES = {
         "overlap": (1.0, 2.0, -0.5, math.nan, "0.5"),
         "flip_axes": ([3], [-1], [0, 0], ["z"], 0, [[0]]),
         "threshold": (math.nan, math.inf, "0.5", -0.1, 1, 2.0, None, [0.5]),
-        "min_lesion_mm3": (math.nan, math.inf, -1, "0"),
     },
 }
 
@@ -361,14 +357,6 @@ def test_decision_of_other_networks_is_refused(decided, change):
 
 def test_without_a_decision_there_is_none(folder):
     assert load(folder).decision is None
-
-
-def test_a_network_that_starts_from_trees_that_are_not_there_is_refused(folder):
-    config = dataclasses.replace(TINY, start="trees")
-    save_weights(folder / "net2.safetensors", random_network(3, config), config, RULE, {})
-    assert refusal(folder).startswith(f"{folder / 'net2.safetensors'}: starts from the trees of decision.safetensors")
-    save_decision(folder, DECISION, {})
-    assert [model.start for model in load(folder).models] == ["rule", "rule", "trees"]
 
 
 def test_groups_are_what_the_names_share_up_to_the_first_hyphen(tmp_path):

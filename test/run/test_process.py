@@ -32,8 +32,6 @@ from inference_helpers import (
     stump,
 )
 
-from model.networks.config import InferenceConfig
-from model.networks.network import LesionNet
 from model.networks.predict import Predictor
 from model.networks.stored import load_ensemble, save_decision
 from process import parse_arguments
@@ -92,13 +90,6 @@ def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
         *(f"warning: {warning}" for warning in warnings),
         f"lesion volume: 0.009 ml in 2 lesion(s), {seconds} s",
     ]
-
-
-def test_smallest_lesion_is_the_sidecars(main, case_tree, output, tmp_path):
-    weights = save_ensemble(tmp_path / "w", LesionNet(TINY), inference=InferenceConfig(min_lesion_mm3=6))
-    assert main(arguments(case_tree(), output, weights)) == 0
-    results = json.loads((output / RESULTS).read_text())
-    assert (results["lesions"], results["lesion_volume_ml"]) == (1, 0.006)
 
 
 def test_case_without_a_lesion_gets_an_empty_mask(main, case_tree, output, rule_weights):

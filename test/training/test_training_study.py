@@ -133,9 +133,8 @@ def require_scores(row: Row, mask: np.ndarray, case: PackedCase) -> None:
     def close(value: float) -> object:
         return pytest.approx(value, rel=1e-5, nan_ok=True)  # six digits
 
-    scores, old = score(mask, case.label, case.spacing_mm), score(mask, case.label, case.spacing_mm, old_order=True)
+    scores = score(mask, case.label, case.spacing_mm)
     assert (row.dice, row.masd_mm, row.nsd) == (close(scores.dice), close(scores.masd_mm), close(scores.nsd))
-    assert (row.masd_mm_old, row.nsd_old) == (close(old.masd_mm), close(old.nsd))
     z, y, x = case.spacing_mm
     assert row.predicted_ml == close(np.count_nonzero(mask) * z * y * x / 1000)
     assert row.true_ml == close(np.count_nonzero(case.label) * z * y * x / 1000)

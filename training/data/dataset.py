@@ -131,11 +131,10 @@ def load_cases(folder: Path, names: list[str] | None = None) -> list[PackedCase]
     return [load_case(path) for path in paths]
 
 
-def to_sample(case: PackedCase, config: ModelConfig, device: torch.device, first_stage: np.ndarray | None = None) -> Sample:
-    """The case's brain crop, preprocessed as in inference. first_stage: for a network that starts from the trees."""
+def to_sample(case: PackedCase, config: ModelConfig, device: torch.device) -> Sample:
+    """The case's brain crop, preprocessed as in inference."""
     box = brain_box(case.brain, config.margin)
-    first = None if first_stage is None else first_stage[box]
-    inputs = network_input(case.adc[box], case.zadc[box], config, first)
+    inputs = network_input(case.adc[box], case.zadc[box], config)
     target = case.label[box].astype(np.float32)[None]
     return Sample(torch.from_numpy(inputs).to(device), torch.from_numpy(target).to(device), torch.tensor(case.spacing_mm))
 

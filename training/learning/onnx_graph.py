@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from model.files import whole_file
+from model.networks.config import INPUT_CHANNELS
 from model.networks.graph_engines import OpenvinoEngine
 from model.networks.stored import StoredNetwork, read_networks, read_sidecar, write_sidecar
 from model.networks.torch_engine import TorchNetwork, load_module
@@ -40,7 +41,7 @@ def trace(module: nn.Module, stored: StoredNetwork) -> onnx.ModelProto:
 
     By tracing: torch's newer exporter takes two minutes a network to reason about sizes that must be multiples.
     """
-    example = torch.zeros(2, stored.model.input_channels, *(2 * size for size in stored.model.divisor))
+    example = torch.zeros(2, INPUT_CHANNELS, *(2 * size for size in stored.model.divisor))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter is deprecated, and notes what it does with instance normalisation
         path = Path(folder, "network.onnx")

@@ -50,7 +50,6 @@ def run_job(job: Job) -> tuple[list[Row], list[Epoch]]:
     device, _ = pick_device(job.device.partition(":")[0])
     path = train(job.config, job.data, job.folder, device, VALIDATE_EVERY)
     protocol = PROTOCOLS[job.config.protocol]()
-    protocol.prepare(load_cases(job.data, read_fold(job.config.fold)[0]))
     checkpoint = torch.load(job.folder / "checkpoint.pt", map_location="cpu", weights_only=True)
     network = protocol.network().to(device)
     network.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})

@@ -23,7 +23,7 @@ class TrainConfig:
 
     protocol: str = option(
         "native",
-        "native: the patient's grid; trees-first: likewise, from trees; paper: as published",
+        "native: the patient's grid; paper: as published",
     )
     fold: int = option(0, "whose cases are held out, 0 to 4")
     loss: str = option("tversky-hausdorffdt", "one of the six: " + ", ".join(LOSSES))
@@ -83,7 +83,6 @@ PAPER = {  # as published, but for the decay, whose rate is not
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "native": {},
-    "trees-first": {"epochs": 4},
     "paper": PAPER,
 }  # by protocol, where they differ from TrainConfig's
 

@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from model.files import only_run, require_writable
 from model.networks.config import InferenceConfig, ModelConfig, to_json
-from model.networks.stored import save_decision
 from model.networks.torch_engine import round_to_disk_precision, save_weights
 from training.common.provenance import LICENCE
 from training.data.dataset import PackedCase, load_cases
@@ -51,7 +50,6 @@ def train(
     names = dict(zip(("training", "validation"), read_fold(config.fold), strict=True))
     require_writable(folder)
     chosen, inner = hold_out(load_cases(data, names["training"]), config.patience)
-    protocol.prepare([*chosen, *inner])
     samples, inner_samples = ([protocol.sample(case, device) for case in cases] for cases in (chosen, inner))
     validation = load_cases(data, names["validation"])
     identity = run_identity(config, to_json(protocol.model), names)
@@ -79,8 +77,6 @@ def train(
         path = folder / f"fold{config.fold}.safetensors"
         description = provenance(config, device, names, scores, training.history)
         save_weights(path, network, protocol.model, InferenceConfig(), description)
-        if protocol.decision:
-            save_decision(folder, protocol.decision, description)
     return path
 
 

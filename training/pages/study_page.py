@@ -73,14 +73,6 @@ rates and the rate of decay are not published either; they are this project's. W
 columns agree or disagree in order of magnitude at best. Their *MSD* stands beside our MASD; `inf` is theirs, ours leaves
 such cases out."""
 
-SPACING = """\
-Until September 2024 the challenge's scorer handed the spacing to the surface code as (x, y, z); figures published before
-compare with the *before* columns."""
-
-COST = """\
-Minutes of training: median (smallest to largest). Memory is the process's resident memory, on a GPU the device's. Runs may
-have shared their machine with others."""
-
 PHANTOM_TEXT = """\
 Networks of the native protocol, fold 0, seed 0, on the invented case in `test/case`. It shows how their masks differ and is
 no evidence of quality: nothing in it comes from a patient."""
@@ -183,13 +175,12 @@ def protocol_parts(study: Study, figures: Path) -> list[str]:
     """What the page says about one protocol that has rows."""
     parts = ["### Scores", tables.scores_table(study), *figure_parts(study, figures)]
     parts += ["### Differences to the best loss", tables.best_tables(study)]
-    parts += ["### By lesion load and slice thickness", STRATA, tables.strata_tables(study)]
+    parts += ["### By lesion load and slice thickness", STRATA, tables.strata_table(study)]
     parts += ["### What the Hausdorff term adds", tables.boundary_tables(study)]
     if study.protocol != "native":
         parts += ["### What resampling the labels costs", RESAMPLING, tables.resampling_table(study)]
         parts += ["### Beside the published figures", PUBLISHED, tables.published_table(study), tables.protocol_table(study)]
-    parts += ["### With the older order of the spacing", SPACING, tables.spacing_table(study)]
-    return [*parts, "### Time and memory", COST, tables.cost_table(study)]
+    return parts
 
 
 def figure_parts(study: Study, figures: Path) -> list[str]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from training.common.loss_names import LOSS_NAMES
 from training.data.splits import FOLDS, inner_places, read_fold
 from training.pages.cells import DIGITS, NAMES, interval, number, p_value, without_masd
 from training.pages.markdown import table, wrapped
@@ -28,7 +27,6 @@ from training.scores.statistics import (
 
 TITLES = {
     "native": "Native protocol",
-    "trees-first": "Trees first",
     "paper": "Paper protocol",
 }
 
@@ -153,31 +151,26 @@ def best_tables(study: Study) -> str:
     return "\n\n".join(parts)
 
 
-def strata_tables(study: Study) -> str:
-    """One table per score: methods against strata, the number of cases in each cell, the best loss bold."""
-    groups = strata(study.rows)
-    parts = []
-    for field in ("dice", "nsd", "masd_mm"):
-        cells = {name: stratum_cells(rows, field) for name, rows in groups.items()}
+def strata_table(study: Study) -> str:
+    """Mean Dice of methods by stratum, the number of cases in each cell, the best loss bold."""
+    cells = {name: stratum_cells(rows) for name, rows in strata(study.rows).items()}
 
-        def line(method: str, _: pd.DataFrame, cells: dict[str, dict[str, str]] = cells) -> list[str]:
-            return [cell.get(method, "-") for cell in cells.values()]
+    def line(method: str, _: pd.DataFrame) -> list[str]:
+        return [cell.get(method, "-") for cell in cells.values()]
 
-        lines = method_lines(study.rows, len(cells), line)
-        parts.append(table([f"{NAMES[field]} (n)", *cells], lines))
-    return "\n\n".join(parts)
+    return table(["Dice (n)", *cells], method_lines(study.rows, len(cells), line))
 
 
-def stratum_cells(rows: pd.DataFrame, field: str) -> dict[str, str]:
-    """ "mean (n)" by method, n the cases that have the number; the best loss is bold if all have the same n."""
-    means = {method: estimate(per_case(group, field)) for method, group in by_method(rows).items()}
+def stratum_cells(rows: pd.DataFrame) -> dict[str, str]:
+    """ "mean (n)" by method, n the cases; the best loss is bold if all have the same n."""
+    means = {method: estimate(per_case(group, "dice")) for method, group in by_method(rows).items()}
     losses = [e for method, e in means.items() if method != RULE]
     best = math.nan
     if len(losses) > 1 and len({e.n for e in losses}) == 1:
-        best = (min if field == "masd_mm" else max)(e.mean for e in losses)
+        best = max(e.mean for e in losses)
     cells = {}
     for method, value in means.items():
-        text = number(value.mean, DIGITS[field])
+        text = number(value.mean, DIGITS["dice"])
         bold = method != RULE and value.mean == best
         cells[method] = f"{f'**{text}**' if bold else text} ({value.n})"
     return cells
@@ -196,35 +189,6 @@ def boundary_tables(study: Study) -> str:
         if lines:
             parts.append(table(["pair", "cases", NAMES[field], *COMPARISON_HEADER], sorted(lines, key=lambda line: line[0])))
     return "\n\n".join(parts) or "No compound has been run together with its region loss."
-
-
-def spacing_table(study: Study) -> str:
-    """Surface scores with both orders of the spacing."""
-    fields = ("masd_mm", "masd_mm_old", "nsd", "nsd_old")
-
-    def line(method: str, rows: pd.DataFrame) -> list[str]:
-        return [number(mean_of(rows, field), DIGITS[field.removesuffix("_old")]) for field in fields]
-
-    header = ["method", "MASD mm today", "MASD mm before", "NSD today", "NSD before"]
-    return table(header, method_lines(study.rows, len(fields), line))
-
-
-def cost_table(study: Study) -> str:
-    """Time and memory, one line per method and machine."""
-    lines = []
-    for loss in LOSS_NAMES:
-        machines = study.rows[study.rows["method"] == loss].groupby("machine", sort=False)
-        lines += [[loss, machine, *cost_cells(rows)] for machine, rows in machines]
-        lines += [] if len(machines) else [[loss, "not run", "", "", "", "", ""]]
-    return table(["loss", "machine", "runs", "training min per run", "epochs", "s per case", "peak MB"], lines)
-
-
-def cost_cells(rows: pd.DataFrame) -> list[str]:
-    """Runs, minutes of training (median and range), epochs, seconds per case (median), largest memory of a process."""
-    minutes = runs_of(rows)["train_seconds"] / 60
-    spread = f"{minutes.median():.1f} ({minutes.min():.1f} to {minutes.max():.1f})"
-    seconds, peak_mb = rows["predict_seconds"].median(), rows["peak_mb"].max()
-    return [str(len(minutes)), spread, epochs_of(rows), f"{seconds:.2f}", f"{peak_mb:.0f}"]
 
 
 def resampling_table(study: Study) -> str:

@@ -31,7 +31,6 @@ class Prediction:
 
 def case_row(case: PackedCase, prediction: Prediction, key: tuple[str, int, int], **facts: Any) -> Row:
     """Everything the results say about one case."""
-    old = score(prediction.mask, case.label, case.spacing_mm, old_order=True)
     grid = NO_SCORES
     if prediction.grid_mask is not None and prediction.grid_label is not None and prediction.grid_spacing_mm is not None:
         grid = score(prediction.grid_mask, prediction.grid_label, prediction.grid_spacing_mm)
@@ -40,8 +39,6 @@ def case_row(case: PackedCase, prediction: Prediction, key: tuple[str, int, int]
         method=key[0],
         fold=key[1],
         seed=key[2],
-        masd_mm_old=old.masd_mm,
-        nsd_old=old.nsd,
         lesion_load=case.lesion_load,
         slice_mm=case.spacing_mm[0],
         grid_dice=grid.dice,

@@ -43,14 +43,12 @@ class LesionCounts:
         return self.true_hit / self.true if self.true else math.nan
 
 
-def score(
-    prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float], *, old_order: bool = False
-) -> Scores:
+def score(prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float]) -> Scores:
     """Dice, mean average surface distance and normalised surface Dice at 2 mm.
 
     prediction, label: boolean (z, y, x) of one shape; spacing_mm: (z, y, x). Both empty: 1, 0 mm, 1. One empty: 0, NaN, 0.
     Like the official scorer, hands the in-plane spacing over as (x, y) although the arrays are (y, x): the two differ in
-    one known case only. old_order: hands over (x, y, z), as the scorer did before September 2024.
+    one known case only.
 
     Raises ValueError when the shapes differ.
     """
@@ -61,7 +59,7 @@ def score(
     if not prediction.any() or not label.any():
         return Scores(0.0, math.nan, 0.0)
     z, y, x = spacing_mm
-    distances = surface_distance.compute_surface_distances(label, prediction, (x, y, z) if old_order else (z, x, y))
+    distances = surface_distance.compute_surface_distances(label, prediction, (z, x, y))
     return Scores(
         dice=dice_of(prediction, label),
         masd_mm=float(np.mean(surface_distance.compute_average_surface_distance(distances))),

@@ -34,8 +34,6 @@ class Row:
     dice: float
     masd_mm: float
     nsd: float
-    masd_mm_old: float  # with the spacing order that the scorer used before September 2024
-    nsd_old: float
     nan_reason: str  # why there is no MASD: "no prediction", "no lesion", or empty
     predicted_ml: float
     true_ml: float
