@@ -9,7 +9,6 @@ import torch
 from monai.losses import HausdorffDTLoss, LogHausdorffDTLoss
 from scipy.ndimage import gaussian_filter
 
-from training.common.loss_names import LOSS_NAMES
 from training.learning.distance import EMPTY_DISTANCE_MM
 from training.learning.losses import LOSSES, dice, dice_focal, hausdorffdt, tversky
 
@@ -184,7 +183,3 @@ def test_the_right_mask_is_cheapest(name: str) -> None:
     best = LOSSES[name](certain(target), target, spacing_mm).item()
     assert best == pytest.approx(0, abs=1e-4)
     assert LOSSES[name](logits, target, spacing_mm).item() > best + 0.05
-
-
-def test_the_names_are_those_that_pages_know() -> None:
-    assert tuple(LOSSES) == LOSS_NAMES

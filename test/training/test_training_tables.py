@@ -579,5 +579,5 @@ def test_no_results_is_one_line_and_exit_code_2(tmp_path, command, capsys):
     assert capsys.readouterr().err.startswith(expected)
 
 
-def test_published_figures_are_in_the_order_of_the_losses():
-    assert list(study_tables.PUBLISHED) == list(LOSSES)
+def test_published_figures_are_of_losses_in_their_order():
+    assert list(study_tables.PUBLISHED) == [name for name in LOSSES if name in study_tables.PUBLISHED]

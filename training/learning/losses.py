@@ -1,4 +1,6 @@
-"""The losses of the study (arXiv 2502.09148): one signature, one table of names.
+"""The losses of the study (arXiv 2502.09148), all of one signature.
+
+A loss is a function here and its name in LOSS_NAMES, with hyphens for underscores.
 
 Every loss takes logits (batch, 1, z, y, x), target of the same shape with 0 and 1, and spacing_mm (batch, 3) in (z, y, x)
 order, and returns a scalar, float32 whatever the logits are.
@@ -12,11 +14,12 @@ from typing import Protocol
 import torch
 from monai.losses import DiceFocalLoss, DiceLoss, TverskyLoss
 
+from training.common.loss_names import LOSS_NAMES
 from training.learning.distance import squared_distance
 
 
 class Loss(Protocol):
-    """One of the six."""
+    """One of LOSSES."""
 
     def __call__(self, logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor: ...
 
@@ -71,11 +74,4 @@ def _compound(region: Loss, logits: torch.Tensor, target: torch.Tensor, spacing_
     return REGION_WEIGHT * region(logits, target, spacing_mm) + BOUNDARY_WEIGHT * boundary
 
 
-LOSSES: dict[str, Loss] = {
-    "dice": dice,
-    "dice-focal": dice_focal,
-    "tversky": tversky,
-    "hausdorffdt": hausdorffdt,
-    "dice-focal-hausdorffdt": dice_focal_hausdorffdt,
-    "tversky-hausdorffdt": tversky_hausdorffdt,
-}
+LOSSES: dict[str, Loss] = {name: globals()[name.replace("-", "_")] for name in LOSS_NAMES}

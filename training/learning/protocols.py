@@ -43,7 +43,7 @@ class Native:
         return Augmentation(seed, device, patch)
 
     def loss(self, name: str, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """One of the six losses, over the batch."""
+        """One of LOSSES, over the batch."""
         return LOSSES[name](logits, batch.target, batch.spacing_mm)
 
     def predict(self, network: nn.Module, case: PackedCase, device: torch.device) -> Prediction:
@@ -73,7 +73,7 @@ class Paper:
         return paper.PaperAugmentation(seed, device)
 
     def loss(self, name: str, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """One of the six losses, over the batch."""
+        """One of LOSSES, over the batch."""
         return LOSSES[name](logits, batch.target, batch.spacing_mm)
 
     def predict(self, network: nn.Module, case: PackedCase, device: torch.device) -> Prediction:

@@ -26,7 +26,7 @@ class TrainConfig:
         "native: the patient's grid; paper: as published",
     )
     fold: int = option(0, "whose cases are held out, 0 to 4")
-    loss: str = option("tversky-hausdorffdt", "one of the six: " + ", ".join(LOSSES))
+    loss: str = option("tversky-hausdorffdt", "one of " + ", ".join(LOSSES))
     seed: int = option(0, "of weights, order and augmentation")
     epochs: int = option(30, "passes over the training cases")
     batch_size: int = option(2, "cases in a step")

@@ -12,7 +12,7 @@ from model.images.case import Case, read_case
 from model.run.find.platform import find_inputs
 from training.common.loss_names import LOSS_NAMES
 from training.data.published import read_label
-from training.pages.plots import LABELS, ORANGE, new_figure, save, styled
+from training.pages.plots import LABELS, ORANGE, panels_of, save, styled
 from training.scores.metrics import score
 
 LABEL_COLOUR, MASK_COLOUR = "#56b4e9", ORANGE
@@ -28,12 +28,11 @@ def draw_phantom(folder: Path, masks: dict[str, np.ndarray], path: Path) -> None
     case = read_case(*find_inputs(folder / "input"))
     label = read_label(folder / "label.mha", case.adc)
     with styled():
-        figure = new_figure(9.6, 6.4)
-        panels = figure.subplots(2, 4)
+        figure, (adc_axes, z_axes, *panels) = panels_of(2 + len(LOSS_NAMES), 4, (2.4, 3.2))
         view = SliceView(case, label)
-        view.show(panels[0, 0], case.adc.voxels, "ADC in 1e-6 mm2/s", "gray", (0, 2500), bar=True)
-        view.show(panels[0, 1], case.zadc.voxels, "Z map", "RdBu", (-6, 6), bar=True)
-        for axes, loss in zip(panels.flat[2:], LOSS_NAMES, strict=True):
+        view.show(adc_axes, case.adc.voxels, "ADC in 1e-6 mm2/s", "gray", (0, 2500), bar=True)
+        view.show(z_axes, case.zadc.voxels, "Z map", "RdBu", (-6, 6), bar=True)
+        for axes, loss in zip(panels, LOSS_NAMES, strict=True):
             if loss in masks:
                 dice = score(masks[loss], label, case.grid.spacing_mm).dice
                 view.show(axes, case.adc.voxels, f"{LABELS[loss]}\nDice {dice:.2f}", "gray", (0, 2500))

@@ -58,6 +58,16 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def panels_of(count: int, columns: int, size: tuple[float, float], **shared: bool) -> tuple[Figure, list[Axes]]:
+    """A figure of that many panels, row by row, each of this size in inches; what is left of the last row stays empty."""
+    rows = -(-count // columns)
+    figure = new_figure(size[0] * columns, size[1] * rows)
+    panels = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return figure, panels[:count]
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG whole or not at all, without a version or date in it."""
     with whole_file(path) as partial:
@@ -153,9 +163,8 @@ def draw_dice_by_volume(rows: pd.DataFrame, path: Path) -> None:
     cases = rows.groupby("case").first()
     rule = dice_by_case(rows, RULE)
     with styled():
-        figure = new_figure(10, 6)
-        panels = figure.subplots(2, 3, sharex=True, sharey=True)
-        for axes, loss in zip(panels.flat, LOSS_NAMES, strict=True):
+        figure, panels = panels_of(len(LOSS_NAMES), 3, (10 / 3, 3), sharex=True, sharey=True)
+        for axes, loss in zip(panels, LOSS_NAMES, strict=True):
             axes.set_title(LABELS[loss])
             _volume_panel(axes, dice_by_case(rows, loss), rule, cases)
         figure.supxlabel("lesion volume in ml", fontsize=9)
@@ -189,7 +198,7 @@ def _volume_panel(axes: Axes, scores: pd.Series, rule: pd.Series, cases: pd.Data
 def draw_curves(epochs: pd.DataFrame, path: Path) -> None:
     """Training loss above (scales differ), held-out Dice below: a column per loss, a thin line per run, their mean thick."""
     with styled():
-        figure = new_figure(12, 4.6)
+        figure = new_figure(2 * len(LOSS_NAMES), 4.6)
         panels = figure.subplots(2, len(LOSS_NAMES), sharex=True)
         for (above, below), loss in zip(panels.T, LOSS_NAMES, strict=True):
             above.set_title(LABELS[loss].replace("-hausdorffdt", "\n-hausdorffdt"))

@@ -92,9 +92,9 @@ def study_text(studies: list[Study], figures: Path) -> str:
         parts += [f"## {study.title}", *(protocol_parts(study, figures) if not study.rows.empty else ["not run"])]
     if (figures / PHANTOM).exists():
         parts += [
-            "## The six losses on the phantom",
+            "## The losses on the phantom",
             PHANTOM_TEXT,
-            figure(PHANTOM, "Masks of the six losses on the phantom"),
+            figure(PHANTOM, "Masks of the losses on the phantom"),
         ]
     return "\n\n".join(parts) + "\n"
 
