@@ -58,13 +58,13 @@ PUBLISHED = (
 HOW = """Made by `python -m training.accuracy` from training/results/crossval.csv and reliability.csv, which
 `python -m training.crossval --data data/packed` writes. Every case is segmented by trees and networks that did not see it,
 with a calibration that was fitted to the other four folds. Trees see the Z map and the ADC alone; in one row they see the
-networks' probabilities instead of the Z map's. But for the rule and the networks alone, the mask is the one of the highest
-expected Dice. Scores are the challenge's, on the patient's own grid, means over cases with bootstrap 95 % intervals. MASD
-leaves out cases where one mask is empty, as the challenge does; their number is given. The fits draw nothing by chance. Two
-things flatter: networks, features and settings were chosen while looking at these cases; and the calibration is fitted to
-answers, for the other four folds, of trees and networks that had the scored fold in training."""
-EMPTY = """No mask is left empty: three empty cases are too few to tell when one should be. So the empty cases score 0 in the
-means over all cases, and the table without them says how well lesions are found."""
+networks' probabilities instead of the Z map's. Except for the rule and the networks alone, the mask is the one with the
+highest expected Dice. Scores are the challenge's, on the patient's own grid, means over cases with bootstrap 95 % intervals. MASD
+leaves out cases where exactly one mask is empty, as the challenge does; their number is given. The fits are deterministic.
+Two things make the scores optimistic: networks, features and settings were chosen while looking at these cases; and the
+calibration is fitted to predictions, on the other four folds, of trees and networks that had the scored fold in training."""
+EMPTY = """Every lesion-free case gets a false mark: three such cases are too few to learn when a mask should stay empty. They
+score 0 in the means over all cases; the table without them shows how well lesions are found."""
 BINNED = """Candidate voxels in bins of the probability that they were given, every case with the same weight; trees and
 calibration were fitted to the other folds."""
 
@@ -97,11 +97,15 @@ def network_words(rows: pd.DataFrame) -> str:
     """What the networks add to the trees, in words."""
     some = with_lesion(rows)
     found = compare("decision", "trees", *(scores_of(some, method, "dice") for method in ("decision", "trees"))).difference
-    verdict = "nothing that these cases can show" if found.low <= 0 <= found.high else "more" if found.low > 0 else "less"
-    return (
-        f"What the networks add to the trees, on the {found.n} cases that have a lesion: {interval(found, 3, '+')} in Dice, "
-        f"{verdict}."
-    )
+    verdict = ": no measurable difference" if found.low <= 0 <= found.high else ""
+    change = f"changes Dice by {interval(found, 3, '+')}{verdict}"
+    return f"On the {found.n} cases with a lesion, adding the networks to the trees {change}."
+
+
+def empty_words(cases: int, left: int) -> str:
+    """How many lesion-free cases get a false mark, as a sentence."""
+    marked = "all" if not left else f"{cases - left} of"
+    return f"{marked[0].upper()}{marked[1:]} {cases} lesion-free cases get a false mark."
 
 
 def scores_table(rows: pd.DataFrame) -> str:
@@ -197,9 +201,8 @@ def page(rows: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame) -> s
         "## All cases",
         scores_table(rows),
         wrapped(
-            "The published figures are other people's, on cases that are not in this comparison; they show the order of "
-            "magnitude. What is shipped averages all five folds' networks, with trees and a calibration fitted to all 44 "
-            "cases; of that no score can be given on these cases."
+            "The published figures are by others, on different cases; they show the order of magnitude. The shipped average "
+            "was never scored: it combines all five folds' networks with trees and a calibration fitted to all 44 cases."
         ),
         "## Cases that have a lesion",
         wrapped(EMPTY),
@@ -239,8 +242,8 @@ def readme_block(rows: pd.DataFrame, estimated: pd.DataFrame) -> str:
     empty = group(rows[load_strata(rows) == "empty"], "decision")
     left = (empty["predicted_lesions"] == 0).sum()
     note = (
-        "NSD and MASD are over all cases. The published ones are others' figures on other cases. "
-        f"Of {len(empty)} empty cases {left} stay empty. {network_words(rows)}"
+        "NSD and MASD are over all cases. The published figures are by others, on different cases. "
+        f"{empty_words(len(empty), left)} {network_words(rows)}"
     )
     return "\n\n".join([table([*header, "NSD at 2 mm", "MASD mm"], lines), wrapped(note)])
 

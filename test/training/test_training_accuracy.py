@@ -104,9 +104,9 @@ def test_a_missing_distance_is_counted_not_averaged() -> None:
 
 def test_the_empty_cases_that_stay_empty_are_counted() -> None:
     text = accuracy.readme_block(averaged(ROWS), averaged(ESTIMATED)).replace("\n", " ")
-    assert "Of 1 empty cases 0 stay empty." in text
+    assert "All 1 lesion-free cases get a false mark." in text
     rows = [dataclasses.replace(r, predicted_lesions=0) if r.method == "decision" else r for r in ROWS]
-    assert "Of 1 empty cases 1 stay empty." in accuracy.readme_block(averaged(rows), averaged(ESTIMATED)).replace("\n", " ")
+    assert "0 of 1 lesion-free cases get a false mark." in accuracy.readme_block(averaged(rows), averaged(ESTIMATED)).replace("\n", " ")
 
 
 def test_the_empty_cases_are_left_out_of_the_second_table() -> None:
@@ -119,9 +119,9 @@ def test_the_empty_cases_are_left_out_of_the_second_table() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ([0.01, 0.02, 0.03, 0.01, 0.03], "+0.020 [+0.012, +0.028] in Dice, more."),
-        ([-0.02] * 5, "-0.020 [-0.020, -0.020] in Dice, less."),
-        ([-0.02, 0.02, -0.02, 0.02, 0.0], "in Dice, nothing that these cases can show."),
+        ([0.01, 0.02, 0.03, 0.01, 0.03], "changes Dice by +0.020 [+0.012, +0.028]."),
+        ([-0.02] * 5, "changes Dice by -0.020 [-0.020, -0.020]."),
+        ([-0.02, 0.02, -0.02, 0.02, 0.0], ": no measurable difference."),
     ],
 )
 def test_what_the_networks_add_is_said_with_its_interval(changes: list[float], words: str) -> None:
@@ -129,7 +129,7 @@ def test_what_the_networks_add_is_said_with_its_interval(changes: list[float], w
     shipped = [row(case, "decision", dice=0.5 + change) for case, change in enumerate([-0.4, *changes])]
     rows = averaged([*shipped, *(row(case, "trees", dice=0.5) for case in range(6))])
     assert accuracy.network_words(rows).replace("\n", " ").endswith(words)
-    assert "on the 5 cases that have a lesion" in accuracy.network_words(rows)
+    assert "On the 5 cases with a lesion" in accuracy.network_words(rows)
 
 
 def test_adc_alone_stands_beside_the_given_z_map() -> None:
