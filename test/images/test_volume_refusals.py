@@ -62,6 +62,12 @@ REFUSED = {
     "too large for float32": (sitk_file(VOXELS.astype(np.float64) * 1e300), "NaN or infinite"),
     "terabytes": (header(DimSize="100000 100000 1000"), "promises 100000 x 100000 x 1000 voxels"),
     "negative size": (header(DimSize="-4 3 2"), "promises"),
+    "no spacing": (header(ElementSpacing=None), "no spacing, expected ElementSpacing in mm; 1 mm is not assumed"),
+    "the voxels' size alone": (
+        header(ElementSpacing=None, ElementSize="1 1 3"),
+        "no spacing, expected ElementSpacing in mm, found ElementSize = 1 1 3 alone",
+    ),
+    "no spacing of one axis": (header(ElementSpacing="1 1 nan"), "ElementSpacing = 1 1 nan, expected finite numbers"),
     "spacing zero": (header(ElementSpacing="0 1 1"), "ElementSpacing = 0 1 1, expected numbers above 0"),
     "spacing NaN": (header(ElementSpacing="nan 1 1"), "ElementSpacing = nan 1 1, expected finite numbers"),
     "no direction": (

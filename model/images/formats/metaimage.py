@@ -186,7 +186,14 @@ def _plain_header(fields: Fields) -> bytes:
 
 
 def _require_geometry(fields: Fields, path: Path) -> None:
-    """Raise UserError on geometry that ITK takes for another: NaN for 0, a negative spacing for a turned direction."""
+    """Raise UserError on geometry that ITK takes for another: NaN for 0, a negative spacing for a turned direction.
+
+    So it does without a spacing, which ITK takes for 1 mm, or for the voxels' own size, which leaves out gaps between them.
+    """
+    if "ElementSpacing" not in fields:
+        found = f", found ElementSize = {fields['ElementSize'][:100]} alone" if "ElementSize" in fields else ""
+        reason = "a voxel's own size need not be its distance from the next" if found else "1 mm is not assumed"
+        raise UserError(f"{path}: no spacing, expected ElementSpacing in mm{found}; {reason}")
     for name in sorted(GEOMETRY_FIELDS & fields.keys()):
         numbers = [float(word) for word in fields[name].split()]
         expected = ""

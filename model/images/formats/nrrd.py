@@ -10,6 +10,7 @@ import math
 import re
 from pathlib import Path
 
+from model.errors import UserError
 from model.images.grid import require_scalar_3d
 from model.images.streams import GZIP, FileBytes, decompressed, read_file, require_length, require_plausible
 
@@ -50,6 +51,7 @@ def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, bool, str]:
     fields = _one_volume(fields)
     size = tuple(int(word) for word in fields["sizes"].split())
     require_scalar_3d(size, 1, path)
+    _require_spacing(fields, path)
     oriented, voxels = fields.get("space") in ORIENTED, _voxels(file, start, fields)
     return _plain_header(fields), voxels, oriented, hashlib.sha256(file.data).hexdigest()
 
@@ -106,7 +108,23 @@ def _require_known(fields: Fields) -> None:
         if name in UNITS and set(value.replace('"', " ").split()) - {"mm"}:
             raise ValueError(f"{name}: {value[:50]}, expected mm")
         if name in NUMBERS:
-            _require_numbers(name, value.split())
+            _require_numbers(name, [word for word in value.split() if name != "spacings" or word.lower() != "nan"])
+
+
+def _require_spacing(fields: Fields, path: Path) -> None:
+    """Raise UserError unless the header says how far apart the voxels lie along each axis.
+
+    ITK takes 1 mm where it does not, and a negative spacing for a turned direction.
+    """
+    name = "space directions" if {"space", "space dimension", "space directions"} & fields.keys() else "spacings"
+    value = fields.get(name)
+    if value is None:
+        beside = [f"{other}: {fields[other][:50]}" for other in ("spacings", "thicknesses") if other in fields]
+        found = f", found {' and '.join(beside)}" if beside else "; 1 mm is not assumed"
+        raise UserError(f"{path}: no spacing, expected {name} in mm{found}")
+    numbers = [[float(number) for number in word.strip("()").split(",")] for word in _words(name, value)]
+    if not all((math.hypot(*found) if len(found) > 1 else found[0]) > 0 for found in numbers):  # NaN is not
+        raise UserError(f"{path}: {name}: {value[:100]}, expected a spacing above 0 along each axis")
 
 
 def _words(name: str, value: str) -> list[str]:

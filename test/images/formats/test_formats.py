@@ -305,6 +305,40 @@ def test_a_nrrd_of_a_sequence_of_one(tmp_path, sizes, directions):
     assert volume.grid.origin_mm == (1, 2, 3)
 
 
+def write_nrrd(path: Path, dimension: int, sizes: str, *fields: str) -> Path:
+    """The ADC map behind a header by hand."""
+    lines = ["NRRD0004", "type: float", f"dimension: {dimension}", *fields, f"sizes: {sizes}", "endian: little"]
+    path.write_bytes("\n".join([*lines, "encoding: raw", "", ""]).encode() + ADC.tobytes())
+    return path
+
+
+NO_SPACING = {
+    (): "no spacing, expected spacings in mm; 1 mm is not assumed",
+    ("thicknesses: 0.8 1.25 3",): "no spacing, expected spacings in mm, found thicknesses: 0.8 1.25 3",
+    ("space: LPS",): "no spacing, expected space directions in mm; 1 mm is not assumed",
+    ("space: LPS", "spacings: 0.8 1.25 3"): "expected space directions in mm, found spacings: 0.8 1.25 3",
+    ("spacings: 0.8 nan 3",): "spacings: 0.8 nan 3, expected a spacing above 0 along each axis",
+    ("spacings: 0.8 1.25 0",): "spacings: 0.8 1.25 0, expected a spacing above 0",
+    ("spacings: -0.8 1.25 3",): "spacings: -0.8 1.25 3, expected a spacing above 0",  # to ITK a mirrored image
+    ("spacings: 0.8 1.25",): "expected 3 of them",
+    ("space: LPS", "space directions: (0.8,0,0) (0,0,0) (0,0,3)"): "expected a spacing above 0 along each axis",
+    ("space: LPS", "space directions: (0.8,0,0) none (0,0,3)"): "space directions: none, expected numbers",
+}
+
+
+@pytest.mark.parametrize("fields", NO_SPACING)
+def test_nrrd_that_does_not_say_the_spacing_is_refused(tmp_path, fields):
+    with pytest.raises(UserError) as refusal:
+        read_volume(write_nrrd(tmp_path / "a.nrrd", 3, "12 15 7", *fields))
+    assert str(refusal.value).startswith(f"{tmp_path}/a.nrrd: ")
+    assert NO_SPACING[fields] in str(refusal.value)
+
+
+def test_nrrd_of_a_list_of_one_needs_no_spacing_of_the_list(tmp_path):
+    volume = read_volume(write_nrrd(tmp_path / "a.nrrd", 4, "12 15 7 1", "spacings: 0.8 1.25 3 NaN"))
+    assert volume.grid.spacing_mm == (3, 1.25, 0.8)
+
+
 @FORMATS
 def test_each_file_is_opened_once(image, monkeypatch):
     """And its digest is that of what was read."""
