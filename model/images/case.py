@@ -14,6 +14,7 @@ from model.images.limits import FEWEST_TO_ESTIMATE, LARGEST_ADC, LARGEST_BRAIN_M
 from model.images.missing import without_missing
 from model.images.orientation import in_order_of, turn_to_learnt
 from model.images.pair import Pair, misfit, pair_of
+from model.images.space import in_template
 from model.images.stripping import read_brain_mask, stripped
 from model.images.volume import Grid, Volume, read_volume, require_same_grid
 
@@ -45,6 +46,11 @@ class Case:
     def with_estimate(self, voxels: np.ndarray) -> "Case":
         """The case with an estimated Z map, float32 (z, y, x) on its grid."""
         return replace(self, z_map=replace(self.adc, voxels=voxels, sha256="", remarks=(), dicom=None), estimated=True)
+
+    @property
+    def space(self) -> str:
+        """In which the maps lie, as `model.images.space` has it; a template's also where the Z map alone says so."""
+        return self.z_map.space if self.z_map and in_template(self.z_map.space) else self.adc.space
 
     @property
     def grid(self) -> Grid:

@@ -13,6 +13,7 @@ from model.images.case import ADC_UNIT, Case
 from model.images.limits import LARGEST_PUBLISHED_Z
 from model.images.orientation import turn_to_learnt
 from model.images.pair import LESION_Z, LOWEST_DETAIL, Pair, better_fit
+from model.images.space import TEMPLATE, in_template
 from model.images.volume import Grid
 
 BRAIN_ML = (150.0, 600.0)
@@ -41,6 +42,7 @@ def warnings_of(case: Case) -> list[str]:
         _z_range(case),
         _slices(case.grid),
         _orientation(case),
+        _template(case),
         *(_pair(case, case.pair) if case.pair else []),
         *(doubts_alone(case.alone) if case.alone else []),
     ]
@@ -118,6 +120,13 @@ def _orientation(case: Case) -> str:
     if case.adc.oriented:
         return ""
     return f"{case.adc.path.name} does not say how it lies in the patient: left and right are unknown."
+
+
+def _template(case: Case) -> str:
+    if not in_template(case.space):
+        return ""
+    label = case.space.removeprefix(TEMPLATE)
+    return f"The image is in a template's space ({label}): volumes are the template's, not the patient's."
 
 
 def _adc_scale(pair: Pair) -> str:

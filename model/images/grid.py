@@ -12,6 +12,7 @@ import numpy as np
 from model.errors import UserError
 from model.images.brain import Box
 from model.images.limits import SPACING_MM
+from model.images.space import SCANNER
 
 # mm for spacing and origin, cosines for direction. Published files differ in the last printed digit, up to 0.001; the
 # millionth on top is for the binary rounding of such a difference.
@@ -67,6 +68,7 @@ class Volume:
     dicom: DicomSource | None = None  # where it was read from DICOM
     unit: str = ""  # of an ADC map, where its DICOM header names it; the voxels are in 1e-6 mm2/s then
     unit_factor: float = 1.0  # what they were multiplied by
+    space: str = SCANNER  # in which the grid lies, as `model.images.space` has it; also where the header cannot say
 
 
 def crop_grid(grid: Grid, box: Box) -> Grid:

@@ -5,6 +5,7 @@ The arrays' order, the units and the handedness are those of model/images/grid.p
 
 import contextlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from model.images.grid import (
     require_scalar_3d,
     require_usable_grid,
 )
+from model.images.space import SCANNER, UNKNOWN, space_of
 from model.images.streams import memory_file
 
 __all__ = [
@@ -92,7 +94,8 @@ def _read_dicom(path: Path, series: Sequence[str], adc: bool) -> Volume:
 
 
 def _read_file(path: Path) -> Volume:
-    return read_nifti(path) if suffix_of(path) in NIFTI else _read_with_itk(path)
+    volume = read_nifti(path) if suffix_of(path) in NIFTI else _read_with_itk(path)
+    return replace(volume, space=space_of(path, volume.space))
 
 
 def _read_with_itk(path: Path) -> Volume:
@@ -108,7 +111,7 @@ def _read_with_itk(path: Path) -> Volume:
     require_scalar_3d(image.GetSize(), image.GetNumberOfComponentsPerPixel(), path)
     with np.errstate(over="ignore"):  # too large for float32 is infinite
         array = sitk.GetArrayViewFromImage(image).astype(np.float32)
-    return Volume(array, _grid(image), path, oriented, sha256)
+    return Volume(array, _grid(image), path, oriented, sha256, space=SCANNER if oriented else UNKNOWN)
 
 
 def write_mask(mask: np.ndarray, grid: Grid, path: Path) -> None:

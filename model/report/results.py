@@ -132,6 +132,7 @@ def describe_files(case: Case) -> dict:
         "z_map": ESTIMATED if case.estimated else GIVEN,
         "warnings": warnings_of(case),
         "adc_unit": case.adc_unit,
+        "space": case.space,
         "inputs": {what: {"file": volume.path.name, "sha256": volume.sha256} for what, volume in files.items()},
     }
 

@@ -20,9 +20,10 @@ def case(
     zadc: np.ndarray = PHANTOM.zadc,
     grid: Grid = PHANTOM.grid,
     oriented: bool = True,
+    z_space: str = "scanner",
     **changes: str,
 ) -> Case:
-    return Case(Volume(adc, grid, Path("a.nii"), oriented), Volume(zadc, grid, Path("z.nii")), **changes)
+    return Case(Volume(adc, grid, Path("a.nii"), oriented), Volume(zadc, grid, Path("z.nii"), space=z_space), **changes)
 
 
 def with_spacing(*spacing_mm: float) -> Grid:
@@ -53,6 +54,7 @@ def test_phantom_is_not_unusual():
         (case(adc=not_stripped()), "ADC is above 0 in 100% of a side of the volume"),
         (case(oriented=False), "a.nii does not say how it lies in the patient"),
         (case(adc_unit="mm2/s"), "was converted from mm2/s"),
+        (case(z_space="template: dHCP"), "in a template's space (dHCP): volumes are the template's, not the patient's."),
     ],
 )
 def test_what_is_unusual_is_said(odd, words):

@@ -1,6 +1,7 @@
 """NIfTI as scanners and analysts write it; nibabel is the oracle of what a file means and where it lies."""
 
 import gzip
+import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -235,7 +236,47 @@ def test_itk_reads_the_mask_where_it_read_the_map(tmp_path):
         np.testing.assert_allclose(here, there, atol=1e-4)
 
 
-@pytest.mark.parametrize("codes", [(0, 0), (1, 0), (0, 1), (1, 4)])
+SPACES = {
+    **{(code, 0): "scanner" for code in (1, 2)},
+    **{(0, code): "scanner" for code in (1, 2)},
+    (0, 0): "unknown",
+    (1, 2): "scanner",
+    (1, 4): "scanner",  # the transform that counts is the scanner's
+    (5, 2): "scanner",
+    **{codes: "template: Talairach" for codes in ((0, 3), (3, 0), (3, 3), (4, 3))},
+    **{codes: "template: MNI 152" for codes in ((0, 4), (4, 0), (4, 4))},
+    **{codes: "template: unnamed" for codes in ((0, 5), (5, 0))},
+}
+
+
+@pytest.mark.parametrize("codes", SPACES)
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_a_transform_says_whose_space_it_is(tmp_path, codes, kind):
+    made = image((AFFINE, codes[0]), (AFFINE, codes[1]), kind)
+    assert read_volume(saved(tmp_path / "adc.nii", made)).space == SPACES[codes]
+
+
+IN_NAMES = {
+    "sub-01_ADC.nii": "scanner",
+    "sub-01_space-T1w_ADC.nii": "individual: T1w",
+    "sub-01_space-ACPC_desc-x_ADC.nii": "individual: ACPC",
+    "sub-01_space-MNIInfant_cohort-1_ADC.nii": "template: MNIInfant",
+    "SUB-01_SPACE-dHCP.NII": "template: dHCP",
+    "aerospace-3_ADC.nii": "scanner",
+}
+
+
+@pytest.mark.parametrize("name", IN_NAMES)
+def test_a_name_says_whose_space_it_is(tmp_path, name):
+    """As BIDS has it; a header that says template counts before a name that says the patient's."""
+    assert read_volume(saved(tmp_path / name, image())).space == IN_NAMES[name]
+    by_header = read_volume(saved(tmp_path / name, image((AFFINE, 4), (AFFINE, 4)))).space
+    assert by_header == (IN_NAMES[name] if "template" in IN_NAMES[name] else "template: MNI 152")
+    write_image(ADC, GRID, tmp_path / f"{name}.mha")
+    assert read_volume(tmp_path / f"{name}.mha").space == IN_NAMES[name]
+
+
+@pytest.mark.parametrize("codes", [(0, 0), (1, 0), (0, 3), (1, 4)])
 def test_a_folder_of_such_cases(main, tmp_path, rule_weights, codes):
     """From files to files: the mask lies on its ADC map by the same codes, and unknown sides are said."""
     maps = zip(("adc", "zmap"), small_maps(), strict=True)
@@ -250,4 +291,8 @@ def test_a_folder_of_such_cases(main, tmp_path, rule_weights, codes):
     np.testing.assert_array_equal(mask.affine, adc.affine)
     assert [mask.header[name] for name in ("qform_code", "sform_code")] == list(codes)
     np.testing.assert_array_equal(mask.get_fdata().T, rule(*small_maps()))
-    assert ("left and right are unknown" in (tmp_path / "out" / "summary.csv").read_text()) == (codes == (0, 0))
+    summary = (tmp_path / "out" / "summary.csv").read_text()
+    assert ("left and right are unknown" in summary) == (codes == (0, 0))
+    said = "The image is in a template's space (Talairach): volumes are the template's, not the patient's."
+    assert (said in summary) == (codes == (0, 3))
+    assert json.loads((tmp_path / "out" / "c1" / "results.json").read_text())["space"] == SPACES[codes]
