@@ -26,6 +26,7 @@ from model.run.find.bids import DESCRIPTION
 from model.run.find.cases import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, ZMAP_STEM, find_cases
 from model.run.find.contents import is_of_the_system, visible_in
 from model.run.find.found_case import FoundCase
+from model.run.find.shared_voxels import without_shared_voxels
 from model.run.one_case import Options, Place, run_case
 from model.run.own_files import ChangedFiles, read_own_results
 from model.run.platform_paths import RESULTS_PATH
@@ -82,6 +83,7 @@ def segment_folder(
         require_outside(root, output)
     found = find_cases(root, table, estimate_z=options.estimate_z)
     asked = [case.asked(estimate_z=options.estimate_z, use_mask=options.brain_mask) for case in found]
+    asked = without_shared_voxels(asked)
     cases = as_bids(asked) if options.bids else asked
     require_apart(root, cases, output)
     with only_run(output):

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from folder_helpers import GOOD, REASONS, summary
+from folder_helpers import GOOD, REASONS, summary, write_maps
 from inference_helpers import GRID, arguments, files_below, rule, small_maps
 from phantom import write_image
 
@@ -78,6 +78,23 @@ def test_mhd_is_not_run_again(go, good, output, count):
     go(good, "--format", "mhd")
     assert go(good, "--format", "mhd")[0] == 0
     assert len(count) == 2
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_cases_whose_headers_name_one_file_of_voxels_are_refused(go, good, output, listed):
+    """Of a folder and of a table; nothing is written of them."""
+    for name in ("c", "d"):
+        write_maps(good / name, ".mhd")
+    (good / "d" / "zadc.zraw").unlink()
+    (good / "d" / "zadc.zraw").symlink_to("../c/zadc.zraw")
+    if listed:
+        rows = [f"{case},{case}/adc{end},{case}/zadc{end}" for case, end in (("a", ".mha"), ("c", ".mhd"), ("d", ".mhd"))]
+        (good / "cases.csv").write_text("\n".join(["case,adc,zadc", *rows, ""]))
+    assert go(good)[0] == 2
+    status = {name: row["status"] for name, row in summary(output).items()}
+    assert status == {"a": "done", "c": "failed", "d": "failed"} | ({} if listed else {"b": "done"})
+    assert f"{good}/c/zadc.zraw holds the voxels of 2 headers" in summary(output)["d"]["reason"]
+    assert not (output / "c").exists()
 
 
 def test_format_on_demand(go, good, output):

@@ -1,0 +1,70 @@
+"""Two headers that name one file of voxels: no case of either is run."""
+
+import os
+from pathlib import Path
+
+import pytest
+from inference_helpers import write_metaimage
+
+from model.run.find.found_case import FoundCase
+from model.run.find.shared_voxels import without_shared_voxels
+
+
+def header(path: Path, voxels: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    return write_metaimage(path, ElementDataFile=voxels)
+
+
+def problems(*cases: FoundCase) -> list[str]:
+    return [case.problem for case in without_shared_voxels(list(cases))]
+
+
+@pytest.fixture
+def raw(tmp_path) -> Path:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "out.raw").write_bytes(bytes(96))
+    return tmp_path / "a" / "out.raw"
+
+
+@pytest.mark.parametrize("what", ["adc", "zadc", "brain_mask"])
+@pytest.mark.parametrize("by", ["name", "link", "link to its folder"])
+def test_no_case_with_such_a_header_is_run(tmp_path, raw, what, by):
+    """Whichever image of the cases it is; the others are."""
+    first = header(tmp_path / "a" / "1.mhd", "out.raw")
+    if by == "link":
+        (tmp_path / "b").mkdir()
+        (tmp_path / "b" / "mine.raw").symlink_to("../a/out.raw")
+    elif by == "link to its folder":
+        (tmp_path / "b").symlink_to("a")
+    second = header(tmp_path / ("a" if by == "name" else "b") / "2.mhd", "mine.raw" if by == "link" else "out.raw")
+    own = header(tmp_path / "c" / "1.mhd", "out.raw")
+    (tmp_path / "c" / "out.raw").write_bytes(bytes(96))
+    shared = f"{raw} holds the voxels of 2 headers, expected one: {first}, {second}"
+    maps = {"adc": tmp_path / "x.mha"}
+    cases = [FoundCase(path.parent.name, **(maps | {what: path})) for path in (first, second, own)]
+    assert problems(*cases) == [shared, shared, ""]
+
+
+def test_both_maps_of_a_case(tmp_path, raw):
+    (problem,) = problems(FoundCase("a", *(header(tmp_path / "a" / f"{n}.mhd", "out.raw") for n in "12")))
+    assert problem.startswith(f"{raw} holds the voxels of 2 headers, expected one: ")
+
+
+def test_what_is_not_shared(tmp_path, raw):
+    """One header of two cases, copies of a file, voxels in the header's own file, headers that cannot be read."""
+    one = header(tmp_path / "a" / "1.mhd", "out.raw")
+    os.link(raw, tmp_path / "a" / "copy.raw")
+    copy = header(tmp_path / "a" / "2.mhd", "copy.raw")
+    own, none, pointing = (
+        header(tmp_path / "a" / f"{n}.mhd", name) for n, name in (("3", "LOCAL"), ("4", "no"), ("5", ".."))
+    )
+    (tmp_path / "a" / "6.mhd").write_bytes(b"no header")
+    paths = [one, one, copy, own, none, none, pointing, tmp_path / "a" / "6.mhd", tmp_path / "gone.mhd"]
+    assert not any(problems(*(FoundCase(str(n), path) for n, path in enumerate(paths))))
+
+
+def test_a_case_keeps_its_own_problem(tmp_path, raw):
+    one, two = (header(tmp_path / "a" / f"{n}.mhd", "out.raw") for n in "12")
+    first, second = problems(FoundCase("a", one, problem="no Z map"), FoundCase("b", two))
+    assert first == "no Z map"
+    assert str(raw) in second
