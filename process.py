@@ -23,6 +23,7 @@ if __name__ == "__main__":
 import argparse
 import dataclasses
 import functools
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING
 
 from model.images.case import ADC_UNIT, ADC_UNITS
 from model.images.formats.names import SUFFIXES
+from model.images.limits import SMALLEST_BRAIN_ML
 from model.run.find.bids_names import SUFFIX
 from model.run.find.cases import INDEX, LAYOUTS, SUMMARY
 from model.run.one_case import Options, segment
@@ -89,6 +91,8 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(words)
     if args.cases is None and (args.format or args.overwrite or args.bids or args.series):
         parser.error("--bids, --series, --format and --overwrite go with --cases")
+    if args.smallest_brain_ml != SMALLEST_BRAIN_ML and not args.brain_mask:
+        parser.error("--smallest-brain goes with --brain-mask")
     if args.bids and args.format not in (None, SUFFIX):
         parser.error(f"--bids writes {SUFFIX}")
     return args
@@ -113,6 +117,22 @@ def add_about_input(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="set the maps to 0 outside the brain mask beside the ADC map (`mask` in its name), where there is one",
     )
+    parser.add_argument(
+        "--smallest-brain",
+        type=millilitres,
+        default=SMALLEST_BRAIN_ML,
+        dest="smallest_brain_ml",
+        metavar="ML",
+        help="refuse a brain mask that leaves less, in ml; lower it for preterm babies (default: %(default)g)",
+    )
+
+
+def millilitres(word: str) -> float:
+    """A volume of 0 or more, in ml."""
+    volume_ml = float(word)
+    if not 0 <= volume_ml < math.inf:
+        raise ValueError
+    return volume_ml
 
 
 def add_ways_to_run(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,14 @@ import numpy as np
 from model.errors import UserError
 from model.images.alone import LARGEST_ML, AdcFigures, adc_figures, misfit_alone, no_adc
 from model.images.brain import brain_mask
-from model.images.limits import FEWEST_TO_ESTIMATE, LARGEST_ADC, LARGEST_BRAIN_ML, LARGEST_Z, PLAUSIBLE_ADC
+from model.images.limits import (
+    FEWEST_TO_ESTIMATE,
+    LARGEST_ADC,
+    LARGEST_BRAIN_ML,
+    LARGEST_Z,
+    PLAUSIBLE_ADC,
+    SMALLEST_BRAIN_ML,
+)
 from model.images.missing import without_missing
 from model.images.orientation import in_order_of, turn_to_learnt
 from model.images.pair import Pair, misfit, pair_of
@@ -85,10 +92,12 @@ def read_case(
     adc_unit: str = ADC_UNIT,
     series: Sequence[str] = (),
     mask_path: Path | None = None,
+    smallest_brain_ml: float = SMALLEST_BRAIN_ML,
 ) -> Case:
     """Read and check a case; an ADC map in another of ADC_UNITS is converted, a brain mask is applied.
 
     series: UIDs, see `read_volume`. Without a Z map's path the case has none: more is asked of its ADC map then.
+    smallest_brain_ml: that the brain mask has to leave.
     Raises UserError when a file is unusable, the grids differ, a voxel of the brain is NaN or infinite, the maps look
     swapped or are no pair, there is no brain or its ADC is not in that unit, the mask is none for this map, or the ADC map
     is none from which a newborn's Z map could be estimated.
@@ -99,7 +108,7 @@ def read_case(
     if zadc:
         zadc = in_order_of(adc, zadc)
         require_same_grid(adc, zadc)
-    mask = read_brain_mask(mask_path, adc) if mask_path else None
+    mask = read_brain_mask(mask_path, adc, smallest_brain_ml) if mask_path else None
     if mask:
         adc, zadc, said = stripped(adc, zadc, mask)
         remarks += said

@@ -6,17 +6,18 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import UserError
+from model.images.limits import SMALLEST_BRAIN_ML
 from model.images.orientation import in_order_of
 from model.images.volume import Volume, read_volume, require_same_grid
 
 LEAST_WITH_ADC = 0.9  # share of a mask; less is told
 
 
-def read_brain_mask(path: Path, adc: Volume) -> Volume:
+def read_brain_mask(path: Path, adc: Volume, smallest_ml: float = SMALLEST_BRAIN_ML) -> Volume:
     """A brain mask on the grid of an ADC map, 1 in the brain and 0 elsewhere.
 
-    Raises UserError, which names both files, when it is on another grid, empty, holds other values, or no voxel with ADC
-    above 0 lies in it.
+    Raises UserError, which names both files, when it is on another grid, empty, holds other values, or less than
+    `smallest_ml`, or no voxel, with ADC above 0 lies in it.
     """
     mask = in_order_of(adc, read_volume(path, keep_nan=True))
     require_same_grid(adc, mask)
@@ -28,8 +29,14 @@ def read_brain_mask(path: Path, adc: Volume) -> Volume:
         raise UserError(f"{both}: expected the values 0 and 1, found {shown}")
     if not mask.voxels.any():
         raise UserError(f"{both}: it is empty, expected 1 in the brain")
-    if not (adc.voxels[mask.voxels == 1] > 0).any():
+    with_adc = (adc.voxels > 0) & (mask.voxels == 1)
+    if not with_adc.any():
         raise UserError(f"{both}: no voxel with ADC above 0 lies in it")
+    if (left_ml := _ml(with_adc, adc)) < smallest_ml:
+        raise UserError(
+            f"{both}: it leaves {left_ml:.4g} ml with ADC above 0, expected at least {smallest_ml:g} ml of brain; is it the"
+            " mask of a part, or of lesions? --smallest-brain ML lowers that for a preterm baby"
+        )
     return mask
 
 

@@ -17,6 +17,7 @@ from model.errors import UserError
 from model.files import files_into, only_run, remove_partial_folders, remove_partials, require_writable, writable
 from model.images.case import ADC_UNIT, Case, read_case
 from model.images.formats.names import stem_of
+from model.images.limits import SMALLEST_BRAIN_ML
 from model.images.mark import is_signed
 from model.images.volume import write_mask, write_probabilities
 from model.networks.as_learnt import estimate_as_learnt, segment_as_learnt
@@ -61,6 +62,7 @@ class Options:
     series: tuple[str, ...] = ()  # UIDs of DICOM series, to be taken where they are found
     estimate_z: bool = False  # estimate the Z map of a case without one
     brain_mask: bool = False  # apply the one beside the ADC map
+    smallest_brain_ml: float = SMALLEST_BRAIN_ML  # that it has to leave
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +156,8 @@ def run_case(
 
 def read_found(found: FoundCase, options: Options) -> Case:
     """Read and check the files of a case. Raises UserError, also for a case that cannot be run with these options."""
-    case = read_case(found.adc_map, found.zadc, options.adc_unit, options.series, found.brain_mask)
+    asked = (options.adc_unit, options.series, found.brain_mask, options.smallest_brain_ml)
+    case = read_case(found.adc_map, found.zadc, *asked)
     if not options.brain_mask or found.brain_mask:
         return case
     remark = f"No brain mask lies beside {found.adc_map.name}: it was used as it is (--brain-mask)."

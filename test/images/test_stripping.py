@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inference_helpers import GRID, small_maps
+from inference_helpers import BRAIN_VOXELS, GRID, LESION_VOXELS, lesion_mask, small_maps
 from phantom import write_image
 
 from model.errors import UserError
@@ -14,6 +14,7 @@ from model.images.checks import warnings_of
 
 ADC, ZADC = small_maps()
 BRAIN = ADC > 0
+BRAIN_ML = BRAIN_VOXELS * 3 / 1000 - 0.001  # 3 mm3 each, but for rounding of the header
 HEAD = np.where(BRAIN, ADC, 400).astype(np.float32)  # ADC above 0 everywhere
 
 
@@ -26,7 +27,8 @@ def folder(tmp_path) -> Path:
 
 
 def read(folder: Path, zadc: str | None = "zadc.nii.gz"):
-    return read_case(folder / "adc.nii.gz", zadc and folder / zadc, mask_path=folder / "mask.nii.gz")
+    mask = folder / "mask.nii.gz"
+    return read_case(folder / "adc.nii.gz", zadc and folder / zadc, mask_path=mask, smallest_brain_ml=BRAIN_ML)
 
 
 def test_mask_is_applied_to_both_maps_and_said(folder):
@@ -93,6 +95,18 @@ def test_mask_beside_the_brain_is_refused(folder):
     write_image((~BRAIN).astype(np.uint8), GRID, folder / "mask.nii.gz")
     with pytest.raises(UserError, match=r"mask\.nii\.gz is no brain mask for .*adc\.nii\.gz: no voxel with ADC above 0"):
         read(folder)
+
+
+@pytest.mark.parametrize("zadc", ["zadc.nii.gz", None])
+def test_mask_that_leaves_less_than_asked_for_is_refused_with_both_files(folder, zadc):
+    """By ADC above 0 within the mask, not by the mask's own volume: here three voxels too few."""
+    write_image(np.where(lesion_mask(), 0, HEAD).astype(np.float32), GRID, folder / "adc.nii.gz")
+    left_ml = (BRAIN_VOXELS - LESION_VOXELS) * 3 / 1000
+    with pytest.raises(UserError) as error:
+        read(folder, zadc)
+    files = f"{folder / 'mask.nii.gz'} is no brain mask for {folder / 'adc.nii.gz'}"
+    says = f"{files}: it leaves {left_ml:.4g} ml with ADC above 0, expected at least {BRAIN_ML:g} ml of brain"
+    assert str(error.value).startswith(says)
 
 
 @pytest.mark.parametrize("field", ["size", "spacing_mm", "origin_mm"])

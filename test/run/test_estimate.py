@@ -37,6 +37,7 @@ from model.run.one_case import Options, segment
 from model.run.serve import invoke
 
 ESTIMATED = "images/z-score-adc-estimated/z-score-adc.mha"
+WITH_MASK = ("--estimate-z", "--brain-mask", "--smallest-brain", "1")  # ml; the small case has 1.6
 SAID = "The Z map was estimated from the ADC map (--estimate-z)"
 
 
@@ -259,7 +260,7 @@ def heads(scans) -> Path:
 
 @pytest.mark.usefixtures("heads")
 def test_masks_are_applied_and_recorded(go, output):
-    code, rows, _ = go("--estimate-z", "--brain-mask")
+    code, rows, _ = go(*WITH_MASK)
     assert code == 0
     np.testing.assert_array_equal(voxels(output / "alone" / "lesions.nii.gz"), lesion_mask())
     np.testing.assert_array_equal(voxels(output / "both" / "lesions.nii.gz"), (low_adc() > 0) & (small_maps()[1] < -2))
@@ -269,7 +270,7 @@ def test_masks_are_applied_and_recorded(go, output):
         assert len(results["inputs"]["brain_mask"]["sha256"]) == 64
         assert row["brain_mask"].endswith(f"{name}/adc_mask.nii.gz")
         assert "The brain mask adc_mask.nii.gz was applied, as asked for" in row["warnings"]
-    assert [row["status"] for row in go("--estimate-z", "--brain-mask")[1].values()] == ["done before"] * 2
+    assert [row["status"] for row in go(*WITH_MASK)[1].values()] == ["done before"] * 2
 
 
 @pytest.mark.usefixtures("heads")
@@ -283,29 +284,41 @@ def test_mask_is_not_used_without_the_option_which_the_warning_names(go, output)
 
 
 def test_mask_that_changes_makes_a_mask_outdated(go, heads):
-    assert go("--estimate-z", "--brain-mask")[0] == 0
+    assert go(*WITH_MASK)[0] == 0
     brain = (low_adc() > 0).astype(np.uint8)
     brain[-1] = 0
     write_image(brain, GRID, heads / "alone" / "adc_mask.nii.gz")
-    code, rows, _ = go("--estimate-z", "--brain-mask")
+    code, rows, _ = go(*WITH_MASK)
     assert (code, rows["alone"]["reason"]) == (2, "the brain mask was replaced since; --overwrite does the case again")
     assert rows["both"]["status"] == "done before"
     (heads / "both" / "adc_mask.nii.gz").unlink()
-    assert go("--estimate-z", "--brain-mask")[1]["both"]["reason"].startswith("the brain mask was removed since")
+    assert go(*WITH_MASK)[1]["both"]["reason"].startswith("the brain mask was removed since")
     assert go("--estimate-z")[1]["alone"]["reason"].startswith("the brain mask was removed since")
 
 
 def test_case_without_a_mask_is_used_as_it_is_and_says_so(go, scans):
-    code, rows, _ = go("--estimate-z", "--brain-mask")
+    code, rows, _ = go(*WITH_MASK)
     assert code == 0
     assert "No brain mask lies beside adc.nii.gz: it was used as it is (--brain-mask)." in rows["alone"]["warnings"]
     write_image((low_adc() > 0).astype(np.uint8), GRID, scans / "alone" / "mask.nii.gz")
-    assert go("--estimate-z", "--brain-mask")[1]["alone"]["reason"].startswith("the brain mask was added since")
+    assert go(*WITH_MASK)[1]["alone"]["reason"].startswith("the brain mask was added since")
+
+
+@pytest.mark.usefixtures("heads")
+@pytest.mark.parametrize("words", [(), ("--smallest-brain", "1.59")])
+def test_mask_that_leaves_too_little_fails_its_case(go, words, output):
+    """528 voxels of 3 mm3 are 1.584 ml."""
+    code, rows, _ = go("--estimate-z", "--brain-mask", *words)
+    assert (code, [row["status"] for row in rows.values()]) == (2, ["failed"] * 2)
+    expected = f"it leaves 1.584 ml with ADC above 0, expected at least {words[1] if words else 100} ml of brain"
+    assert expected in rows["alone"]["reason"]
+    assert "--smallest-brain ML lowers that" in rows["alone"]["reason"]
+    assert not (output / "alone").exists()
 
 
 def test_wrong_mask_fails_its_case_alone(go, heads, output):
     write_image(np.full(GRID.size, 3, np.uint8), GRID, heads / "alone" / "adc_mask.nii.gz")
-    code, rows, last = go("--estimate-z", "--brain-mask")
+    code, rows, last = go(*WITH_MASK)
     assert code == 2
     assert [row["status"] for row in rows.values()] == ["failed", "done"]
     for file in ("adc.nii.gz", "adc_mask.nii.gz"):
@@ -317,7 +330,7 @@ def test_mask_of_one_case_in_the_platforms_layout(main, alone, output, estimatin
     brain = low_adc() > 0
     write_image(np.where(brain, low_adc(), 190).astype(np.float32), GRID, alone / ADC_FOLDER / "0f3c.mha")
     write_image(brain.astype(np.uint8), GRID, alone / ADC_FOLDER / "0f3c_mask.mha")
-    assert main([*arguments(alone, output, estimating_weights), "--estimate-z", "--brain-mask"]) == 0
+    assert main([*arguments(alone, output, estimating_weights), *WITH_MASK]) == 0
     np.testing.assert_array_equal(voxels(output / MASK), lesion_mask())
     assert json.loads((output / RESULTS).read_text())["inputs"].keys() == {"adc", "brain_mask"}
 

@@ -180,6 +180,8 @@ def test_unit_is_converted_on_demand_and_said(go, good, output):
         (["--format", "nii"], "--format and --overwrite go with --cases"),
         (["--series", "1.2.3"], "--series, --format and --overwrite go with --cases"),
         (["--cases", "--serve"], "not allowed with"),
+        (["--cases", "--smallest-brain", "60"], "--smallest-brain goes with --brain-mask"),
+        (["--brain-mask", "--smallest-brain", "-1"], "argument --smallest-brain: invalid millilitres value: '-1'"),
     ],
 )
 def test_options_that_do_not_fit(main, capfd, words, says):

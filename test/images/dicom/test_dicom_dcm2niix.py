@@ -89,7 +89,7 @@ def test_a_z_map_and_a_brain_mask_made_from_its_nifti_file_fit_the_series(tmp_pa
     z = np.round(theirs.get_fdata() / 400 - 3 + rng.normal(0, 1, theirs.shape), 3) * brain
     nibabel.save(nibabel.Nifti1Image(brain, theirs.affine), tmp_path / "brain.nii.gz")
     nibabel.save(nibabel.Nifti1Image(z.astype(np.float32), theirs.affine), tmp_path / "z.nii.gz")
-    case = read_case(tmp_path / "s", tmp_path / "z.nii.gz", mask_path=tmp_path / "brain.nii.gz")
+    case = read_case(tmp_path / "s", tmp_path / "z.nii.gz", mask_path=tmp_path / "brain.nii.gz", smallest_brain_ml=0)
     assert np.count_nonzero(case.brain) == brain.sum()
     pairs = np.stack([case.adc.voxels[case.brain], case.zadc.voxels[case.brain]], axis=1)
     expected = np.stack([theirs.get_fdata()[brain == 1], z[brain == 1]], axis=1)
