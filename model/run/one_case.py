@@ -158,10 +158,10 @@ def read_found(found: FoundCase, options: Options) -> Case:
     """Read and check the files of a case. Raises UserError, also for a case that cannot be run with these options."""
     asked = (options.adc_unit, options.series, found.brain_mask, options.smallest_brain_ml)
     case = read_case(found.adc_map, found.zadc, *asked)
-    if not options.brain_mask or found.brain_mask:
-        return case
-    remark = f"No brain mask lies beside {found.adc_map.name}: it was used as it is (--brain-mask)."
-    return replace(case, remarks=(*case.remarks, remark))
+    remarks = (*case.remarks, *found.remarks)
+    if options.brain_mask and not found.brain_mask:
+        remarks += (f"No brain mask lies beside {found.adc_map.name}: it was used as it is (--brain-mask).",)
+    return replace(case, remarks=remarks)
 
 
 def segment_case(case: Case, predictors: Predictors, started: float) -> tuple[Case, Segmentation, dict]:

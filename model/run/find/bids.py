@@ -1,25 +1,27 @@
 """Finds the cases of a BIDS data set: a subject or a session with its ADC map and what belongs to it.
 
-`derivatives/`, `sourcedata/`, `code/` and images of other kinds are left alone.
+`derivatives/`, `sourcedata/`, `code/` and images of other kinds are left alone. Images elsewhere are listed with the reason.
 """
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from model.errors import UserError
-from model.images.formats.names import stem_of, suffix_of
 from model.run.find.bids_names import CASE, DATATYPES, PREFIX, BidsName, bids_name
 from model.run.find.case_table import TABLE
-from model.run.find.contents import dangling, is_dangling, named_as_images, visible_in
+from model.run.find.contents import dangling, holds_scan, is_dangling, is_no_image, is_scan, named_as_images, visible_in
 from model.run.find.found_case import FoundCase
 from model.run.find.map_names import Z_WORD
 
 DESCRIPTION, DERIVATIVES = "dataset_description.json", "derivatives"
+LEFT_ALONE = ("sourcedata", DERIVATIVES, "code", "stimuli", "phenotype")
+OTHER_DATATYPES = ("beh", "eeg", "fmap", "func", "ieeg", "meg", "micr", "motion", "mrs", "nirs", "perf", "pet")
+IMAGES_IN = f"sub-<label>[/ses-<label>]/{DATATYPES[0]}"
 ADC = "adc"  # its suffix, in lower case
-LAYOUT = f"{DATATYPES[0]}/*_ADC.nii.gz of each sub-<label>[/ses-<label>] in a BIDS data set ({DESCRIPTION})"
+LAYOUT = f"*_ADC.nii.gz in each {IMAGES_IN} of a BIDS data set ({DESCRIPTION})"
 CHOOSE = f"list the one to use in a {TABLE} (--cases {TABLE})"
 Named = list[tuple[Path, BidsName]]
 
@@ -39,6 +41,7 @@ def bids_cases(root: Path) -> list[FoundCase]:
         there = ", ".join(path.name for path in visible_in(root))
         raise UserError(f"{root}: no subject found in this BIDS data set, expected folders sub-<label>, found {there}")
     cases = [case for path in subjects for case in _cases_of(path)]
+    cases += _misplaced(root, root, [*LEFT_ALONE, *(path.name for path in filter(_is_folder, subjects))])
     problem = _problem_of_description(root / DESCRIPTION)
     return [*cases, FoundCase(DESCRIPTION, problem=problem)] if problem else cases
 
@@ -61,12 +64,7 @@ def _cases_of(path: Path) -> Iterator[FoundCase]:
     """The cases of what is called like a subject's folder."""
     if is_dangling(path):
         yield FoundCase(path.name, problem=dangling([path]))
-    elif not os.path.isdir(path):
-        if suffix_of(path) and stem_of(path).casefold().endswith(f"_{ADC}"):
-            yield FoundCase(
-                path.name, problem=f"{path}: lies beside the subjects, expected it in sub-<label>/{DATATYPES[0]}"
-            )
-    else:
+    elif os.path.isdir(path):
         try:
             yield from _sessions_of(path)
         except OSError as error:
@@ -77,7 +75,29 @@ def _sessions_of(subject: Path) -> list[FoundCase]:
     sessions = [path for path in visible_in(subject) if path.name.casefold().startswith("ses-") and _is_folder(path)]
     cases = [_case_of(path, f"{subject.name}_{path.name}", f"{subject.name}/{path.name}") for path in sessions]
     own = _case_of(subject, subject.name, subject.name)
-    return [*cases, own] if not sessions or own.adc or _adc_maps(_images(subject)) else cases
+    has_own = not sessions or own.adc or _adc_maps(_images(subject))
+    looked_at = (*DATATYPES, *OTHER_DATATYPES, *(path.name for path in sessions))
+    lost = _misplaced(subject.parent, subject, looked_at, loose=not (has_own and own.problem))
+    for path, case in zip(sessions, cases, strict=True):
+        lost += _misplaced(subject.parent, path, looked_at, loose=not case.problem)
+    return [*cases, *([own] if has_own else []), *lost]
+
+
+def _misplaced(root: Path, folder: Path, looked_at: Iterable[str], *, loose: bool = True) -> list[FoundCase]:
+    """A case with a problem for what is, or holds, an image in a folder where BIDS has no place for it.
+
+    looked_at: names in it that are left out. loose: say it of files too; the problem of the folder's own case names them.
+    """
+    found = []
+    for path in sorted(folder.iterdir()) if os.access(folder, os.R_OK) else []:
+        is_folder, is_lost = os.path.isdir(path), is_dangling(path) and not path.suffix and not is_no_image(path)
+        if path.name in looked_at or not (holds_scan(path) if is_folder else loose and (is_lost or is_scan(path))):
+            continue
+        outside = (
+            f"{path}: lies outside of {IMAGES_IN}, where images are expected; {' and '.join(LEFT_ALONE[:2])} are left alone"
+        )
+        found.append(FoundCase(path.relative_to(root).as_posix(), problem=dangling([path]) or outside))
+    return found
 
 
 def _is_folder(path: Path) -> bool:

@@ -1,7 +1,6 @@
 """Reads `cases.csv`, the table that lists cases and their files, as spreadsheets and scripts of several systems write it."""
 
 import codecs
-import collections
 import csv
 import io
 import os
@@ -44,8 +43,7 @@ def listed_cases(table: Path, *, estimate_z: bool = False) -> list[FoundCase]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{table}: cannot be read as CSV ({error})") from None
     _require_columns(columns, rows, table, estimate_z=estimate_z)
-    cases = [_listed_case(columns, values, table, line) for line, values in rows]
-    return _each_once(cases)
+    return [_listed_case(columns, values, table, line) for line, values in rows]
 
 
 def _require_columns(columns: list[str], rows: list[tuple[int, list[str]]], table: Path, *, estimate_z: bool) -> None:
@@ -198,16 +196,3 @@ def _file(folder: Path, name: str) -> Path:
 def _shown(path: Path) -> str:
     """A path as it is, or between quotation marks where blanks at its end would not be seen."""
     return repr(str(path)) if any(part != part.strip() for part in path.parts) else str(path)
-
-
-def _each_once(cases: list[FoundCase]) -> list[FoundCase]:
-    """The cases; of those that share a name none can be run."""
-    times = collections.Counter(case.name for case in cases)
-    return [
-        FoundCase(
-            case.name, problem=f"found more than one {case.name}, expected each case once; {case.problem}".rstrip("; ")
-        )
-        if times[case.name] > 1
-        else case
-        for case in cases
-    ]

@@ -17,17 +17,21 @@ from model.run.find.case_table import BRAIN_MASK, COLUMNS, TABLE, listed_cases
 from model.run.find.contents import (
     dangling,
     describe_unread,
+    holds_program,
+    holds_scan,
     images_in,
     is_dangling,
+    is_index_of_cd,
     is_no_image,
     is_of_the_system,
+    is_scan,
     named_as_images,
     unread_kind,
     visible_in,
     where_dicom_is_read,
 )
 from model.run.find.dicom import multi_frame_case
-from model.run.find.found_case import FoundCase
+from model.run.find.found_case import FoundCase, each_once
 from model.run.find.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, is_brain_mask, is_z_map, tell_apart
 from model.run.find.platform import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_scan
 from model.run.find.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, ZADC_FOLDER, ZADC_STEM
@@ -64,7 +68,7 @@ def find_cases(root: Path, table: Path | None = None, *, estimate_z: bool = Fals
         raise UserError(f"{root}: cannot be read ({error.strerror}: {error.filename})") from None
     if not cases:
         raise UserError(f"{table or root}: no case found, expected {LAYOUTS}{'' if table else _instead(root)}")
-    return sorted(map(_with_usable_name, cases), key=lambda case: case.name)
+    return sorted(each_once([_with_usable_name(case) for case in cases]), key=lambda case: case.name)
 
 
 def _instead(root: Path) -> str:
@@ -81,7 +85,7 @@ def _with_usable_name(case: FoundCase) -> FoundCase:
     """The case, or one with a problem when no folder of the output can have its name."""
     name = case.name
     usable = name.isprintable() and name == Path(name).name and not name.startswith(".") and len(name.encode()) <= 200
-    if usable and name not in (SUMMARY, INDEX):
+    if usable and name.casefold() not in (SUMMARY, INDEX):
         return case
     if case.problem and name.isprintable():
         return replace(case, name=name[:200])
@@ -95,7 +99,7 @@ def _with_usable_name(case: FoundCase) -> FoundCase:
 def _published_cases(root: Path) -> list[FoundCase]:
     """By what the published archives call them; files named otherwise pair up by the words that are not the map's.
 
-    Other folders count where both maps lie in them.
+    Other folders in which images lie are cases of their own.
     """
     adc, zadc = (_maps_by_case(root / name, stem) for name, stem in ((ADC_FOLDER, ADC_STEM), (ZADC_FOLDER, ZADC_STEM)))
     for name, other in _same_words(adc.keys() - zadc.keys(), zadc.keys() - adc.keys()):
@@ -108,8 +112,8 @@ def _published_cases(root: Path) -> list[FoundCase]:
     for name in (ADC_FOLDER, ZADC_FOLDER):
         cases += _unreadable_entries(root / name)
     known = (ADC_FOLDER, ZADC_FOLDER, LABEL_FOLDER)
-    beside = _cases_by_folder(root, [path for path in root.iterdir() if path.name not in known])
-    return cases + [case for case in beside if case.zadc or is_dangling(root / case.name) or (root / case.name).is_file()]
+    beside = [path for path in root.iterdir() if path.name not in known and (holds_scan(path) or not os.path.isdir(path))]
+    return cases + _cases_by_folder(root, beside)
 
 
 def _maps_by_case(folder: Path, stem: re.Pattern) -> dict[str, list[Path]]:
@@ -171,39 +175,58 @@ def _not_an_image(path: Path) -> str:
 
 
 def _cases_by_folder(root: Path, entries: list[Path] | None = None) -> list[FoundCase]:
-    """A case for each folder; what looks like one and lies loose, hidden or too deep is one with a problem."""
+    """A case for each folder; what looks like one and lies loose, hidden or too deep is one with a problem.
+
+    The index and the programs of a CD are passed over.
+    """
     cases, loose = [], []
-    for path in sorted(root.iterdir() if entries is None else entries):
+    paths = sorted(root.iterdir() if entries is None else entries)
+    of_cd = any(map(is_index_of_cd, paths))
+    for path in paths:
         if os.path.isdir(path) and not is_of_the_system(path):
-            cases += _cases_of_folder(path, root)
+            found = _cases_of_folder(path, root)
+            if not found[0].problem or holds_scan(path) or not (of_cd or holds_program(path)):
+                cases += found
         elif os.path.isdir(path):
             cases += _hidden_case(path)
         elif is_dangling(path) and not is_no_image(path):
             cases.append(FoundCase(path.name, problem=dangling([path])))
         elif case := multi_frame_case(path):
             cases.append(case)
-        elif not is_no_image(path) and (suffix_of(path) or unread_kind(path)):
+        elif is_scan(path) or (unread_kind(path) and not of_cd):
             problem = f"{path}: lies beside the cases, expected it in a folder of its case"
             loose.append(FoundCase(path.name, problem=problem + where_dicom_is_read([unread_kind(path)])))
     return cases + loose if cases or entries is not None else []
 
 
 def _cases_of_folder(folder: Path, root: Path) -> list[FoundCase]:
-    """The folder's own case, and cases in folders below it, which are too deep to be run."""
-    case = _case_of_folder(folder)
+    """The folder's own case, and cases in folders below it, which are too deep to be run.
+
+    Beside DICOM an ADC map of another format in a folder below may have been made of it: the case says that it was left out.
+    """
+    case, below = _case_of_folder(folder), {} if _is_of_platform(folder) else dict(_folders_with_maps(folder))
+    if case.adc == folder and (converted := [path for path, has_z in below.items() if not has_z]):
+        where = ", ".join(path.relative_to(folder).as_posix() for path in converted)
+        remark = f"The ADC map in the folder below ({where}) was left out: the DICOM files were taken."
+        case = replace(case, remarks=(*case.remarks, remark))
+        below = {path: has_z for path, has_z in below.items() if has_z}
     deep = [
         FoundCase(
-            below.relative_to(root).as_posix(),
-            problem=f"{below}: lies too deep, expected in {root}; name {below.parent} as input, or list it in a {TABLE}",
+            path.relative_to(root).as_posix(),
+            problem=f"{path}: lies too deep, expected in {root}; name {path.parent} as input, or list it in a {TABLE}",
         )
-        for below in _folders_with_both_maps(folder)
+        for path in below
     ]
     return deep if deep and case.problem and not _images_or_none(folder) else [case, *deep]
 
 
+def _is_of_platform(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file() or any((folder / path).is_dir() for path in DEFAULT_PATHS.values())
+
+
 def _hidden_case(folder: Path) -> list[FoundCase]:
-    """A hidden folder is a case that cannot be run where both maps lie in it, else none."""
-    if not folder.name.startswith(".") or not _holds_both_maps(folder):
+    """A hidden folder is a case that cannot be run where images lie in it, else none."""
+    if not folder.name.startswith(".") or not holds_scan(folder):
         return []
     return [FoundCase(folder.name, problem=f"{folder}: a hidden folder, expected a name that does not begin with a dot")]
 
@@ -211,7 +234,7 @@ def _hidden_case(folder: Path) -> list[FoundCase]:
 def _case_of_folder(folder: Path) -> FoundCase:
     """The platform's layout in it, or two files told apart by their names, or DICOM for the ADC map."""
     try:
-        if (folder / MANIFEST).is_file() or any((folder / path).is_dir() for path in DEFAULT_PATHS.values()):
+        if _is_of_platform(folder):
             return replace(find_scan(folder), name=folder.name)
         images = named_as_images(folder)
         adc, zadc = tell_apart(images)
@@ -224,17 +247,15 @@ def _case_of_folder(folder: Path) -> FoundCase:
         return FoundCase(folder.name, problem=f"{error.filename}: cannot be read ({error.strerror})")
 
 
-def _folders_with_both_maps(folder: Path) -> Iterator[Path]:
+def _folders_with_maps(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Folders below one in which an ADC map lies, each with whether a Z map does too."""
     for place, names, _ in os.walk(folder):
         names[:] = sorted(name for name in names if not is_of_the_system(Path(name)))
         if len(Path(place).relative_to(folder).parts) >= DEEPEST:
             names.clear()
-        if place != str(folder) and _holds_both_maps(Path(place)):
-            yield Path(place)
-
-
-def _holds_both_maps(folder: Path) -> bool:
-    return all(tell_apart(_images_or_none(folder)))
+        adc, zadc = tell_apart(_images_or_none(Path(place)))
+        if place != str(folder) and adc:
+            yield Path(place), bool(zadc)
 
 
 def _images_or_none(folder: Path) -> list[Path]:

@@ -1,7 +1,8 @@
 """What lies in a folder of scans: images, images of formats that are not read, links to nothing, and what is no image."""
 
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from model.files import is_circular
@@ -9,17 +10,18 @@ from model.images.dicom.files import is_dicom
 from model.images.formats.names import SUFFIXES, suffix_of
 
 DICOM = "DICOM"  # read from a folder for each case, not where other images lie
+PICTURE, ARRAY = "picture", "array"  # hold no scan where other images lie
 UNREAD = {  # kind by the ends of its names
-    DICOM: (".dcm", ".dicom", ".ima", "dicomdir"),
+    DICOM: (".dcm", ".dicom", ".ima"),
     "TIFF": (".tif", ".tiff"),
     "FreeSurfer": (".mgz", ".mgh"),
     "MINC": (".mnc", ".mnc.gz"),
     "Analyze or two-file NIfTI": (".hdr", ".img", ".hdr.gz", ".img.gz"),
     "detached NRRD": (".nhdr",),
-    "picture": (".png", ".jpg", ".jpeg", ".bmp", ".gif"),
+    PICTURE: (".png", ".jpg", ".jpeg", ".bmp", ".gif"),
     "archive": (".zip", ".tar", ".tgz", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst"),
     "Philips": (".par", ".rec"),
-    "array": (".npy", ".npz", ".mat", ".h5", ".hdf5"),
+    ARRAY: (".npy", ".npz", ".mat", ".h5", ".hdf5"),
     "AFNI": (".head", ".brik"),
     "GIPL or VTK": (".gipl", ".vtk", ".vti"),
 }
@@ -30,6 +32,14 @@ NO_IMAGE = (  # ends of names of what plainly is no image
 )
 SYSTEM_FOLDERS = ("@eadir", "__macosx", "lost+found", "$recycle.bin", "system volume information")
 SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+HIDDEN_OF_TOOLS = (  # beginnings of hidden folders that may hold copies of images, or deleted ones
+    *(".git", ".datalad", ".dvc", ".svn", ".hg", ".cache", ".local", ".venv", ".ipynb_checkpoints"),
+    *(".trash", ".snapshot", ".zfs", ".spotlight", ".fseventsd", ".documentrevisions", ".temporaryitems", ".appledouble"),
+)
+INDEX_OF_CD = "dicomdir"
+PROGRAMS = (".exe", ".dll", ".jar", ".app", ".msi", ".inf", ".ocx", ".so", ".dylib", ".plist", ".class")  # of a CD's viewer
+DEEPEST = 8  # folders below a folder in which scans are looked for
+MOST_ASKED = 2000  # files
 NAMED = 3  # files that a message names
 
 
@@ -68,8 +78,63 @@ def is_of_the_system(path: Path) -> bool:
 
 
 def is_no_image(path: Path) -> bool:
-    """Whether a file is none that could hold a scan, by its name."""
-    return is_of_the_system(path) or path.name.casefold().endswith(NO_IMAGE)
+    """Whether a file is none that could hold a scan, by its name, also compressed."""
+    name = path.name.casefold()
+    return is_of_the_system(path) or is_index_of_cd(path) or name.removesuffix(".gz").endswith(NO_IMAGE)
+
+
+def is_index_of_cd(path: Path) -> bool:
+    """Whether a file lists the images of a CD of DICOM (DICOMDIR) and is none."""
+    return path.name.casefold().removesuffix(";1").rstrip(".") == INDEX_OF_CD
+
+
+def is_scan(path: Path) -> bool:
+    """Whether a file is an image, DICOM or an archive, read or not, or is named so; a picture or an array is none."""
+    of_a_mac = path.name.startswith("._")  # beside each file on a foreign disk
+    return bool(suffix_of(path) and not of_a_mac) or unread_kind(path) not in ("", PICTURE, ARRAY)
+
+
+def holds_scan(folder: Path) -> bool:
+    """Whether an `is_scan` is among the first files in a folder and below it, or a folder there cannot be read.
+
+    Beside a program, as on a CD with a viewer, only images of formats that are read count.
+    """
+    if folder.name.casefold() in SYSTEM_FOLDERS or folder.name.casefold().startswith(HIDDEN_OF_TOOLS):
+        return False
+    has_scan = False
+    try:
+        for path in itertools.islice(_files_below(folder), MOST_ASKED):
+            if is_scan(path):
+                if suffix_of(path) or unread_kind(path) == DICOM:
+                    return True
+                has_scan = True
+    except OSError:
+        return True
+    return has_scan and not holds_program(folder)
+
+
+def holds_program(folder: Path) -> bool:
+    """Whether a file of a program is among the first files in a folder and below it."""
+    try:
+        return any(path.name.casefold().endswith(PROGRAMS) for path in itertools.islice(_files_below(folder), MOST_ASKED))
+    except OSError:
+        return False
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """What is no folder in a folder and below it, links followed; hidden and systems' folders left out. Raises OSError."""
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
+        if (real := os.path.realpath(place)) in seen or len(Path(place).relative_to(folder).parts) > DEEPEST:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not is_of_the_system(Path(name)))
+        yield from (Path(place, name) for name in sorted(names))
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def unread_kind(path: Path) -> str:

@@ -1,5 +1,6 @@
 """A case of the input, before its files are opened."""
 
+import collections
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ class FoundCase:
 
     A case without a Z map (`zadc` is None) can be run with an estimated one; `no_z` says what was looked for and not found.
     `brain_mask` lies beside the ADC map; `no_mask` says why what lies there cannot be used as one. Whether any of this
-    counts depends on the options: see `asked`. folder: of its results in the output, where not its name.
+    counts depends on the options: see `asked`. folder: of its results in the output, where not its name. remarks: sentences
+    for the warnings, on what was found beside its files.
     """
 
     name: str
@@ -25,6 +27,7 @@ class FoundCase:
     no_z: str = ""
     no_mask: str = ""
     folder: str = ""
+    remarks: tuple[str, ...] = ()
 
     def asked(self, *, estimate_z: bool, use_mask: bool) -> "FoundCase":
         """The case as it is run with these options: one that needs an option which was not given has a problem.
@@ -62,3 +65,16 @@ class FoundCase:
     def files(self) -> tuple[Path, ...]:
         """Whatever of the case's files there is."""
         return tuple(path for path in (self.adc, self.zadc, self.brain_mask) if path)
+
+
+def each_once(cases: list[FoundCase]) -> list[FoundCase]:
+    """The cases; of those that share a name none can be run."""
+    times = collections.Counter(case.name for case in cases)
+    return [
+        FoundCase(
+            case.name, problem=f"found more than one {case.name}, expected each case once; {case.problem}".rstrip("; ")
+        )
+        if times[case.name] > 1
+        else case
+        for case in cases
+    ]

@@ -48,9 +48,7 @@ def test_published_layout_with_a_map_missing(tmp_path):
     ],
 )
 def test_folder_for_each_case(tmp_path, adc, zadc):
-    touch(
-        tmp_path, f"baby 1/{adc}", f"baby 1/{zadc}", "baby 1/lesion.mha", "baby 1/notes.txt", ".hidden/adc.mha", "list.txt"
-    )
+    touch(tmp_path, f"baby 1/{adc}", f"baby 1/{zadc}", "baby 1/lesion.mha", "baby 1/notes.txt", ".git/adc.mha", "list.txt")
     assert only(tmp_path) == {"baby 1": (f"baby 1/{adc}", f"baby 1/{zadc}")}
 
 
@@ -402,11 +400,52 @@ def test_cases_that_lie_too_deep(tmp_path):
     assert f"name {tmp_path / 'site'} as input" in cases["site/c2"]
 
 
-def test_hidden_folder_with_both_maps(tmp_path):
-    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", ".c2/adc.mha", ".c2/zmap.mha", ".git/config", ".cache/adc.mha")
+def test_adc_maps_alone_that_lie_too_deep(tmp_path):
+    """A second visit below the first, cases of a hospital; images of other kinds below a case belong to it."""
+    touch(tmp_path, "c1/adc.mha", "c1/visit2/adc.mha", "c1/raw/dwi.mha", "site/c2/adc.mha", "site/c3/adc.nii")
+    touch(tmp_path, f"c4/{ADC_FOLDER}/adc.mha")
+    cases = {case.name: case.problem for case in find_cases(tmp_path, estimate_z=True)}
+    assert [name for name, problem in cases.items() if not problem] == ["c1", "c4"]
+    assert [name for name, problem in cases.items() if "lies too deep" in problem] == ["c1/visit2", "site/c2", "site/c3"]
+    assert len(cases) == 5
+
+
+def test_an_adc_map_below_dicom_is_left_out_with_a_word(tmp_path):
+    """It may be made of the DICOM files."""
+    touch(tmp_path, "c1/series/IM1.dcm", "c1/nifti/x_ADC.nii.gz", "c2/IM1.dcm", "c2/x_FA.nii.gz")
+    first, second = find_cases(tmp_path)
+    assert (first.adc, first.problem, second.remarks) == (tmp_path / "c1", "", ())
+    assert first.remarks == ("The ADC map in the folder below (nifti) was left out: the DICOM files were taken.",)
+
+
+@pytest.mark.parametrize("index", ["DICOMDIR", "dicomdir", "DICOMDIR."])
+def test_cd_with_a_viewer(tmp_path, index):
+    """Its index, programs and pictures are passed over; images elsewhere on it are not."""
+    touch(tmp_path, index, "DICOM/ST1/IM1", "VIEWER/viewer.exe", "VIEWER/logo.png", "VIEWER/help.zip", "AUTORUN.INF")
+    touch(tmp_path, "IHE_PDI/INDEX.HTM", "IHE_PDI/1.jpg", "logo.bmp", "more/adc.tif", "JRE/lib/rt.jar")
+    for name in (index, "DICOM/ST1/IM1"):
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
+    cases = {case.name: case.problem for case in find_cases(tmp_path)}
+    assert list(cases) == ["DICOM", "more"]
+    assert not cases["DICOM"]
+    (tmp_path / index).unlink()  # programs are known as such without it
+    assert sorted(case.name for case in find_cases(tmp_path)) == ["DICOM", "IHE_PDI", "logo.bmp", "more"]
+
+
+def test_two_cases_of_one_name_both_fail(tmp_path):
+    touch(tmp_path, "1ADC_ss/own.nii.gz", "2Z_ADC/own.nii.gz", "own/adc.mha", "own/zmap.mha")
+    assert ["found more than one own" in case.problem for case in find_cases(tmp_path)] == [True, True]
+
+
+@pytest.mark.parametrize("image", ["adc.mha", "1/zmap.nii.gz", "old/x/IM.dcm", "scan.zip"])
+def test_hidden_folder_with_an_image(tmp_path, image):
+    """Those of tools, which hold copies, are passed over."""
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", f".c2/{image}", ".new/notes.txt", ".c2.mha", "._c1.mha")
+    touch(tmp_path, *(f"{folder}/adc.mha" for folder in (".git", ".cache", ".Trash-1000", ".snapshot", ".datalad")))
     cases = only(tmp_path)
-    assert sorted(cases) == [".c2", "c1"]
+    assert sorted(cases) == [".c2", ".c2.mha", "c1"]
     assert "a hidden folder" in cases[".c2"]
+    assert "lies beside the cases" in cases[".c2.mha"]
 
 
 def test_folder_that_may_not_be_read_is_that_cases_problem(tmp_path, monkeypatch):
@@ -438,14 +477,18 @@ def test_published_layout_named_otherwise(tmp_path):
 def test_what_lies_in_and_beside_the_published_layout(tmp_path):
     touch(tmp_path, "1ADC_ss/A-ADC_ss.mha", "2Z_ADC/Zmap_A-ADC_smooth2mm_clipped10.mha", "3LABEL/A_lesion.mha")
     touch(tmp_path, "1ADC_ss/B.tif", "1ADC_ss/series/1.dcm", "more/adc.mha", "more/zmap.mha", "figures/x.png", "loose.mha")
+    touch(tmp_path, "code/x.py", "tables/x.csv.gz", "notes/a.docx", "alone/adc.mha", "fs/x.mgz", "d.zip", ".old/x/zmap.nii")
+    touch(tmp_path, "deep/c/adc.mha", "study/1/2.dcm", "packed/x.tar.gz", "zmap_only/zmap.nii", "e.tar.gz", "empty/x")
     (tmp_path / "2Z_ADC" / "Zmap_C-ADC_smooth2mm_clipped10.mha").symlink_to("gone")
     touch(tmp_path, "1ADC_ss/C-ADC_ss.mha", "1ADC_ss/Thumbs.db", "2Z_ADC/readme.txt")
     cases = only(tmp_path)
     assert [name for name, files in cases.items() if isinstance(files, tuple)] == ["A", "more"]
     assert {name for name, files in cases.items() if isinstance(files, str)} == {
-        *("1ADC_ss/B.tif", "1ADC_ss/series", "C", "loose.mha")
+        *("1ADC_ss/B.tif", "1ADC_ss/series", "C", "loose.mha", "alone", "fs", "d.zip", ".old"),
+        *("deep/c", "study", "packed", "zmap_only", "e.tar.gz"),
     }
     assert "a link to gone" in cases["C"]
+    assert [case.name for case in find_cases(tmp_path) if not case.problem] == ["A", "alone", "more", "study"]
 
 
 def test_csv_that_is_not_there_or_not_text(tmp_path):

@@ -53,10 +53,34 @@ def test_what_is_no_raw_data_is_left_alone(data_set):
     session(data_set, "sub-01/dwi", "ADC", Z)
     for folder in ("derivatives/other", "sourcedata", "code"):
         session(data_set / folder, "sub-02/dwi", "ADC", Z)
-    touch(
-        data_set, "README", "participants.tsv", "phantom/adc.mha", "sub-01/fmap/sub-01_ADC.nii.gz", "sub-01/dwi/ADC.nii.gz"
-    )
+    touch(data_set, "README", "participants.tsv", "sub-01/fmap/sub-01_ADC.nii.gz", "sub-01/dwi/ADC.nii.gz", "figures/x.png")
+    touch(data_set, ".git/annex/objects/x.nii.gz", ".heudiconv/x.tsv", "sub-01/sub-01_scans.tsv", "notes/list.xlsx")
+    (data_set / "CHANGES").symlink_to(".git/annex/gone")
     assert list(only(data_set)) == ["sub-01"]
+
+
+def test_images_elsewhere_are_listed_with_the_reason(data_set):
+    """No ADC map is passed over because its folder is called otherwise than BIDS wants it."""
+    session(data_set, "sub-01/dwi", "ADC", Z)
+    session(data_set, "sub-02/ses-1/dwi", "ADC", Z)
+    lost = ["baby2/adc.mha", "baby3/series/1.dcm", "sub_03/dwi/sub-03_ADC.nii.gz", "03/dwi/sub-03_ADC.nii.gz"]
+    lost += [".hidden/adc.mha", "loose.mha", "sub-07.zip", "sub-05_T1w.nii.gz", "rawdata/sub-1/dwi/sub-1_ADC.nii.gz"]
+    below = ["sub-02/session-2/dwi/x_ADC.nii.gz", "sub-02/3/1.dcm", "sub-01/DWI/sub-01_ADC.nii.gz", "sub-02/adc.nii"]
+    below += ["sub-02/ses-1/ADC/x.nii.gz", "sub-02/ses-1/adc.mha", "sub-01/.old/dwi/x.mgz"]
+    touch(data_set, *lost, *below)
+    (data_set / "sub_06").symlink_to("nowhere")
+    (data_set / "annex").mkdir()
+    (data_set / "annex" / "adc.nii.gz").symlink_to("../.git/annex/gone")
+    cases = only(data_set)
+    assert len(cases.pop("sub-01")) == len(cases.pop("sub-02_ses-1")) == 2
+    assert "a link to nowhere" in cases.pop("sub_06")
+    names = {path.split("/")[0] for path in lost} | {"annex"} | {"/".join(path.split("/")[:2]) for path in below}
+    names = names - {"sub-02/ses-1"} | {"sub-02/ses-1/ADC", "sub-02/ses-1/adc.mha"}
+    assert cases.keys() == names
+    for name, problem in cases.items():
+        assert problem.startswith(
+            f"{data_set / name}: lies outside of sub-<label>[/ses-<label>]/dwi, where images are expected"
+        )
 
 
 def test_a_subject_with_sessions_and_a_map_of_its_own(data_set):
@@ -126,7 +150,8 @@ def test_a_folder_without_an_adc_map_fails_with_what_is_there(data_set):
     assert cases["sub-02_ses-1"].endswith("no image lies in dwi or anat")
     assert cases["sub-03"].endswith("no image lies in dwi or anat")
     assert "found sub-04_ADC.nii.gz" in cases["sub-04"]
-    assert "lies beside the subjects" in cases["sub-05_ADC.nii.gz"]
+    assert "lies outside of sub-<label>[/ses-<label>]/dwi" in cases["sub-05_ADC.nii.gz"]
+    assert not [name for name in cases if name.startswith("sub-04/")]  # the subject's reason names it
 
 
 def test_names_that_contradict_their_folder(data_set):

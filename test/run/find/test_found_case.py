@@ -107,9 +107,9 @@ def test_other_images_do_not_keep_a_case_from_an_estimate(tmp_path):
     assert asked(tmp_path) == {"c1": ("c1/adc.mha", None, None)}
 
 
-def test_folders_beside_the_data_sets_layout_are_no_cases_for_an_adc_map_alone(tmp_path):
-    touch(tmp_path, "1ADC_ss/A-ADC_ss.mha", "figures/adc.mha", "more/adc.mha", "more/zmap.mha")
-    assert list(asked(tmp_path)) == ["A", "more"]
+def test_folders_beside_the_data_sets_layout_are_cases_with_an_adc_map_alone(tmp_path):
+    touch(tmp_path, "1ADC_ss/A-ADC_ss.mha", "alone/adc.mha", "more/adc.mha", "more/zmap.mha")
+    assert list(asked(tmp_path)) == ["A", "alone", "more"]
 
 
 @pytest.mark.parametrize(
