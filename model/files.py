@@ -135,6 +135,24 @@ def require_writable(folder: Path) -> None:
             raise OSError(error.errno, error.strerror, str(there)) from None
 
 
+def are_one(folder: Path, name: str, other: str) -> bool:
+    """Whether the file system of a folder takes two names for one, as those do that know no capitals or one form of Unicode.
+
+    Tried out in a hidden folder, which is removed. Raises OSError.
+    """
+    partial = folder / f".names.{secrets.token_hex(4)}.{PARTIAL}"
+    try:
+        partial.mkdir()
+        (partial / MARKER).touch()
+        (partial / name).mkdir()
+        (partial / other).mkdir()
+    except FileExistsError:
+        return True
+    finally:
+        _remove_partial_folder(partial)
+    return False
+
+
 def remove(path: Path) -> None:
     """Remove a folder with all that is in it, a file, or a link but not what it points to; nothing is no error."""
     if path.is_dir() and not path.is_symlink():

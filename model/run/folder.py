@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import sys
 import traceback
+import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from tqdm import tqdm
 
 from model.command import loading
 from model.errors import UserError, is_users, lacks_memory, reason_of
-from model.files import only_run, remove_partial_folders, require_writable, writable
+from model.files import are_one, only_run, remove_partial_folders, require_writable, writable
 from model.images.formats.names import is_dicom_path, suffix_of
 from model.images.volume import load_libraries
 from model.run.at_once import AtOnce, Job, has_ended
@@ -88,6 +90,7 @@ def segment_folder(
     require_apart(root, cases, output)
     with only_run(output):
         require_writable(output)  # before the weights are loaded
+        require_names_apart(cases, output)
         predictors = load_predictors()
         weights = weights_of(cases, predictors)
         prepare(output, options)
@@ -153,6 +156,25 @@ def require_apart(root: Path, cases: list[FoundCase], output: Path) -> None:
         for place in (path, *path.parents):
             if place in taken:
                 raise UserError(f"{output}: expected another folder, the results of {taken[place]} would replace {path}")
+
+
+def require_names_apart(cases: list[FoundCase], output: Path) -> None:
+    """Raise UserError when two cases would get one folder, because the output's file system takes their names for one."""
+    places = [Path(case.place) for case in cases if not case.problem]
+    alike: dict[tuple[Path, str], list[str]] = {}
+    for path in sorted({path for place in places for path in (place, *place.parents) if path.name}):
+        plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", path.name).casefold()).rstrip(". ")
+        alike.setdefault((path.parent, plain), []).append(path.name)
+    for name, other in itertools.chain(*(itertools.combinations(names, 2) for names in alike.values())):
+        with writable(output):
+            if not are_one(output, name, other):
+                continue
+        looks_same = unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", other)
+        first, second = (ascii(text) if looks_same else text for text in (name, other))
+        raise UserError(
+            f"{output}: expected a file system that tells the cases {first} and {second} apart, found one that takes both"
+            " names for one; rename one of them, or name an output folder elsewhere"
+        )
 
 
 def prepare(output: Path, options: FolderOptions) -> None:

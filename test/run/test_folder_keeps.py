@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import threading
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from folder_helpers import summary, wait_for_stop, write_maps
 from inference_helpers import GRID, arguments, files_below, rule, small_maps
 from phantom import write_image
 
+from model.errors import UserError
+from model.run.find.found_case import FoundCase
+from model.run.folder import require_names_apart
 from model.run.one_case import Place
 from model.run.summary import cell
 
@@ -311,6 +315,43 @@ def test_overview_of_something_else_is_not_replaced(go, good, output, name, text
         assert error == f"error: {output}: found {name} of something else, which stays; name another folder"
     assert (output / name).read_text() == text
     assert files_below(output) == before
+
+
+def without_capitals(name: str) -> str:
+    return unicodedata.normalize("NFD", name.rstrip(".")).upper()
+
+
+@pytest.mark.parametrize("names", [("baby1", "BABY1"), ("M\u00fcller", "Mu\u0308ller"), ("x", "x.")])
+def test_names_that_are_one_to_the_file_system_of_the_output_are_refused(go, good, output, monkeypatch, names):
+    """As on a Mac's or a Windows machine's disk, which a container may see. Elsewhere each case has its folder."""
+    for old, new in zip("ab", names, strict=True):
+        (good / old).rename(good / new)
+    make = os.mkdir
+
+    def make_without_capitals(path: Path, *mode: int, **more: int) -> None:
+        if without_capitals(Path(path).name) in map(without_capitals, os.listdir(Path(path).parent)):
+            raise FileExistsError(17, "File exists", str(path))
+        make(path, *mode, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.mkdir", make_without_capitals)
+        code, _, error = go(good)
+    shown = map(ascii if "ller" in names[0] else str, sorted(names))
+    assert code == 2
+    assert f"{output}: expected a file system that tells the cases {' and '.join(shown)} apart, found one that" in error
+    assert list(output.iterdir()) == []
+    assert go(good)[0] == 0
+    assert {path.name for path in output.iterdir()} == {*names, "summary.csv"}
+
+
+def test_subjects_whose_sessions_would_share_a_folder_are_refused(output, monkeypatch):
+    cases = [FoundCase("sub-a_ses-1", folder="sub-a/ses-1"), FoundCase("sub-A_ses-2", folder="sub-A/ses-2")]
+    output.mkdir()
+    require_names_apart(cases, output)
+    monkeypatch.setattr("model.run.folder.are_one", lambda folder, *names: folder == output)
+    with pytest.raises(UserError, match="tells the cases sub-A and sub-a apart"):
+        require_names_apart(cases, output)
+    require_names_apart([cases[0], FoundCase("sub-a_ses-2", folder="sub-a/ses-2")], output)
 
 
 @pytest.mark.parametrize("sign", "=+-@\t\r")
