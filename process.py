@@ -27,7 +27,6 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from model.images.case import ADC_UNIT, ADC_UNITS
 from model.images.formats.names import SUFFIXES
@@ -36,27 +35,9 @@ from model.run.find.bids_names import SUFFIX
 from model.run.find.cases import INDEX, LAYOUTS, SUMMARY
 from model.run.one_case import Options, segment
 from model.run.platform_paths import MASK_PATH, PORT, PROBABILITIES_PATH, REPORT_PATH, ZMAP_PATH
+from model.segmenter import Segmenter
 
-if TYPE_CHECKING:
-    from model.networks.predictors import Predictors
-
-
-@functools.cache
-def load_predictors(
-    device: str, weights: Path | None, engine: str = "auto", estimate_z: bool = False, at_once: int = 1
-) -> Predictors:
-    """The ensembles on their engine, loaded once. Imports engines only now: a bad case is refused before."""
-    with loading():
-        from model.networks.engines import pick_engine
-        from model.networks.predictors import load_predictors as load_all
-        from model.networks.stored import default_folder
-
-        folder = weights or default_folder()
-        picked, notes = pick_engine(engine, device, folder, at_once)
-        for note in notes:
-            print(note, flush=True)
-        say = functools.partial(print, flush=True)
-        return load_all(folder, picked, estimate_z=estimate_z, say=say)
+say = functools.partial(print, flush=True)
 
 
 def parse_arguments(words: list[str] | None) -> argparse.Namespace:
@@ -181,13 +162,13 @@ def serve(job: Callable[[], dict], port: int = PORT) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Segment one case or a folder of them, or serve cases until stopped."""
-    predictors = functools.partial(load_predictors, args.device, args.weights, args.engine, args.estimate_z)
     if args.cases is not None:
-        run_folder(args, predictors)
+        run_folder(args)
         return
-    job = functools.partial(segment, args.input, args.output, predictors, Options(**wanted(args)))
+    segmenter = Segmenter(args.weights, args.device, args.engine, say=say)
+    job = functools.partial(segment, args.input, args.output, segmenter, Options(**wanted(args)))
     if args.serve:
-        predictors().load()  # before the port opens: /health means ready
+        segmenter.predictors.load(estimate_z=args.estimate_z)  # before the port opens: /health means ready
         serve(job)
         return
     results = job()
@@ -208,7 +189,7 @@ def wanted(args: argparse.Namespace) -> dict:
     return {field.name: getattr(args, field.name) for field in dataclasses.fields(Options)} | {"series": tuple(args.series)}
 
 
-def run_folder(args: argparse.Namespace, predictors: Callable[..., Predictors]) -> None:
+def run_folder(args: argparse.Namespace) -> None:
     """Segment every case; raises UserError at the end when one failed."""
     from model.run.at_once import CASES
     from model.run.folder import FolderOptions, segment_folder  # brings what a single case does not need
@@ -216,7 +197,8 @@ def run_folder(args: argparse.Namespace, predictors: Callable[..., Predictors]) 
 
     options = FolderOptions(**wanted(args), suffix=args.format or "", overwrite=args.overwrite, bids=args.bids)
     table = args.input / args.cases if args.cases != Path() else None
-    outcomes = segment_folder(args.input, args.output, functools.partial(predictors, at_once=CASES), options, table)
+    segmenter = Segmenter(args.weights, args.device, args.engine, at_once=CASES, say=say)
+    outcomes = segment_folder(args.input, args.output, segmenter, options, table)
     print(f"summary: {args.output / SUMMARY}")
     if args.report:
         print(f"pages: {args.output / INDEX}")

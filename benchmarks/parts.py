@@ -25,11 +25,9 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.folder import write_folder
+from model import segmenter
 from model.lesions import candidates, decision, trees
 from model.networks import predict
-from model.networks.engines import pick_engine
-from model.networks.predictors import Predictors
-from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.run import one_case
 from model.run.find.cases import find_cases
 from model.run.one_case import Options, Place
@@ -37,7 +35,7 @@ from model.run.one_case import Options, Place
 # name, where it is looked up, and how far it is a part of the one above
 PARTS: tuple[tuple[str, Any, str, int], ...] = (
     ("reading and checks", one_case, "read_found", 0),
-    ("segmentation", one_case, "segment_as_learnt", 0),
+    ("segmentation", segmenter, "segment_as_learnt", 0),
     ("trees first", decision.Decision, "first_stage", 1),
     ("features", decision, "candidate_features", 2),
     ("components", candidates, "_component", 3),
@@ -45,8 +43,8 @@ PARTS: tuple[tuple[str, Any, str, int], ...] = (
     ("networks, flips, windows", predict, "predict_crop", 1),
     ("calibration", decision.Decision, "calibrate", 1),
     ("mask of most Dice", predict, "most_dice", 1),
-    ("numbers of results.json", one_case, "describe", 0),
-    ("warnings", one_case, "describe_files", 0),
+    ("numbers of results.json", segmenter, "describe", 0),
+    ("warnings", segmenter, "describe_files", 0),
     ("writing", one_case, "write_case", 0),
 )
 
@@ -76,9 +74,10 @@ def main() -> None:
     what.add_argument("--data", type=Path, help="a folder of cases")
     parser.add_argument("--every", type=int, default=1, help="of the folder, each n-th case (default: %(default)s)")
     args = parser.parse_args()
-    predictor = predict.Predictor(load_ensemble(IMAGE_WEIGHTS, pick_engine("auto", "cpu", IMAGE_WEIGHTS)[0]))
-    predictor.mask(np.ones((4, 16, 16), np.float32), np.ones((4, 16, 16), np.float32), (2.0, 2.0, 2.0))  # compiled now
-    clock = Clock()
+    ours, clock = segmenter.Segmenter(device="cpu"), Clock()
+    ours.predictors.given.mask(
+        np.ones((4, 16, 16), np.float32), np.ones((4, 16, 16), np.float32), (2.0, 2.0, 2.0)
+    )  # compiled
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as patches:
         cases = find_cases(args.data or write_folder(Path(folder), tuple(args.grid), 1), None)[:: args.every]
         for name, where, attribute, _ in PARTS:
@@ -87,7 +86,7 @@ def main() -> None:
             place = Place(
                 folder=Path(folder, case.name), work=Path(folder), mask="m.mha", probabilities="p.mha", zmap="z.mha"
             )
-            one_case.run_case(case, lambda: Predictors(lambda: predictor), Options(), place)
+            one_case.run_case(case, ours, Options(), place)
     whole = [sum(clock.seconds[name][n] for name, _, _, depth in PARTS if not depth) for n in (0, 1)]
     print(f"| {len(cases)} cases, each | seconds | processor s | share |\n|---|---|---|---|")
     for name, _, _, depth in PARTS:

@@ -100,7 +100,6 @@ def case_tree(tmp_path: Path) -> CaseTree:
 def main() -> Iterator[Callable[[list[str]], int]]:
     """process.main as a fresh process would call it; signals mean afterwards what they meant before."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    process.load_predictors.cache_clear()
     yield process.main
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -19,19 +19,18 @@ import SimpleITK as sitk
 from inference_helpers import MASK
 from test_geometry import ORIENTATIONS, stored
 
-from model.networks.predict import Predictor
 from model.run.find.platform import find_inputs
 from model.run.one_case import segment
-from process import load_predictors
+from model.segmenter import Segmenter
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def mask_of(maps: tuple[sitk.Image, sitk.Image], orientation: str, predictor: Predictor) -> np.ndarray:
+def mask_of(maps: tuple[sitk.Image, sitk.Image], orientation: str, segmenter: Segmenter) -> np.ndarray:
     """The mask of the case in one storage, turned back to one order for all."""
     with tempfile.TemporaryDirectory() as folder:
         turned = tuple(sitk.DICOMOrient(image, orientation) for image in maps)
-        segment(stored(turned, Path(folder, "in")), Path(folder, "out"), lambda: predictor)
+        segment(stored(turned, Path(folder, "in")), Path(folder, "out"), segmenter)
         return sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(Path(folder, "out", MASK))), "LPS"))
 
 
@@ -40,12 +39,12 @@ def main() -> None:
     parser.add_argument("cases", type=Path, nargs="*", default=[ROOT / "test" / "case" / "input"], help="input folders")
     parser.add_argument("--orders", nargs="+", choices=ORIENTATIONS, default=ORIENTATIONS, help="storages (default: all 48)")
     args = parser.parse_args()
-    predictor, different = load_predictors("cpu", None), 0
+    segmenter, different = Segmenter(device="cpu"), 0
     for number, case in enumerate(args.cases):
         maps = tuple(sitk.ReadImage(str(path)) for path in find_inputs(case))
         here = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(maps[0].GetDirection())
-        wanted = mask_of(maps, here, predictor)
-        voxels = [int((mask_of(maps, orientation, predictor) != wanted).sum()) for orientation in args.orders]
+        wanted = mask_of(maps, here, segmenter)
+        voxels = [int((mask_of(maps, orientation, segmenter) != wanted).sum()) for orientation in args.orders]
         print(f"case {number + 1}, stored as {here}, {int(wanted.sum())} voxels marked:", end=" ")
         print(f"{len(voxels)} storages, at most {max(voxels)} voxels differ")
         different += sum(voxels)

@@ -59,12 +59,12 @@ HOW = """Made by `python -m training.accuracy` from training/results/crossval.cs
 `python -m training.crossval --data data/packed` writes. Every case is segmented by trees and networks that did not see it,
 with a calibration that was fitted to the other four folds. Trees see the Z map and the ADC alone; in one row they see the
 networks' probabilities instead of the Z map's. Except for the rule and the networks alone, the mask is the one with the
-highest expected Dice. Scores are the challenge's, on the patient's own grid, means over cases with bootstrap 95 % intervals. MASD
+highest expected Dice. Scores are the challenge's, on the patient's own grid: means over cases with 95 % intervals. MASD
 leaves out cases where exactly one mask is empty, as the challenge does; their number is given. The fits are deterministic.
 Two things make the scores optimistic: networks, features and settings were chosen while looking at these cases; and the
 calibration is fitted to predictions, on the other four folds, of trees and networks that had the scored fold in training."""
-EMPTY = """Every lesion-free case gets a false mark: three such cases are too few to learn when a mask should stay empty. They
-score 0 in the means over all cases; the table without them shows how well lesions are found."""
+EMPTY = """Every lesion-free case gets a false mark: three such cases are too few to learn when a mask should stay empty.
+They score 0 in the means over all cases; the table without them shows how well lesions are found."""
 BINNED = """Candidate voxels in bins of the probability that they were given, every case with the same weight; trees and
 calibration were fitted to the other folds."""
 

@@ -22,7 +22,7 @@ from model.images.missing import without_missing
 from model.images.orientation import in_order_of, turn_to_learnt
 from model.images.pair import Pair, misfit, pair_of
 from model.images.space import in_template
-from model.images.stripping import read_brain_mask, stripped
+from model.images.stripping import stripped, usable_brain_mask
 from model.images.volume import Grid, Volume, read_volume, require_same_grid
 
 ADC_UNIT = "1e-6mm2/s"
@@ -104,12 +104,24 @@ def read_case(
     """
     adc = read_volume(adc_path, keep_nan=True, series=series, adc=True)
     zadc = read_volume(zadc_path, keep_nan=True, series=series) if zadc_path else None
+    mask = read_volume(mask_path, keep_nan=True) if mask_path else None
+    return case_of(adc, zadc, mask, adc_unit, smallest_brain_ml)
+
+
+def case_of(
+    adc: Volume,
+    zadc: Volume | None,
+    mask: Volume | None = None,
+    adc_unit: str = ADC_UNIT,
+    smallest_brain_ml: float = SMALLEST_BRAIN_ML,
+) -> Case:
+    """The case of maps that were read, checked as `read_case` says. Raises UserError."""
     remarks = [*adc.remarks, *(zadc.remarks if zadc else ())]
     if zadc:
         zadc = in_order_of(adc, zadc)
         require_same_grid(adc, zadc)
-    mask = read_brain_mask(mask_path, adc, smallest_brain_ml) if mask_path else None
     if mask:
+        mask = usable_brain_mask(mask, adc, smallest_brain_ml)
         adc, zadc, said = stripped(adc, zadc, mask)
         remarks += said
     adc, zadc, taken_as_0 = without_missing(adc, zadc)

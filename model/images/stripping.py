@@ -1,25 +1,24 @@
 """A brain mask that lies beside a map which is not skull-stripped: read, checked and applied."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from model.errors import UserError
 from model.images.limits import SMALLEST_BRAIN_ML
 from model.images.orientation import in_order_of
-from model.images.volume import Volume, read_volume, require_same_grid
+from model.images.volume import Volume, require_same_grid
 
 LEAST_WITH_ADC = 0.9  # share of a mask; less is told
 
 
-def read_brain_mask(path: Path, adc: Volume, smallest_ml: float = SMALLEST_BRAIN_ML) -> Volume:
-    """A brain mask on the grid of an ADC map, 1 in the brain and 0 elsewhere.
+def usable_brain_mask(mask: Volume, adc: Volume, smallest_ml: float = SMALLEST_BRAIN_ML) -> Volume:
+    """A brain mask in the order of an ADC map's voxels, 1 in the brain and 0 elsewhere.
 
     Raises UserError, which names both files, when it is on another grid, empty, holds other values, or less than
     `smallest_ml`, or no voxel, with ADC above 0 lies in it.
     """
-    mask = in_order_of(adc, read_volume(path, keep_nan=True))
+    mask = in_order_of(adc, mask)
     require_same_grid(adc, mask)
     both = f"{mask.path} is no brain mask for {adc.path}"
     values = np.unique(mask.voxels)

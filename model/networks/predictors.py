@@ -25,9 +25,7 @@ class EstimatingPredictor(Predictor):
 class Predictors:
     """What segments the cases of a run. Each is loaded when the first case needs it."""
 
-    def __init__(
-        self, load_given: Callable[[], Predictor], load_estimating: Callable[[], EstimatingPredictor] | None = None
-    ) -> None:
+    def __init__(self, load_given: Callable[[], Predictor], load_estimating: Callable[[], EstimatingPredictor]) -> None:
         self._load_given, self._load_estimating = load_given, load_estimating
 
     @functools.cached_property
@@ -37,28 +35,21 @@ class Predictors:
 
     @functools.cached_property
     def estimating(self) -> EstimatingPredictor:
-        """For cases without one. Raises ValueError where no estimates were asked for."""
-        if not self._load_estimating:
-            raise ValueError("no estimates were asked for")
+        """For cases without one. Raises UserError where the weights cannot estimate."""
         return self._load_estimating()
 
     def of(self, *, estimated: bool) -> Predictor:
         """The one for a case whose Z map is estimated, or for one that has its own."""
         return self.estimating if estimated else self.given
 
-    def load(self) -> None:
-        """Load all at once, before the first case."""
-        for estimated in (False, True) if self._load_estimating else (False,):
+    def load(self, *, estimate_z: bool) -> None:
+        """Load all that the cases of a run can need, before the first one."""
+        for estimated in (False, True) if estimate_z else (False,):
             self.of(estimated=estimated)
 
 
-def load_predictors(folder: Path, engine: Engine, *, estimate_z: bool, say: Callable[[str], object]) -> Predictors:
-    """The predictors of a folder of weights; `say` gets a line for each that is loaded.
-
-    Raises UserError when Z maps are to be estimated and the folder cannot.
-    """
-    if estimate_z:
-        zmap_folder(folder)
+def load_predictors(folder: Path, engine: Engine, *, say: Callable[[str], object]) -> Predictors:
+    """The predictors of a folder of weights; `say` gets a line for each that is loaded."""
 
     def load_given() -> Predictor:
         predictor = Predictor(load_ensemble(folder, engine))
@@ -70,7 +61,7 @@ def load_predictors(folder: Path, engine: Engine, *, estimate_z: bool, say: Call
         say(f"weights for estimated Z maps: {predictor.ensemble.id} from {zmap_folder(folder)}")
         return predictor
 
-    predictors = Predictors(load_given, load_estimating if estimate_z else None)
+    predictors = Predictors(load_given, load_estimating)
     return predictors
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,7 @@ from model.run.summary import (
 
 if TYPE_CHECKING:
     from model.networks.predictors import Predictors
+    from model.segmenter import Segmenter
 
 Case = tuple[FoundCase, Place, Earlier]  # with where its files are written, and what an earlier run left there
 OF_DICOM = ".nii.gz"  # format of the mask of an ADC map in DICOM
@@ -68,7 +69,7 @@ class FolderOptions(Options):
 def segment_folder(
     root: Path,
     output: Path,
-    load_predictors: Callable[[], Predictors],
+    segmenter: Segmenter,
     options: FolderOptions,
     table: Path | None = None,
 ) -> list[Outcome]:
@@ -91,8 +92,7 @@ def segment_folder(
     with only_run(output):
         require_writable(output)  # before the weights are loaded
         require_names_apart(cases, output)
-        predictors = load_predictors()
-        weights = weights_of(cases, predictors)
+        weights = weights_of(cases, segmenter.predictors)
         prepare(output, options)
         if options.bids:
             begin_data_set(root, output, ", ".join(weights.values()))
@@ -105,7 +105,7 @@ def segment_folder(
             load_libraries([*(path for case in cases for path in case.files), *(Path(place.mask) for place in places)])
         outcomes: list[Outcome] = []
         try:
-            outcomes_of(list(zip(cases, places, earlier, strict=True)), predictors, options, outcomes)
+            outcomes_of(list(zip(cases, places, earlier, strict=True)), segmenter, options, outcomes)
         finally:
             gone = scans_gone(output, cases)
             for outcome in gone:
@@ -115,9 +115,9 @@ def segment_folder(
     return outcomes
 
 
-def outcomes_of(each: list[Case], predictors: Predictors, options: FolderOptions, outcomes: list[Outcome]) -> None:
+def outcomes_of(each: list[Case], segmenter: Segmenter, options: FolderOptions, outcomes: list[Outcome]) -> None:
     """Run the cases, several at once, and tell in their order what became of each; a stopped run, of all there are."""
-    at_once = AtOnce([job_of(*one, predictors, options) for one in each])
+    at_once = AtOnce([job_of(*one, segmenter, options) for one in each])
     try:
         with at_once:
             for (case, place, earlier), job in progress(list(zip(each, at_once.begun, strict=True))):
@@ -226,7 +226,7 @@ def place_of(case: FoundCase, root: Path, output: Path, options: FolderOptions) 
     return Place(folder=where, work=output, mask=mask, probabilities=probabilities, zmap=zmap, dicom=dicom)
 
 
-def job_of(case: FoundCase, place: Place, earlier: Earlier, predictors: Predictors, options: FolderOptions) -> Job | None:
+def job_of(case: FoundCase, place: Place, earlier: Earlier, segmenter: Segmenter, options: FolderOptions) -> Job | None:
     """What is to be done for a case; None where that was done before, or nothing may be done."""
     again = options.overwrite and not earlier.stays and earlier.status != DONE_BEFORE
     if earlier.status and not again:
@@ -234,7 +234,7 @@ def job_of(case: FoundCase, place: Place, earlier: Earlier, predictors: Predicto
 
     def run() -> dict:
         wanted = options if earlier.status else with_extras(options, earlier, place)
-        return run_case(case, lambda: predictors, wanted, place, earlier.changed)
+        return run_case(case, segmenter, wanted, place, earlier.changed)
 
     return run
 

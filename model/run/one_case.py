@@ -20,8 +20,7 @@ from model.images.formats.names import stem_of
 from model.images.limits import SMALLEST_BRAIN_ML
 from model.images.mark import is_signed
 from model.images.volume import write_mask, write_probabilities
-from model.networks.as_learnt import estimate_as_learnt, segment_as_learnt
-from model.report.results import describe, describe_files, describe_run, write_results
+from model.report.results import write_results
 from model.run.find.platform import find_scan
 from model.run.own_files import (
     FILES,
@@ -47,9 +46,8 @@ from model.run.platform_paths import (
 )
 
 if TYPE_CHECKING:
-    from model.networks.predict import Segmentation
-    from model.networks.predictors import Predictors
     from model.run.find.found_case import FoundCase
+    from model.segmenter import Segmentation, Segmenter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,9 +109,7 @@ def sidecar_of(image: str) -> str:
     return str(Path(image).with_name(f"{stem_of(Path(image))}.json"))
 
 
-def segment(
-    input_root: Path, output_root: Path, load_predictors: Callable[[], Predictors], options: Options | None = None
-) -> dict:
+def segment(input_root: Path, output_root: Path, segmenter: Segmenter, options: Options | None = None) -> dict:
     """Write the mask and `results.json` of the case below `input_root`, and what else `options` ask for.
 
     What an earlier case left in the output folder is removed first, and when anything fails no file is left. Returns the
@@ -126,7 +122,7 @@ def segment(
         clear_output(place, options)
         found = find_scan(input_root).asked(estimate_z=options.estimate_z, use_mask=options.brain_mask)
         try:
-            return run_case(found, load_predictors, options, place)
+            return run_case(found, segmenter, options, place)
         except BaseException:
             for name in own_files(place):
                 (output_root / name).unlink(missing_ok=True)
@@ -135,7 +131,7 @@ def segment(
 
 def run_case(
     found: FoundCase,
-    load_predictors: Callable[[], Predictors],
+    segmenter: Segmenter,
     options: Options,
     place: Place,
     replaces: dict[str, str] | None = None,
@@ -150,8 +146,9 @@ def run_case(
         from model.report.dicom.objects import require_objects
 
         require_objects(case)  # before the segmentation
-    case, segmentation, results = segment_case(case, load_predictors(), started)
-    return write_case(place, found.name, case, segmentation, results, options, replaces)
+    segmentation = segmenter.segment_case(case)
+    results = segmentation.results | {"seconds": round(time.perf_counter() - started, 2)}
+    return write_case(place, found.name, segmentation, results, options, replaces)
 
 
 def read_found(found: FoundCase, options: Options) -> Case:
@@ -164,23 +161,9 @@ def read_found(found: FoundCase, options: Options) -> Case:
     return replace(case, remarks=remarks)
 
 
-def segment_case(case: Case, predictors: Predictors, started: float) -> tuple[Case, Segmentation, dict]:
-    """The case, with an estimated Z map where none was given, the answer for it, and all that goes into `results.json`.
-
-    started: `time.perf_counter()` of its beginning.
-    """
-    if case.z_map is None:
-        case = estimate_as_learnt(case, predictors.estimating)
-    predictor = predictors.of(estimated=case.estimated)
-    segmentation = segment_as_learnt(case, predictor)
-    results = describe(segmentation, case) | describe_files(case) | describe_run(predictor)
-    return case, segmentation, results | {"seconds": round(time.perf_counter() - started, 2)}
-
-
 def write_case(
     place: Place,
     name: str,
-    case: Case,
     segmentation: Segmentation,
     results: dict,
     options: Options,
@@ -192,13 +175,14 @@ def write_case(
     replaces: files that someone changed and that are replaced all the same, with their `state_of`. Raises ChangedFiles when
     others than these and an earlier run's lie there by now, UserError when files cannot be written.
     """
+    case = segmentation.case
     before = read_own_results(place.folder / place.results)
     with files_into(place.folder, place.work, first=place.results, last=place.mask) as staged:
-        _write_images(place, staged, case, segmentation, options)
+        _write_images(place, staged, segmentation, options)
         if options.report:
             from model.report.case_page import write_report  # and its libraries only where it is asked for
 
-            write_report(staged / place.report, name, case, segmentation, results)
+            write_report(staged / place.report, name, case, segmentation.answer, results)
         if place.dicom:
             from model.report.dicom.objects import write_objects
 
@@ -218,11 +202,12 @@ def write_case(
     return results
 
 
-def _write_images(place: Place, folder: Path, case: Case, segmentation: Segmentation, options: Options) -> None:
+def _write_images(place: Place, folder: Path, segmentation: Segmentation, options: Options) -> None:
+    case = segmentation.case
     mask = folder / place.mask
     maps = {place.probabilities: segmentation.probabilities} if options.probabilities else {}
     if options.probabilities and case.estimated:
-        maps[place.zmap] = case.zadc.voxels
+        maps[place.zmap] = segmentation.zmap
     for name, voxels in maps.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_probabilities(voxels, case.grid, folder / name)

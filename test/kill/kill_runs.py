@@ -51,7 +51,6 @@ class Bench:
         self.case, self.output = folder / "case" / "input", folder / "output"
         self.weights = save_ensemble(folder / "weights", LesionNet(TINY))
         self.words = [*arguments(self.case, self.output, self.weights), "--probabilities"]
-        process.load_predictors("cpu", self.weights).load()  # once, for every fork
         self.seconds = min(forked.timed(self.run) for _ in range(3))
         self.whole = {name: (self.output / name).read_bytes() for name in FINAL}
         self.outcomes: collections.Counter[str] = collections.Counter()

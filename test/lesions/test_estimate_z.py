@@ -264,5 +264,3 @@ def test_predictors_are_loaded_once_and_when_they_are_needed():
     for estimated, _ in itertools.product((True, False), range(2)):
         predictors.of(estimated=estimated)
     assert calls == ["estimating", "given"]
-    with pytest.raises(ValueError, match="no estimates were asked for"):
-        Predictors(lambda: given).of(estimated=True)

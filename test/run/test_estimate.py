@@ -30,11 +30,11 @@ from inference_helpers import (
 )
 from phantom import write_image
 
-import process
 from model.networks.network import LesionNet
 from model.networks.stored import load_ensemble
 from model.run.one_case import Options, segment
 from model.run.serve import invoke
+from model.segmenter import Segmenter
 
 ESTIMATED = "images/z-score-adc-estimated/z-score-adc.mha"
 WITH_MASK = ("--estimate-z", "--brain-mask", "--smallest-brain", "1")  # ml; the small case has 1.6
@@ -101,7 +101,6 @@ def test_given_z_map_is_used_as_ever(main, case_tree, output, estimating_weights
     """And nothing for estimates is loaded."""
     case, loaded = case_tree(), []
     assert main(arguments(case, output / "without", estimating_weights)) == 0
-    process.load_predictors.cache_clear()
     monkeypatch.setattr(
         "model.networks.predictors.load_ensemble",
         lambda folder, *args, **options: loaded.append(folder) or load_ensemble(folder, *args, **options),
@@ -128,7 +127,6 @@ def test_networks_with_a_weight_are_asked_on_the_estimate(main, alone, output, t
         assert main([*arguments(alone, output, folder), "--estimate-z", "--engine", "torch"]) == 0
         results = json.loads((output / RESULTS).read_text())
         ids.append(results["weights"])
-        process.load_predictors.cache_clear()
         if folder == weights:
             np.testing.assert_array_equal(voxels(output / MASK), lesion_mask())
             assert {lesion["confidence"] for lesion in results["lesion_list"]} == {1.0}
@@ -233,7 +231,6 @@ def test_other_weights_for_estimates_concern_those_masks_alone(go, estimating_we
     for name in ("decision.json", "decision.safetensors"):
         (tmp_path / "other" / "zmap" / name).unlink()
     save_zmap(tmp_path / "other", NETWORKS_ALONE)
-    process.load_predictors.cache_clear()
     assert main([*arguments(scans, output, tmp_path / "other"), "--cases", "--estimate-z", "--engine", "torch"]) == 2
     rows = summary(output)
     assert (rows["alone"]["status"], rows["both"]["status"]) == ("outdated", "done before")
@@ -336,8 +333,8 @@ def test_mask_of_one_case_in_the_platforms_layout(main, alone, output, estimatin
 
 
 def test_server_segments_both_kinds(tmp_path, alone, case_tree, output, estimating_weights):
-    predictors = functools.partial(process.load_predictors, "cpu", estimating_weights, "auto", True)
+    segmenter = Segmenter(estimating_weights, "cpu")
     for root, said in ((alone, "estimated"), (case_tree(name="both"), "given")):
-        job = functools.partial(segment, root, output, predictors, Options(estimate_z=True))
+        job = functools.partial(segment, root, output, segmenter, Options(estimate_z=True))
         assert invoke(job)[0] == 201
         assert json.loads((output / RESULTS).read_text())["z_map"] == said

@@ -9,6 +9,7 @@ import pytest
 from inference_helpers import MASK, PROBABILITIES, RESULTS, arguments, files_below
 
 from model.images.volume import Grid
+from model.segmenter import Segmenter
 
 SHAPE = (24, 48, 40)
 GRID = Grid(SHAPE, (3.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
@@ -83,7 +84,7 @@ def test_folder_of_cases_is_refused_before_the_weights_are_loaded(main, tmp_path
     output = disk(options)
     if options.startswith("size"):
         (output / "notes.txt").write_bytes(bytes(4096))
-    monkeypatch.setattr("process.load_predictors", lambda *args: pytest.fail("the weights were loaded"))
+    monkeypatch.setattr(Segmenter, "predictors", property(lambda _: pytest.fail("the weights were loaded")))
     before = files_below(output)
     assert main(["--cases", "--input", str(scans), "--output", str(output)]) == 2
     line = capfd.readouterr().err.splitlines()[-1]

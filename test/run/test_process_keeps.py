@@ -81,9 +81,9 @@ def test_lone_mask_of_someone_else_stays_when_the_input_is_not_there(run, tmp_pa
 @pytest.mark.parametrize("fails", [False, True])
 def test_file_made_while_the_case_is_run_stays(run, tmp_path, monkeypatch, fails):
     """A mask that someone puts there while the networks run is neither replaced nor, when the run fails, removed."""
-    from model.run import one_case
+    from model import segmenter
 
-    output, segment = tmp_path / "output", one_case.segment_as_learnt
+    output, segment = tmp_path / "output", segmenter.segment_as_learnt
 
     def meanwhile(*args):
         corrected(output / MASK)
@@ -91,7 +91,7 @@ def test_file_made_while_the_case_is_run_stays(run, tmp_path, monkeypatch, fails
             raise ZeroDivisionError("deep inside")
         return segment(*args)
 
-    monkeypatch.setattr(one_case, "segment_as_learnt", meanwhile)
+    monkeypatch.setattr(segmenter, "segment_as_learnt", meanwhile)
     code, line = run("--probabilities")
     assert code == (1 if fails else 2)
     assert fails or line == f"error: {output / MASK}: made or changed by someone while the case was run; it stays"

@@ -26,11 +26,11 @@ from inference_helpers import (
 )
 from phantom import write_image
 
-import process
 from model.files import only_run
 from model.images.volume import write_mask
 from model.report.results import write_results
 from model.run.own_files import with_record
+from model.segmenter import Segmenter
 
 ADC, ZADC = f"{ADC_FOLDER}/0f3c.mha", f"{ZADC_FOLDER}/0f3c.mha"
 
@@ -225,7 +225,7 @@ def test_an_output_folder_that_is_closed_is_told_before_weights_are_loaded(
         raise PermissionError(errno.EACCES, "Permission denied", str(options["dir"]))
 
     monkeypatch.setattr("tempfile.TemporaryFile", closed)
-    monkeypatch.setattr(process, "load_predictors", lambda *args: pytest.fail("loaded"))
+    monkeypatch.setattr(Segmenter, "predictors", property(lambda _: pytest.fail("loaded")))
     line = refused(capfd, main([*arguments(tmp_path / "scans" if ways else root, output, tmp_path), *ways]))
     assert line.startswith(f"error: {output}")
     assert "output cannot be written there (Permission denied: " in line

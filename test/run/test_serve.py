@@ -21,7 +21,7 @@ from inference_helpers import ADC_FOLDER, MASK, RESULTS, arguments, files_below,
 from model.run import serve
 from model.run.one_case import segment
 from model.run.serve import make_server
-from process import load_predictors
+from model.segmenter import Segmenter
 
 PATIENCE_S = 20
 
@@ -66,8 +66,7 @@ def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[i
 @pytest.fixture
 def real_job(tmp_path, rule_weights):
     """Segments what lies in input/ into output/, as process.py sets it up."""
-    predictor = functools.partial(load_predictors, "cpu", rule_weights)
-    return functools.partial(segment, tmp_path / "input", tmp_path / "output", predictor)
+    return functools.partial(segment, tmp_path / "input", tmp_path / "output", Segmenter(rule_weights, "cpu"))
 
 
 def mask_in(output: Path) -> np.ndarray:

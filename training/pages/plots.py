@@ -58,7 +58,7 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def panels_of(count: int, columns: int, size: tuple[float, float], **shared: bool) -> tuple[Figure, list[Axes]]:
+def panels_of(count: int, columns: int, size: tuple[float, float], **shared: Any) -> tuple[Figure, list[Axes]]:
     """A figure of that many panels, row by row, each of this size in inches; what is left of the last row stays empty."""
     rows = -(-count // columns)
     figure = new_figure(size[0] * columns, size[1] * rows)

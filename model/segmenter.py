@@ -1,0 +1,206 @@
+"""The Python interface: maps in, lesions out, on arrays or files.
+
+Example:
+
+    from model import Segmenter
+
+    found = Segmenter().segment_files("scans/baby1/adc.nii.gz", "scans/baby1/zmap.nii.gz")
+    print(found.lesions, found.warnings)
+    found.save("lesions.nii.gz")
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.command import loading
+from model.errors import UserError
+from model.images.case import ADC_UNIT, Case, case_of, read_case
+from model.images.grid import Grid, Volume, require_scalar_3d, require_usable_grid
+from model.images.volume import write_mask
+from model.networks.as_learnt import estimate_as_learnt, segment_as_learnt
+from model.report.results import describe, describe_files, describe_run
+
+if TYPE_CHECKING:
+    from model.networks.predict import Segmentation as Answer
+    from model.networks.predictors import Predictors
+
+STRAIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+FilePath = str | Path
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What was found in one case; arrays are (z, y, x) on the ADC map's grid."""
+
+    case: Case  # its maps, the Z map estimated where none was given
+    answer: Answer
+    results: dict  # the numbers of `results.json`
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Boolean: where there is lesion."""
+        return self.answer.mask
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Float32 in 0..1: the calibrated probability of lesion, 0 outside the brain."""
+        return self.answer.probabilities
+
+    @property
+    def zmap(self) -> np.ndarray:
+        """Float32, in standard deviations: the Z map that was used, given or estimated."""
+        return self.case.zadc.voxels
+
+    @property
+    def lesions(self) -> list[dict]:
+        """An entry for each lesion, the largest first, as `lesion_list` in `results.json`."""
+        return self.results["lesion_list"]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is unusual about the input, as sentences."""
+        return self.results["warnings"]
+
+    def save(self, path: FilePath) -> None:
+        """Write the mask, uint8 with 1 in lesions, in the format that the name's end says.
+
+        Raises UserError when the file cannot be written or its format cannot hold the grid.
+        """
+        write_mask(self.mask, self.case.grid, Path(path))
+
+
+class Segmenter:
+    """Finds HIE lesions. Networks and trees are loaded when the first case needs them, then kept.
+
+    Args:
+        weights: folder of weights; by default /opt/ml/model where anything lies there, else those that came along.
+        device: "auto" (CUDA where it can be used), "cpu" or "cuda".
+        engine: "auto", "torch" or "openvino".
+        at_once: how many cases will be segmented at the same time, each in a thread.
+        say: gets a line for everything that is loaded or done without.
+    """
+
+    def __init__(
+        self,
+        weights: FilePath | None = None,
+        device: str = "auto",
+        engine: str = "auto",
+        *,
+        at_once: int = 1,
+        say: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._weights = Path(weights) if weights is not None else None
+        self._device, self._engine, self._at_once, self._say = device, engine, at_once, say
+
+    @functools.cached_property
+    def predictors(self) -> Predictors:
+        """What segments cases with a Z map, and those without. Imports the engine only now: a bad case is refused before.
+
+        Raises UserError when a device, an engine or the weights cannot be used.
+        """
+        with loading():
+            from model.networks.engines import pick_engine
+            from model.networks.predictors import load_predictors
+            from model.networks.stored import default_folder
+
+            folder = self._weights or default_folder()
+            engine, notes = pick_engine(self._engine, self._device, folder, self._at_once)
+            for note in notes:
+                self._say(note)
+            return load_predictors(folder, engine, say=self._say)
+
+    def segment(
+        self,
+        adc: np.ndarray,
+        zmap: np.ndarray | None = None,
+        *,
+        spacing_mm: Sequence[float],
+        direction: Sequence[float] | None = None,
+        brain_mask: np.ndarray | None = None,
+    ) -> Segmentation:
+        """Segment one case that is in memory.
+
+        Args:
+            adc: (z, y, x), ADC in 1e-6 mm2/s, 0 outside the brain.
+            zmap: (z, y, x), in standard deviations, as the challenge makes it; estimated from the ADC where it is None.
+            spacing_mm: (z, y, x).
+            direction: nine cosines, row by row, as SimpleITK's `GetDirection` gives them. By default the array's axes are
+                taken to run from the patient's right to left, front to back and bottom to top, and sides are not told.
+            brain_mask: (z, y, x), 1 in the brain and 0 elsewhere, for maps that are not skull-stripped.
+
+        Returns:
+            The Segmentation; its arrays have the shape of `adc`.
+
+        Raises:
+            UserError: for arrays that are no case, with the reason in one line.
+
+        Example:
+            >>> import numpy as np
+            >>> from model import Segmenter
+            >>> adc = np.zeros((4, 24, 24), np.float32)
+            >>> adc[:, 4:20, 4:20] = np.random.default_rng(0).normal(1100, 150, (4, 16, 16))
+            >>> zmap = np.where(adc > 0, (adc - 1100) / 250, 0)
+            >>> Segmenter().segment(adc, zmap, spacing_mm=(4, 4, 4)).mask.shape
+            (4, 24, 24)
+        """
+        axes = STRAIGHT if direction is None else tuple(float(cosine) for cosine in direction)
+        spacing = tuple(float(mm) for mm in spacing_mm)
+        if len(spacing) != 3 or len(axes) != 9:
+            found = f"found {len(spacing)} and {len(axes)} numbers"
+            raise UserError(f"expected spacing_mm (z, y, x) and a direction of nine cosines, {found}")
+
+        def volume(name: str, array: np.ndarray | None) -> Volume | None:
+            if array is None:
+                return None
+            voxels = np.asarray(array, np.float32)
+            require_scalar_3d(voxels.shape[::-1], 1, Path(name))
+            grid = Grid(voxels.shape, spacing, (0.0, 0.0, 0.0), axes)
+            require_usable_grid(grid, Path(name))
+            return Volume(voxels, grid, Path(name), oriented=direction is not None)
+
+        adc_volume = volume("adc", adc)
+        assert adc_volume is not None
+        return self.segment_case(case_of(adc_volume, volume("zmap", zmap), volume("brain_mask", brain_mask)))
+
+    def segment_files(
+        self,
+        adc: FilePath,
+        zmap: FilePath | None = None,
+        *,
+        brain_mask: FilePath | None = None,
+        adc_unit: str = ADC_UNIT,
+        series: Sequence[str] = (),
+    ) -> Segmentation:
+        """Segment one case from its files.
+
+        Args:
+            adc: a file of any format that is read, or a folder with a DICOM study.
+            zmap: likewise; estimated from the ADC map where it is None.
+            brain_mask: likewise, for maps that are not skull-stripped.
+            adc_unit: one of `model.images.case.ADC_UNITS`.
+            series: UIDs of the DICOM series to take, where a study has more than one.
+
+        Returns:
+            The Segmentation, on the ADC map's grid.
+
+        Raises:
+            UserError: for files that are no case, with the reason in one line.
+        """
+        paths = [Path(path) if path is not None else None for path in (zmap, brain_mask)]
+        return self.segment_case(read_case(Path(adc), paths[0], adc_unit, series, paths[1]))
+
+    def segment_case(self, case: Case) -> Segmentation:
+        """Segment a case that was read and checked. Raises UserError when the weights cannot be used."""
+        predictors = self.predictors
+        if case.z_map is None:
+            case = estimate_as_learnt(case, predictors.estimating)
+        predictor = predictors.of(estimated=case.estimated)
+        answer = segment_as_learnt(case, predictor)
+        return Segmentation(case, answer, describe(answer, case) | describe_files(case) | describe_run(predictor))
