@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from model.errors import UserError
+from model.images.not_fetched import not_fetched, pointer
+
 ZLIB = zlib.MAX_WBITS
 GZIP = zlib.MAX_WBITS | 16  # zlib's stream within gzip's header and checksum
 MOST_BYTES = 288 << 20  # read of one file: twice the voxels of the largest volume as float64, and a header
@@ -23,10 +26,21 @@ class FileBytes:
 
 
 def read_file(path: Path) -> FileBytes:
-    """All of a file; of one longer than MOST_BYTES the beginning, which holds the header. Raises OSError."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        return FileBytes(file.read(min(size, MOST_BYTES)), size)  # Python sets aside as much as is asked for
+    """All of a file; of one longer than MOST_BYTES the beginning, which holds the header.
+
+    Raises OSError, and UserError for a file in the place of data that were not fetched.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size, MOST_BYTES))  # Python sets aside as much as is asked for
+    except FileNotFoundError:
+        if reason := not_fetched(path):
+            raise UserError(f"{path}: {reason}") from None
+        raise
+    if reason := pointer(data):
+        raise UserError(f"{path}: {reason}")
+    return FileBytes(data, size)
 
 
 class BoundedFile(io.BufferedReader):

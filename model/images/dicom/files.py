@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import UserError
+from model.images.not_fetched import not_fetched
 
 MARK, MARK_AT = b"DICM", 128
 NAMED = (".dcm", ".dicom", ".ima")  # ends of names; many files have none, such as IM0001
@@ -52,26 +53,36 @@ def dicom_files(path: Path) -> list[Path]:
         try:
             has_mark = _has_mark(file)
         except OSError as error:
+            _require_fetched(file, path)
             if may_be_slice:
                 what = "a link to nothing" if error.errno == errno.ENOENT else f"one that cannot be read ({error.strerror})"
                 raise UserError(f"{file}: expected a DICOM file, found {what}") from None
             continue
         if has_mark:
             files.append(file)
-        elif is_named_dicom(file) or (may_be_slice and _is_empty(file)):
+            if len(files) > MOST_FILES:
+                raise UserError(f"{path}: expected the DICOM files of one case, found more than {MOST_FILES}")
+            continue
+        _require_fetched(file, path)
+        if is_named_dicom(file) or (may_be_slice and _is_empty(file)):
             raise UserError(f"{file}: expected a DICOM file, found one without the mark {MARK.decode()}: is it whole?")
-        if len(files) > MOST_FILES:
-            raise UserError(f"{path}: expected the DICOM files of one case, found more than {MOST_FILES}")
     if not files:
         raise UserError(f"{path}: expected DICOM files, found none")
     return sorted(files)
 
 
+def _require_fetched(file: Path, path: Path) -> None:
+    """Raise UserError for a file that stands for data that were not fetched and could be a slice; its name is not said."""
+    could_be_slice = is_named_dicom(file) or not file.suffix[1:].isalpha()  # `1.2.840.7` has a suffix too
+    if could_be_slice and (reason := not_fetched(file)):
+        raise UserError(f"{path}: {reason if file == path else f'a file in it is {reason}'}")
+
+
 def _files_below(folder: Path, *, strict: bool = False) -> Iterator[Path]:
     """Regular files that are not hidden, those of linked folders too; folders of systems and what lies too deep left out.
 
-    A folder that links lead to several times counts once. strict: links to nothing too, and OSError where a folder cannot be
-    read.
+    A folder that links lead to several times counts once. Links to nothing count where they are named as DICOM. strict: all
+    of them, and OSError where a folder cannot be read.
     """
     seen: set[str] = set()
     for place, folders, names in os.walk(folder, followlinks=True, onerror=_raise if strict else None):
@@ -83,7 +94,7 @@ def _files_below(folder: Path, *, strict: bool = False) -> Iterator[Path]:
         if len(Path(place).relative_to(folder).parts) >= DEEPEST:
             folders.clear()
         for path in (Path(place, name) for name in sorted(names) if not name.startswith(".")):
-            if path.is_file() or (strict and path.is_symlink() and not path.exists()):
+            if path.is_file() or ((strict or is_named_dicom(path)) and path.is_symlink() and not path.exists()):
                 yield path
 
 

@@ -4,9 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from model.errors import UserError
 from model.files import sha256_of
 from model.images.dicom.files import is_dicom, is_named_dicom
 from model.images.formats.metaimage import voxel_file
+from model.images.not_fetched import not_fetched
 
 SUFFIXES = (".mha", ".mhd", ".nii", ".nii.gz", ".nrrd")
 
@@ -38,6 +40,8 @@ def digest(path: Path, series: Sequence[str] = (), adc: bool = False) -> str:
         return joint_digest(sha256_of(file) for file in wanted_files(path, series, adc))
     digests = hashlib.sha256()
     for part in (path, voxel_file(path)) if suffix_of(path) == ".mhd" else (path,):
+        if reason := not_fetched(part):
+            raise UserError(f"{part}: {reason}")
         with part.open("rb") as file:
             while block := file.read(1 << 20):
                 digests.update(block)

@@ -52,7 +52,7 @@ def _problem_of_description(path: Path) -> str:
     except OSError as error:
         return dangling([path]) or f"{path}: cannot be read ({error.strerror})"
     except (ValueError, RecursionError) as error:
-        return f"{path}: not readable as JSON ({error})"
+        return dangling([path]) or f"{path}: not readable as JSON ({error})"
     fields = content if isinstance(content, dict) else {}
     missing = [name for name in ("Name", "BIDSVersion") if not isinstance(fields.get(name), str)]
     if not missing:

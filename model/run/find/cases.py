@@ -16,6 +16,7 @@ from model.run.find.bids import LAYOUT, bids_cases, is_bids
 from model.run.find.case_table import BRAIN_MASK, COLUMNS, TABLE, listed_cases
 from model.run.find.contents import (
     dangling,
+    describe_not_fetched,
     describe_unread,
     holds_program,
     holds_scan,
@@ -189,8 +190,8 @@ def _cases_by_folder(root: Path, entries: list[Path] | None = None) -> list[Foun
                 cases += found
         elif os.path.isdir(path):
             cases += _hidden_case(path)
-        elif is_dangling(path) and not is_no_image(path):
-            cases.append(FoundCase(path.name, problem=dangling([path])))
+        elif not is_no_image(path) and (lost := dangling([path])):
+            cases.append(FoundCase(path.name, problem=lost))
         elif case := multi_frame_case(path):
             cases.append(case)
         elif is_scan(path) or (unread_kind(path) and not of_cd):
@@ -295,6 +296,8 @@ def _what_is(paths: list[Path], hint: str, where: Path | None) -> str:
     advice = f"its name should have {hint}, or list the files in a {TABLE}"
     if where is None:
         return f"none is there; {advice}"
+    if lost := describe_not_fetched(where):
+        return lost
     if unread := describe_unread(where):
         return f"found {unread}"
     there = [path.name for path in where.iterdir() if not is_of_the_system(path) or suffix_of(path)]

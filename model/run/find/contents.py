@@ -8,6 +8,7 @@ from pathlib import Path
 from model.files import is_circular
 from model.images.dicom.files import is_dicom
 from model.images.formats.names import SUFFIXES, suffix_of
+from model.images.not_fetched import FETCH_ANNEX, is_link_of_annex, not_fetched
 
 DICOM = "DICOM"  # read from a folder for each case, not where other images lie
 PICTURE, ARRAY = "picture", "array"  # hold no scan where other images lie
@@ -40,6 +41,7 @@ INDEX_OF_CD = "dicomdir"
 PROGRAMS = (".exe", ".dll", ".jar", ".app", ".msi", ".inf", ".ocx", ".so", ".dylib", ".plist", ".class")  # of a CD's viewer
 DEEPEST = 8  # folders below a folder in which scans are looked for
 MOST_ASKED = 2000  # files
+NOT_THERE = "a disk that is not mounted, or data not fetched"
 NAMED = 3  # files that a message names
 
 
@@ -64,12 +66,16 @@ def is_dangling(path: Path) -> bool:
 
 
 def dangling(paths: Iterable[Path | None]) -> str:
-    """The reason why a case whose files are links to nothing cannot be run; empty where none is."""
-    links = [path for path in paths if path and is_dangling(path)]
-    circular = [f"{path}: a circular link, which leads to itself" for path in links if is_circular(path)]
+    """The reason why a case whose files are links to nothing, or stand for data not fetched, cannot be run; else empty."""
+    given = [path for path in paths if path]
+    links = [path for path in given if is_dangling(path)]
+    reasons = [f"{path}: a circular link, which leads to itself" for path in links if is_circular(path)]
     lost = ", ".join(f"{path}: a link to {os.readlink(path)}" for path in links if not is_circular(path))
-    why = "which is not there (a disk that is not mounted, or data not fetched)"
-    return "; ".join([*circular, *([f"{lost}, {why}"] if lost else [])])
+    if lost:
+        of_annex = any(map(is_link_of_annex, links))
+        why = f"{FETCH_ANNEX}, or lie outside of the mounted folder" if of_annex else NOT_THERE
+        reasons.append(f"{lost}, which is not there: {why}")
+    return "; ".join([*reasons, *(f"{path}: {kind}" for path in given if path not in links and (kind := not_fetched(path)))])
 
 
 def is_of_the_system(path: Path) -> bool:
@@ -157,6 +163,14 @@ def describe_unread(folder: Path) -> str:
     return f"{' and '.join(found)}, {expected}" if found else ""
 
 
+def describe_not_fetched(folder: Path) -> str:
+    """How many files without an image's name, which may be DICOM, stand for data not fetched; empty where none does."""
+    paths = [path for path in _files_to_depth_two(folder) if not suffix_of(path) and not is_no_image(path)]
+    if not (kinds := [kind for path in paths if (kind := not_fetched(path))]):
+        return ""
+    return f"{len(kinds)} of {len(paths)} files that may be DICOM are each {kinds[0]}"
+
+
 def where_dicom_is_read(kinds: Iterable[str]) -> str:
     """The advice to add where DICOM lies among what is not read; else empty."""
     return "; DICOM is read with --cases, from a folder for each case" if DICOM in kinds else ""
@@ -169,7 +183,7 @@ def _files_to_depth_two(folder: Path) -> list[Path]:
             paths += visible_in(below)
         except OSError:
             continue
-    return [path for path in paths if os.path.isfile(path)]
+    return [path for path in paths if not os.path.isdir(path)]
 
 
 def _some(names: list[str]) -> str:

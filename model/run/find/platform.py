@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.formats.names import stem_of
-from model.run.find.contents import unread_kind, visible_in, where_dicom_is_read
+from model.run.find.contents import dangling, unread_kind, visible_in, where_dicom_is_read
 from model.run.find.found_case import FoundCase
 from model.run.find.map_names import brain_masks
 
@@ -86,7 +86,7 @@ def _declared_paths(manifest: Path) -> dict[str, str] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{manifest}: not readable as JSON ({error})") from None
+        raise UserError(dangling([manifest]) or f"{manifest}: not readable as JSON ({error})") from None
     except (TypeError, AttributeError, KeyError):
         raise UserError(
             f"{manifest}: expected a list of entries, each with a socket that has a slug and a relative_path"

@@ -328,6 +328,54 @@ def test_links_to_nothing(tmp_path):
     assert sorted(cases) == ["both", "folder", "one"]
     for name, count in (("both", 2), ("folder", 1), ("one", 1)):
         assert cases[name].count("a link to ../.git/annex/objects/gone") == count
+        assert cases[name].endswith("the data were not fetched (git annex get), or lie outside of the mounted folder")
+
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 78642\n"
+NOT_FETCHED = {  # what lies there, and of that the pointer
+    "ADC map": ("c1/adc.mha c1/zmap.mha", "c1/adc.mha"),
+    "Z map": ("c1/adc.mha c1/zmap.mha", "c1/zmap.mha"),
+    "brain mask": ("c1/adc.mha c1/zmap.mha c1/mask.mha", "c1/mask.mha"),
+    "published": ("1ADC_ss/c1-ADC_ss.mha 2Z_ADC/Zmap_c1-ADC_smooth2mm_clipped10.mha", "1ADC_ss/c1-ADC_ss.mha"),
+    "BIDS": ("sub-c1/dwi/sub-c1_ADC.nii.gz sub-c1/dwi/sub-c1_desc-z_ADC.nii.gz", "sub-c1/dwi/sub-c1_ADC.nii.gz"),
+    "BIDS' description": ("sub-c1/dwi/sub-c1_ADC.nii.gz", "dataset_description.json"),
+    "platform": (f"c1/{ADC_FOLDER}/a.mha c1/inputs.json", "c1/inputs.json"),
+    "loose": ("c1/adc.mha c1/zmap.mha", "scan.dcm"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_FETCHED)
+def test_pointers_to_data_that_were_not_fetched(tmp_path, kind):
+    names, pointer = NOT_FETCHED[kind]
+    touch(tmp_path, *names.split(), pointer)
+    if "BIDS" in kind:
+        (tmp_path / "dataset_description.json").write_text('{"Name": "n", "BIDSVersion": "1.9.0"}')
+    (tmp_path / pointer).write_text(LFS)
+    cases = [case.asked(estimate_z=True, use_mask=True) for case in find_cases(tmp_path)]
+    says = f"{tmp_path / pointer}: a pointer of Git LFS: the data were not fetched (git lfs pull)"
+    assert says in [case.problem for case in cases]
+
+
+def test_a_table_that_was_not_fetched_and_one_of_files_that_were_not(tmp_path):
+    touch(tmp_path, "zmap.mha")
+    (tmp_path / "IM1").write_text(LFS)
+    (tmp_path / "cases.csv").write_text("case,adc,zadc\nc1,IM1,zmap.mha\n")
+    assert only(tmp_path)["c1"] == f"{tmp_path}/IM1: a pointer of Git LFS: the data were not fetched (git lfs pull)"
+    (tmp_path / "cases.csv").write_text("../../.git/annex/objects/Xz/2q/MD5E-s9--f7.csv/MD5E-s9--f7.csv")
+    with pytest.raises(UserError, match=r"cases\.csv: a pointer of git-annex: the data were not fetched \(git annex get\)"):
+        find_cases(tmp_path)
+
+
+def test_a_folder_of_slices_that_were_not_fetched(tmp_path):
+    """Nothing says that they are DICOM but their place; their names are not said."""
+    touch(tmp_path, "c1/notes.txt")
+    for n in range(3):
+        (tmp_path / "c1" / f"IM{n}").write_text(LFS)
+    problem = only(tmp_path)["c1"]
+    assert problem.endswith(
+        "3 of 3 files that may be DICOM are each a pointer of Git LFS: the data were not fetched (git lfs pull)"
+    )
+    assert "IM0" not in problem
 
 
 @pytest.mark.parametrize(
