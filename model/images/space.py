@@ -1,13 +1,16 @@
 """In whose space an image lies: the scanner's, another image's of the patient, or a template's, which has its own size.
 
-A NIfTI header says so by a code (model/images/formats/nifti.py), the name of any file by BIDS' entity `space-`.
+A NIfTI header says so by two codes, which ITK copies to other formats, and the name of any file by BIDS' entity `space-`.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 SCANNER, UNKNOWN = "scanner", "unknown"
 INDIVIDUAL, TEMPLATE = "individual: ", "template: "  # before the label
+TEMPLATES = {3: "Talairach", 4: "MNI 152", 5: "unnamed"}  # by NIfTI's codes
+CODES = ("qform_code", "sform_code")
 IN_NAME = re.compile(r"(?:^|_)space-([0-9a-z+]+)(?=[_.]|$)", re.IGNORECASE)
 # BIDS' labels of the patient's own spaces, in lower case: the scanner's, an image's, one turned to AC and PC
 OF_PATIENT = re.compile(
@@ -27,6 +30,23 @@ def space_of(path: Path, in_header: str) -> str:
     if not OF_PATIENT.fullmatch(match[1].casefold()):
         return TEMPLATE + match[1]
     return in_header if in_template(in_header) else INDIVIDUAL + match[1]
+
+
+def space_by_codes(qform: int, sform: int) -> str:
+    """By the codes of a NIfTI header's two transforms. The scanner's counts before a template's, as the transforms do."""
+    labels = [TEMPLATES.get(code, "") for code in (sform, qform) if code > 0]
+    if not labels:
+        return UNKNOWN
+    return TEMPLATE + labels[0] if all(labels) else SCANNER
+
+
+def space_by_fields(fields: Mapping[str, str], *, oriented: bool) -> str:
+    """By the fields of a MetaImage or NRRD header, among which NIfTI's codes may be; UNKNOWN unless `oriented`."""
+    if not oriented:
+        return UNKNOWN
+    codes = (fields.get(name, "") for name in CODES)
+    space = space_by_codes(*(int(code) if code in ("1", "2", *map(str, TEMPLATES)) else 0 for code in codes))
+    return SCANNER if space == UNKNOWN else space
 
 
 def in_template(space: str) -> bool:

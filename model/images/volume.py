@@ -26,7 +26,7 @@ from model.images.grid import (
     require_scalar_3d,
     require_usable_grid,
 )
-from model.images.space import SCANNER, UNKNOWN, space_of
+from model.images.space import UNKNOWN, space_of
 from model.images.streams import memory_file
 
 __all__ = [
@@ -102,7 +102,7 @@ def _read_with_itk(path: Path) -> Volume:
     if suffix_of(path) not in PLAIN:
         raise ValueError(f"expected a name that ends in one of {', '.join(SUFFIXES)}")
     read_plain, io = PLAIN[suffix_of(path)]
-    header, voxels, oriented, sha256 = read_plain(path)
+    header, voxels, space, sha256 = read_plain(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO(io)
     with memory_file(header, voxels) as name:
@@ -111,7 +111,7 @@ def _read_with_itk(path: Path) -> Volume:
     require_scalar_3d(image.GetSize(), image.GetNumberOfComponentsPerPixel(), path)
     with np.errstate(over="ignore"):  # too large for float32 is infinite
         array = sitk.GetArrayViewFromImage(image).astype(np.float32)
-    return Volume(array, _grid(image), path, oriented, sha256, space=SCANNER if oriented else UNKNOWN)
+    return Volume(array, _grid(image), path, space != UNKNOWN, sha256, space=space)
 
 
 def write_mask(mask: np.ndarray, grid: Grid, path: Path) -> None:

@@ -73,6 +73,7 @@ def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
     }
     assert results == {
         "z_map": "given",
+        "space": "scanner",
         "lesion_volume_ml": LESION_VOXELS * 3 / 1000,
         "brain_volume_ml": round(BRAIN_VOXELS * 3 / 1000, 2),
         "lesion_share_of_brain": round(LESION_VOXELS / BRAIN_VOXELS, 6),

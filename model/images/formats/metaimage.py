@@ -13,6 +13,7 @@ import numpy as np
 
 from model.errors import UserError
 from model.images.grid import require_scalar_3d
+from model.images.space import space_by_fields
 from model.images.streams import FileBytes, decompressed, read_file, require_length, require_plausible
 
 HEADER_LIMIT = 1 << 20  # bytes; published headers have about 1000
@@ -42,8 +43,8 @@ ELEMENT_BYTES = {  # as MetaIO has them, whatever the machine's own sizes are
 Fields = dict[str, str]
 
 
-def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, bool, str]:
-    """(header, voxels, whether the header says how they lie in the patient, SHA-256 of all that was read).
+def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, str, str]:
+    """(header, voxels, the space in which they lie, SHA-256 of all that was read).
 
     Header and voxels are one plain MetaImage file. Each file is opened once. Raises ValueError unless the voxels lie in this
     very file, or for .mhd in one file beside it, all of them and no more; UserError unless they are one 3D map.
@@ -60,7 +61,8 @@ def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, bool, str]:
         file, start = read_file(where), 0
         digest.update(file.data)
     oriented = not MATRICES.isdisjoint(fields) and fields.get("AnatomicalOrientation") != "???"
-    return _plain_header(fields), _voxels(file, start, fields), oriented, digest.hexdigest()
+    space = space_by_fields(fields, oriented=oriented)
+    return _plain_header(fields), _voxels(file, start, fields), space, digest.hexdigest()
 
 
 def voxel_file(path: Path) -> Path:

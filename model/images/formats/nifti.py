@@ -21,7 +21,7 @@ import numpy as np
 
 from model.errors import UserError
 from model.images.grid import Grid, Volume, require_scalar_3d
-from model.images.space import SCANNER, TEMPLATE, UNKNOWN
+from model.images.space import TEMPLATES, UNKNOWN, space_by_codes
 from model.images.streams import FileBytes, read_file, require_plausible
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ LONGEST_HEADER = 544  # bytes: NIfTI-2's, and four that say whether an extension
 MAGIC = {348: b"n+1\0", 540: b"n+2\0\r\n\x1a\n"}  # header and voxels in one file, by the header's length
 BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}  # by datatype, those read
 WRITTEN = ("uint8", "int16", "float32")
-TEMPLATES = {3: "Talairach", 4: "MNI 152", 5: "unnamed"}  # by code
 MM = {1: 1000.0, 3: 0.001}  # a metre and a micrometre; other units, and none, are mm
 LARGEST_NUMBER = 1e9  # of spacing and offset
 TOLERANCE_MM = 0.1  # float32 quaternions of volumes of 250 mm are right to less
@@ -53,14 +52,14 @@ def read_nifti(path: Path) -> Volume:
         head = stream.read(LONGEST_HEADER)
         header = _header(head, path)
         shape = _shape(header, path)
-        place, code = _place(header, path)
+        place = _place(header, path)
         voxels, more = _voxels(stream, head, header, shape, file, path)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"the compressed data are cut off or damaged ({error})") from None
     remarks = (f"{path.name} has {more} bytes behind its voxels, which were not read.",) if more else ()
-    space = TEMPLATE + TEMPLATES[code] if code in TEMPLATES else SCANNER if code else UNKNOWN
-    grid = _grid(place, shape, header)
-    return Volume(voxels, grid, path, code > 0, hashlib.sha256(file.data).hexdigest(), remarks, space=space)
+    space = space_by_codes(int(header["qform_code"]), int(header["sform_code"]))
+    grid, sha256 = _grid(place, shape, header), hashlib.sha256(file.data).hexdigest()
+    return Volume(voxels, grid, path, space != UNKNOWN, sha256, remarks, space=space)
 
 
 def load_nibabel() -> None:
@@ -168,21 +167,18 @@ def _voxels(
         return np.ascontiguousarray(found.reshape(shape, order="F").T, np.float32), len(data) - promised
 
 
-def _place(header: "Nifti1Header", path: Path) -> tuple[np.ndarray, int]:
-    """The affine (4, 4) that counts, RAS and in the header's unit, and its code, 0 where the file has no transform.
-
-    Raises UserError where there is not one alone.
-    """
+def _place(header: "Nifti1Header", path: Path) -> np.ndarray:
+    """The affine (4, 4) that counts, RAS and in the header's unit. Raises UserError where there is not one alone."""
     codes = int(header["qform_code"]), int(header["sform_code"])
     if max(codes) <= 0:
-        return _finite(header.get_base_affine(), "pixdim", path), 0
+        return _finite(header.get_base_affine(), "pixdim", path)
     of_template = [code in TEMPLATES for code in codes]
     both = min(codes) > 0
     qform = _qform(header, path) if codes[0] > 0 and not (both and of_template == [True, False]) else None
     sform = _sform(header, path) if codes[1] > 0 and not (both and of_template == [False, True]) else None
-    places = [(place, code) for place, code in zip((qform, sform), codes, strict=True) if place is not None]
+    places = [place for place in (qform, sform) if place is not None]
     if len(places) == 2:
-        _require_one_place(places[0][0], places[1][0], header, path)
+        _require_one_place(places[0], places[1], header, path)
     return places[-1]
 
 

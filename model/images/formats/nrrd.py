@@ -12,6 +12,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.grid import require_scalar_3d
+from model.images.space import CODES, space_by_fields
 from model.images.streams import GZIP, FileBytes, decompressed, read_file, require_length, require_plausible
 
 HEADER_LIMIT = 1 << 20  # bytes; ITK writes about 500
@@ -30,7 +31,7 @@ ORIENTED = ("right-anterior-superior", "RAS", "left-anterior-superior", "LAS", "
 PER_AXIS = ("sizes", "spacings", "thicknesses", "kinds", "centerings", "space directions")
 IN_SPACE = ("space origin", "space directions", "measurement frame")
 NUMBERS = ("dimension", "space dimension", "sizes", "spacings", "thicknesses")
-IGNORED = {"labels", "content", "centerings", "thicknesses", "units", "space units", "measurement frame"}
+IGNORED = {"labels", "content", "centerings", "thicknesses", "units", "space units", "measurement frame", *CODES}
 FIELDS = {"type", "space", "endian", "encoding", *PER_AXIS, *IN_SPACE, *NUMBERS, *IGNORED}
 UNITS = ("space units", "units")
 LONGEST_LINE = 4096  # bytes
@@ -40,8 +41,8 @@ VECTOR = re.compile(r"\([^()]*\)|none")
 Fields = dict[str, str]
 
 
-def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, bool, str]:
-    """(header, voxels, whether the header says how they lie in the patient, SHA-256 of the file).
+def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, str, str]:
+    """(header, voxels, the space in which they lie, SHA-256 of the file).
 
     Header and voxels are one plain NRRD file. The file is opened once. Raises ValueError unless the voxels lie in this very
     file, raw or compressed with gzip, all of them and no more; UserError unless they are one 3D map.
@@ -52,12 +53,15 @@ def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, bool, str]:
     size = tuple(int(word) for word in fields["sizes"].split())
     require_scalar_3d(size, 1, path)
     _require_spacing(fields, path)
-    oriented, voxels = fields.get("space") in ORIENTED, _voxels(file, start, fields)
-    return _plain_header(fields), voxels, oriented, hashlib.sha256(file.data).hexdigest()
+    space = space_by_fields(fields, oriented=fields.get("space") in ORIENTED)
+    return _plain_header(fields), _voxels(file, start, fields), space, hashlib.sha256(file.data).hexdigest()
 
 
 def _read_header(head: bytes) -> tuple[Fields, int]:
-    """The header's fields and the place of the first voxel, after an empty line; comments and key/value pairs left out."""
+    """The header's fields and the place of the first voxel, after an empty line.
+
+    Comments are left out, and key/value pairs but for the CODES.
+    """
     if not head.startswith(b"NRRD000"):
         raise ValueError("expected a file that begins with NRRD000")
     fields: dict[str, str] = {}
@@ -71,6 +75,8 @@ def _read_header(head: bytes) -> tuple[Fields, int]:
         if len(line) > LONGEST_LINE or name in fields:
             raise ValueError(f"the header has a line that is too long or a field twice: {line[:50]!a}")
         if line.startswith("#") or ":=" in line:
+            key, _, code = line.partition(":=")
+            fields |= {key: code} if key in CODES else {}
             continue
         if not colon:
             raise ValueError(f"the header has a line that is no field: {line[:50]!a}")

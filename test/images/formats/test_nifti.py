@@ -256,6 +256,17 @@ def test_a_transform_says_whose_space_it_is(tmp_path, codes, kind):
     assert read_volume(saved(tmp_path / "adc.nii", made)).space == SPACES[codes]
 
 
+@pytest.mark.parametrize("suffix", [".mha", ".mhd", ".nrrd"])
+@pytest.mark.parametrize("codes", SPACES)
+def test_itk_takes_the_codes_to_other_formats(tmp_path, codes, suffix):
+    import SimpleITK as sitk
+
+    path = saved(tmp_path / "adc.nii", image((AFFINE, codes[0]), (AFFINE, codes[1])))
+    sitk.WriteImage(sitk.ReadImage(str(path)), str(tmp_path / f"adc{suffix}"))
+    expected = SPACES[codes] if any(codes) else "scanner"  # no code, but a direction
+    assert read_volume(tmp_path / f"adc{suffix}").space == expected
+
+
 IN_NAMES = {
     "sub-01_ADC.nii": "scanner",
     "sub-01_space-T1w_ADC.nii": "individual: T1w",
