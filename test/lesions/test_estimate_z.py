@@ -260,7 +260,7 @@ def test_predictors_are_loaded_once_and_when_they_are_needed():
     assert calls == []
     assert predictors.of(estimated=True) is made
     assert calls == ["estimating"]
-    predictors.load()
+    predictors.load(estimate_z=True)
     for estimated, _ in itertools.product((True, False), range(2)):
         predictors.of(estimated=estimated)
     assert calls == ["estimating", "given"]

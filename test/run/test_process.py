@@ -34,6 +34,8 @@ from inference_helpers import (
 
 from model.networks.predict import Predictor
 from model.networks.stored import load_ensemble, save_decision
+from model.run.one_case import segment
+from model.segmenter import Segmenter
 from process import parse_arguments
 
 
@@ -124,14 +126,15 @@ def test_other_files_of_the_output_folder_stay(main, case_tree, output, rule_wei
     assert files_below(output) == [MASK, "notes.txt", RESULTS]
 
 
-def test_networks_are_loaded_once_for_several_cases(main, case_tree, output, rule_weights, monkeypatch):
+def test_networks_are_loaded_once_for_several_cases(case_tree, output, rule_weights, monkeypatch):
     calls = []
     monkeypatch.setattr(
         "model.networks.predictors.load_ensemble",
         lambda folder, engine: calls.append(folder) or load_ensemble(folder, engine),
     )
+    segmenter = Segmenter(rule_weights, "cpu")
     for name in ("first", "second"):
-        assert main(arguments(case_tree(name=name), output, rule_weights)) == 0
+        segment(case_tree(name=name), output, segmenter)
     assert calls == [rule_weights]
 
 
@@ -190,7 +193,7 @@ def stopper(number: int) -> Callable[..., None]:
 
 MOMENTS = [
     "model.report.results.write_whole",
-    "model.run.one_case.describe",
+    "model.segmenter.describe",
     "model.images.volume.sitk.ReadImage",
     "model.run.one_case.write_mask",
 ]
