@@ -1,6 +1,8 @@
 """Small invented cases and a small network for the tests of training. Arrays are (z, y, x), spacing (z, y, x) in mm."""
 
+import dataclasses
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,26 @@ def write_packed(case: PackedCase, folder: Path) -> None:
     """Write the case in the packed form that training reads."""
     arrays = {"adc": case.adc, "zadc": case.zadc, "label": case.label, "spacing_mm": np.array(case.spacing_mm)}
     np.savez_compressed(folder / f"{case.name}.npz", **arrays)
+
+
+OTHER_DATA = {  # what of a case differs in a folder of packed cases that looks like another
+    "labels inverted": lambda case: {"label": ~case.label & case.brain},
+    "Z negated": lambda case: {"zadc": -case.zadc},
+    "one voxel of ADC": lambda case: {
+        "adc": np.where(np.arange(case.adc.size) == 2500, 700, case.adc.ravel()).reshape(case.adc.shape)
+    },
+    "axes exchanged": lambda case: {name: getattr(case, name).swapaxes(1, 2) for name in ("adc", "zadc", "label")},
+    "another spacing": lambda case: {"spacing_mm": (*case.spacing_mm[:2], 1.0)},
+}
+
+
+def write_other_study(folder: Path, kind: str, names: Collection[str]) -> Path:
+    """Write the study with other data of the named cases; returns the folder."""
+    folder.mkdir()
+    write_study(folder)
+    for name in names:
+        write_packed(dataclasses.replace(CASES[name], **OTHER_DATA[kind](CASES[name])), folder)
+    return folder
 
 
 def tensors(values: object, name: str = "") -> dict[str, torch.Tensor]:

@@ -14,12 +14,13 @@ import pandas as pd
 from model.errors import UserError
 from model.files import require_writable
 from training.common.cli import run
+from training.data.same import differing
 from training.pages import adc_alone
 from training.pages.agreement import agreement_words, draw_agreement
 from training.pages.cells import DIGITS, interval, number, p_value, score_cells
 from training.pages.markdown import replace_block, table, wrapped, write_text
 from training.pages.plots import new_figure, save, styled
-from training.scores.rows import RESULTS, RULE, Bin, Row, ZError, read_frame
+from training.scores.rows import RESULTS, RULE, Bin, Row, ZError, read_configuration, read_frame
 from training.scores.statistics import case_means, compare, load_strata, per_case, strata, with_holm
 
 ROOT = Path(__file__).parents[1]
@@ -262,6 +263,9 @@ def main() -> None:
     errors = read_frame(args.results / "zmap.csv", ZError)
     if estimated.empty or errors.empty:
         raise UserError(f"{args.results}: no estimated.csv or zmap.csv, made by python -m training.zmap")
+    known, of_estimates = (read_configuration(args.results / f"{name}.csv") for name in ("crossval", "estimated"))
+    if cases := differing(known.get("data"), of_estimates.get("data", {})):
+        raise UserError(f"{args.results}: crossval.csv and estimated.csv are of different data ({cases})")
     readme = args.readme.read_text(encoding="utf-8")
     replaced = replace_block(readme, readme_block(rows, estimated), args.readme, MARKERS)
     require_writable(args.docs)

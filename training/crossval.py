@@ -40,7 +40,8 @@ from training.common.cli import run
 from training.common.loss_names import LOSS_NAMES
 from training.common.provenance import of_fit
 from training.data.dataset import load_cases, require_packed
-from training.data.seen import require_held_out, training_seed
+from training.data.same import digests
+from training.data.seen import require_held_out, require_same_data, training_seed
 from training.data.splits import FOLDS, read_fold
 from training.learning.onnx_graph import export
 from training.learning.study_runs import run_folder
@@ -48,7 +49,16 @@ from training.lesions.fit_trees import CandidateTable, candidate_table, decision
 from training.lesions.held_out import HeldOut, calibrated, fit_calibration, nested_calibrations
 from training.scores.case_row import NO_RUN, Prediction, case_row
 from training.scores.metrics import Scores, mean_scores
-from training.scores.rows import RESULTS, RULE, Bin, Row, read_records, write_records
+from training.scores.rows import (
+    RESULTS,
+    RULE,
+    Bin,
+    Row,
+    read_records,
+    require_configuration,
+    write_configuration,
+    write_records,
+)
 from training.scores.rule import rule_mask
 
 FLIPS = InferenceConfig(flip_axes=(2,))  # left-right, as in training
@@ -56,13 +66,17 @@ BINS = 10
 MASKS = ("decision", "trees", "trees-on-networks", "networks", RULE)
 
 
-def copy_networks(runs: Path, losses: list[str], weights: Path, seed: int = 0) -> None:
-    """Replace the networks in `weights` by the study's runs of these losses and seed, all folds; a decision goes too."""
+def copy_networks(runs: Path, losses: list[str], weights: Path, data: dict[str, str], seed: int = 0) -> None:
+    """Replace the networks in `weights` by the study's runs of these losses and seed, all folds; a decision goes too.
+
+    data: digests of the cases. Raises UserError, and replaces nothing, when a run is missing or was trained on other data.
+    """
     pairs = [(fold, loss) for fold in range(FOLDS) for loss in losses]
     sources = {(fold, loss): run_folder(runs, loss, fold, seed) / f"fold{fold}.safetensors" for fold, loss in pairs}
     missing = [path for path in sources.values() if not (path.exists() and path.with_suffix(".json").exists())]
     if missing:  # before anything is removed
         raise UserError(f"{missing[0]}: not trained yet ({len(missing)} of {len(sources)} runs are missing)")
+    require_same_data((path.with_suffix(".json") for path in sources.values()), data)
     weights.parent.mkdir(parents=True, exist_ok=True)
     with files_into(weights, weights.parent) as staged:  # nothing is replaced before all of it is there and usable
         for (fold, loss), path in sources.items():
@@ -150,10 +164,21 @@ def ship_decision(parts: list[HeldOut], tables: Iterable[CandidateTable], weight
     save_decision(weights, decision, of_fit("training.crossval", (part.case.name for part in parts)))
 
 
-def write_rows(rows: list[Row], path: Path) -> None:
-    """Write the rows; those of other seeds stay."""
-    seeds = {row.seed for row in rows}
-    write_records([*(row for row in read_records(path, Row) if row.seed not in seeds), *rows], path, Row)
+def rows_to_keep(path: Path, seed: int, data: dict[str, str]) -> list[Row]:
+    """The rows of other seeds that are there. Raises UserError when they come from other data than `data`, by digests."""
+    kept = [row for row in read_records(path, Row) if row.seed != seed]
+    if kept:
+        require_configuration({"data": data}, path)
+    return kept
+
+
+def write_rows(rows: list[Row], path: Path, seed: int, data: dict[str, str]) -> None:
+    """Write the rows of a seed; those of other seeds stay."""
+    kept = rows_to_keep(path, seed, data)
+    if not kept:
+        path.unlink(missing_ok=True)  # before the digests of its data are replaced
+        write_configuration({"data": data}, path)
+    write_records([*kept, *rows], path, Row)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -181,11 +206,15 @@ def main() -> None:
     require_packed(args.data)
     for folder in (args.results, args.weights) if args.take else (args.results,):
         require_writable(folder)
+    cases = load_cases(args.data, [name for fold in range(FOLDS) for name in read_fold(fold)[1]])
+    data = digests(cases)
     if args.take:
-        copy_networks(args.take, args.losses, args.weights, args.seed or 0)
+        copy_networks(args.take, args.losses, args.weights, data, args.seed or 0)
+    if untold := require_same_data(args.weights.glob("fold*.json"), data):
+        print(f"{args.weights}: {len(untold)} networks do not say on which data they were trained: that is not checked")
     seed = training_seed(args.weights)
-    names = [name for fold in range(FOLDS) for name in read_fold(fold)[1]]
-    tables = {case.name: candidate_table(case) for case in load_cases(args.data, names)}
+    rows_to_keep(args.results / "crossval.csv", seed, data)  # before work that takes long
+    tables = {case.name: candidate_table(case) for case in cases}
     first_stages = decisions_by_fold(tables)
     parts = gather(args.data, args.weights, first_stages, pick_device(args.device)[0])
     calibrations = nested_calibrations(parts)
@@ -197,7 +226,7 @@ def main() -> None:
     rows = []
     for part in parts:
         rows += case_rows(part, {method: answers[method][part.case.name] for method in answers}, seed)
-    write_rows(rows, args.results / "crossval.csv")
+    write_rows(rows, args.results / "crossval.csv", seed, data)
     if not seed:
         networks = {part.case.name: part.probabilities for part in parts}
         write_records(reliability(parts, {"networks": networks} | answers), args.results / "reliability.csv", Bin)

@@ -23,7 +23,15 @@ from training.common.loss_names import LOSS_NAMES
 from training.data.dataset import require_packed
 from training.data.splits import FOLDS
 from training.learning.executors import LocalExecutor, slurm_executor, slurm_options, work_off
-from training.learning.study_runs import PER_RUN, Job, finished_runs, rule_rows, run_folder, study_configuration
+from training.learning.study_runs import (
+    PER_RUN,
+    Job,
+    cases_of_folds,
+    finished_runs,
+    rule_row,
+    run_folder,
+    study_configuration,
+)
 from training.learning.study_status import status_text
 from training.learning.train_config import TrainConfig, add_config_options, config_from, protocol_defaults
 from training.scores.rows import RESULTS, RULE, Row, add_results, read_records, require_configuration
@@ -82,9 +90,15 @@ def main() -> None:
     require_packed(args.data)
     for folder in (args.results, args.runs):
         require_writable(folder)
-    require_configuration(study_configuration(config), results)
-    if RULE not in {row.method for row in read_records(results, Row)}:
-        add_results(rule_rows(args.data), [], study_configuration(config), results)
+    digests, rule = {}, []
+    ruled = RULE in {row.method for row in read_records(results, Row)}
+    for fold, case in cases_of_folds(args.data):
+        digests[case.name] = case.digest
+        rule += [] if ruled else [rule_row(case, fold)]
+    configuration = study_configuration(config, digests)
+    require_configuration(configuration, results)
+    if rule:
+        add_results(rule, [], configuration, results)
     done = finished_runs(read_records(results, Row))
     to_do = [job for job in jobs if job.key not in done]
     print(f"{len(to_do)} of {len(jobs)} runs to do", flush=True)

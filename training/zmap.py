@@ -31,13 +31,14 @@ from model.networks.stored import IMAGE_WEIGHTS, ZMAP, save_decision, save_estim
 from training.common.cli import run
 from training.common.provenance import of_fit
 from training.data.dataset import PackedCase, load_cases, require_packed
+from training.data.same import digests
 from training.data.splits import FOLDS, read_fold
 from training.lesions.fit_estimate import LOW_Z, VoxelTable, fit_estimator
 from training.lesions.fit_trees import candidate_table, decisions_by_fold, fit_trees
 from training.lesions.held_out import HeldOut, calibrated, fit_calibration, nested_calibrations
 from training.scores.case_row import NO_RUN, Prediction, case_row
 from training.scores.metrics import Scores, dice_of, mean_scores
-from training.scores.rows import RESULTS, RULE, Row, ZError, write_records
+from training.scores.rows import RESULTS, RULE, Row, ZError, write_configuration, write_records
 from training.scores.rule import rule_mask
 
 SMOOTHED_MM = 2.0  # the ADC of the threshold
@@ -150,6 +151,7 @@ def main() -> None:
         for name, case in cases.items()
         for method in METHODS
     ]
+    write_configuration({"data": digests(cases.values())}, args.results / "estimated.csv")
     write_records(rows, args.results / "estimated.csv", Row)
     if args.ship:
         decision = Decision(fit_trees(list(candidates.values())), FEATURES, fit_calibration(parts, trees_alone=True))

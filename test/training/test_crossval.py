@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ from training.crossval import (
 )
 from training.data import seen
 from training.data.dataset import PackedCase
+from training.data.same import digests
 from training.data.seen import require_held_out, training_seed
 from training.data.splits import read_fold
 from training.learning.study_runs import run_folder
@@ -320,7 +322,7 @@ def test_take_replaces_the_networks_by_copies_that_flip(runs, tmp_path):
     target = tmp_path / "target"
     save_weights(target / "fold0-old.safetensors", small_model(0), SMALL, InferenceConfig(), {})
     save_decision(target, stump("z", 0, 0.5, 0.5), {})
-    copy_networks(runs, ["dice", "tversky"], target)
+    copy_networks(runs, ["dice", "tversky"], target, digests(CASES.values()))
     names = {f"fold{fold}-{loss}" for fold in range(5) for loss in ("dice", "tversky")}
     assert {path.name for path in target.iterdir()} == {
         f"{name}.{kind}" for name in names for kind in ("safetensors", "json", "onnx")
@@ -345,7 +347,7 @@ def test_take_with_a_run_missing_changes_nothing(runs, weights, suffix):
     path = run_folder(runs, "tversky", 4, 0) / "fold4.safetensors"
     path.with_suffix(suffix).unlink()
     with pytest.raises(UserError, match=rf"{path}: not trained yet \(1 of 10 runs are missing\)"):
-        copy_networks(runs, ["dice", "tversky"], weights)
+        copy_networks(runs, ["dice", "tversky"], weights, {})
     assert {path: path.read_bytes() for path in weights.iterdir()} == before
 
 
@@ -463,6 +465,45 @@ def test_rows_of_another_seed_are_added(data, runs, weights, tmp_path, fits, mon
     (tmp_path / "results" / "crossval.csv").unlink()
     command(monkeypatch, "--data", data, "--weights", tmp_path / "seed1", "--results", tmp_path / "results")
     assert {row.seed for row in read_records(tmp_path / "results" / "crossval.csv", Row)} == {1}
+
+
+def negated(data: Path, folder: Path) -> Path:
+    """The data with one case's Z map of the other sign."""
+    shutil.copytree(data, folder)
+    write_packed(dataclasses.replace(CASES["case3"], zadc=-CASES["case3"].zadc), folder)
+    return folder
+
+
+def test_rows_of_other_data_are_not_added_to(data, weights, tmp_path, fits, monkeypatch, capsys):
+    results = tmp_path / "results"
+    command(monkeypatch, "--data", data, "--weights", weights, "--results", results)
+    assert f"{weights}: 5 networks do not say on which data they were trained" in capsys.readouterr().out
+    before = (results / "crossval.csv").read_bytes()
+    for path in weights.glob("*.json"):
+        edit(path, json.loads(path.read_text())["provenance"] | {"training": {"fold": int(path.name[4]), "seed": 1}})
+    words = ("--data", negated(data, tmp_path / "other"), "--weights", weights, "--results", results)
+    with pytest.raises(UserError, match=r"crossval\.csv: .*other data: case3"):
+        command(monkeypatch, *words)
+    assert (results / "crossval.csv").read_bytes() == before
+    for path in weights.glob("*.json"):  # its own seed's rows alone are there: all are replaced
+        edit(path, json.loads(path.read_text())["provenance"] | {"training": {"fold": int(path.name[4]), "seed": 0}})
+    command(monkeypatch, *words)
+    assert (results / "crossval.csv").read_bytes() != before
+    assert json.loads((results / "crossval.json").read_text())["data"]["case3"] != CASES["case3"].digest
+
+
+def test_networks_trained_on_other_data_are_refused(data, runs, weights, tmp_path, fits, monkeypatch):
+    for path in [*weights.glob("*.json"), *runs.rglob("*.json")]:
+        edit(path, json.loads(path.read_text())["provenance"] | {"data": digests(CASES.values())})
+    before = {path: path.read_bytes() for path in weights.iterdir()}
+    words = ("--weights", weights, "--results", tmp_path / "results")
+    other = negated(data, tmp_path / "other")
+    for more in ((), ("--take", runs, "--losses", "dice")):
+        with pytest.raises(UserError, match=r"fold0.*\.json: trained on other data than these \(case3\)"):
+            command(monkeypatch, "--data", other, *words, *more)
+    assert {path: path.read_bytes() for path in weights.iterdir()} == before
+    assert not list((tmp_path / "results").glob("*"))
+    command(monkeypatch, "--data", data, *words)
 
 
 @pytest.mark.parametrize(

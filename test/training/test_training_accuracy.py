@@ -14,7 +14,7 @@ from training import accuracy
 from training.common.cli import run
 from training.pages import adc_alone
 from training.pages.agreement import agreement
-from training.scores.rows import RULE, Bin, Row, ZError, as_frame, write_records
+from training.scores.rows import RULE, Bin, Row, ZError, as_frame, write_configuration, write_records
 from training.scores.statistics import case_means
 
 DICE = {"decision": 0.75, "trees": 0.7, "trees-on-networks": 0.6, "networks": 0.5, RULE: 0.25, "adc": 0.125}
@@ -200,6 +200,11 @@ def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, monkeypatch:
         accuracy.main()
     write_records(ESTIMATED, tmp_path / "estimated.csv", Row)
     write_records(ERRORS, tmp_path / "zmap.csv", ZError)
+    write_configuration({"data": {"case0": "0f"}}, tmp_path / "crossval.csv")
+    write_configuration({"data": {"case0": "1f"}}, tmp_path / "estimated.csv")
+    with pytest.raises(UserError, match=r"are of different data \(case0\)"):
+        accuracy.main()
+    write_configuration({"data": {"case0": "0f"}}, tmp_path / "estimated.csv")
     run(accuracy.main)
     readme = (tmp_path / "README.md").read_text()
     assert readme.startswith(f"before\n{begin}\n| out of fold | Dice, 6 cases | Dice, 5 cases with a lesion |")

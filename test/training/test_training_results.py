@@ -13,7 +13,11 @@ import pytest
 from model.errors import UserError
 from training.scores.rows import RULE, Epoch, Row, add_results, curves_path, read_records, write_records
 
-CONFIGURATION = {"training": {"protocol": "native", "epochs": 30}, "model": {"channels": [4, 6]}}
+CONFIGURATION = {
+    "data": {"case0": "0f", "case1": "1f"},
+    "training": {"protocol": "native", "epochs": 30},
+    "model": {"channels": [4, 6]},
+}
 MISSED = Row(
     case="case0",
     method="dice",
@@ -126,10 +130,19 @@ def test_a_line_of_another_length_is_refused(path: Path, cut) -> None:
 
 def test_another_configuration_is_refused_by_its_field(path: Path) -> None:
     before = files(path.parent)
-    other = {"training": {"protocol": "native", "epochs": 40}, "model": {"channels": [4, 6]}}
+    other = CONFIGURATION | {"training": {"protocol": "native", "epochs": 40}}
     with pytest.raises(UserError, match=r"another configuration \(training\.epochs: 30 and 40\)"):
         add_results(rows(seed=1), epochs(seed=1), other, path)
     assert files(path.parent) == before
+
+
+@pytest.mark.parametrize("known", [{"case0": "0f", "case1": "2f"}, {"case0": "0f"}, None])
+def test_other_data_are_refused(path: Path, known: object) -> None:
+    configuration = {name: value for name, value in CONFIGURATION.items() if name != "data"}
+    path.with_suffix(".json").write_text(json.dumps(configuration | ({"data": known} if known else {})))
+    words = "case1" if known else "which data they were is not told"
+    with pytest.raises(UserError, match=rf"another configuration \(other data: {words}\)"):
+        add_results(rows(seed=1), epochs(seed=1), CONFIGURATION, path)
 
 
 def test_tuples_are_lists(path: Path) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 from inference_helpers import load
-from training_helpers import CASES, FOLDS, SMALL, write_study
+from training_helpers import CASES, FOLDS, SMALL, write_other_study, write_study
 
 import training.study as module
 from model.errors import UserError
@@ -232,6 +232,34 @@ def test_the_results_of_another_configuration_are_refused(data: Path, tmp_path: 
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("kind", ["labels inverted", "Z negated"])
+def test_the_results_of_other_data_are_refused(data: Path, tmp_path: Path, kind: str) -> None:
+    path = study(data, tmp_path, "--losses", "dice", "--folds", "0", "--epochs", "1")
+    before = path.read_bytes()
+    other = write_other_study(tmp_path / "other", kind, ["case4"])
+    with pytest.raises(UserError, match=r"native\.csv: .* another configuration \(other data: case4\); .* --results folder"):
+        study(other, tmp_path, "--losses", "dice", "tversky", "--folds", "0", "--epochs", "1")
+    assert path.read_bytes() == before
+    assert not (tmp_path / "runs/study/native/tversky-fold0-seed0").exists()
+
+
+def test_data_that_change_while_the_study_runs_give_no_rows(data: Path, tmp_path: Path, monkeypatch) -> None:
+    """As with jobs that wait in Slurm's queue."""
+    moving = tmp_path / "packed"
+    moving.mkdir()
+    write_study(moving)
+    path = study(moving, tmp_path, "--losses", "dice", "--folds", "0", "--epochs", "1")
+    before = path.read_bytes()
+    submit = Here.submit
+    other = write_other_study(tmp_path / "other", "Z negated", ["case4"])
+    monkeypatch.setattr(
+        Here, "submit", lambda here, function, job: submit(here, function, dataclasses.replace(job, data=other))
+    )
+    with pytest.raises(UserError, match=r"1 of 1 runs failed.*\(other data: case4\)"):
+        study(moving, tmp_path, "--losses", "tversky", "--folds", "0", "--epochs", "1")
+    assert path.read_bytes() == before
+
+
 def test_the_status_by_hand(tmp_path: Path) -> None:
     """Of 30 epochs one run did 4 of 10 s and is held by a process, one did 10 of 20 s, one did none."""
     jobs = [Job(default_config("native", loss="dice", fold=n, epochs=30), tmp_path, tmp_path / str(n)) for n in range(3)]
@@ -331,9 +359,9 @@ def test_a_traceback_is_told_in_its_last_line() -> None:
 def test_the_configuration_does_not_depend_on_the_run(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(study_runs.PROTOCOLS, "paper", lambda: SimpleNamespace(model=SMALL))
     config = default_config(protocol)
-    expected = study_configuration(config)
-    assert study_configuration(dataclasses.replace(config, fold=2, loss="dice", seed=5)) == expected
-    assert study_configuration(dataclasses.replace(config, epochs=7)) != expected
+    expected = study_configuration(config, {"case0": "0f"})
+    assert study_configuration(dataclasses.replace(config, fold=2, loss="dice", seed=5), {"case0": "0f"}) == expected
+    assert study_configuration(dataclasses.replace(config, epochs=7), {"case0": "0f"}) != expected
     assert expected["folds"] == FOLDS
 
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 from inference_helpers import load
 from safetensors.torch import load_file
-from training_helpers import CASES, FOLDS, SMALL, tensors, write_study
+from training_helpers import CASES, FOLDS, OTHER_DATA, SMALL, tensors, write_other_study, write_study
 
 from model.errors import UserError
 from training.common.provenance import git_commit
@@ -204,6 +204,39 @@ def test_the_folder_of_other_folds_is_refused(data: Path, finished: Path, tmp_pa
         train(CONFIG, data, tmp_path, CPU)
 
 
+@pytest.mark.parametrize(
+    ("kind", "names", "words"),
+    [
+        *((kind, ["case3"], "case3") for kind in OTHER_DATA),
+        ("Z negated", ["case0"], "case0"),  # which is held out: its scores are in the history
+        ("labels inverted", list(CASES), "case0, case1, case2, case3, case4 and 2 more"),
+    ],
+)
+def test_a_run_on_other_data_is_not_continued(finished: Path, tmp_path: Path, kind: str, names: list, words: str) -> None:
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    with pytest.raises(
+        UserError, match=rf"checkpoint\.pt: belongs to a run on other data \({words}\); choose another --run"
+    ):
+        train(CONFIG, write_other_study(tmp_path / "other", kind, names), finished, CPU)
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+def test_a_checkpoint_that_does_not_know_its_data_is_refused(data: Path, finished: Path, tmp_path: Path) -> None:
+    state = checkpoint(finished)
+    del state["config"]["data"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(UserError, match="other data \\(which data they were is not told\\)"):
+        train(CONFIG, data, tmp_path, CPU)
+
+
+def test_the_same_data_packed_again_are_the_same(data: Path, finished: Path, tmp_path: Path) -> None:
+    """Another file, of which numpy keeps other times and no compression."""
+    for name, case in CASES.items():
+        arrays = {"spacing_mm": np.array(case.spacing_mm), "label": case.label, "zadc": case.zadc, "adc": case.adc}
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    assert train(CONFIG, tmp_path, finished, CPU) == finished / "fold0.safetensors"
+
+
 def test_an_unknown_loss_lists_the_known_ones(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"--loss focal: unknown, expected one of {', '.join(LOSSES)}$"):
         train(TrainConfig(loss="focal"), data, tmp_path, CPU)
@@ -293,6 +326,7 @@ def test_the_sidecar_says_how_the_weights_were_made(finished: Path) -> None:
     }
     assert provenance["training"] == dataclasses.asdict(CONFIG) | {"patch": []}
     assert provenance["training"]["seed"] == 0
+    assert provenance["data"] == {name: case.digest for name, case in CASES.items()}
     assert provenance["cases"] == {"training": sorted(FOLDS[1] + FOLDS[2]), "validation": FOLDS[0]}
     assert "BONBID-HIE" in provenance["data_licence"]
     assert "non-commercial" in provenance["data_licence"]

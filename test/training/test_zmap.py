@@ -196,6 +196,8 @@ def test_command_writes_rows_errors_and_files_that_load(tmp_path, monkeypatch, c
     monkeypatch.setattr(fit_trees, "ROUNDS", 25)
     rows = run_command(tmp_path, monkeypatch)
     errors = read_records(tmp_path / "results" / "zmap.csv", ZError)
+    configuration = json.loads((tmp_path / "results" / "estimated.json").read_text())
+    assert configuration == {"data": {name: case.digest for name, case in CASES.items()}}
     assert {(row.case, row.fold) for row in errors} == set(FOLD_OF.items())
     assert {(row.case, row.method, row.fold) for row in rows} == {
         (name, method, fold) for name, fold in FOLD_OF.items() for method in zmap.METHODS

@@ -1,6 +1,7 @@
 """Packed cases in memory, and the batches an epoch is made of. Needs no SimpleITK."""
 
 import functools
+import hashlib
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -39,6 +40,14 @@ class PackedCase:
     def brain(self) -> np.ndarray:
         """Boolean (z, y, x)."""
         return brain_mask(self.adc)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the maps, the label and the spacing, in hexadecimal; the name does not count."""
+        sums = hashlib.sha256(repr((self.adc.shape, self.spacing_mm)).encode())
+        for voxels in (self.adc, self.zadc, self.label):
+            sums.update(np.ascontiguousarray(voxels))
+        return sums.hexdigest()
 
     @property
     def lesion_load(self) -> float:

@@ -1,9 +1,11 @@
 """Which cases weights were trained on, as their sidecars say."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from model.errors import UserError
 from model.networks.stored import read_sidecar
+from training.data.same import differing
 from training.data.splits import read_fold
 
 
@@ -24,6 +26,24 @@ def require_unseen(names: list[str], weights: Path) -> None:
         seen = trained_on(sidecar) & set(names)
         if seen:
             raise UserError(f"{sidecar}: trained on {', '.join(sorted(seen))}; its score on them would mean nothing")
+
+
+def require_same_data(sidecars: Iterable[Path], digests: dict[str, str]) -> list[Path]:
+    """Which of the networks' sidecars do not say on which data they were trained.
+
+    digests: of the cases at hand, by name. Raises UserError when a network was trained on others.
+    """
+    untold = []
+    for path in sorted(sidecars):
+        try:
+            known = read_sidecar(path)["provenance"]["data"]
+            cases = differing(known, {name: digests[name] for name in known if name in digests})
+        except (KeyError, TypeError):
+            untold.append(path)
+            continue
+        if cases:
+            raise UserError(f"{path}: trained on other data than these ({cases})")
+    return untold
 
 
 def held_out_fold(sidecar: Path) -> int:

@@ -82,8 +82,8 @@ def work_off(jobs: list[Job], executor: object, results: Path) -> list[str]:
             for job in [job for job, future in pending.items() if future.done()]:
                 name = f"{job.config.protocol} {job.config.loss} fold {job.config.fold} seed {job.config.seed}"
                 try:
-                    rows, epochs = pending.pop(job).result()
-                    add_results(rows, epochs, study_configuration(job.config), results)
+                    rows, epochs, data = pending.pop(job).result()
+                    add_results(rows, epochs, study_configuration(job.config, data), results)
                 except Exception as error:  # one failed run must not cost the others
                     failures.append(f"{name}: {reason(error)}")
                     print(failures[-1], file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import platform
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 
 from model.networks.config import to_json
 from model.networks.torch_engine import pick_device
-from training.data.dataset import load_cases
+from training.data.dataset import PackedCase, load_cases
 from training.data.splits import FOLDS, read_fold
 from training.learning.protocols import PROTOCOLS
 from training.learning.train_config import TrainConfig
@@ -41,8 +42,8 @@ class Job:
         return self.config.loss, self.config.fold, self.config.seed
 
 
-def run_job(job: Job) -> tuple[list[Row], list[Epoch]]:
-    """Train, or continue to train, one network and score it on its held-out cases."""
+def run_job(job: Job) -> tuple[list[Row], list[Epoch], dict[str, str]]:
+    """Train, or continue to train, one network and score it on its held-out cases; the last are the digests of its data."""
     if job.threads:
         torch.set_num_threads(job.threads)
     if job.device.startswith("cuda:"):
@@ -65,7 +66,7 @@ def run_job(job: Job) -> tuple[list[Row], list[Epoch]]:
         prediction = protocol.predict(network, case, device)
         seconds = time.perf_counter() - started
         rows.append(case_row(case, prediction, job.key, predict_seconds=seconds, peak_mb=peak_mb(), **facts))
-    return rows, [curve_point(job.key, entry) for entry in history]
+    return rows, [curve_point(job.key, entry) for entry in history], checkpoint["config"]["data"]
 
 
 def curve_point(key: tuple[str, int, int], entry: dict) -> Epoch:
@@ -88,20 +89,23 @@ def peak_mb() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def rule_rows(data: Path) -> list[Row]:
-    """The rule Z < -2 on every case of the folds."""
-    return [
-        case_row(case, Prediction(rule_mask(case.adc, case.zadc)), (RULE, fold, -1), predict_seconds=0.0, **NO_RUN)
-        for fold in range(FOLDS)
-        for case in load_cases(data, read_fold(fold)[1])
-    ]
+def cases_of_folds(data: Path) -> Iterator[tuple[int, PackedCase]]:
+    """Every case of the folds, one in memory at a time, with the fold that holds it out."""
+    for fold in range(FOLDS):
+        for name in read_fold(fold)[1]:
+            yield fold, *load_cases(data, [name])
 
 
-def study_configuration(config: TrainConfig) -> dict:
-    """What all rows of a results file share."""
+def rule_row(case: PackedCase, fold: int) -> Row:
+    """The rule Z < -2 on one case."""
+    return case_row(case, Prediction(rule_mask(case.adc, case.zadc)), (RULE, fold, -1), predict_seconds=0.0, **NO_RUN)
+
+
+def study_configuration(config: TrainConfig, data: dict[str, str]) -> dict:
+    """What all rows of a results file share. data: digests of the cases."""
     shared = {name: value for name, value in dataclasses.asdict(config).items() if name not in PER_RUN}
     folds = [read_fold(fold)[1] for fold in range(FOLDS)]
-    return {"training": shared, "model": to_json(PROTOCOLS[config.protocol]().model), "folds": folds}
+    return {"training": shared, "model": to_json(PROTOCOLS[config.protocol]().model), "folds": folds, "data": data}
 
 
 def run_folder(runs: Path, loss: str, fold: int, seed: int) -> Path:

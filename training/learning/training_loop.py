@@ -15,6 +15,7 @@ from model.errors import UserError
 from model.files import whole_file
 from training.common.provenance import git_commit
 from training.data.dataset import Batch, PackedCase, Sample, collate, epoch_batches
+from training.data.same import differing
 from training.learning.protocols import Native, Paper
 from training.learning.train_config import TrainConfig
 from training.scores.metrics import Scores, score
@@ -70,11 +71,18 @@ class Training:
             reason = str(error).splitlines()[0]
             raise UserError(f"{path}: damaged checkpoint ({reason}); remove it to start over") from None
         if state["config"] != config:
-            differing = sorted(k for k in config.keys() | state["config"] if config.get(k) != state["config"].get(k))
-            raise UserError(f"{path}: belongs to a run with another {', '.join(differing)}; choose another --run folder")
+            raise UserError(f"{path}: belongs to a run {_other(state['config'], config)}; choose another --run folder")
         for name in ("network", "average", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
         self.history, self.best = state["history"], state["best"]
+
+
+def _other(known: dict, config: dict) -> str:
+    """In words, how the run of a checkpoint differs from this one."""
+    names = sorted(k for k in config.keys() | known if k != "data" and config.get(k) != known.get(k))
+    words = [f"with another {', '.join(names)}"] if names else []
+    cases = differing(known.get("data"), config.get("data", {}))
+    return " ".join([*words, f"on other data ({cases})"] if cases else words)
 
 
 def learning_rate(epoch: float, config: TrainConfig) -> float:

@@ -24,6 +24,7 @@ from model.networks.config import InferenceConfig, ModelConfig, to_json
 from model.networks.torch_engine import round_to_disk_precision, save_weights
 from training.common.provenance import LICENCE
 from training.data.dataset import PackedCase, load_cases
+from training.data.same import digests
 from training.data.splits import inner_places, read_fold
 from training.learning.protocols import PROTOCOLS
 from training.learning.train_config import TrainConfig, options
@@ -52,7 +53,8 @@ def train(
     chosen, inner = hold_out(load_cases(data, names["training"]), config.patience)
     samples, inner_samples = ([protocol.sample(case, device) for case in cases] for cases in (chosen, inner))
     validation = load_cases(data, names["validation"])
-    identity = run_identity(config, to_json(protocol.model), names)
+    data_digests = digests([*chosen, *inner, *validation])
+    identity = run_identity(config, to_json(protocol.model), names, data_digests)
     training = Training(config, protocol, device)
 
     with only_run(folder):
@@ -75,14 +77,14 @@ def train(
         scores = validate(network, validation, protocol, device)
         names |= {"inner": [case.name for case in inner]} if inner else {}
         path = folder / f"fold{config.fold}.safetensors"
-        description = provenance(config, device, names, scores, training.history)
+        description = provenance(config, device, names, scores, training.history) | {"data": data_digests}
         save_weights(path, network, protocol.model, InferenceConfig(), description)
     return path
 
 
-def run_identity(config: TrainConfig, model: dict, names: dict[str, list[str]]) -> dict:
-    """What a checkpoint must agree with; tuples become lists, as in a checkpoint."""
-    return json.loads(json.dumps(dataclasses.asdict(config) | {"model": model, "cases": names}))
+def run_identity(config: TrainConfig, model: dict, names: dict[str, list[str]], data: dict[str, str]) -> dict:
+    """What a checkpoint must agree with, the cases' digests among it; tuples become lists, as in a checkpoint."""
+    return json.loads(json.dumps(dataclasses.asdict(config) | {"model": model, "cases": names, "data": data}))
 
 
 def hold_out(cases: list[PackedCase], patience: int) -> tuple[list[PackedCase], list[PackedCase]]:

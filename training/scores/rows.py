@@ -1,7 +1,8 @@
 """Per-case rows of the study: one CSV per protocol, whole or not at all.
 
 `training/results/<protocol>.csv` has the columns of `Row`, `<protocol>-curves.csv` those of `Epoch`, and
-`<protocol>.json` the configuration that all rows share. `crossval.csv` has the columns of `Row`, too. Numbers that do not
+`<protocol>.json` the configuration that all rows share: the digests of their data among it. `crossval.csv` and
+`estimated.csv` have the columns of `Row`, too, and a `.json` with the digests. Numbers that do not
 exist are `nan`. The scores of a folder of masks are written in the same way, with the columns of `CaseScore`.
 """
 
@@ -18,6 +19,7 @@ import pandas as pd
 
 from model.errors import UserError
 from model.files import only_run, whole_file
+from training.data.same import differing
 
 RESULTS = Path(__file__).parents[1] / "results"
 RULE = "z<-2"  # the method of the rows that no network made; its fold is the case's, its seed -1 beside losses, else 0
@@ -187,25 +189,42 @@ def add_results(rows: list[Row], epochs: list[Epoch], configuration: dict, path:
 
 
 def require_configuration(configuration: dict, path: Path) -> None:
-    """Write the configuration beside a new results file, or raise UserError when an existing one has another."""
+    """Write the configuration beside a new results file, or raise UserError when an existing one has another.
+
+    Its "data" are the digests of the cases.
+    """
+    if not path.with_suffix(".json").exists() and not path.exists():
+        write_configuration(configuration, path)
+        return
+    known, found = read_configuration(path), json.loads(json.dumps(configuration))
+    cases = differing(known.pop("data", None), found.pop("data"))
+    other = [*differences(known, found), *([f"other data: {cases}"] if cases else [])]
+    if other:
+        raise UserError(
+            f"{path}: its rows come from another configuration ({', '.join(other)});"
+            " move the file away or choose another --results folder"
+        )
+
+
+def write_configuration(configuration: dict, path: Path) -> None:
+    """Write what the rows of a results file share beside it, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path.with_suffix(".json")) as partial:
+        partial.write_text(json.dumps(configuration, indent=1) + "\n", encoding="utf-8")
+
+
+def read_configuration(path: Path) -> dict:
+    """What the rows of a results file share. Raises UserError where it is missing or damaged."""
     beside = path.with_suffix(".json")
     if not beside.exists():
-        if path.exists():
-            raise UserError(f"{path}: its configuration {beside.name} is missing; restore it or move the rows away")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(beside) as partial:
-            partial.write_text(json.dumps(configuration, indent=1) + "\n", encoding="utf-8")
-        return
+        raise UserError(f"{path}: its configuration {beside.name} is missing; restore it or move the rows away")
     try:
         known = json.loads(beside.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{beside}: not JSON ({error})") from None
-    differing = differences(known, json.loads(json.dumps(configuration)))
-    if differing:
-        raise UserError(
-            f"{path}: its rows come from another configuration ({', '.join(differing)});"
-            " move the file away or choose another --results folder"
-        )
+    if not isinstance(known, dict):
+        raise UserError(f"{beside}: expected a JSON object with a configuration, found another value")
+    return known
 
 
 def differences(first: dict, second: dict, prefix: str = "") -> list[str]:
