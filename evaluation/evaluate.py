@@ -6,10 +6,11 @@ Example:
 
     python -m evaluation.evaluate --predictions runs/masks --suffix _network --labels labels --output metrics.json
 
-A label is called <case>_lesion.mha, a prediction <case>.mha or <case>_<anything>.mha, where <case> is like
-MGHNICU_010-VISIT_01; both folders are searched with their subfolders, and hidden files and other types are left alone. The
-second line takes only predictions whose name ends in _network.mha. Every label needs exactly one prediction and the
-reverse. Files are paired by case and voxel arrays compared: a prediction's spacing, origin and direction do not count.
+A label is called <case>_lesion.mha or <case>.mha, a prediction <case>.mha or <case>_<anything>.mha. A case may have any name.
+Both folders are searched with their subfolders, and hidden files and other types are left alone. The second line takes only
+predictions whose name ends in _network.mha. Every label needs exactly one prediction on its grid, and the reverse. The
+challenge's own scorer does not look at grids: with --as-the-challenge the voxel arrays alone are compared, whatever a
+prediction's spacing, origin and direction are.
 
 metrics.json has DiceCoefficient, MASD (mm) and NSD (at 2 mm) by case under "case", and their mean, spread and quartiles
 under "aggregates". Where exactly one of the masks is empty, MASD does not exist: it is null, left out of the aggregates and
@@ -20,10 +21,10 @@ not even an earlier one. Any other file in its place is left alone, and the run 
 """
 
 import argparse
+import dataclasses
 import json
 import math
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -37,13 +38,11 @@ from pandas import DataFrame, Series, merge
 
 from model.errors import UserError
 from model.files import remove_partials, write_whole
-from model.images.volume import read_volume
+from model.images.volume import read_volume, require_same_grid
 from training.common.cli import run
 from training.scores.metrics import score
+from training.scores.names import case_of, case_of_label
 
-CASE = r"(?P<case>[A-Za-z]+_\d+-VISIT_\d+)"
-LABEL_NAME = CASE + r"_lesion\.mha"
-PREDICTION_NAME = CASE + r"(_.*)?\.mha"
 METRICS = ("DiceCoefficient", "MASD", "NSD")  # as the official scorer calls them
 
 
@@ -51,14 +50,21 @@ class MaskLoader(SimpleITKLoader):
     """evalutils' loader, behind a check that the file is whole, readable and a mask."""
 
     def load(self, *, fname: Path) -> list[dict]:
-        """One row of evalutils' table: case, path, and a hash of the voxels.
+        """One row of evalutils' table: path, a hash of the voxels, and the volume without them.
 
         Raises UserError when the file cannot be read whole, is not 3D, or holds other values than 0 and 1.
         """
-        values = np.unique(read_volume(fname).voxels)
+        volume = read_volume(fname)
+        values = np.unique(volume.voxels)
         if not np.isin(values, (0, 1)).all():
             raise UserError(f"{fname}: expected only 0 and 1, found {values[:5].tolist()}")
-        return [row | {"case": re.findall(CASE, fname.name)[0]} for row in super().load(fname=fname)]
+        header = dataclasses.replace(volume, voxels=values)
+        return [row | {"header": header} for row in super().load(fname=fname)]
+
+    @staticmethod
+    def load_image(fname: Path) -> sitk.Image:
+        """The image; of evalutils' own way only the format is not guessed, which fails for .MHA."""
+        return sitk.ReadImage(str(fname), imageIO="MetaImageIO")
 
 
 class UniqueCasesValidator(DataFrameValidator):
@@ -74,10 +80,20 @@ class UniqueCasesValidator(DataFrameValidator):
 class LesionEvaluation(ClassificationEvaluation):
     """One evaluation: `LesionEvaluation(...).evaluate()` loads, validates, pairs, scores and saves.
 
+    suffix: end of the predictions' names before .mha; cases: how many there must be; any_grid: do not compare the grids.
     Raises UserError or evalutils' ValidationError, each with one line for the user.
     """
 
-    def __init__(self, predictions: Path, labels: Path, output: Path, suffix: str = "", cases: int | None = None) -> None:
+    def __init__(
+        self,
+        predictions: Path,
+        labels: Path,
+        output: Path,
+        suffix: str = "",
+        cases: int | None = None,
+        *,
+        any_grid: bool = False,
+    ) -> None:
         super().__init__(
             predictions_path=predictions,
             ground_truth_path=labels,
@@ -87,7 +103,7 @@ class LesionEvaluation(ClassificationEvaluation):
             join_key="case",
         )
         self.folders = {"ground_truth": labels, "prediction": predictions}
-        self.suffix, self.output = suffix, output
+        self.suffix, self.output, self.any_grid = suffix, output, any_grid
         self.number = NumberOfCasesValidator(num_cases=cases) if cases else None
         self.tables: dict[str, DataFrame] = {}  # of the files, by the names of `folders`
         self.cases = self.case_results = DataFrame()
@@ -95,12 +111,13 @@ class LesionEvaluation(ClassificationEvaluation):
 
     def load(self) -> None:
         """Read every file once. Unlike evalutils' own way, one that cannot be used is an error and not passed over."""
-        labels = find_masks(self.folders["ground_truth"])
-        require_names(labels, LABEL_NAME, "MGHNICU_010-VISIT_01_lesion.mha")
-        predictions = find_masks(self.folders["prediction"], self.suffix)
-        require_names(predictions, PREDICTION_NAME, "MGHNICU_010-VISIT_01.mha or MGHNICU_010-VISIT_01_<anything>.mha")
+        labels = {path: case_of_label(path.stem) for path in find_masks(self.folders["ground_truth"])}
+        known = set(labels.values())
+        found = find_masks(self.folders["prediction"], self.suffix)
+        predictions = {path: case_of(path.stem.removesuffix(self.suffix), known) or path.stem for path in found}
         for name, paths in (("ground_truth", labels), ("prediction", predictions)):
-            self.tables[name] = DataFrame([row for path in paths for row in MaskLoader().load(fname=path)])
+            rows = [row | {"case": case} for path, case in paths.items() for row in MaskLoader().load(fname=path)]
+            self.tables[name] = DataFrame(rows)
 
     def validate(self) -> None:
         """Raise ValidationError when a case has several labels or several predictions."""
@@ -132,13 +149,15 @@ class LesionEvaluation(ClassificationEvaluation):
     def score_case(self, *, idx: int, case: Series) -> dict:
         """Dice, MASD in mm, NSD at 2 mm, and which files they come from.
 
-        Raises UserError when the two arrays differ in shape or a file is no longer what was checked.
+        Raises UserError when the two differ in shape or grid, or a file is no longer what was checked.
         """
         label, prediction = self._read(case, "ground_truth"), self._read(case, "prediction")
         if prediction.GetSize() != label.GetSize():
             sizes = [" x ".join(map(str, image.GetSize())) for image in (label, prediction)]
             paths = [case["path_ground_truth"], case["path_prediction"]]
             raise UserError(f"{paths[1]}: expected {sizes[0]} voxels (x, y, z) as in {paths[0]}, found {sizes[1]}")
+        if not self.any_grid:
+            require_same_grid(case["header_ground_truth"], case["header_prediction"])
         mask, truth = (sitk.GetArrayViewFromImage(image) == 1 for image in (prediction, label))
         scores = score(mask, truth, label.GetSpacing()[::-1])
         return {
@@ -193,13 +212,6 @@ def find_masks(folder: Path, suffix: str = "") -> list[Path]:
     return paths
 
 
-def require_names(paths: list[Path], pattern: str, example: str) -> None:
-    """Raise UserError that names every file whose name is not of the pattern."""
-    wrong = [path for path in paths if not re.fullmatch(pattern, path.name)]
-    if wrong:
-        raise UserError(f"expected names like {example}, found {_names(wrong)}")
-
-
 def _is_visible_mha(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     return path.suffix.lower() == ".mha" and not hidden and not path.is_dir()
@@ -248,12 +260,15 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, default=Path("/ground-truth"), help="folder (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("/output/metrics.json"), help="file (default: %(default)s)")
     parser.add_argument("--suffix", default="", help="end of the predictions' names before .mha, where there are more")
+    parser.add_argument("--as-the-challenge", action="store_true", help="compare voxel arrays alone, on whatever grids")
     parser.add_argument("--cases", type=int, help="how many there must be (default: as many as there are labels)")
     args = parser.parse_args()
     if args.cases is not None and args.cases < 1:
         parser.error("--cases must be at least 1")
     clear_output(args.output)
-    evaluation = LesionEvaluation(args.predictions, args.labels, args.output, args.suffix, args.cases)
+    evaluation = LesionEvaluation(
+        args.predictions, args.labels, args.output, args.suffix, args.cases, any_grid=args.as_the_challenge
+    )
     try:
         evaluation.evaluate()
     except EvalUtilsError as error:

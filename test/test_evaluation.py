@@ -6,12 +6,14 @@ eight voxels share. Element areas on a grid of a x b x c mm: t = sqrt((ab)^2 + (
 distance of an element is the one to the nearest element of the other mask.
 """
 
+import dataclasses
 import json
 import math
 import re
 import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +35,14 @@ ELSEWHERE = Grid(SIZE, (1.0, 3.0, 7.0), (5.0, 6.0, 7.0), (1, 0, 0, 0, 1, 0, 0, 0
 
 
 class Folders:
-    """Predictions and labels on disk; label on GRID, prediction elsewhere unless told."""
+    """Predictions and labels on disk, on GRID unless told."""
 
     def __init__(self, root: Path) -> None:
         self.predictions, self.labels, self.output = root / "predictions", root / "labels", root / "out" / "metrics.json"
         self.predictions.mkdir()
         self.labels.mkdir()
 
-    def predict(self, case: str, mask: np.ndarray, ending: str = "", grid: Grid = ELSEWHERE) -> Path:
+    def predict(self, case: str, mask: np.ndarray, ending: str = "", grid: Grid = GRID) -> Path:
         path = self.predictions / f"{case}{ending}.mha"
         write_image(mask, grid, path)
         return path
@@ -77,7 +79,7 @@ EARLIER = '{"case": {}, "aggregates": {}}'  # what another run may have left
 
 
 def single(folders: Folders, prediction: np.ndarray, label: np.ndarray, grid: Grid = GRID) -> list:
-    folders.predict(NAMES[0], prediction)
+    folders.predict(NAMES[0], prediction, grid=grid)
     folders.label(NAMES[0], label, grid)
     case = folders.evaluate()["case"]
     return [case[metric][NAMES[0]] for metric in METRICS]
@@ -148,14 +150,32 @@ def test_nsd_equals_monai(folders: Folders, seed: int) -> None:
     assert nsd == pytest.approx(expected.item(), abs=1e-6)
 
 
-def test_a_predictions_own_geometry_does_not_count(folders: Folders) -> None:
+def test_a_predictions_own_geometry_does_not_count_as_the_challenge_scores(folders: Folders) -> None:
     blob = np.random.default_rng(0).random(SIZE) < 0.1
     folders.label(NAMES[0], blob)
     results = []
     for grid in (GRID, ELSEWHERE):
         folders.predict(NAMES[0], np.roll(blob, 2, axis=2).astype(np.uint8), grid=grid)
-        results.append(folders.evaluate())
+        results.append(folders.evaluate(any_grid=True))
     assert results[0] == results[1]
+
+
+OFF_GRID = {
+    "spacing_mm": GRID.spacing_mm[::-1],
+    "origin_mm": (GRID.origin_mm[0] + 0.5, *GRID.origin_mm[1:]),
+    "direction": tuple(-cosine for cosine in GRID.direction),
+}
+
+
+@pytest.mark.parametrize("name", OFF_GRID)
+def test_a_prediction_on_another_grid_is_refused_unless_told(three_cases: Folders, capsys, monkeypatch, name: str) -> None:
+    path = three_cases.predict(NAMES[1], voxels(), grid=dataclasses.replace(GRID, **{name: OFF_GRID[name]}))
+    line = refusal(three_cases, capsys, monkeypatch)
+    label = three_cases.labels / f"{NAMES[1]}_lesion.mha"
+    assert line.startswith(f"error: {label} and {path} are not on one grid: {name} (")
+    monkeypatch.setattr(sys, "argv", ["evaluate", *three_cases.words(), "--as-the-challenge"])
+    run(main)
+    assert capsys.readouterr().out.startswith("3 cases: Dice 0.5556")
 
 
 def test_metrics_json(three_cases: Folders) -> None:
@@ -269,21 +289,49 @@ def test_a_file_that_changes_after_it_was_checked(three_cases: Folders) -> None:
         evaluation.score()
 
 
+ANY_NAMES = {  # label, prediction
+    "blank": ("baby 1_lesion.mha", "baby 1.mha"),
+    "dots": ("baby.v1.2_lesion.mha", "baby.v1.2_hie.mha"),
+    "umlaut": ("Säugling_lesion.mha", "Säugling.mha"),
+    "umlaut of two characters": (unicodedata.normalize("NFD", "Säugling_lesion.mha"), "Säugling_x.mha"),
+    "other letters": ("新生児_lesion.mha", "新生児.mha"),
+    "number": ("007.mha", "007_lesion.mha"),
+    "bids": ("sub-01_ses-2_lesion.mha", "sub-01_ses-2_desc-hie_mask.mha"),
+    "brackets": ("a[1]* (%s) {x}_lesion.mha", "a[1]* (%s) {x}.mha"),
+    "upper case suffix": ("baby_lesion.MHA", "baby.MHA"),
+    "longest case": ("baby_2_lesion.mha", "baby_2_x.mha"),
+}
+
+
+@pytest.mark.parametrize("kind", ANY_NAMES)
+def test_any_name_is_a_case(folders: Folders, kind: str) -> None:
+    """A second case, called baby, is an empty mask on an empty label: it would score 0 in each other's place."""
+    label, prediction = ANY_NAMES[kind]
+    for path in (folders.labels / label, folders.predictions / prediction):
+        write_image(voxels(*ONE), GRID, path.with_suffix(".mha"))
+        path.with_suffix(".mha").rename(path)
+    if kind != "upper case suffix":
+        folders.label("baby", voxels())
+        folders.predict("baby", voxels())
+    metrics = folders.evaluate()
+    assert metrics["aggregates"]["DiceCoefficient"]["mean"] == 1
+    assert prediction in metrics["case"]["pred_fname"].values()
+
+
 @pytest.mark.parametrize(
-    ("kind", "name"),
+    ("kind", "name", "lacks"),
     [
-        ("predictions", "overlay.mha"),
-        ("predictions", "MGHNICU_010-VISIT_01-ADC_ss.mha"),
-        ("predictions", "MGHNICU_010-VISIT_01.MHA"),
-        ("labels", "MGHNICU_010-VISIT_01.mha"),
+        ("predictions", "overlay.mha", "label"),
+        ("predictions", "MGHNICU_010-VISIT_01-ADC_ss.mha", "label"),
+        ("predictions", "baby 1.mha", "label"),
+        ("labels", "baby 1.mha", "prediction"),
+        ("labels", "MGHNICU_012-VISIT_01_lesion.mha", "prediction"),
     ],
 )
-def test_a_name_without_a_case(three_cases: Folders, capsys, monkeypatch, kind: str, name: str) -> None:
+def test_a_name_without_its_other(three_cases: Folders, capsys, monkeypatch, kind: str, name: str, lacks: str) -> None:
     path = getattr(three_cases, kind) / name
-    path.write_text("")
-    line = refusal(three_cases, capsys, monkeypatch)
-    assert line.startswith("error: expected names like MGHNICU_010-VISIT_01")
-    assert line.endswith(f"found {path}\n")
+    write_image(voxels(), GRID, path)
+    assert refusal(three_cases, capsys, monkeypatch) == f"error: no {lacks} for {path}\n"
 
 
 def test_fewer_cases_than_told(three_cases: Folders, capsys, monkeypatch) -> None:

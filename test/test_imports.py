@@ -37,6 +37,9 @@ def imported(path: Path) -> frozenset[str]:
     return frozenset(names)
 
 
+SCORES = ("training.scores.metrics", "training.scores.names")
+
+
 def packages(path: Path) -> set[str]:
     return {name.split(".")[0] for name in imported(path)}
 
@@ -112,7 +115,7 @@ def test_pages_load_no_network():
 @pytest.mark.parametrize("path", sorted((ROOT / "evaluation").rglob("*.py")), ids=ids)
 def test_the_evaluation_needs_only_what_its_image_has(path):
     names = {name for name in imported(path) if name.split(".")[0] in ("model", "training")}
-    allowed = ("model.command", "model.errors", "model.files", "model.images", "training.common", "training.scores.metrics")
+    allowed = ("model.command", "model.errors", "model.files", "model.images", "training.common", *SCORES)
     assert all(name.startswith(allowed) for name in names)
 
 
@@ -121,6 +124,7 @@ def test_the_evaluation_needs_only_what_its_image_has(path):
     [
         ("learning/distance", set()),
         ("scores/metrics", set()),
+        ("scores/names", set()),
         ("learning/losses", {"training.learning.distance", "training.common.loss_names"}),
     ],
 )

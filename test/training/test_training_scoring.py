@@ -20,7 +20,7 @@ from evaluation.evaluate import METRICS, LesionEvaluation
 from model.images.volume import Grid
 from training import evaluate
 from training.common.cli import run
-from training.scores.pairs import case_of
+from training.scores.names import case_of
 from training.scores.rows import CaseScore, as_frame, read_records
 from training.scores.statistics import LOADS, VOLUMES, size_strata
 

@@ -13,7 +13,8 @@ from model.errors import UserError
 from model.images.formats.names import SUFFIXES, stem_of
 from model.run.find.cases import MASK_STEM, images_by_case
 from model.run.find.contents import images_in, visible_in
-from model.run.find.published_layout import ADC_STEM, LABEL_STEM
+from model.run.find.published_layout import ADC_STEM
+from training.scores.names import LABEL, case_of, one_form
 
 NAMED = 5  # files that a message lists of one kind
 
@@ -42,9 +43,9 @@ def find_pairs(masks: Path, labels: Path, adc: Path | None = None) -> list[Pair]
     if masks.samefile(labels):
         raise UserError(f"{masks}: expected masks and labels in two folders, found one")
     try:
-        truths = images_by_case(labels, LABEL_STEM)
+        truths = _in_one_form(images_by_case(labels, LABEL))
         found = _masks_by_case(masks, truths)
-        maps = images_by_case(adc, ADC_STEM) if adc else None
+        maps = _in_one_form(images_by_case(adc, ADC_STEM)) if adc else None
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
     for folder, paths, names in ((labels, truths, "<case>_lesion or <case>"), (masks, found, "<case> or <case>_<anything>")):
@@ -58,9 +59,11 @@ def find_pairs(masks: Path, labels: Path, adc: Path | None = None) -> list[Pair]
     ]
 
 
-def case_of(name: str, cases: Iterable[str]) -> str:
-    """The longest case that is the name or stands before a `_` in it; empty where none does."""
-    return max((case for case in cases if name == case or name.startswith(f"{case}_")), key=len, default="")
+def _in_one_form(paths: Paths) -> Paths:
+    joined: Paths = {}
+    for case, some in paths.items():
+        joined.setdefault(one_form(case), []).extend(some)
+    return joined
 
 
 def _masks_by_case(folder: Path, cases: Iterable[str]) -> Paths:
