@@ -6,7 +6,7 @@ Example:
 
     python -m evaluation.evaluate --predictions runs/masks --suffix _network --labels labels --output metrics.json
 
-A label is called <case>_lesion.mha or <case>.mha, a prediction <case>.mha or <case>_<anything>.mha. A case may have any name.
+A label is called <case>_lesion.mha or <case>.mha, a prediction <case>.mha or <case>_<anything>.mha. A case has any name.
 Both folders are searched with their subfolders, and hidden files and other types are left alone. The second line takes only
 predictions whose name ends in _network.mha. Every label needs exactly one prediction on its grid, and the reverse. The
 challenge's own scorer does not look at grids: with --as-the-challenge the voxel arrays alone are compared, whatever a

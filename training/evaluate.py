@@ -11,7 +11,8 @@ Example:
 The first line writes scores.csv (a row for each case), summary.md (means with 95 % bootstrap intervals, by lesion size),
 dice.png and volumes.png. A label is <case>_lesion.<ext> or <case>.<ext>, a mask <case>.<ext>, <case>_<anything>.<ext> or
 <case>/lesions.<ext>, an ADC map <case>-ADC_ss.<ext> or <case>.<ext>; <ext> is mha, mhd, nii, nii.gz or nrrd. Every label
-needs exactly one mask on its grid and the reverse, and no other values than 0 and 1; otherwise nothing is written.
+needs exactly one mask on its grid and the reverse, and no other values than 0 and 1; otherwise nothing is written. Of a
+folder that process.py wrote only masks that are current are scored; summary.md names the other cases, and why.
 
 The second line segments from the published files, and scores the rule Z < -2 beside the network; the third scores the rule
 alone, on every case or on those of a --fold. Every mask goes the way that process.py goes; it is read back from disk and
@@ -175,7 +176,7 @@ def score_folders(masks: Path, labels: Path, out: Path, adc: Path | None = None)
     """
     pairs = find_pairs(masks, labels, adc)
     require_writable(out)
-    rows = [score_pair(pair, masks, labels) for pair in tqdm(pairs, unit="case", leave=False, disable=None)]
+    rows = [score_pair(pair, masks, labels) for pair in tqdm(pairs.scored, unit="case", leave=False, disable=None)]
     return write_scores(rows, pairs, masks, labels, out)
 
 

@@ -8,6 +8,7 @@ import json
 import math
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,11 @@ from golden_masks import GRID, NAMES, ONE, SIZE, voxels
 from phantom import write_image
 
 from evaluation.evaluate import METRICS, LesionEvaluation
+from model.files import sha256_of
 from model.images.volume import Grid
+from model.run.find.found_case import FoundCase
+from model.run.own_files import with_record
+from model.run.summary import Outcome, write_summary
 from training import evaluate
 from training.common.cli import run
 from training.scores.names import case_of
@@ -151,7 +156,6 @@ def test_folders_as_the_program_writes_them_in_any_format(two_cases: Folders, mo
     for name, mask, suffix in ((NAMES[0], voxels(*TWO), ".nii.gz"), (NAMES[1], voxels(), ".nrrd")):
         other.mask(f"{name}/lesions{suffix}", mask)
         other.mask(f"{name}/probabilities{suffix}", mask.astype(np.float32))
-        (other.masks / name / "results.json").write_text("{}")
         other.label(f"{name}.mhd", voxels(*ONE))
     (other.masks / "summary.csv").write_text("case\n")
     other.mask(".hidden.mha", voxels())
@@ -161,6 +165,129 @@ def test_folders_as_the_program_writes_them_in_any_format(two_cases: Folders, mo
     assert list(map(repr, (replace(row, **files) for row in rows.values()))) == [
         repr(replace(row, **files)) for row in expected.values()
     ]
+
+
+class RunFolder:
+    """Cases as a run of a folder leaves them: masks with their records, maps that they name, and a summary."""
+
+    def __init__(self, folders: Folders, suffix: str = ".nii.gz") -> None:
+        self.folders, self.suffix, self.rows = folders, suffix, []
+
+    def add(self, name: str, status: str = "done", *, mask: bool = True, listed: bool = True) -> Path:
+        """A case whose mask is its label; returns the mask's path."""
+        folder, adc = self.folders.masks / name, self.folders.adc / f"{name}{self.suffix}"
+        self.folders.label(f"{name}_lesion.mha", voxels(*ONE))
+        self.folders.brain(adc.name, 500)
+        case = FoundCase(name, adc=adc)
+        place = folder / f"lesions{self.suffix}"
+        if mask:
+            self.folders.write(place, voxels(*ONE))
+            inputs = {"adc": {"file": adc.name, "sha256": sha256_of(adc)}}
+            results = with_record({"lesion_volume_ml": 0.006, "inputs": inputs}, folder)
+            (folder / "results.json").write_text(json.dumps(results))
+        if listed:
+            done = status in ("done", "done before")
+            self.rows.append(Outcome(case, status, {} if done else None, "" if done else "why", place if done else None))
+            write_summary(self.rows, self.folders.masks / "summary.csv")
+        return place
+
+
+def left_out(folders: Folders, monkeypatch, capsys, *options: object) -> tuple[set[str], str]:
+    """Which cases are scored, and the words on those that are not, on stdout and in summary.md."""
+    rows = scored(folders, monkeypatch, *options)
+    text = (folders.out / "summary.md").read_text()
+    assert capsys.readouterr().out == text
+    return set(rows), " ".join(text.partition("Not scored, ")[2].split("\n\n")[0].split())
+
+
+def test_of_a_run_those_masks_are_scored_that_its_summary_calls_current(folders: Folders, monkeypatch, capsys) -> None:
+    run_folder = RunFolder(folders)
+    for name, status in (("a", "done"), ("b", "done before"), ("-c", "done"), ("d", "outdated"), ("e", "changed")):
+        run_folder.add(name, status)
+    run_folder.add("=f", "failed", mask=False)
+    run_folder.add("g", "failed")  # of an earlier run
+    run_folder.add("h", "scan gone")
+    cases, words = left_out(folders, monkeypatch, capsys)
+    assert cases == {"a", "b", "-c"}
+    expected = (
+        "5 of 8 cases, whose masks are not current: =f (failed), d (outdated), e (changed), g (failed), h (scan gone)."
+    )
+    assert words == f"{expected} All figures are of the other cases."
+
+
+def edit_mask(run_folder: RunFolder, mask: Path) -> None:
+    run_folder.folders.write(mask, voxels(*TWO))
+
+
+def remove_record(run_folder: RunFolder, mask: Path) -> None:
+    (mask.parent / "results.json").unlink()
+
+
+def edit_record(run_folder: RunFolder, mask: Path) -> None:
+    path = mask.parent / "results.json"
+    path.write_text(path.read_text().replace("0.006", "0.007"))
+
+
+def replace_map(run_folder: RunFolder, mask: Path) -> None:
+    run_folder.folders.brain("b.nii.gz", 501)
+
+
+def leave_out_of_the_summary(run_folder: RunFolder, mask: Path) -> None:
+    del run_folder.rows[1]
+    write_summary(run_folder.rows, run_folder.folders.masks / "summary.csv")
+
+
+def add_a_byte_order_mark(run_folder: RunFolder, mask: Path) -> None:
+    edit_mask(run_folder, mask)
+    path = run_folder.folders.masks / "summary.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (edit_mask, "the mask was changed since the run"),
+        (remove_record, "no results.json beside it"),
+        (edit_record, "its results.json is not as the run wrote it"),
+        (replace_map, "the ADC map was replaced since the run"),
+        (leave_out_of_the_summary, "not in summary.csv"),
+        (add_a_byte_order_mark, "the mask was changed since the run"),
+    ],
+)
+def test_a_mask_that_is_not_what_its_run_wrote_is_left_out(
+    folders: Folders, monkeypatch, capsys, change: Callable, reason: str
+) -> None:
+    run_folder = RunFolder(folders)
+    masks = {name: run_folder.add(name) for name in "abc"}
+    change(run_folder, masks["b"])
+    cases, words = left_out(folders, monkeypatch, capsys)
+    assert cases == {"a", "c"}
+    assert words.startswith(f"1 of 3 cases, whose masks are not current: b ({reason}).")
+
+
+def test_a_mask_of_another_adc_map_than_the_one_given(folders: Folders, monkeypatch, capsys) -> None:
+    run_folder = RunFolder(folders)
+    for name in "abc":
+        run_folder.add(name)
+    folders.masks.joinpath("summary.csv").unlink()
+    (folders.adc / "b.nii.gz").replace(folders.adc / "other.nii.gz")
+    folders.brain("b-ADC_ss.nii.gz", 499)
+    folders.write(folders.adc / "c.mha", np.full(SIZE, 1000, np.float32))  # in another format: not told
+    (folders.adc / "c.nii.gz").unlink()
+    cases, words = left_out(folders, monkeypatch, capsys, "--adc", folders.adc)
+    assert cases == {"a", "c"}
+    assert words.startswith("1 of 3 cases, whose masks are not current: b (made from another ADC map than b-ADC_ss.nii.gz).")
+    assert (
+        "No summary.csv says whether the masks of 2 cases of a run were outdated" in (folders.out / "summary.md").read_text()
+    )
+
+
+def test_a_run_without_a_current_mask_is_refused(folders: Folders, monkeypatch, capsys) -> None:
+    run_folder = RunFolder(folders)
+    run_folder.add("a", "outdated")
+    run_folder.add("b", "failed", mask=False)
+    line = refusal(folders, monkeypatch, capsys)
+    assert line == f"{folders.masks}: no mask is current: a (outdated), b (failed)"
 
 
 @pytest.mark.parametrize(

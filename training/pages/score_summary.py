@@ -7,11 +7,12 @@ import pandas as pd
 from model.errors import UserError
 from model.images.formats.names import stem_of
 from model.run.find.cases import MASK_STEM
+from model.run.find.cases import SUMMARY as RUN_SUMMARY
 from training.pages.agreement import agreement_words, draw_agreement
 from training.pages.cells import score_cells
 from training.pages.markdown import table, wrapped, write_text
 from training.pages.plots import draw_dice_by_size
-from training.scores.pairs import Pair
+from training.scores.pairs import Pair, Pairs, left_out_words
 from training.scores.rows import CaseScore, as_frame, write_records
 from training.scores.statistics import LOADS, VOLUMES, size_strata
 
@@ -25,14 +26,14 @@ READING = """In brackets: 95 % bootstrap intervals of the mean over cases. MASD 
 is empty: it is left out of the mean and counted. Where both are empty, Dice and NSD are 1 and MASD is 0."""
 
 
-def write_scores(records: list[CaseScore], pairs: list[Pair], masks: Path, labels: Path, out: Path) -> str:
+def write_scores(records: list[CaseScore], pairs: Pairs, masks: Path, labels: Path, out: Path) -> str:
     """Write scores.csv, summary.md, dice.png and volumes.png to `out`; returns the summary.
 
     Raises UserError when `out` cannot be written.
     """
     rows = as_frame(records, CaseScore)
     strata = size_strata(rows)
-    text = summary(strata, masks, labels) + guessed(pairs)
+    text = summary(strata, masks, labels) + not_scored(pairs) + guessed(pairs.scored)
     try:
         write_records(records, out / SCORES, CaseScore)
         draw_dice_by_size(strata, SIZES[tuple(strata)], out / DICE_PLOT)
@@ -41,6 +42,22 @@ def write_scores(records: list[CaseScore], pairs: list[Pair], masks: Path, label
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror}: {error.filename})") from None
     return text
+
+
+def not_scored(pairs: Pairs) -> str:
+    """Which cases are left out, and what is not known of the others; else empty."""
+    sentences = []
+    if pairs.left_out:
+        count = len(pairs.left_out)
+        sentences.append(
+            f"Not scored, {count} of {count + len(pairs.scored)} cases, whose masks are not current: "
+            f"{left_out_words(pairs.left_out)}. All figures are of the other cases."
+        )
+    if pairs.unlisted:
+        sentences.append(
+            f"No {RUN_SUMMARY} says whether the masks of {pairs.unlisted} cases of a run were outdated when it ended."
+        )
+    return "".join(f"\n{wrapped(sentence)}\n" for sentence in sentences)
 
 
 def guessed(pairs: list[Pair]) -> str:

@@ -1,8 +1,9 @@
 """Pairs a folder of masks with a folder of labels, and with one of ADC maps where there is one, by case.
 
 A label is called `<case>_lesion.<ext>` or `<case>.<ext>`, an ADC map `<case>-ADC_ss.<ext>` or `<case>.<ext>`. A mask is a
-file `<case>.<ext>` or `<case>_<anything>.<ext>`, or `lesions.<ext>` in a folder with such a name, as process.py writes it.
-The labels say which cases there are; hidden files and other formats are left alone.
+file `<case>.<ext>` or `<case>_<anything>.<ext>`, or `lesions.<ext>` in a folder with such a name, as process.py writes it:
+of such a folder those cases alone are scored whose masks still hold (`training.scores.current`). The labels say which cases
+there are; hidden files and other formats are left alone.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from model.images.formats.names import SUFFIXES, stem_of
 from model.run.find.cases import MASK_STEM, images_by_case
 from model.run.find.contents import images_in, visible_in
 from model.run.find.published_layout import ADC_STEM
+from training.scores.current import read_run
 from training.scores.names import LABEL, case_of, one_form
 
 NAMED = 5  # files that a message lists of one kind
@@ -31,11 +33,21 @@ class Pair:
     adc: Path | None = None
 
 
-def find_pairs(masks: Path, labels: Path, adc: Path | None = None) -> list[Pair]:
-    """The cases of a folder of labels, sorted by name; ADC maps of other cases do not matter.
+@dataclass(frozen=True)
+class Pairs:
+    """The cases that can be scored, sorted by name, and by case why others are left out."""
 
-    Raises UserError that names the files when a folder cannot be used, or a case does not have exactly one of each file, or
-    a mask has no label.
+    scored: list[Pair]
+    left_out: dict[str, str]
+    unlisted: int = 0  # of the scored, those of a run without its summary.csv
+
+
+def find_pairs(masks: Path, labels: Path, adc: Path | None = None) -> Pairs:
+    """The cases of a folder of labels; ADC maps of other cases do not matter.
+
+    A case whose mask is of a run and does not hold any more, or which failed in it, is left out. Raises
+    UserError that names the files when a folder cannot be used, or a case does not have exactly one of each file, or a mask
+    has no label.
     """
     for folder in filter(None, (masks, labels, adc)):
         if not folder.is_dir():
@@ -46,17 +58,28 @@ def find_pairs(masks: Path, labels: Path, adc: Path | None = None) -> list[Pair]
         truths = _in_one_form(images_by_case(labels, LABEL))
         found = _masks_by_case(masks, truths)
         maps = _in_one_form(images_by_case(adc, ADC_STEM)) if adc else None
+        run = read_run(masks, list(truths), [path for paths in found.values() for path in paths])
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
     for folder, paths, names in ((labels, truths, "<case>_lesion or <case>"), (masks, found, "<case> or <case>_<anything>")):
         if not paths:
             raise UserError(f"{folder}: no image found, expected files {names} with one of {', '.join(SUFFIXES)}")
+    first_maps = {case: paths[0] for case, paths in (maps or {}).items()}
+    reasons = {case: run.reason(case, found.get(case, []), first_maps.get(case)) for case in sorted(truths)}
+    left_out = {case: reason for case, reason in reasons.items() if reason}
+    truths, found = ({case: paths for case, paths in kind.items() if case not in left_out} for kind in (truths, found))
     problems = _problems(truths, found, maps)
     if problems:
         raise UserError("; ".join(problems))
-    return [
-        Pair(case, found[case][0], truths[case][0], maps[case][0] if maps is not None else None) for case in sorted(truths)
-    ]
+    if not truths:
+        raise UserError(f"{masks}: no mask is current: {left_out_words(left_out)}")
+    pairs = [Pair(case, found[case][0], truths[case][0], first_maps.get(case)) for case in sorted(truths)]
+    return Pairs(pairs, left_out, len(run.unlisted & truths.keys()))
+
+
+def left_out_words(left_out: dict[str, str]) -> str:
+    """The cases that are left out and why, for a message."""
+    return ", ".join(f"{case} ({reason})" for case, reason in left_out.items())
 
 
 def _in_one_form(paths: Paths) -> Paths:
