@@ -19,6 +19,8 @@ TABLE = "cases.csv"
 COLUMNS = ("case", "adc", "zadc")  # a cell of the last may be empty; where Z maps are estimated it need not be there
 BRAIN_MASK = "brain_mask"  # a column that need not be there
 ABSOLUTE = re.compile(r"\s*(/|\\|[A-Za-z]:[/\\])")  # of Linux, of a Windows share, of a Windows drive
+UNCLOSED = "a quotation mark that is not closed, or text behind one"
+LONGEST = 500  # characters of a cell that a message shows
 DELIMITERS = ",;\t|"
 BETWEEN = "commas, semicolons, tabs or bars between them"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -127,7 +129,7 @@ def _rows(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 class Broken(list[str]):
-    """A row that cannot be read: the name of its case, as far as it can be told."""
+    """A row that cannot be read: the name of its case, as far as it can be told, and why."""
 
 
 def _parsed(lines: list[str], delimiter: str) -> list[tuple[int, list[str]]]:
@@ -142,10 +144,12 @@ def _parsed_alone(lines: list[str], delimiter: str) -> list[tuple[int, list[str]
     for number, line in enumerate(lines, 1):
         try:
             rows += [(number, values) for _, values in _parsed([line], delimiter)]
-        except csv.Error:
+        except csv.Error as error:
             if not rows:
                 raise
-            rows.append((number, Broken([line.partition(delimiter)[0].strip().strip('"')])))
+            too_long = "field limit" in str(error)
+            why = f"a cell of more than {csv.field_size_limit()} characters" if too_long else UNCLOSED
+            rows.append((number, Broken([line.partition(delimiter)[0].strip().strip('"'), why])))
     return rows
 
 
@@ -156,8 +160,7 @@ def _with_header(rows: list[tuple[int, list[str]]]) -> tuple[list[str], list[tup
 
 def _listed_case(columns: list[str], values: list[str], table: Path, line: int) -> FoundCase:
     if isinstance(values, Broken):
-        wrong = "a quotation mark that is not closed, or text behind one"
-        return FoundCase(values[0] or f"line {line}", problem=f"{table}: line {line} has {wrong}")
+        return FoundCase(values[0] or f"line {line}", problem=f"{table}: line {line} has {values[1]}")
     row = dict(zip(columns, values + [""] * len(columns), strict=False))
     name, empty = row["case"], [column for column in COLUMNS if not row.get(column, "").strip()]
     cannot_run = empty not in ([], ["zadc"])
@@ -165,7 +168,9 @@ def _listed_case(columns: list[str], values: list[str], table: Path, line: int) 
         wrong = f"no {' and no '.join(empty)}" if cannot_run else f"more than {len(columns)} values"
         return FoundCase(name.strip() or f"line {line}", problem=f"{table}: line {line} has {wrong}")
     if name != name.strip():
-        return FoundCase(name, problem=f"{table}: line {line}: the case's name begins or ends with a blank: {name!r}")
+        return FoundCase(
+            name, problem=f"{table}: line {line}: the case's name begins or ends with a blank: {_cut(repr(name))}"
+        )
     given = {column: row[column] for column in ("adc", "zadc", BRAIN_MASK) if row.get(column, "").strip()}
     files = {column: _file(table.parent, cell) for column, cell in given.items()}
     mask = files.pop(BRAIN_MASK, None)
@@ -194,5 +199,9 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _shown(path: Path) -> str:
-    """A path as it is, or between quotation marks where blanks at its end would not be seen."""
-    return repr(str(path)) if any(part != part.strip() for part in path.parts) else str(path)
+    """A path as it is, or between quotation marks where blanks at its end would not be seen; a long one is cut."""
+    return _cut(repr(str(path)) if any(part != part.strip() for part in path.parts) else str(path))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}...{text[-LONGEST // 2 :]}"

@@ -181,6 +181,25 @@ def test_name_that_no_folder_can_have_is_that_cases_problem(tmp_path, name):
     assert "cannot name a case" in next(iter(cases.values()))
 
 
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("bad,b,c,{}", "cases.csv: line 2 has a cell of more than 131072 characters"),
+        ("bad,{},c", "cases.csv: line 2 has a cell of more than 131072 characters"),
+        ("{},b,c", "cases.csv: line 2 has a cell of more than 131072 characters"),
+    ],
+)
+@pytest.mark.parametrize("length", [200_000, 5000])
+def test_cell_that_is_too_long_is_told_in_one_short_line(tmp_path, row, says, length):
+    touch(tmp_path, "b", "c")
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc,note\n{row.format('x ' * length)},\ngood,b,c\n")
+    cases = only(tmp_path)
+    assert cases.pop("good") == ("b", "c")
+    (problem,) = cases.values()
+    assert length < 100_000 or problem == f"{tmp_path}/{says}"
+    assert len(str(problem)) < 700 + len(str(tmp_path))
+
+
 def test_path_that_no_file_system_can_hold_is_that_cases_problem(tmp_path):
     touch(tmp_path, "b")
     (tmp_path / "cases.csv").write_text(f"case,adc,zadc\na,{'x' * 5000},b\ngood,b,b\n")
