@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 GIVEN, ESTIMATED = "given", "estimated"  # what `z_map` says
 MIDLINE_MM = 5.0  # to the left or the right of the brain's middle, up to which a place counts as on the midline
 BOTH_SIDES = 0.2  # of a lesion's voxels to the left of the midline, and as many to its right: it is on both sides
+VOXELS = "voxels_sha256"  # of the ADC map, under `inputs`
 LIBRARIES = ("numpy", "SimpleITK", "nibabel", "pydicom", "highdicom", "torch", "monai", "openvino")
 
 
@@ -133,8 +135,24 @@ def describe_files(case: Case) -> dict:
         "warnings": warnings_of(case),
         "adc_unit": case.adc_unit,
         "space": case.space,
-        "inputs": {what: {"file": volume.path.name, "sha256": volume.sha256} for what, volume in files.items()},
+        "inputs": {
+            what: {"file": volume.path.name, "sha256": volume.sha256}
+            | ({VOXELS: voxel_digest(case)} if what == "adc" else {})
+            for what, volume in files.items()
+        },
     }
+
+
+def voxel_digest(case: Case) -> str:
+    """SHA-256 of the ADC in the brain's box: its size, and float32 values in 1e-6 mm2/s, 0 outside the brain.
+
+    In the order of axial slices, so that copies in another format, order of storage or field of view have the same.
+    """
+    turn = turn_to_learnt(case.grid)
+    brain = turn.there(case.brain)
+    box = brain_box(brain, margin=0)
+    adc = np.where(brain[box], turn.there(case.adc.voxels)[box], 0).astype("<f4")
+    return hashlib.sha256(f"{adc.shape}".encode() + adc.tobytes()).hexdigest()
 
 
 @functools.cache

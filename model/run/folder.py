@@ -10,7 +10,7 @@ import traceback
 import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ from model.run.find.shared_voxels import without_shared_voxels
 from model.run.one_case import Options, Place, run_case
 from model.run.own_files import ChangedFiles, read_own_results
 from model.run.platform_paths import RESULTS_PATH
+from model.run.same_maps import has_warning, warnings_to_have, with_warning
 from model.run.summary import (
     CHANGED,
     COLUMNS,
@@ -104,8 +105,10 @@ def segment_folder(
         with loading():  # `results.json` names what is loaded, whichever case came first
             load_libraries([*(path for case in cases for path in case.files), *(Path(place.mask) for place in places)])
         outcomes: list[Outcome] = []
+        each = list(zip(cases, places, earlier, strict=True))
         try:
-            outcomes_of(list(zip(cases, places, earlier, strict=True)), segmenter, options, outcomes)
+            outcomes_of(each, segmenter, options, outcomes)
+            with_same_maps(each, segmenter, options, outcomes)
         finally:
             gone = scans_gone(output, cases)
             for outcome in gone:
@@ -128,6 +131,29 @@ def outcomes_of(each: list[Case], segmenter: Segmenter, options: FolderOptions, 
             outcomes.append(outcome_of(*one, job) if has_ended(job) else unreached(*one))
             if has_ended(job):
                 announce(outcomes[-1])
+
+
+def with_same_maps(each: list[Case], segmenter: Segmenter, options: FolderOptions, outcomes: list[Outcome]) -> None:
+    """Run cases again whose results do not say rightly which other cases have the same ADC map. There are few.
+
+    Where that fails, the overviews say it.
+    """
+    warnings = warnings_to_have(outcomes, [earlier for _, _, earlier in each])
+    again = [n for n, outcome in enumerate(outcomes) if outcome.results and not has_warning(outcome, warnings[n])]
+    cases = [(_remarked(each[n][0], warnings[n]), each[n][1]) for n in again]
+    told: list[Outcome] = []
+    try:
+        outcomes_of(
+            [(case, place, Earlier(read_own_results(place.folder / place.results))) for case, place in cases],
+            *(segmenter, options, told),
+        )
+    finally:
+        for n, outcome in zip(again, told, strict=False):
+            outcomes[n] = with_warning(outcomes[n], warnings[n]) if outcome.status == FAILED else outcome
+
+
+def _remarked(case: FoundCase, warning: str) -> FoundCase:
+    return replace(case, remarks=(*case.remarks, *filter(None, [warning])))
 
 
 def weights_of(cases: list[FoundCase], predictors: Predictors) -> dict[bool, str]:

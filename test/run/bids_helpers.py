@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from inference_helpers import GRID, small_maps
+from folder_helpers import new_maps
+from inference_helpers import GRID
 from phantom import write_image
 
 VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
@@ -27,7 +28,7 @@ def write_session(root: Path, case: str, *, entities: str = "", datatype: str = 
     """Write both maps of a session, such as sub-01_ses-1, and their JSON files; returns the folder of the data type."""
     folder = root / case.replace("_", "/") / datatype
     folder.mkdir(parents=True, exist_ok=True)
-    for voxels, end in zip(small_maps(), ("ADC", "desc-zscore_ADC"), strict=True):
+    for voxels, end in zip(new_maps(), ("ADC", "desc-zscore_ADC"), strict=True):
         write_image(voxels, GRID, folder / f"{case}{entities}_{end}.nii.gz")
         (folder / f"{case}{entities}_{end}.json").write_text(json.dumps({"SkullStripped": True}))
     return folder

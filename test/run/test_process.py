@@ -72,6 +72,7 @@ def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
     assert inputs["adc"] == {
         "file": "0f3c.mha",
         "sha256": hashlib.sha256((case / ADC_FOLDER / "0f3c.mha").read_bytes()).hexdigest(),
+        "voxels_sha256": hashlib.sha256(b"(6, 11, 8)" + np.full(6 * 11 * 8, 1200, "<f4").tobytes()).hexdigest(),
     }
     assert results == {
         "z_map": "given",

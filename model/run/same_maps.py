@@ -1,0 +1,59 @@
+"""Cases of a folder whose ADC maps have the same voxels: one may lie in the wrong folder, so each names the others."""
+
+from __future__ import annotations
+
+import collections
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from model.report.results import VOXELS
+from model.run.summary import CHANGED
+
+if TYPE_CHECKING:
+    from model.run.earlier import Earlier
+    from model.run.summary import Outcome
+
+SAME = "The ADC map has the same voxels as that of "  # begins the warning
+NAMED = 3  # cases that it names
+
+
+def warnings_to_have(outcomes: list[Outcome], earlier: list[Earlier]) -> list[str]:
+    """The warning of each case, empty where no other ADC map is the same.
+
+    A case whose mask someone changed counts by its earlier results.
+    """
+    digests = [_digest(outcome, before) for outcome, before in zip(outcomes, earlier, strict=True)]
+    names = collections.defaultdict(list)
+    for outcome, digest in zip(outcomes, digests, strict=True):
+        names[digest].append(outcome.case.name)
+    return [
+        _warning([name for name in names[digest] if name != outcome.case.name]) if digest else ""
+        for outcome, digest in zip(outcomes, digests, strict=True)
+    ]
+
+
+def _digest(outcome: Outcome, before: Earlier) -> str | None:
+    results = outcome.results or (before.results if outcome.status == CHANGED else None) or {}
+    digest: str | None = results.get("inputs", {}).get("adc", {}).get(VOXELS)
+    return digest
+
+
+def _warning(others: list[str]) -> str:
+    if not others:
+        return ""
+    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+    return f"{SAME}{', '.join(others[:NAMED])}{more}: is one of them a copy, or in the wrong folder?"
+
+
+def has_warning(outcome: Outcome, warning: str) -> bool:
+    """Whether a case's results have this warning and no other of its kind; an empty one stands for none."""
+    there = [sentence for sentence in (outcome.results or {}).get("warnings", []) if sentence.startswith(SAME)]
+    return there == ([warning] if warning else [])
+
+
+def with_warning(outcome: Outcome, warning: str) -> Outcome:
+    """The outcome with this warning in place of others of its kind, for what lists all cases."""
+    if not outcome.results:
+        return outcome
+    kept = [sentence for sentence in outcome.results["warnings"] if not sentence.startswith(SAME)]
+    return replace(outcome, results=outcome.results | {"warnings": [*kept, *([warning] if warning else [])]})

@@ -1,0 +1,145 @@
+"""Cases with the same ADC map: each names the others, wherever warnings are read, also after a later run."""
+
+import contextlib
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from folder_helpers import summary, write_maps
+from inference_helpers import GRID, random_maps
+from phantom import write_image
+
+from model.errors import UserError
+from model.images.case import Case
+from model.images.volume import Grid, read_volume
+from model.report.results import voxel_digest
+from model.run import folder
+from model.run.find.found_case import FoundCase
+
+SAME = "The ADC map has the same voxels as that of {}: is one of them a copy, or in the wrong folder?"
+
+
+@pytest.fixture
+def copied(good) -> Path:
+    """a and b, and c, which has a's ADC map in another format and order of storage, with more background."""
+    adc = sitk.ReadImage(str(good / "a" / "adc.mha"))
+    write_maps(good / "c", ".nii.gz")
+    sitk.WriteImage(
+        sitk.Flip(sitk.ConstantPad(adc, (2, 0, 1), (0, 3, 1)), (True, False, True)), str(good / "c" / "adc.nii.gz")
+    )
+    zadc = sitk.ReadImage(str(good / "a" / "zadc.mha"))
+    same_grid = sitk.Flip(sitk.ConstantPad(zadc, (2, 0, 1), (0, 3, 1)), (True, False, True))
+    sitk.WriteImage(same_grid, str(good / "c" / "zadc.nii.gz"))
+    return good
+
+
+def others(output: Path) -> dict[str, list[str]]:
+    """By case, the sentences of others in the summary."""
+    pattern = SAME.format(".*").replace("?", r"\?")
+    return {name: re.findall(pattern, row["warnings"]) for name, row in summary(output).items()}
+
+
+def told(output: Path) -> dict[str, list[str]]:
+    """By case, the sentences of the others' names that all of its files have; the summary has no other."""
+    rows, found = summary(output), {}
+    for name, row in rows.items():
+        sentences = [
+            text for text in json.loads((output / name / "results.json").read_text())["warnings"] if "same voxels" in text
+        ]
+        assert row["warnings"].count("same voxels") == len(sentences)
+        for sentence in sentences:
+            assert sentence in row["warnings"]
+            assert sentence in (output / name / "report.html").read_text()
+            assert sentence in (output / "index.html").read_text()
+        found[name] = sentences
+    return found
+
+
+def test_each_names_the_other(go, copied, output, count):
+    code, out, _ = go(copied, "--report")
+    assert code == 0
+    assert told(output) == {"a": [SAME.format("c")], "b": [], "c": [SAME.format("a")]}
+    assert f"a: warning: {SAME.format('c')}" in out
+    assert len(count) == 5
+    assert go(copied, "--report")[0] == 0
+    assert {row["status"] for row in summary(output).values()} == {"done before"}
+    assert len(count) == 5
+
+
+def test_a_later_copy_is_told_of_on_the_earlier_case_too_and_no_more_once_it_is_gone(go, good, output):
+    go(good, "--report")
+    for name in "cdef":
+        shutil.copytree(good / "a", good / name)
+    assert go(good, "--report")[0] == 0
+    names = {"a": "c, d, e and 1 more", "b": "", "c": "a, d, e and 1 more", "d": "a, c, e and 1 more"}
+    names |= {"e": "a, c, d and 1 more", "f": "a, c, d and 1 more"}
+    assert told(output) == {name: [SAME.format(others)] if others else [] for name, others in names.items()}
+    for name in "cdef":
+        shutil.rmtree(good / name)
+        shutil.rmtree(output / name)
+    assert go(good, "--report")[0] == 0
+    assert told(output) == {"a": [], "b": []}
+    assert summary(output)["b"]["status"] == "done before"
+
+
+def test_a_case_that_is_replaced_on_demand(go, good, output):
+    go(good, "--report")
+    shutil.copy(good / "a" / "adc.mha", good / "b" / "adc.mha")
+    assert go(good, "--report")[0] == 2
+    assert (summary(output)["b"]["status"], others(output)["a"]) == ("outdated", [])
+    assert go(good, "--report", "--overwrite")[0] == 0
+    assert told(output) == {"a": [SAME.format("b")], "b": [SAME.format("a")]}
+
+
+def test_a_case_whose_mask_was_corrected_is_named_and_stays(go, good, output):
+    go(good)
+    (output / "a" / "lesions.mha").write_text("corrected")
+    shutil.copytree(good / "a", good / "c")
+    assert go(good)[0] == 2
+    assert others(output)["c"] == [SAME.format("a")]
+    assert summary(output)["a"]["status"] == "changed"
+    assert (output / "a" / "lesions.mha").read_text() == "corrected"
+
+
+def test_a_table_that_names_one_map_twice(go, good, output):
+    (good / "list.csv").write_text("case,adc,zadc\nx,a/adc.mha,a/zadc.mha\ny,b/adc.mha,a/zadc.mha\nz,a/adc.mha,b/zadc.mha\n")
+    assert go(good, "list.csv")[0] == 0
+    assert others(output) == {"x": [SAME.format("z")], "y": [], "z": [SAME.format("x")]}
+
+
+@pytest.mark.parametrize("error", [UserError("disk is full"), KeyboardInterrupt()])
+def test_where_it_cannot_be_written_the_overviews_say_it(go, copied, output, monkeypatch, error):
+    run = folder.run_case
+
+    def fail_again(found: FoundCase, *rest: object) -> dict:
+        if found.remarks:
+            raise error
+        return run(found, *rest)
+
+    monkeypatch.setattr("model.run.folder.run_case", fail_again)
+    with pytest.raises(KeyboardInterrupt) if isinstance(error, KeyboardInterrupt) else contextlib.nullcontext():
+        assert go(copied)[0] == 0
+    assert {row["status"] for row in summary(output).values()} == {"done"}
+    assert others(output) == {"a": [SAME.format("c")], "b": [], "c": [SAME.format("a")]}
+
+
+def test_digest_of_voxels(tmp_path):
+    """Another value, place or extent within the brain makes another; what lies outside of it, a copy's header, does not."""
+    adc = random_maps()[0]
+    adc[0], adc[:, :2], adc[:, :, -1] = 0, 0, 0
+
+    def digest(voxels: np.ndarray, grid: Grid = GRID, suffix: str = ".mha") -> str:
+        write_image(voxels, grid, tmp_path / f"adc{suffix}")
+        return voxel_digest(Case(read_volume(tmp_path / f"adc{suffix}"), None))
+
+    first, other, outside = digest(adc), adc.copy(), adc.copy()
+    other[2, 5, 5] += 0.25
+    outside[0, 0, 0] = -20
+    moved = replace(GRID, origin_mm=(5.0, 0.0, 1.0), spacing_mm=(3.0, 1.25, 1.25))
+    assert {digest(adc, suffix=".nrrd"), digest(outside), digest(adc, moved)} == {first}
+    assert first not in {digest(other), digest(adc[::-1].copy())}
