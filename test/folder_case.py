@@ -64,7 +64,7 @@ def differences(output: Path, expected: Path, max_voxels: int) -> list[str]:
     dice = 2 * np.count_nonzero(estimated & given) / (np.count_nonzero(estimated) + np.count_nonzero(given))
     if dice < LEAST_DICE:
         wrong.append(f"{ALONE}: Dice {dice:.2f} with the mask on the given Z map, expected {LEAST_DICE} or more")
-    with (output / "summary.csv").open(newline="") as file:
+    with (output / "summary.csv").open(newline="", encoding="utf-8-sig") as file:
         status = {row["case"]: (row["status"], row["z_map"]) for row in csv.DictReader(file)}
     if status != dict.fromkeys(CHECKED, ("done", "given")) | {ALONE: ("done", "estimated"), CUT: ("failed", "")}:
         wrong.append(f"summary.csv says {status}")

@@ -38,6 +38,7 @@ from model.run.summary import (
     COLUMNS,
     DONE,
     DONE_BEFORE,
+    ENCODING,
     FAILED,
     GONE,
     Outcome,
@@ -231,7 +232,7 @@ def is_summary(path: Path) -> bool:
     """Whether a file is a summary as `write_summary` writes it, by its header. Raises OSError."""
     if path.is_symlink() or not path.is_file():
         return False
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+    with path.open(newline="", encoding=ENCODING, errors="replace") as file:
         columns = next(csv.reader(file), [])
     return "case" in columns and "status" in columns and set(columns) <= set(COLUMNS)
 

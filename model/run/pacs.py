@@ -178,7 +178,7 @@ def segment(images: Path, output: Path, words: list[str]) -> Path:
 def _reasons(summary: Path) -> Iterator[str]:
     """Why the case failed, as a run's summary says."""
     try:
-        with summary.open(newline="", encoding="utf-8") as file:
+        with summary.open(newline="", encoding="utf-8-sig") as file:
             yield from (row.get("reason", "") for row in csv.DictReader(file) if row.get("case") == CASE)
     except OSError:
         return

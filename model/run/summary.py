@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +19,17 @@ from model.run.platform_paths import REPORT_PATH
 DONE, DONE_BEFORE, FAILED = "done", "done before", "failed"
 OUTDATED, CHANGED = "outdated", "changed"  # results of other files, weights or options; files that someone changed since
 GONE = "scan gone"  # results of a case that is not in the input any more
-FORMULA_SIGNS = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-    "\n",
-)  # a cell that begins with one is a formula to a spreadsheet, or hides one
+ENCODING = "utf-8-sig"  # of the summary: without a byte-order mark Excel takes umlauts for other letters
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")  # a cell that begins with one is a formula, or hides one
+MONTH = (
+    r"(jan(uary?|uar)?|feb(ruary?|ruar)?|mar(ch)?|m(ä|a)rz|mrz|apr(il)?|may|mai|jun[ei]?|jul[iy]?|aug(ust)?|sept?(ember)?"
+    r"|o[ck]t(ober)?|nov(ember)?|de[cz](ember)?)"
+)
+SIGNS = r"[\d\s.,:;/()%'$€£^e+-]*"  # of numbers and dates
+NO_TEXT = re.compile(  # what a spreadsheet makes a number, a date, a time, a truth or an error of, in English or German
+    rf"{SIGNS}\d{SIGNS}|[\d:.]+( +[ap]|[ap]m| +[ap]m)|(?=.*\d){SIGNS}{MONTH}{SIGNS}|true|false|wahr|falsch|#.*",
+    re.IGNORECASE,
+)
 NUMBERS = ("lesion_volume_ml", "brain_volume_ml", "lesion_share_of_brain", "lesions", "seconds")
 COLUMNS = ("case", "status", "reason", *NUMBERS, "warnings", "weights", "z_map", "adc", "zadc", "brain_mask", "mask")
 
@@ -55,10 +58,10 @@ def announce(outcome: Outcome) -> None:
 def write_summary(outcomes: list[Outcome], path: Path) -> None:
     """A line for every case, whole or not at all. Raises UserError when it cannot be written."""
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, COLUMNS)
+    writer = csv.DictWriter(file, COLUMNS, quoting=csv.QUOTE_NONNUMERIC)  # a tab between quotation marks parts no columns
     writer.writeheader()
     writer.writerows(summary_row(outcome, path.parent) for outcome in outcomes)
-    write_whole(path, file.getvalue().encode(errors="backslashreplace"))  # names of files need not be Unicode
+    write_whole(path, file.getvalue().encode(ENCODING, "backslashreplace"))  # names of files need not be Unicode
 
 
 def summary_row(outcome: Outcome, root: Path) -> dict:
@@ -80,8 +83,19 @@ def summary_row(outcome: Outcome, root: Path) -> dict:
 
 
 def cell(text: str) -> str:
-    """A text as a cell that no spreadsheet takes for a formula: behind an apostrophe where it begins like one."""
-    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+    """A text as a cell that stays text in a spreadsheet, with one sign before it where that is needed; see `text_of`.
+
+    An apostrophe where it would be a formula, which spreadsheets show; a tab, which they do not, where it would be a number,
+    a date or the like.
+    """
+    if text.startswith((*FORMULA_SIGNS, "'")):
+        return f"'{text}"
+    return f"\t{text}" if NO_TEXT.fullmatch(text) else text
+
+
+def text_of(cell: str) -> str:
+    """The text that `cell` made a cell of."""
+    return cell[1:] if cell.startswith(("'", "\t")) else cell
 
 
 def index_entry(outcome: Outcome) -> dict:

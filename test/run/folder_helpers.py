@@ -33,7 +33,7 @@ def write_maps(folder: Path, suffix: str) -> Path:
 
 
 def summary(output: Path) -> dict[str, dict]:
-    with (output / "summary.csv").open(newline="") as file:
+    with (output / "summary.csv").open(newline="", encoding="utf-8-sig") as file:
         return {row["case"]: row for row in csv.DictReader(file)}
 
 

@@ -11,6 +11,7 @@ import unicodedata
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import SimpleITK as sitk
 from folder_helpers import summary, wait_for_stop, write_maps
@@ -21,7 +22,7 @@ from model.errors import UserError
 from model.run.find.found_case import FoundCase
 from model.run.folder import require_names_apart
 from model.run.one_case import Place
-from model.run.summary import cell
+from model.run.summary import cell, text_of
 
 
 def test_input_that_results_would_replace_is_refused(main, good, rule_weights, capfd):
@@ -354,10 +355,59 @@ def test_subjects_whose_sessions_would_share_a_folder_are_refused(output, monkey
     require_names_apart([cases[0], FoundCase("sub-a_ses-2", folder="sub-a/ses-2")], output)
 
 
-@pytest.mark.parametrize("sign", "=+-@\t\r")
+@pytest.mark.parametrize("sign", "=+-@\t\r'")
 def test_cell_that_begins_like_a_formula_is_text(sign):
-    assert cell(f"{sign}1+1") == f"'{sign}1+1"
-    assert cell(f"1{sign}1") == f"1{sign}1"
+    assert cell(f"{sign}x+1") == f"'{sign}x+1"
+    assert cell(f"x{sign}1") == f"x{sign}1"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "007",
+            "1E5",
+            "3-4",
+            "1/2",
+            "1 1/2",
+            "TRUE",
+            "Falsch",
+            "2024-01-05",
+            "5.1.2024",
+            "12:30",
+            "10 am",
+            "7%",
+            "1.5",
+            "1,5",
+        ),
+        *("(3)", "5 €", "$5", "MAR1", "1-Sep", "Okt. 12", "3 März 2024", "12345678901234567890", "#N/A"),
+    ],
+)
+def test_name_that_a_spreadsheet_would_convert_is_text(name):
+    assert cell(name) == f"\t{name}"
+    assert text_of(cell(name)) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["baby1", "1a", "sub-01", "MGHNICU_456-VISIT_01", "Marie1", "May", "x", "", "007/lesions.mha"]
+)
+def test_other_names_are_as_they_are(name):
+    assert cell(name) == text_of(cell(name)) == name
+
+
+def test_summary_in_a_spreadsheet_and_in_pandas(go, good, output):
+    """The mark says UTF-8 to Excel; between quotation marks a tab parts no columns."""
+    (good / "a").rename(good / "007")
+    (good / "b").rename(good / "M\u00fcller")
+    assert go(good)[0] == 0
+    data = (output / "summary.csv").read_bytes()
+    assert data.startswith('\ufeff"case",'.encode())
+    assert b'\r\n"\t007","done",' in data
+    table = pandas.read_csv(output / "summary.csv")
+    assert [text_of(name) for name in table["case"]] == ["007", "M\u00fcller"]
+    assert table["lesions"].tolist() == [2, 2]
+    assert go(good)[0] == 0  # it is known as this program's own
+    assert [row["status"] for row in summary(output).values()] == ["done before"] * 2
 
 
 def test_names_that_begin_like_formulas(go, good, output):
