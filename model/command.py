@@ -5,11 +5,13 @@ Needs the standard library alone: `prepare` runs before imports that take second
 
 import contextlib
 import ctypes
+import getpass
 import io
 import os
 import platform
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -39,6 +41,7 @@ def prepare() -> None:
     """What comes first in a process of its own. Ends it with code 2 where the processor lacks what the packages need."""
     open_closed_streams()
     _read_names_as_utf8()
+    _name_user()
     # numpy's matrix products are small here: with more threads they take longer, since the threads wait for each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.stdout, sys.stderr = tolerant(sys.stdout), tolerant(sys.stderr)
@@ -204,6 +207,15 @@ def _read_names_as_utf8() -> None:
         return
     environment = {"PYTHONIOENCODING": sys.stdout.encoding} | os.environ
     os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)
+
+
+def _name_user() -> None:
+    """Give a user id without a name one, and a home: MONAI, torch and Triton ask for them and fail where there is none."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = str(os.getuid())
+        os.environ.setdefault("HOME", tempfile.gettempdir())
 
 
 def open_closed_streams() -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -39,6 +40,16 @@ def test_numpy_multiplies_in_one_thread_unless_told_otherwise(monkeypatch, asked
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     done = shell("import numpy; print(len(os.listdir('/proc/self/task')))", OMP_NUM_THREADS="2", **asked)
     assert int(done.stdout) == min(threads, len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.parametrize("given", [{}, {"HOME": "/given"}, {"USER": "someone", "HOME": "/given"}])
+def test_a_user_id_without_a_name_gets_one_and_a_home(given):
+    """As in a container that runs as an id which its list of users lacks. MONAI asks for both, torch's compiler for one."""
+    code = "import pwd; pwd.getpwuid = lambda user: {}[user]; from model.command import prepare; prepare();"
+    code += " import getpass, pathlib; print(getpass.getuser(), pathlib.Path.home())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=given, capture_output=True, text=True, check=False)
+    expected = {"USER": str(os.getuid()), "HOME": tempfile.gettempdir()} | given
+    assert (done.stdout, done.stderr) == (f"{expected['USER']} {expected['HOME']}\n", "")
 
 
 # --- the processor ---
