@@ -11,7 +11,7 @@ from model.images.formats.names import SUFFIXES, suffix_of
 from model.images.not_fetched import FETCH_ANNEX, is_link_of_annex, not_fetched
 
 DICOM = "DICOM"  # read from a folder for each case, not where other images lie
-PICTURE, ARRAY = "picture", "array"  # hold no scan where other images lie
+PICTURE, ARRAY, ARCHIVE = "picture", "array", "archive"
 UNREAD = {  # kind by the ends of its names
     DICOM: (".dcm", ".dicom", ".ima"),
     "TIFF": (".tif", ".tiff"),
@@ -20,7 +20,7 @@ UNREAD = {  # kind by the ends of its names
     "Analyze or two-file NIfTI": (".hdr", ".img", ".hdr.gz", ".img.gz"),
     "detached NRRD": (".nhdr",),
     PICTURE: (".png", ".jpg", ".jpeg", ".bmp", ".gif"),
-    "archive": (".zip", ".tar", ".tgz", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst"),
+    ARCHIVE: (".zip", ".tar", ".tgz", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst"),
     "Philips": (".par", ".rec"),
     ARRAY: (".npy", ".npz", ".mat", ".h5", ".hdf5"),
     "AFNI": (".head", ".brik"),
@@ -103,20 +103,20 @@ def is_scan(path: Path) -> bool:
 def holds_scan(folder: Path) -> bool:
     """Whether an `is_scan` is among the first files in a folder and below it, or a folder there cannot be read.
 
-    Beside a program, as on a CD with a viewer, only images of formats that are read count.
+    An archive beside a program, as on a CD with a viewer, belongs to it.
     """
     if folder.name.casefold() in SYSTEM_FOLDERS or folder.name.casefold().startswith(HIDDEN_OF_TOOLS):
         return False
-    has_scan = False
+    has_archive = False
     try:
         for path in itertools.islice(_files_below(folder), MOST_ASKED):
             if is_scan(path):
-                if suffix_of(path) or unread_kind(path) == DICOM:
+                if unread_kind(path) != ARCHIVE:
                     return True
-                has_scan = True
+                has_archive = True
     except OSError:
         return True
-    return has_scan and not holds_program(folder)
+    return has_archive and not holds_program(folder)
 
 
 def holds_program(folder: Path) -> bool:

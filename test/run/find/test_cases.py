@@ -489,14 +489,23 @@ def test_an_adc_map_below_dicom_is_left_out_with_a_word(tmp_path):
 def test_cd_with_a_viewer(tmp_path, index):
     """Its index, programs and pictures are passed over; images elsewhere on it are not."""
     touch(tmp_path, index, "DICOM/ST1/IM1", "VIEWER/viewer.exe", "VIEWER/logo.png", "VIEWER/help.zip", "AUTORUN.INF")
-    touch(tmp_path, "IHE_PDI/INDEX.HTM", "IHE_PDI/1.jpg", "logo.bmp", "more/adc.tif", "JRE/lib/rt.jar")
+    touch(
+        tmp_path,
+        "IHE_PDI/INDEX.HTM",
+        "IHE_PDI/1.jpg",
+        "logo.bmp",
+        "more/adc.tif",
+        "JRE/lib/rt.jar",
+        "last/x.exe",
+        "last/x.mgz",
+    )
     for name in (index, "DICOM/ST1/IM1"):
         (tmp_path / name).write_bytes(bytes(128) + b"DICM")
     cases = {case.name: case.problem for case in find_cases(tmp_path)}
-    assert list(cases) == ["DICOM", "more"]
+    assert list(cases) == ["DICOM", "last", "more"]
     assert not cases["DICOM"]
     (tmp_path / index).unlink()  # programs are known as such without it
-    assert sorted(case.name for case in find_cases(tmp_path)) == ["DICOM", "IHE_PDI", "logo.bmp", "more"]
+    assert sorted(case.name for case in find_cases(tmp_path)) == ["DICOM", "IHE_PDI", "last", "logo.bmp", "more"]
 
 
 def test_two_cases_of_one_name_both_fail(tmp_path):
