@@ -9,7 +9,6 @@ import hashlib
 import logging
 import os
 import re
-import unicodedata
 import warnings
 import zlib
 from collections import Counter
@@ -31,7 +30,9 @@ from pydicom.uid import (
 )
 
 from model.errors import UserError, lacks_memory
+from model.images.dicom.adc_words import ADC, EXPONENTIAL, OTHER_TYPES
 from model.images.dicom.files import MARK, MARK_AT, dicom_files
+from model.images.dicom.persons import OF_A_PERSON, require_one_patient, said_description
 from model.images.streams import MOST_BYTES, BoundedFile
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -42,11 +43,6 @@ DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory: a DICOMDIR
 NO_MAPS = (  # beginnings of SOP classes that hold images without a place in the patient: secondary captures, segmentations
     "1.2.840.10008.5.1.4.1.1.7",
     "1.2.840.10008.5.1.4.1.1.66.4",
-)
-OF_A_PERSON = (
-    *("PatientID", "PatientName", "PatientBirthName", "OtherPatientNames", "OtherPatientIDs", "PatientBirthDate"),
-    *("AccessionNumber", "ReferringPhysicianName"),
-    *("PatientComments", "OperatorsName", "PerformingPhysicianName", "InstitutionName"),
 )
 LISTED = (
     *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType", "Modality"),
@@ -61,14 +57,10 @@ MODALITY_OF_CLASS: dict[str, str] = {
     **dict.fromkeys(PET_CLASSES, "PT"),
     NuclearMedicineImageStorage: "NM",
 }
-NUMBER = re.compile(r"\d{5}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")  # which may be a patient's, or a date
 UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")  # with zeros in front of a number, which scanners write, too
 DEFLATED, DEFLATED_IN = b"1.2.840.10008.1.2.1.99", 2048  # a transfer syntax, and the bytes in which a file names its own
 GROUP_LENGTH = 8  # bytes before the value of the first element, which is the meta information's length
 CHUNK_BYTES = 1 << 20
-EXPONENTIAL = re.compile(r"(?<![a-z])e(xp\w*)?[-_ ]?adc|exponential|adc[-_ ]?exp", re.IGNORECASE)
-ADC = re.compile(r"adc|apparent[-_ ]?diffusion", re.IGNORECASE)
-OTHER_TYPES = re.compile(r"\b(trace\w*|b0|b_?value|fa|colfa|tensor\w*|locali[sz]er|scout|eadc|exp\w*)\b", re.IGNORECASE)
 LONGEST_LIST = 8  # series that a message names
 
 
@@ -108,13 +100,7 @@ class Series:
     @property
     def description(self) -> str:
         """As in the header; empty where a part of a person's name or number may be in it, or a date."""
-        dataset = self.headers[0].dataset
-        text = " ".join(str(dataset.get("SeriesDescription", "")).split())[:64]
-        persons = " ".join(str(dataset.get(name, "")) for name in OF_A_PERSON)
-        words = {word for way in _folded(persons) for word in re.findall(r"[^\W_]+", way)}
-        said = " ".join(_folded(text))
-        names = any(word in said for word in words if len(word) > 2) or words & set(re.findall(r"[^\W_]+", said))
-        return text if text.isprintable() and not names and not NUMBER.search(text) else ""
+        return said_description(self.headers[0].dataset)
 
     @property
     def other_modality(self) -> str:
@@ -147,7 +133,7 @@ def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> l
     headers = [header for file in dicom_files(path) if (header := _header(file))]
     if not headers:
         raise UserError(f"{path}: expected DICOM images, found none")
-    _require_one_patient(headers, path)
+    require_one_patient([header.dataset for header in headers], path)
     found = _by_series(headers)
     named = [one for one in found if one.uid in series]
     candidates = named or found
@@ -232,13 +218,6 @@ def _sop_class(dataset: Dataset) -> str:
     return str(dataset.get("SOPClassUID", "") or (meta.get("MediaStorageSOPClassUID", "") if meta else "")).strip()
 
 
-def _folded(text: str) -> list[str]:
-    """A text in small letters, once without marks on them, once as a German writes these in ASCII."""
-    small = unicodedata.normalize("NFC", text).casefold()
-    plain = "".join(sign for sign in unicodedata.normalize("NFKD", small) if not unicodedata.combining(sign))
-    return [small, plain, small.replace("\u00e4", "ae").replace("\u00f6", "oe").replace("\u00fc", "ue")]
-
-
 def _require_inflatable(file: BoundedFile) -> None:
     """Raise UserError where a deflated file becomes longer than a file may be; before pydicom makes all of it."""
     if DEFLATED not in file.peek(DEFLATED_IN)[:DEFLATED_IN]:
@@ -254,19 +233,6 @@ def _require_inflatable(file: BoundedFile) -> None:
     file.seek(0)
     if left <= 0:
         raise UserError(f"{file.name}: expected a DICOM file of less than {MOST_BYTES} bytes, found more, deflated")
-
-
-def _require_one_patient(headers: list[Header], path: Path) -> None:
-    """By number; where no file has one, by name."""
-    for tag in ("PatientID", "PatientName"):
-        patients = {str(header.dataset.get(tag, "")) for header in headers} - {"", "None"}
-        if len(patients) > 1:
-            raise UserError(
-                f"{path}: expected the DICOM files of one case, found {len(patients)} patients' (by {tag});"
-                " give each a folder of its own"
-            )
-        if patients:
-            return
 
 
 def _by_series(headers: list[Header]) -> list[Series]:

@@ -12,7 +12,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from model.errors import UserError
-from model.images.dicom.series import ADC, EXPONENTIAL, frame_type, image_types
+from model.images.dicom.adc_words import ADC, EXPONENTIAL
+from model.images.dicom.series import frame_type, image_types
 from model.images.grid import Grid
 
 MOSAIC = re.compile(r"\bmosaic\b", re.IGNORECASE)
