@@ -48,11 +48,13 @@ class DicomSource:
     """The DICOM files that a volume was read from, for what is written to refer to them.
 
     files: one for each slice, in the order of the volume's z axis; one alone where it holds several frames. frames: of that
-    one, the number (from 1) of each slice's frame; empty where each slice is a file.
+    one, the number (from 1) of each slice's frame; empty where each slice is a file. series: what may be told of the series,
+    "uid", "study_date" and "description", each only where it names nobody.
     """
 
     files: tuple[Path, ...]
     frames: tuple[int, ...] = ()
+    series: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

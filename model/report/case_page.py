@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from model.networks.predict import Segmentation
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+SERIES = (("Series", "uid"), ("Description", "description"), ("Study of", "study_date"))  # of the ADC map, in DICOM
 NO_SIDES = "The file does not say how its voxels lie in the patient: left and right are not known."
 
 
@@ -76,11 +77,12 @@ def _summary(results: dict) -> str:
 
 
 def _provenance(case: Case, results: dict) -> str:
-    """The maps' grid, weights, device, time and the versions of the software."""
+    """The maps' grid, the DICOM series, weights, device, time and the versions of the software."""
     z, y, x = case.grid.size
     spacing = f" {TIMES} ".join(f"{mm:.4g}" for mm in case.grid.spacing_mm[::-1])
     rows = [
         ("Both maps", f"{x} {TIMES} {y} {TIMES} {z} voxels (x, y, z) of {spacing} mm"),
+        *((name, results.get("series", {}).get(key)) for name, key in SERIES),
         ("Z map", "estimated from the ADC" if is_estimated(results) else "given"),
         *((name, results.get(name.lower())) for name in ("Weights", "Device", "Seconds")),
         *sorted(results.get("software", {}).items()),

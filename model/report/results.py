@@ -126,15 +126,17 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
 
 
 def describe_files(case: Case) -> dict:
-    """What was read, where the Z map is from, and what is unusual about the input."""
+    """What was read, where the Z map is from, and what is unusual about the input; of DICOM also the ADC map's `series`."""
     files = {"adc": case.adc}
     files |= {} if case.estimated else {"zadc": case.zadc}
     files |= {"brain_mask": case.brain_mask} if case.brain_mask else {}
+    series = {"series": case.adc.dicom.series} if case.adc.dicom else {}
     return {
         "z_map": ESTIMATED if case.estimated else GIVEN,
         "warnings": warnings_of(case),
         "adc_unit": case.adc_unit,
         "space": case.space,
+        **series,
         "inputs": {
             what: {"file": volume.path.name, "sha256": volume.sha256}
             | ({VOXELS: voxel_digest(case)} if what == "adc" else {})

@@ -79,7 +79,8 @@ def test_a_series_is_named_where_there_are_two(tmp_path, go, output):
     write_series(tmp_path / "in" / "a" / "again", ADC, GRID, Series(uid=ROOT + "2.9"))
     code, _, err = go(tmp_path / "in")
     assert code == 2
-    assert f"{ROOT}2.4 (ep2d_diff_3scan_trace_ADC, 7 file(s)); {ROOT}2.9 (ep2d_diff_3scan_trace_ADC, 7 file(s))" in err
+    text = "(ep2d_diff_3scan_trace_ADC, 7 file(s)) of 2026-02-03"
+    assert f"{ROOT}2.4 {text}; {ROOT}2.9 {text}" in err
     assert not (output / "a").exists()
     code, _, err = go(tmp_path / "in", "--series", ROOT + "2.9")
     assert (code, err) == (0, "")

@@ -88,7 +88,7 @@ def test_a_series_that_cannot_be_referred_to_is_refused_before_it_is_segmented(s
     code, _, _ = go(study)
     row = summary(output)["baby"]
     assert (code, row["status"], count) == (2, "failed", [])
-    assert f"{path}: expected FrameOfReferenceUID" in row["reason"]
+    assert f"{path.parent}: file 1 of 7 by name: expected FrameOfReferenceUID" in row["reason"]
     assert not (output / "baby").exists()
 
 

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut
 
 from model.errors import UserError
+from model.images.dicom.persons import counting, said_series
 from model.images.dicom.pixels import is_decoded, stored_numbers
 from model.images.dicom.series import is_no_map, joint_digest, reading, wanted_files
 from model.images.dicom.stack import Frame, frames_of, stacked
@@ -34,9 +35,15 @@ def read_dicom(path: Path, series: Sequence[str] = (), adc: bool = False) -> Vol
     With `adc`, of a header that names its unit the values are 1e-6 mm2/s. Raises UserError when it cannot be read whole or
     is no regular stack.
     """
+    files = wanted_files(path, series, adc)
+    with counting(files, path):
+        return _read_series(files, path, series, adc)
+
+
+def _read_series(files: list[Path], path: Path, series: Sequence[str], adc: bool) -> Volume:
     frames: list[Frame] = []
     sums = []
-    for file in wanted_files(path, series, adc):
+    for file in files:
         dataset, sha256 = _read(file)
         with reading(file):
             frames += frames_of(dataset, file)
@@ -76,11 +83,12 @@ def _read(path: Path) -> tuple[Dataset, str]:
 
 def _source(frames: list[Frame], path: Path) -> DicomSource:
     files = tuple(frame.path for frame in frames)
+    series = said_series(frames[0].dataset)
     if len(set(files)) == 1 and "NumberOfFrames" in frames[0].dataset:
-        return DicomSource(files[:1], tuple(frame.number for frame in frames))
+        return DicomSource(files[:1], tuple(frame.number for frame in frames), series)
     if len(set(files)) != len(files):
         raise UserError(f"{path}: expected one file with many frames, or a file for each slice, found several with many")
-    return DicomSource(files)
+    return DicomSource(files, series=series)
 
 
 def _remarks(frames: list[Frame], converted_from: str) -> tuple[str, ...]:

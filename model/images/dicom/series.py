@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import re
 import warnings
 import zlib
 from collections import Counter
@@ -30,9 +29,9 @@ from pydicom.uid import (
 )
 
 from model.errors import UserError, lacks_memory
-from model.images.dicom.adc_words import ADC, EXPONENTIAL, OTHER_TYPES
 from model.images.dicom.files import MARK, MARK_AT, dicom_files
-from model.images.dicom.persons import OF_A_PERSON, require_one_patient, said_description
+from model.images.dicom.mr_words import EXPONENTIAL, OTHER_TYPES, says_adc
+from model.images.dicom.persons import PATIENT, counting, require_one_patient, said_series
 from model.images.streams import MOST_BYTES, BoundedFile
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -44,10 +43,11 @@ NO_MAPS = (  # beginnings of SOP classes that hold images without a place in the
     "1.2.840.10008.5.1.4.1.1.7",
     "1.2.840.10008.5.1.4.1.1.66.4",
 )
+DATES = ("StudyDate", "AcquisitionDate")
 LISTED = (
     *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType", "Modality"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "SpecificCharacterSet"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *OF_A_PERSON),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *DATES, *PATIENT),
 )
 OTHER_MODALITIES = ("CT", "PT", "NM", "US", "XA", "CR", "DX", "MG", "OT", "SEG")  # messages quote these; others may be names
 CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -57,11 +57,11 @@ MODALITY_OF_CLASS: dict[str, str] = {
     **dict.fromkeys(PET_CLASSES, "PT"),
     NuclearMedicineImageStorage: "NM",
 }
-UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")  # with zeros in front of a number, which scanners write, too
 DEFLATED, DEFLATED_IN = b"1.2.840.10008.1.2.1.99", 2048  # a transfer syntax, and the bytes in which a file names its own
 GROUP_LENGTH = 8  # bytes before the value of the first element, which is the meta information's length
 CHUNK_BYTES = 1 << 20
 LONGEST_LIST = 8  # series that a message names
+FEWEST_SINGLE = 3  # series of one slice, from which on they look like one series that was taken apart
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Header:
     @property
     def is_adc(self) -> bool:
         """Whether its image type says that it is an ADC map."""
-        return bool(ADC.search(self.types)) and not EXPONENTIAL.search(self.types)
+        return says_adc(self.types)
 
     @property
     def other_modality(self) -> str:
@@ -98,14 +98,14 @@ class Series:
     headers: tuple[Header, ...]
 
     @property
-    def description(self) -> str:
-        """As in the header; empty where a part of a person's name or number may be in it, or a date."""
-        return said_description(self.headers[0].dataset)
-
-    @property
     def other_modality(self) -> str:
         """What its images are of where not all are of MR, as a message says it; empty where all are, or do not say."""
         return _other_modality(self.headers)
+
+    @property
+    def is_one_slice(self) -> bool:
+        """Whether it is one file with one frame."""
+        return len(self.headers) == 1 and int(self.headers[0].dataset.get("NumberOfFrames") or 1) == 1
 
     @property
     def rank(self) -> int:
@@ -116,11 +116,24 @@ class Series:
             return 0
         if header.is_adc:
             return 2
-        return int(bool(ADC.search(text)) and not OTHER_TYPES.search(header.types.replace("\\", " ")))
+        return int(says_adc(text) and not OTHER_TYPES.search(header.types.replace("\\", " ")))
+
+    def is_of_study(self, other: "Series") -> bool:
+        """Whether both are surely of one study: of one UID, and of no two dates."""
+        first, second = (one.headers[0].dataset for one in (self, other))
+        dates = [{str(dataset.get(name) or "") for dataset in (first, second)} - {""} for name in DATES]
+        return (
+            bool(uid := first.get("StudyInstanceUID")) and uid == second.get("StudyInstanceUID") and max(map(len, dates)) < 2
+        )
 
     def __str__(self) -> str:
-        uid = self.uid if UID.fullmatch(self.uid) else "no valid UID"
-        return f"{uid} ({self.description or 'no description'}, {len(self.headers)} file(s))"
+        """For messages; reads the whole header of a file, of which nothing that may name a person is told."""
+        path = self.headers[0].path
+        with reading(path), BoundedFile(path) as file:
+            said = said_series(pydicom.dcmread(file, stop_before_pixels=True))
+        date = f" of {said['study_date']}" if "study_date" in said else ""
+        description = f"{said.get('description', 'no description')}, {len(self.headers)} file(s)"
+        return f"{said.get('uid', 'no valid UID')} ({description}){date}"
 
 
 def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> list[Path]:
@@ -130,10 +143,16 @@ def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> l
     where there is none or more than one, where an ADC map is not of MR, where the files are of several patients, and where a
     file cannot be read.
     """
-    headers = [header for file in dicom_files(path) if (header := _header(file))]
+    files = dicom_files(path)
+    with counting(files, path):
+        return _wanted([header for file in files if (header := _header(file))], path, series, adc)
+
+
+def _wanted(headers: list[Header], path: Path, series: Sequence[str], adc: bool) -> list[Path]:
     if not headers:
         raise UserError(f"{path}: expected DICOM images, found none")
-    require_one_patient([header.dataset for header in headers], path)
+    with reading(path):
+        require_one_patient([header.dataset for header in headers], path)
     found = _by_series(headers)
     named = [one for one in found if one.uid in series]
     candidates = named or found
@@ -142,10 +161,10 @@ def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> l
         candidates = [one for one in candidates if not one.other_modality]
         if not candidates:
             raise UserError(f"{path}: expected an ADC map in images of modality MR, found {others}")
-        best = max(one.rank for one in candidates)
-        candidates = [one for one in candidates if one.rank == best] if best or named else []
+        candidates = _adc_maps(candidates) or (candidates if named else [])
     if len(candidates) != 1:
         raise UserError(f"{path}: {_choice(candidates, found, adc)}")
+    _require_one_study(candidates[0], path)
     return [header.path for header in candidates[0].headers]
 
 
@@ -242,6 +261,21 @@ def _by_series(headers: list[Header]) -> list[Series]:
     return [Series(uid, tuple(members)) for (uid, _), members in sorted(groups.items())]
 
 
+def _adc_maps(candidates: list[Series]) -> list[Series]:
+    """Those that may be the ADC map. An image type counts before a description of the same study, not of another one."""
+    ranks = [(one, one.rank) for one in candidates]
+    return [
+        one for one, rank in ranks if rank and not any(better > rank and one.is_of_study(other) for other, better in ranks)
+    ]
+
+
+def _require_one_study(series: Series, path: Path) -> None:
+    for tag in ("StudyInstanceUID", "StudyDate"):
+        values = {str(header.dataset.get(tag) or "") for header in series.headers}
+        if len(values) > 1:
+            raise UserError(f"{path}: expected a series of one study, found {len(values)} (by {tag})")
+
+
 def _other_modality(headers: Sequence[Header]) -> str:
     """What files that are not of MR are of, with their number where others are of MR; empty where all are."""
     counts = Counter(header.other_modality for header in headers)
@@ -256,12 +290,18 @@ def _choice(candidates: list[Series], found: list[Series], adc: bool) -> str:
     kind = "ADC series, by image type or description" if adc else "series"
     possible = [one for one in found if not (adc and one.other_modality)]
     shown = candidates or possible
-    listed = "; ".join(map(str, shown[:LONGEST_LIST])) + ("; ..." if len(shown) > LONGEST_LIST else "")
+    single = [one for one in shown if one.is_one_slice]
+    single = single if len(single) >= FEWEST_SINGLE else []
+    shown = [one for one in shown if one not in single]
+    listed = [*map(str, shown[:LONGEST_LIST]), *(["..."] if len(shown) > LONGEST_LIST else [])]
+    listed += [f"{len(single)} of one slice each (slices of one series need one SeriesInstanceUID)"] if single else []
+    text = "; ".join(listed)
     if not candidates and len(possible) < len(found):
         others = Counter(one.other_modality for one in found if one.other_modality)
-        listed += ", left out: " + ", ".join(f"{number} of {name}" for name, number in sorted(others.items()))
+        text += ", left out: " + ", ".join(f"{number} of {name}" for name, number in sorted(others.items()))
     count = f"{len(candidates)}" if candidates else f"none among {len(found)}"
-    return f"expected one {kind}, found {count}: {listed}; --series UID names the one to take"
+    advice = "; --series UID names the one to take" if shown else ""
+    return f"expected one {kind}, found {count}: {text}{advice}"
 
 
 def _texts(value: object) -> list[str]:

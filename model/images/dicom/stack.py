@@ -12,7 +12,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from model.errors import UserError
-from model.images.dicom.adc_words import ADC, EXPONENTIAL
+from model.images.dicom.mr_words import says_adc
 from model.images.dicom.series import frame_type, image_types
 from model.images.grid import Grid
 
@@ -40,11 +40,6 @@ class Frame:
     orientation: np.ndarray
     spacing: np.ndarray  # between rows, between columns
     thickness: float  # of a slice, or the gap to the next; 0 where it does not say
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return f"{self.path.name}, frame {self.number}" if "NumberOfFrames" in self.dataset else self.path.name
 
 
 def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
@@ -108,7 +103,7 @@ def stacked(frames: list[Frame], path: Path) -> tuple[list[Frame], Grid]:
         raise UserError(
             f"{path}: expected an image for each slice, found all slices in one (MOSAIC); convert it first (dcm2niix)"
         )
-    adc = [frame for frame in frames if ADC.search(frame.types) and not EXPONENTIAL.search(frame.types)]
+    adc = [frame for frame in frames if says_adc(frame.types)]
     frames = adc or frames
     if len(stacks := {frame.stack for frame in frames}) > 1:
         raise UserError(f"{path}: expected slices of one stack, found {len(stacks)} stacks (by StackID)")
@@ -123,8 +118,8 @@ def stacked(frames: list[Frame], path: Path) -> tuple[list[Frame], Grid]:
         if np.abs(np.subtract(values, values[0])).max() > COSINES:
             other = int(np.abs(np.subtract(values, values[0])).max(1).argmax())
             raise UserError(
-                f"{path}: expected slices of one {what}, found several ({first.name}: {_short(values[0])},"
-                f" {frames[other].name}: {_short(values[other])})"
+                f"{path}: expected slices of one {what}, found several: {_short(values[0])} in {_named(frames, [0])}"
+                f" and {_short(values[other])} in {_named(frames, [other])} by file name"
             )
     right, down = first.orientation[:3], first.orientation[3:]
     normal = np.cross(right, down)
@@ -148,11 +143,10 @@ def _gap(frames: list[Frame], normal: np.ndarray, path: Path) -> float:
     gaps = np.diff(places @ normal)
     doubled = np.flatnonzero(gaps < SAME_PLACE_MM)
     if len(doubled):
-        count = len(frames) - len(doubled)
-        pair = " and ".join(frame.name for frame in frames[doubled[0] : doubled[0] + 2])
+        count, n = len(frames) - len(doubled), int(doubled[0])
         raise UserError(
-            f"{path}: expected each slice once, found {len(frames)} at {count} places ({pair} lie at one):"
-            " doubled slices, or several volumes in one series"
+            f"{path}: expected each slice once, found {len(frames)} at {count} places"
+            f" ({_named(frames, [n, n + 1])} lie at one): doubled slices, or several volumes in one series"
         )
     _require_regular(frames, gaps, path)
     step = (places[-1] - places[0]) / (len(frames) - 1)
@@ -178,9 +172,17 @@ def _require_regular(frames: list[Frame], gaps: np.ndarray, path: Path) -> None:
     if not len(wide):
         return
     n = int(wide[0])
-    found = f"{gaps[n]:.4g} mm between {frames[n].name} and {frames[n + 1].name}, {usual:.4g} mm elsewhere"
+    found = f"{gaps[n]:.4g} mm between {_named(frames, [n, n + 1])}, {usual:.4g} mm elsewhere"
     missing = f": {int((times - 1).sum())} slice(s) are missing" if are_multiples else ""
     raise UserError(f"{path}: expected equal gaps between slices, found {found}{missing}")
+
+
+def _named(frames: list[Frame], places: list[int]) -> str:
+    """Slices, by their places in the list, for messages: the frames of one file by its numbers, others counted."""
+    in_one = "NumberOfFrames" in frames[0].dataset
+    numbers = " and ".join(str(frames[place].number if in_one else place + 1) for place in places)
+    what = ("frame" if in_one else "slice") + ("s" if len(places) > 1 else "")
+    return f"{what} {numbers}" + ("" if in_one else f" of {len(frames)}")
 
 
 def _short(values: np.ndarray) -> str:

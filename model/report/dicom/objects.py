@@ -9,6 +9,7 @@ import numpy as np
 
 from model.errors import UserError, one_line
 from model.images.case import Case
+from model.images.dicom.persons import counting
 from model.report.dicom.source import INSTEAD, Source, quiet, read_source
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def write_objects(segmentation_path: Path, capture_path: Path, case: Case, mask:
 def _source_of(case: Case) -> Source:
     if case.adc.dicom is None:
         raise ValueError("the ADC map was not read from DICOM")
-    return read_source(case.adc.dicom, case.grid)
+    with counting(case.adc.dicom.files, case.adc.path):
+        return read_source(case.adc.dicom, case.grid)
 
 
 def _save(made: Dataset, path: Path) -> None:

@@ -115,7 +115,7 @@ def _require_references(files: Sequence[Path], read: Sequence[Dataset]) -> None:
 
     What is no UID is not told: it may be a name. Nor is a new one made: objects with it would be of no study of the archive.
     """
-    from model.images.dicom.series import UID
+    from model.images.dicom.persons import UID
 
     numbers: dict[str, Path] = {}
     for path, dataset in zip(files, read, strict=True):

@@ -286,7 +286,8 @@ def test_an_image_that_cannot_be_referred_to_is_refused(tmp_path):
     case = series_case(tmp_path / "scan")
     path = case.adc.dicom.files[2]
     change(path, "FrameOfReferenceUID", None)
-    with pytest.raises(UserError, match=rf"{path}: expected FrameOfReferenceUID, to which .* could refer"):
+    number = sorted(case.adc.dicom.files).index(path) + 1
+    with pytest.raises(UserError, match=rf"scan: file {number} of 7 by name: expected FrameOfReferenceUID, to which "):
         require_objects(case)
 
 
@@ -302,9 +303,9 @@ def test_what_is_no_uid_is_refused_and_not_told(tmp_path, name, value):
     paths = case.adc.dicom.files[: 1 if name == "SOPInstanceUID" else None]
     for path in paths:
         change(path, name, value)
-    expected = (
-        f"{paths[0]}: expected {name} of digits and dots, at most 64, to which DICOM objects of the lesions could refer"
-    )
+    number = sorted(case.adc.dicom.files).index(paths[0]) + 1
+    where = f"{tmp_path / 'scan'}: file {number} of 7 by name"
+    expected = f"{where}: expected {name} of digits and dots, at most 64, to which DICOM objects "
     with pytest.raises(UserError) as caught:
         require_objects(case)
     assert str(caught.value).startswith(expected)
@@ -337,7 +338,8 @@ def test_a_frame_whose_place_is_in_the_shared_group_alone_is_refused(tmp_path):
     del dataset.PerFrameFunctionalGroupsSequence
     dataset.save_as(path)
     with pytest.raises(
-        UserError, match=r"one\.dcm: expected ImagePositionPatient and .* of each slice, to which .* could refer"
+        UserError,
+        match=r": file 1 of 1 by name: expected ImagePositionPatient and .* of each slice, to which ",
     ):
         require_objects(case_of([path], (1,), slice_grid(2)))
 
@@ -353,7 +355,7 @@ def test_a_class_of_image_that_highdicom_does_not_know_is_refused(tmp_path):
 def test_several_enhanced_files_are_refused(tmp_path):
     adc = np.maximum(small_maps()[0], 0)
     files = [write_multiframe(tmp_path / f"{z}.dcm", [(adc[[z]], slice_grid(z))]) for z in range(len(adc))]
-    with pytest.raises(UserError, match=r"0\.dcm: one of several enhanced files, to which .* could refer"):
+    with pytest.raises(UserError, match=r": file 1 of 7 by name: one of several enhanced files, to which .* could refer"):
         require_objects(case_of(files))
 
 
