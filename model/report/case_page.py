@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from model.networks.predict import Segmentation
 
 TIMES = "\N{MULTIPLICATION SIGN}"
-SERIES = (("Series", "uid"), ("Description", "description"), ("Study of", "study_date"))  # of the ADC map, in DICOM
+SERIES = (("Series", "uid"), ("Description", "description"), ("Study date", "study_date"))  # of the ADC map, in DICOM
 NO_SIDES = "The file does not say how its voxels lie in the patient: left and right are not known."
 
 

@@ -46,6 +46,14 @@ def test_studies_series_and_a_file_with_many_frames(tmp_path, go, output):
     results = json.loads((output / "a study" / "results.json").read_text())
     assert results["inputs"]["adc"]["file"] == "a study"
     assert results["software"].keys() >= {"pydicom"}
+    assert results["series"] == {
+        "uid": f"{ROOT}2.4",
+        "study_date": "2026-02-03",
+        "description": "ep2d_diff_3scan_trace_ADC",
+    }
+    page = (output / "a study" / "report.html").read_text()
+    for name, value in zip(("Series", "Study date", "Description"), results["series"].values(), strict=True):
+        assert f'<th scope="row">{name}</th><td>{value}</td>' in page
     told = out + "".join(map(str, output.rglob("*")))
     told += "".join(path.read_text() for path in output.rglob("*") if path.suffix in (".json", ".html", ".csv"))
     assert not [secret for secret in SECRETS if secret.casefold() in told.casefold()]

@@ -15,7 +15,7 @@ Z_WORD = re.compile(
     r"z(maps?|scores?|scoremap|adc|adcmap|mapadc|scoreadc|images?|img|vol|volume|stats?|values?|norm)?|adcz(map|score)?"
 )
 Z_INSIDE = re.compile(r"z[-_ .]?(score|map|adc)|adc[-_ .]?z|\bz\d+\b")  # where no word of a name says it
-ADC_INSIDE = re.compile(r"adc|apparent[-_ .]?diffusion")
+ADC_INSIDE = re.compile(r"adc(?!oil|ast)|apparent[-_ .]?diffusion")  # not of headcoil or broadcast
 MASK_WORDS = {"mask", "brainmask", "label", "labels", "lesion", "lesions", "seg", "segmentation", "roi", "gt", "manual"}
 BRAIN_MASK_WORDS = {"mask", "brainmask"}  # of them, those that a brain mask's name has
 BRAIN_WORDS = {*BRAIN_MASK_WORDS, "brain"}

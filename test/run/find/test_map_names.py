@@ -46,3 +46,9 @@ def test_mask_of_the_adc_map_is_not_the_adc_map():
 def test_names_that_do_not_say_it_are_not_guessed(names):
     adc, zadc = tell_apart([Path(name) for name in names])
     assert (len(adc), len(zadc)) != (1, 1)
+
+
+@pytest.mark.parametrize("name", ["t2_headcoil.nii", "T2_HeadCoil.nii", "t2HEADCOIL.mha", "broadcast.nii.gz"])
+def test_letters_of_another_word_are_no_adc(name):
+    assert tell_apart([Path(name), Path("zmap.nii")]) == ([], [Path("zmap.nii")])
+    assert tell_apart([Path(name), Path("adc.nii"), Path("zmap.nii")]) == ([Path("adc.nii")], [Path("zmap.nii")])
