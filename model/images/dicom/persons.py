@@ -44,7 +44,11 @@ def said_description(dataset: Dataset) -> str:
     except Exception:  # whatever pydicom raises over a damaged tag: nothing can be compared
         return ""
     said = " ".join(_folded(text))
-    if any(word in said for word in names if len(word) > 2) or names.intersection(_words(said)) or not text.isprintable():
+    if (
+        any(word in said for word in names if len(word) > 2)
+        or names.intersection([*_words(said), *WORD.findall(said)])
+        or not text.isprintable()
+    ):
         return ""
     return text
 

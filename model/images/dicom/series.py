@@ -271,7 +271,7 @@ def _adc_maps(candidates: list[Series]) -> list[Series]:
 
 def _require_one_study(series: Series, path: Path) -> None:
     for tag in ("StudyInstanceUID", "StudyDate"):
-        values = {str(header.dataset.get(tag) or "") for header in series.headers}
+        values = {str(header.dataset.get(tag) or "") for header in series.headers} - {""}
         if len(values) > 1:
             raise UserError(f"{path}: expected a series of one study, found {len(values)} (by {tag})")
 

@@ -153,12 +153,15 @@ def unread_kind(path: Path) -> str:
 
 
 def describe_unread(folder: Path) -> str:
-    """What lies in a folder, or in the folders in it, that is an image and is not read; empty where there is nothing."""
+    """What lies in a folder, or in the folders in it, that is an image and is not read; empty where there is nothing.
+
+    Files of DICOM are counted: their names may be the patient's.
+    """
     kinds: dict[str, list[str]] = {}
     for path in _files_to_depth_two(folder):
         if kind := unread_kind(path):
             kinds.setdefault(kind, []).append(str(path.relative_to(folder)))
-    found = [f"{_some(names)} ({kind})" for kind, names in kinds.items()]
+    found = [f"{f'{len(names)} file(s)' if kind == DICOM else _some(names)} ({kind})" for kind, names in kinds.items()]
     expected = f"which is not read there; expected {', '.join(SUFFIXES)}{where_dicom_is_read(kinds)}"
     return f"{' and '.join(found)}, {expected}" if found else ""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.formats.names import stem_of
-from model.run.find.contents import dangling, unread_kind, visible_in, where_dicom_is_read
+from model.run.find.contents import DICOM, dangling, unread_kind, visible_in, where_dicom_is_read
 from model.run.find.found_case import FoundCase
 from model.run.find.map_names import brain_masks
 
@@ -115,8 +115,11 @@ def _image_and_masks(root: Path, relative: str, *, with_masks: bool = True) -> l
     masks = [path.name for path in brain_masks([folder / name for name in images])] if with_masks else []
     images = [name for name in images if name not in masks] + masks
     if len(images) != 1 + bool(masks) or not "".join(images).isprintable():  # ITK aborts on a name that is not UTF-8
-        found = ", ".join(names) if names else "nothing"
-        advice = where_dicom_is_read([unread_kind(folder / name) for name in names])
+        kinds = [unread_kind(folder / name) for name in names]
+        shown = [name for name, kind in zip(names, kinds, strict=True) if kind != DICOM]  # whose names may be the patient's
+        shown += [f"{kinds.count(DICOM)} file(s) (DICOM)"] if DICOM in kinds else []
+        found = ", ".join(shown) if shown else "nothing"
+        advice = where_dicom_is_read(kinds)
         raise UserError(
             f"{folder}: expected exactly one {IMAGE_SUFFIX} file, with a printable name, found {found} ({OTHERWISE}){advice}"
         )

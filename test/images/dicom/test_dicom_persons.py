@@ -155,6 +155,7 @@ def in_sequence(name: str, **tags: object) -> dict:
         ("ADC Head", {"PatientMotherBirthName": "Head^Grace"}),
         ("ADC Head", {"RequestingPhysician": "Head^Grace"}),
         ("ADC Head", {"PatientAddress": "Head Street 3"}),
+        ("ep2d_ADC", {"PatientName": "Ep^Ha"}),
         ("ADC tra", {"PatientName": "Trang^Wu"} | {"OperatorsName": "TRA"}),
         ("ADC Map", in_sequence("PersonIdentificationCodeSequence", PersonName="Map^Wu")),
         ("ADC se", in_sequence("OriginalAttributesSequence", ReferringPhysicianName="Se^Anna")),

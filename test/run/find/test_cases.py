@@ -453,7 +453,7 @@ def test_loose_files_beside_case_folders(tmp_path):
 
 def test_only_loose_files_are_named(tmp_path):
     touch(tmp_path, "a.dcm", "b.dcm")
-    with pytest.raises(UserError, match=r"no case found.*found a\.dcm, b\.dcm \(DICOM\), which is not read there"):
+    with pytest.raises(UserError, match=r"no case found.*found 2 file\(s\) \(DICOM\), which is not read there"):
         find_cases(tmp_path)
 
 
@@ -599,7 +599,9 @@ def test_dicom_elsewhere_is_told_where_it_is_read_and_other_formats_have_no_such
 
 def test_dicom_in_the_platforms_layout_is_told_where_it_is_read(tmp_path):
     touch(tmp_path, f"{ADC_FOLDER}/1.dcm", f"{ZADC_FOLDER}/2.mha")
-    with pytest.raises(UserError, match=r"found 1\.dcm .*; DICOM is read with --cases, from a folder for each case$"):
+    with pytest.raises(
+        UserError, match=r"found 1 file\(s\) \(DICOM\) .*; DICOM is read with --cases, from a folder for each case$"
+    ):
         find_inputs(tmp_path)
 
 
