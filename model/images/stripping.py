@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from model.errors import UserError
+from model.images.formats.names import is_segmentation
+from model.images.grid import difference
 from model.images.limits import SMALLEST_BRAIN_ML
 from model.images.orientation import in_order_of
-from model.images.volume import Volume, require_same_grid
+from model.images.volume import Grid, Volume, require_same_grid
 
 LEAST_WITH_ADC = 0.9  # share of a mask; less is told
 
@@ -16,9 +18,11 @@ def usable_brain_mask(mask: Volume, adc: Volume, smallest_ml: float = SMALLEST_B
     """A brain mask in the order of an ADC map's voxels, 1 in the brain and 0 elsewhere.
 
     Raises UserError, which names both files, when it is on another grid, empty, holds other values, or less than
-    `smallest_ml`, or no voxel, with ADC above 0 lies in it.
+    `smallest_ml`, or no voxel, with ADC above 0 lies in it. A segmentation of 3D Slicer, which is cut to what it holds, is
+    filled with 0 to the map's grid.
     """
     mask = in_order_of(adc, mask)
+    mask = _filled(mask, adc.grid) if is_segmentation(mask.path) else mask
     require_same_grid(adc, mask)
     both = f"{mask.path} is no brain mask for {adc.path}"
     values = np.unique(mask.voxels)
@@ -37,6 +41,26 @@ def usable_brain_mask(mask: Volume, adc: Volume, smallest_ml: float = SMALLEST_B
             " mask of a part, or of lesions? --smallest-brain ML lowers that for a preterm baby"
         )
     return mask
+
+
+def _filled(mask: Volume, grid: Grid) -> Volume:
+    """A mask whose voxels are some of the grid's, on all of the grid; any other as it is.
+
+    Raises UserError where it has voxels beyond the grid.
+    """
+    other = mask.grid
+    same_steps = replace(other, size=grid.size, origin_mm=grid.origin_mm)
+    axes = np.reshape(grid.direction, (3, 3))
+    first = ((np.subtract(other.origin_mm, grid.origin_mm) @ axes)[::-1] / grid.spacing_mm).round().astype(int)  # z, y, x
+    from_grid = replace(other, origin_mm=tuple(grid.to_mm(first).tolist()))
+    if difference(same_steps, grid) or difference(other, from_grid):
+        return mask
+    marked = np.argwhere(mask.voxels) + first
+    if (marked < 0).any() or (marked >= grid.size).any():
+        raise UserError(f"{mask.path}: reaches beyond the ADC map, expected a mask that lies in it")
+    voxels = np.zeros(grid.size, np.float32)
+    voxels[tuple(marked.T)] = 1
+    return replace(mask, voxels=voxels, grid=grid)
 
 
 def stripped(adc: Volume, zadc: Volume | None, mask: Volume) -> tuple[Volume, Volume | None, list[str]]:

@@ -14,8 +14,8 @@ import SimpleITK as sitk
 from model.errors import UserError, lacks_memory
 from model.files import whole_file
 from model.images import mark
-from model.images.formats import metaimage, nrrd
-from model.images.formats.names import SUFFIXES, is_dicom_path, suffix_of
+from model.images.formats import metaimage, nrrd, segmentation
+from model.images.formats.names import SUFFIXES, is_dicom_path, is_segmentation, suffix_of
 from model.images.formats.nifti import encode_nifti, load_nibabel, read_nifti
 from model.images.grid import (
     GRID_TOLERANCE,
@@ -102,6 +102,7 @@ def _read_with_itk(path: Path) -> Volume:
     if suffix_of(path) not in PLAIN:
         raise ValueError(f"expected a name that ends in one of {', '.join(SUFFIXES)}")
     read_plain, io = PLAIN[suffix_of(path)]
+    read_plain = segmentation.read_plain if is_segmentation(path) else read_plain
     header, voxels, space, sha256 = read_plain(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO(io)

@@ -11,6 +11,7 @@ from model.images.formats.metaimage import voxel_file
 from model.images.not_fetched import not_fetched
 
 SUFFIXES = (".mha", ".mhd", ".nii", ".nii.gz", ".nrrd")
+SEGMENTATION = ".seg.nrrd"  # of 3D Slicer: one or more masks, each called a segment
 
 
 def suffix_of(path: Path) -> str:
@@ -18,9 +19,14 @@ def suffix_of(path: Path) -> str:
     return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
 
 
+def is_segmentation(path: Path) -> bool:
+    """Whether a name is that of a segmentation as 3D Slicer saves it."""
+    return path.name.lower().endswith(SEGMENTATION)
+
+
 def stem_of(path: Path) -> str:
-    """The name without the format's suffix."""
-    return path.name[: len(path.name) - len(suffix_of(path))]
+    """The name without the format's suffix, and without all of SEGMENTATION."""
+    return path.name[: len(path.name) - len(SEGMENTATION if is_segmentation(path) else suffix_of(path))]
 
 
 def is_dicom_path(path: Path) -> bool:

@@ -10,6 +10,8 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
+
 from model.errors import UserError
 from model.images.grid import require_scalar_3d
 from model.images.space import CODES, space_by_fields
@@ -48,16 +50,16 @@ def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, str, str]:
     file, raw or compressed with gzip, all of them and no more; UserError unless they are one 3D map.
     """
     file = read_file(path)
-    fields, start = _read_header(file.data[:HEADER_LIMIT])
-    fields = _one_volume(fields)
+    fields, start = read_header(file.data[:HEADER_LIMIT])
+    fields = one_volume(fields)
     size = tuple(int(word) for word in fields["sizes"].split())
     require_scalar_3d(size, 1, path)
-    _require_spacing(fields, path)
+    require_spacing(fields, path)
     space = space_by_fields(fields, oriented=fields.get("space") in ORIENTED)
-    return _plain_header(fields), _voxels(file, start, fields), space, hashlib.sha256(file.data).hexdigest()
+    return plain_header(fields), voxels_of(file, start, fields), space, hashlib.sha256(file.data).hexdigest()
 
 
-def _read_header(head: bytes) -> tuple[Fields, int]:
+def read_header(head: bytes) -> tuple[Fields, int]:
     """The header's fields and the place of the first voxel, after an empty line.
 
     Comments are left out, and key/value pairs but for the CODES.
@@ -71,20 +73,20 @@ def _read_header(head: bytes) -> tuple[Fields, int]:
         place = end + 1
         if not line:
             return fields, place
-        name, colon, value = line.partition(": ")
-        if len(line) > LONGEST_LINE or name in fields:
-            raise ValueError(f"the header has a line that is too long or a field twice: {line[:50]!a}")
-        if line.startswith("#") or ":=" in line:
+        if line.startswith("#") or ":=" in line:  # pairs of 3D Slicer's are long
             key, _, code = line.partition(":=")
             fields |= {key: code} if key in CODES else {}
             continue
+        name, colon, value = line.partition(": ")
+        if len(line) > LONGEST_LINE or name in fields:
+            raise ValueError(f"the header has a line that is too long or a field twice: {line[:50]!a}")
         if not colon:
             raise ValueError(f"the header has a line that is no field: {line[:50]!a}")
         fields[name] = value.strip()
     raise ValueError("the header has no end")
 
 
-def _one_volume(fields: Fields) -> Fields:
+def one_volume(fields: Fields) -> Fields:
     """The fields, checked to be known and numbers of a possible size, without a fourth axis of one volume."""
     _require_known(fields)
     axes = {name: _words(name, fields[name]) for name in PER_AXIS if name in fields}
@@ -117,7 +119,7 @@ def _require_known(fields: Fields) -> None:
             _require_numbers(name, [word for word in value.split() if name != "spacings" or word.lower() != "nan"])
 
 
-def _require_spacing(fields: Fields, path: Path) -> None:
+def require_spacing(fields: Fields, path: Path) -> None:
     """Raise UserError unless the header says how far apart the voxels lie along each axis.
 
     ITK takes 1 mm where it does not, and a negative spacing for a turned direction.
@@ -168,12 +170,9 @@ def _require_numbers(name: str, words: list[str]) -> None:
         raise ValueError(f"{name}: {' '.join(words)[:50]}, expected numbers up to {LARGEST_NUMBER:g}")
 
 
-def _voxels(file: FileBytes, start: int, fields: Fields) -> bytes | memoryview:
+def voxels_of(file: FileBytes, start: int, fields: Fields) -> bytes | memoryview:
     """The uncompressed voxels, exactly as many as the header promises."""
-    element = next((size for size, names in ELEMENT_TYPES.items() if fields.get("type") in names.split(", ")), 0)
-    if not element:
-        raise ValueError(f"the header has no usable type: {fields.get('type', '')[:50]}")
-    promised = math.prod(int(word) for word in fields["sizes"].split()) * element
+    promised = math.prod(int(word) for word in fields["sizes"].split()) * _element_bytes(fields.get("type", ""))
     encoding, found = fields.get("encoding"), file.size - start
     if encoding == "raw":
         require_length(found, promised)
@@ -186,7 +185,23 @@ def _voxels(file: FileBytes, start: int, fields: Fields) -> bytes | memoryview:
     return voxels
 
 
-def _plain_header(fields: Fields) -> bytes:
+def dtype_of(fields: Fields) -> np.dtype:
+    """The type of the voxels. Raises ValueError for one that is unknown."""
+    name = fields.get("type", "")
+    size = _element_bytes(name)
+    kind = "f" if name in ("float", "double") else "u" if name.startswith("u") else "i"
+    return np.dtype(f"{'>' if fields.get('endian') == 'big' else '<'}{kind}{size}")
+
+
+def _element_bytes(name: str) -> int:
+    size = next((size for size, names in ELEMENT_TYPES.items() if name in names.split(", ")), 0)
+    if not size:
+        raise ValueError(f"the header has no usable type: {name[:50]}")
+    return size
+
+
+def plain_header(fields: Fields) -> bytes:
+    """The header of a plain NRRD file of the fields that ITK needs."""
     kept = {name: value for name, value in fields.items() if name not in IGNORED}
     if "space" in kept or "space dimension" in kept:
         kept.pop("space dimension", None)
