@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -17,6 +18,7 @@ from model.errors import UserError
 PARTIAL = "partial"  # end of the names of folders that are being written
 MARKER = "written-by-hie-lesions"  # in such a folder, beside the one of the files: it is no one else's
 LEFT_BEHIND = re.compile(rf"\..+\.[0-9a-f]{{8}}\.{PARTIAL}")
+LARGEST_JSON = 1 << 20  # bytes
 FOR_THIS_USER = '; make the folder first, and start a container with --user "$(id -u):$(id -g)"'
 # what shares of some kinds answer to a rename: SMB, FUSE and object stores that look like a folder
 NO_RENAME = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
@@ -96,6 +98,15 @@ def _move_files(source: Path, target: Path, first: str, last: str) -> None:
 def files_below(folder: Path) -> list[str]:
     """The files in a folder and the folders in it, as paths from it with slashes, sorted."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+def json_object(path: Path) -> dict:
+    """What a JSON file holds that is an object; empty for another, and for none. Longer files than any sidecar are none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig")) if path.stat().st_size <= LARGEST_JSON else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def sha256_of(path: Path) -> str:

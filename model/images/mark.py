@@ -1,21 +1,68 @@
-"""The mark in the header of a mask that this program wrote as `.mha`: its name, its version, and a SHA-256 sum.
+"""The marks in the headers of images that this program wrote: its name, its version, and what the image is.
 
-The sum is of the whole file with zeros in the sum's place, so a mask that anyone changed, or saved anew, is not taken for
-one of this program's.
+Whatever its name, such an image is none of the inputs. A mask as `.mha` has a SHA-256 sum in its mark. The sum is of the
+whole file with zeros in the sum's place, so a mask that anyone changed, or saved anew, is not taken for one as it was
+written.
 """
 
+import gzip
 import hashlib
 import re
+import zlib
 from pathlib import Path
 
 import model
+from model.errors import UserError
+from model.files import json_object
 
+PROGRAM = "hie-lesions"
+MASK, PROBABILITIES, ESTIMATED_Z = "mask of lesions", "probability map", "estimated Z map"
 SUFFIX = ".mha"
 BLANK = b"0" * 64
 FIELD = "Comment"  # that MetaImage has for any text; ITK and its readers pass over it
-UNSIGNED = f"hie-lesions {model.__version__} {BLANK.decode()}"
+UNSIGNED = f"{PROGRAM} {model.__version__} {BLANK.decode()}"
 HEADER_BYTES = 4096
 MARK = re.compile(rb"\nComment = hie-lesions \S+ ([0-9a-f]{64})\n")
+WRITTEN_AS = re.compile(rf"{PROGRAM} \S+ ({MASK}|{PROBABILITIES}|{ESTIMATED_Z}|[0-9a-f]{{64}})".encode())
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def text_of(what: str) -> str:
+    """The mark of an image that is `what`."""
+    return f"{PROGRAM} {model.__version__} {what}"
+
+
+def require_not_ours(adc: Path, zadc: Path | None, brain_mask: Path | None) -> None:
+    """Raise UserError for an input that this program wrote, by its mark or by the JSON of a BIDS derivative beside it."""
+    for path, expected in ((adc, "an ADC map"), (zadc, "a given Z map"), (brain_mask, "a brain mask")):
+        if path and (what := _written_as(path)):
+            raise UserError(f"{path}: expected {expected}, found a {what} that {PROGRAM} wrote")
+
+
+def _written_as(path: Path) -> str:
+    """What an image is that this program wrote; empty for any other, and for one that cannot be read."""
+    try:
+        found = WRITTEN_AS.search(_head(path))
+    except (OSError, EOFError, zlib.error):
+        return ""
+    if found:
+        what = found[1].decode()
+        return what if what in (MASK, PROBABILITIES, ESTIMATED_Z) else MASK
+    sidecar = path.with_name(re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE) + ".json")
+    pipeline = json_object(sidecar).get("Pipeline")
+    return "result" if isinstance(pipeline, dict) and pipeline.get("Name") == PROGRAM else ""
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, decompressed; none of what is no file."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        head = file.read(HEADER_BYTES)
+    if not head.startswith(GZIP_MAGIC):
+        return head
+    with gzip.open(path) as stream:
+        return stream.read(HEADER_BYTES)
 
 
 def sign(path: Path) -> None:

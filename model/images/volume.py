@@ -116,20 +116,23 @@ def _read_with_itk(path: Path) -> Volume:
 
 
 def write_mask(mask: np.ndarray, grid: Grid, path: Path) -> None:
-    """Write a boolean (z, y, x) mask as uint8 0/1 on `grid`, compressed, whole or not at all; as .mha with our mark.
+    """Write a boolean (z, y, x) mask as uint8 0/1 on `grid`, compressed and marked, whole or not at all.
 
     The name's end decides the format; .mhd is two files and may be left half written. Raises UserError when the file cannot
     be written or its format cannot hold the grid, ValueError when the mask is not of the grid's size.
     """
-    _write(mask.astype(np.uint8), grid, path)
+    _write(mask.astype(np.uint8), grid, path, mark.MASK)
 
 
-def write_probabilities(probabilities: np.ndarray, grid: Grid, path: Path) -> None:
-    """Write a (z, y, x) map of finite numbers as float32 on `grid`; everything else as in `write_mask`."""
-    _write(probabilities.astype(np.float32), grid, path)
+def write_probabilities(probabilities: np.ndarray, grid: Grid, path: Path, what: str = mark.PROBABILITIES) -> None:
+    """Write a (z, y, x) map of finite numbers as float32 on `grid`; everything else as in `write_mask`.
+
+    what: says the mark that it is.
+    """
+    _write(probabilities.astype(np.float32), grid, path, what)
 
 
-def _write(voxels: np.ndarray, grid: Grid, path: Path) -> None:
+def _write(voxels: np.ndarray, grid: Grid, path: Path, what: str) -> None:
     if voxels.shape != grid.size:
         raise ValueError(f"the array is {voxels.shape}, the grid is {grid.size}")
     _require_utf8(path)
@@ -137,7 +140,7 @@ def _write(voxels: np.ndarray, grid: Grid, path: Path) -> None:
     write = _write_nifti if suffix_of(path) in NIFTI else _write_with_itk
     try:
         with contextlib.nullcontext(path) if pair else whole_file(path) as partial:
-            found, written = write(voxels, grid, partial)
+            found, written = write(voxels, grid, partial, what)
             if not np.array_equal(found, voxels):
                 raise OSError("what was written does not read back")
             if lost := difference(written, grid):
@@ -146,25 +149,24 @@ def _write(voxels: np.ndarray, grid: Grid, path: Path) -> None:
         raise UserError(f"{path}: cannot be written ({_reason(error)})") from None
 
 
-def _write_with_itk(voxels: np.ndarray, grid: Grid, path: Path) -> tuple[np.ndarray, Grid]:
+def _write_with_itk(voxels: np.ndarray, grid: Grid, path: Path, what: str) -> tuple[np.ndarray, Grid]:
     """Returns what was read back: ITK does not notice a disk that is full when the last bytes are flushed."""
     image = sitk.GetImageFromArray(voxels)
     image.SetSpacing(grid.spacing_mm[::-1])
     image.SetOrigin(grid.origin_mm)
     image.SetDirection(grid.direction)
-    marked = voxels.dtype == np.uint8 and suffix_of(path) == mark.SUFFIX
-    if marked:
-        image.SetMetaData(mark.FIELD, mark.UNSIGNED)
+    signed = what == mark.MASK and suffix_of(path) == mark.SUFFIX
+    image.SetMetaData(mark.FIELD, mark.UNSIGNED if signed else mark.text_of(what))
     sitk.WriteImage(image, str(path), useCompression=True)
-    if marked:
+    if signed:
         mark.sign(path)
     written = sitk.ReadImage(str(path))
     return sitk.GetArrayFromImage(written), _grid(written)
 
 
-def _write_nifti(voxels: np.ndarray, grid: Grid, path: Path) -> tuple[np.ndarray, Grid]:
+def _write_nifti(voxels: np.ndarray, grid: Grid, path: Path, what: str) -> tuple[np.ndarray, Grid]:
     """Returns what was read back, as the other formats do."""
-    path.write_bytes(encode_nifti(voxels, grid, compress=suffix_of(path) == ".nii.gz"))
+    path.write_bytes(encode_nifti(voxels, grid, suffix_of(path) == ".nii.gz", mark.text_of(what)))
     written = read_nifti(path)
     return written.voxels, written.grid
 

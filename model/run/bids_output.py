@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 import model
 from model.errors import UserError
-from model.files import write_whole
+from model.files import json_object, write_whole
 from model.images.formats.names import is_dicom_path
+from model.images.mark import PROGRAM
 from model.run.find.bids import DERIVATIVES, DESCRIPTION, is_bids
 from model.run.find.bids_names import MASK, PROBABILITIES, ZMAP, case_folder, derived_name
 from model.run.find.cases import INDEX, SUMMARY
@@ -22,7 +23,7 @@ from model.run.one_case import Place
 from model.run.platform_paths import CAPTURE_PATH, REPORT_PATH, RESULTS_PATH, SEGMENTATION_PATH
 
 BIDS_VERSION = "1.11.1"
-PROGRAM, SOURCE = "hie-lesions", "source"  # SOURCE: what BIDS URIs call the data set of the input
+SOURCE = "source"  # what BIDS URIs call the data set of the input
 IGNORE = ".bidsignore"
 IGNORED = (SUMMARY, INDEX, RESULTS_PATH, REPORT_PATH, SEGMENTATION_PATH, CAPTURE_PATH)  # files that BIDS does not know
 Sidecar = Callable[[dict], dict]
@@ -117,7 +118,7 @@ def _zmap_fields(results: dict) -> dict:
 
 def is_own_description(path: Path) -> bool:
     """Whether a `dataset_description.json` says that this program made the data set."""
-    return not path.is_symlink() and any(entry["Name"] == PROGRAM for entry in _generated_by(_read(path)))
+    return not path.is_symlink() and any(entry["Name"] == PROGRAM for entry in _generated_by(json_object(path)))
 
 
 def begin_data_set(root: Path, output: Path, weights: str) -> None:
@@ -131,7 +132,7 @@ def begin_data_set(root: Path, output: Path, weights: str) -> None:
     path = output / DESCRIPTION
     without = {"Name": PROGRAM, "Version": model.__version__}
     entry = without | ({"Description": f"weights {weights}"} if weights else {})
-    there = _read(path)
+    there = json_object(path)
     if not there:
         content = _description(root, output) | {"GeneratedBy": [entry]}
     elif not weights or entry in there["GeneratedBy"]:
@@ -147,7 +148,7 @@ def begin_data_set(root: Path, output: Path, weights: str) -> None:
 
 def _description(root: Path, output: Path) -> dict:
     """Of a new data set, with what is known of the input's."""
-    source = _read(root / DESCRIPTION)
+    source = json_object(root / DESCRIPTION)
     name, doi = source.get("Name"), source.get("DatasetDOI")
     return {
         "Name": f"HIE lesions of {name}" if isinstance(name, str) else "HIE lesions",
@@ -155,15 +156,6 @@ def _description(root: Path, output: Path) -> dict:
         "DatasetType": "derivative",
         "DatasetLinks": {SOURCE: Path(os.path.relpath(root.resolve(), output.resolve())).as_posix()},
     } | ({"SourceDatasets": [{"DOI": doi}]} if isinstance(doi, str) else {})
-
-
-def _read(path: Path) -> dict:
-    """What a JSON file holds that is an object; empty for another, and for none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _generated_by(content: dict) -> list[dict]:

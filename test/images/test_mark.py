@@ -1,16 +1,21 @@
-"""The mark by which a mask of this program is recognised."""
+"""The marks by which images of this program are recognised."""
 
 import hashlib
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import panimg
 import pytest
 import SimpleITK as sitk
 from inference_helpers import GRID, rule, small_maps
 from panimg.image_builders.metaio_mhd_mha import image_builder_mhd
+from phantom import write_image
 
-from model.images.mark import is_signed
+import model
+from model.errors import UserError
+from model.images.formats.names import SUFFIXES
+from model.images.mark import is_signed, require_not_ours
 from model.images.volume import read_volume, write_mask, write_probabilities
 
 
@@ -69,9 +74,44 @@ def test_mask_that_was_changed_is_not_signed(mask, change):
     assert not is_signed(mask)
 
 
-def test_masks_alone_are_marked(tmp_path):
-    for suffix in (".nrrd", ".nii.gz", ".nii", ".mhd"):
-        write_mask(rule(*small_maps()), GRID, tmp_path / f"mask{suffix}")
-        assert b"hie-lesions" not in (tmp_path / f"mask{suffix}").read_bytes()
-    write_probabilities(np.zeros(GRID.size), GRID, tmp_path / "probabilities.mha")
-    assert b"hie-lesions" not in (tmp_path / "probabilities.mha").read_bytes()
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("what", ["mask of lesions", "probability map", "estimated Z map"])
+def test_every_image_says_what_it_is_and_is_no_input(tmp_path, suffix, what):
+    """Whatever its name; ITK and nibabel find the words where their formats have a text."""
+    given, other = tmp_path / f"given{suffix}", tmp_path / f"other{suffix}"
+    write_image(small_maps()[1], GRID, other)
+    if what == "mask of lesions":
+        write_mask(rule(*small_maps()), GRID, given)
+    else:
+        write_probabilities(np.zeros(GRID.size), GRID, given, what)
+    if suffix.startswith(".nii"):
+        said = nibabel.load(given).header["descrip"].item().decode()
+    else:
+        (said,) = (line for line in given.read_bytes().split(b"\n") if line.startswith(b"Comment"))
+        said = said.decode().partition("=")[2].strip()
+    assert said.startswith(f"hie-lesions {model.__version__} ")
+    assert said.endswith(what) or (what, suffix) == ("mask of lesions", ".mha")
+    require_not_ours(other, other, other)
+    for place, role in enumerate(("an ADC map", "a given Z map", "a brain mask")):
+        paths = [other, other, other]
+        paths[place] = given
+        with pytest.raises(UserError, match=f"given{suffix}: expected {role}, found a[n]? {what} that hie-lesions wrote"):
+            require_not_ours(*paths)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".NII"])
+def test_the_json_of_a_bids_derivative_tells_an_older_versions_images(tmp_path, suffix):
+    write_image(small_maps()[1], GRID, tmp_path / f"z{suffix.lower()}")
+    path = (tmp_path / f"z{suffix.lower()}").rename(tmp_path / f"x{suffix}")
+    require_not_ours(path, path, path)
+    (tmp_path / "x.json").write_text('{"Pipeline": {"Name": "hie-lesions", "Version": "0.0.1"}}')
+    with pytest.raises(UserError, match="expected an ADC map, found a result that hie-lesions wrote"):
+        require_not_ours(path, None, None)
+    (tmp_path / "x.json").write_text('{"Pipeline": {"Name": "another"}}')
+    require_not_ours(path, path, path)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x1f\x8b\x08", b"\x1f\x8b" + bytes(40)])
+def test_what_cannot_be_read_has_no_mark(tmp_path, data):
+    (tmp_path / "x.nii.gz").write_bytes(data)
+    require_not_ours(tmp_path / "x.nii.gz", tmp_path / "gone.nii", tmp_path)

@@ -67,11 +67,12 @@ def load_nibabel() -> None:
     import nibabel  # noqa: F401
 
 
-def encode_nifti(voxels: np.ndarray, grid: Grid, compress: bool = True) -> bytes:
+def encode_nifti(voxels: np.ndarray, grid: Grid, compress: bool = True, description: str = "") -> bytes:
     """A NIfTI file of (z, y, x) voxels of one of the WRITTEN types on `grid`; the same bytes at every call.
 
     On the grid of a NIfTI file it has that file's transforms, else `grid` as qform and sform, in the scanner's space.
-    Raises ValueError when the array is of another type or not of the grid's size.
+    description: for the header, up to 79 letters. Raises ValueError when the array is of another type or not of the grid's
+    size.
     """
     import nibabel
 
@@ -80,6 +81,7 @@ def encode_nifti(voxels: np.ndarray, grid: Grid, compress: bool = True) -> bytes
     header = _empty_header(grid)
     header.set_data_dtype(voxels.dtype)
     header.set_data_shape(grid.size[::-1])
+    header["descrip"] = description
     of_version = nibabel.Nifti2Image if header.sizeof_hdr == 540 else nibabel.Nifti1Image
     data = of_version(voxels.T, None, header).to_bytes()
     return gzip.compress(data, compresslevel=6, mtime=0) if compress else data
