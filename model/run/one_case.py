@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from model.errors import UserError
 from model.files import files_into, only_run, remove_partial_folders, remove_partials, require_writable, writable
 from model.images.case import ADC_UNIT, Case, read_case
+from model.images.converted import of_converted
 from model.images.formats.names import stem_of
 from model.images.limits import SMALLEST_BRAIN_ML
-from model.images.mark import is_signed
+from model.images.mark import ESTIMATED_Z, PROBABILITIES, is_signed, require_not_ours
 from model.images.volume import write_mask, write_probabilities
 from model.report.results import write_results
 from model.run.find.platform import find_scan
@@ -153,12 +154,14 @@ def run_case(
 
 def read_found(found: FoundCase, options: Options) -> Case:
     """Read and check the files of a case. Raises UserError, also for a case that cannot be run with these options."""
+    require_not_ours(found.adc_map, found.zadc, found.brain_mask)
     asked = (options.adc_unit, options.series, found.brain_mask, options.smallest_brain_ml)
     case = read_case(found.adc_map, found.zadc, *asked)
-    remarks = (*case.remarks, *found.remarks)
+    remarks = [*found.remarks, *of_converted(case.adc, found.converted), *case.remarks]
     if options.brain_mask and not found.brain_mask:
-        remarks += (f"No brain mask lies beside {found.adc_map.name}: it was used as it is (--brain-mask).",)
-    return replace(case, remarks=remarks)
+        others = f" (by name {found.other_masks} is none)" if found.other_masks else ""
+        remarks.append(f"No brain mask was found for {found.adc_map.name}{others}: it was used as it is (--brain-mask).")
+    return replace(case, remarks=tuple(remarks))
 
 
 def write_case(
@@ -205,12 +208,12 @@ def write_case(
 def _write_images(place: Place, folder: Path, segmentation: Segmentation, options: Options) -> None:
     case = segmentation.case
     mask = folder / place.mask
-    maps = {place.probabilities: segmentation.probabilities} if options.probabilities else {}
+    maps = {place.probabilities: (segmentation.probabilities, PROBABILITIES)} if options.probabilities else {}
     if options.probabilities and case.estimated:
-        maps[place.zmap] = segmentation.zmap
-    for name, voxels in maps.items():
+        maps[place.zmap] = (segmentation.zmap, ESTIMATED_Z)
+    for name, (voxels, what) in maps.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_probabilities(voxels, case.grid, folder / name)
+        write_probabilities(voxels, case.grid, folder / name, what)
     mask.parent.mkdir(parents=True, exist_ok=True)
     write_mask(segmentation.mask, case.grid, mask)
 

@@ -1,6 +1,7 @@
 """Folders of DICOM through the entrypoint: studies, series, files with many frames, and what is told of the patient."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,36 @@ def test_files_with_many_frames_beside_the_folders_are_cases(tmp_path, go, outpu
     assert sorted(found) == ["b", "c", "one_slice.dcm"]
     assert "--estimate-z" in found["b"]["reason"]
     assert "lies beside the cases, expected it in a folder of its case" in found["one_slice.dcm"]["reason"]
+
+
+def test_the_series_comes_before_what_dcm2niix_made_of_it_which_is_told(tmp_path, go, output):
+    """With a Z map of another name beside it. A converted map on another grid may be of another study."""
+    for name, grid in {"same": GRID, "other": replace(GRID, spacing_mm=(3.0, 1.25, 0.9))}.items():
+        folder = study(tmp_path / "in" / name)
+        write_image(ADC, grid, folder / f"{name}_ep2d_diff_ADC_20260203101112_4.nii.gz")
+        write_image(ADC / 4, grid, folder / "b1000.nii.gz")
+        (folder / "b1000.json").write_text(json.dumps({"ConversionSoftware": "dcm2niix"}))
+    assert go(tmp_path / "in")[0] == 0
+    for name in ("same", "other"):
+        require_mask(output / name / "lesions.nii.gz")
+        results = json.loads((output / name / "results.json").read_text())
+        assert (results["inputs"]["adc"]["file"], results["z_map"]) == (name, "given")
+        (said,) = (sentence for sentence in results["warnings"] if "taken from DICOM" in sentence)
+        beside = f"not from {name}_ep2d_diff_ADC_20260203101112_4.nii.gz beside it, which was converted from DICOM"
+        end = "." if name == "same" else " and lies on another grid: is it of another study?"
+        assert said == f"The ADC map was taken from DICOM, {beside}{end}"
+        assert (output / name / "lesions.dcm").is_file()
+
+
+def test_a_stripped_map_beside_its_series_is_taken_and_told(tmp_path, go, output):
+    write_series(tmp_path / "in" / "a", np.where(ADC > 0, ADC, 500), GRID)
+    for name, voxels in (("adc_brain", ADC), ("zmap", Z)):
+        write_image(voxels, GRID, tmp_path / "in" / "a" / f"{name}.nii.gz")
+    assert go(tmp_path / "in")[0] == 0
+    require_mask(output / "a" / "lesions.nii.gz")
+    said = "The ADC map was taken from adc_brain.nii.gz, not from the DICOM files beside it: they were not read."
+    assert said in summary(output)["a"]["warnings"]
+    assert not (output / "a" / "lesions.dcm").exists()
 
 
 def test_a_table_names_folders_and_files_of_both_maps(tmp_path, go, output):

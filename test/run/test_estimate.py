@@ -296,7 +296,7 @@ def test_mask_that_changes_makes_a_mask_outdated(go, heads):
 def test_case_without_a_mask_is_used_as_it_is_and_says_so(go, scans):
     code, rows, _ = go(*WITH_MASK)
     assert code == 0
-    assert "No brain mask lies beside adc.nii.gz: it was used as it is (--brain-mask)." in rows["alone"]["warnings"]
+    assert "No brain mask was found for adc.nii.gz: it was used as it is (--brain-mask)." in rows["alone"]["warnings"]
     write_image((low_adc() > 0).astype(np.uint8), GRID, scans / "alone" / "mask.nii.gz")
     assert go(*WITH_MASK)[1]["alone"]["reason"].startswith("the brain mask was added since")
 
@@ -311,6 +311,31 @@ def test_mask_that_leaves_too_little_fails_its_case(go, words, output):
     assert expected in rows["alone"]["reason"]
     assert "--smallest-brain ML lowers that" in rows["alone"]["reason"]
     assert not (output / "alone").exists()
+
+
+@pytest.mark.parametrize(
+    ("written", "name"), [("zmap-estimated", "zmap"), ("lesions", "adc_mask"), ("probabilities", "adc_mask")]
+)
+@pytest.mark.parametrize("suffix", ["mha", "nii.gz", "nrrd"])
+def test_own_images_by_another_name_are_no_inputs(go, scans, output, written, name, suffix):
+    assert go("--estimate-z", "--probabilities", "--format", suffix)[0] == 0
+    given = shutil.copy(output / "alone" / f"{written}.{suffix}", scans / "alone" / f"{name}.{suffix}")
+    code, rows, _ = go("--estimate-z", "--brain-mask", "--overwrite")
+    assert code == 2
+    assert rows["alone"]["reason"].startswith(f"{given}: expected a ")
+    assert "that hie-lesions wrote" in rows["alone"]["reason"]
+
+
+def test_own_images_by_their_names_are_left_out_with_a_word(go, scans, output):
+    assert go("--estimate-z", "--probabilities")[0] == 0
+    for path in (output / "alone").iterdir():
+        shutil.copy(path, scans / "alone")
+    code, rows, _ = go("--estimate-z", "--brain-mask", "--overwrite")
+    assert (code, rows["alone"]["status"], rows["alone"]["z_map"]) == (0, "done before", "estimated")
+    shutil.rmtree(output)
+    warnings = go("--estimate-z", "--brain-mask")[1]["alone"]["warnings"]
+    assert "zmap-estimated.nii.gz was left out: by its name it is an estimated Z map, no given one." in warnings
+    assert "No brain mask was found for adc.nii.gz (by name lesions.nii.gz is none): it was used as it is" in warnings
 
 
 def test_wrong_mask_fails_its_case_alone(go, heads, output):

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.errors import UserError
-from model.run.find.bids_names import CASE, DATATYPES, PREFIX, BidsName, bids_name
+from model.run.find.beside import with_word_of_estimates, with_word_of_masks
+from model.run.find.bids_names import CASE, DATATYPES, BidsName, bids_name
 from model.run.find.case_table import TABLE
 from model.run.find.contents import dangling, holds_scan, is_dangling, is_no_image, is_scan, named_as_images, visible_in
 from model.run.find.found_case import FoundCase
-from model.run.find.map_names import Z_WORD
+from model.run.find.map_names import Z_WORD, estimated_z_maps
 
 DESCRIPTION, DERIVATIVES = "dataset_description.json", "derivatives"
 LEFT_ALONE = ("sourcedata", DERIVATIVES, "code", "stimuli", "phenotype")
@@ -140,7 +141,9 @@ def _with_its_files(folder: Path, name: str) -> FoundCase:
     except UserError as error:
         mask, no_mask = None, str(error)
     z_path, mask_path = (found[0] if found else None for found in (zadc, mask))
-    return FoundCase(name, path, z_path, brain_mask=mask_path, no_z=no_z, no_mask=no_mask)
+    case = FoundCase(name, path, z_path, brain_mask=mask_path, no_z=no_z, no_mask=no_mask)
+    case = with_word_of_masks(case, folder, [other for other in visible_in(path.parent) if _may_be_mask(other, named)])
+    return with_word_of_estimates(case, [other for other, _ in images])
 
 
 def _images(folder: Path) -> Named:
@@ -151,17 +154,26 @@ def _images(folder: Path) -> Named:
 
 
 def _adc_maps(images: Named) -> Named:
-    return [(path, named) for path, named in images if named.suffix.casefold() == ADC and not _is_z(named)]
+    others = [path for path, named in images if _is_z(named)] + estimated_z_maps([path for path, _ in images])
+    return [(path, named) for path, named in images if named.suffix.casefold() == ADC and path not in others]
 
 
 def _is_z(named: BidsName) -> bool:
     """By `desc-zscore`, `desc-zmap`, `desc-z` or the like of an ADC map, or by a suffix `zmap` or `zscore`."""
-    suffix, description = named.suffix.casefold(), named.entities.get("desc", "").casefold().removeprefix(PREFIX)
+    suffix, description = named.suffix.casefold(), named.entities.get("desc", "").casefold()
     return bool(Z_WORD.fullmatch(suffix) or (suffix == ADC and Z_WORD.fullmatch(description)))
 
 
 def _is_brain_mask(named: BidsName) -> bool:
-    return named.suffix.casefold() == "mask" and named.entities.get("desc", "").casefold() == "brain"
+    """By `desc-brain` or `label-brain`, and nothing else that says of what the mask is."""
+    said = {named.entities[key].casefold() for key in ("desc", "label") if key in named.entities}
+    return named.suffix.casefold() == "mask" and "brain" in said and said <= {"brain", "manual"}
+
+
+def _may_be_mask(path: Path, adc: BidsName) -> bool:
+    """Whether a file beside an ADC map is a mask of it by its name in BIDS, or has a name that is not BIDS'."""
+    named = bids_name(path)
+    return not named or (named.suffix.casefold() == "mask" and named.belongs_to(adc))
 
 
 def _only(folder: Path, name: str, what: str, found: Named) -> tuple[Path, BidsName] | None:

@@ -13,11 +13,13 @@ from model.images.dicom.files import holds_dicom
 from model.images.formats.names import SUFFIXES
 from model.run.find.contents import DICOM, UNREAD, dangling, is_dangling
 from model.run.find.found_case import FoundCase
-from model.run.find.map_names import is_z_map
+from model.run.find.map_names import estimated_z_maps, is_z_map, shared_words
+from model.run.find.mask_names import MaskKind, mask_kind
 
 TABLE = "cases.csv"
 COLUMNS = ("case", "adc", "zadc")  # a cell of the last may be empty; where Z maps are estimated it need not be there
-BRAIN_MASK = "brain_mask"  # a column that need not be there
+BRAIN_MASK = "brain_mask"  # a column that need not be there; also with a blank, a hyphen or nothing between the words
+MAY_BE = (MaskKind.BRAIN, MaskKind.DOUBTFUL)
 ABSOLUTE = re.compile(r"\s*(/|\\|[A-Za-z]:[/\\])")  # of Linux, of a Windows share, of a Windows drive
 UNCLOSED = "a quotation mark that is not closed, or text behind one"
 LONGEST = 500  # characters of a cell that a message shows
@@ -30,7 +32,7 @@ def listed_cases(table: Path, *, estimate_z: bool = False) -> list[FoundCase]:
     """The cases that a table lists, those whose row is wrong with that problem.
 
     A cell names a file, or a folder of DICOM. A case without `zadc` is one whose Z map can be estimated; with `estimate_z`
-    the whole column may be missing, if no column of another name may hold Z maps. There may be a column `brain_mask`.
+    the whole column may be missing. There may be a column `brain_mask`. No other column may name files.
 
     Comma, semicolon, tab or bar between the columns; UTF-8, UTF-16 or Windows' own code page; header in any case. Raises
     UserError when there is no such table, or it lacks a column or has one twice.
@@ -49,16 +51,11 @@ def listed_cases(table: Path, *, estimate_z: bool = False) -> list[FoundCase]:
 
 
 def _require_columns(columns: list[str], rows: list[tuple[int, list[str]]], table: Path, *, estimate_z: bool) -> None:
-    """Raise UserError when one is missing or stands twice.
-
-    A Z map under another name is not passed over: its cases would be estimated.
-    """
+    """Raise UserError when one is missing or stands twice, or when a column of another name may name a map or a mask."""
     if twice := [name for name in (*COLUMNS, BRAIN_MASK) if columns.count(name) > 1]:
         raise UserError(f"{table}: expected each column once, found {' and '.join(twice)} more than once; leave one of them")
     missing = set(COLUMNS) - set(columns)
-    if estimate_z and missing == {"zadc"}:
-        _require_no_other_paths(columns, rows, table)
-    elif missing:
+    if missing and not (estimate_z and missing == {"zadc"}):
         like_z = [name for name in columns if name not in COLUMNS and is_z_map(Path(name))]
         hint = ""
         if missing == {"zadc"}:
@@ -68,30 +65,37 @@ def _require_columns(columns: list[str], rows: list[tuple[int, list[str]]], tabl
         found = ",".join(name[:50] for name in columns)[:200] or "none"
         expected = f"expected a first line with the columns {','.join(COLUMNS)} ({BETWEEN})"
         raise UserError(f"{table}: {expected}, found {found}{hint}")
+    _require_no_other_files(columns, rows, table)
 
 
-def _require_no_other_paths(columns: list[str], rows: list[tuple[int, list[str]]], table: Path) -> None:
-    """Raise UserError where a column of no known name may hold the Z maps of a table without `zadc`."""
+def _require_no_other_files(columns: list[str], rows: list[tuple[int, list[str]]], table: Path) -> None:
+    """Raise UserError where a column of no known name names files, or has no name and may hold a table's Z maps."""
     for number, name in enumerate(columns):
         if name in (*COLUMNS, BRAIN_MASK):
             continue
-        cells = {values[number] for _, values in rows if len(values) > number and values[number].strip()}
+        cells = {values[number]: values for _, values in rows if len(values) > number and values[number].strip()}
         shown = name[:50] or f"{number + 1}, which has no name,"
-        if any(_may_be_map(table.parent, name, cell) for cell in cells):
-            raise UserError(
-                f"{table}: the column {shown} names files, and there is no column zadc, where Z maps are expected;"
-                " rename it zadc, or if it names no Z maps add an empty column zadc"
-            )
-        if cells and not name:
+        hint = (
+            f"; is it {BRAIN_MASK}?" if mask_kind(Path(name)) in MAY_BE else "; is it zadc?" if "zadc" not in columns else ""
+        )
+        if any(_names_file(table.parent, name, cell, dict(zip(columns, row, strict=False))) for cell, row in cells.items()):
+            known = f"{', '.join(COLUMNS)} and {BRAIN_MASK}"
+            raise UserError(f"{table}: the column {shown} names files, expected that of {known} alone{hint}")
+        if cells and not name and "zadc" not in columns:
             raise UserError(f"{table}: the column {shown} has values, expected a name in the first line; is it zadc?")
 
 
-def _may_be_map(folder: Path, column: str, cell: str) -> bool:
-    """Whether a cell names what is there, or in a column that is called like a Z map is written as a path."""
-    if any(os.path.lexists(_file(folder, name)) for name in (cell, cell.strip())):
+def _names_file(folder: Path, column: str, cell: str, row: dict[str, str]) -> bool:
+    """Whether a cell names what is there, or in a column that is called like a map or a mask is written as a path.
+
+    A folder above the row's ADC map is none: it may be the name of the case.
+    """
+    adc = _file(folder, row.get("adc", "").strip())
+    found = [path for path in (_file(folder, name) for name in (cell, cell.strip())) if os.path.lexists(path)]
+    if any(not os.path.isdir(path) or not adc.is_relative_to(path) for path in found):
         return True
     like_path = "/" in cell or "\\" in cell or cell.strip().lower().endswith((*SUFFIXES, *UNREAD[DICOM]))
-    return like_path and is_z_map(Path(column))
+    return like_path and not found and (is_z_map(Path(column)) or mask_kind(Path(column)) in MAY_BE)
 
 
 def decoded(data: bytes) -> str:
@@ -154,8 +158,8 @@ def _parsed_alone(lines: list[str], delimiter: str) -> list[tuple[int, list[str]
 
 
 def _with_header(rows: list[tuple[int, list[str]]]) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    header = rows[0][1] if rows else []
-    return [name.strip().casefold() for name in header], rows[1:]
+    header = [name.strip().casefold() for name in rows[0][1]] if rows else []
+    return [BRAIN_MASK if re.fullmatch(r"brain[-_ ]*mask", name) else name for name in header], rows[1:]
 
 
 def _listed_case(columns: list[str], values: list[str], table: Path, line: int) -> FoundCase:
@@ -176,9 +180,18 @@ def _listed_case(columns: list[str], values: list[str], table: Path, line: int) 
     mask = files.pop(BRAIN_MASK, None)
     if problem := _lost(list(files.values()), given, table):
         return FoundCase(name, problem=problem)
-    no_mask = _lost([mask], given, table) if mask else ""
+    if files.get("zadc") in estimated_z_maps(list(files.values())):
+        return FoundCase(name, problem=f"{files['zadc']}: by its name an estimated Z map, expected a given one")
+    no_mask = (_lost([mask], given, table) or _no_brain_mask(mask, list(files.values()))) if mask else ""
     no_z = "" if "zadc" in files else f"{table}: line {line} has no zadc"
     return FoundCase(name, files["adc"], files.get("zadc"), brain_mask=mask, no_z=no_z, no_mask=no_mask)
+
+
+def _no_brain_mask(mask: Path, maps: list[Path]) -> str:
+    """Why a mask is none of a brain by its name; empty where it may be one."""
+    if mask_kind(mask, shared_words(maps)) is not MaskKind.OTHER:
+        return ""
+    return f"{mask}: by its name no brain mask, but one of something in the brain"
 
 
 def _lost(paths: list[Path], cells: dict[str, str], table: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from model.errors import UserError
 from model.images.dicom.files import holds_dicom
 from model.images.formats.names import SUFFIXES, stem_of, suffix_of
+from model.run.find.beside import split_converted, with_word_of_dicom, with_word_of_estimates, with_word_of_masks
 from model.run.find.bids import LAYOUT, bids_cases, is_bids
 from model.run.find.case_table import BRAIN_MASK, COLUMNS, TABLE, listed_cases
 from model.run.find.contents import (
@@ -34,6 +35,7 @@ from model.run.find.contents import (
 from model.run.find.dicom import multi_frame_case
 from model.run.find.found_case import FoundCase, each_once
 from model.run.find.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, is_brain_mask, is_z_map, tell_apart
+from model.run.find.mask_names import says_mask
 from model.run.find.platform import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_scan
 from model.run.find.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, ZADC_FOLDER, ZADC_STEM
 
@@ -237,11 +239,17 @@ def _case_of_folder(folder: Path) -> FoundCase:
     try:
         if _is_of_platform(folder):
             return replace(find_scan(folder), name=folder.name)
-        images = named_as_images(folder)
-        adc, zadc = tell_apart(images)
-        if not adc and holds_dicom(folder):
-            return _pair(folder.name, [folder], zadc, folder, list(filter(is_brain_mask, images)), look=False)
-        return _pair(folder.name, adc, zadc, folder, brain_masks(images))
+        images, of_dicom = named_as_images(folder), holds_dicom(folder)
+        given, converted = split_converted(images) if of_dicom else (images, [])
+        adc, zadc = tell_apart(given)
+        if of_dicom and not (zadc and adc):  # an only map whose name is that of a mask is one
+            adc = [path for path in adc if not says_mask(path)]
+        if of_dicom and not adc:
+            case = _pair(folder.name, [folder], zadc, folder, list(filter(is_brain_mask, given)), look=False)
+        else:
+            case = _pair(folder.name, adc, zadc, folder, brain_masks(given))
+        case = with_word_of_masks(with_word_of_estimates(case, given), folder, visible_in(folder))
+        return with_word_of_dicom(case, converted) if of_dicom else case
     except UserError as error:
         return FoundCase(folder.name, problem=str(error))
     except OSError as error:

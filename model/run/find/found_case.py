@@ -14,9 +14,10 @@ class FoundCase:
     """A case and its files, or why it cannot be run.
 
     A case without a Z map (`zadc` is None) can be run with an estimated one; `no_z` says what was looked for and not found.
-    `brain_mask` lies beside the ADC map; `no_mask` says why what lies there cannot be used as one. Whether any of this
-    counts depends on the options: see `asked`. folder: of its results in the output, where not its name. remarks: sentences
-    for the warnings, on what was found beside its files.
+    `brain_mask` lies beside the ADC map; `no_mask` says why what lies there cannot be used as one, `other_masks` names masks
+    of something else. Whether any of this counts depends on the options: see `asked`. converted: other files of an ADC map
+    in DICOM. folder: of its results in the output, where not its name. remarks: sentences for the warnings, on what was
+    found beside its files or left out.
     """
 
     name: str
@@ -26,6 +27,8 @@ class FoundCase:
     brain_mask: Path | None = None
     no_z: str = ""
     no_mask: str = ""
+    other_masks: str = ""
+    converted: tuple[Path, ...] = ()
     folder: str = ""
     remarks: tuple[str, ...] = ()
 
@@ -39,7 +42,7 @@ class FoundCase:
             problem = f"{self.no_z or f'{self.name}: no Z map'}; {ESTIMATE_HINT}"
         if use_mask:
             return replace(self, problem=problem or self.no_mask)
-        return replace(self, problem=problem, brain_mask=None, no_mask="")
+        return replace(self, problem=problem, brain_mask=None, no_mask="", other_masks="")
 
     @property
     def adc_map(self) -> Path:

@@ -10,22 +10,26 @@ import unicodedata
 from pathlib import Path
 
 from model.images.formats.names import stem_of
+from model.run.find.mask_names import MaskKind, mask_kind, says_mask, words_of
 
 Z_WORD = re.compile(
     r"z(maps?|scores?|scoremap|adc|adcmap|mapadc|scoreadc|images?|img|vol|volume|stats?|values?|norm)?|adcz(map|score)?"
 )
 Z_INSIDE = re.compile(r"z[-_ .]?(score|map|adc)|adc[-_ .]?z|\bz\d+\b")  # where no word of a name says it
 ADC_INSIDE = re.compile(r"adc(?!oil|ast)|apparent[-_ .]?diffusion")  # not of headcoil or broadcast
-MASK_WORDS = {"mask", "brainmask", "label", "labels", "lesion", "lesions", "seg", "segmentation", "roi", "gt", "manual"}
-BRAIN_MASK_WORDS = {"mask", "brainmask"}  # of them, those that a brain mask's name has
-BRAIN_WORDS = {*BRAIN_MASK_WORDS, "brain"}
+ESTIMATED = re.compile(r"(z(maps?|scores?|adc)?)?estimat(ed?|ion)(z(maps?|scores?|adc)?)?|hiez(maps?|scores?|adc)?")
+BRAIN_WORDS = {"mask", "brainmask", "brain"}
 ADC_HINT, Z_HINT = "'adc'", "'zmap', 'zadc' or 'zscore'"  # what a name should have
 MAP_WORDS = re.compile(rf"{Z_WORD.pattern}|adc|adcmap|ss|maps?|scores?|smooth(ed)?|smooth2mm|clip(ped)?|clipped10")
 
 
 def tell_apart(paths: list[Path]) -> tuple[list[Path], list[Path]]:
-    """The files that could be the ADC map, and those that could be the Z map; one of each where the names decide."""
-    paths = _without_masks(paths)
+    """The files that could be the ADC map, and those that could be the Z map; one of each where the names decide.
+
+    Estimated Z maps are neither.
+    """
+    estimated = estimated_z_maps(paths)
+    paths = _without_masks([path for path in paths if path not in estimated])
     by_name = _by_words(paths)
     if not by_name[1] and (all(parts := _by_parts(paths)) or not by_name[0]):  # the z of `Perez_ADC` makes no Z map
         by_name = parts
@@ -38,14 +42,20 @@ def brain_masks(paths: list[Path]) -> list[Path]:
 
     `adc_brain_mask` is one, `adc_lesion_mask` is none.
     """
-    maps = _without_masks(paths)
-    return [path for path in paths if path not in maps and is_brain_mask(path)]
+    maps, shared = _without_masks(paths), shared_words(paths)
+    return [path for path in paths if path not in maps and mask_kind(path, shared) is MaskKind.BRAIN]
 
 
 def is_brain_mask(path: Path) -> bool:
     """Whether a file's name says that it is a mask, and of nothing that lies in the brain."""
-    said = MASK_WORDS & set(words_of(stem_of(path)))
-    return bool(said) and said <= BRAIN_MASK_WORDS
+    return mask_kind(path) is MaskKind.BRAIN
+
+
+def estimated_z_maps(paths: list[Path]) -> list[Path]:
+    """The files whose names say that they are Z maps and were estimated; a word that all ADC maps have says nothing."""
+    of_adc = [_words(path) for path in paths if _has_adc(path.name) and not is_z_map(path)]
+    of_the_case = set.intersection(*of_adc) if of_adc else set()
+    return [path for path in paths if is_z_map(path) and any(map(ESTIMATED.fullmatch, _words(path) - of_the_case))]
 
 
 def is_z_map(path: Path) -> bool:
@@ -59,25 +69,24 @@ def case_words(name: str) -> tuple[str, ...]:
     return tuple(word for word in words if not MAP_WORDS.fullmatch(word) and word not in BRAIN_WORDS)
 
 
-def words_of(stem: str) -> list[str]:
-    """The runs of letters and digits in a name, in lower case, cut where a capital follows a small letter."""
-    stem = unicodedata.normalize("NFC", stem)
-    whole = re.findall(r"[^\W_]+", stem)
-    cuts = {i for i in range(1, len(stem)) if stem[i].isupper() and stem[i - 1].islower()}
-    spaced = "".join(f" {letter}" if i in cuts else letter for i, letter in enumerate(stem))
-    return [word.casefold() for word in dict.fromkeys([*re.findall(r"[^\W_]+", spaced), *whole])]
+def shared_words(paths: list[Path]) -> set[str]:
+    """The words that the names of all maps among the files share: they are the case's."""
+    maps = [_words(path) for path in paths if _has_adc(path.name) or is_z_map(path)]
+    return set.intersection(*maps) if maps else set()
+
+
+def _words(path: Path) -> set[str]:
+    return set(words_of(stem_of(path)))
 
 
 def _without_masks(paths: list[Path]) -> list[Path]:
-    """Without the files that are masks by their names; a word that all maps share belongs to the case."""
-    words = {path: set(words_of(stem_of(path))) for path in paths}
-    maps = [words[path] for path in paths if _has_adc(path.name) or _is_z(stem_of(path))]
-    shared = set.intersection(*maps) if maps else set()
-    return [path for path in paths if not (MASK_WORDS - shared) & words[path]] or paths
+    """Without the files that are masks by their names."""
+    shared = shared_words(paths)
+    return [path for path in paths if not says_mask(path, shared)] or paths
 
 
 def _by_words(paths: list[Path]) -> tuple[list[Path], list[Path]]:
-    zadc = [path for path in paths if _has_z_word(stem_of(path))]
+    zadc = [path for path in paths if has_z_word(stem_of(path))]
     return [path for path in paths if path not in zadc and _has_adc(path.name)], zadc
 
 
@@ -127,12 +136,13 @@ def _shared_length(one: str, other: str) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def _has_z_word(text: str) -> bool:
+def has_z_word(text: str) -> bool:
+    """Whether a word of a text is one for Z maps."""
     return any(Z_WORD.fullmatch(word) for word in words_of(text))
 
 
 def _is_z(text: str) -> bool:
-    return _has_z_word(text) or bool(Z_INSIDE.search(_plain(text)))
+    return has_z_word(text) or bool(Z_INSIDE.search(_plain(text)))
 
 
 def _has_adc(text: str) -> bool:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.formats.names import stem_of
+from model.run.find.beside import with_word_of_masks
 from model.run.find.contents import DICOM, dangling, unread_kind, visible_in, where_dicom_is_read
 from model.run.find.found_case import FoundCase
-from model.run.find.map_names import brain_masks
+from model.run.find.map_names import brain_masks, estimated_z_maps
 
 ADC_SLUG = "skull-stripped-adc"
 ZADC_SLUG = "z-score-apparent-diffusion-coefficient-map"
@@ -34,11 +35,20 @@ def find_scan(root: Path) -> FoundCase:
     if not os.path.isdir(root):
         raise UserError(f"{root}: no such input folder, or not open to this user")
     paths, no_z = _paths(root / MANIFEST)
+    case = _scan(root, paths, no_z)
+    folder = case.adc_map.parent
+    return with_word_of_masks(case, folder, visible_in(folder), f"expected one that ends in {IMAGE_SUFFIX}")
+
+
+def _scan(root: Path, paths: dict[str, str], no_z: str) -> FoundCase:
     adc, *masks = _image_and_masks(root, paths[ADC_SLUG])
     mask = masks[0] if masks else None
     if not no_z:
         try:
-            return FoundCase(stem_of(adc), adc, _only_image(root, paths[ZADC_SLUG]), brain_mask=mask)
+            zadc = _only_image(root, paths[ZADC_SLUG])
+            if estimated_z_maps([zadc]):
+                raise UserError(f"{zadc}: by its name an estimated Z map, expected a given one")
+            return FoundCase(stem_of(adc), adc, zadc, brain_mask=mask)
         except UserError as error:
             if (root / MANIFEST).exists() or _has_visible(root / paths[ZADC_SLUG]):
                 raise

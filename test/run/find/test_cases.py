@@ -1,5 +1,6 @@
 """Which cases a folder holds: the data set's layout, a folder for each case, the platform's layout, a CSV."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -141,13 +142,59 @@ def test_csv_without_z_maps_where_they_are_estimated(tmp_path):
     ],
 )
 def test_column_that_may_hold_the_z_maps_is_not_passed_over(tmp_path, column, cell):
-    """One row of two has a value there; an empty column zadc says that it is none."""
+    """One row of two has a value there; an empty column zadc does not say what it is."""
     touch(tmp_path, "a.mha", "b.mha", "maps/c.mha")
     (tmp_path / "cases.csv").write_text(f"case,adc,{column}\none,a.mha\ntwo,a.mha,{cell}\n")
-    with pytest.raises(UserError, match=f"the column {column or '3, which has no name,'} (names files|has values), .* zadc"):
+    shown = column or "3, which has no name,"
+    with pytest.raises(UserError, match=rf"the column {shown} (names files|has values), .*; is it zadc\?$"):
         find_cases(tmp_path, estimate_z=True)
     (tmp_path / "cases.csv").write_text(f"case,adc,{column},zadc\none,a.mha\ntwo,a.mha,{cell},\n")
-    assert [case.problem for case in find_cases(tmp_path, estimate_z=True)] == ["", ""]
+    if cell == "remark":
+        assert [case.problem for case in find_cases(tmp_path, estimate_z=True)] == ["", ""]
+        return
+    with pytest.raises(UserError, match=f"the column {shown} names files, expected that of case, adc, zadc and brain_mask"):
+        find_cases(tmp_path, estimate_z=True)
+
+
+@pytest.mark.parametrize("estimate_z", [False, True])
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        *[
+            ("mask", "m.mha"),
+            ("mask_path", "lost/m.mha"),
+            ("Maske", "m.mha"),
+            ("brain", "m.mha"),
+            ("bet mask", "lost.nii.gz"),
+        ],
+        *[("lesion", "m.mha"), ("t2", " m.mha"), ("", "m.mha"), ("series", "dicom")],
+    ],
+)
+def test_column_of_files_by_another_name_is_refused(tmp_path, column, cell, estimate_z):
+    touch(tmp_path, "a.mha", "z.mha", "m.mha", "dicom/1.dcm")
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc,{column}\none,a.mha,z.mha\ntwo,a.mha,z.mha,{cell}\n")
+    shown = column.casefold() or "4, which has no name,"
+    with pytest.raises(UserError, match=f"the column {shown} names files, expected that of ") as error:
+        find_cases(tmp_path, estimate_z=estimate_z)
+    assert str(error.value).endswith("; is it brain_mask?") == any(word in column for word in ("mas", "Mas", "brain"))
+
+
+@pytest.mark.parametrize("column", ["Brain mask", "brainmask", "BrainMask", "brain-mask", " BRAIN_MASK "])
+def test_spellings_of_the_column_of_brain_masks(tmp_path, column):
+    touch(tmp_path, "a.mha", "z.mha", "m.mha")
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc,{column}\none,a.mha,z.mha,m.mha\n")
+    assert find_cases(tmp_path)[0].brain_mask == tmp_path / "m.mha"
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc,{column},brain_mask\none,a.mha,z.mha,m.mha,\n")
+    with pytest.raises(UserError, match="each column once, found brain_mask more than once"):
+        find_cases(tmp_path)
+
+
+@pytest.mark.parametrize(("column", "cell"), [("subject", "baby"), ("site", "Bern"), ("note", "x.mha"), ("mask", "yes")])
+def test_column_of_something_else_stops_no_table(tmp_path, column, cell):
+    """A folder above the ADC map is the case's name; a name of a file that is not there is a remark."""
+    touch(tmp_path, "baby/a.mha", "baby/z.mha")
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc,{column}\none,baby/a.mha,baby/z.mha,{cell}\n")
+    assert only(tmp_path) == {"one": ("baby/a.mha", "baby/z.mha")}
 
 
 @pytest.mark.parametrize(
@@ -436,9 +483,55 @@ def test_a_z_map_and_a_brain_mask_beside_dicom(tmp_path):
     assert case.files == (tmp_path / "c1", tmp_path / "c1/zmap.nii.gz", tmp_path / "c1/brain_mask.nii.gz")
 
 
-def test_an_adc_map_of_another_format_comes_before_dicom(tmp_path):
-    touch(tmp_path, "c1/dicom/IM1.dcm", "c1/zmap.nii.gz", "c1/adc.nii.gz")
-    assert only(tmp_path)["c1"] == ("c1/adc.nii.gz", "c1/zmap.nii.gz")
+@pytest.mark.parametrize("adc", ["adc.nii.gz", "adc_brain.nii.gz", "x_ep2d_ADC_20260203101112_5_bet.nii.gz"])
+def test_an_adc_map_of_another_format_comes_before_dicom_and_is_told(tmp_path, adc):
+    """What someone made of the converted file, such as a stripped map, is wanted."""
+    touch(tmp_path, "c1/dicom/IM1.dcm", "c1/zmap.nii.gz", f"c1/{adc}")
+    assert only(tmp_path)["c1"] == (f"c1/{adc}", "c1/zmap.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert case.remarks == (f"The ADC map was taken from {adc}, not from the DICOM files beside it: they were not read.",)
+
+
+DCM2NIIX = "20260203101112_5"  # time and number of a series, in the names that dcm2niix gives
+
+
+@pytest.mark.parametrize(
+    ("names", "json_of"),
+    [
+        ([f"baby_ep2d_diff_ADC_{DCM2NIIX}"], ""),
+        ([f"baby_ep2d_diff_ADC_{DCM2NIIX}a", f"baby_ep2d_eADC_{DCM2NIIX}", f"baby_ep2d_b0_{DCM2NIIX}_e1"], ""),
+        ([f"baby_DWI_{DCM2NIIX}_ADC"], ""),
+        (["5_ADC"], "5_ADC"),
+        (["adc", "dwi"], "adc"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".nii.gz", ".NII", ".nrrd"])
+def test_dicom_comes_before_what_dcm2niix_made_of_it(tmp_path, names, json_of, suffix):
+    touch(tmp_path, "baby/IM1.dcm", "baby/x_zmap.nii.gz", "baby/brain_mask.nii.gz", *(f"baby/{n}{suffix}" for n in names))
+    touch(tmp_path, f"baby/{names[0]}_zmap_{names[0]}.txt")
+    for name in filter(None, [json_of]):
+        (tmp_path / "baby" / f"{name}.json").write_text(json.dumps({"ConversionSoftware": "dcm2niix"}))
+    (case,) = find_cases(tmp_path)
+    assert case.files == (tmp_path / "baby", tmp_path / "baby/x_zmap.nii.gz", tmp_path / "baby/brain_mask.nii.gz")
+    assert tmp_path / "baby" / f"{names[0]}{suffix}" in case.converted
+    (tmp_path / "baby" / "IM1.dcm").unlink()
+    if len(names) == 1:
+        assert find_cases(tmp_path)[0].adc == tmp_path / "baby" / f"{names[0]}{suffix}"
+
+
+@pytest.mark.parametrize(("fields", "stem"), [({"SkullStripped": True}, "adc"), ({}, "adc_brain"), ({}, "adc_ss")])
+def test_a_stripped_map_with_the_json_of_its_source_is_no_mere_copy(tmp_path, fields, stem):
+    touch(tmp_path, "baby/IM1.dcm", f"baby/{stem}.nii.gz")
+    about = {"ConversionSoftware": "dcm2niix", "SeriesDescription": "ep2d ADC"} | fields
+    (tmp_path / "baby" / f"{stem}.json").write_text(json.dumps(about))
+    assert find_cases(tmp_path)[0].adc == tmp_path / "baby" / f"{stem}.nii.gz"
+
+
+def test_a_lesion_mask_beside_dicom_is_not_the_adc_map(tmp_path):
+    touch(tmp_path, "baby/IM1.dcm", "baby/adc_lesion_mask.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert (case.adc, case.zadc, case.brain_mask) == (tmp_path / "baby", None, None)
+    assert case.other_masks == "adc_lesion_mask.nii.gz"
 
 
 def test_loose_files_beside_case_folders(tmp_path):

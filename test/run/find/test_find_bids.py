@@ -41,9 +41,7 @@ def test_subjects_and_sessions_keep_their_names(data_set):
     }
 
 
-@pytest.mark.parametrize(
-    "z", ["desc-z_ADC", "desc-zmap_ADC", "desc-zADC_ADC", "desc-zScore_ADC", "desc-hiezscore_ADC", "zmap", "zscore"]
-)
+@pytest.mark.parametrize("z", ["desc-z_ADC", "desc-zmap_ADC", "desc-zADC_ADC", "desc-zScore_ADC", "zmap", "zscore"])
 def test_names_of_a_z_map(data_set, z):
     session(data_set, "sub-01/dwi", "ADC", z)
     assert only(data_set) == {"sub-01": ("sub-01/dwi/sub-01_ADC.nii.gz", f"sub-01/dwi/sub-01_{z}.nii.gz")}
@@ -136,6 +134,45 @@ def test_brain_masks(data_set):
     assert (cases["sub-02"].brain_mask, cases["sub-02"].no_mask) == (None, "")
     assert "one brain mask of sub-03, 2 could be it: dwi/sub-03_desc-brain_mask.nii.gz, dwi/" in cases["sub-03"].no_mask
     assert "a link to nowhere" in cases["sub-04"].no_mask
+
+
+@pytest.mark.parametrize("estimated", ["desc-hiezscore_ADC", "acq-a_desc-HIEzscore_ADC", "desc-estimatedzscore_ADC"])
+def test_an_estimated_z_map_is_no_given_one(data_set, estimated):
+    session(data_set, "sub-01/dwi", "acq-a_ADC", estimated)
+    (case,) = find_cases(data_set)
+    assert (case.problem, case.adc.name, case.zadc) == ("", "sub-01_acq-a_ADC.nii.gz", None)
+    left_out = f"sub-01_{estimated}.nii.gz was left out: by its name it is an estimated Z map, no given one"
+    assert case.remarks == (f"{left_out}.",)
+    assert left_out in case.no_z
+    session(data_set, "sub-01/dwi", f"acq-a_{Z}")
+    assert find_cases(data_set)[0].zadc.name == f"sub-01_acq-a_{Z}.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("mask", "used", "doubtful", "other"),
+    [
+        *[("label-brain_mask", True, False, False), ("desc-Brain_mask", True, False, False)],
+        *[("desc-brain_label-L_mask", False, True, False), ("desc-hie_mask", False, False, True)],
+        *[("label-lesion_mask", False, False, True), ("desc-infarct_mask", False, False, True)],
+        *[
+            ("mask", False, True, False),
+            ("desc-synthstrip_mask", False, True, False),
+            ("desc-brain_T1w", False, False, False),
+        ],
+    ],
+)
+def test_masks_of_the_adc_map_by_other_names(data_set, mask, used, doubtful, other):
+    """None is passed over without a word; what is called an image of another kind is none."""
+    session(data_set, "sub-01/dwi", "ADC", Z, mask)
+    (case,) = find_cases(data_set)
+    path = f"sub-01_{mask}.nii.gz"
+    assert (case.brain_mask is not None, path in case.no_mask, path in case.other_masks) == (used, doubtful, other)
+
+
+def test_a_mask_beside_the_adc_map_with_no_name_of_bids(data_set):
+    session(data_set, "sub-01/dwi", "ADC", Z)
+    touch(data_set, "sub-01/dwi/brain_mask.mgz")
+    assert "found brain_mask.mgz (FreeSurfer, which is not read)" in find_cases(data_set)[0].no_mask
 
 
 def test_a_folder_without_an_adc_map_fails_with_what_is_there(data_set):

@@ -33,6 +33,14 @@ def asked(root: Path, *, estimate_z: bool = True, use_mask: bool = True) -> dict
 
 LAYOUTS = {
     "folders": ("c1/adc.nii.gz", "c1/adc_mask.nii.gz"),
+    "3D Slicer": ("c1/adc.nii.gz", "c1/brain_mask.seg.nrrd"),
+    "3D Slicer, upper case": ("c1/ADC.NII.GZ", "c1/Brain.SEG.NRRD"),
+    "data set, 3D Slicer": ("1ADC_ss/c1-ADC_ss.mha", "1ADC_ss/c1-ADC_ss_mask.seg.nrrd"),
+    "HD-BET": ("c1/adc.nii.gz", "c1/b0_bet_mask.nii.gz"),
+    "ANTs": ("c1/adc.nii.gz", "c1/BrainExtractionMask.nii.gz"),
+    "a tool's": ("c1/adc.nii.gz", "c1/b0_brainmask.nii.gz"),
+    "by hand": ("c1/adc.nii.gz", "c1/manual_brain_mask.nii.gz"),
+    "a case called after a lesion": ("c1/stroke3_lesion_adc.nii.gz", "c1/stroke3_lesion_mask.nii.gz"),
     "folders, mask without more": ("c1/x_ADC.mha", "c1/mask.nii.gz"),
     "folders, one word": ("c1/adc.mha", "c1/BrainMask.nrrd"),
     "platform": (f"c1/{ADC_FOLDER}/0f3c.mha", f"c1/{ADC_FOLDER}/0f3c_brain_mask.mha"),
@@ -61,16 +69,110 @@ def test_case_of_an_adc_map_and_a_mask(layout):
     assert "\n" not in problem
 
 
+def test_no_brain_mask(tmp_path):
+    """A word of both maps belongs to the case."""
+    touch(tmp_path, "c1/mask_adc.mha", "c1/mask_zmap.mha")
+    assert asked(tmp_path) == {"c1": ("c1/mask_adc.mha", "c1/mask_zmap.mha", None)}
+
+
+OTHER_MASKS = [
+    *(
+        "lesion_mask",
+        "label",
+        "adc_seg_mask",
+        "infarct_mask",
+        "InfarctMask",
+        "dwi-stroke-mask",
+        "tumour_brain_mask",
+        "lesions",
+    ),
+    *("sub-01_desc-hie_mask", "lesions-draft", "core_mask", "gt_mask", "lesionmask", "roi", "brain_lesion_seg", "csf_mask"),
+    *("penumbra_mask", "white_matter_mask", "hypoxic_injury_mask", "sub-01_label-L_desc-hie_probseg_mask", "prob_mask"),
+]
+
+
+@pytest.mark.parametrize("name", OTHER_MASKS)
+def test_masks_of_something_else_are_left_out_and_named(tmp_path, name):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", f"c1/{name}.nii.gz")
+    assert asked(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", None)}
+    assert find_cases(tmp_path)[0].other_masks == f"{name}.nii.gz"
+    assert find_cases(tmp_path)[0].asked(estimate_z=False, use_mask=False).other_masks == ""
+    touch(tmp_path, "c1/brain_mask.nii.gz")
+    assert asked(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", "c1/brain_mask.nii.gz")}
+
+
+@pytest.mark.parametrize("name", OTHER_MASKS)
+def test_a_table_names_no_mask_of_something_else(tmp_path, name):
+    touch(tmp_path, "maps/adc.mha", f"maps/{name}.nii.gz")
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc,brain_mask\na,maps/adc.mha,,maps/{name}.nii.gz\n")
+    assert (
+        asked(tmp_path)["a"]
+        == f"{tmp_path}/maps/{name}.nii.gz: by its name no brain mask, but one of something in the brain"
+    )
+    assert asked(tmp_path, use_mask=False) == {"a": ("maps/adc.mha", None, None)}
+
+
 @pytest.mark.parametrize(
-    "names",
+    ("name", "kind"),
     [
-        *(("adc.mha", "zmap.mha", other) for other in ("lesion_mask.mha", "label.mha", "adc_seg_mask.mha")),
-        ("mask_adc.mha", "mask_zmap.mha"),  # a word of both maps belongs to the case
+        *[("brain.nii.gz", ""), ("b0_bet.nii.gz", ""), ("Segmentation.seg.nrrd", ""), ("t2_synthstrip.nii.gz", "")],
+        *[("brainmask.mgz", "FreeSurfer"), ("b0_brain_mask.img", "Analyze or two-file NIfTI"), ("mask.nii.zip", "archive")],
+        *[("mask.tif", "TIFF"), ("brain_mask.mnc", "MINC"), ("mask.npy", "array")],
     ],
 )
-def test_no_brain_masks(tmp_path, names):
-    touch(tmp_path, *(f"c1/{name}" for name in names))
-    assert asked(tmp_path) == {"c1": (f"c1/{names[0]}", f"c1/{names[1]}", None)}
+def test_what_may_be_a_brain_mask_is_not_passed_over(tmp_path, name, kind):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", f"c1/{name}")
+    shown = f"{name} ({kind}, which is not read)" if kind else name
+    assert f"/c1: expected a brain mask, found {shown}; if it is one, " in asked(tmp_path)["c1"]
+    assert asked(tmp_path, use_mask=False) == {"c1": ("c1/adc.mha", "c1/zmap.mha", None)}
+    touch(tmp_path, "c1/mask.nii.gz")
+    assert asked(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", "c1/mask.nii.gz")}
+
+
+def test_a_part_after_which_the_folder_is_called_may_be_the_cases_name(tmp_path):
+    touch(tmp_path, "HIE_01/adc.mha", "HIE_01/HIE_01_mask.nii.gz")
+    assert "expected a brain mask, found HIE_01_mask.nii.gz" in asked(tmp_path)["HIE_01"]
+
+
+@pytest.mark.parametrize("name", ["brain.0001", "mask.txt", "brain.dcm", "lesions.png", "brain_mask.json", "t2.nii.gz"])
+def test_what_is_no_mask_is_not_told(tmp_path, name):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", f"c1/{name}")
+    (tmp_path / "c1" / name).write_bytes(bytes(128) + b"DICM")
+    (case,) = find_cases(tmp_path)
+    assert (case.no_mask, case.other_masks) == ("", "")
+
+
+ESTIMATED = ["zmap-estimated.nii.gz", "ZMAP-ESTIMATED.NII", "b_zmap_estimated.mha", "estimated_zmap.nrrd", "EstimatedZ.mha"]
+
+
+@pytest.mark.parametrize("name", [*ESTIMATED, "sub-01_ses-1_desc-hiezscore_ADC.nii.gz"])
+@pytest.mark.parametrize("adc", ["adc.mha", "IM1.dcm"])
+def test_an_estimated_z_map_is_no_given_one(tmp_path, name, adc):
+    touch(tmp_path, f"c1/{adc}", f"c1/{name}")
+    place = "c1/adc.mha" if adc == "adc.mha" else "c1"
+    assert asked(tmp_path) == {"c1": (place, None, None)}
+    left_out = f"{name} was left out: by its name it is an estimated Z map, no given one"
+    assert find_cases(tmp_path)[0].remarks[0] == f"{left_out}."
+    assert left_out in asked(tmp_path, estimate_z=False)["c1"]
+    touch(tmp_path, "c1/zmap.mha")
+    assert asked(tmp_path) == {"c1": (place, "c1/zmap.mha", None)}
+
+
+def test_a_word_of_both_maps_makes_no_estimate(tmp_path):
+    touch(tmp_path, "c1/estimated_adc.mha", "c1/estimated_zmap.mha")
+    assert asked(tmp_path) == {"c1": ("c1/estimated_adc.mha", "c1/estimated_zmap.mha", None)}
+
+
+@pytest.mark.parametrize("name", ESTIMATED)
+def test_estimated_z_maps_of_tables_platform_and_data_set_fail(tmp_path, name):
+    touch(tmp_path, f"maps/{name}", "maps/adc.mha")
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc\na,maps/adc.mha,maps/{name}\n")
+    assert asked(tmp_path)["a"] == f"{tmp_path}/maps/{name}: by its name an estimated Z map, expected a given one"
+    one = touch(tmp_path / "one", f"{ADC_FOLDER}/scan.mha", f"{ZADC_FOLDER}/{Path(name).stem}.mha")
+    with pytest.raises(UserError, match=r"\.mha: by its name an estimated Z map, expected a given one"):
+        find_scan(one)
+    published = touch(tmp_path / "all", "1ADC_ss/c1-ADC_ss.mha", f"2Z_ADC/c1_{name}")
+    assert asked(published)["c1"] == ("1ADC_ss/c1-ADC_ss.mha", None, None)
 
 
 def test_given_z_map_is_found_with_the_options_too(tmp_path):
@@ -180,6 +282,12 @@ def test_two_images_are_refused_as_before(tmp_path, beside):
     touch(tmp_path, f"{ADC_FOLDER}/a.mha", f"{ADC_FOLDER}/{beside}", f"{ZADC_FOLDER}/z.mha")
     with pytest.raises(UserError, match=r"expected exactly one \.mha file"):
         find_scan(tmp_path)
+
+
+def test_a_mask_that_the_platform_does_not_hand_over_is_not_passed_over(tmp_path):
+    touch(tmp_path, f"{ADC_FOLDER}/scan.mha", f"{ADC_FOLDER}/scan_brain_mask.nii.gz")
+    case = find_scan(tmp_path).asked(estimate_z=True, use_mask=True)
+    assert case.problem.endswith("expected a brain mask, found scan_brain_mask.nii.gz; expected one that ends in .mha")
 
 
 def test_maps_of_a_case_without_a_z_map_are_refused():

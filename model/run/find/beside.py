@@ -1,0 +1,73 @@
+"""What lies beside a case's maps and is not used as one of them: none is passed over without a word."""
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from model.files import json_object
+from model.images.formats.names import stem_of, suffix_of
+from model.run.find.contents import DICOM, PICTURE, unread_kind
+from model.run.find.found_case import FoundCase
+from model.run.find.map_names import estimated_z_maps, has_z_word, shared_words, tell_apart
+from model.run.find.mask_names import BRAIN_WORDS, MaskKind, mask_kind, says_mask, words_of
+
+CONVERTED = re.compile(  # dcm2niix's own names: folder_protocol_time_series
+    r".+_\d{14}_\d+[a-z]*(_(e\d+|ph|real|imaginary|Eq|Tilt|ADC|MoCo|[tic]\d+|\d+))*"
+)
+STRIPPED = {*BRAIN_WORDS, "ss", "masked"}
+ADVICE = "if it is one, call it brain_mask (in BIDS desc-brain_mask), or list the mask in a cases.csv"
+NO_MASKS = ("", DICOM, PICTURE)  # kinds of files that are no images, or images without the grid of a map
+
+
+def split_converted(images: list[Path]) -> tuple[list[Path], list[Path]]:
+    """The images of a folder that are no mere copies of its DICOM files, and those that are, by name or JSON.
+
+    Z maps, masks and stripped images are what someone made of them, and are wanted.
+    """
+    converted = [path for path in images if is_converted(path) and not has_z_word(stem_of(path)) and not says_mask(path)]
+    return [path for path in images if path not in converted], converted
+
+
+def is_converted(path: Path) -> bool:
+    """Whether an image is as dcm2niix, or another program that leaves its name in a JSON, converted it from DICOM."""
+    stem = stem_of(path)
+    if CONVERTED.fullmatch(stem):
+        return True
+    content = json_object(path.with_name(f"{stem}.json"))
+    if not content.get("ConversionSoftware") or content.get("SkullStripped") is True:
+        return False
+    of_series = words_of(f"{content.get('SeriesDescription', '')} {content.get('ProtocolName', '')}")
+    return STRIPPED.isdisjoint(set(words_of(stem)) - set(of_series))
+
+
+def with_word_of_estimates(case: FoundCase, images: list[Path]) -> FoundCase:
+    """The case, and what is said of estimated Z maps beside it, which are no given ones."""
+    if not (names := ", ".join(path.name for path in estimated_z_maps(images))):
+        return case
+    left_out = f"{names} was left out: by its name it is an estimated Z map, no given one"
+    no_z = f"{case.no_z}; {left_out}" if case.no_z else ""
+    return replace(case, no_z=no_z, remarks=(*case.remarks, f"{left_out}."))
+
+
+def with_word_of_masks(case: FoundCase, folder: Path, beside: list[Path], advice: str = ADVICE) -> FoundCase:
+    """The case, and what is said of files beside its map where no brain mask was found: they may be one, or are another."""
+    if case.problem or case.brain_mask or case.no_mask:
+        return case
+    shared = shared_words([path for path in (case.adc, case.zadc) if path])
+    kinds = {path: mask_kind(path, shared) for path in beside if path not in case.files}
+    masks = {path: unread_kind(path) for path, kind in kinds.items() if kind is not MaskKind.NONE}
+    masks = {path: unread for path, unread in masks.items() if suffix_of(path) or unread not in NO_MASKS}
+    doubtful = [path for path in masks if kinds[path] is not MaskKind.OTHER]
+    if not doubtful:
+        return replace(case, other_masks=", ".join(path.name for path in masks))
+    shown = ", ".join(f"{path.name}{f' ({masks[path]}, which is not read)' if masks[path] else ''}" for path in doubtful)
+    return replace(case, no_mask=f"{folder}: expected a brain mask, found {shown}; {advice}")
+
+
+def with_word_of_dicom(case: FoundCase, converted: list[Path]) -> FoundCase:
+    """A case beside whose files DICOM lies, and which of them is its ADC map."""
+    if not case.adc or os.path.isdir(case.adc):
+        return replace(case, converted=tuple(tell_apart(converted)[0]))
+    remark = f"The ADC map was taken from {case.adc.name}, not from the DICOM files beside it: they were not read."
+    return replace(case, remarks=(*case.remarks, remark))
