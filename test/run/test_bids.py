@@ -89,6 +89,31 @@ def test_the_validator_accepts_an_estimated_z_map(go_bids, data_set, tmp_path):
     assert errors_of(output) == []
 
 
+@pytest.mark.parametrize("entities", ["", "_acq-b800_run-2"])
+def test_the_validator_accepts_an_estimated_z_map_of_a_map_in_anat(main, tmp_path, estimating_weights, entities):
+    """BIDS has ADC maps in dwi alone; where the map lies is nobody's choice here. The next run takes none for given."""
+    root = describe(tmp_path / "anat", "raw")
+    folder = write_session(root, "sub-01_ses-1", entities=entities, datatype="anat")
+    next(folder.glob("*zscore_ADC.nii.gz")).unlink()
+    words = [
+        *arguments(root, tmp_path / "output", estimating_weights),
+        "--cases",
+        "--bids",
+        "--estimate-z",
+        "--probabilities",
+    ]
+    assert main(words) == 0
+    assert errors_of(tmp_path / "output") == []
+    stem = f"sub-01/ses-1/%s/sub-01_ses-1{entities}_%s.nii.gz"
+    places = [("anat", "desc-hie_mask"), ("anat", "label-L_desc-hie_probseg"), ("dwi", "desc-hiezscore_ADC")]
+    assert [name for name in files_below(tmp_path / "output") if name.endswith(".gz")] == sorted(stem % it for it in places)
+    shutil.copytree(tmp_path / "output" / "sub-01", root / "sub-01", dirs_exist_ok=True)
+    words[3] = str(tmp_path / "again")
+    assert main(words) == 0
+    assert summary(tmp_path / "again")["sub-01_ses-1"]["z_map"] == "estimated"
+    assert "desc-hiezscore_ADC.nii.gz was left out" in summary(tmp_path / "again")["sub-01_ses-1"]["warnings"]
+
+
 def test_mask_and_sidecar_say_what_they_are(go_bids, data_set):
     output = data_set / "derivatives" / "hie-lesions"
     assert go_bids(output, "--probabilities")[0] == 0

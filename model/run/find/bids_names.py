@@ -55,9 +55,10 @@ def is_mask(name: str) -> bool:
 def derived_name(adc: Path, case: str, what: str) -> str:
     """The path, from the case's folder on, of an image that is made of an ADC map; `what` is MASK, PROBABILITIES or ZMAP.
 
-    It keeps all entities of the ADC map's name, as BIDS wants of what has one source, other than a description of its own.
+    It keeps all entities of the ADC map's name, as BIDS wants of what has one source, other than a description of its own. A
+    Z map has the suffix ADC, which BIDS knows in the first of the DATATYPES alone.
     """
-    datatype = adc.parent.name if adc.parent.name in DATATYPES else DATATYPES[0]
+    datatype = adc.parent.name if adc.parent.name in DATATYPES and what != ZMAP else DATATYPES[0]
     found = bids_name(adc)
     words = [f"{key}-{value}" for key, value in found.entities.items() if key not in ("desc", "label")] if found else []
     source = "_".join(words)
