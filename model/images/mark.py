@@ -36,7 +36,8 @@ def require_not_ours(adc: Path, zadc: Path | None, brain_mask: Path | None) -> N
     """Raise UserError for an input that this program wrote, by its mark or by the JSON of a BIDS derivative beside it."""
     for path, expected in ((adc, "an ADC map"), (zadc, "a given Z map"), (brain_mask, "a brain mask")):
         if path and (what := _written_as(path)):
-            raise UserError(f"{path}: expected {expected}, found a {what} that {PROGRAM} wrote")
+            what = f"{'an' if what == ESTIMATED_Z else 'a'} {what}"
+            raise UserError(f"{path}: expected {expected}, found {what} that {PROGRAM} wrote")
 
 
 def _written_as(path: Path) -> str:

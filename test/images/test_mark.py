@@ -95,7 +95,7 @@ def test_every_image_says_what_it_is_and_is_no_input(tmp_path, suffix, what):
     for place, role in enumerate(("an ADC map", "a given Z map", "a brain mask")):
         paths = [other, other, other]
         paths[place] = given
-        with pytest.raises(UserError, match=f"given{suffix}: expected {role}, found a[n]? {what} that hie-lesions wrote"):
+        with pytest.raises(UserError, match=f"given{suffix}: expected {role}, found (a|an) {what} that hie-lesions wrote"):
             require_not_ours(*paths)
 
 

@@ -11,6 +11,7 @@ CASE = re.compile(rf"(?P<subject>sub-{LABEL})(_(?P<session>ses-{LABEL}))?")
 NAME = re.compile(rf"(?P<entities>sub-{LABEL}(_[a-z]+-{LABEL})*)_(?P<suffix>[0-9A-Za-z]+)")
 SUFFIX = ".nii.gz"  # of the images that are written
 DATATYPES = ("dwi", "anat")  # folders in which an ADC map lies
+OF_DWI = ("sub", "ses", "acq", "rec", "dir", "run", "part", "chunk", "space", "res", "den")  # entities of images in dwi/
 PREFIX = "hie"  # of the descriptions of all that is written
 OURS = f"desc-{PREFIX}"
 MASK, PROBABILITIES = f"{OURS}_mask", f"label-L_{OURS}_probseg"  # L is BIDS' label of lesions
@@ -56,10 +57,12 @@ def derived_name(adc: Path, case: str, what: str) -> str:
     """The path, from the case's folder on, of an image that is made of an ADC map; `what` is MASK, PROBABILITIES or ZMAP.
 
     It keeps all entities of the ADC map's name, as BIDS wants of what has one source, other than a description of its own. A
-    Z map has the suffix ADC, which BIDS knows in the first of the DATATYPES alone.
+    Z map has the suffix ADC, which BIDS knows in the first of the DATATYPES alone, and of the entities those of that.
     """
     datatype = adc.parent.name if adc.parent.name in DATATYPES and what != ZMAP else DATATYPES[0]
     found = bids_name(adc)
-    words = [f"{key}-{value}" for key, value in found.entities.items() if key not in ("desc", "label")] if found else []
+    entities = found.entities.items() if found else ()
+    kept = [(key, value) for key, value in entities if key not in ("desc", "label") and (what != ZMAP or key in OF_DWI)]
+    words = [f"{key}-{value}" for key, value in kept]
     source = "_".join(words)
     return f"{datatype}/{source if f'{source}_'.startswith(f'{case}_') else case}_{what}{SUFFIX}"

@@ -11,7 +11,7 @@ from model.images.formats.names import is_segmentation, stem_of
 MASK = re.compile(r"\w*(masks?|maske|masque|msk)")
 OF_SOMETHING = {
     *("lesion", "lesions", "label", "labels", "seg", "segs", "segmentation", "segmentations", "roi", "rois", "gt", "manual"),
-    *("annotation", "annotations"),
+    *("annotation", "annotations", "overlay"),
 }
 BRAIN_WORDS = {"brain", "bet", "hdbet", "synthstrip", "stripped", "skullstripped", "skullstrip", "extraction"}
 OF_A_PART = re.compile(  # words of what lies in a brain or beside it
