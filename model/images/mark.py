@@ -42,11 +42,7 @@ def require_not_ours(adc: Path, zadc: Path | None, brain_mask: Path | None) -> N
 
 def _written_as(path: Path) -> str:
     """What an image is that this program wrote; empty for any other, and for one that cannot be read."""
-    try:
-        found = WRITTEN_AS.search(_head(path))
-    except (OSError, EOFError, zlib.error):
-        return ""
-    if found:
+    if found := WRITTEN_AS.search(head_of(path)):
         what = found[1].decode()
         return what if what in (MASK, PROBABILITIES, ESTIMATED_Z) else MASK
     sidecar = path.with_name(re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE) + ".json")
@@ -54,16 +50,19 @@ def _written_as(path: Path) -> str:
     return "result" if isinstance(pipeline, dict) and pipeline.get("Name") == PROGRAM else ""
 
 
-def _head(path: Path) -> bytes:
-    """The first bytes of a file, decompressed; none of what is no file."""
+def head_of(path: Path) -> bytes:
+    """The first bytes of a file, decompressed; none of what is no file or cannot be read."""
     if not path.is_file():
         return b""
-    with path.open("rb") as file:
-        head = file.read(HEADER_BYTES)
-    if not head.startswith(GZIP_MAGIC):
-        return head
-    with gzip.open(path) as stream:
-        return stream.read(HEADER_BYTES)
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEADER_BYTES)
+        if not head.startswith(GZIP_MAGIC):
+            return head
+        with gzip.open(path) as stream:
+            return stream.read(HEADER_BYTES)
+    except (OSError, EOFError, zlib.error):
+        return b""
 
 
 def sign(path: Path) -> None:

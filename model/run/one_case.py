@@ -159,7 +159,7 @@ def read_found(found: FoundCase, options: Options) -> Case:
     case = read_case(found.adc_map, found.zadc, *asked)
     remarks = [*found.remarks, *of_converted(case.adc, found.converted), *case.remarks]
     if options.brain_mask and not found.brain_mask:
-        others = f" (by name {found.other_masks} is none)" if found.other_masks else ""
+        others = f" ({found.other_masks} is none by its name)" if found.other_masks else ""
         remarks.append(f"No brain mask was found for {found.adc_map.name}{others}: it was used as it is (--brain-mask).")
     return replace(case, remarks=tuple(remarks))
 

@@ -89,6 +89,22 @@ def test_the_series_comes_before_what_dcm2niix_made_of_it_which_is_told(tmp_path
         assert (output / name / "lesions.dcm").is_file()
 
 
+def test_a_converted_file_that_was_stripped_since_is_refused(tmp_path, go):
+    """Under its old name: which of the two is meant is not known."""
+    folder = tmp_path / "in" / "a"
+    write_series(folder, np.where(ADC > 0, ADC, 500), GRID)
+    write_image(Z, GRID, folder / "zmap.nii.gz")
+    write_image(ADC, GRID, folder / "x_ep2d_diff_ADC_20260203101112_4.nii.gz")
+    code, _, err = go(tmp_path / "in")
+    assert code == 2
+    assert (
+        "is empty in places with ADC: was it skull-stripped, or is it of another study? List the one to use in a cases"
+        in err
+    )
+    write_image((ADC > 0).astype(np.uint8), GRID, folder / "brain_mask.nii.gz")
+    assert go(tmp_path / "in", "--brain-mask")[0] == 0
+
+
 def test_a_stripped_map_beside_its_series_is_taken_and_told(tmp_path, go, output):
     write_series(tmp_path / "in" / "a", np.where(ADC > 0, ADC, 500), GRID)
     for name, voxels in (("adc_brain", ADC), ("zmap", Z)):

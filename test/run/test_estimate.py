@@ -334,8 +334,8 @@ def test_own_images_by_their_names_are_left_out_with_a_word(go, scans, output):
     assert (code, rows["alone"]["status"], rows["alone"]["z_map"]) == (0, "done before", "estimated")
     shutil.rmtree(output)
     warnings = go("--estimate-z", "--brain-mask")[1]["alone"]["warnings"]
-    assert "zmap-estimated.nii.gz was left out: by its name it is an estimated Z map, no given one." in warnings
-    assert "No brain mask was found for adc.nii.gz (by name lesions.nii.gz is none): it was used as it is" in warnings
+    assert "zmap-estimated.nii.gz was left out: its name says that it is an estimated Z map, not a given one." in warnings
+    assert "No brain mask was found for adc.nii.gz (lesions.nii.gz is none by its name): it was used as it is" in warnings
 
 
 def test_wrong_mask_fails_its_case_alone(go, heads, output):

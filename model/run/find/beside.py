@@ -7,6 +7,7 @@ from pathlib import Path
 
 from model.files import json_object
 from model.images.formats.names import stem_of, suffix_of
+from model.images.mark import head_of
 from model.run.find.contents import DICOM, PICTURE, unread_kind
 from model.run.find.found_case import FoundCase
 from model.run.find.map_names import estimated_z_maps, has_z_word, shared_words, tell_apart
@@ -15,6 +16,8 @@ from model.run.find.mask_names import BRAIN_WORDS, MaskKind, mask_kind, says_mas
 CONVERTED = re.compile(  # dcm2niix's own names: folder_protocol_time_series
     r".+_\d{14}_\d+[a-z]*(_(e\d+|ph|real|imaginary|Eq|Tilt|ADC|MoCo|[tic]\d+|\d+))*"
 )
+DESCRIPTION = re.compile(rb"TE=[\d.]+;Time=[\d.]+")  # in the header of its NIfTI files
+NIFTI = (".nii", ".nii.gz")
 STRIPPED = {*BRAIN_WORDS, "ss", "masked"}
 ADVICE = "if it is one, call it brain_mask (in BIDS desc-brain_mask), or list the mask in a cases.csv"
 NO_MASKS = ("", DICOM, PICTURE)  # kinds of files that are no images, or images without the grid of a map
@@ -30,12 +33,16 @@ def split_converted(images: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def is_converted(path: Path) -> bool:
-    """Whether an image is as dcm2niix, or another program that leaves its name in a JSON, converted it from DICOM."""
+    """Whether an image is as dcm2niix, or another program that leaves its name in a JSON, converted it from DICOM.
+
+    By its name, the JSON, or what dcm2niix puts into the header, unless its name says that it was stripped since.
+    """
     stem = stem_of(path)
     if CONVERTED.fullmatch(stem):
         return True
     content = json_object(path.with_name(f"{stem}.json"))
-    if not content.get("ConversionSoftware") or content.get("SkullStripped") is True:
+    told = content.get("ConversionSoftware") or (suffix_of(path) in NIFTI and DESCRIPTION.search(head_of(path)))
+    if not told or content.get("SkullStripped") is True:
         return False
     of_series = words_of(f"{content.get('SeriesDescription', '')} {content.get('ProtocolName', '')}")
     return STRIPPED.isdisjoint(set(words_of(stem)) - set(of_series))
@@ -45,7 +52,7 @@ def with_word_of_estimates(case: FoundCase, images: list[Path]) -> FoundCase:
     """The case, and what is said of estimated Z maps beside it, which are no given ones."""
     if not (names := ", ".join(path.name for path in estimated_z_maps(images))):
         return case
-    left_out = f"{names} was left out: by its name it is an estimated Z map, no given one"
+    left_out = f"{names} was left out: its name says that it is an estimated Z map, not a given one"
     no_z = f"{case.no_z}; {left_out}" if case.no_z else ""
     return replace(case, no_z=no_z, remarks=(*case.remarks, f"{left_out}."))
 

@@ -79,8 +79,8 @@ def _require_no_other_files(columns: list[str], rows: list[tuple[int, list[str]]
             f"; is it {BRAIN_MASK}?" if mask_kind(Path(name)) in MAY_BE else "; is it zadc?" if "zadc" not in columns else ""
         )
         if any(_names_file(table.parent, name, cell, dict(zip(columns, row, strict=False))) for cell, row in cells.items()):
-            known = f"{', '.join(COLUMNS)} and {BRAIN_MASK}"
-            raise UserError(f"{table}: the column {shown} names files, expected that of {known} alone{hint}")
+            only = f"which only {COLUMNS[1]}, {COLUMNS[2]} and {BRAIN_MASK} may"
+            raise UserError(f"{table}: the column {shown} names files, {only}; rename or remove it{hint}")
         if cells and not name and "zadc" not in columns:
             raise UserError(f"{table}: the column {shown} has values, expected a name in the first line; is it zadc?")
 
@@ -181,7 +181,7 @@ def _listed_case(columns: list[str], values: list[str], table: Path, line: int) 
     if problem := _lost(list(files.values()), given, table):
         return FoundCase(name, problem=problem)
     if files.get("zadc") in estimated_z_maps(list(files.values())):
-        return FoundCase(name, problem=f"{files['zadc']}: by its name an estimated Z map, expected a given one")
+        return FoundCase(name, problem=f"{files['zadc']}: its name says that it is an estimated Z map, expected a given one")
     no_mask = (_lost([mask], given, table) or _no_brain_mask(mask, list(files.values()))) if mask else ""
     no_z = "" if "zadc" in files else f"{table}: line {line} has no zadc"
     return FoundCase(name, files["adc"], files.get("zadc"), brain_mask=mask, no_z=no_z, no_mask=no_mask)
@@ -191,7 +191,7 @@ def _no_brain_mask(mask: Path, maps: list[Path]) -> str:
     """Why a mask is none of a brain by its name; empty where it may be one."""
     if mask_kind(mask, shared_words(maps)) is not MaskKind.OTHER:
         return ""
-    return f"{mask}: by its name no brain mask, but one of something in the brain"
+    return f"{mask}: its name says that it is a mask of something in the brain, expected a brain mask"
 
 
 def _lost(paths: list[Path], cells: dict[str, str], table: Path) -> str:

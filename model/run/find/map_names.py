@@ -18,6 +18,7 @@ Z_WORD = re.compile(
 Z_INSIDE = re.compile(r"z[-_ .]?(score|map|adc)|adc[-_ .]?z|\bz\d+\b")  # where no word of a name says it
 ADC_INSIDE = re.compile(r"adc(?!oil|ast)|apparent[-_ .]?diffusion")  # not of headcoil or broadcast
 ESTIMATED = re.compile(r"(z(maps?|scores?|adc)?)?estimat(ed?|ion)(z(maps?|scores?|adc)?)?|hiez(maps?|scores?|adc)?")
+EXPONENTIAL = re.compile(r"e(xp)?adc(map)?|exponential")
 BRAIN_WORDS = {"mask", "brainmask", "brain"}
 ADC_HINT, Z_HINT = "'adc'", "'zmap', 'zadc' or 'zscore'"  # what a name should have
 MAP_WORDS = re.compile(rf"{Z_WORD.pattern}|adc|adcmap|ss|maps?|scores?|smooth(ed)?|smooth2mm|clip(ped)?|clipped10")
@@ -26,10 +27,10 @@ MAP_WORDS = re.compile(rf"{Z_WORD.pattern}|adc|adcmap|ss|maps?|scores?|smooth(ed
 def tell_apart(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     """The files that could be the ADC map, and those that could be the Z map; one of each where the names decide.
 
-    Estimated Z maps are neither.
+    Estimated Z maps are neither, nor are exponential ADC maps.
     """
-    estimated = estimated_z_maps(paths)
-    paths = _without_masks([path for path in paths if path not in estimated])
+    neither = [*estimated_z_maps(paths), *(path for path in paths if any(map(EXPONENTIAL.fullmatch, _words(path))))]
+    paths = _without_masks([path for path in paths if path not in neither])
     by_name = _by_words(paths)
     if not by_name[1] and (all(parts := _by_parts(paths)) or not by_name[0]):  # the z of `Perez_ADC` makes no Z map
         by_name = parts

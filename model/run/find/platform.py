@@ -47,7 +47,7 @@ def _scan(root: Path, paths: dict[str, str], no_z: str) -> FoundCase:
         try:
             zadc = _only_image(root, paths[ZADC_SLUG])
             if estimated_z_maps([zadc]):
-                raise UserError(f"{zadc}: by its name an estimated Z map, expected a given one")
+                raise UserError(f"{zadc}: its name says that it is an estimated Z map, expected a given one")
             return FoundCase(stem_of(adc), adc, zadc, brain_mask=mask)
         except UserError as error:
             if (root / MANIFEST).exists() or _has_visible(root / paths[ZADC_SLUG]):

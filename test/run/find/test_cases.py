@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 from inference_helpers import ADC_FOLDER, ZADC_FOLDER
 
@@ -152,7 +154,7 @@ def test_column_that_may_hold_the_z_maps_is_not_passed_over(tmp_path, column, ce
     if cell == "remark":
         assert [case.problem for case in find_cases(tmp_path, estimate_z=True)] == ["", ""]
         return
-    with pytest.raises(UserError, match=f"the column {shown} names files, expected that of case, adc, zadc and brain_mask"):
+    with pytest.raises(UserError, match=f"the column {shown} names files, which only adc, zadc and brain_mask may"):
         find_cases(tmp_path, estimate_z=True)
 
 
@@ -174,7 +176,7 @@ def test_column_of_files_by_another_name_is_refused(tmp_path, column, cell, esti
     touch(tmp_path, "a.mha", "z.mha", "m.mha", "dicom/1.dcm")
     (tmp_path / "cases.csv").write_text(f"case,adc,zadc,{column}\none,a.mha,z.mha\ntwo,a.mha,z.mha,{cell}\n")
     shown = column.casefold() or "4, which has no name,"
-    with pytest.raises(UserError, match=f"the column {shown} names files, expected that of ") as error:
+    with pytest.raises(UserError, match=f"the column {shown} names files, which only ") as error:
         find_cases(tmp_path, estimate_z=estimate_z)
     assert str(error.value).endswith("; is it brain_mask?") == any(word in column for word in ("mas", "Mas", "brain"))
 
@@ -517,6 +519,18 @@ def test_dicom_comes_before_what_dcm2niix_made_of_it(tmp_path, names, json_of, s
     (tmp_path / "baby" / "IM1.dcm").unlink()
     if len(names) == 1:
         assert find_cases(tmp_path)[0].adc == tmp_path / "baby" / f"{names[0]}{suffix}"
+
+
+def test_dcm2niix_is_known_by_the_header_too(tmp_path):
+    """`-b n -f adc` leaves no JSON and no name of its own. What another name says was stripped since is no mere copy."""
+    touch(tmp_path, "baby/IM1.dcm")
+    image = nibabel.Nifti1Image(np.zeros((2, 3, 4), np.int16), np.eye(4))
+    image.header["descrip"] = "TE=90;Time=101112.000"
+    for name in ("adc.nii", "adc.nii.gz", "adc_bet.nii.gz"):
+        nibabel.save(image, tmp_path / "baby" / name)
+        (case,) = find_cases(tmp_path)
+        assert case.adc == tmp_path / "baby" / ("" if "bet" not in name else name)
+        (tmp_path / "baby" / name).unlink()
 
 
 @pytest.mark.parametrize(("fields", "stem"), [({"SkullStripped": True}, "adc"), ({}, "adc_brain"), ({}, "adc_ss")])

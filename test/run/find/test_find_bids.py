@@ -141,7 +141,7 @@ def test_an_estimated_z_map_is_no_given_one(data_set, estimated):
     session(data_set, "sub-01/dwi", "acq-a_ADC", estimated)
     (case,) = find_cases(data_set)
     assert (case.problem, case.adc.name, case.zadc) == ("", "sub-01_acq-a_ADC.nii.gz", None)
-    left_out = f"sub-01_{estimated}.nii.gz was left out: by its name it is an estimated Z map, no given one"
+    left_out = f"sub-01_{estimated}.nii.gz was left out: its name says that it is an estimated Z map, not a given one"
     assert case.remarks == (f"{left_out}.",)
     assert left_out in case.no_z
     session(data_set, "sub-01/dwi", f"acq-a_{Z}")

@@ -107,7 +107,7 @@ def test_a_table_names_no_mask_of_something_else(tmp_path, name):
     (tmp_path / "cases.csv").write_text(f"case,adc,zadc,brain_mask\na,maps/adc.mha,,maps/{name}.nii.gz\n")
     assert (
         asked(tmp_path)["a"]
-        == f"{tmp_path}/maps/{name}.nii.gz: by its name no brain mask, but one of something in the brain"
+        == f"{tmp_path}/maps/{name}.nii.gz: its name says that it is a mask of something in the brain, expected a brain mask"
     )
     assert asked(tmp_path, use_mask=False) == {"a": ("maps/adc.mha", None, None)}
 
@@ -151,7 +151,7 @@ def test_an_estimated_z_map_is_no_given_one(tmp_path, name, adc):
     touch(tmp_path, f"c1/{adc}", f"c1/{name}")
     place = "c1/adc.mha" if adc == "adc.mha" else "c1"
     assert asked(tmp_path) == {"c1": (place, None, None)}
-    left_out = f"{name} was left out: by its name it is an estimated Z map, no given one"
+    left_out = f"{name} was left out: its name says that it is an estimated Z map, not a given one"
     assert find_cases(tmp_path)[0].remarks[0] == f"{left_out}."
     assert left_out in asked(tmp_path, estimate_z=False)["c1"]
     touch(tmp_path, "c1/zmap.mha")
@@ -167,9 +167,11 @@ def test_a_word_of_both_maps_makes_no_estimate(tmp_path):
 def test_estimated_z_maps_of_tables_platform_and_data_set_fail(tmp_path, name):
     touch(tmp_path, f"maps/{name}", "maps/adc.mha")
     (tmp_path / "cases.csv").write_text(f"case,adc,zadc\na,maps/adc.mha,maps/{name}\n")
-    assert asked(tmp_path)["a"] == f"{tmp_path}/maps/{name}: by its name an estimated Z map, expected a given one"
+    assert (
+        asked(tmp_path)["a"] == f"{tmp_path}/maps/{name}: its name says that it is an estimated Z map, expected a given one"
+    )
     one = touch(tmp_path / "one", f"{ADC_FOLDER}/scan.mha", f"{ZADC_FOLDER}/{Path(name).stem}.mha")
-    with pytest.raises(UserError, match=r"\.mha: by its name an estimated Z map, expected a given one"):
+    with pytest.raises(UserError, match=r"\.mha: its name says that it is an estimated Z map, expected a given one"):
         find_scan(one)
     published = touch(tmp_path / "all", "1ADC_ss/c1-ADC_ss.mha", f"2Z_ADC/c1_{name}")
     assert asked(published)["c1"] == ("1ADC_ss/c1-ADC_ss.mha", None, None)

@@ -36,6 +36,11 @@ def test_mask_of_the_adc_map_is_not_the_adc_map():
         assert tell_apart([Path(mask), maps[1]])[0] == []
 
 
+@pytest.mark.parametrize("name", ["eADC.nii", "ep2d_trace_eadc.nii", "exp_ADC_exponential.nii", "ADC_expADC.nii"])
+def test_an_exponential_adc_map_is_none(name):
+    assert tell_apart([Path("adc.nii"), Path(name)]) == ([Path("adc.nii")], [])
+
+
 @pytest.mark.parametrize(
     "names",
     [
