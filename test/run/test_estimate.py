@@ -326,6 +326,16 @@ def test_own_images_by_another_name_are_no_inputs(go, scans, output, written, na
     assert "that hie-lesions wrote" in rows["alone"]["reason"]
 
 
+def test_the_platforms_estimate_is_no_given_z_map(main, alone, output, estimating_weights, capfd):
+    words = [*arguments(alone, output, estimating_weights), "--estimate-z", "--probabilities"]
+    assert main(words) == 0
+    (alone / ZADC_FOLDER).mkdir(parents=True)
+    shutil.move(output / ESTIMATED, alone / ZADC_FOLDER)
+    assert main(words) == 2
+    said = f"{alone / ZADC_FOLDER}/z-score-adc.mha: expected a given Z map, found an estimated Z map that hie-lesions wrote"
+    assert capfd.readouterr().err.splitlines()[-1] == f"error: {said}"
+
+
 def test_own_images_by_their_names_are_left_out_with_a_word(go, scans, output):
     assert go("--estimate-z", "--probabilities")[0] == 0
     for path in (output / "alone").iterdir():
