@@ -46,7 +46,7 @@ class PackedCase:
         """SHA-256 of the maps, the label and the spacing, in hexadecimal; the name does not count."""
         sums = hashlib.sha256(repr((self.adc.shape, self.spacing_mm)).encode())
         for voxels in (self.adc, self.zadc, self.label):
-            sums.update(np.ascontiguousarray(voxels))
+            sums.update(np.ascontiguousarray(voxels).data)
         return sums.hexdigest()
 
     @property

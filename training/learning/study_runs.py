@@ -93,7 +93,8 @@ def cases_of_folds(data: Path) -> Iterator[tuple[int, PackedCase]]:
     """Every case of the folds, one in memory at a time, with the fold that holds it out."""
     for fold in range(FOLDS):
         for name in read_fold(fold)[1]:
-            yield fold, *load_cases(data, [name])
+            (case,) = load_cases(data, [name])
+            yield fold, case
 
 
 def rule_row(case: PackedCase, fold: int) -> Row:
