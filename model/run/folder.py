@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import os
 import sys
 import traceback
-import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -18,7 +16,7 @@ from tqdm import tqdm
 
 from model.command import loading
 from model.errors import UserError, is_users, lacks_memory, reason_of
-from model.files import are_one, only_run, remove_partial_folders, require_writable, writable
+from model.files import only_run, remove_partial_folders, require_writable, writable
 from model.images.formats.names import is_dicom_path, suffix_of
 from model.images.volume import load_libraries
 from model.run.at_once import AtOnce, Job, has_ended
@@ -29,6 +27,7 @@ from model.run.find.cases import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, 
 from model.run.find.contents import is_of_the_system, visible_in
 from model.run.find.found_case import FoundCase
 from model.run.find.shared_voxels import without_shared_voxels
+from model.run.names_apart import is_one_of, plain, require_names_apart
 from model.run.one_case import Options, Place, run_case
 from model.run.own_files import ChangedFiles, read_own_results
 from model.run.platform_paths import RESULTS_PATH
@@ -185,25 +184,6 @@ def require_apart(root: Path, cases: list[FoundCase], output: Path) -> None:
                 raise UserError(f"{output}: expected another folder, the results of {taken[place]} would replace {path}")
 
 
-def require_names_apart(cases: list[FoundCase], output: Path) -> None:
-    """Raise UserError when two cases would get one folder, because the output's file system takes their names for one."""
-    places = [Path(case.place) for case in cases if not case.problem]
-    alike: dict[tuple[Path, str], list[str]] = {}
-    for path in sorted({path for place in places for path in (place, *place.parents) if path.name}):
-        plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", path.name).casefold()).rstrip(". ")
-        alike.setdefault((path.parent, plain), []).append(path.name)
-    for name, other in itertools.chain(*(itertools.combinations(names, 2) for names in alike.values())):
-        with writable(output):
-            if not are_one(output, name, other):
-                continue
-        looks_same = unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", other)
-        first, second = (ascii(text) if looks_same else text for text in (name, other))
-        raise UserError(
-            f"{output}: expected a file system that tells the cases {first} and {second} apart, found one that takes both"
-            " names for one; rename one of them, or name an output folder elsewhere"
-        )
-
-
 def prepare(output: Path, options: FolderOptions) -> None:
     """Remove what a killed run left.
 
@@ -304,8 +284,11 @@ def unreached(case: FoundCase, place: Place, earlier: Earlier) -> Outcome:
 def scans_gone(output: Path, cases: list[FoundCase]) -> list[Outcome]:
     """Results in the output folder of cases that the input does not have."""
     known = {case.place for case in cases}
+    spelt = {plain(place): place for place in known}
     gone = [
-        place for place in places_of_cases(output) if place not in known and read_own_results(output / place / RESULTS_PATH)
+        place
+        for place in places_of_cases(output)
+        if place not in known and not is_one_of(place, spelt, output) and read_own_results(output / place / RESULTS_PATH)
     ]
     reason = "an earlier run's results stay, their scan is not in the input any more"
     return [Outcome(FoundCase(place.replace("/", "_"), folder=place), GONE, reason=reason) for place in gone]

@@ -20,7 +20,7 @@ from phantom import write_image
 
 from model.errors import UserError
 from model.run.find.found_case import FoundCase
-from model.run.folder import require_names_apart
+from model.run.names_apart import is_one_of, require_names_apart
 from model.run.one_case import Place
 from model.run.summary import cell, text_of
 
@@ -349,10 +349,19 @@ def test_subjects_whose_sessions_would_share_a_folder_are_refused(output, monkey
     cases = [FoundCase("sub-a_ses-1", folder="sub-a/ses-1"), FoundCase("sub-A_ses-2", folder="sub-A/ses-2")]
     output.mkdir()
     require_names_apart(cases, output)
-    monkeypatch.setattr("model.run.folder.are_one", lambda folder, *names: folder == output)
+    monkeypatch.setattr("model.run.names_apart.are_one", lambda folder, *names: folder == output)
     with pytest.raises(UserError, match="tells the cases sub-A and sub-a apart"):
         require_names_apart(cases, output)
     require_names_apart([cases[0], FoundCase("sub-a_ses-2", folder="sub-a/ses-2")], output)
+
+
+def test_a_case_spelt_otherwise_by_now_is_not_gone_where_its_folder_is_the_same(output):
+    """A link stands for a file system without capitals."""
+    (output / "baby1").mkdir(parents=True)
+    assert not is_one_of("baby1", {"baby1": "Baby1"}, output)
+    (output / "Baby1").symlink_to("baby1")
+    assert is_one_of("baby1", {"baby1": "Baby1"}, output)
+    assert not is_one_of("baby2", {"baby1": "Baby1"}, output)
 
 
 @pytest.mark.parametrize("sign", "=+-@\t\r'")
