@@ -16,14 +16,26 @@ esac
 folder=${1:-dist}
 name=${IMAGE:-$name}
 
+require_own() { # FILE: none, or one that an earlier export wrote and nobody changed
+  [[ -e $1 || -L $1 ]] || return 0
+  [[ -f $1 && ! -L $1 ]] && grep -qsxF "$(sha256sum <"$1")" "$folder/.exported" && return
+  echo "error: $1: not of an earlier export, or changed since; it stays, so move it or name another folder" >&2
+  exit 2
+}
+finish() { # FILE: it was written beside its name, as .FILE.partial
+  sha256sum <"$folder/.$1.partial" >>"$folder/.exported"
+  mv "$folder/.$1.partial" "$folder/$1"
+  ls -lh "$folder/$1"
+}
+
 mkdir -p "$folder"
-(cd model/weights && tar -cz -- *.safetensors *.json *.onnx $([[ ! -d zmap ]] || echo zmap)) >"$folder/.model.partial"
-mv "$folder/.model.partial" "$folder/model.tar.gz"
-ls -lh "$folder/model.tar.gz"
+require_own "$folder/model.tar.gz"
+[[ $image == no ]] || require_own "$folder/$name.tar.gz"
+(cd model/weights && tar -cz -- *.safetensors *.json *.onnx $([[ ! -d zmap ]] || echo zmap)) >"$folder/.model.tar.gz.partial"
+finish model.tar.gz
 [[ $image == yes ]] || exit 0
 
 ./build.sh "${mode[@]}"
 echo "writing $folder/$name.tar.gz (several minutes for an image with CUDA)"
-docker save "$name" | gzip -c >"$folder/.$name.partial"
-mv "$folder/.$name.partial" "$folder/$name.tar.gz"
-ls -lh "$folder/$name.tar.gz"
+docker save "$name" | gzip -c >"$folder/.$name.tar.gz.partial"
+finish "$name.tar.gz"

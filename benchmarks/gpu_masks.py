@@ -22,6 +22,7 @@ from model.networks.engines import pick_engine
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from training.common.cli import run
+from training.common.outputs import require_new
 from training.data.dataset import PackedCase, load_cases
 
 LARGEST_DIFFERENCE = 10  # voxels, as between two engines or two machines
@@ -93,6 +94,8 @@ def main() -> None:
     what.add_argument("--expected", type=Path, help=".npz to compare with")
     what.add_argument("--write", type=Path, help=".npz to write")
     args = parser.parse_args()
+    if args.write:
+        require_new(args.write)
     cases, predictor = load_cases(args.data)[: args.cases], make_predictor(args.engine, args.device)
     if args.write:
         write_masks(masks_of(cases, predictor), args.write)

@@ -24,7 +24,6 @@ import argparse
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -40,6 +39,7 @@ from model.errors import UserError
 from model.files import remove_partials, write_whole
 from model.images.volume import read_volume, require_same_grid
 from training.common.cli import run
+from training.common.outputs import require_outside, require_own_file
 from training.scores.metrics import score
 from training.scores.names import case_of, case_of_label
 
@@ -235,8 +235,7 @@ def clear_output(path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(path) and not _is_earlier_result(path):
-            raise UserError(f"{path}: expected a new file, or a metrics.json to replace, found something else; it stays")
+        require_own_file(path, _is_earlier_result, "a metrics.json")
         path.unlink(missing_ok=True)
         remove_partials(path)
     except OSError as error:
@@ -244,13 +243,8 @@ def clear_output(path: Path) -> None:
 
 
 def _is_earlier_result(path: Path) -> bool:
-    """Whether a file holds what `LesionEvaluation.save` writes."""
-    if path.is_symlink() or not path.is_file():
-        return False
-    try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return False
+    """Whether a file holds what `LesionEvaluation.save` writes. Raises OSError, ValueError or RecursionError."""
+    found = json.loads(path.read_bytes())
     return isinstance(found, dict) and found.keys() == {"case", "aggregates"}
 
 
@@ -265,6 +259,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.cases is not None and args.cases < 1:
         parser.error("--cases must be at least 1")
+    require_outside(args.output, (args.predictions, args.labels))
     clear_output(args.output)
     evaluation = LesionEvaluation(
         args.predictions, args.labels, args.output, args.suffix, args.cases, any_grid=args.as_the_challenge

@@ -20,7 +20,10 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import set_pixel_data
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, JPEGLosslessSV1, MRImageStorage, generate_uid
 
+from model.files import require_writable
 from model.images.grid import Grid
+from training.common.cli import run
+from training.common.outputs import require_new
 
 NAME, NUMBER, BIRTH = "Mustermann^Erika", "PAT-4711", "20260131"  # of the patient
 ROOT = "1.2.826.0.1.3680043.10.1234."  # of the UIDs that tests name
@@ -225,11 +228,14 @@ def _compress(dataset: Dataset, series: Series) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scans", type=Path, help="folder to write the study's folder into")
+    folder = parser.parse_args().scans / "baby"
     from phantom import make_phantom
 
+    require_new(folder)
+    require_writable(folder)
     phantom = make_phantom()
-    write_study(parser.parse_args().scans / "baby", np.maximum(phantom.adc, 0), phantom.grid)
+    write_study(folder, np.maximum(phantom.adc, 0), phantom.grid)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -20,6 +20,8 @@ from dicom_phantom import write_study
 from pydicom.uid import JPEGLosslessSV1
 
 from model.images.grid import Grid
+from training.common.cli import run
+from training.common.outputs import require_new
 
 GOOD = {"a": ".mha", "b": ".nii.gz", "c": ".nrrd"}
 CUT, ALONE, STUDY = "cut", "alone", "study"
@@ -85,6 +87,7 @@ def main() -> int:
     checker.add_argument("--max-voxels", type=int, default=10, help="that may differ (default: %(default)s)")
     args = parser.parse_args()
     if args.command == "make":
+        require_new(args.scans)
         make(args.case, args.scans)
         return 0
     wrong = differences(args.output, args.expected, args.max_voxels)
@@ -94,4 +97,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(lambda: sys.exit(main()))

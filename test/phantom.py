@@ -17,7 +17,10 @@ import SimpleITK as sitk
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, only this folder is on the path
 
+from model.files import require_writable
 from model.images.volume import Grid
+from training.common.cli import run
+from training.common.outputs import require_new
 
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]  # (z, y, x) in mm, shaped to broadcast to a volume
 Triple = tuple[float, float, float]  # (z, y, x)
@@ -264,8 +267,12 @@ def _dark_edge(shell: np.ndarray) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the invented case in the platform's layout, with its label.")
     parser.add_argument("folder", type=Path, help="where to write input/ and label.mha")
-    write_case(parser.parse_args().folder)
+    folder = parser.parse_args().folder
+    for name in ("input", "label.mha"):
+        require_new(folder / name)
+    require_writable(folder)
+    write_case(folder)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

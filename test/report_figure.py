@@ -16,17 +16,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script,
 from report_helpers import open_browser, wait_for_viewer
 
 import process
+from training.common.cli import run
+from training.common.outputs import require_own_file
 
+SIZE = {"width": 1120, "height": 1660}
 CASE = Path(__file__).resolve().parent / "case" / "input"
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a PNG as `take_picture` writes it. Raises OSError."""
+    with Image.open(path) as image:
+        return (image.format, image.size, image.info) == ("PNG", tuple(SIZE.values()), {})
 
 
 def take_picture(path: Path) -> None:
     """Segment the built-in case and write the upper part of its report as PNG."""
+    require_own_file(path, is_picture, "an earlier picture")
     with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
         words = ["--input", str(CASE), "--output", folder, "--device", "cpu", "--report"]
         if process.main(words):
             sys.exit(1)
-        page = browser.new_page(viewport={"width": 1120, "height": 1660})
+        page = browser.new_page(viewport=SIZE)
         page.goto((Path(folder) / "report.html").as_uri())
         wait_for_viewer(page)
         Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, optimize=True)
@@ -35,4 +45,5 @@ def take_picture(path: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path, help="where to write the PNG file")
-    take_picture(parser.parse_args().path)
+    path = parser.parse_args().path
+    run(lambda: take_picture(path))

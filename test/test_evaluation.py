@@ -409,7 +409,8 @@ def test_an_output_that_is_something_else_stays(
     with pytest.raises(SystemExit) as stop:
         run(main)
     assert stop.value.code == 2
-    assert capsys.readouterr().err.startswith(f"error: {output}: expected a new file, or a metrics.json to replace")
+    what = "an output outside of" if kind in ("prediction", "label") else "a new file, or a metrics.json to replace"
+    assert capsys.readouterr().err.startswith(f"error: {output}: expected {what}")
     assert {path: path.lstat().st_ino for path in tmp_path.rglob("*")} == before
 
 

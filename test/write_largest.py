@@ -15,6 +15,8 @@ from phantom import SOCKETS, write_image
 from scipy import ndimage
 
 from model.images.volume import Grid
+from training.common.cli import run
+from training.common.outputs import require_new
 
 GRID = Grid((64, 256, 256), (1.0, 1.0, 1.0), (-128.0, -128.0, -32.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
 BLOBS = (((5, 20, 30), 9), ((-12, -30, -20), 5), ((14, 0, -35), 3))  # (z, y, x) and radius in mm from the middle
@@ -35,6 +37,7 @@ def maps() -> tuple[np.ndarray, np.ndarray]:
 
 def main() -> None:
     root = Path(sys.argv[1])
+    require_new(root)
     adc, zadc = maps()
     for slug, voxels in (("skull-stripped-adc", adc), ("z-score-apparent-diffusion-coefficient-map", zadc)):
         _, where, _ = SOCKETS[slug]
@@ -44,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -18,8 +18,8 @@ from training.data.same import differing
 from training.pages import adc_alone
 from training.pages.agreement import agreement_words, draw_agreement
 from training.pages.cells import DIGITS, interval, number, p_value, score_cells
-from training.pages.markdown import replace_block, table, wrapped, write_text
-from training.pages.plots import new_figure, save, styled
+from training.pages.markdown import replace_block, require_own_pages, table, wrapped, write_text
+from training.pages.plots import is_figure, new_figure, save, styled
 from training.scores.rows import RESULTS, RULE, Bin, Row, ZError, read_configuration, read_frame
 from training.scores.statistics import case_means, compare, load_strata, per_case, strata, with_holm
 
@@ -269,10 +269,11 @@ def main() -> None:
     readme = args.readme.read_text(encoding="utf-8")
     replaced = replace_block(readme, readme_block(rows, estimated), args.readme, MARKERS)
     require_writable(args.docs)
-    figures = args.docs / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    draw_reliability(bins, figures / "accuracy-reliability.png")
-    draw_agreement(group(rows, "decision"), figures / "accuracy-volume.png")
+    of_bins, of_volumes = (args.docs / "figures" / f"accuracy-{kind}.png" for kind in ("reliability", "volume"))
+    require_own_pages(args.docs / "accuracy.md", "accuracy", (of_bins, of_volumes), is_figure)
+    of_bins.parent.mkdir(parents=True, exist_ok=True)
+    draw_reliability(bins, of_bins)
+    draw_agreement(group(rows, "decision"), of_volumes)
     write_text(args.docs / "accuracy.md", page(rows, estimated, errors))
     if replaced != readme:
         write_text(args.readme, replaced)

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from model.files import require_writable, whole_file
+from model.errors import UserError
+from model.files import require_writable
 from model.images.case import read_case
 from training.common.cli import run
+from training.common.outputs import own_files_into
 from training.data.published import CaseFiles, as_learnt, published_cases, read_label
 
 
@@ -23,8 +25,7 @@ def pack(files: CaseFiles, folder: Path) -> None:
     """Write one case's arrays to `folder/<name>.npz`, in the orientation in which the networks are asked."""
     case = read_case(files.adc, files.zadc)
     label = read_label(files.label, case.adc)
-    with whole_file(folder / f"{files.name}.npz") as partial:
-        np.savez_compressed(partial, **as_learnt(case, label))
+    np.savez_compressed(folder / f"{files.name}.npz", **as_learnt(case, label))
 
 
 def main() -> None:
@@ -34,9 +35,12 @@ def main() -> None:
     args = parser.parse_args()
     require_writable(args.out)
     found = published_cases(args.data)
-    args.out.mkdir(parents=True, exist_ok=True)
-    for files in tqdm(found, desc="packing", unit="case"):
-        pack(files, args.out)
+    names = [f"{files.name}.npz" for files in found]
+    if others := sorted({path.name for path in args.out.glob("*.npz")} - set(names)):
+        raise UserError(f"{args.out}: holds {others[0]}, which is no case of {args.data}; name another folder")
+    with own_files_into(args.out, names, [args.data]) as staged:
+        for files in tqdm(found, desc="packing", unit="case"):
+            pack(files, staged)
 
 
 if __name__ == "__main__":

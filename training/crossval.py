@@ -63,6 +63,7 @@ from training.scores.rule import rule_mask
 
 FLIPS = InferenceConfig(flip_axes=(2,))  # left-right, as in training
 BINS = 10
+REPLACED = ("fold*.safetensors", "fold*.onnx", "fold*.json", "decision.safetensors", "decision.json")  # with --take
 MASKS = ("decision", "trees", "trees-on-networks", "networks", RULE)
 
 
@@ -87,10 +88,16 @@ def copy_networks(runs: Path, losses: list[str], weights: Path, data: dict[str, 
         export(staged)  # also proves that the networks are usable
         require_held_out(staged)
         taken = set(files_below(staged))
-    for name in ("fold*.safetensors", "fold*.onnx", "fold*.json", "decision.safetensors", "decision.json"):
+    for name in REPLACED:
         for path in weights.glob(name):
             if path.name not in taken:
                 path.unlink()
+
+
+def require_own_weights(weights: Path) -> None:
+    """Raise UserError when a file that would be replaced or removed in a folder of weights has no valid sidecar."""
+    for path in sorted({path.with_suffix(".json") for name in REPLACED for path in weights.glob(name)}):
+        read_sidecar(path)
 
 
 def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
@@ -208,12 +215,15 @@ def main() -> None:
         require_writable(folder)
     cases = load_cases(args.data, [name for fold in range(FOLDS) for name in read_fold(fold)[1]])
     data = digests(cases)
+    if args.take or args.decide:
+        require_own_weights(args.weights)
     if args.take:
         copy_networks(args.take, args.losses, args.weights, data, args.seed or 0)
     if untold := require_same_data(args.weights.glob("fold*.json"), data):
         print(f"{args.weights}: {len(untold)} networks do not say on which data they were trained: that is not checked")
     seed = training_seed(args.weights)
     rows_to_keep(args.results / "crossval.csv", seed, data)  # before work that takes long
+    read_records(args.results / "reliability.csv", Bin)  # refuses a table of something else
     tables = {case.name: candidate_table(case) for case in cases}
     first_stages = decisions_by_fold(tables)
     parts = gather(args.data, args.weights, first_stages, pick_device(args.device)[0])

@@ -20,9 +20,10 @@ import requests  # pooch brings it
 from tqdm import tqdm
 
 from model.errors import UserError, one_line
-from model.files import only_run
+from model.files import only_run, sha256_of
 from model.run.find.published_layout import ADC_FOLDER
 from training.common.cli import run
+from training.common.outputs import require_own_file
 from training.data.case_table import check
 
 ZENODO = "https://zenodo.org/records/10602767/files"
@@ -76,6 +77,7 @@ class ResumingDownloader:
 def fetch(archive: Archive, base: str, out: Path) -> Path:
     """The archive in `out`, downloaded from `base` where it is not there yet. Raises UserError when it cannot be had."""
     url = f"{base.rstrip('/')}/"
+    require_own_file(out / archive.name, lambda path: sha256_of(path) == archive.sha256, "the published archive")
     pooch.get_logger().setLevel("WARNING")
     source = pooch.create(out, url, registry={archive.name: archive.sha256}, retry_if_failed=TRIES - 1)
     try:

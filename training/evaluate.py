@@ -12,7 +12,8 @@ The first line writes scores.csv (a row for each case), summary.md (means with 9
 dice.png and volumes.png. A label is <case>_lesion.<ext> or <case>.<ext>, a mask <case>.<ext>, <case>_<anything>.<ext> or
 <case>/lesions.<ext>, an ADC map <case>-ADC_ss.<ext> or <case>.<ext>; <ext> is mha, mhd, nii, nii.gz or nrrd. Every label
 needs exactly one mask on its grid and the reverse, and no other values than 0 and 1; otherwise nothing is written. Of a
-folder that process.py wrote only masks that are current are scored; summary.md names the other cases, and why.
+folder that process.py wrote only masks that are current are scored; summary.md names the other cases, and why. Files in
+--out that are not of an earlier call stay: the call is refused.
 
 The second line segments from the published files, and scores the rule Z < -2 beside the network; the third scores the rule
 alone, on every case or on those of a --fold. Every mask goes the way that process.py goes; it is read back from disk and
@@ -37,10 +38,11 @@ from model.networks.as_learnt import segment_as_learnt
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from training.common.cli import run
+from training.common.outputs import own_files_into, require_outside, require_own_files
 from training.data.published import CaseFiles, published_cases, read_label
 from training.data.seen import require_unseen
 from training.data.splits import read_fold
-from training.pages.score_summary import write_scores
+from training.pages.score_summary import FILES, write_scores
 from training.scores.mask_score import score_pair
 from training.scores.metrics import Scores, mean_scores, score
 from training.scores.pairs import find_pairs
@@ -154,6 +156,10 @@ def score_fold(args: argparse.Namespace) -> None:
     """Segment and score the held-out cases; writes the masks and scores.csv."""
     fold = 0 if args.fold is None and not args.rule_only else args.fold
     cases = pick_cases(args.data, fold)
+    methods = ("rule",) if args.rule_only else ("network", "rule")
+    names = [*(f"{files.name}_{method}.mha" for files in cases for method in methods), "scores.csv"]
+    require_outside(args.out, [args.data])
+    require_own_files(args.out, names)
     require_writable(args.out)
     predictor = None
     if not args.rule_only:
@@ -162,22 +168,25 @@ def score_fold(args: argparse.Namespace) -> None:
         from model.networks.torch_engine import TorchEngine, pick_device  # takes seconds, and scores do not need it
 
         predictor = Predictor(load_ensemble(weights, TorchEngine(pick_device(args.device or "auto")[0])))
-    args.out.mkdir(parents=True, exist_ok=True)
-    rows = {files.name: score_case(files, predictor, args.out) for files in tqdm(cases, unit="case")}
+    with own_files_into(args.out, names) as staged:
+        rows = {files.name: score_case(files, predictor, staged) for files in tqdm(cases, unit="case")}
+        write_csv(rows, staged / "scores.csv")
     print_table(rows)
-    write_csv(rows, args.out / "scores.csv")
 
 
 def score_folders(masks: Path, labels: Path, out: Path, adc: Path | None = None) -> str:
     """Score every case of two folders and write the results to `out`; returns the summary.
 
     Raises UserError, before anything is written, when the folders do not pair up or a file is not usable, and when `out`
-    cannot be written.
+    cannot be written, lies in one of them or holds another's files.
     """
     pairs = find_pairs(masks, labels, adc)
+    require_outside(out, filter(None, (masks, labels, adc)))
+    require_own_files(out, FILES)
     require_writable(out)
     rows = [score_pair(pair, masks, labels) for pair in tqdm(pairs.scored, unit="case", leave=False, disable=None)]
-    return write_scores(rows, pairs, masks, labels, out)
+    with own_files_into(out, FILES) as staged:
+        return write_scores(rows, pairs, masks, labels, staged)
 
 
 def main() -> None:

@@ -18,14 +18,15 @@ from model.files import require_writable
 from training.common.cli import run
 from training.data.splits import FOLDS, read_fold
 from training.pages.cells import DIGITS, interval, number
-from training.pages.markdown import replace_block, table, wrapped, write_text
-from training.pages.plots import draw_curves, draw_dice, draw_dice_by_volume
+from training.pages.markdown import replace_block, require_own_pages, table, wrapped, write_text
+from training.pages.plots import draw_curves, draw_dice, draw_dice_by_volume, is_figure
 from training.pages.study_page import PHANTOM, both_protocols, figure_name, short_answer, study_text
 from training.pages.study_tables import TITLES, Study, method_lines
 from training.scores.rows import KEYS, RESULTS, RULE, RUN, Epoch, Row, curves_path, read_frame
 from training.scores.statistics import METHODS, estimate, per_case
 
 ROOT = Path(__file__).resolve().parents[1]
+FIGURES = {"dice": draw_dice, "volume": draw_dice_by_volume, "curves": draw_curves}
 MARKERS = ("<!-- study:begin -->", "<!-- study:end -->")
 
 
@@ -69,11 +70,8 @@ def require_whole_runs(rows: pd.DataFrame, path: Path) -> None:
 
 def draw_figures(study: Study, figures: Path) -> None:
     """Draw what there are data for, and remove an older figure where there are none."""
-    for kind, draw, data in (
-        ("dice", draw_dice, study.rows),
-        ("volume", draw_dice_by_volume, study.rows),
-        ("curves", draw_curves, study.epochs),
-    ):
+    for kind, draw in FIGURES.items():
+        data = study.epochs if kind == "curves" else study.rows
         path = figures / figure_name(study, kind)
         path.unlink(missing_ok=True) if data.empty else draw(data, path)
 
@@ -110,13 +108,19 @@ def main() -> None:
     replaced = replace_block(readme, readme_block(studies), args.readme, MARKERS)
     require_writable(args.docs)
     figures = args.docs / "figures"
+    drawn = [figures / figure_name(study, kind) for study in studies for kind in FIGURES]
+    drawn += [figures / PHANTOM] if args.phantom_masks else []
+    require_own_pages(args.docs / "study.md", "tables", drawn, is_figure)
     figures.mkdir(parents=True, exist_ok=True)
     if args.phantom_masks:
         from training.learning.phantom_masks import masks_by_loss  # brings torch, which the tables do without
         from training.pages.phantom_figure import draw_phantom
 
         folder = ROOT / "test" / "case"
-        draw_phantom(folder, masks_by_loss(args.phantom_masks, folder), figures / PHANTOM)
+        masks = masks_by_loss(args.phantom_masks, folder)
+        if not masks:
+            raise UserError(f"{args.phantom_masks}: no network of the native study's fold 0 and seed 0 to draw the masks of")
+        draw_phantom(folder, masks, figures / PHANTOM)
     for study in studies:
         draw_figures(study, figures)
     write_text(args.docs / "study.md", study_text(studies, figures))

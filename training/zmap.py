@@ -27,7 +27,7 @@ from model.images.limits import LARGEST_PUBLISHED_Z
 from model.lesions.brain_map import BrainMap
 from model.lesions.candidates import FEATURES, CaseMaps
 from model.lesions.decision import Decision, most_dice
-from model.networks.stored import IMAGE_WEIGHTS, ZMAP, save_decision, save_estimator
+from model.networks.stored import IMAGE_WEIGHTS, ZMAP, read_sidecar, save_decision, save_estimator
 from training.common.cli import run
 from training.common.provenance import of_fit
 from training.data.dataset import PackedCase, load_cases, require_packed
@@ -38,7 +38,7 @@ from training.lesions.fit_trees import candidate_table, decisions_by_fold, fit_t
 from training.lesions.held_out import HeldOut, calibrated, fit_calibration, nested_calibrations
 from training.scores.case_row import NO_RUN, Prediction, case_row
 from training.scores.metrics import Scores, dice_of, mean_scores
-from training.scores.rows import RESULTS, RULE, Row, ZError, write_configuration, write_records
+from training.scores.rows import RESULTS, RULE, Row, ZError, read_records, write_configuration, write_records
 from training.scores.rule import rule_mask
 
 SMOOTHED_MM = 2.0  # the ADC of the threshold
@@ -130,6 +130,10 @@ def main() -> None:
     require_packed(args.data)
     for folder in (args.results, args.weights) if args.ship else (args.results,):
         require_writable(folder)
+    read_records(args.results / "zmap.csv", ZError)  # refuses a table of something else
+    read_records(args.results / "estimated.csv", Row)
+    for path in sorted((args.weights / ZMAP).glob("*.json")) if args.ship else ():
+        read_sidecar(path)
     folds = {name: fold for fold in range(FOLDS) for name in read_fold(fold)[1]}
     cases = {case.name: case for case in load_cases(args.data, list(folds))}
     voxels = {name: VoxelTable(case) for name, case in cases.items()}

@@ -1,5 +1,6 @@
 """The published folder layout, with small images on an oblique, anisotropic grid."""
 
+import contextlib
 import math
 import sys
 from pathlib import Path
@@ -162,10 +163,24 @@ def test_a_label_of_another_size_is_refused(tmp_path: Path) -> None:
 
 def test_the_command_packs_every_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MGHNICU_010-VISIT_01", "MGHNICU_020-VISIT_01"):
-        publish(tmp_path, name)
-    monkeypatch.setattr(sys, "argv", ["cases", "--data", str(tmp_path), "--out", str(tmp_path / "new" / "packed")])
+        publish(tmp_path / "data", name)
+    out = tmp_path / "new" / "packed"
+    monkeypatch.setattr(sys, "argv", ["cases", "--data", str(tmp_path / "data"), "--out", str(out)])
     run(cases.main)
-    assert len(list((tmp_path / "new" / "packed").glob("*.npz"))) == 2
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert sorted(before)[1:] == ["MGHNICU_010-VISIT_01.npz", "MGHNICU_020-VISIT_01.npz"]
+    run(cases.main)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_packed_cases_of_other_data_do_not_lie_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    for data, name in (("data", "MGHNICU_010-VISIT_01"), ("other", "MGHNICU_020-VISIT_01")):
+        publish(tmp_path / data, name)
+        monkeypatch.setattr(sys, "argv", ["cases", f"--data={tmp_path / data}", f"--out={tmp_path / 'packed'}"])
+        with contextlib.suppress(SystemExit):
+            run(cases.main)
+    words = f"holds MGHNICU_010-VISIT_01.npz, which is no case of {tmp_path / 'other'}; name another folder"
+    assert f"error: {tmp_path / 'packed'}: {words}" in capsys.readouterr().err
 
 
 def test_the_command_fails_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

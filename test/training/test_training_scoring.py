@@ -25,6 +25,7 @@ from model.run.own_files import with_record
 from model.run.summary import Outcome, write_summary
 from training import evaluate
 from training.common.cli import run
+from training.common.outputs import RECORD
 from training.scores.names import case_of
 from training.scores.rows import CaseScore, as_frame, read_records
 from training.scores.statistics import LOADS, VOLUMES, size_strata
@@ -122,7 +123,13 @@ def test_two_cases_by_hand(two_cases: Folders, monkeypatch, capsys) -> None:
     # differences of 0.006 and -0.006 ml: mean 0, spread 0.0085, 1.96 times that is 0.017
     assert "+0.00 [-0.01, +0.01] ml, limits of agreement -0.02 to +0.02 ml" in text
     assert "by the label's volume" in text
-    assert sorted(path.name for path in two_cases.out.iterdir()) == ["dice.png", "scores.csv", "summary.md", "volumes.png"]
+    assert sorted(path.name for path in two_cases.out.iterdir()) == [
+        RECORD,
+        "dice.png",
+        "scores.csv",
+        "summary.md",
+        "volumes.png",
+    ]
 
 
 def test_the_same_again_gives_the_same_bytes(two_cases: Folders, monkeypatch) -> None:
@@ -418,10 +425,11 @@ def test_one_case_has_no_interval(folders: Folders, monkeypatch, label: np.ndarr
 
 
 def test_an_output_that_cannot_be_written(two_cases: Folders, monkeypatch, capsys, tmp_path: Path) -> None:
-    monkeypatch.setattr(sys, "argv", two_cases.words("--out", two_cases.masks / f"{NAMES[0]}.mha"))
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", two_cases.words("--out", tmp_path / "file"))
     with pytest.raises(SystemExit):
         run(evaluate.main)
-    assert f"{NAMES[0]}.mha: output cannot be written there" in capsys.readouterr().err
+    assert f"{tmp_path / 'file'}: output cannot be written there" in capsys.readouterr().err
 
 
 def test_the_default_folder_and_the_table(two_cases: Folders, monkeypatch, tmp_path: Path) -> None:

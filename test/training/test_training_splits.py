@@ -77,9 +77,10 @@ def test_deal_is_repeatable() -> None:
 
 
 def test_the_command_writes_what_read_fold_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "packed").mkdir()
     for number in range(7):
-        write_packed(invented_case(number), tmp_path)
-    monkeypatch.setattr(sys, "argv", ["splits", "--data", str(tmp_path), "--out", str(tmp_path / "splits.json")])
+        write_packed(invented_case(number), tmp_path / "packed")
+    monkeypatch.setattr(sys, "argv", ["splits", "--data", str(tmp_path / "packed"), "--out", str(tmp_path / "splits.json")])
     splits.main()
     training, validation = read_fold(1, tmp_path / "splits.json")
     assert len(validation) == 2

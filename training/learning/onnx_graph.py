@@ -1,5 +1,6 @@
 """A trained network's graph as ONNX: the graph alone, its weights are the float16 numbers in the .safetensors beside it."""
 
+import functools
 import json
 import tempfile
 import warnings
@@ -16,15 +17,21 @@ from model.networks.config import INPUT_CHANNELS
 from model.networks.graph_engines import OpenvinoEngine
 from model.networks.stored import StoredNetwork, read_networks, read_sidecar, write_sidecar
 from model.networks.torch_engine import TorchNetwork, load_module
+from training.common.outputs import require_own_file
 
 AXES = {0: "batch", 2: "z", 3: "y", 4: "x"}  # of any size that the network divides
 LARGEST_DIFFERENCE = 2e-3  # in logits of about 10, between two ways to add up float32
 
 
 def export(folder: Path) -> list[Path]:
-    """Export every network of a folder; the files written. Raises UserError when its weights are not usable."""
-    paths = []
-    for stored in read_networks(folder):
+    """Export every network of a folder; the files written.
+
+    Raises UserError when its weights are not usable, or another file lies where a graph would be.
+    """
+    paths, networks = [], read_networks(folder)
+    for stored in networks:
+        require_own_file(stored.graph_path, functools.partial(_refers_to, stored.path.name), f"a graph of {stored.path}")
+    for stored in networks:
         module = load_module(stored)
         graph = with_stored_weights(trace(module, stored), stored).SerializeToString()
         with whole_file(stored.graph_path) as partial:  # beside the weights, which it refers to
@@ -34,6 +41,11 @@ def export(folder: Path) -> list[Path]:
         write_sidecar(sidecar, read_sidecar(sidecar) | {"onnx": stored.graph_entry(graph)})
         paths.append(stored.graph_path)
     return paths
+
+
+def _refers_to(weights: str, graph: Path) -> bool:
+    """Whether a graph names a file of weights."""
+    return weights.encode() in graph.read_bytes()
 
 
 def trace(module: nn.Module, stored: StoredNetwork) -> onnx.ModelProto:

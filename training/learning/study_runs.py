@@ -93,8 +93,7 @@ def cases_of_folds(data: Path) -> Iterator[tuple[int, PackedCase]]:
     """Every case of the folds, one in memory at a time, with the fold that holds it out."""
     for fold in range(FOLDS):
         for name in read_fold(fold)[1]:
-            (case,) = load_cases(data, [name])
-            yield fold, case
+            yield fold, load_cases(data, [name])[0]
 
 
 def rule_row(case: PackedCase, fold: int) -> Row:

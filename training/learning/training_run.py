@@ -19,8 +19,10 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from model.errors import UserError
 from model.files import only_run, require_writable
 from model.networks.config import InferenceConfig, ModelConfig, to_json
+from model.networks.stored import read_sidecar
 from model.networks.torch_engine import round_to_disk_precision, save_weights
 from training.common.provenance import LICENCE
 from training.data.dataset import PackedCase, load_cases
@@ -53,14 +55,14 @@ def train(
     chosen, inner = hold_out(load_cases(data, names["training"]), config.patience)
     samples, inner_samples = ([protocol.sample(case, device) for case in cases] for cases in (chosen, inner))
     validation = load_cases(data, names["validation"])
-    data_digests = digests([*chosen, *inner, *validation])
-    identity = run_identity(config, to_json(protocol.model), names, data_digests)
+    identity = run_identity(config, to_json(protocol.model), names, digests([*chosen, *inner, *validation]))
     training = Training(config, protocol, device)
-
     with only_run(folder):
-        checkpoint = folder / "checkpoint.pt"
+        checkpoint, path = folder / "checkpoint.pt", folder / f"fold{config.fold}.safetensors"
         if checkpoint.exists():
             training.restore(checkpoint, identity)
+        else:
+            require_no_other_weights(folder, config)
         with run_log(folder, training, config, say) as log:
             while not finished(training, config):
                 entry = next_epoch(training, samples, inner_samples, config, protocol)
@@ -76,10 +78,20 @@ def train(
         round_to_disk_precision(network)
         scores = validate(network, validation, protocol, device)
         names |= {"inner": [case.name for case in inner]} if inner else {}
-        path = folder / f"fold{config.fold}.safetensors"
-        description = provenance(config, device, names, scores, training.history) | {"data": data_digests}
+        description = provenance(config, device, names, scores, training.history) | {"data": identity["data"]}
         save_weights(path, network, protocol.model, InferenceConfig(), description)
     return path
+
+
+def require_no_other_weights(folder: Path, config: TrainConfig) -> None:
+    """Raise UserError when weights lie in a folder without a checkpoint, other than those of this very configuration."""
+    found = sorted(path for path in folder.iterdir() if path.stem in (f"fold{config.fold}", "decision"))
+    try:
+        known = read_sidecar(folder / f"fold{config.fold}.json")["provenance"]["training"] if found else None
+    except (UserError, KeyError, TypeError):
+        known = None
+    if found and known != json.loads(json.dumps(dataclasses.asdict(config))):
+        raise UserError(f"{found[0]}: lies there without the checkpoint of its run, and stays; choose another --run folder")
 
 
 def run_identity(config: TrainConfig, model: dict, names: dict[str, list[str]], data: dict[str, str]) -> dict:

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from PIL import Image
 
 from model.files import whole_file
 from training.common.loss_names import LOSS_NAMES
@@ -33,6 +34,7 @@ from training.scores.statistics import (
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8a8a8a"
 SIZE_STYLES = ((GREY, "X"), (VERMILION, "o"), (BLUE, "s"), (GREEN, "^"))  # from empty cases to the largest lesions
 SLICE_STYLES = dict(zip(SLICES, ((BLUE, "o"), (ORANGE, "^")), strict=True))
+DPI = 100
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -44,8 +46,8 @@ STYLE = {
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.7,
     "legend.frameon": False,
-    "figure.dpi": 100,
-    "savefig.dpi": 100,
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
 }
 Styles = dict[str, tuple[str, str]]  # colour and marker by what they mean
 LABELS = {method: method for method in LOSS_NAMES} | {RULE: "rule Z < -2"}
@@ -72,6 +74,12 @@ def save(figure: Figure, path: Path) -> None:
     """Write a PNG whole or not at all, without a version or date in it."""
     with whole_file(path) as partial:
         figure.savefig(partial, format="png", metadata={"Software": None})
+
+
+def is_figure(path: Path) -> bool:
+    """Whether a file is a figure as `save` writes it: of 100 dpi, with no words in it. Raises OSError."""
+    with Image.open(path) as image:
+        return image.format == "PNG" and image.info.keys() == {"dpi"} and round(image.info["dpi"][0]) == DPI
 
 
 def styled() -> AbstractContextManager[None]:

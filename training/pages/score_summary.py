@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from model.errors import UserError
 from model.images.formats.names import stem_of
 from model.run.find.cases import MASK_STEM
 from model.run.find.cases import SUMMARY as RUN_SUMMARY
@@ -17,6 +16,7 @@ from training.scores.rows import CaseScore, as_frame, write_records
 from training.scores.statistics import LOADS, VOLUMES, size_strata
 
 SCORES, SUMMARY, DICE_PLOT, VOLUME_PLOT = "scores.csv", "summary.md", "dice.png", "volumes.png"
+FILES = (SCORES, SUMMARY, DICE_PLOT, VOLUME_PLOT)
 SIZES: dict[tuple[str, ...], str] = {LOADS: "lesion load", VOLUMES: "lesion volume"}  # what the strata are of
 EXPLAINED: dict[tuple[str, ...], str] = {
     LOADS: "Cases are grouped by lesion load, the label's share of the brain (ADC > 0).",
@@ -27,20 +27,14 @@ is empty: it is left out of the mean and counted. Where both are empty, Dice and
 
 
 def write_scores(records: list[CaseScore], pairs: Pairs, masks: Path, labels: Path, out: Path) -> str:
-    """Write scores.csv, summary.md, dice.png and volumes.png to `out`; returns the summary.
-
-    Raises UserError when `out` cannot be written.
-    """
+    """Write FILES to `out`; returns the summary. Raises OSError."""
     rows = as_frame(records, CaseScore)
     strata = size_strata(rows)
     text = summary(strata, masks, labels) + not_scored(pairs) + guessed(pairs.scored)
-    try:
-        write_records(records, out / SCORES, CaseScore)
-        draw_dice_by_size(strata, SIZES[tuple(strata)], out / DICE_PLOT)
-        draw_agreement(rows, out / VOLUME_PLOT)
-        write_text(out / SUMMARY, text)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror}: {error.filename})") from None
+    write_records(records, out / SCORES, CaseScore)
+    draw_dice_by_size(strata, SIZES[tuple(strata)], out / DICE_PLOT)
+    draw_agreement(rows, out / VOLUME_PLOT)
+    write_text(out / SUMMARY, text)
     return text
 
 
