@@ -6,7 +6,6 @@ where there is one, else the rescale of that slice. Where the header names the u
 
 import hashlib
 import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,16 +16,15 @@ from pydicom.pixels import apply_modality_lut
 
 from model.errors import UserError
 from model.images.dicom.persons import counting, said_series
-from model.images.dicom.pixels import is_decoded, stored_numbers
-from model.images.dicom.series import is_no_map, joint_digest, reading, wanted_files
+from model.images.dicom.pixels import PIXELS, require_decoder, stored_numbers
+from model.images.dicom.series import is_no_map, joint_digest, wanted_files
 from model.images.dicom.stack import Frame, frames_of, stacked
+from model.images.dicom.units import MAPPINGS, factor_of, plain, unit_of
+from model.images.dicom.values import REMEDY, TagError, number, reading
 from model.images.grid import DicomSource, Volume, require_scalar_3d
 from model.images.streams import read_file
 
-# 10-6 mm2/s, 10*-6.mm2/s, 1e-3 mm2/s, um2/s, mm2/s, mm2/sec, mm2.s-1, after `_plain`
-DIFFUSIVITY = re.compile(r"(?:x?1(?:0|e)(?P<power>-0?\d)[.x]?)?(?P<length>m|cm|mm|um)2(?:/s(?:ec)?|\.?s-1)")
-MAPPINGS, TRANSFORM = "RealWorldValueMappingSequence", "PixelValueTransformationSequence"
-SQUARE_UM = {"m": 1e12, "cm": 1e8, "mm": 1e6, "um": 1.0}  # in a square of that length; 1 um2/s is 1e-6 mm2/s
+TRANSFORM, RESCALE = "PixelValueTransformationSequence", ("RescaleSlope", "RescaleIntercept")
 
 
 def read_dicom(path: Path, series: Sequence[str] = (), adc: bool = False) -> Volume:
@@ -70,14 +68,11 @@ def _read(path: Path) -> tuple[Dataset, str]:
         raise UserError(f"{path}: expected a DICOM file of at most {len(file.data)} bytes, found {file.size}")
     with reading(path):
         dataset = pydicom.dcmread(io.BytesIO(file.data))
-        names = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-        if not any(name in dataset for name in names):
+        if not any(name in dataset for name in PIXELS):
             raise UserError(f"{path}: expected a DICOM image, found no pixels: is it whole?")
         if is_no_map(dataset):
             raise UserError(f"{path}: expected a map, found a secondary capture, a segmentation or a picture in colour")
-        syntax = dataset.file_meta.TransferSyntaxUID
-        if not is_decoded(syntax):
-            raise UserError(f"{path}: its pixels are compressed as {syntax.name}, which is not read; decompress it first")
+        require_decoder(dataset.file_meta.TransferSyntaxUID)
     return dataset, hashlib.sha256(file.data).hexdigest()
 
 
@@ -107,42 +102,21 @@ def _unit(frames: list[Frame], path: Path) -> tuple[str, float]:
     if len(found) != 1:
         raise UserError(f"{path}: expected slices in one unit, found {', '.join(sorted(unit or 'none' for unit in found))}")
     unit = found.pop()
-    return unit, _factor(unit) or 1.0
+    return unit, factor_of(unit) or 1.0
 
 
 def _unit_of_frame(frame: Frame) -> str:
     with reading(frame.path):
         if (chosen := _mapping(frame)) is not None:
-            return _plain(chosen[1])
-        text = _plain(str(_transform(frame).get("RescaleType", "")))
-        return text if _factor(text) else ""
+            return plain(unit_of(chosen))
+        text = plain(str(_transform(frame).get("RescaleType", "")))
+        return text if factor_of(text) else ""
 
 
-def _with(frame: Frame, sequence: str) -> list[Dataset]:
-    """Of a frame's functional groups and the file, those that have a sequence: its own group first."""
-    return [item for item in (*frame.groups, frame.dataset) if item.get(sequence)]
-
-
-def _mapping(frame: Frame) -> tuple[int, str] | None:
-    """Which of a frame's RealWorldValueMappings is in a unit of diffusivity, and that unit's code; None where none is."""
-    for item in _with(frame, MAPPINGS)[:1]:
-        for number, mapping in enumerate(item[MAPPINGS].value):
-            codes = mapping.get("MeasurementUnitsCodeSequence") or [Dataset()]
-            for name in ("CodeValue", "LongCodeValue", "CodeMeaning"):
-                if _factor(_plain(text := str(codes[0].get(name, "")))):
-                    return number, text
-    return None
-
-
-def _plain(text: str) -> str:
-    text = text.lower().translate(str.maketrans("\u00b2\u00b5\u03bc\u00b7\u00d7", "2uu.x", " ^*{}()[]"))
-    return text.replace("10e-", "1e-")
-
-
-def _factor(unit: str) -> float | None:
-    """What one of a unit, as `_plain` gives it, is in 1e-6 mm2/s; None for another unit than one of diffusivity."""
-    match = DIFFUSIVITY.fullmatch(unit)
-    return SQUARE_UM[match["length"]] * 10.0 ** int(match["power"] or 0) if match else None
+def _mapping(frame: Frame) -> Dataset | None:
+    """Which of a frame's RealWorldValueMappings is in a unit of diffusivity, its own group's first; None where none is."""
+    item = next((item for item in (*frame.groups, frame.dataset) if item.get(MAPPINGS)), Dataset())
+    return next((mapping for mapping in item.get(MAPPINGS, ()) if unit_of(mapping)), None)
 
 
 def _values(frame: Frame, stored: np.ndarray, mapped: bool) -> np.ndarray:
@@ -153,25 +127,35 @@ def _values(frame: Frame, stored: np.ndarray, mapped: bool) -> np.ndarray:
     """
     unknown = stored == frame.dataset.get("PixelPaddingValue")
     chosen = _mapping(frame) if mapped else None
-    if chosen:
-        values, not_mapped = _mapped(stored, _with(frame, MAPPINGS)[0][MAPPINGS][chosen[0]])
-        unknown = unknown | not_mapped
+    if chosen is not None:
+        values, not_mapped = _mapped(stored, chosen)
+        unknown |= not_mapped
     else:
-        values = np.asarray(apply_modality_lut(stored, _transform(frame)), float)
+        values = _rescaled(stored, _transform(frame))
     return np.where(unknown & (values > 0), np.nan, values)
 
 
 def _mapped(stored: np.ndarray, mapping: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """The values that a RealWorldValueMapping gives to stored numbers, and which of those it has no say on."""
-    ends = [mapping.get(f"RealWorldValue{which}ValueMapped") for which in ("First", "Last")]
-    if None in ends:
-        ends = [mapping[f"DoubleFloatRealWorldValue{which}ValueMapped"].value for which in ("First", "Last")]
-    first, last = map(float, ends)
+    kind = "DoubleFloat" if "DoubleFloatRealWorldValueFirstValueMapped" in mapping else ""
+    first, last = (number(mapping, f"{kind}RealWorldValue{which}ValueMapped") for which in ("First", "Last"))
+    if stored.dtype.kind == "f":
+        first, last = np.array([first, last], stored.dtype).tolist()
     if table := mapping.get("RealWorldValueLUTData"):
         places = np.clip(stored.astype(np.int64) - int(first), 0, len(table) - 1)
         return np.array(table, float)[places], (stored < first) | (stored > last)
-    values = stored * float(mapping.RealWorldValueSlope) + float(mapping.RealWorldValueIntercept)
+    values = stored * number(mapping, "RealWorldValueSlope") + number(mapping, "RealWorldValueIntercept")
     return values, (stored < first) | (stored > last)
+
+
+def _rescaled(stored: np.ndarray, item: Dataset) -> np.ndarray:
+    """The values that a rescale, or a table, gives to stored numbers; these themselves where there is none."""
+    if item.get("ModalityLUTSequence"):
+        return np.asarray(apply_modality_lut(stored, item), float)
+    slope, intercept = (number(item, name) if name in item else None for name in RESCALE)
+    if (slope is None and intercept) or (intercept is None and slope not in (None, 1)):
+        raise TagError(f"it has {' without '.join(RESCALE if slope else RESCALE[::-1])}; {REMEDY}")
+    return stored.astype(float) * (1 if slope is None else slope) + (intercept or 0)
 
 
 def _transform(frame: Frame) -> Dataset:

@@ -4,19 +4,17 @@ pydicom takes half a second to import, so this module is loaded where there is D
 tags, in which names can lie: none is passed on.
 """
 
-import contextlib
 import hashlib
 import logging
 import os
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     CTImageStorage,
@@ -28,10 +26,12 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
 )
 
-from model.errors import UserError, lacks_memory
+from model.errors import UserError
 from model.images.dicom.files import MARK, MARK_AT, dicom_files
 from model.images.dicom.mr_words import EXPONENTIAL, OTHER_TYPES, says_adc
 from model.images.dicom.persons import PATIENT, counting, require_one_patient, said_series
+from model.images.dicom.units import is_map_of_adc
+from model.images.dicom.values import reading
 from model.images.streams import MOST_BYTES, BoundedFile
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -48,6 +48,7 @@ LISTED = (
     *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType", "Modality"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "SpecificCharacterSet"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *DATES, *PATIENT),
+    "RealWorldValueMappingSequence",
 )
 OTHER_MODALITIES = ("CT", "PT", "NM", "US", "XA", "CR", "DX", "MG", "OT", "SEG")  # messages quote these; others may be names
 CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -78,12 +79,17 @@ class Header:
 
     @property
     def is_adc(self) -> bool:
-        """Whether its image type says that it is an ADC map."""
-        return says_adc(self.types)
+        """Whether its image type says that it is an ADC map, or the quantity of a parametric map does."""
+        return says_adc(self.types) or is_map_of_adc(self.dataset)
 
     @property
     def other_modality(self) -> str:
-        """What it is an image of where that is not MR; empty for MR, and where neither Modality nor SOP class says."""
+        """What it is an image of where that is not MR; empty for MR, and where neither Modality nor SOP class says.
+
+        Empty for a parametric map of ADC, too: programs write OT or another modality there.
+        """
+        if is_map_of_adc(self.dataset):
+            return ""
         said = str(self.dataset.get("Modality") or "").strip().upper()
         if said in ("", "MR"):
             return MODALITY_OF_CLASS.get(_sop_class(self.dataset), "")
@@ -198,23 +204,6 @@ def is_no_map(dataset: Dataset) -> bool:
     """Whether a file cannot be a map: a secondary capture, a segmentation, or in colour."""
     in_colour = dataset.get("SamplesPerPixel", 1) != 1 or str(dataset.get("PhotometricInterpretation")) == "PALETTE COLOR"
     return in_colour or str(dataset.get("SOPClassUID", "")).startswith(NO_MAPS)
-
-
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turns whatever a library raises over a file's content into a UserError that names the file and no tag's value."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        if lacks_memory(error):
-            raise UserError(f"{path}: not enough memory to read it") from None
-        lacking = (getattr(error, "name", None) or "") if isinstance(error, AttributeError) else ""
-        what = f"it lacks {lacking}" if lacking and tag_for_keyword(lacking) else type(error).__name__
-        raise UserError(f"{path}: cannot be read as a DICOM image ({what}): is it whole?") from None
 
 
 def _header(path: Path) -> Header | None:

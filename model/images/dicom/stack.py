@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from model.errors import UserError
 from model.images.dicom.mr_words import says_adc
 from model.images.dicom.series import frame_type, image_types
+from model.images.dicom.values import frame_count, number, numbers, whole_number
 from model.images.grid import Grid
 
 MOSAIC = re.compile(r"\bmosaic\b", re.IGNORECASE)
@@ -44,7 +45,7 @@ class Frame:
 
 def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
     """The frames of a file, each with what the functional groups of an enhanced one say about it."""
-    count = int(dataset.get("NumberOfFrames") or 1)
+    count = frame_count(dataset)
     if not 0 < count <= MOST_FRAMES:
         raise UserError(f"{path}: expected 1 to {MOST_FRAMES} frames, its header says {count}")
     shared = list(dataset.get("SharedFunctionalGroupsSequence", ()))
@@ -56,41 +57,35 @@ def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
     return [_frame(dataset, path, (*own[n : n + 1], *shared), n + 1) for n in range(count)]
 
 
-def _frame(dataset: Dataset, path: Path, groups: tuple[Dataset, ...], number: int) -> Frame:
+def _frame(dataset: Dataset, path: Path, groups: tuple[Dataset, ...], place: int) -> Frame:
     measures = _found(dataset, groups, "PixelMeasuresSequence", "PixelSpacing")
-    between = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0
+    between = next(
+        (number(measures, name) for name in ("SpacingBetweenSlices", "SliceThickness") if measures.get(name)), 0.0
+    )
     content = next((group.FrameContentSequence[0] for group in groups if group.get("FrameContentSequence")), Dataset())
     kinds = [kind for group in groups if (kind := frame_type(group))] or image_types(dataset)
     return Frame(
         path,
         dataset,
         groups,
-        number,
-        int(dataset.Rows),
-        int(dataset.Columns),
+        place,
+        whole_number(dataset, "Rows"),
+        whole_number(dataset, "Columns"),
         str(content.get("StackID") or ""),
         "\\".join(kinds[0]),
-        _numbers(_found(dataset, groups, "PlanePositionSequence", "ImagePositionPatient").ImagePositionPatient, 3),
-        _numbers(_found(dataset, groups, "PlaneOrientationSequence", "ImageOrientationPatient").ImageOrientationPatient, 6),
-        _numbers(measures.PixelSpacing, 2),
-        abs(float(between)),
+        numbers(_found(dataset, groups, "PlanePositionSequence", "ImagePositionPatient"), "ImagePositionPatient", 3),
+        numbers(
+            _found(dataset, groups, "PlaneOrientationSequence", "ImageOrientationPatient"), "ImageOrientationPatient", 6
+        ),
+        numbers(measures, "PixelSpacing", 2),
+        abs(between),
     )
 
 
 def _found(dataset: Dataset, groups: tuple[Dataset, ...], sequence: str, name: str) -> Dataset:
-    """The item that has an attribute: a functional group's, else the file itself. Raises AttributeError with its name."""
+    """The item that has an attribute: a functional group's, else the file itself."""
     items = [group[sequence][0] for group in groups if group.get(sequence)]
-    item = next((item for item in items if name in item), dataset)
-    if item.get(name) is None:
-        raise AttributeError(name=name)
-    return item
-
-
-def _numbers(values: object, count: int) -> np.ndarray:
-    numbers = np.array(values, float)
-    if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        raise ValueError("not that many numbers")
-    return numbers
+    return next((item for item in items if name in item), dataset)
 
 
 def stacked(frames: list[Frame], path: Path) -> tuple[list[Frame], Grid]:

@@ -1,0 +1,217 @@
+"""Compressed pixels whose own header is of another image, and bits above those that are stored.
+
+Streams are made by imagecodecs (OpenJPEG, CharLS) and by pydicom; sizes are put into their headers by hand.
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pydicom
+import pytest
+from dicom_phantom import Series, change, save, write_multiframe, write_series
+from inference_helpers import GRID
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+
+from model.errors import UserError
+from model.images.dicom import jpeg
+from model.images.dicom.codestreams import StreamHeader, stream_header
+from model.images.volume import read_volume
+
+ROWS, COLUMNS = 41, 38
+RNG = np.random.default_rng(11)
+PIXELS = RNG.integers(0, 4096, (ROWS, COLUMNS))
+BITS = 12, 13, 16  # of a number in a stream
+ONE_SLICE = replace(GRID, size=(1, ROWS, COLUMNS))
+
+
+def raw_j2k(pixels: np.ndarray, bits: int) -> bytes:
+    return imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="J2K", bitspersample=bits, reversible=True)
+
+
+def boxed_j2k(pixels: np.ndarray, bits: int) -> bytes:
+    return imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="JP2", bitspersample=bits, reversible=True)
+
+
+def jpegls(pixels: np.ndarray, bits: int) -> bytes:
+    assert bits == 16
+    return imagecodecs.jpegls_encode(pixels)
+
+
+def lossless_jpeg(pixels: np.ndarray, bits: int) -> bytes:
+    return imagecodecs.ljpeg_encode(pixels, bitspersample=bits)
+
+
+ENCODERS: dict[str, tuple[Callable[[np.ndarray, int], bytes], UID]] = {
+    "j2k": (raw_j2k, JPEG2000Lossless),
+    "jp2": (boxed_j2k, JPEG2000Lossless),
+    "jls": (jpegls, JPEGLSLossless),
+    "jpeg": (lossless_jpeg, JPEGLosslessSV1),
+}
+
+
+def put(path: Path, stream: bytes, syntax: UID) -> None:
+    """Give a file that stream of 12 bits stored."""
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = encapsulate([stream])
+    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.BitsStored, dataset.HighBit = 12, 11
+    save(dataset, path)
+
+
+def written(folder: Path, stream: bytes, syntax: UID) -> Path:
+    """A file of one slice with that stream."""
+    (path,) = write_series(folder, np.zeros(ONE_SLICE.size), ONE_SLICE)
+    put(path, stream, syntax)
+    return path
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_volume(path, adc=True)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message
+
+
+@pytest.fixture
+def no_decoder(monkeypatch):
+    """A stream is refused by its header alone."""
+    monkeypatch.setattr(jpeg, "decoded", lambda files: pytest.fail("was decoded"))
+
+
+def with_size(stream: bytes, rows: int, columns: int, samples: int = 1, bits: int = 16) -> bytes:
+    """The stream with another size in its header, at the places that ISO 10918-1, 14495-1 and 15444-1 give."""
+    changed = bytearray(stream)
+    if (at := stream.find(b"\xff\x4f\xff\x51")) >= 0:
+        struct.pack_into(">4L", changed, at + 8, columns, rows, 0, 0)
+        struct.pack_into(">4L", changed, at + 24, columns, rows, 0, 0)  # one tile
+        struct.pack_into(">HB", changed, at + 40, samples, bits - 1)
+    else:
+        (at,) = {stream.find(bytes((0xFF, kind))) for kind in (0xC3, 0xF7)} - {-1}
+        struct.pack_into(">BHHB", changed, at + 4, bits, rows, columns, samples)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        ((ROWS + 8, COLUMNS), f"of Rows x Columns {ROWS + 8} x {COLUMNS}, its header says {ROWS} x {COLUMNS}"),
+        ((40000, 40000), f"of Rows x Columns 40000 x 40000, its header says {ROWS} x {COLUMNS}"),
+        ((COLUMNS, ROWS), f"of Rows x Columns {COLUMNS} x {ROWS}, its header says {ROWS} x {COLUMNS}"),
+        ((0, COLUMNS), f"of Rows x Columns 0 x {COLUMNS}, its header says {ROWS} x {COLUMNS}"),
+        ((ROWS, COLUMNS, 3), "of SamplesPerPixel 3, its header says 1"),
+        ((ROWS, COLUMNS, 1, 8), "have 8 bits, its header says BitsStored 12 and BitsAllocated 16"),
+        ((ROWS, COLUMNS, 1, 17), "have 17 bits, its header says BitsStored 12 and BitsAllocated 16"),
+    ],
+    ids=["more rows", "huge", "turned", "no rows", "colours", "fewer bits", "more bits"],
+)
+def test_a_stream_of_another_image_is_refused_before_it_is_decoded(tmp_path, no_decoder, kind, size, says):
+    encode, syntax = ENCODERS[kind]
+    stream = with_size(encode(PIXELS.astype(np.uint16), 16), *size)
+    assert f"its compressed pixels {'are ' if says.startswith('of') else ''}{says}" in refused(
+        written(tmp_path, stream, syntax)
+    )
+
+
+def test_one_frame_of_many_is_of_another_size(tmp_path, no_decoder):
+    voxels = np.stack([PIXELS] * 3).astype(float)
+    path = write_multiframe(tmp_path / "m.dcm", [(voxels, replace(GRID, size=voxels.shape))])
+    dataset = pydicom.dcmread(path)
+    streams = [raw_j2k(PIXELS.astype(np.uint16), 16) for _ in range(3)]
+    streams[1] = raw_j2k(np.pad(PIXELS, ((1, 0), (0, 0))).astype(np.uint16), 16)
+    dataset.PixelData = encapsulate(streams)
+    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    save(dataset, path)
+    assert f"Rows x Columns {ROWS + 1} x {COLUMNS}" in refused(path)
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_headers_of_streams(kind):
+    stream = ENCODERS[kind][0](PIXELS.astype(np.uint16), 16)
+    assert stream_header(stream) == StreamHeader(ROWS, COLUMNS, 1, 16)
+    for end in range(0, 20):
+        with pytest.raises(ValueError, match="stream"):
+            stream_header(stream[:end])
+    if kind in ("jls", "jpeg"):  # a comment and bytes that fill stand before the size
+        assert stream_header(stream[:2] + b"\xff\xff\xff\xfe\0\x06text" + stream[2:]) == StreamHeader(ROWS, COLUMNS, 1, 16)
+
+
+def test_the_place_of_a_jpeg_2000_image_counts():
+    """An image from (3, 5) on a canvas, every second column: by equation B-1 of ISO 15444-1."""
+    stream = bytearray(with_size(raw_j2k(PIXELS.astype(np.uint16), 16), 46, 80))
+    struct.pack_into(">2L", stream, 16, 3, 5)
+    struct.pack_into(">2B", stream, 43, 2, 1)
+    assert stream_header(bytes(stream)) == StreamHeader(41, 38, 1, 16)
+
+
+@pytest.mark.parametrize("rows", [1, 8])
+@pytest.mark.parametrize("syntax", [RLELossless, ExplicitVRLittleEndian], ids=["RLE", "native"])
+def test_pixels_without_a_size_of_their_own_are_counted(tmp_path, syntax, rows):
+    """More rows than Rows, fewer, and a stream of numbers of one byte. One row of uncompressed zeros may fill."""
+    voxels = np.stack([PIXELS] * 2).astype(float)
+    paths = write_series(tmp_path / "s", voxels, replace(GRID, size=voxels.shape), Series(syntax=syntax))
+    for sign in (-1, 1):
+        for path in paths:
+            change(path, Rows=ROWS + sign * rows)
+        if syntax.is_encapsulated:
+            assert "its compressed pixels cannot be decoded" in refused(paths[0])
+        elif sign > 0 or rows > 1:
+            size = 2 * (ROWS + sign * rows) * COLUMNS
+            assert f"its PixelData has {2 * ROWS * COLUMNS} bytes, expected {size} by Rows" in refused(paths[0])
+
+
+def test_an_rle_stream_of_bytes_is_none_of_16_bits(tmp_path):
+    (path,) = write_series(tmp_path / "s", PIXELS[None].astype(float), ONE_SLICE, Series(syntax=RLELossless))
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = dataset.PixelData.replace(b"\2\0\0\0\x40\0\0\0", b"\1\0\0\0\x40\0\0\0", 1)
+    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+    save(dataset, path)
+    assert "its compressed pixels cannot be decoded (1 bytes for a pixel, expected 2 by BitsAllocated)" in refused(path)
+
+
+@pytest.mark.parametrize("kind", [*ENCODERS, "native", "rle"])
+def test_an_overlay_above_the_stored_bits_is_no_number(tmp_path, kind):
+    """12 bits of a number; above them as many of an overlay as the stream has. Signed ones keep their sign."""
+    values = np.stack([PIXELS - 2048 * signed for signed in (0, 1) for _ in BITS])
+    grid = replace(GRID, size=values.shape)
+    syntax = ENCODERS[kind][1] if kind in ENCODERS else RLELossless if kind == "rle" else ExplicitVRLittleEndian
+    words = [
+        value & 0xFFF | RNG.integers(0, 1 << (bits - 12), value.shape) << 12
+        for value, bits in zip(values, BITS * 2, strict=True)
+    ]
+    own = Series(syntax=ExplicitVRLittleEndian if kind in ENCODERS else syntax)
+    for z, path in enumerate(write_series(tmp_path, np.stack(words).astype(float), grid, own)):
+        if kind in ENCODERS:
+            stream = ENCODERS[kind][0](words[z].astype(np.uint16), 16 if kind == "jls" else BITS[z % len(BITS)])
+            put(path, stream, syntax)
+        change(path, BitsStored=12, HighBit=11, PixelRepresentation=z // len(BITS))
+    assert np.array_equal(read_volume(tmp_path, adc=True).voxels, values)
+
+
+@pytest.mark.parametrize(
+    ("tags", "says"),
+    [
+        ({"HighBit": 15}, "its HighBit is 15 with a BitsStored of 12, expected 11"),
+        ({"BitsStored": 20, "HighBit": 19}, "its BitsStored is 20 with a BitsAllocated of 16"),
+        ({"BitsAllocated": 12}, "its BitsAllocated is 12, expected 1 or 8 or 16 or 32 or 64"),
+        ({"PixelRepresentation": 2}, "its PixelRepresentation is 2, expected 0 or 1"),
+        ({"PhotometricInterpretation": "GREY"}, "its PhotometricInterpretation is neither MONOCHROME1 nor MONOCHROME2"),
+        ({"BitsStored": None}, "cannot be read as a DICOM image (it lacks BitsStored)"),
+        ({"NumberOfFrames": 2}, "expected each frame's place in the patient"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_tags_of_pixels_that_make_no_sense_are_named(tmp_path, tags, says):
+    (path,) = write_series(tmp_path / "s", PIXELS[None].astype(float), ONE_SLICE)
+    change(path, BitsStored=12, HighBit=11)
+    change(path, **tags)
+    assert says in refused(path)
