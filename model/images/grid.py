@@ -71,6 +71,7 @@ class Volume:
     unit: str = ""  # of an ADC map, where its DICOM header names it; the voxels are in 1e-6 mm2/s then
     unit_factor: float = 1.0  # what they were multiplied by
     space: str = SCANNER  # in which the grid lies, as `model.images.space` has it; also where the header cannot say
+    nan_is_background: bool = False  # whether NaN stands for numbers below 0 alone that a DICOM header calls padding
 
 
 def crop_grid(grid: Grid, box: Box) -> Grid:

@@ -21,6 +21,8 @@ SMALL_MM3 = 200.0
 def without_missing(adc: Volume, zadc: Volume | None) -> tuple[Volume, Volume | None, str]:
     """(ADC map, Z map, a sentence on what was taken as 0): maps on one grid, all finite; the sentence may be empty.
 
+    It says nothing of padding below 0 in DICOM, which is background.
+
     Without a Z map no voxel has a Z value. Raises UserError when a voxel of the brain is NaN or infinite in one of them.
     """
     missing_adc = ~np.isfinite(adc.voxels)
@@ -37,11 +39,12 @@ def without_missing(adc: Volume, zadc: Volume | None) -> tuple[Volume, Volume | 
         _refuse(missing_z & brain, zadc)
         counts.append(_counted(zadc, missing_z))
         zadc = _with_0(zadc, missing_z)
-    return adc, zadc, f"NaN or infinite voxels outside the brain were taken as 0: {' and '.join(filter(None, counts))}."
+    said = " and ".join(filter(None, counts))
+    return adc, zadc, f"NaN or infinite voxels outside the brain were taken as 0: {said}." if said else ""
 
 
 def _counted(volume: Volume, missing: np.ndarray) -> str:
-    return f"{np.count_nonzero(missing)} in {volume.path.name}" if missing.any() else ""
+    return f"{np.count_nonzero(missing)} in {volume.path.name}" if missing.any() and not volume.nan_is_background else ""
 
 
 def _with_0(volume: Volume, missing: np.ndarray) -> Volume:

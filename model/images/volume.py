@@ -72,6 +72,8 @@ def read_volume(path: Path, keep_nan: bool = False, *, series: Sequence[str] = (
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: {_unreadable(path)} ({error})") from None
     require_usable_grid(volume.grid, path)
+    if volume.nan_is_background and not keep_nan:
+        return replace(volume, voxels=np.nan_to_num(volume.voxels))
     wrong = 0 if keep_nan else volume.voxels.size - np.count_nonzero(np.isfinite(volume.voxels))
     if wrong:
         raise UserError(f"{path}: {wrong} of {volume.voxels.size} voxels are NaN or infinite, expected finite values")

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut
 
 from model.errors import UserError
+from model.images.dicom.padding import is_padding
 from model.images.dicom.persons import counting, said_series
 from model.images.dicom.pixels import PIXELS, require_decoder, stored_numbers
 from model.images.dicom.series import is_no_map, joint_digest, wanted_files
@@ -50,15 +51,17 @@ def _read_series(files: list[Path], path: Path, series: Sequence[str], adc: bool
         frames, grid = stacked(frames, path)
     require_scalar_3d(grid.size[::-1], 1, path)
     source = _source(frames, path)
-    voxels = np.empty(grid.size, np.float32)
+    voxels, is_background = np.empty(grid.size, np.float32), True
     unit, factor = _unit(frames, path) if adc else ("", 1.0)
     for slice_, frame, stored in zip(voxels, frames, stored_numbers(frames, path), strict=True):
         with reading(frame.path), np.errstate(over="ignore", invalid="ignore"):
-            slice_[:] = _values(frame, stored, bool(unit)) * factor
+            values, unknown = _values(frame, stored, bool(unit))
+            slice_[:] = np.where(unknown, np.nan, values * factor)
+            is_background &= bool((np.isfinite(values) & ((values < 0) | ~unknown)).all())
     remarks = _remarks(frames, unit if factor != 1 else "")
     if adc and series and str(frames[0].dataset.SeriesInstanceUID) not in series:
         remarks += (f"No series that --series names is in {path.name}: its one ADC series was taken.",)
-    return Volume(voxels, grid, path, True, joint_digest(sums), remarks, source, unit, factor)
+    return Volume(voxels, grid, path, True, joint_digest(sums), remarks, source, unit, factor, is_background)
 
 
 def _read(path: Path) -> tuple[Dataset, str]:
@@ -119,20 +122,20 @@ def _mapping(frame: Frame) -> Dataset | None:
     return next((mapping for mapping in item.get(MAPPINGS, ()) if unit_of(mapping)), None)
 
 
-def _values(frame: Frame, stored: np.ndarray, mapped: bool) -> np.ndarray:
-    """A frame's values, float64 (rows, columns), from its stored numbers.
+def _values(frame: Frame, stored: np.ndarray, mapped: bool) -> tuple[np.ndarray, np.ndarray]:
+    """A frame's values, float64 (rows, columns), from its stored numbers; and where nothing is known, boolean.
 
-    mapped: its RealWorldValueMapping counts, where it has one of a unit. Pixels that are padding, or that the mapping has no
-    say on, are NaN where they would be above 0.
+    mapped: its RealWorldValueMapping counts, where it has one of a unit. Nothing is known of pixels that are padding or that
+    the mapping has no say on, unless they are 0.
     """
-    unknown = stored == frame.dataset.get("PixelPaddingValue")
+    unknown = is_padding(frame, stored)
     chosen = _mapping(frame) if mapped else None
     if chosen is not None:
         values, not_mapped = _mapped(stored, chosen)
         unknown |= not_mapped
     else:
         values = _rescaled(stored, _transform(frame))
-    return np.where(unknown & (values > 0), np.nan, values)
+    return values, unknown & (values != 0)
 
 
 def _mapped(stored: np.ndarray, mapping: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,370 @@
+"""What the stored numbers of DICOM mean, and what is said of tags that cannot be read."""
+
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+from dicom_phantom import ROOT, Series, change, save, write_multiframe, write_series
+from highdicom.sr.coding import CodedConcept
+from inference_helpers import GRID
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+
+from model.errors import UserError
+from model.images.case import read_case
+from model.images.missing import without_missing
+from model.images.volume import read_volume
+
+RNG = np.random.default_rng(13)
+VOXELS = RNG.integers(0, 4096, GRID.size).astype(np.float32)
+US, SS = "US", "SS"
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_volume(path, adc=True)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "Error" not in message
+    return message
+
+
+def edited(paths: list[Path], edit: Callable[[Dataset], object]) -> None:
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        edit(dataset)
+        save(dataset, path)
+
+
+def padded(dataset: Dataset, vr: str, *ends: int) -> None:
+    for tag, end in zip((0x00280120, 0x00280121), ends, strict=False):
+        dataset.add_new(tag, vr, end)
+
+
+# --- padding ---
+
+
+@pytest.mark.parametrize(
+    ("signed", "stored", "vr", "ends", "is_padding"),
+    [
+        (0, 16, US, (4000,), lambda v: v == 4000),
+        (0, 16, US, (4000, 4095), lambda v: v >= 4000),
+        (0, 16, US, (4095, 4000), lambda v: v >= 4000),  # the limit may lie on either side
+        (0, 16, US, (3, 0), lambda v: v <= 3),
+        (0, 12, US, (4000, 65535), lambda v: v >= 4000),
+        (0, 12, US, (65535,), lambda v: v == 4095),  # all bits of a word of which 12 are stored
+        (0, 16, SS, (4000, 4095), lambda v: v >= 4000),
+        (1, 16, SS, (-2000,), lambda v: v == -2000),
+        (1, 16, US, (63536,), lambda v: v == -2000),  # 65536 - 2000: the same word as US
+        (1, 16, SS, (-2000, -1500), lambda v: (v >= -2000) & (v <= -1500)),
+        (1, 16, SS, (-32768, -1), lambda v: v < 0),
+        (1, 16, US, (65535, 63536), lambda v: (v >= -2000) & (v < 0)),
+        (1, 12, SS, (-32768, -1500), lambda v: v <= -1500),
+        (1, 12, US, (2096,), lambda v: v == -2000),  # 4096 - 2000
+        (1, 12, SS, (-2000, 2047), lambda v: v >= -2000),
+    ],
+)
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian], ids=["explicit", "implicit"])
+def test_padding_is_missing_in_the_numbers_that_are_stored(tmp_path, syntax, signed, stored, vr, ends, is_padding):
+    """Which is before the rescale: 2 n - 1 of the number n, which is never 0. In implicit VR the tags' bytes count alone."""
+    numbers = np.where(RNG.random(GRID.size) < 0.5, VOXELS, RNG.choice([0, 1, 3, 4000, 4001, 4095], GRID.size))
+    numbers = (numbers - 2048 * signed).astype(int)
+    numbers[:, ::2, ::3] = -2000 if signed else 4000
+    paths = write_series(tmp_path, (numbers & (1 << stored) - 1).astype(float), GRID)
+
+    def edit(dataset: Dataset) -> None:
+        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = stored, stored - 1, signed
+        dataset.RescaleSlope, dataset.RescaleIntercept = 2, -1
+        padded(dataset, vr, *ends)
+        if syntax == ImplicitVRLittleEndian:
+            dataset.PixelData = dataset.PixelData[:]
+            dataset.file_meta.TransferSyntaxUID = syntax
+
+    edited(paths, edit)
+    found = read_volume(tmp_path, adc=True, keep_nan=True).voxels
+    expected = is_padding(numbers)
+    assert expected.any()
+    assert np.array_equal(np.isnan(found), expected)
+    assert np.array_equal(found[~expected], 2.0 * numbers[~expected] - 1)
+
+
+@pytest.mark.parametrize("where", ["file", "group", "unassigned per frame", "unassigned shared"])
+def test_padding_of_an_enhanced_file(tmp_path, where):
+    """One value in the file, or one for each frame where a file was made of single slices."""
+    path = write_multiframe(tmp_path / "m.dcm", [(VOXELS, GRID)])
+
+    def edit(dataset: Dataset) -> None:
+        item = dataset
+        if where != "file":
+            name = "SharedFunctionalGroupsSequence" if "shared" in where else "PerFrameFunctionalGroupsSequence"
+            for group in dataset[name]:
+                item = group
+                if where != "group":
+                    item = Dataset()
+                    kind = "Shared" if "shared" in where else "PerFrame"
+                    setattr(group, f"Unassigned{kind}ConvertedAttributesSequence", [item])
+                padded(item, US, 3000, 3500)
+        else:
+            padded(item, US, 3000, 3500)
+
+    edited([path], edit)
+    found = read_volume(path, adc=True, keep_nan=True).voxels
+    assert np.array_equal(np.isnan(found), (VOXELS >= 3000) & (VOXELS <= 3500))
+
+
+def test_a_limit_of_padding_without_a_value_is_refused(tmp_path):
+    paths = write_series(tmp_path, VOXELS, GRID)
+    edited(paths, lambda dataset: dataset.add_new(0x00280121, US, 4095))
+    assert ": its PixelPaddingRangeLimit is there without PixelPaddingValue; " in refused(tmp_path)
+    edited(paths, lambda dataset: dataset.add_new(0x00280120, US, None))
+    assert ": its PixelPaddingRangeLimit is there without PixelPaddingValue; " in refused(tmp_path)
+    edited(paths, lambda dataset: dataset.__delitem__("PixelPaddingRangeLimit"))
+    assert np.array_equal(read_volume(tmp_path, adc=True).voxels, VOXELS)  # an empty value says nothing
+
+
+def a_head(padding: float, hole: float) -> np.ndarray:
+    """A block of brain of 1000 to 1999 in padding, with a hole of (3 x 2 x 5) voxels."""
+    numbers = np.full((9, 15, 12), padding)
+    numbers[1:8, 2:13, 2:10] = RNG.integers(1000, 2000, (7, 11, 8))
+    numbers[3:6, 5:7, 3:8] = hole
+    return numbers
+
+
+@pytest.mark.parametrize("padding", [-2000, -32768])
+def test_padding_below_0_is_background_around_the_brain_and_refused_within(tmp_path, padding):
+    grid = replace(GRID, size=(9, 15, 12), spacing_mm=(4.0, 2.0, 1.5))
+    for name, hole in (("whole", 1500), ("hole", padding)):
+        numbers = a_head(padding, hole).astype(np.int16)
+        paths = write_series(tmp_path / name, numbers.view(np.uint16).astype(float), grid)
+        edited(paths, lambda dataset: (setattr(dataset, "PixelRepresentation", 1), padded(dataset, SS, padding)))
+    adc, _, said = without_missing(read_volume(tmp_path / "whole", adc=True, keep_nan=True), None)
+    expected = a_head(0, 1500)
+    assert np.array_equal(adc.voxels == 0, expected == 0)
+    assert adc.voxels.min() == 0
+    assert said == ""
+    assert read_volume(tmp_path / "whole", adc=True).voxels.min() == 0
+    with pytest.raises(UserError, match=f"30 of {9 * 15 * 12} voxels are NaN or infinite inside the brain"):
+        without_missing(read_volume(tmp_path / "hole", adc=True, keep_nan=True), None)
+
+
+def test_padding_of_a_z_map_is_0_around_the_brain(tmp_path):
+    """Its stored 0 is padding and would be a Z of -10."""
+    adc = a_head(0, 1500)
+    z = np.where(adc > 0, RNG.normal(0, 2, adc.shape).round(3).clip(-9.9, 9.9), -10)
+    grid = replace(GRID, size=adc.shape)
+    write_series(tmp_path / "adc", adc, grid)
+    series = Series(uid=ROOT + "6", slopes=(0.001,), intercept=-10, more={"PixelPaddingValue": 0})
+    write_series(tmp_path / "z", z, grid, series)
+    case = read_case(tmp_path / "adc", tmp_path / "z")
+    np.testing.assert_allclose(case.zadc.voxels, np.where(adc > 0, z, 0), atol=1e-6)
+    assert case.remarks == ()
+
+
+# --- parametric maps ---
+
+
+def parametric_map(
+    folder: Path,
+    voxels: np.ndarray,
+    unit: str = "um2/s",
+    quantity: tuple[str, str, str] = ("113041", "DCM", "Apparent Diffusion Coefficient"),
+    description: str = "",
+) -> Path:
+    """As highdicom writes it: modality OT, no ADC in its image type."""
+    source = [pydicom.dcmread(path) for path in write_series(folder / "source", voxels, GRID, Series(image_type=("A", "B")))]
+    mapping = highdicom.pm.RealWorldValueMapping(
+        lut_label="x",
+        lut_explanation="x",
+        unit=CodedConcept(unit, "UCUM", unit),
+        value_range=[float(voxels.min()), float(voxels.max())],
+        slope=1.0,
+        intercept=0.0,
+        quantity_definition=CodedConcept(*quantity),
+    )
+    made = highdicom.pm.ParametricMap(
+        source,
+        voxels,
+        generate_uid(ROOT, [unit, *quantity]),
+        5,
+        generate_uid(ROOT, [unit]),
+        1,
+        *("Maker", "Model", "1", "4711"),
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[mapping],
+        voi_lut_transformations=[highdicom.VOILUTTransformation(500.0, 1000.0)],
+        series_description=description or None,
+    )
+    (folder / "map").mkdir()
+    made.save_as(folder / "map" / "map.dcm")
+    return folder / "map" / "map.dcm"
+
+
+FACTORS = {
+    "um2/s": 1.0,
+    "um2/ms": 1e3,
+    "mm2/s": 1e6,
+    "10*-6.mm2/s": 1.0,
+    "10*-3.mm2/s": 1e3,
+    "um2.ms-1": 1e3,
+    "10-6mm2/s": 1.0,
+}
+
+
+@pytest.mark.parametrize("unit", FACTORS)
+@pytest.mark.parametrize("modality", ["OT", "CT"])
+def test_a_parametric_map_of_adc_is_read_whatever_its_modality(tmp_path, unit, modality):
+    path = parametric_map(tmp_path, (VOXELS / FACTORS[unit]).astype(np.float32), unit)
+    change(path, Modality=modality)
+    found = read_volume(path.parent, adc=True)
+    np.testing.assert_allclose(found.voxels, VOXELS, rtol=1e-6)
+    assert found.unit_factor == FACTORS[unit]
+
+
+@pytest.mark.parametrize(
+    ("unit", "quantity", "is_read"),
+    [
+        ("um2/s", ("113290", "DCM", "Mono-exponential Apparent Diffusion Coefficient"), True),
+        ("um2/s", ("99ADC", "99LOCAL", "apparent diffusion coefficient"), True),
+        ("um2/s", ("113041", "99LOCAL", "Something"), False),
+        ("um2/s", ("113289", "DCM", "Diffusion Coefficient"), False),
+        ("um2/s", ("110808", "DCM", "Fractional Anisotropy"), False),
+        ("1", ("113041", "DCM", "Apparent Diffusion Coefficient"), False),
+        ("s/mm2", ("113041", "DCM", "Apparent Diffusion Coefficient"), False),
+    ],
+)
+def test_another_quantity_or_unit_of_another_modality_is_not_read(tmp_path, unit, quantity, is_read):
+    path = parametric_map(tmp_path, VOXELS, unit, quantity, "ADC map")
+    if is_read:
+        assert np.array_equal(read_volume(path, adc=True).voxels, VOXELS)
+    else:
+        assert "expected an ADC map in images of modality MR, found OT" in refused(path)
+
+
+@pytest.mark.parametrize("kind", ["Float", "DoubleFloat"])
+@pytest.mark.parametrize("limit", [None, -500.0])
+def test_padding_of_floating_point_numbers(tmp_path, kind, limit):
+    voxels = np.where(RNG.random(GRID.size) < 0.3, RNG.choice([-999.5, -700.25], GRID.size), VOXELS + 1)
+    path = parametric_map(tmp_path, voxels.astype(np.float32 if kind == "Float" else np.float64))
+    change(path, **{f"{kind}PixelPaddingValue": -999.5} | ({f"{kind}PixelPaddingRangeLimit": limit} if limit else {}))
+    found = read_volume(path, adc=True, keep_nan=True).voxels
+    missing = voxels < 0 if limit else voxels == -999.5
+    assert np.array_equal(np.isnan(found), missing)
+    np.testing.assert_allclose(found[~missing], voxels[~missing], rtol=1e-6)
+
+
+@pytest.mark.parametrize("padding", [np.nan, np.inf, -np.inf])
+def test_padding_that_is_no_finite_number(tmp_path, padding):
+    voxels = np.where(RNG.random(GRID.size) < 0.3, 0, VOXELS + 1).astype(np.float32)
+    path = parametric_map(tmp_path, voxels)
+    stored = np.frombuffer(pydicom.dcmread(path).FloatPixelData, "<f4")
+    change(path, FloatPixelData=np.where(stored, stored, np.float32(padding)).tobytes())
+    change(path, FloatPixelPaddingValue=padding)
+    found = read_volume(path, adc=True, keep_nan=True)
+    assert np.array_equal(np.isnan(found.voxels), voxels == 0)
+
+
+# --- tags that cannot be read ---
+
+
+def put(dataset: Dataset, name: str, text: str) -> None:
+    """A tag's value as it stands in the file, also one that pydicom does not write."""
+    data = text.encode() + b" " * (len(text) % 2)
+    dataset[Tag(name)] = RawDataElement(Tag(name), dictionary_VR(name), len(data), data, 0, False, True)
+
+
+RESCALED = "RescaleSlope", "RescaleIntercept"
+
+
+@pytest.mark.parametrize(
+    ("tags", "says"),
+    [
+        ({"RescaleSlope": ""}, "its RescaleSlope is empty, expected a number"),
+        ({"RescaleIntercept": ""}, "its RescaleIntercept is empty, expected a number"),
+        ({"RescaleSlope": "", "RescaleIntercept": ""}, "its RescaleSlope is empty, expected a number"),
+        ({"RescaleSlope": "0,5"}, "its RescaleSlope has a decimal comma, expected a number with a decimal point"),
+        ({"RescaleIntercept": "-1,5E1"}, "its RescaleIntercept has a decimal comma, expected a number with a decimal point"),
+        ({"RescaleSlope": "1\\2"}, "its RescaleSlope is not a number"),
+        ({"RescaleSlope": "nan"}, "its RescaleSlope is not a number"),
+        ({"PixelSpacing": "1,25\\0,8"}, "its PixelSpacing has a decimal comma, expected 2 numbers with a decimal point"),
+        ({"PixelSpacing": "1.25\\0,8"}, "its PixelSpacing has a decimal comma, expected 2 numbers with a decimal point"),
+        ({"PixelSpacing": ""}, "its PixelSpacing is empty, expected 2 numbers"),
+        ({"PixelSpacing": "\\"}, "its PixelSpacing is empty, expected 2 numbers"),
+        ({"PixelSpacing": "1.25"}, "its PixelSpacing is not 2 numbers"),
+        ({"ImagePositionPatient": "1,5\\2\\3"}, "its ImagePositionPatient has a decimal comma, expected 3 numbers"),
+        (
+            {"ImageOrientationPatient": "\\".join(["1,0"] * 6)},
+            "its ImageOrientationPatient has a decimal comma, expected 6 numbers",
+        ),
+        ({"SpacingBetweenSlices": "", "SliceThickness": "3,0"}, "its SliceThickness has a decimal comma"),
+        ({"SpacingBetweenSlices": "3,0"}, "its SpacingBetweenSlices has a decimal comma"),
+        ({"Columns": ""}, "its Columns is empty, expected a number"),
+        ({"BitsStored": ""}, "its BitsStored is empty, expected a number"),
+        ({"NumberOfFrames": "1,0"}, "its NumberOfFrames has a decimal comma"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_the_tag_that_cannot_be_read_is_named(tmp_path, tags, says):
+    paths = write_series(tmp_path, VOXELS, GRID)
+    edited(paths[2:3], lambda dataset: [put(dataset, name, value) for name, value in tags.items()])
+    message = refused(tmp_path)
+    assert says in message
+    assert message.endswith("; correct the tag or export the images again")
+
+
+@pytest.mark.parametrize("group", ["PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"])
+@pytest.mark.parametrize("value", ["", "0,5"])
+def test_the_tag_of_a_frame_that_cannot_be_read_is_named(tmp_path, group, value):
+    path = write_multiframe(tmp_path / "m.dcm", [(VOXELS, GRID)])
+
+    def edit(dataset: Dataset) -> None:
+        item = Dataset()
+        put(item, "RescaleSlope", value)
+        item.RescaleIntercept = 0
+        for frame in dataset.PerFrameFunctionalGroupsSequence:
+            del frame.PixelValueTransformationSequence
+        dataset[group][-1].PixelValueTransformationSequence = [item]
+
+    edited([path], edit)
+    found = "has a decimal comma" if value else "is empty"
+    assert refused(path).startswith(f"{path}: its RescaleSlope {found}, expected a number")
+
+
+@pytest.mark.parametrize("name", ["RealWorldValueSlope", "RealWorldValueIntercept", "RealWorldValueFirstValueMapped"])
+def test_an_empty_tag_of_a_mapping_is_named(tmp_path, name):
+    paths = write_series(tmp_path, VOXELS, GRID, Series(unit="um2/s"))
+    edited(paths, lambda dataset: setattr(dataset.RealWorldValueMappingSequence[0], name, None))
+    assert f": its {name} is empty, expected a number; " in refused(tmp_path)
+
+
+@pytest.mark.parametrize(("present", "value", "is_read"), [(0, 2, False), (0, 1, True), (1, -5, False), (1, 0, True)])
+def test_half_a_rescale_is_refused_where_it_would_change_anything(tmp_path, present, value, is_read):
+    paths = write_series(tmp_path, VOXELS, GRID)
+    for path in paths:
+        change(path, **{RESCALED[present]: value, RESCALED[1 - present]: None})
+    if is_read:
+        assert np.array_equal(read_volume(tmp_path, adc=True).voxels, VOXELS)
+    else:
+        assert f": it has {RESCALED[present]} without {RESCALED[1 - present]}; " in refused(tmp_path)
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.113619.5.2", "1.3.46.670589.33.1.4.1", "9.9", "not a UID"])
+def test_a_transfer_syntax_that_is_not_known_is_named(tmp_path, syntax):
+    (path,) = write_series(tmp_path, VOXELS[:1], GRID)
+    data = path.read_bytes()
+    at = data.index(b"\x02\0\x10\0UI")
+    (length,) = struct.unpack_from("<H", data, at + 6)
+    uid = syntax.encode() + b"\0" * (len(syntax) % 2)
+    (meta,) = struct.unpack_from("<L", data, 140)
+    changed = data[: at + 6] + struct.pack("<H", len(uid)) + uid + data[at + 8 + length :]
+    path.write_bytes(changed[:140] + struct.pack("<L", meta + len(uid) - length) + changed[144:])
+    named = "not a valid UID" if "not" in syntax else syntax
+    expected = f"its transfer syntax is {named}, which is not read; convert it to Explicit VR Little Endian first"
+    assert refused(path) == f"{path}: {expected}"
