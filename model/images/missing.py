@@ -60,12 +60,14 @@ def _refuse(wrong: np.ndarray, volume: Volume) -> None:
 
 def _in_brain(missing: np.ndarray, brain: np.ndarray, zadc: np.ndarray, voxel_mm3: float) -> np.ndarray:
     """Which of the voxels without ADC lie in the brain: boolean (z, y, x)."""
-    background = _reaching_the_border(~brain)
     has_z = np.isfinite(zadc) & (zadc != 0)
+    regions, count = connected_components(missing, by_faces=True)
+    if len(_border(regions)) == count and not (missing & has_z).any():  # all is background
+        return np.zeros_like(missing)
+    background = _reaching_the_border(~brain)
     z_is_masked = not background.any() or has_z[background].mean() < 0.5
     nan_is_background = background.any() and np.isnan(zadc[background]).mean() > 0.5
     without_z = (zadc == 0) | (np.isnan(zadc) & nan_is_background)
-    regions, _ = connected_components(missing, by_faces=True)
     enclosed = missing & (~background | _mostly_in(brain, regions)[regions])
     excused = without_z & _small(regions, voxel_mm3)
     with_z = missing & has_z
