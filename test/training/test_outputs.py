@@ -1,6 +1,5 @@
 """Where the commands of training, the benchmarks and the scripts write: not over others' files, not among their inputs."""
 
-import contextlib
 import functools
 import os
 import shutil
@@ -16,7 +15,6 @@ from PIL import Image
 from test_training_evaluate import publish
 from training_helpers import CASES, SMALL, invented_case, write_packed
 
-from benchmarks import gpu_day
 from model.errors import UserError
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
@@ -287,17 +285,6 @@ def test_results_of_another_are_not_replaced(tmp_path: Path, monkeypatch, capsys
 
 
 # --- benchmarks and scripts ---
-
-
-@pytest.mark.parametrize("name", ["out/report.md", "out/day-2.tar", "work/a"])
-def test_the_day_on_a_gpu_does_not_replace_others_files(tmp_path: Path, monkeypatch, capsys, name: str) -> None:
-    (tmp_path / name).parent.mkdir()
-    (tmp_path / name).write_text("mine")
-    before = everything(tmp_path)
-    words = ("--out", tmp_path / "out", "--work", tmp_path / "work", "--small")
-    with contextlib.suppress(ValueError):  # signals are the main thread's
-        assert str(tmp_path / name).rpartition("/")[0] in refusal(gpu_day.main, monkeypatch, capsys, *words)
-    assert everything(tmp_path) == before
 
 
 def script(*words: object) -> subprocess.CompletedProcess:

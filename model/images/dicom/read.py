@@ -61,7 +61,8 @@ def _read_series(files: list[Path], path: Path, series: Sequence[str], adc: bool
     remarks = _remarks(frames, unit if factor != 1 else "")
     if adc and series and str(frames[0].dataset.SeriesInstanceUID) not in series:
         remarks += (f"No series that --series names is in {path.name}: its one ADC series was taken.",)
-    return Volume(voxels, grid, path, True, joint_digest(sums), remarks, source, unit, factor, is_background)
+    about = {"dicom": source, "unit": unit, "unit_factor": factor, "nan_is_background": is_background}
+    return Volume(voxels, grid, path, sha256=joint_digest(sums), remarks=remarks, **about)
 
 
 def _read(path: Path) -> tuple[Dataset, str]:
