@@ -7,6 +7,7 @@ where there is one, else the rescale of that slice. Where the header names the u
 import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +62,9 @@ def _read_series(files: list[Path], path: Path, series: Sequence[str], adc: bool
     remarks = _remarks(frames, unit if factor != 1 else "")
     if adc and series and str(frames[0].dataset.SeriesInstanceUID) not in series:
         remarks += (f"No series that --series names is in {path.name}: its one ADC series was taken.",)
-    about = {"dicom": source, "unit": unit, "unit_factor": factor, "nan_is_background": is_background}
-    return Volume(voxels, grid, path, sha256=joint_digest(sums), remarks=remarks, **about)
+    sha256 = joint_digest(sums)
+    volume = Volume(voxels, grid, path, sha256=sha256, remarks=remarks, dicom=source, unit=unit, unit_factor=factor)
+    return replace(volume, nan_is_background=is_background)
 
 
 def _read(path: Path) -> tuple[Dataset, str]:
