@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from model.errors import UserError
@@ -113,6 +113,15 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def joint_digest(sums: Iterable[str]) -> str:
+    """Of one file its SHA-256; of several the SHA-256 of theirs, sorted, a line each: names and order have no say.
+
+    In a shell: `sha256sum FILES | cut -c1-64 | sort | sha256sum`
+    """
+    lines = sorted(sums)
+    return lines[0] if len(lines) == 1 else hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 
 def is_circular(path: Path) -> bool:

@@ -1,32 +1,73 @@
-"""Which files are DICOM, by their mark; nothing is loaded for that."""
+"""Which files of a case are DICOM, by their content; nothing is loaded for that.
+
+A file that is neither DICOM nor known to be something else may be a slice that was lost on the way: it is counted.
+"""
 
 import errno
 import itertools
 import os
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from model.errors import UserError
+from model.images.dicom.others import (
+    EMPTY,
+    HEAD_BYTES,
+    KNOWN,
+    POINTER,
+    PROGRAM,
+    TEXT,
+    TEXT_NAMES,
+    is_dicom_head,
+    kind_of,
+)
 from model.images.not_fetched import not_fetched
 
-MARK, MARK_AT = b"DICM", 128
 NAMED = (".dcm", ".dicom", ".ima")  # ends of names; many files have none, such as IM0001
-DEEPEST = 8  # folders below a case's
+UNFINISHED = (
+    ".part",
+    ".partial",
+    ".crdownload",
+    ".download",
+    ".filepart",
+    ".tmp",
+    ".temp",
+    ".gz",
+    ".zip",
+    ".bz2",
+    ".xz",
+    ".zst",
+)
+NO_SLICES = ("dicomdir", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+SYSTEM_FOLDERS = ("@", "__macosx", "$recycle", "system volume", ".trash", ".git", ".snapshot", ".apple", ".spotlight", ".fs")
+HEADERS = {".raw": (".mhd", ".nhdr"), ".zraw": (".mhd",), ".img": (".hdr",), ".rec": (".par",)}  # of files of bare voxels
+DEEPEST = 8  # folders below a case's in which DICOM is looked for, to tell whether it is one
 MOST_FILES = 50_000  # of a case: several long studies
 MOST_ASKED = 2000
+UNOPENED, LINK_TO_NOTHING = "not to be opened", "linked to nothing"
+
+
+class NoHeader(UserError):
+    """A DICOM file whose header cannot be read. `kind` says in what state it is, for a count of such files."""
+
+    @property
+    def kind(self) -> str:
+        return str(self)
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file has DICOM's mark. One that cannot be read has none."""
+    """Whether a file has DICOM's mark, or begins as DICOM does. One that cannot be read does not."""
     try:
-        return path.is_file() and _has_mark(path)  # opening a pipe might never end
+        return path.is_file() and is_dicom_head(_head(path))  # opening a pipe might never end
     except OSError:
         return False
 
 
-def _has_mark(path: Path) -> bool:
+def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(MARK_AT + len(MARK))[MARK_AT:] == MARK
+        return file.read(HEAD_BYTES)
 
 
 def is_named_dicom(path: Path) -> bool:
@@ -40,35 +81,106 @@ def holds_dicom(folder: Path) -> bool:
     return any(is_named_dicom(path) or is_dicom(path) for path in files)
 
 
-def dicom_files(path: Path) -> list[Path]:
-    """The DICOM file that a path is, or those in the folder and below it, sorted.
+def dicom_files(path: Path) -> tuple[list[Path], Counter[str]]:
+    """The DICOM file that a path is, or those in the folder and below it, sorted; and what else may be a slice, counted.
 
-    Other files are passed over. Raises UserError for a file that is named as DICOM and is none, and for one without suffix
-    that is empty, cannot be opened or is a link to nothing: it may be a slice. So it does where there is none or more than
-    MOST_FILES. Raises OSError where a folder cannot be read.
+    That is what is not DICOM and not known to be something else, by kind: see `_is_other`. Raises UserError for more than
+    MOST_FILES, OSError where a folder cannot be read.
     """
     files: list[Path] = []
+    doubtful: list[tuple[Path, str]] = []
+    programs: set[Path] = set()
     for file in [path] if path.is_file() else _files_below(path, strict=True):
-        may_be_slice = is_named_dicom(file) or not file.suffix
+        if file.name.casefold() in NO_SLICES:
+            continue
         try:
-            has_mark = _has_mark(file)
+            head = _head(file)
+            if is_dicom_head(head):
+                files.append(file)
+                if len(files) > MOST_FILES:
+                    raise UserError(f"{path}: expected the DICOM files of one case, found more than {MOST_FILES}")
+                continue
+            kind = kind_of(file, head)
         except OSError as error:
-            _require_fetched(file, path)
-            if may_be_slice:
-                what = "a link to nothing" if error.errno == errno.ENOENT else f"one that cannot be read ({error.strerror})"
-                raise UserError(f"{file}: expected a DICOM file, found {what}") from None
-            continue
-        if has_mark:
-            files.append(file)
-            if len(files) > MOST_FILES:
-                raise UserError(f"{path}: expected the DICOM files of one case, found more than {MOST_FILES}")
-            continue
+            kind = LINK_TO_NOTHING if error.errno == errno.ENOENT else f"{UNOPENED} ({error.strerror})"
         _require_fetched(file, path)
-        if is_named_dicom(file) or (may_be_slice and _is_empty(file)):
-            raise UserError(f"{file}: expected a DICOM file, found one without the mark {MARK.decode()}: is it whole?")
-    if not files:
-        raise UserError(f"{path}: expected DICOM files, found none")
-    return sorted(files)
+        if kind == PROGRAM:
+            programs.add(file.parent)
+        doubtful.append((file, kind))
+    places = {file.parent for file in files}
+    lost = [one for one in _not_others(doubtful, files) if not _is_of_program(one[0], path, places, programs)]
+    return sorted(files), Counter(kind for _, kind in lost)
+
+
+def require_none_lost(lost: Counter[str], count: int, path: Path) -> None:
+    """Raise UserError where some of `count` files may be slices and cannot be read. path: of a folder or the one file."""
+    if not lost:
+        return
+    if path.is_file():
+        raise UserError(f"{path}: expected a DICOM image, found a file that is {next(iter(lost))}: is it whole?")
+    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(lost.items()))
+    raise UserError(
+        f"{path}: {lost.total()} of {count} files cannot be read as DICOM ({kinds}): they may be slices,"
+        " so fetch them again, or take them out of the folder"
+    )
+
+
+def _not_others(doubtful: Iterable[tuple[Path, str]], slices: list[Path]) -> list[tuple[Path, str]]:
+    """Of files that are no DICOM those that are not known to be something else either. slices: those of DICOM."""
+    shapes = {(file.parent, _shape(file.name)) for file in slices}
+    ends = {(file.parent, file.suffix.casefold()) for file in slices if file.suffix}
+    found = []
+    for file, kind in doubtful:
+        among = (file.parent, _shape(file.name)) in shapes or (file.parent, file.suffix.casefold()) in ends
+        like = is_named_dicom(Path(file.stem)) or (file.parent, _shape(file.stem)) in shapes
+        in_place = like and not os.path.lexists(file.with_suffix(""))
+        if not _is_other(file, kind, among, in_place):
+            found.append((file, kind))
+    return found
+
+
+def _shape(name: str) -> str:
+    """A name without what differs between the files of a series: IM0001 and IM0002 have one."""
+    return re.sub(r"[0-9a-f]{16,}|\d+", "0", name.casefold())
+
+
+def _is_other(file: Path, kind: str, among: bool, in_place: bool) -> bool:
+    """Whether a file is known to be no slice.
+
+    By its content; of text, where an error page may stand in a slice's place, its name says so too. among: it is called as
+    the DICOM files beside it. in_place: so it is but for its suffix, and no file is called so without it, as when a browser
+    stores an error page.
+    """
+    name = file.name.casefold()
+    stem = name.removesuffix(next((end for end in UNFINISHED if name.endswith(end)), ""))
+    if name.startswith((".", "~$")) and (not stem.endswith(NAMED) or kind in (EMPTY, KNOWN)):
+        return True
+    if among or stem.endswith(NAMED):
+        return False
+    if kind in (KNOWN, PROGRAM):
+        return True
+    if TEXT_NAMES.fullmatch(name) and not (in_place and name.endswith((".html", ".htm"))):
+        return kind in (TEXT, EMPTY, POINTER, LINK_TO_NOTHING) or kind.startswith(UNOPENED)
+    if any(file.with_suffix(end).is_file() for end in HEADERS.get(file.suffix.casefold(), ())):
+        return True
+    return kind == EMPTY and bool(re.fullmatch(r"\.[a-z_]\w*", file.suffix)) and not in_place and stem == name
+
+
+def _is_of_program(file: Path, root: Path, slices: set[Path], programs: set[Path]) -> bool:
+    """Whether a file that is not named as DICOM belongs to a viewer: it lies with a program where no slices do.
+
+    slices, programs: the folders in which they lie.
+    """
+    if is_named_dicom(file) or not programs:
+        return False
+    if file.parent in programs and file.parent not in slices:
+        return True
+    above = itertools.takewhile(lambda folder: folder != root, file.parents)
+    return any(_any_below(folder, programs) and not _any_below(folder, slices) for folder in above)
+
+
+def _any_below(folder: Path, places: set[Path]) -> bool:
+    return any(place.is_relative_to(folder) for place in places)
 
 
 def _require_fetched(file: Path, path: Path) -> None:
@@ -79,10 +191,10 @@ def _require_fetched(file: Path, path: Path) -> None:
 
 
 def _files_below(folder: Path, *, strict: bool = False) -> Iterator[Path]:
-    """Regular files that are not hidden, those of linked folders too; folders of systems and what lies too deep left out.
+    """Regular files, those of linked folders too; folders of systems left out.
 
-    A folder that links lead to several times counts once. Links to nothing count where they are named as DICOM. strict: all
-    of them, and OSError where a folder cannot be read.
+    A folder that links lead to several times counts once. strict: all of them, links to nothing too, and OSError where a
+    folder cannot be read; else without what is hidden or lies too deep.
     """
     seen: set[str] = set()
     for place, folders, names in os.walk(folder, followlinks=True, onerror=_raise if strict else None):
@@ -90,20 +202,14 @@ def _files_below(folder: Path, *, strict: bool = False) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if name[0] not in ".@" and name != "__MACOSX")
-        if len(Path(place).relative_to(folder).parts) >= DEEPEST:
-            folders.clear()
-        for path in (Path(place, name) for name in sorted(names) if not name.startswith(".")):
+        folders[:] = sorted(name for name in folders if not name.casefold().startswith(SYSTEM_FOLDERS))
+        if not strict:
+            deep = len(Path(place).relative_to(folder).parts) >= DEEPEST
+            folders[:] = [] if deep else [name for name in folders if not name.startswith(".")]
+        for path in (Path(place, name) for name in sorted(names) if strict or not name.startswith(".")):
             if path.is_file() or ((strict or is_named_dicom(path)) and path.is_symlink() and not path.exists()):
                 yield path
 
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-def _is_empty(path: Path) -> bool:
-    try:
-        return path.stat().st_size == 0
-    except OSError:
-        return False

@@ -30,7 +30,7 @@ from pydicom.uid import (
 from model.errors import UserError
 from model.images.dicom import jpeg
 from model.images.dicom.codestreams import UNDECODED, StreamHeader, rle_decoded, stream_header
-from model.images.dicom.stack import Frame
+from model.images.dicom.frame import Frame
 from model.images.dicom.values import REMEDY, TagError, frame_count, reading, whole_number
 
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)

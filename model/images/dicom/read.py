@@ -16,11 +16,15 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut
 
 from model.errors import UserError
+from model.files import joint_digest
+from model.images.dicom.complete import require_complete
+from model.images.dicom.frame import Frame
 from model.images.dicom.padding import is_padding
 from model.images.dicom.persons import counting, said_series
 from model.images.dicom.pixels import PIXELS, require_decoder, stored_numbers
-from model.images.dicom.series import is_no_map, joint_digest, wanted_files
-from model.images.dicom.stack import Frame, frames_of, stacked
+from model.images.dicom.series import is_no_map, wanted_files
+from model.images.dicom.stack import frames_of, stacked
+from model.images.dicom.syntax import name_syntax
 from model.images.dicom.units import MAPPINGS, factor_of, plain, unit_of
 from model.images.dicom.values import REMEDY, TagError, number, reading
 from model.images.grid import DicomSource, Volume, require_scalar_3d
@@ -50,6 +54,7 @@ def _read_series(files: list[Path], path: Path, series: Sequence[str], adc: bool
         sums.append(sha256)
     with reading(path):
         frames, grid = stacked(frames, path)
+        odd = require_complete(frames, grid.spacing_mm[0], path)
     require_scalar_3d(grid.size[::-1], 1, path)
     source = _source(frames, path)
     voxels, is_background = np.empty(grid.size, np.float32), True
@@ -59,7 +64,7 @@ def _read_series(files: list[Path], path: Path, series: Sequence[str], adc: bool
             values, unknown = _values(frame, stored, bool(unit))
             slice_[:] = np.where(unknown, np.nan, values * factor)
             is_background &= bool((np.isfinite(values) & ((values < 0) | ~unknown)).all())
-    remarks = _remarks(frames, unit if factor != 1 else "")
+    remarks = _remarks(frames, unit if factor != 1 else "") + odd
     if adc and series and str(frames[0].dataset.SeriesInstanceUID) not in series:
         remarks += (f"No series that --series names is in {path.name}: its one ADC series was taken.",)
     sha256 = joint_digest(sums)
@@ -73,7 +78,8 @@ def _read(path: Path) -> tuple[Dataset, str]:
     if len(file.data) != file.size:
         raise UserError(f"{path}: expected a DICOM file of at most {len(file.data)} bytes, found {file.size}")
     with reading(path):
-        dataset = pydicom.dcmread(io.BytesIO(file.data))
+        dataset = pydicom.dcmread(io.BytesIO(file.data), force=True)
+        name_syntax(dataset, path)
         if not any(name in dataset for name in PIXELS):
             raise UserError(f"{path}: expected a DICOM image, found no pixels: is it whole?")
         if is_no_map(dataset):

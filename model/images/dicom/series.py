@@ -4,11 +4,8 @@ pydicom takes half a second to import, so this module is loaded where there is D
 tags, in which names can lie: none is passed on.
 """
 
-import hashlib
 import logging
-import os
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,13 +23,15 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
 )
 
-from model.errors import UserError
-from model.images.dicom.files import MARK, MARK_AT, dicom_files
+from model.errors import UserError, lacks_memory
+from model.images.dicom.complete import Plane, places, require_one_type
+from model.images.dicom.files import NoHeader, dicom_files, require_none_lost
 from model.images.dicom.mr_words import EXPONENTIAL, OTHER_TYPES, says_adc
 from model.images.dicom.persons import PATIENT, counting, require_one_patient, said_series
+from model.images.dicom.syntax import is_inflatable
 from model.images.dicom.units import is_map_of_adc
 from model.images.dicom.values import reading
-from model.images.streams import MOST_BYTES, BoundedFile
+from model.images.streams import BoundedFile
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom|model\.images\.dicom")
@@ -48,7 +47,7 @@ LISTED = (
     *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType", "Modality"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "SpecificCharacterSet"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *DATES, *PATIENT),
-    "RealWorldValueMappingSequence",
+    *("RealWorldValueMappingSequence", "ImagePositionPatient", "ImageOrientationPatient"),
 )
 OTHER_MODALITIES = ("CT", "PT", "NM", "US", "XA", "CR", "DX", "MG", "OT", "SEG")  # messages quote these; others may be names
 CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -58,9 +57,7 @@ MODALITY_OF_CLASS: dict[str, str] = {
     **dict.fromkeys(PET_CLASSES, "PT"),
     NuclearMedicineImageStorage: "NM",
 }
-DEFLATED, DEFLATED_IN = b"1.2.840.10008.1.2.1.99", 2048  # a transfer syntax, and the bytes in which a file names its own
-GROUP_LENGTH = 8  # bytes before the value of the first element, which is the meta information's length
-CHUNK_BYTES = 1 << 20
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 LONGEST_LIST = 8  # series that a message names
 FEWEST_SINGLE = 3  # series of one slice, from which on they look like one series that was taken apart
 
@@ -149,14 +146,12 @@ def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> l
     where there is none or more than one, where an ADC map is not of MR, where the files are of several patients, and where a
     file cannot be read.
     """
-    files = dicom_files(path)
-    with counting(files, path):
-        return _wanted([header for file in files if (header := _header(file))], path, series, adc)
+    headers = _headers(path)
+    with counting([header.path for header in headers], path):
+        return _wanted(headers, path, series, adc)
 
 
 def _wanted(headers: list[Header], path: Path, series: Sequence[str], adc: bool) -> list[Path]:
-    if not headers:
-        raise UserError(f"{path}: expected DICOM images, found none")
     with reading(path):
         require_one_patient([header.dataset for header in headers], path)
     found = _by_series(headers)
@@ -170,17 +165,28 @@ def _wanted(headers: list[Header], path: Path, series: Sequence[str], adc: bool)
         candidates = _adc_maps(candidates) or (candidates if named else [])
     if len(candidates) != 1:
         raise UserError(f"{path}: {_choice(candidates, found, adc)}")
-    _require_one_study(candidates[0], path)
-    return [header.path for header in candidates[0].headers]
+    chosen = candidates[0]
+    _require_one_study(chosen, path)
+    same = [header for one in found if one.uid == chosen.uid and one is not chosen for header in one.headers]
+    same = [header for header in same if not is_no_map(header.dataset)]
+    if same:
+        require_one_type(_places(chosen.headers), _places(same), path)
+    return [header.path for header in chosen.headers]
+
+
+def _places(headers: Iterable[Header]) -> list[tuple[Plane | None, str]]:
+    return [place for header in headers for place in places(header.dataset, header.types)]
 
 
 def frames_in(path: Path) -> int:
     """How many frames a DICOM file holds; 0 where it does not say, or cannot be read."""
     try:
         with reading(path), BoundedFile(path) as file:
-            _require_inflatable(file)
+            if not is_inflatable(file):
+                return 0
             tags = ["NumberOfFrames"]
-            return int(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags).get("NumberOfFrames") or 0)
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True)
+            return int(dataset.get("NumberOfFrames") or 0)
     except UserError:
         return 0
 
@@ -206,15 +212,40 @@ def is_no_map(dataset: Dataset) -> bool:
     return in_colour or str(dataset.get("SOPClassUID", "")).startswith(NO_MAPS)
 
 
+def _headers(path: Path) -> list[Header]:
+    """The images of a DICOM file or of a folder. Raises UserError where there is none, or what may be one is not read."""
+    files, lost = dicom_files(path)
+    count, found = len(files) + lost.total(), []
+    for file in files:
+        try:
+            found.append(_header(file))
+        except NoHeader as error:
+            lost[error.kind] += 1
+        except UserError as error:
+            if path.is_file() or lacks_memory(error.__context__ or error):
+                raise
+            lost["damaged"] += 1
+    require_none_lost(lost, count, path)
+    if headers := [header for header in found if header]:
+        return headers
+    raise UserError(f"{path}: expected DICOM {'images' if files else 'files'}, found none")
+
+
 def _header(path: Path) -> Header | None:
-    """None for a file that holds no image: a directory, a report, a presentation state."""
+    """None for a file that holds no image: a directory, a report, a presentation state. Raises UserError."""
     with reading(path), BoundedFile(path) as file:
-        _require_inflatable(file)
-        dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(LISTED))
-        if _sop_class(dataset) == DIRECTORY or (dataset.get("SeriesInstanceUID") and not dataset.get("Rows")):
+        if not is_inflatable(file):
+            raise NoHeader("of too many bytes (deflated)")
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(LISTED), force=True)
+        sop_class = _sop_class(dataset)
+        if sop_class == DIRECTORY:
             return None
         if not dataset.get("SeriesInstanceUID"):
-            raise UserError(f"{path}: expected a DICOM image of a series, found no SeriesInstanceUID: is it whole?")
+            raise NoHeader("cut off or damaged (without SeriesInstanceUID)")
+        if not dataset.get("Rows"):
+            if not sop_class or sop_class.startswith(PARAMETRIC_MAP) or " Image" in pydicom.uid.UID(sop_class).name:
+                raise NoHeader("cut off or damaged (without Rows)")
+            return None
         header = Header(path, dataset)
         _ = header.types, header.dataset.get("SeriesDescription")  # damaged ones show here
     return header
@@ -224,23 +255,6 @@ def _sop_class(dataset: Dataset) -> str:
     """As the file or else its meta information says; empty where neither does."""
     meta = getattr(dataset, "file_meta", None)
     return str(dataset.get("SOPClassUID", "") or (meta.get("MediaStorageSOPClassUID", "") if meta else "")).strip()
-
-
-def _require_inflatable(file: BoundedFile) -> None:
-    """Raise UserError where a deflated file becomes longer than a file may be; before pydicom makes all of it."""
-    if DEFLATED not in file.peek(DEFLATED_IN)[:DEFLATED_IN]:
-        return
-    file.seek(MARK_AT + len(MARK) + GROUP_LENGTH)
-    file.seek(int.from_bytes(file.read(4), "little"), os.SEEK_CUR)  # over the file's meta information
-    left = MOST_BYTES
-    stream = zlib.decompressobj(-zlib.MAX_WBITS)
-    data = file.read(CHUNK_BYTES)
-    while data and left > 0 and not stream.eof:
-        left -= len(stream.decompress(data, CHUNK_BYTES))
-        data = stream.unconsumed_tail or file.read(CHUNK_BYTES)
-    file.seek(0)
-    if left <= 0:
-        raise UserError(f"{file.name}: expected a DICOM file of less than {MOST_BYTES} bytes, found more, deflated")
 
 
 def _by_series(headers: list[Header]) -> list[Series]:
@@ -298,12 +312,3 @@ def _texts(value: object) -> list[str]:
     if value is None or value == "":
         return []
     return [value] if isinstance(value, str) else [str(part) for part in value]  # type: ignore[attr-defined]
-
-
-def joint_digest(sums: Iterable[str]) -> str:
-    """Of one file its SHA-256; of several the SHA-256 of theirs, sorted, a line each: names and order have no say.
-
-    In a shell: `sha256sum FILES | cut -c1-64 | sort | sha256sum`
-    """
-    lines = sorted(sums)
-    return lines[0] if len(lines) == 1 else hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

@@ -5,13 +5,14 @@ A slice's place is its ImagePositionPatient. Instance numbers, names and frame n
 
 import itertools
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
 
 from model.errors import UserError
+from model.images.dicom.complete import require_one_type
+from model.images.dicom.frame import Frame
 from model.images.dicom.mr_words import says_adc
 from model.images.dicom.series import frame_type, image_types
 from model.images.dicom.values import frame_count, number, numbers, whole_number
@@ -23,24 +24,6 @@ SAME_PLACE_MM = 1e-3
 MOST_FRAMES = 65_536  # of a file: several stacks and many maps of each; a header may promise 2e9
 REGULAR_MM, REGULAR = 0.02, 0.01  # how far a slice may lie from its place: in mm, or as a share of the gap where more
 SIDEWAYS_MM = 0.1  # over the whole stack
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One slice: a file, or one of its frames. Lengths in mm, `position` and `orientation` (x, y, z) as DICOM has them."""
-
-    path: Path
-    dataset: Dataset  # of the file
-    groups: tuple[Dataset, ...]  # where its attributes are looked for, in turn
-    number: int  # of the frame, from 1
-    rows: int
-    columns: int
-    stack: str
-    types: str
-    position: np.ndarray
-    orientation: np.ndarray
-    spacing: np.ndarray  # between rows, between columns
-    thickness: float  # of a slice, or the gap to the next; 0 where it does not say
 
 
 def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
@@ -99,6 +82,10 @@ def stacked(frames: list[Frame], path: Path) -> tuple[list[Frame], Grid]:
             f"{path}: expected an image for each slice, found all slices in one (MOSAIC); convert it first (dcm2niix)"
         )
     adc = [frame for frame in frames if says_adc(frame.types)]
+    if adc:
+        others = set(frames) - set(adc)
+        chosen, rest = ([((one.orientation, one.position), one.types) for one in part] for part in (adc, others))
+        require_one_type(chosen, rest, path)
     frames = adc or frames
     if len(stacks := {frame.stack for frame in frames}) > 1:
         raise UserError(f"{path}: expected slices of one stack, found {len(stacks)} stacks (by StackID)")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.errors import UserError
-from model.files import sha256_of
+from model.files import joint_digest, sha256_of
 from model.images.dicom.files import is_dicom, is_named_dicom
 from model.images.formats.metaimage import voxel_file
 from model.images.not_fetched import not_fetched
@@ -41,7 +41,7 @@ def digest(path: Path, series: Sequence[str] = (), adc: bool = False) -> str:
     read; this is for a file that need not be read again.
     """
     if is_dicom_path(path):
-        from model.images.dicom.series import joint_digest, wanted_files
+        from model.images.dicom.series import wanted_files
 
         return joint_digest(sha256_of(file) for file in wanted_files(path, series, adc))
     digests = hashlib.sha256()

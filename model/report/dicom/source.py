@@ -86,12 +86,11 @@ def read_source(dicom: DicomSource, grid: Grid) -> Source:
     Raises UserError when no object can refer to them, ValueError when their slices are not those of the grid.
     """
     from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
 
     tags = [*REFERENCE, *IDENTITY, *ALSO, *GROUPS, SHARED, PER_FRAME]
     try:
-        read = [dcmread(path, stop_before_pixels=True, specific_tags=tags) for path in dicom.files]
-    except (OSError, InvalidDicomError) as error:
+        read = [dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True) for path in dicom.files]
+    except OSError as error:
         raise UserError(f"{dicom.files[0].parent}: its DICOM files cannot be read again ({type(error).__name__})") from None
     if len(read) > 1 and any(PER_FRAME in dataset for dataset in read):
         raise UserError(f"{dicom.files[0]}: one of several enhanced files, to which no DICOM segmentation {INSTEAD}")

@@ -1,0 +1,238 @@
+"""Series that lack slices at an end, and series of two runs: what the headers tell of them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_phantom import ROOT, change, save, write_multiframe, write_series
+from inference_helpers import GRID
+from pydicom.dataset import Dataset
+
+from model.errors import UserError
+from model.images.grid import Grid
+from model.images.volume import read_volume
+
+SIZE = (12, 9, 7)
+GRID = replace(GRID, size=SIZE)
+VOXELS = np.random.default_rng(3).integers(1, 3000, SIZE).astype(np.float32)
+Z = np.arange(12)
+
+
+def numbered(folder: Path, numbers: list[int], kept: slice, **tags: object) -> Path:
+    """A series with these instance numbers from below, of which some slices are there."""
+    for z, path in enumerate(write_series(folder, VOXELS, GRID)):
+        change(path, InstanceNumber=numbers[z], **tags)
+        if z not in Z[kept]:
+            path.unlink()
+    return folder
+
+
+def said(folder: Path) -> str:
+    """The reason of a refusal, or the warnings."""
+    try:
+        return " ".join(read_volume(folder, adc=True).remarks)
+    except UserError as error:
+        return f"REFUSED {error}"
+
+
+WHOLE = slice(0, 12)
+IN_ORDER = list(range(1, 13))
+VENDORS = {0x2001: ("Philips Imaging DD 001", 0x18, "SL"), 0x0021: ("GEMS_RELA_01", 0x4F, "SS")}
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "kept"),
+    [
+        ("ImagesInAcquisition", 12, WHOLE),
+        ("ImagesInAcquisition", 1, WHOLE),
+        ("ImagesInAcquisition", 12, slice(0, 9)),
+        ("ImagesInSeries", 12, slice(1, 12)),
+        ("NumberOfSeriesRelatedInstances", 12, slice(0, 7)),
+        ("NumberOfSlices", 9, WHOLE),
+        ("NumberOfSlices", 12, slice(0, 6)),
+    ],
+)
+def test_fewer_slices_than_a_tag_says(tmp_path, name, number, kept):
+    message = said(numbered(tmp_path, IN_ORDER, kept, **{name: number}))
+    found = len(Z[kept])
+    if found >= number:
+        assert message == ""
+    else:
+        assert message.startswith("REFUSED ")
+        assert f"as its header says ({name}), found {found}: " in message
+        assert f"expected {number} " in message
+
+
+@pytest.mark.parametrize(
+    ("more", "kept", "warned"),
+    [
+        ({}, WHOLE, True),
+        ({"Manufacturer": "GE MEDICAL SYSTEMS"}, WHOLE, False),
+        ({"Manufacturer": "GE MEDICAL SYSTEMS"}, slice(0, 7), True),
+        ({"NumberOfSlices": 12}, WHOLE, False),
+    ],
+)
+def test_a_tag_may_count_several_volumes(tmp_path, more, kept, warned):
+    """24 images of an acquisition, of which the ADC map was computed, in GE's headers."""
+    message = said(numbered(tmp_path, IN_ORDER, kept, ImagesInAcquisition=24, **more))
+    assert message.startswith("Its DICOM header says 24 images (ImagesInAcquisition)" if warned else "")
+    assert bool(message) == warned
+
+
+@pytest.mark.parametrize("group", VENDORS)
+def test_private_numbers_of_slices(tmp_path, group):
+    creator, element, kind = VENDORS[group]
+    for path in write_series(tmp_path, VOXELS[:8], GRID):
+        dataset = pydicom.dcmread(path)
+        dataset.private_block(group, creator, create=True).add_new(element, kind, 12)
+        save(dataset, path)
+    assert "REFUSED" in said(tmp_path)
+    assert "expected 12 slices, as its header says (" in said(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kept", "says"),
+    [
+        (IN_ORDER, WHOLE, ""),
+        (IN_ORDER[::-1], WHOLE, ""),
+        ([n - 1 for n in IN_ORDER], WHOLE, ""),
+        ([n + 24 for n in IN_ORDER], WHOLE, ""),  # behind two volumes of the same slices
+        ([n + 1000 for n in IN_ORDER], WHOLE, ""),
+        ([3 * n for n in IN_ORDER], WHOLE, ""),  # the last of three images of each slice
+        ([7] * 12, WHOLE, ""),
+        (list(np.random.default_rng(1).permutation(500)[:12] + 1), WHOLE, ""),
+        (IN_ORDER, slice(5, 12), "REFUSED expected 12 slices, found 7, numbered 6 to 12 (InstanceNumber)"),
+        (IN_ORDER[::-1], slice(0, 7), "REFUSED expected 12 slices, found 7, numbered 6 to 12 (InstanceNumber)"),
+        ([3 * n for n in IN_ORDER], slice(3, 12), "REFUSED expected 12 slices, found 9, numbered 12 to 36 (InstanceNumber)"),
+        ([1, 7, 2, 8, 3, 9, 4, 10, 5, 11, 6, 12], slice(0, 10), "REFUSED expected 11 slices, found 10, numbered 1 to 11"),
+        (
+            [n + 24 for n in IN_ORDER],
+            slice(0, 9),
+            "The ADC map's 9 slices are numbered 25 to 33 (InstanceNumber), so",
+        ),
+    ],
+)
+def test_instance_numbers_tell_of_slices_that_are_not_there(tmp_path, numbers, kept, says):
+    message = said(numbered(tmp_path, [int(n) for n in numbers], kept)).replace(f"{tmp_path}: ", "")
+    assert message.startswith(says)
+    assert bool(message) == bool(says)
+
+
+@pytest.mark.parametrize(("number", "total", "says"), [(1, 2, "2"), (2, None, "2"), (3, 4, "4"), (1, 1, ""), (1, None, "")])
+def test_a_part_of_a_concatenation(tmp_path, number, total, says):
+    path = write_multiframe(tmp_path / "part.dcm", [(VOXELS, GRID)])
+    change(path, ConcatenationUID=ROOT + "55", InConcatenationNumber=number)
+    if total:
+        change(path, InConcatenationTotalNumber=total)
+    assert (f"expected {says} files of one concatenation, found 1: " in said(path)) == bool(says)
+
+
+def test_the_frames_of_a_stack_that_lost_the_first(tmp_path):
+    path = write_multiframe(tmp_path / "m.dcm", [(VOXELS, GRID)])
+    dataset = pydicom.dcmread(path)
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        group.FrameContentSequence[0].InStackPositionNumber += 5
+    save(dataset, path)
+    assert "expected 17 slices, found 12, numbered 6 to 17" in said(path)
+
+
+def test_a_part_that_does_not_say_of_how_many(tmp_path):
+    path = write_multiframe(tmp_path / "part.dcm", [(VOXELS, GRID)])
+    change(path, ConcatenationUID=ROOT + "55", ConcatenationFrameOffsetNumber=0)
+    assert said(path).startswith("Its DICOM header says that it is a part of a concatenation, not of how many parts")
+    change(path, ConcatenationFrameOffsetNumber=12)
+    assert "expected 2 files of one concatenation, found 1" in said(path)
+
+
+def test_one_of_two_slabs_lacks_slices(tmp_path):
+    """Six images of each acquisition."""
+    for z, path in enumerate(write_series(tmp_path, VOXELS, GRID)):
+        change(path, AcquisitionNumber=z // 6 + 1, ImagesInAcquisition=6, InstanceNumber=z + 1)
+    assert said(tmp_path) == ""
+    path.unlink()
+    assert "expected 6 images of each acquisition, as its header says (ImagesInAcquisition), found 5 of one" in said(
+        tmp_path
+    )
+
+
+def test_more_pixels_than_the_header_says(tmp_path):
+    path = write_multiframe(tmp_path / "m.dcm", [(VOXELS, GRID)])
+    dataset = pydicom.dcmread(path)
+    dataset.NumberOfFrames = 9
+    groups = dataset.PerFrameFunctionalGroupsSequence
+    dataset.PerFrameFunctionalGroupsSequence = [
+        group for group in groups if group.FrameContentSequence[0].InStackPositionNumber <= 9
+    ]
+    save(dataset, path)
+    assert "expected 9 frames, as its header says (NumberOfFrames), found the pixels of 12" in said(path)
+
+
+# --- two runs ---
+
+
+def two_runs(folder: Path, tag: Callable[[int, int], dict], gap: float = 0.5, **tags: object) -> Path:
+    """Two runs of six slices, the second a share of the gap further; tag(run, slice) are the tags that differ."""
+    for run in (0, 1):
+        origin = tuple(GRID.to_mm(np.array([run * gap, 0, 0])).tolist())
+        grid = Grid((6, *SIZE[1:]), GRID.spacing_mm, origin, GRID.direction)
+        for z, path in enumerate(write_series(folder / str(run), VOXELS[run::2], grid)):
+            change(path, SOPInstanceUID=f"{ROOT}7.{run}.{z}", InstanceNumber=run * 6 + z + 1, **tags)
+            change(path, **tag(run, z))
+    return folder
+
+
+RUNS = {
+    "AcquisitionNumber": lambda run, z: run + 1,
+    "AcquisitionUID": lambda run, z: f"{ROOT}5{run}",
+    "TemporalPositionIdentifier": lambda run, z: run + 1,
+    "EchoNumbers": lambda run, z: run + 1,
+    "AcquisitionTime": lambda run, z: f"1011{run}{z}",
+    "TriggerTime": lambda run, z: 5000 * run + 10 * z,
+}
+
+
+@pytest.mark.parametrize("tag", RUNS)
+@pytest.mark.parametrize("spacing", ["SpacingBetweenSlices", "SliceThickness"])
+def test_two_runs_half_a_slice_apart(tmp_path, tag, spacing):
+    """The header says 3 mm, the slices of both lie 1.5 mm apart."""
+    other = {"SpacingBetweenSlices": "SliceThickness", "SliceThickness": "SpacingBetweenSlices"}[spacing]
+    folder = two_runs(tmp_path, lambda run, z: {tag: RUNS[tag](run, z), other: None, "InstanceNumber": z + 1})
+    assert f"expected one acquisition, found several in one series ({tag}): slices of 3 mm lie 1.5 mm apart" in said(folder)
+
+
+def test_two_runs_that_no_tag_tells_apart(tmp_path):
+    message = said(two_runs(tmp_path, lambda run, z: {"InstanceNumber": None}))
+    assert message == "Its DICOM header says 3 mm between slices, they lie 1.5 mm apart: they may be of two runs."
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_two_packages_of_one_volume(tmp_path, number):
+    """Odd slices in one acquisition and even ones in the other, each as thick as the gap or less."""
+    tags = {"SpacingBetweenSlices": 1.5, "SliceThickness": 1.4}
+    assert said(two_runs(tmp_path, lambda run, z: {"AcquisitionNumber": run * number}, **tags)) == ""
+
+
+def test_packages_of_two_times_are_two_volumes(tmp_path):
+    tags = {"SpacingBetweenSlices": 1.5, "SliceThickness": 1.5}
+    assert "(TemporalPositionIdentifier)" in said(
+        two_runs(tmp_path, lambda run, z: {"TemporalPositionIdentifier": run + 1}, **tags)
+    )
+
+
+def test_slabs_that_tile_a_volume(tmp_path):
+    """The second acquisition begins where the first ends."""
+    assert said(two_runs(tmp_path, lambda run, z: {"AcquisitionNumber": run + 1}, gap=6)) == ""
+
+
+def test_two_runs_in_one_file(tmp_path):
+    between = replace(GRID, origin_mm=tuple(GRID.to_mm(np.array([0.5, 0, 0])).tolist()))
+    path = write_multiframe(tmp_path / "m.dcm", [(VOXELS, GRID), (VOXELS + 1, between)])
+    dataset = pydicom.dcmread(path)
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        content: Dataset = group.FrameContentSequence[0]
+        content.FrameAcquisitionNumber, content.StackID = int(content.StackID), "1"
+    save(dataset, path)
+    assert "found several in one series (FrameAcquisitionNumber): slices of 3 mm lie 1.5 mm apart" in said(path)

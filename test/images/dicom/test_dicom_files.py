@@ -1,0 +1,231 @@
+"""Which files of a folder are slices, which are known to be something else, and which may be slices that were lost."""
+
+import gzip
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_phantom import ROOT, Series, change, save, write_multiframe, write_series
+from inference_helpers import GRID
+from pydicom.dataset import Dataset
+from pydicom.uid import RLELossless
+
+from model.errors import UserError
+from model.images.dicom.files import is_dicom
+from model.images.formats.names import digest
+from model.images.volume import read_volume
+
+VOXELS = np.random.default_rng(11).integers(1, 3000, GRID.size).astype(np.float32)
+PAGE = b"<!DOCTYPE html><html><body>503 Service Unavailable</body></html>\n"
+RANDOM = b"\x03" + np.random.default_rng(0).bytes(3000)
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3000\n"
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_volume(path, adc=True)
+    return str(caught.value)
+
+
+def bare(path: Path, implicit: bool, little: bool) -> None:
+    """Write a file again without preamble, mark and meta information."""
+    dataset = Dataset(pydicom.dcmread(path))
+    if not little:
+        dataset.PixelData = np.frombuffer(dataset.PixelData, np.uint16).astype(">u2").tobytes()
+    dataset["PixelData"].VR = "OW"
+    dataset.save_as(path, implicit_vr=implicit, little_endian=little)
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"), [("no preamble", ""), ("implicit", ".001"), ("explicit", ".IMA"), ("big endian", ".dcm")]
+)
+def test_slices_without_preamble_are_read(tmp_path, kind, suffix):
+    for path in write_series(tmp_path, VOXELS, GRID)[-2:]:
+        if kind == "no preamble":
+            path.write_bytes(path.read_bytes()[132:])
+        else:
+            bare(path, kind == "implicit", kind != "big endian")
+        path.rename(path.with_name(path.name + suffix))
+    assert np.array_equal(read_volume(tmp_path, adc=True).voxels, VOXELS)
+    assert digest(tmp_path, adc=True) == read_volume(tmp_path, adc=True).sha256
+
+
+def test_a_file_of_many_frames_without_preamble_is_read(tmp_path):
+    path = write_multiframe(tmp_path / "scan", [(VOXELS, GRID)])
+    path.write_bytes(path.read_bytes()[132:])
+    assert is_dicom(path)
+    assert np.array_equal(read_volume(path, adc=True).voxels, VOXELS)
+
+
+def test_compressed_pixels_without_the_syntax_are_refused(tmp_path):
+    path = write_series(tmp_path, VOXELS, GRID, Series(syntax=RLELossless))[0]
+    dataset = Dataset(pydicom.dcmread(path))
+    dataset.save_as(path, implicit_vr=False, little_endian=True)
+    assert "its pixels are compressed, and it does not say how" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (lambda data: b"", "empty"),
+        (lambda data: bytes(len(data)), "of zeros alone"),
+        (lambda data: data[:100], "of zeros alone"),
+        (lambda data: data[:140], "cut off or damaged (without SeriesInstanceUID)"),
+        (lambda data: data[:900], "cut off or damaged (without Rows)"),
+        (lambda data: PAGE, "of text"),
+        (lambda data: POINTER, "not fetched (git-lfs, git-annex)"),
+        (lambda data: RANDOM, "of unknown content"),
+        (lambda data: gzip.compress(data), "packed"),
+        (lambda data: b"%PDF-1.7\n", "of another kind"),
+        (lambda data: b"\xff\xd8\xff\xe0\0\x10JFIF", "of another kind"),
+        (lambda data: b"\1" + data[1:128] + b"DIXM" + data[132:], "of unknown content"),
+    ],
+)
+def test_what_may_be_a_slice_and_is_not_read_is_counted(tmp_path, content, says):
+    """And no file is named: scanners put the patient's name there."""
+    for path in write_series(tmp_path, VOXELS, GRID)[-2:]:
+        path.write_bytes(content(path.read_bytes()))
+    message = refused(tmp_path)
+    assert message.startswith(f"{tmp_path}: 2 of 7 files cannot be read as DICOM (2 {says}): they may be slices")
+    assert "IM00" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("IM0099.dcm.gz", gzip.compress(b"x")),
+        ("IM0099.crdownload", b""),
+        ("IM0099.dcm.html", PAGE),
+        ("IM0099.html", PAGE),
+        ("IM0099", b"%PDF-1.7\n"),
+        (".IM0099.dcm", RANDOM),
+        ("page", PAGE),
+        ("IM0099.IMA", bytes(100)),
+        ("IM.0099", bytes(100)),
+        ("IM0099.dcm.part", bytes(100)),
+        ("slices.7z", b"7z\xbc\xaf\x27\x1c\0\4"),
+        ("deep/" * 12 + "IM0099", bytes(100)),
+        (".hidden/IM0099.dcm", bytes(100)),
+    ],
+)
+def test_one_more_file_that_may_be_a_slice(tmp_path, name, content):
+    write_series(tmp_path, VOXELS, GRID)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    assert "1 of 8 files cannot be read as DICOM" in refused(tmp_path)
+
+
+def test_one_file_says_what_it_is(tmp_path):
+    path = tmp_path / "scan.dcm"
+    path.write_bytes(PAGE)
+    assert refused(path) == f"{path}: expected a DICOM image, found a file that is of text: is it whole?"
+
+
+OTHERS = {
+    "README": b"a viewer\n",
+    "notes.txt": "M\u00fctter\n".encode("latin-1"),
+    "empty.txt": b"",
+    "utf16.ini": "\ufeff[x]\r\n".encode("utf-16-le"),
+    "index.html": PAGE,
+    "1.json": b"{}",
+    "scan.xml": b"<x/>",
+    "autorun.inf": b"[autorun]\r\n",
+    "DICOMDIR": bytes(128) + b"DICMdamaged",
+    "report.pdf": b"%PDF-1.7\n\x80\x81",
+    "report": b"%PDF-1.7\n\x80\x81",
+    "IM0001.jpg": b"\xff\xd8\xff\xe0\0\x10JFIF",
+    "preview.png": b"\x89PNG\r\n\x1a\n",
+    "Thumbs.db": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    ".DS_Store": b"\0\0\0\1Bud1",
+    "._IM0001.dcm": b"\0\5\x16\7\0\2\0\0",
+    ".gitkeep": b"",
+    "done.flag": b"",
+    "viewer.exe": b"MZ\x90\0",
+    "viewer.dll": b"MZ\x90\0",
+    "weasis": b"\x7fELF\2\1\1\0",
+    "zmap.nii.gz": gzip.compress(b"\x5c\1\0\0" + bytes(400)),
+    "zmap.nii": b"\x5c\1\0\0" + bytes(400),
+    "mask.nrrd": b"NRRD0004\n\0",
+    "mask.mhd": b"ObjectType = Image\n",
+    "mask.raw": RANDOM,
+    "dti.bval": b"0 1000\n",
+    "viewer/jre/lib/modules": RANDOM,
+    "viewer/jre/bin/java": b"\x7fELF\2\1\1\0",
+    "viewer/jre/release": b"JAVA_VERSION=17\n",
+    "__MACOSX/._IM0001": b"\0\5\x16\7",
+    ".Trash-1000/files/IM0001": bytes(100),
+}
+
+
+def test_what_is_known_to_be_something_else_is_passed_over(tmp_path):
+    """By content, and of text by its name too; a viewer's files lie with programs where no slices do."""
+    write_series(tmp_path, VOXELS, GRID)
+    for name, content in OTHERS.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "viewer.jar", "w") as jar:
+        jar.writestr("META-INF/MANIFEST.MF", "x")
+    found = read_volume(tmp_path, adc=True)
+    assert np.array_equal(found.voxels, VOXELS)
+    assert found.remarks == ()
+
+
+@pytest.mark.parametrize("sop_class", ["88.11", "88.59", "11.1", "104.1", "66", "66.1"])
+def test_dicom_without_an_image_is_passed_over(tmp_path, sop_class):
+    """Reports, key objects, presentation states, documents, raw data, registrations."""
+    path = write_series(tmp_path, VOXELS, GRID)[0]
+    dataset = pydicom.dcmread(path, stop_before_pixels=True)
+    del dataset.Rows, dataset.Columns
+    dataset.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.{sop_class}"
+    save(dataset, tmp_path / "IM0099")
+    assert read_volume(tmp_path, adc=True).voxels.shape == GRID.size
+
+
+def test_a_zip_of_slices_is_no_viewer(tmp_path):
+    path = write_series(tmp_path, VOXELS, GRID)[-1]
+    with zipfile.ZipFile(tmp_path / "part2.zip", "w") as archive:
+        archive.write(path, "a/IM0099")
+    assert "(1 packed)" in refused(tmp_path)
+
+
+# --- one series whatever its slices' types say ---
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        (("DERIVED", "PRIMARY", "DIFFUSION", "NONE"), slice(0, 2)),
+        (("DERIVED", "SECONDARY"), slice(5, 7)),
+        (("Erika", "ADX"), slice(3, 4)),
+    ],
+)
+def test_slices_without_adc_in_their_type_that_continue_the_stack(tmp_path, kind, part):
+    for path in write_series(tmp_path, VOXELS, GRID)[part]:
+        change(path, ImageType=list(kind))
+    message = refused(tmp_path)
+    shown = "...\\..." if kind[0] == "Erika" else "\\".join(kind)
+    number = part.stop - part.start
+    assert f"found DERIVED\\PRIMARY\\DIFFUSION\\ADC and {shown}, the latter in {number} of 7 slices where" in message
+
+
+def test_frames_without_adc_in_their_type_that_continue_the_stack(tmp_path):
+    path = write_multiframe(tmp_path / "m.dcm", [(VOXELS, GRID)])
+    dataset = pydicom.dcmread(path)
+    del dataset.SharedFunctionalGroupsSequence[0].MRImageFrameTypeSequence
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        kind = Dataset()
+        last = group.FrameContentSequence[0].InStackPositionNumber > 5
+        kind.FrameType = ["DERIVED", "PRIMARY", "DIFFUSION", "NONE" if last else "ADC"]
+        group.MRImageFrameTypeSequence = [kind]
+    save(dataset, path)
+    assert "DERIVED\\PRIMARY\\DIFFUSION\\NONE, the latter in 2 of 7 slices where the ADC map has none" in refused(path)
+
+
+def test_a_picture_in_the_series_of_the_adc_map_is_no_slice_of_it(tmp_path):
+    write_series(tmp_path, VOXELS, GRID)
+    picture = Series(image_type=("DERIVED", "SECONDARY"), more={"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"})
+    for path in write_series(tmp_path / "more", VOXELS[:1], GRID, picture):
+        change(path, ImagePositionPatient=None, ImageOrientationPatient=None, SOPInstanceUID=ROOT + "99")
+    assert np.array_equal(read_volume(tmp_path, adc=True).voxels, VOXELS)
