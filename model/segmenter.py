@@ -150,24 +150,9 @@ class Segmenter:
             >>> Segmenter().segment(adc, zmap, spacing_mm=(4, 4, 4)).mask.shape
             (4, 24, 24)
         """
-        axes = STRAIGHT if direction is None else tuple(float(cosine) for cosine in direction)
-        spacing = tuple(float(mm) for mm in spacing_mm)
-        if len(spacing) != 3 or len(axes) != 9:
-            found = f"found {len(spacing)} and {len(axes)} numbers"
-            raise UserError(f"expected spacing_mm (z, y, x) and a direction of nine cosines, {found}")
-
-        def volume(name: str, array: np.ndarray | None) -> Volume | None:
-            if array is None:
-                return None
-            voxels = np.asarray(array, np.float32)
-            require_scalar_3d(voxels.shape[::-1], 1, Path(name))
-            grid = Grid(voxels.shape, spacing, (0.0, 0.0, 0.0), axes)
-            require_usable_grid(grid, Path(name))
-            return Volume(voxels, grid, Path(name), oriented=direction is not None)
-
-        adc_volume = volume("adc", adc)
-        assert adc_volume is not None
-        return self.segment_case(case_of(adc_volume, volume("zmap", zmap), volume("brain_mask", brain_mask)))
+        arrays = {"adc": adc, "zmap": zmap, "brain_mask": brain_mask}
+        volumes = _volumes({name: array for name, array in arrays.items() if array is not None}, spacing_mm, direction)
+        return self.segment_case(case_of(volumes["adc"], volumes.get("zmap"), volumes.get("brain_mask")))
 
     def segment_files(
         self,
@@ -204,3 +189,22 @@ class Segmenter:
         predictor = predictors.of(estimated=case.estimated)
         answer = segment_as_learnt(case, predictor)
         return Segmentation(case, answer, describe(answer, case) | describe_files(case) | describe_run(predictor))
+
+
+def _volumes(
+    arrays: dict[str, np.ndarray], spacing_mm: Sequence[float], direction: Sequence[float] | None
+) -> dict[str, Volume]:
+    """Arrays by their name as volumes with an origin of 0. Raises UserError."""
+    if len(spacing_mm) != 3 or len(direction or STRAIGHT) != 9:
+        found = f"found {len(spacing_mm)} and {len(direction or STRAIGHT)} numbers"
+        raise UserError(f"expected spacing_mm (z, y, x) and a direction of nine cosines, {found}")
+    z, y, x = map(float, spacing_mm)
+    axes = tuple(map(float, direction or STRAIGHT))
+    volumes = {}
+    for name, array in arrays.items():
+        voxels = np.asarray(array, np.float32)
+        require_scalar_3d(voxels.shape[::-1], 1, Path(name))
+        grid = Grid(voxels.shape, (z, y, x), (0.0, 0.0, 0.0), axes)
+        require_usable_grid(grid, Path(name))
+        volumes[name] = Volume(voxels, grid, Path(name), oriented=direction is not None)
+    return volumes

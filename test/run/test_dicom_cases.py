@@ -102,7 +102,7 @@ def test_a_converted_file_that_was_stripped_since_is_refused(tmp_path, go):
         in err
     )
     write_image((ADC > 0).astype(np.uint8), GRID, folder / "brain_mask.nii.gz")
-    assert go(tmp_path / "in", "--brain-mask")[0] == 0
+    assert go(tmp_path / "in", "--brain-mask", "--smallest-brain", "0")[0] == 0
 
 
 def test_a_stripped_map_beside_its_series_is_taken_and_told(tmp_path, go, output):

@@ -157,7 +157,7 @@ def _is_other(file: Path, kind: str, among: bool, in_place: bool) -> bool:
         return True
     if among or stem.endswith(NAMED):
         return False
-    if kind in (KNOWN, PROGRAM):
+    if kind in (KNOWN, PROGRAM) or (kind == POINTER and file.suffix[1:].isalpha()):
         return True
     if TEXT_NAMES.fullmatch(name) and not (in_place and name.endswith((".html", ".htm"))):
         return kind in (TEXT, EMPTY, POINTER, LINK_TO_NOTHING) or kind.startswith(UNOPENED)

@@ -48,7 +48,7 @@ def labels(value: int = 1, box: tuple = (slice(None),) * 3) -> np.ndarray:
 
 def stripped(folder: Path, mask: Path) -> np.ndarray:
     write_image(HEAD, GRID, folder / "adc.nii.gz")
-    return read_case(folder / "adc.nii.gz", None, mask_path=mask).adc.voxels
+    return read_case(folder / "adc.nii.gz", None, mask_path=mask, smallest_brain_ml=0).adc.voxels
 
 
 SKULL = (~BRAIN)[None].astype(np.uint8)
