@@ -195,11 +195,11 @@ def _volumes(
     arrays: dict[str, np.ndarray], spacing_mm: Sequence[float], direction: Sequence[float] | None
 ) -> dict[str, Volume]:
     """Arrays by their name as volumes with an origin of 0. Raises UserError."""
-    if len(spacing_mm) != 3 or len(direction or STRAIGHT) != 9:
-        found = f"found {len(spacing_mm)} and {len(direction or STRAIGHT)} numbers"
+    axes = STRAIGHT if direction is None else tuple(map(float, direction))
+    if len(spacing_mm) != 3 or len(axes) != 9:
+        found = f"found {len(spacing_mm)} and {len(axes)} numbers"
         raise UserError(f"expected spacing_mm (z, y, x) and a direction of nine cosines, {found}")
     z, y, x = map(float, spacing_mm)
-    axes = tuple(map(float, direction or STRAIGHT))
     volumes = {}
     for name, array in arrays.items():
         voxels = np.asarray(array, np.float32)

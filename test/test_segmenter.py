@@ -63,7 +63,7 @@ def test_arrays_give_what_files_give(rule: Segmenter, tmp_path: Path) -> None:
     for name, voxels in (("adc", adc), ("zmap", zadc)):
         write_image(voxels, GRID, tmp_path / f"{name}.mha")
     of_files = rule.segment_files(str(tmp_path / "adc.mha"), tmp_path / "zmap.mha")
-    of_arrays = rule.segment(adc, zadc, spacing_mm=GRID.spacing_mm, direction=GRID.direction)
+    of_arrays = rule.segment(adc, zadc, spacing_mm=np.array(GRID.spacing_mm), direction=np.array(GRID.direction))
     np.testing.assert_array_equal(of_files.mask, lesion_mask())
     np.testing.assert_array_equal(of_arrays.mask, lesion_mask())
     np.testing.assert_array_equal(of_arrays.probabilities, of_files.probabilities)
