@@ -108,12 +108,15 @@ def stored_numbers(frames: list[Frame], path: Path) -> list[np.ndarray]:
 
 def _bits(dataset: Dataset) -> Bits:
     """Raises TagError, or AttributeError where a tag is missing, unless the tags of the pixels are ones that are read."""
-    for name, allowed in (("SamplesPerPixel", (1,)), ("BitsAllocated", ALLOCATED)):
-        if whole_number(dataset, name) not in allowed:
-            raise TagError(f"its {name} is {whole_number(dataset, name)}, expected {' or '.join(map(str, allowed))}")
+    allocated = whole_number(dataset, "BitsAllocated")
+    for name, found, allowed in (
+        ("SamplesPerPixel", whole_number(dataset, "SamplesPerPixel"), (1,)),
+        ("BitsAllocated", allocated, ALLOCATED),
+    ):
+        if found not in allowed:
+            raise TagError(f"its {name} is {found}, expected {' or '.join(map(str, allowed))}; {REMEDY}")
     if dataset.PhotometricInterpretation not in GREY:
         raise TagError(f"its PhotometricInterpretation is neither {' nor '.join(GREY)}; {REMEDY}")
-    allocated = whole_number(dataset, "BitsAllocated")
     if "PixelData" not in dataset:
         return Bits(allocated, allocated, True)
     stored, signed = whole_number(dataset, "BitsStored"), whole_number(dataset, "PixelRepresentation")

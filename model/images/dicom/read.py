@@ -80,7 +80,7 @@ def _read(path: Path) -> tuple[Dataset, str]:
     with reading(path):
         dataset = pydicom.dcmread(io.BytesIO(file.data), force=True)
         name_syntax(dataset, path)
-        if not any(name in dataset for name in PIXELS):
+        if not any(dataset.get(name) for name in PIXELS):
             raise UserError(f"{path}: expected a DICOM image, found no pixels: is it whole?")
         if is_no_map(dataset):
             raise UserError(f"{path}: expected a map, found a secondary capture, a segmentation or a picture in colour")

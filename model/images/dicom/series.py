@@ -208,7 +208,9 @@ def frame_type(group: Dataset) -> list[str]:
 
 def is_no_map(dataset: Dataset) -> bool:
     """Whether a file cannot be a map: a secondary capture, a segmentation, or in colour."""
-    in_colour = dataset.get("SamplesPerPixel", 1) != 1 or str(dataset.get("PhotometricInterpretation")) == "PALETTE COLOR"
+    in_colour = (dataset.get("SamplesPerPixel") or 1) != 1 or str(
+        dataset.get("PhotometricInterpretation")
+    ) == "PALETTE COLOR"
     return in_colour or str(dataset.get("SOPClassUID", "")).startswith(NO_MAPS)
 
 

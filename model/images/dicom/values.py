@@ -4,6 +4,7 @@ Messages name a tag. They never show its value, in which a name may stand.
 """
 
 import contextlib
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,25 +43,25 @@ def frame_count(dataset: Dataset) -> int:
 
 def numbers(item: Dataset, name: str, count: int) -> np.ndarray:
     """So many finite numbers, float64 (count,), that a tag holds. Raises as `number` does."""
-    if name not in item:
-        raise AttributeError(name=name)
     try:
-        value = item[name].value
+        value = getattr(item, name)
+    except AttributeError:
+        raise
     except Exception:  # pydicom has many types for a value that its VR does not allow
         value = b""
     parts = value if np.iterable(value) and not isinstance(value, str | bytes) else [value]
+    try:
+        found = [float(part) for part in parts]
+    except (TypeError, ValueError, OverflowError):
+        found = []
+    if len(found) == count and all(map(math.isfinite, found)):
+        return np.array(found)
     expected = "a number" if count == 1 else f"{count} numbers"
     if all(part is None or part == "" for part in parts):
         raise TagError(f"its {name} is empty, expected {expected}; {REMEDY}")
     if any(isinstance(part, str) and WITH_COMMA.fullmatch(part) for part in parts):
         raise TagError(f"its {name} has a decimal comma, expected {expected} with a decimal point; {REMEDY}")
-    try:
-        found = np.array([float(part) for part in parts])
-    except (TypeError, ValueError, OverflowError):
-        found = np.array([np.nan])
-    if len(found) != count or not np.isfinite(found).all():
-        raise TagError(f"its {name} is not {expected}; {REMEDY}")
-    return found
+    raise TagError(f"its {name} is not {expected}; {REMEDY}")
 
 
 @contextlib.contextmanager

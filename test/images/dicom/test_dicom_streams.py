@@ -203,6 +203,7 @@ def test_an_overlay_above_the_stored_bits_is_no_number(tmp_path, kind):
         ({"HighBit": 15}, "its HighBit is 15 with a BitsStored of 12, expected 11"),
         ({"BitsStored": 20, "HighBit": 19}, "its BitsStored is 20 with a BitsAllocated of 16"),
         ({"BitsAllocated": 12}, "its BitsAllocated is 12, expected 1 or 8 or 16 or 32 or 64"),
+        ({"PixelData": b""}, "expected a DICOM image, found no pixels"),
         ({"PixelRepresentation": 2}, "its PixelRepresentation is 2, expected 0 or 1"),
         ({"PhotometricInterpretation": "GREY"}, "its PhotometricInterpretation is neither MONOCHROME1 nor MONOCHROME2"),
         ({"BitsStored": None}, "cannot be read as a DICOM image (it lacks BitsStored)"),

@@ -306,6 +306,7 @@ RESCALED = "RescaleSlope", "RescaleIntercept"
         ({"SpacingBetweenSlices": "3,0"}, "its SpacingBetweenSlices has a decimal comma"),
         ({"Columns": ""}, "its Columns is empty, expected a number"),
         ({"BitsStored": ""}, "its BitsStored is empty, expected a number"),
+        ({"SamplesPerPixel": ""}, "its SamplesPerPixel is empty, expected a number"),
         ({"NumberOfFrames": "1,0"}, "its NumberOfFrames has a decimal comma"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
