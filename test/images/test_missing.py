@@ -112,6 +112,13 @@ def test_a_lesion_without_adc_where_the_background_has_none_either(tmp_path):
         case(tmp_path, having(PHANTOM.adc, ~BRAIN | LESION, np.nan), PHANTOM.zadc)
 
 
+def test_a_part_of_the_brain_that_is_missing_as_its_background_is_has_z_values(tmp_path):
+    """The lower slices are one region with the background, which reaches the volume's border."""
+    lower = BRAIN & (np.arange(len(BRAIN))[:, None, None] < 9)
+    with pytest.raises(UserError, match=f"{np.count_nonzero(lower)} of {BRAIN.size} voxels are NaN or infinite inside"):
+        case(tmp_path, having(PHANTOM.adc, ~BRAIN | lower, np.nan), np.where(BRAIN, PHANTOM.zadc, 0))
+
+
 def test_a_hole_without_z_in_a_brain_whose_background_is_nan_is_background(tmp_path):
     """As 41 of the 44 labelled brains have them: their background is 0 and becomes NaN in other tools."""
     hole = one_voxel((15, 44, 45)) | one_voxel((15, 44, 46))

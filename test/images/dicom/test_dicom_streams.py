@@ -146,11 +146,11 @@ def test_headers_of_streams(kind):
 
 
 def test_the_place_of_a_jpeg_2000_image_counts():
-    """An image from (3, 5) on a canvas, every second column: by equation B-1 of ISO 15444-1."""
-    stream = bytearray(with_size(raw_j2k(PIXELS.astype(np.uint16), 16), 46, 80))
+    """An image from (3, 5) to (78, 128), every second column, every third row: ISO 15444-1, equation B-2."""
+    stream = bytearray(with_size(raw_j2k(PIXELS.astype(np.uint16), 16), 128, 78))
     struct.pack_into(">2L", stream, 16, 3, 5)
-    struct.pack_into(">2B", stream, 43, 2, 1)
-    assert stream_header(bytes(stream)) == StreamHeader(41, 38, 1, 16)
+    struct.pack_into(">2B", stream, 43, 2, 3)
+    assert stream_header(bytes(stream)) == StreamHeader(43 - 2, 39 - 2, 1, 16)
 
 
 @pytest.mark.parametrize("rows", [1, 8])
