@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-from phantom import make_phantom
+import SimpleITK as sitk
+from phantom import make_grid, make_phantom
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from model.images.case import Case
@@ -18,6 +19,12 @@ from model.report.case_page import write_report
 from model.report.results import describe
 
 NAME = "phantom"
+# Of axial slices: straight, turned by 27 degrees, and 46 degrees between axial and coronal as one published case.
+DIRECTIONS = {
+    "straight": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
+    "oblique": make_grid().direction,
+    "between": (1.0, 0.0, 0.0, 0.0, 0.694658370, -0.719339800, 0.0, 0.719339800, 0.694658370),
+}
 CHROMIUM_FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -71,6 +78,30 @@ def small_case(direction: tuple[float, ...] = (1.0, 0, 0, 0, 1, 0, 0, 0, 1)) -> 
     adc[1, 2:5, 2:6] = 1200
     grid = Grid(adc.shape, (4.0, 2.0, 1.0), (0.0, 0.0, 0.0), direction)
     return Case(Volume(adc, grid, Path("adc.mha")), Volume(adc / 1000, grid, Path("zadc.mha")))
+
+
+def left_front_upper_case(
+    direction: tuple[float, ...], order: tuple[int, int, int], flips: tuple[bool, bool, bool]
+) -> tuple[Case, np.ndarray]:
+    """A brain with one lesion, to the left, in front and above; and its mask, boolean (z, y, x).
+
+    direction: of axial slices to the left, the back and the top, before SimpleITK stores them in another order of the axes
+    (x, y, z) and reverses some.
+    """
+    adc, mask = np.zeros((10, 24, 20), np.float32), np.zeros((10, 24, 20), np.float32)
+    adc[1:9, 2:22, 3:18] = 1200
+    mask[6:8, 5:8, 12:16] = 1
+    stored = []
+    for voxels in (adc, mask):
+        image = sitk.GetImageFromArray(voxels)
+        image.SetSpacing((1.5, 1.75, 4.0))
+        image.SetOrigin((-31.25, 12.5, -70.75))
+        image.SetDirection(direction)
+        stored.append(sitk.Flip(sitk.PermuteAxes(image, order), flips))
+    adc, mask = map(sitk.GetArrayFromImage, stored)
+    spacing_mm, origin_mm = stored[0].GetSpacing()[::-1], stored[0].GetOrigin()
+    grid = Grid(adc.shape, spacing_mm, origin_mm, stored[0].GetDirection())
+    return Case(Volume(adc, grid, Path("adc.mha")), Volume(adc / 1000, grid, Path("zadc.mha"))), mask > 0
 
 
 def found_in(case: Case, mask: np.ndarray) -> Segmentation:

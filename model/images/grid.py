@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import UserError
-from model.images.brain import Box
 from model.images.limits import SPACING_MM
 from model.images.space import SCANNER
 
@@ -72,13 +71,6 @@ class Volume:
     unit_factor: float = 1.0  # what they were multiplied by
     space: str = SCANNER  # in which the grid lies, as `model.images.space` has it; also where the header cannot say
     nan_is_background: bool = False  # whether NaN stands for numbers below 0 alone that a DICOM header calls padding
-
-
-def crop_grid(grid: Grid, box: Box) -> Grid:
-    """The grid of the voxels that `box` cuts out of a volume on `grid`."""
-    size = tuple(part.stop - part.start for part in box)
-    origin_mm = tuple(grid.to_mm(np.array([part.start for part in box])).tolist())
-    return Grid(size, grid.spacing_mm, origin_mm, grid.direction)
 
 
 def require_same_grid(first: Volume, second: Volume) -> None:

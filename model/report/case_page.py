@@ -32,13 +32,14 @@ def write_report(path: Path, name: str, case: Case, found: Segmentation, results
     mask = found.mask
     if mask.shape != case.grid.size:
         raise ValueError(f"the mask is {mask.shape}, the grid is {case.grid.size}")
-    figures = {index + 1 for index in choose_slices(mask, case.brain)[0]}
+    lesions = results["lesion_list"]
+    figures = {index + 1 for index in choose_slices(mask, case.brain, lesions)[0]}
     sections = (
         _header(name, case, found, results),
         "<main>",
         viewer(results),
         f'<section id="lesions"><h2>Lesions</h2>\n{lesion_table(results, figures)}</section>',
-        f'<section id="slices"><h2>Slices</h2>\n{montage(case, mask, z_map_name(results))}</section>',
+        f'<section id="slices"><h2>Slices</h2>\n{montage(case, mask, lesions, z_map_name(results))}</section>',
         _provenance(case, results),
         _licences(),
         "</main>",

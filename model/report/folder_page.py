@@ -72,14 +72,13 @@ def _row(entry: dict, folder: Path) -> str:
     """A case; what one that is not done has no number for stays empty, and its reason stands in the last column."""
     results, name = entry["results"] or {}, text(entry["case"])
     address = link(entry["report"]) if entry["report"] else ""
-    picture = thumbnail_of(folder / entry["report"]) if entry["report"] else ""
+    picture = thumbnail_of(folder / entry["report"], address) if entry["report"] else ""
     case = f'<a href="{address}">{name}</a>' if address else name
     badge = ' <span class="badge" title="less sure than with the challenge\'s Z map">Z estimated</span>'
     failed = entry["status"] != "done"
     remark = f"{entry['status']}: {entry['reason']}" if failed else " ".join(other_warnings(results))
-    framed = f'<a href="{address}" tabindex="-1" aria-hidden="true">{picture}</a>' if picture else ""
     return (
-        f'<tr><td class="picture">{framed}</td><th scope="row" class="words" data-value="{name}">{case}'
+        f'<tr><td class="picture">{picture}</td><th scope="row" class="words" data-value="{name}">{case}'
         f"{badge if is_estimated(results) else ''}</th>{_numbers(results)}"
         f'<td class="words{" failed" if failed else ""}">{text(remark)}</td></tr>\n'
     )

@@ -1,7 +1,7 @@
 """The table of a case's lesions: those that a reader looks for, and the smallest folded into one line that opens."""
 
 import json
-from collections.abc import Container
+from collections.abc import Collection
 
 from model.report.numbers import UNKNOWN, deviations, place, probability, shown, volume
 from model.report.page import text
@@ -25,7 +25,7 @@ is real.</dd>
 </dl><p>results.json has the numbers in full.</p></details>"""
 
 
-def lesion_table(results: dict, figures: Container[int] = ()) -> str:
+def lesion_table(results: dict, figures: Collection[int] = ()) -> str:
     """A row per lesion, the largest first; a sentence where there is none.
 
     figures: numbers of the slices that the page has a figure of, to which their numbers lead.
@@ -43,6 +43,8 @@ def lesion_table(results: dict, figures: Container[int] = ()) -> str:
             f'<details id="small-lesions"><summary>{words}<span class="soft">, each under {SMALL_ML:g} ml</span></summary>\n'
             f"{_table(small, results, figures)}</details>"
         )
+    if any(lesion["slice"] not in figures for _, lesion in lesions):
+        parts.append(f'<p class="note">Slices that are no links have no figure: the page shows {len(figures)}.</p>')
     return "\n".join([*parts, NOTE])
 
 
@@ -51,13 +53,13 @@ def asks_networks(results: dict) -> bool:
     return any(lesion["confidence"] is not None for lesion in results["lesion_list"])
 
 
-def _table(lesions: list[tuple[int, dict]], results: dict, figures: Container[int]) -> str:
+def _table(lesions: list[tuple[int, dict]], results: dict, figures: Collection[int]) -> str:
     heads = [
         ("Lesion", ""),
         ("Side", "words"),
-        ("Position from the brain's centre, mm", "words place"),
         ("Slice", ""),
         ("Volume, ml", ""),
+        ("Position from the brain's centre, mm", "words"),
         (lowest_z_name(results), ""),
         ("Probability", ""),
     ]
@@ -71,17 +73,19 @@ def _table(lesions: list[tuple[int, dict]], results: dict, figures: Container[in
     )
 
 
-def _row(number: int, lesion: dict, figures: Container[int], with_networks: bool) -> str:
+def _row(number: int, lesion: dict, figures: Collection[int], with_networks: bool) -> str:
     slice_number = lesion["slice"]
-    words = (lesion["side"] or UNKNOWN, place(lesion["from_brain_centre_mm"]))
-    numbers = (
-        f'<a href="#slice-{slice_number}">{slice_number}</a>' if slice_number in figures else str(slice_number),
-        shown(volume, lesion["volume_ml"]),
-        shown(deviations, lesion["lowest_z"]),
-        shown(probability, lesion["probability"]),
-        *([shown(_whole_percent, lesion["confidence"])] if with_networks else []),
-    )
-    cells = "".join(f'<td class="words">{text(word)}</td>' for word in words) + "".join(f"<td>{n}</td>" for n in numbers)
+    values = [
+        (text(lesion["side"] or UNKNOWN), "words"),
+        (f'<a href="#slice-{slice_number}">{slice_number}</a>' if slice_number in figures else str(slice_number), ""),
+        (shown(volume, lesion["volume_ml"]), ""),
+        (text(place(lesion["from_brain_centre_mm"])), "words"),
+        (shown(deviations, lesion["lowest_z"]), ""),
+        (shown(probability, lesion["probability"]), ""),
+    ]
+    if with_networks:
+        values.append((shown(_whole_percent, lesion["confidence"]), ""))
+    cells = "".join(f'<td class="{kind}">{value}</td>' if kind else f"<td>{value}</td>" for value, kind in values)
     where = text(json.dumps(lesion["inside_mm"]))
     button = f'<button type="button" data-mm="{where}" aria-label="Lesion {number}: show in the viewer">{number}</button>'
     return f'<tr><th scope="row">{button}</th>{cells}</tr>\n'

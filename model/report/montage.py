@@ -1,10 +1,12 @@
 """Slices of a case as figures of a page: ADC and Z map side by side, the mask's outline over both.
 
 A slice is one z of the arrays; rows are y, columns x. Slices are shown as radiologists look at them, the patient's left on
-the viewer's right and the front on top, which turns an axis that the grid counts the other way.
+the viewer's right and the front on top, which turns an axis that the grid counts the other way. The axes of an oblique scan
+are called by the nearest of the patient's, as for the networks.
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,8 @@ from PIL import Image
 
 from model.images.brain import brain_box
 from model.images.case import Case
+from model.images.grid import Grid
+from model.images.orientation import turn_to_learnt
 from model.report.page import base64_text, text
 
 MOST_SLICES = 24
@@ -19,7 +23,7 @@ ADC_WINDOW = (200, 2200)  # 1e-6 mm2/s; a newborn's brain has about 1000 to 1600
 Z_WINDOW = (-6, 6)
 GREYS = ("000000", "ffffff")
 BLUE_TO_RED = ("053061", "4393c3", "f7f7f7", "d6604d", "67001f")
-ENDS = (("R", "L"), ("A", "P"), ("I", "S"))  # of the scanner's x, y and z, the low end first
+ENDS = (("I", "S"), ("A", "P"), ("R", "L"))  # of the learnt z, y and x, the low end first
 MASK_COLOUR = "ffe100"
 GAP_MM = 4.0  # between the two maps
 
@@ -39,16 +43,19 @@ class View:
         return plane[self.box][rows, columns]
 
 
-def montage(case: Case, mask: np.ndarray, z_map_name: str = "Z map") -> str:
+def montage(case: Case, mask: np.ndarray, lesions: Sequence[dict], z_map_name: str = "Z map") -> str:
     """HTML: a sentence that says which slices are shown, the scales, a figure per slice. mask: boolean (z, y, x)."""
     view = make_view(case)
-    indices, sentence = choose_slices(mask, case.brain)
+    indices, sentence = choose_slices(mask, case.brain, lesions)
     figures = (_figure(case, mask, index, view) for index in indices)
     return f'<p>{sentence}</p>\n{_legend(z_map_name)}\n<div class="slices">\n{"".join(figures)}</div>'
 
 
-def choose_slices(mask: np.ndarray, brain: np.ndarray) -> tuple[list[int], str]:
-    """Which slices to show, in their order, and the sentence about them: all with lesions where there are not too many."""
+def choose_slices(mask: np.ndarray, brain: np.ndarray, lesions: Sequence[dict]) -> tuple[list[int], str]:
+    """Which slices to show, in their order, and the sentence about them: all with lesions where there are not too many.
+
+    lesions: those of results.json, the largest first. Where there are too many slices, theirs come before all others.
+    """
     areas = np.count_nonzero(mask, axis=(1, 2))
     with_lesions = np.flatnonzero(areas)
     if not len(with_lesions):
@@ -58,16 +65,21 @@ def choose_slices(mask: np.ndarray, brain: np.ndarray) -> tuple[list[int], str]:
         return list(around), "No lesion was found. Shown are slices from the middle of the brain."
     if len(with_lesions) <= MOST_SLICES:
         return with_lesions.tolist(), f"The slices with lesions: {len(with_lesions)} of {len(areas)}."
-    largest = np.argsort(-areas, kind="stable")[:MOST_SLICES]
-    shown = f"The {MOST_SLICES} slices with the largest lesion area, of {len(with_lesions)} with lesions."
-    return sorted(largest.tolist()), shown
+    own = dict.fromkeys(lesion["slice"] - 1 for lesion in lesions)
+    largest = dict.fromkeys(np.argsort(-areas, kind="stable").tolist())
+    which = (
+        "one for every lesion, and those with the largest lesion area"
+        if len(own) <= MOST_SLICES
+        else "of the largest lesions"
+    )
+    shown = f"{MOST_SLICES} of the {len(with_lesions)} slices with lesions: {which}."
+    return sorted([*(own | largest)][:MOST_SLICES]), shown
 
 
 def make_view(case: Case) -> View:
     """The brain's box and the turn that puts left, back and bottom at the right and lower edges."""
     _, y, x = brain_box(case.brain, 2)
-    axes = np.reshape(case.grid.direction, (3, 3)).T
-    (top, bottom), (left, right) = axis_ends(axes[1]), axis_ends(axes[0])
+    _, (top, bottom), (left, right) = axis_ends(case.grid)
     turned = bottom not in "LPI", right not in "LPI"
     if turned[0]:
         top, bottom = bottom, top
@@ -77,10 +89,11 @@ def make_view(case: Case) -> View:
     return View((y, x), turned, letters, case.grid.spacing_mm[1:])
 
 
-def axis_ends(cosines: np.ndarray) -> tuple[str, str]:
-    """The letters at the low and the high end of an axis of the array: of the scanner's axis that it runs along most."""
-    main = int(np.argmax(np.abs(cosines)))
-    return ENDS[main] if cosines[main] > 0 else ENDS[main][::-1]
+def axis_ends(grid: Grid) -> list[tuple[str, str]]:
+    """The letters of the patient's sides at the low and the high end of each axis of the array; no two axes share one."""
+    turn = turn_to_learnt(grid)
+    learnt = [ends[::-1] if is_reversed else ends for ends, is_reversed in zip(ENDS, turn.reversed, strict=True)]
+    return [learnt[turn.axes.index(axis)] for axis in range(3)]
 
 
 def outline(mask: np.ndarray) -> str:
@@ -163,9 +176,15 @@ def _strokes(path: str, name: str, width: float, view: View) -> str:
 
 
 def _letters(view: View, width: float, height: float) -> str:
+    """The letters at the four edges of both maps."""
     top, bottom, left, right = view.letters
-    places = ((top, width / 2, 7), (bottom, width / 2, height - 2), (left, 4, height / 2), (right, width - 4, height / 2))
-    return "".join(f'<text x="{x:.4g}" y="{y:.4g}">{letter}</text>' for letter, x, y in places)
+    places = ((top, width / 2, 8), (bottom, width / 2, height - 2), (left, 5, height / 2), (right, width - 5, height / 2))
+    return "".join(
+        f'<text x="{start + x:.4g}" y="{y:.4g}">{letter}</text>'
+        for start in (0, width + GAP_MM)
+        for letter, x, y in places
+        if letter
+    )
 
 
 def _legend(z_map_name: str) -> str:

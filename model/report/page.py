@@ -28,7 +28,7 @@ PAGE = """<!doctype html>
 <style>{style}</style>
 </head>
 <body>
-<p class="use">{use}</p>
+<p class="use"><span class="printed">{title}. </span>{use}</p>
 {body}
 <footer><p>{use} {made_with}</p></footer>
 <script>{script}</script>
@@ -64,8 +64,8 @@ def asset(name: str) -> str:
 def page(title: str, body: str, script: str, weights: Sequence[str], later_scripts: Sequence[str] = ()) -> str:
     """The whole page.
 
-    `body` is HTML; `script` names the asset that runs, `later_scripts` are texts that it may add; `weights` are the ids of
-    those that made the masks.
+    `title` stands on every printed page, too; `body` is HTML; `script` names the asset that runs, `later_scripts` are texts
+    that it may add; `weights` are the ids of those that made the masks.
     """
     style, code = asset("page.css"), asset(script)
     allowed = " ".join(map(_hash, (code, *later_scripts)))

@@ -18,6 +18,7 @@ PIXEL_MM = 0.8
 MASK_SHARE = 0.55  # of the mask's colour in the grey below it
 FIRST_BYTES = 1 << 16  # of a report, among which the picture is
 PICTURE = re.compile(
+    rb'(?:<span class="sides" data-l="([LRAPIS]?)" data-r="([LRAPIS]?)">)?'
     rb'<img id="key-slice" src="data:image/webp;base64,([A-Za-z0-9+/=]+)" width="(\d{1,4})" height="(\d{1,4})"'
 )
 
@@ -27,12 +28,15 @@ def key_slice(mask: np.ndarray, brain: np.ndarray) -> int:
     areas = np.count_nonzero(mask, axis=(1, 2))
     if areas.any():
         return int(np.argmax(areas))
-    indices, _ = choose_slices(mask, brain)
+    indices, _ = choose_slices(mask, brain, ())
     return indices[len(indices) // 2]
 
 
 def thumbnail(case: Case, mask: np.ndarray) -> str:
-    """HTML of the picture, as radiologists look at a slice, with the mask in its colour. mask: boolean (z, y, x)."""
+    """HTML of the picture, as radiologists look at a slice, with the mask in its colour and the letters of both sides.
+
+    mask: boolean (z, y, x).
+    """
     view, index = make_view(case), key_slice(mask, case.brain)
     inside, marked = view.cut(case.brain[index]), view.cut(mask[index])
     grey = grey_levels(view.cut(case.adc.voxels[index]), inside, ADC_WINDOW)
@@ -42,16 +46,21 @@ def thumbnail(case: Case, mask: np.ndarray) -> str:
     height, width = (max(round(n * mm / PIXEL_MM), 1) for n, mm in zip(inside.shape, view.pixel_mm, strict=True))
     image = Image.fromarray(np.rint(shades).astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
     file = io.BytesIO()
-    image.save(file, "webp", quality=75, method=6)
+    image.save(file, "webp", quality=73, method=6)
     what = "largest lesion area" if marked.any() else "no lesion"
+    _, _, left, right = view.letters  # which the page's style writes over the picture
     return (
+        f'<span class="sides" data-l="{left}" data-r="{right}">'
         f'<img id="key-slice" src="data:image/webp;base64,{base64_text(file.getvalue())}" width="{width}" height="{height}"'
-        f' alt="Slice {index + 1} of {len(mask)}, {what}">'
+        f' alt="Slice {index + 1} of {len(mask)}, {what}"></span>'
     )
 
 
-def thumbnail_of(report: Path) -> str:
-    """The picture of a report that is there, as HTML for the index; empty where there is none. Reads its head alone."""
+def thumbnail_of(report: Path, address: str) -> str:
+    """The picture of a report that is there, as HTML for the index, which leads to its address; empty where there is none.
+
+    Reads the report's head alone.
+    """
     try:
         with report.open("rb") as file:
             found = PICTURE.search(file.read(FIRST_BYTES))
@@ -59,5 +68,8 @@ def thumbnail_of(report: Path) -> str:
         return ""
     if not found:
         return ""
-    data, width, height = (part.decode("ascii") for part in found.groups())
-    return f'<img src="data:image/webp;base64,{data}" width="{width}" height="{height}" alt="">'
+    left, right, data, width, height = ((part or b"").decode("ascii") for part in found.groups())
+    return (
+        f'<a class="sides" data-l="{left}" data-r="{right}" href="{address}" tabindex="-1" aria-hidden="true">'
+        f'<img src="data:image/webp;base64,{data}" width="{width}" height="{height}" alt=""></a>'
+    )

@@ -1,7 +1,8 @@
 """The viewer of a case's page: its controls, its legend, and the volumes that NiiVue draws.
 
-The volumes are gzipped NIfTI files around the brain. ADC is int16 in its own unit. Mask, Z map and probability are uint8, 0
-where there is nothing to draw; `STORED` says how the numbers are stored.
+The volumes are gzipped NIfTI files around the brain, in the order that the networks learnt and in mm from the brain's
+centre: what the viewer calls left is what the table calls so, in oblique scans too. ADC is int16 in its own unit. Mask, Z
+map and probability are uint8, 0 where there is nothing to draw; `STORED` says how the numbers are stored.
 """
 
 import gzip
@@ -15,11 +16,11 @@ import numpy as np
 from model.images.brain import brain_box
 from model.images.case import Case
 from model.images.formats.nifti import encode_nifti
-from model.images.grid import Grid, crop_grid
+from model.images.grid import Grid
 from model.images.orientation import turn_to_learnt
 from model.report.montage import ADC_WINDOW, BLUE_TO_RED, GREYS, MASK_COLOUR, Z_WINDOW, scale
 from model.report.page import asset, base64_text, text
-from model.report.results import from_brain_centre
+from model.report.results import centroid, from_brain_centre
 from model.report.wording import z_map_name
 
 if TYPE_CHECKING:
@@ -93,14 +94,21 @@ def viewer(results: dict) -> str:
 
 
 def viewer_volumes(case: Case, found: "Segmentation") -> dict[str, bytes]:
-    """By name "adc", "mask", "z" and "probability": what the viewer draws, around the brain and the mask."""
-    box = brain_box(case.brain | found.mask, 2)
-    grid, inside = crop_grid(case.grid, box), case.brain[box] | found.mask[box]
+    """By name "adc", "mask", "z" and "probability": what the viewer draws, around the brain and the mask.
+
+    Their place (x, y, z) is that in `from_brain_centre`, to the left, the back and the top.
+    """
+    box, turn = brain_box(case.brain | found.mask, 2), turn_to_learnt(case.grid)
+    inside = case.brain[box] | found.mask[box]
     adc = np.clip(np.rint(case.adc.voxels[box]), INT16.min, INT16.max).astype(np.int16)
     maps = {"z": case.zadc.voxels[box], "probability": found.probabilities[box]}
     layers = {"adc": adc, "mask": found.mask[box].astype(np.uint8)}
     layers |= {name: STORED[name].bytes_of(values, inside) for name, values in maps.items()}
-    return {name: encode_nifti(layer, grid) for name, layer in layers.items()}
+    turned = {name: turn.there(layer) for name, layer in layers.items()}
+    first = [box[axis].stop - 1 if back else box[axis].start for axis, back in zip(turn.axes, turn.reversed, strict=True)]
+    (x, y, z) = from_brain_centre(np.array([[first[turn.axes.index(axis)] for axis in range(3)]]), case)[0].tolist()
+    grid = Grid(turned["adc"].shape, turn.spacing_mm(case.grid), (x, y, z), (1.0, 0, 0, 0, 1, 0, 0, 0, 1))
+    return {name: encode_nifti(layer, grid) for name, layer in turned.items()}
 
 
 def viewer_data(case: Case, found: "Segmentation") -> str:
@@ -115,19 +123,22 @@ def viewer_data(case: Case, found: "Segmentation") -> str:
 def viewer_settings(case: Case) -> dict:
     """Windows, colours and how places are told.
 
-    "place" and "slice" are rows of four: times (x, y, z, 1) in the scanner's space they give the mm from the brain's centre,
-    None where that is not known, and the slice counted from 1. "stack" is the patient's axis along which slices lie, x, y
-    or z counted from 0.
+    "place" are rows of four: times (x, y, z, 1) in the scanner's space they give the viewer's place, the mm from the brain's
+    centre. "stack" is the axis of that place along which slices lie, x, y or z counted from 0, and "slice" what gives a
+    slice's number, counted from 1: its number at the centre, and what is added for each mm.
     """
     corners_mm = np.vstack([np.zeros(3), np.eye(3)])
     indices = np.array([index_of(case.grid, corner) for corner in corners_mm])
-    places = _rows(from_brain_centre(indices, case)) if case.adc.oriented else None
+    turn = turn_to_learnt(case.grid)
+    learnt = turn.axes.index(0)
+    per_mm = (-1 if turn.reversed[learnt] else 1) / case.grid.spacing_mm[0]
     return {
         "adcWindow": ADC_WINDOW,
         "slices": case.grid.size[0],
-        "slice": _rows(indices[:, :1] + 1)[0],
-        "stack": 2 - turn_to_learnt(case.grid).axes.index(0),
-        "place": places,
+        "slice": [float(centroid(case.brain)[0]) + 1, per_mm],
+        "stack": 2 - learnt,
+        "place": _rows(from_brain_centre(indices, case)),
+        "oriented": case.adc.oriented,
         "zName": "estimated Z" if case.estimated else "Z",
         "maps": {name: {"steps": stored.steps, "zero": stored.zero} for name, stored in STORED.items()},
         "colours": {"mask": _flat(MASK_COLOUR), "z": _z_colours(), "probability": _probability_colours()},

@@ -62,7 +62,9 @@ def test_a_done_case_shows_the_picture_of_its_report(tmp_path):
     (tmp_path / "b" / "report.html").write_text(f'<img id="key-slice" src="{other}" width="3" height="4"')
     write_index(tmp_path / "index.html", [entry(name, 1.0) for name in ("b", "a", "none", "gone")])
     own = next(a["src"] for _, a in Tags(tmp_path / "a" / "report.html").elements if a.get("id") == "key-slice")
-    links = [a["href"] for tag, a in Tags(tmp_path / "index.html").elements if tag == "a" and "aria-hidden" in a]
+    framed = [a for tag, a in Tags(tmp_path / "index.html").elements if tag == "a" and "aria-hidden" in a]
+    links = [a["href"] for a in framed]
+    assert [(a["data-l"], a["data-r"]) for a in framed] == [("", ""), ("R", "L")]  # an earlier version's has no letters
     pictures = [a["src"] for tag, a in Tags(tmp_path / "index.html").elements if tag == "img"]
     assert list(zip(links, pictures, strict=True)) == [("./b/report.html", other), ("./a/report.html", own)]
 
@@ -76,7 +78,7 @@ def test_the_picture_is_of_the_slice_with_the_largest_lesion_area():
     assert key_slice(mask, case.brain) == 2
     html = thumbnail(case, mask)
     assert 'alt="Slice 3 of 3, largest lesion area"' in html
-    data, width, height = PICTURE.search(html.encode()).groups()
+    *_, data, width, height = PICTURE.search(html.encode()).groups()
     image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
     assert image.size == (int(width), int(height)) == (round(8 / 0.8), round(14 / 0.8))
     pixels = np.asarray(image).astype(int)
@@ -92,16 +94,24 @@ def test_an_index_without_a_case_that_was_done(tmp_path):
     assert "0 cases: 0 done, 0 failed." in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
-def test_the_plots_heights_are_logarithmic():
-    heights = dict(re.findall(r'cy="([\d.]+)" r="4"(?: class="empty")?><title>(\w): ', volume_plot([entry("a", 0.0)])))
-    assert heights == {"226.0": "a"}
+CIRCLE = re.compile(r'<text [^>]*>([^<]*)</text><a [^>]*><circle cx="(\d+)" cy="([\d.]+)"( class="empty")?><title>([^<]*): ')
+
+
+def test_the_plot_is_logarithmic_and_names_every_case():
     plot = volume_plot([entry("a", 1.0), entry("b", 0.0), entry("c", 100.0), entry("d", 10.0)])
-    found = re.findall(r'cy="([\d.]+)" r="4"(?: class="empty")?><title>(\w): ', plot)
-    y = {case: float(height) for height, case in found}
-    assert list(y) == ["c", "d", "a", "b"]
-    assert y["a"] - y["d"] == pytest.approx(y["d"] - y["c"], abs=0.2)
-    assert y["b"] == 226.0  # the floor: 260 less the margin of 34
-    assert plot.count('class="empty"') == 1
+    names, x, y, empty, titles = zip(*CIRCLE.findall(plot), strict=True)
+    assert names == titles == ("c", "d", "a", "b")
+    x, y = np.array(x, float), np.array(y, float)
+    assert x[0] - x[1] == pytest.approx(x[1] - x[2], abs=1)
+    assert np.ptp(np.diff(y)) == 0
+    assert list(map(bool, empty)) == [False, False, False, True]
+    assert plot.index(f'x="{x[3]:.0f}" y="16" class="tick">none<') > 0
+
+
+def test_a_plot_has_at_most_forty_rows_and_short_names():
+    plot = volume_plot([entry(f"MGHNICU_{n:03d}-VISIT_01-of-the-first-scanner", 1.0) for n in range(41)])
+    assert plot.count("<svg ") == 2
+    assert [name for name, *_ in CIRCLE.findall(plot)][::40] == ["MGHNICU_000…rst-scanner", "MGHNICU_040…rst-scanner"]
 
 
 @pytest.mark.parametrize("path", ["javascript:alert(1)", "//host/a", "https://host/a"])

@@ -8,6 +8,8 @@ import functools
 import io
 import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +17,21 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page
-from report_helpers import find_chromium, open_browser, phantom_case, wait_for_viewer, write_phantom_report
+from report_helpers import (
+    DIRECTIONS,
+    find_chromium,
+    found_in,
+    left_front_upper_case,
+    open_browser,
+    phantom_case,
+    results_of,
+    wait_for_viewer,
+    write_phantom_report,
+)
 
+from model.images.case import Case
+from model.images.volume import Grid, Volume
+from model.report.case_page import write_report
 from model.report.folder_page import write_index
 from model.report.numbers import deviations, place
 from model.report.results import from_brain_centre
@@ -155,6 +170,56 @@ def shares_of_z(page: Page, lesion: dict) -> tuple[float, float]:
     return on_screen, np.count_nonzero(inside < -1.4) / len(inside)
 
 
+EDGES = {"top": (0, 0.5), "bottom": (1, 0.5), "left": (0.5, 0), "right": (0.5, 1)}  # of rows and of columns
+
+
+def letters_at(pixels: np.ndarray) -> set[str]:
+    """The edges near whose middle bright strokes with a dark rim are drawn, within an otherwise white picture."""
+    found = set()
+    for edge, (row, column) in EDGES.items():
+        top, left = (round(share * (size - 40)) for share, size in zip((row, column), pixels.shape[:2], strict=True))
+        part = pixels[top : top + 40, left : left + 40]
+        if np.count_nonzero(part.max(axis=-1) < 60) > 10 and np.count_nonzero(part.min(axis=-1) > 200) > 20:
+            found.add(edge)
+    return found
+
+
+@pytest.mark.parametrize(("view", "oriented"), [("AXIAL", True), ("CORONAL", True), ("SAGITTAL", True), ("AXIAL", False)])
+def test_letters_stand_at_all_edges_and_show_over_white(page, tmp_path, view, oriented):
+    """A cube of a brain that fills the square picture, brighter than the window's white end."""
+    grid = Grid((20, 20, 20), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0), DIRECTIONS["oblique"])
+    adc = Volume(np.full(grid.size, 3000, np.float32), grid, Path("adc.mha"), oriented=oriented)
+    case = Case(adc, Volume(np.ones(grid.size, np.float32), grid, Path("zadc.mha")))
+    mask = np.zeros(grid.size, bool)
+    write_report(tmp_path / "report.html", "white", case, found_in(case, mask), results_of(case, mask))
+    page.set_viewport_size({"width": 416 + 2 * 24, "height": 900})  # the picture is 26 rem high
+    page.goto((tmp_path / "report.html").as_uri())
+    wait_for_viewer(page)
+    page.select_option("#view", view)
+    page.focus("#slice")
+    page.keyboard.press("End")  # the cross goes to where it hides no letter
+    assert letters_at(canvas_pixels(page)) == (set(EDGES) if oriented else set())
+
+
+@pytest.mark.parametrize(
+    ("flips", "direction"), [((False, True, False), "straight"), ((True, False, True), "oblique"), ((False,) * 3, "between")]
+)
+def test_the_viewer_shows_the_patients_left_at_the_right(page, tmp_path, flips, direction):
+    """Axial slices stored to the left and the front, to the right and the feet, and between; a lesion left and in front."""
+    case, mask = left_front_upper_case(DIRECTIONS[direction], (0, 1, 2), flips)
+    results = results_of(case, mask)
+    write_report(tmp_path / "report.html", "one side", case, found_in(case, mask), results)
+    page.goto((tmp_path / "report.html").as_uri())
+    wait_for_viewer(page)
+    lesion, brain = axial_slice_on_screen(page)
+    below, right = place_in_brain(lesion, brain)
+    assert below < -0.5
+    assert right > 0.5
+    assert page.inner_text("#location").startswith(f"Slice {results['lesion_list'][0]['slice']} of 10 · ")
+    words = re.search(r"(\d+) left, (\d+) anterior, (\d+) superior of the brain", page.inner_text("#location"))
+    assert [int(mm) for mm in words.groups()] == pytest.approx([3.5 * 1.5, 5.5 * 1.75, 2 * 4], abs=3)  # within a voxel
+
+
 def test_the_z_map_has_its_colours(page, tmp_path):
     """Of the scale's blue half red falls 60 below blue at -1.4, by linear interpolation from f7f7f7 to 4393c3 at -3."""
     results = open_report(page, tmp_path / "report.html")
@@ -207,6 +272,44 @@ def test_keys_and_wheel_step_through_the_slices(page, tmp_path):
     lowest = int(np.flatnonzero(phantom_case()[0].brain.any(axis=(1, 2)))[0])
     assert slice_shown(page) == max(lowest - 2, 0) + 1
     assert page.get_attribute("#slice", "aria-valuetext") == f"Slice {slice_shown(page)} of 30"
+
+
+def test_a_swipe_over_the_viewer_scrolls_the_page_and_a_tap_moves_the_cross(browser, tmp_path):
+    write_phantom_report(tmp_path / "report.html")
+    context = browser.new_context(viewport={"width": 420, "height": 800}, has_touch=True)
+    page = context.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    wait_for_viewer(page)
+    page.locator("#viewer-canvas").scroll_into_view_if_needed()
+    box = page.locator("#viewer-canvas").bounding_box()
+    middle = {"x": box["x"] + box["width"] / 4, "y": box["y"] + box["height"] / 4}
+    before = page.inner_text("#location")
+    page.touchscreen.tap(middle["x"], middle["y"])
+    page.wait_for_timeout(300)
+    tapped, at = page.inner_text("#location"), page.evaluate("window.scrollY")
+    assert tapped != before
+    finger = context.new_cdp_session(page)
+    for up in range(0, 160, 10):
+        point = {"x": middle["x"], "y": middle["y"] - up}
+        kind = "touchMove" if up else "touchStart"
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+        page.wait_for_timeout(16)
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.scrollY") > at + 100
+    assert page.inner_text("#location") == tapped
+    context.close()
+
+
+def test_the_slice_that_a_link_leads_to_is_marked(page, tmp_path):
+    results = open_report(page, tmp_path / "report.html")
+    marked = "figure => getComputedStyle(figure).outlineStyle"
+    figures = page.locator("#slices figure")
+    assert set(figures.evaluate_all(f"all => all.map({marked})")) == {"none"}
+    page.click("#lesions tbody tr:nth-child(2) a")
+    number = results["lesion_list"][1]["slice"]
+    assert page.locator(f"#slice-{number}").evaluate(marked) == "solid"
+    assert figures.evaluate_all(f"all => all.map({marked})").count("solid") == 1
 
 
 def test_h_hides_and_shows_what_lies_over_the_adc(page, tmp_path):
@@ -295,6 +398,41 @@ def test_the_print_has_no_viewer(page, tmp_path):
     assert page.evaluate("document.documentElement.scrollWidth") <= 700
 
 
+def printed_pages(page: Page, path: Path) -> list[tuple[float, str]]:
+    """Of every page as A4: how far down its words reach, as a share of its height, and its words."""
+    if not shutil.which("pdftotext"):
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up("no pdftotext: apt-get install poppler-utils")
+    page.pdf(path=path, format="A4")
+    text = subprocess.run(["pdftotext", "-bbox", path, "-"], capture_output=True, text=True, check=True).stdout
+    pages = []
+    for height, words in re.findall(r'<page width="[^"]*" height="([^"]*)">(.*?)</page>', text, re.DOTALL):
+        lowest = max(map(float, re.findall(r'yMax="([^"]*)"', words)))
+        pages.append((lowest / float(height), " ".join(re.findall(">([^<]+)</word>", words))))
+    return pages
+
+
+@pytest.mark.parametrize("warnings", [0, 6, 12])
+def test_the_case_is_named_on_every_printed_page_and_the_first_is_full(page, tmp_path, warnings):
+    open_report(page, tmp_path / "report.html", name="baby & <b>7", warnings=["the brain is small"] * warnings)
+    (first, _), *_ = pages = printed_pages(page, tmp_path / "report.pdf")
+    assert len(pages) > 1
+    assert first > 0.7
+    for _, words in pages:
+        assert words.startswith("baby &amp; &lt;b&gt;7: report. Research use, not a medical device.")
+        assert "Slices The slices" not in words or re.search(r"Slices The slices.* slice \d+ of 30", words)
+
+
+def test_a_long_reason_does_not_empty_the_first_printed_page(page, tmp_path):
+    reason = "expected one ADC series, found many: " + ", ".join(f"1.2.826.0.1.3680043.10.{n}" for n in range(60))
+    entries = [{"case": f"case {n}", "status": "failed", "reason": reason, "results": None, "report": None} for n in (1, 2)]
+    write_index(tmp_path / "index.html", entries)
+    page.goto((tmp_path / "index.html").as_uri())
+    pages = printed_pages(page, tmp_path / "index.pdf")
+    assert pages[0][0] > 0.7
+    assert all("Share of brain" in words for _, words in pages)  # the heads of the columns
+
+
 def test_hostile_names_run_nothing(page, tmp_path):
     open_report(page, tmp_path / "report.html", name=f"</script>{HOSTILE}")
     wait_for_viewer(page)
@@ -362,16 +500,24 @@ def test_the_index_has_no_serious_accessibility_fault(index, scheme, width):
     assert index.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("media", ["screen", "print"])
-def test_the_index_fits_a_narrow_page_with_its_remarks(index, media):
-    """500 pixels are half a screen; 718 are A4 less a centimetre at each side, with all columns."""
-    width = {"screen": 500, "print": 718}[media]
+@pytest.mark.parametrize(("media", "width"), [("screen", 360), ("screen", 420), ("screen", 500), ("print", 718)])
+def test_the_index_fits_a_narrow_page_with_its_remarks(index, media, width):
+    """360 and 420 pixels are a telephone's, 500 half a screen's; 718 are A4 less a centimetre at each side."""
     index.emulate_media(media=media)
     index.set_viewport_size({"width": width, "height": 900})
     assert index.evaluate("document.documentElement.scrollWidth") <= width
     region = index.locator(".wide")
     assert region.evaluate("region => region.scrollWidth") <= region.evaluate("region => region.clientWidth")
     assert index.locator("#cases td.failed").bounding_box()["width"] > 100
+
+
+@pytest.mark.parametrize("width", [360, 420])
+def test_a_telephone_shows_slice_and_volume_of_a_lesion(page, tmp_path, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    open_report(page, tmp_path / "report.html")
+    heads = page.locator("#lesions thead").first.locator("th")
+    right = {head.inner_text(): head.evaluate("th => th.getBoundingClientRect().right") for head in heads.all()}
+    assert max(right["Slice"], right["Volume, ml"]) <= width
 
 
 def test_the_checker_finds_faults(page):
@@ -395,6 +541,14 @@ def test_the_index_sorts_by_click_and_by_key(index):
     name.locator("button").press("Space")
     assert cases(index) == [HOSTILE, "case 1", "case 9", "case 10"]
     assert volume.get_attribute("aria-sort") is None
+
+
+def test_the_index_sorts_by_a_click_anywhere_in_a_head(index):
+    head = index.locator("#cases thead th").nth(1)
+    head.click(position={"x": 2, "y": 2})
+    assert head.get_attribute("aria-sort") == "ascending"
+    head.locator("button").click()  # which sorts once
+    assert head.get_attribute("aria-sort") == "descending"
 
 
 def test_the_index_filters_by_name(index):

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import io
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,21 +13,31 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from report_helpers import Tags, found_in, phantom_case, results_of, small_case, write_phantom_report
+from report_helpers import (
+    DIRECTIONS,
+    Tags,
+    found_in,
+    left_front_upper_case,
+    phantom_case,
+    results_of,
+    small_case,
+    write_phantom_report,
+)
 
 import model
 from model.errors import UserError
+from model.images.case import Case
 from model.images.checks import ESTIMATED_WARNING
-from model.images.grid import crop_grid
-from model.images.volume import Grid
 from model.report.case_page import write_report
 from model.report.folder_page import write_index
 from model.report.lesion_table import lesion_table
-from model.report.montage import axis_ends, choose_slices, colour_png, make_view, montage, outline
+from model.report.montage import choose_slices, colour_png, make_view, montage, outline
 from model.report.page import ASSETS, asset
+from model.report.thumbnail import PICTURE, thumbnail
 
 HOSTILE = "</title></script><script>alert(1)</script><img src=x onerror='alert(2)'>\" {0} $x & \udcff"
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
+ENDS = dict(zip("LASRPI", "RPILAS", strict=True))  # what lies opposite
 DONE = {"status": "done", "reason": "", "report": None}
 
 
@@ -41,15 +52,15 @@ def test_the_lesion_table_is_what_the_results_say(tmp_path):
     assert len(rows) == results["lesions"] == 6
     for number, (row, lesion) in enumerate(zip(rows, results["lesion_list"], strict=True), 1):
         assert row[:2] == [str(number), lesion["side"]]
+        assert int(row[2]) == lesion["slice"]
+        assert float(row[3]) == pytest.approx(lesion["volume_ml"], abs=0.05)
         assert [abs(round(mm)) for mm in lesion["from_brain_centre_mm"] if round(mm)] == [
-            int(n) for n in re.findall(r"\d+", row[2])
+            int(n) for n in re.findall(r"\d+", row[4])
         ]
-        assert int(row[3]) == lesion["slice"]
-        assert float(row[4]) == pytest.approx(lesion["volume_ml"], abs=0.05)
         assert float(row[5].replace(MINUS, "-")) == pytest.approx(lesion["lowest_z"], abs=0.05)
         assert float(row[6]) == pytest.approx(lesion["probability"], abs=0.005)
         assert float(row[7]) == pytest.approx(100 * lesion["confidence"], abs=0.5)
-    assert re.fullmatch(r"\d+ left, \d+ posterior, \d+ superior", rows[1][2])
+    assert re.fullmatch(r"\d+ left, \d+ posterior, \d+ superior", rows[1][4])
 
 
 def lesion(volume_ml: float, **more: object) -> dict:
@@ -127,7 +138,7 @@ def test_where_the_sides_are_not_known_none_is_shown(tmp_path):
     write_report(tmp_path / "report.html", "a", case, found, results)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "left and right are not known" in page.split("<main>")[0]
-    assert {tuple(row[1:3]) for row in lesion_rows(tmp_path / "report.html")} == {("not known", "not known")}
+    assert {(row[1], row[4]) for row in lesion_rows(tmp_path / "report.html")} == {("not known", "not known")}
     assert make_view(case).letters == ("", "", "", "")
 
 
@@ -244,12 +255,6 @@ def test_a_mask_of_another_size_is_refused(tmp_path):
         write_report(tmp_path / "report.html", "a", small_case(), SimpleNamespace(mask=np.zeros((3, 7, 7), bool)), {})
 
 
-def test_cropping_moves_the_origin():
-    grid = Grid((3, 7, 8), (4.0, 2.0, 1.0), (10.0, 20.0, 30.0), (0, -1, 0, 1, 0, 0, 0, 0, 1))  # a quarter turn in plane
-    cropped = crop_grid(grid, (slice(1, 3), slice(2, 5), slice(3, 8)))
-    assert cropped == Grid((2, 3, 5), (4.0, 2.0, 1.0), (10.0 - 4, 20.0 + 3, 30.0 + 4), grid.direction)
-
-
 def test_the_outline_goes_along_the_pixels_edges():
     mask = np.zeros((3, 4), bool)
     mask[1, 1:3] = mask[2, 2] = True
@@ -268,11 +273,40 @@ def test_shades_of_a_slice():
     assert np.asarray(image)[0].tolist() == [[0] * 3, [0] * 3, [128] * 3, [255] * 3, [255] * 3]
 
 
-@pytest.mark.parametrize(
-    ("cosines", "ends"), [((1, 0, 0), ("R", "L")), ((0.6, -0.8, 0), ("P", "A")), ((0.1, 0.2, -0.9), ("S", "I"))]
-)
-def test_letters_of_an_axis(cosines, ends):
-    assert axis_ends(np.array(cosines)) == ends
+def sides_of_the_mask(case: Case, mask: np.ndarray) -> tuple[set[str], set[str]]:
+    """The letters at the edges that the mask lies near to and far from, in its largest slice as it is shown."""
+    view, index = make_view(case), int(np.argmax(mask.sum(axis=(1, 2))))
+    shown = view.cut(mask[index])
+    top_left = np.argwhere(shown).mean(axis=0) < (np.array(shown.shape) - 1) / 2
+    top, bottom, left, right = view.letters
+    near = {top if top_left[0] else bottom, left if top_left[1] else right}
+    return near, {top, bottom, left, right} - near
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_the_letters_tell_the_lesions_side_however_a_scan_is_stored(order, direction):
+    """The lesion is left, in front and above. SimpleITK stores the case in the 48 ways that leave voxels where they are."""
+    for flips in itertools.product((False, True), repeat=3):
+        case, mask = left_front_upper_case(direction, order, flips)
+        near, far = sides_of_the_mask(case, mask)
+        assert near < set("LAS"), flips
+        assert far < set("RPI"), flips
+        assert {ENDS[letter] for letter in near} == far
+
+
+@pytest.mark.parametrize("flips", list(itertools.product((False, True), repeat=3)))
+def test_the_thumbnails_letters_are_those_of_the_slices(flips):
+    """R at the left for axial slices of every storage, none where it is not known; the patient's left is at the right."""
+    case, mask = left_front_upper_case(DIRECTIONS["oblique"], (0, 1, 2), flips)
+    html = thumbnail(case, mask)
+    assert html.startswith('<span class="sides" data-l="R" data-r="L"><img ')
+    *_, data, _, _ = PICTURE.search(html.encode()).groups()
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")).astype(int)
+    yellow = pixels[..., :2].min(axis=-1) - pixels[..., 2] > 40
+    assert np.nonzero(yellow)[1].mean() > pixels.shape[1] / 2
+    unknown = replace(case, adc=replace(case.adc, oriented=False))
+    assert thumbnail(unknown, mask).startswith('<span class="sides" data-l="" data-r="">')
 
 
 def test_slices_are_turned_to_the_usual_way():
@@ -286,7 +320,7 @@ def test_slices_are_turned_to_the_usual_way():
 def test_unequal_pixels_keep_their_shape():
     case = small_case()
     mask = case.adc.voxels > 0
-    page = montage(case, mask)
+    page = montage(case, mask, [])
     assert 'viewBox="0 0 20 14"' in page  # mm: twice eight columns of 1 and the gap; seven rows of 2
     assert 'transform="scale(1 2)"' in page
     assert "The slices with lesions: 1 of 3." in page
@@ -300,13 +334,27 @@ def test_no_lesion_shows_the_middle_and_says_so(tmp_path):
     assert page.count("No lesion was found.") == 2  # in place of the table, and above the slices
     assert page.count("<figure ") == 3
     assert 'class="line"' not in page
-    assert choose_slices(np.zeros_like(label), case.adc.voxels > 0)[0] == [12, 13, 14]  # the brain lies in 0 to 26
+    assert choose_slices(np.zeros_like(label), case.adc.voxels > 0, [])[0] == [12, 13, 14]  # the brain lies in 0 to 26
 
 
-def test_of_many_slices_the_largest_areas_are_shown():
+@pytest.mark.parametrize(
+    ("lesions", "shown", "words"),
+    [
+        ([39, 3, 3], [2, *range(17, 40)], "one for every lesion, and those with the largest lesion area"),
+        (range(2, 26), [*range(1, 25)], "one for every lesion, and those with the largest lesion area"),
+        (range(2, 27), [*range(1, 25)], "of the largest lesions"),
+    ],
+)
+def test_of_many_slices_those_of_the_lesions_and_the_largest_areas_are_shown(lesions, shown, words):
     mask = np.zeros((40, 8, 8), bool)
     for z in range(1, 40):
         mask[z].flat[: z + 1] = True
-    indices, sentence = choose_slices(mask, mask)
-    assert indices == list(range(16, 40))
-    assert sentence == "The 24 slices with the largest lesion area, of 39 with lesions."
+    indices, sentence = choose_slices(mask, mask, [lesion(1.0, slice=number) for number in lesions])
+    assert indices == shown
+    assert sentence == f"24 of the 39 slices with lesions: {words}."
+
+
+def test_a_lesion_without_a_figure_says_why():
+    words = "Slices that are no links have no figure: the page shows 2."
+    assert words in table_of(lesion(4.8), lesion(1.0, slice=9), figures=(3, 4))
+    assert "no figure" not in table_of(lesion(4.8), lesion(1.0, slice=4), figures=(3, 4))

@@ -1,10 +1,11 @@
 """The volumes and settings that a report gives its viewer."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from report_helpers import found_in, phantom_case, results_of, small_case
+from report_helpers import DIRECTIONS, found_in, left_front_upper_case, phantom_case, results_of, small_case
 
 from model.images.formats.nifti import encode_nifti
 from model.images.volume import GRID_TOLERANCE, read_volume
@@ -32,10 +33,9 @@ def test_the_viewers_volumes_lie_where_the_case_lies(tmp_path):
         (tmp_path / f"{name}.nii.gz").write_bytes(content)
         volumes[name] = read_volume(tmp_path / f"{name}.nii.gz")
     place, adc = np.argwhere(label)[-1], volumes["adc"]
-    shift = np.linalg.solve(np.reshape(case.grid.direction, (3, 3)), np.subtract(adc.grid.origin_mm, case.grid.origin_mm))
-    there = tuple(place - np.rint(shift[::-1] / case.grid.spacing_mm).astype(int))
-    assert shift.max() > 5
-    assert np.allclose(adc.grid.to_mm(np.array(there)), case.grid.to_mm(place), atol=GRID_TOLERANCE)
+    off_centre_mm = ((place - np.argwhere(case.brain).mean(axis=0)) * case.grid.spacing_mm)[::-1]  # to the left, back, top
+    there = tuple(np.rint((off_centre_mm - adc.grid.origin_mm)[::-1] / adc.grid.spacing_mm).astype(int))
+    assert np.allclose(adc.grid.to_mm(np.array(there)), off_centre_mm, atol=GRID_TOLERANCE)
     assert adc.voxels[there] == case.adc.voxels[tuple(place)]
     assert volumes["mask"].voxels[there] == 1
     assert volumes["mask"].voxels.sum() == label.sum()
@@ -43,6 +43,25 @@ def test_the_viewers_volumes_lie_where_the_case_lies(tmp_path):
     assert (volumes["probability"].voxels[there] - 1) / 200 == found.probabilities[tuple(place)] == 0.75
     for name in ("z", "probability"):
         assert np.array_equal(volumes[name].voxels == 0, volumes["adc"].voxels <= 0)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_the_viewer_shows_one_picture_however_a_scan_is_stored(tmp_path, order, direction):
+    """On paper: voxels of 1.5 x 1.75 x 4 mm, the brain's centre at index 10, 11.5, 4.5 and the lesion's at 13.5, 6, 6.5."""
+    for number, flips in enumerate(itertools.product((False, True), repeat=3)):
+        case, mask = left_front_upper_case(direction, order, flips)
+        path = tmp_path / f"{number}.nii.gz"
+        path.write_bytes(viewer_volumes(case, found_in(case, mask))["mask"])
+        shown = read_volume(path)
+        assert np.allclose(shown.grid.direction, np.eye(3).ravel(), atol=1e-6)
+        centre_mm = np.mean([shown.grid.to_mm(place) for place in np.argwhere(shown.voxels)], axis=0)
+        assert centre_mm == pytest.approx([3.5 * 1.5, -5.5 * 1.75, 2 * 4], abs=1e-4)  # to the left, the front and the top
+        settings = viewer_settings(case)
+        at_centre, per_mm = settings["slice"]
+        first = np.argwhere(mask)[0]
+        place = np.array(settings["place"]) @ np.append(case.grid.to_mm(first), 1)
+        assert at_centre + per_mm * place[settings["stack"]] == pytest.approx(first[0] + 1, abs=1e-3)
 
 
 def test_values_beyond_what_is_stored_stay_at_its_end(tmp_path):
@@ -60,10 +79,11 @@ def test_a_place_in_words_comes_from_the_settings():
     case, label = phantom_case()
     settings = viewer_settings(case)
     assert settings["slices"] == 30
+    at_centre, per_mm = settings["slice"]
     for lesion in results_of(case, label)["lesion_list"]:
-        place = np.append(lesion["centre_mm"], 1)
-        assert np.array(settings["place"]) @ place == pytest.approx(lesion["from_brain_centre_mm"], abs=0.07)
-        assert round(settings["slice"] @ place) == lesion["slice"]
+        place = np.array(settings["place"]) @ np.append(lesion["centre_mm"], 1)
+        assert place == pytest.approx(lesion["from_brain_centre_mm"], abs=0.07)
+        assert round(at_centre + per_mm * place[settings["stack"]]) == lesion["slice"]
 
 
 @pytest.mark.parametrize(("direction", "axis"), [("LPS", 2), ("LSA", 1), ("PSL", 0), ("RAI", 2)])

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from scipy import stats
 
 from model.errors import UserError
@@ -521,6 +522,8 @@ def test_the_phantom_figure_says_which_losses_are_missing(tmp_path, monkeypatch)
     ((number, drawn),) = said
     assert drawn == ["dice", "tversky"]
     assert 0 < (tmp_path / "phantom.png").stat().st_size < 150_000
+    r, _, b = np.asarray(Image.open(tmp_path / "phantom.png").convert("RGB")).astype(int)[180, 320]
+    assert b > r + 60  # in the lesion of the Z map, whose low values are blue in the reports, too
     monkeypatch.undo()
     from training.pages.phantom_figure import caption
 

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.lines import Line2D
 
 from model.images.brain import brain_box
 from model.images.case import Case, read_case
+from model.report.montage import BLUE_TO_RED, Z_WINDOW
 from model.run.find.platform import find_inputs
 from training.common.loss_names import LOSS_NAMES
 from training.data.published import read_label
@@ -16,6 +18,7 @@ from training.pages.plots import LABELS, ORANGE, panels_of, save, styled
 from training.scores.metrics import score
 
 LABEL_COLOUR, MASK_COLOUR = "#56b4e9", ORANGE
+Z_COLOURS = LinearSegmentedColormap.from_list("z", [f"#{colour}" for colour in BLUE_TO_RED])  # as the reports'
 MARGIN = 3  # voxels around the brain
 
 
@@ -31,7 +34,7 @@ def draw_phantom(folder: Path, masks: dict[str, np.ndarray], path: Path) -> None
         figure, (adc_axes, z_axes, *panels) = panels_of(2 + len(LOSS_NAMES), 4, (2.4, 3.2))
         view = SliceView(case, label)
         view.show(adc_axes, case.adc.voxels, "ADC in 1e-6 mm2/s", "gray", (0, 2500), bar=True)
-        view.show(z_axes, case.zadc.voxels, "Z map", "RdBu", (-6, 6), bar=True)
+        view.show(z_axes, case.zadc.voxels, "Z map", Z_COLOURS, Z_WINDOW, bar=True)
         for axes, loss in zip(panels, LOSS_NAMES, strict=True):
             if loss in masks:
                 dice = score(masks[loss], label, case.grid.spacing_mm).dice
@@ -69,7 +72,14 @@ class SliceView:
         return volume[self.slice, rows, columns]
 
     def show(
-        self, axes: Axes, volume: np.ndarray, title: str, colours: str, limits: tuple[float, float], *, bar: bool = False
+        self,
+        axes: Axes,
+        volume: np.ndarray,
+        title: str,
+        colours: str | Colormap,
+        limits: tuple[float, float],
+        *,
+        bar: bool = False,
     ) -> None:
         """Draw a map."""
         image = axes.imshow(

@@ -25,7 +25,7 @@ function sortBy(column) {
 }
 
 heads.forEach((head, column) => {
-  head.querySelector("button")?.addEventListener("click", () => sortBy(column));
+  if (head.querySelector("button")) head.addEventListener("click", () => sortBy(column)); // with the space around its button
 });
 
 const filter = document.getElementById("filter");

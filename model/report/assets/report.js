@@ -20,23 +20,37 @@ async function loadNiivue() {
   return window.niivue;
 }
 
+// White letters with a black rim, legible over white; off the edges, away from the next plane's letters.
+function rimLetters(viewer) {
+  const draw = viewer.drawSliceOrientationText.bind(viewer);
+  const rim = 1.5 * window.devicePixelRatio, inset = 8 * window.devicePixelRatio;
+  viewer.drawSliceOrientationText = ([left, top, width, height], ...more) => {
+    const at = (x, y) => draw([left + inset + x, top + inset + y, width - 2 * inset, height - 2 * inset], ...more);
+    viewer.opts.fontColor = [0, 0, 0, 1];
+    for (const x of [-rim, 0, rim]) for (const y of [-rim, 0, rim]) at(x, y);
+    viewer.opts.fontColor = [1, 1, 1, 1];
+    at(0, 0);
+  };
+}
+
 async function makeViewer({ Niivue, NVImage }) {
   const viewer = new Niivue({
     logLevel: "error",
     crosshairColor: [0.2, 0.9, 1, 0.9],
     crosshairWidth: 0.4,
     crosshairGap: 4, // leaves a small lesion free
-    fontColor: [1, 1, 1, 1],
     fontMinPx: 16,
     isNearestInterpolation: true,
     isRadiologicalConvention: true, // as the slices below
-    isOrientationTextVisible: settings.place !== null,
+    isOrientationTextVisible: settings.oriented,
+    showAllOrientationMarkers: true,
     multiplanarShowRender: 0,
     scrollRequiresFocus: true,
     dragAndDropEnabled: false,
     loadingText: "",
   });
   await viewer.attachToCanvas(byId("viewer-canvas"));
+  rimLetters(viewer);
   const load = (id, options) => NVImage.loadFromBase64({ base64: dataOf(id), name: `${id}.nii.gz`, ...options });
   const [low, high] = settings.adcWindow;
   viewer.addVolume(await load("adc", { colormap: "gray", cal_min: low, cal_max: high }));
@@ -84,17 +98,16 @@ function connectOverlay(viewer) {
 
 // --- the place of the cross in words ---
 
-const apply = (row, mm) => row[0] * mm[0] + row[1] * mm[1] + row[2] * mm[2] + row[3];
-
 function placeWords(mm) {
-  const whole = settings.place.map((row) => Math.round(apply(row, mm)));
+  const whole = mm.map(Math.round);
   const words = whole.map((value, n) => value && `${Math.abs(value)} ${directions[n][value < 0 ? 1 : 0]}`).filter(Boolean);
   return words.length ? `${words.join(", ")} of the brain's centre, mm` : "at the brain's centre";
 }
 
 function describe(mm, values) {
-  const place = settings.place ? [placeWords(mm)] : [];
-  const parts = [`Slice ${Math.round(apply(settings.slice, mm))} of ${settings.slices}`, ...place];
+  const place = settings.oriented ? [placeWords(mm)] : [];
+  const [atCentre, perMm] = settings.slice;
+  const parts = [`Slice ${Math.round(atCentre + perMm * mm[settings.stack])} of ${settings.slices}`, ...place];
   const [adc, , z, probability] = values;
   if (z === 0) return [...parts, "outside the brain"];
   const shown = (name, value, digits) =>
@@ -142,11 +155,16 @@ function connectSlices(viewer, sliceTypes, toggle) {
   frame.addEventListener("wheel", (event) => {
     if (document.activeElement !== canvas) event.stopPropagation(); // and the page scrolls
   }, { capture: true });
+  for (const kind of ["touchstart", "touchmove", "touchend", "touchcancel"]) {
+    // a swipe scrolls the page; a tap comes as a click of the mouse after it
+    frame.addEventListener(kind, (event) => event.stopPropagation(), { capture: true, passive: true });
+  }
   reach();
 }
 
 function connectLesions(viewer) {
-  const moveTo = ([left, back, top]) => {
+  const moveTo = (scannerMm) => {
+    const [left, back, top] = settings.place.map((row) => scannerMm.reduce((sum, mm, n) => sum + row[n] * mm, row[3]));
     viewer.scene.crosshairPos = viewer.mm2frac([-left, -back, top], 0, true);
     viewer.drawScene();
     viewer.createOnLocationChange();

@@ -48,7 +48,7 @@ def capture(source: Source, case: Case, mask: np.ndarray, results: dict) -> SCIm
     import highdicom as hd
     from pydicom.dataset import Dataset
 
-    pixels = draw(case, mask, sentences(case, mask, results))
+    pixels = draw(case, mask, results["lesion_list"], sentences(case, mask, results))
     image = source.images[0]
     made_of = ("capture", image.SeriesInstanceUID, image.SOPInstanceUID, pixels.tobytes(), *made_with(results).values())
     _, bottom, _, right = (letter.translate(FEET_AND_HEAD) for letter in make_view(case).letters)
@@ -83,13 +83,13 @@ def sentences(case: Case, mask: np.ndarray, results: dict) -> list[str]:
     z_map = ESTIMATED if is_estimated(results) else f"Z map {results['z_map']}"
     made_by = f"{USE.capitalize()}. {MAKER} {model.__version__}, weights {results['weights']}. {z_map}."
     scales = "ADC: {} to {} x 10^-6 mm2/s; {}: {} (blue) to {} (red); yellow: outline of the mask"
-    shown = choose_slices(mask, case.brain)[1]
+    shown = choose_slices(mask, case.brain, results["lesion_list"])[1]
     return [found, made_by, f"{shown} {scales.format(*ADC_WINDOW, z_map_name(results), *Z_WINDOW)}."]
 
 
-def draw(case: Case, mask: np.ndarray, lines: list[str]) -> np.ndarray:
+def draw(case: Case, mask: np.ndarray, lesions: list[dict], lines: list[str]) -> np.ndarray:
     """The image, (rows, columns, RGB) uint8: lines of text above the slices that the report shows, ADC beside Z map."""
-    view, (indices, _) = make_view(case), choose_slices(mask, case.brain)
+    view, (indices, _) = make_view(case), choose_slices(mask, case.brain, lesions)
     figures = [_figure(case, mask, index, view) for index in indices]
     width, height = figures[0].size
     columns = min(COLUMNS, len(figures))
@@ -127,9 +127,12 @@ def _figure(case: Case, mask: np.ndarray, index: int, view: View) -> Image.Image
         figure.paste(f"#{MASK_COLOUR}", (left, 0), edge)
     pen = ImageDraw.Draw(figure)
     top, bottom, left_letter, right = view.letters
-    places = ((top, width // 2, 0, "ma"), (bottom, width // 2, height, "md"))
-    for letter, x, y, anchor in (*places, (left_letter, 2, height // 2, "lm"), (right, width - 2, height // 2, "rm")):
-        pen.text((x, y), letter, LETTERS, font, anchor=anchor, stroke_width=1, stroke_fill=RIM)
+    upright, level = ((top, 0, "ma"), (bottom, height, "md")), ((left_letter, 2, "lm"), (right, width - 2, "rm"))
+    places = [(letter, width // 2, y, anchor) for letter, y, anchor in upright]
+    places += [(letter, x, height // 2, anchor) for letter, x, anchor in level]
+    for left in (0, width + GAP):
+        for letter, x, y, anchor in places:
+            pen.text((left + x, y), letter, LETTERS, font, anchor=anchor, stroke_width=1, stroke_fill=RIM)
     area_cm2 = float(np.count_nonzero(mask[index])) * view.pixel_mm[0] * view.pixel_mm[1] / 100
     pen.text((0, height + 2), f"slice {index + 1} of {len(mask)}, mask {area_cm2:.2f} cm2", INK, font)
     return figure

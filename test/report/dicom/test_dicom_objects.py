@@ -26,6 +26,7 @@ RESULTS = {
     "lesion_volume_ml": 0.009,
     "brain_volume_ml": 1.584,
     "lesion_share_of_brain": 3 / 528,
+    "lesion_list": [],
     "weights": "0123456789ab",
     "z_map": "given",
 }
@@ -271,7 +272,7 @@ def test_the_pictures_slices_stand_in_order_each_adc_beside_its_z_map():
     zadc = np.zeros_like(adc)
     zadc[2], zadc[3] = 6, -6
     case = Case(*(Volume(voxels, grid, Path("invented")) for voxels in (adc, zadc)))
-    pixels = draw(case, lesion_mask(), ["a line"]).astype(int)
+    pixels = draw(case, lesion_mask(), [], ["a line"]).astype(int)
     r, g, b = np.moveaxis(pixels, -1, 0)
     kinds = {"adc": (r == b) & (abs(r - 128) < 3), "red": r - g > 60, "blue": b - r > 60, "white": (pixels == 247).all(-1)}
     rows, columns = np.nonzero(kinds["red"])
