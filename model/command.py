@@ -33,7 +33,10 @@ CPU_FLAGS = {
     "sse4_2": "SSE4.2",
     "ssse3": "SSSE3",
 }
-STOPS = (signal.SIGINT, signal.SIGTERM)
+# What asks a process to end; a closed terminal and Ctrl-\ do not where the caller has them ignored, as nohup has.
+IGNORABLE = (signal.SIGHUP, signal.SIGQUIT)
+STOPS = (signal.SIGINT, signal.SIGTERM, *(n for n in IGNORABLE if signal.getsignal(n) is not signal.SIG_IGN))
+LAST_STEPS: list[Callable[[], None]] = []  # what is done even where a process is ended at once; they raise nothing
 INSISTS_S = 2.0  # a second signal after this time ends the process at once
 
 
@@ -55,7 +58,8 @@ def prepare() -> None:
 def exit_code(work: Callable[[], None]) -> int:
     """Do the work. 0: done; 2: something given is not usable; 1: anything else. The last line on stderr says why.
 
-    SIGINT (Ctrl-C) and SIGTERM raise SystemExit with 128 and the signal's number, so that nothing half-written stays behind.
+    SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT raise SystemExit with 128 and the signal's number, so that nothing
+    half-written stays behind.
     """
     with stopping() as stopped:
         try:
@@ -142,6 +146,8 @@ def _stopper(stopped: list[int]) -> Callable[[int, object], None]:
 
         def again(number: int, frame: object) -> None:
             if time.monotonic() > insists:
+                for step in LAST_STEPS:
+                    step()
                 os._exit(128 + number)
 
         for each in STOPS:
@@ -161,7 +167,7 @@ def _say_stopped(number: int) -> None:
 
 @contextlib.contextmanager
 def stopping() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM raise SystemExit in the block; after it they mean what they meant before, unless one came.
+    """STOPS raise SystemExit in the block; after it they mean what they meant before, unless one came.
 
     Yields a list that holds the signal's number from then on.
     """
@@ -171,6 +177,16 @@ def stopping() -> Iterator[list[int]]:
     if not stopped:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """A stop that comes in the block counts after it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # --- streams ---

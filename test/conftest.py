@@ -25,6 +25,7 @@ from inference_helpers import (
 from phantom import write_image
 
 import process
+from model.command import STOPS
 from model.images.volume import Grid
 from model.networks.network import LesionNet
 from training.data.published import CaseFiles, published_cases
@@ -99,7 +100,7 @@ def case_tree(tmp_path: Path) -> CaseTree:
 @pytest.fixture
 def main() -> Iterator[Callable[[list[str]], int]]:
     """process.main as a fresh process would call it; signals mean afterwards what they meant before."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in STOPS}
     yield process.main
     for number, handler in before.items():
         signal.signal(number, handler)

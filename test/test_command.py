@@ -21,7 +21,8 @@ COMMANDS = [
     "process.py",
 ]
 SET_UP = "./setup.sh training installs what training and scoring need, ./setup.sh what process.py needs"
-STOPPED = {signal.SIGINT: "error: stopped by SIGINT (Ctrl-C)\n", signal.SIGTERM: "error: stopped by SIGTERM\n"}
+STOPPED = {number: f"error: stopped by {number.name}\n" for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)}
+STOPPED[signal.SIGINT] = "error: stopped by SIGINT (Ctrl-C)\n"
 
 
 def shell(code: str, redirection: str = "", **environment: str) -> subprocess.CompletedProcess:
@@ -29,8 +30,20 @@ def shell(code: str, redirection: str = "", **environment: str) -> subprocess.Co
     words = [sys.executable, "-c", f"from model.command import *; prepare()\n{code}"]
     line = f'set -o pipefail; "$0" "$@" {redirection}'
     return subprocess.run(
-        ["bash", "-c", line, *words], cwd=ROOT, env=os.environ | environment, capture_output=True, check=False, timeout=60
+        ["bash", "-c", line, *words],
+        cwd=ROOT,
+        env=os.environ | environment,
+        preexec_fn=heard,
+        capture_output=True,
+        check=False,
+        timeout=60,
     )
+
+
+def heard() -> None:
+    """Signals that whoever runs the tests may have ignored."""
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(("asked", "threads"), [({}, 1), ({"OPENBLAS_NUM_THREADS": "3"}, 3)])
@@ -177,7 +190,7 @@ def test_ctrl_c_while_a_command_imports_is_one_line(tmp_path, words):
     assert (done.returncode, done.stdout, done.stderr.decode()) == (130, b"", STOPPED[signal.SIGINT])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOPPED)
 def test_a_stop_during_the_work_clears_up_and_is_one_line(tmp_path, number):
     code = f"""
 def work():
@@ -192,6 +205,16 @@ sys.exit(exit_code(work))
     done = shell(code)
     assert (done.returncode, done.stdout, done.stderr.decode()) == (128 + number, b"", STOPPED[number])
     assert (tmp_path / "cleared").exists()
+
+
+def test_a_signal_that_the_caller_ignores_stays_ignored():
+    """As below nohup, and as a shell starts what goes to the background."""
+    code = "sys.exit(exit_code(lambda: [os.kill(os.getpid(), number) for number in (1, 3)]))"
+    words = [sys.executable, "-c", f"import os, sys\nfrom model.command import *\n{code}"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", "trap '' HUP QUIT; exec \"$@\"", "sh", *words], cwd=ROOT, capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_who_insists_does_not_wait_for_the_clearing_up():
@@ -284,7 +307,7 @@ def now() -> list:
 
 def load() -> None:
     with command.loading():
-        assert now() == [command._stop_at_once] * 2
+        assert now() == [command._stop_at_once] * len(command.STOPS)
 
 
 def test_signals_mean_afterwards_what_they_meant_before():

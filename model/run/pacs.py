@@ -4,7 +4,7 @@
 
 The user and the password come from ORTHANC_USER and ORTHANC_PASSWORD in the environment, since other users of a machine can
 see the words of a command. What follows `--` goes to process.py. The images are in a temporary folder, which this user alone
-can open, while they are segmented. Needs Python's standard library beside process.py.
+can open, while they are segmented; it goes with them, and however the command is stopped. No message names it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ import http.client
 import json
 import os
 import re
-import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -36,10 +34,12 @@ from model.images.dicom.files import MOST_FILES
 from model.images.streams import MOST_BYTES
 from model.run.find.cases import SUMMARY
 from model.run.platform_paths import CAPTURE_PATH, RESULTS_PATH, SEGMENTATION_PATH
+from model.run.working_folder import run_command, without_paths, working_folder
 
 PROCESS = Path(__file__).resolve().parents[2] / "process.py"
 SERVER = "http://127.0.0.1:8042"  # as Orthanc listens when nothing else is set
 CASE = "study"  # what the case is called: no name or number of the patient
+NAMES = {f"scans/{CASE}": "the study's images", "lesions": "the results"}  # of what is in the working folder
 MODALITY = "MR"
 USER, PASSWORD = "ORTHANC_USER", "ORTHANC_PASSWORD"
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")  # that Orthanc gives to whatever it stores
@@ -161,18 +161,49 @@ def fetch(server: Server, study: str, folder: Path) -> int:
         most = f"at most {MOST_FILES} " if instances else ""
         raise UserError(f"{server.url}: expected a study with {most}{MODALITY} images, found {found}")
     for number, instance in enumerate(instances, 1):
-        (folder / f"{number:06d}.dcm").write_bytes(server.ask(f"/instances/{instance}/file"))
+        data = server.ask(f"/instances/{instance}/file")
+        try:
+            (folder / f"{number:06d}.dcm").write_bytes(data)
+        except OSError as error:
+            raise UserError(f"the folder for temporary files (TMPDIR): no room for the images ({error.strerror})") from None
     return len(instances)
+
+
+def require_same_study(images: Path, output: Path) -> None:
+    """Raise UserError where the output folder holds the segmentation of another study, or of another patient."""
+    import pydicom
+
+    earlier = output / CASE / SEGMENTATION_PATH
+    if not earlier.exists():
+        return
+    try:
+        headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in (earlier, min(images.iterdir()))]
+    except pydicom.errors.InvalidDicomError:
+        return  # process.py says what it is
+    found, given = ([str(header.get(name) or "") for name in ("StudyInstanceUID", "PatientID")] for header in headers)
+    if found != given:
+        raise UserError(f"{output}: expected an empty folder, or results of this study, found another study's; name another")
 
 
 def segment(images: Path, output: Path, words: list[str]) -> Path:
     """Run process.py on the folder `images` is in; returns the case's folder. Raises UserError with its reason."""
     command = [sys.executable, str(PROCESS), *words, "--input", str(images.parent), "--output", str(output), "--cases"]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
-    if done.returncode == 0:
+    work, before = images.parents[1], _state(output / SUMMARY)
+    code, errors = run_command(command, lambda line: without_paths(line, work, NAMES), clears_up=work not in output.parents)
+    if code == 0:
         return output / CASE
-    reason = next(_reasons(output / SUMMARY), "") or (done.stderr.splitlines() or ["no reason given"])[-1]
-    raise UserError(reason.removeprefix("error: ").replace(str(images), "the study's images"))
+    told = next(_reasons(output / SUMMARY), "") if _state(output / SUMMARY) != before else ""
+    ended = f"process.py was ended by signal {-code}" if code < 0 else "no reason given"
+    raise UserError(told or (errors or [ended])[-1].strip().removeprefix("error: "))
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What differs when a file was written anew; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _reasons(summary: Path) -> Iterator[str]:
@@ -184,16 +215,16 @@ def _reasons(summary: Path) -> Iterator[str]:
         return
 
 
-def store(server: Server, study: str, paths: list[Path]) -> list[str]:
-    """Store DICOM files in a study; returns Orthanc's id of each. All of them, or, where that fails, none that is new.
+def store(server: Server, study: str, objects: dict[str, bytes]) -> list[str]:
+    """Store DICOM files, by their names, in a study; returns Orthanc's id of each. All, or, on a failure, none that is new.
 
     One that is there already, byte for byte, stays. Raises UserError.
     """
     new: list[str] = []
     ids: list[str] = []
     try:
-        for path in paths:
-            answer = server.json("/instances", path.read_bytes(), "POST")
+        for name, data in objects.items():
+            answer = server.json("/instances", data, "POST")
             with server.as_orthanc("/instances"):
                 instance = _id(answer["ID"])
                 status, parent = (one_line(str(answer.get(key, ""))) for key in ("Status", "ParentStudy"))
@@ -201,7 +232,7 @@ def store(server: Server, study: str, paths: list[Path]) -> list[str]:
                 new.append(instance)
             if status not in ("Success", "AlreadyStored") or parent != study:
                 found = f"{status or 'no status'} in study {parent or 'unknown'}"
-                raise UserError(f"{server.url}: expected to store {path.name} in study {study}, found {found}")
+                raise UserError(f"{server.url}: expected to store {name} in study {study}, found {found}")
             ids.append(instance)
     except BaseException:
         for instance in new:
@@ -218,15 +249,16 @@ def run(words: list[str] | None = None) -> None:
     args = parse_arguments(words)
     server = Server(args.server, os.environ.get(USER, ""), os.environ.get(PASSWORD, ""))
     study = find_study(server, args.study)
-    with tempfile.TemporaryDirectory(prefix="hie-lesions-") as work:
-        images, output = Path(work) / "scans" / CASE, args.output or Path(work) / "lesions"
+    with working_folder(NAMES) as work:
+        images, output = work / "scans" / CASE, args.output or work / "lesions"
         images.mkdir(parents=True)
         print(f"fetched: {fetch(server, study, images)} {MODALITY} images", flush=True)
+        require_same_study(images, output)
         case = segment(images, output, args.words)
         results = json.loads((case / RESULTS_PATH).read_text(encoding="utf-8"))
-        objects = [case / SEGMENTATION_PATH, case / CAPTURE_PATH]
-        for path, instance in zip(objects, store(server, study, objects), strict=True):
-            print(f"stored: {path.name} as {server.url}/instances/{instance}")
+        objects = {name: (case / name).read_bytes() for name in (SEGMENTATION_PATH, CAPTURE_PATH)}
+    for name, instance in zip(objects, store(server, study, objects), strict=True):
+        print(f"stored: {name} as {server.url}/instances/{instance}")
     print(f"lesion volume: {results['lesion_volume_ml']} ml in {results['lesions']} lesion(s)")
 
 

@@ -1,11 +1,19 @@
 """A study from a real Orthanc and back to it."""
 
+import contextlib
+import errno
 import http.server
 import json
 import os
 import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +29,7 @@ from orthanc_server import PASSWORD, USER, Orthanc
 
 from model.run import pacs
 
+ROOT = Path(__file__).resolve().parents[2]
 ADC = np.maximum(low_adc(), 0)
 
 
@@ -76,7 +85,7 @@ def stand_in(monkeypatch) -> Callable[[Callable[[Made], object]], None]:
 
     def use(make: Callable[[Made], object]) -> None:
         def segment(images: Path, output: Path, words: list[str]) -> Path:
-            (output / pacs.CASE).mkdir(parents=True)
+            (output / pacs.CASE).mkdir(parents=True, exist_ok=True)
             (output / pacs.CASE / "results.json").write_text('{"lesion_volume_ml": 1, "lesions": 1}')
             make(Made(sorted(images.iterdir()), output / pacs.CASE))
             return output / pacs.CASE
@@ -188,19 +197,123 @@ def test_a_case_that_cannot_be_segmented(server, study, go):
     assert server.instances().keys() == {"MR"}
 
 
-def test_a_reason_names_no_folder_that_is_gone(server, study, go, tmp_path, monkeypatch):
-    script = """
-import csv, pathlib, sys
+SCRIPT = """
+import csv, pathlib, signal, sys
 place = {sys.argv[n]: pathlib.Path(sys.argv[n + 1]) for n in range(1, len(sys.argv) - 1)}
-place["--output"].mkdir()
-with (place["--output"] / "summary.csv").open("w") as file:
+"""
+WRITES_A_SUMMARY = """
+place["--output"].mkdir(exist_ok=True)
+print(f"study: failed: {place['--input'] / 'study'}: no brain; {place['--output'] / 'study'}: no mask")
+with (place["--output"] / "summary.csv").open("w", encoding="utf-8-sig") as file:
     csv.writer(file).writerows([["case", "reason"], ["study", f"{place['--input'] / 'study'}: no brain"]])
 print("error: 1 of 1 cases", file=sys.stderr)
 sys.exit(2)
 """
-    (tmp_path / "script.py").write_text(script)
-    monkeypatch.setattr(pacs, "PROCESS", tmp_path / "script.py")
-    assert go(STUDY)[::2] == (2, "error: the study's images: no brain\n")
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path) -> Callable[[str], None]:
+    """Lets a text of Python stand in for process.py."""
+
+    def use(text: str) -> None:
+        (tmp_path / "script.py").write_text(SCRIPT + text)
+        monkeypatch.setattr(pacs, "PROCESS", tmp_path / "script.py")
+
+    return use
+
+
+def test_nothing_that_is_said_names_a_folder_that_is_gone(server, study, go, script, tmp_path):
+    script(WRITES_A_SUMMARY)
+    code, out, error = go(STUDY)
+    assert (code, error) == (2, "error: the study's images: no brain\n")
+    assert "study: failed: the study's images: no brain; the results/study: no mask" in out
+    assert str(tmp_path) not in out
+
+
+def test_the_reason_is_this_runs_and_not_an_earlier_ones(server, study, go, script, tmp_path):
+    kept = tmp_path / "kept"
+    script(WRITES_A_SUMMARY)
+    assert go(STUDY, "--output", str(kept))[2] == "error: the study's images: no brain\n"
+    script('sys.exit("error: no such weights")')
+    assert go(STUDY, "--output", str(kept))[::2] == (2, "error: no such weights\n")
+    script("signal.raise_signal(signal.SIGKILL)")
+    assert go(STUDY, "--output", str(kept))[::2] == (2, "error: process.py was ended by signal 9\n")
+
+
+@pytest.mark.parametrize("change", [{"StudyInstanceUID": "1.2.3.5"}, {"PatientID": "P2"}, {}])
+def test_the_output_of_another_study_is_refused(server, study, go, stand_in, tmp_path, change):
+    segmented: list[Path] = []
+    stand_in(lambda made: (segmented.append(made.folder), both(made)))
+    kept = tmp_path / "kept"
+    (kept / "study").mkdir(parents=True)
+    dataset = pydicom.dcmread(min(path for path in (tmp_path / "adc").rglob("*") if path.is_file()))
+    dataset.update(change)
+    dataset.save_as(kept / "study" / "lesions.dcm")
+    shutil.copytree(kept, tmp_path / "before")
+    before = server.instances()
+    code, _, error = go(STUDY, "--output", str(kept))
+    if change:
+        what = "expected an empty folder, or results of this study, found another study's; name another"
+        assert (code, error) == (2, f"error: {kept}: {what}\n")
+        assert not segmented
+        assert server.instances() == before
+        assert (kept / "study" / "lesions.dcm").read_bytes() == (tmp_path / "before" / "study" / "lesions.dcm").read_bytes()
+    else:
+        assert segmented
+
+
+def test_a_full_disk_and_no_folder_for_temporary_files(server, study, go, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/gone")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert "TMPDIR" in (error := go(STUDY)[2])
+    assert "No space left on device" in error
+    assert "/" not in error
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    words = "TMPDIR: expected a folder that this user can write temporary files to, found none"
+    assert go(STUDY)[::2] == (2, f"error: {words}\n")
+
+
+COMMAND = """
+import signal, sys
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
+from pathlib import Path
+from model import command
+from model.run import pacs
+command.INSISTS_S = 0.1
+pacs.PROCESS = Path(sys.argv[1])
+sys.exit(pacs.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "insists"),
+    [*((n, False) for n in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)), (signal.SIGHUP, True)],
+)
+def test_no_signal_leaves_images(tmp_path, number, insists):
+    """process.py stands still; of one that insists with a second signal, it does not heed the first."""
+    answers = {"/lookup": LOOKUP, "/series": SERIES, "/file": b"an image"}
+    stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN)" if insists else ""
+    (tmp_path / "script.py").write_text(f"{SCRIPT}{stubborn}\nprint('works', flush=True)\nsignal.pause()\n")
+    (tmp_path / "tmp").mkdir()
+    with strange_server(answers) as url:
+        words = [tmp_path / "script.py", STUDY, "--server", url, *(["--output", tmp_path / "kept"] if insists else [])]
+        environment = os.environ | {"TMPDIR": str(tmp_path / "tmp")}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen([sys.executable, "-c", COMMAND, *words], cwd=ROOT, env=environment, **pipes) as process:
+            while process.stdout.readline() != "works\n":
+                assert process.poll() is None
+            (folder,) = (tmp_path / "tmp").iterdir()
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+            process.send_signal(number)
+            if insists:
+                time.sleep(0.5)
+                process.send_signal(number)
+            assert process.wait(30) == 128 + number
+            assert process.stderr.read().startswith(f"error: stopped by {number.name}")
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -285,6 +398,18 @@ class Strange(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@contextlib.contextmanager
+def strange_server(answers: dict[str, object]) -> Iterator[str]:
+    """The address of a `Strange`."""
+    handler = type("Handler", (Strange,), {"answers": answers})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as strange:
+        thread = threading.Thread(target=strange.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{strange.server_port}"
+        strange.shutdown()
+        thread.join()
+
+
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [
@@ -317,25 +442,14 @@ class Strange(http.server.BaseHTTPRequestHandler):
 def test_a_server_that_is_no_orthanc(answers, reason, stand_in, monkeypatch, capfd):
     stand_in(lambda made: [(made.folder / name).write_bytes(b"DICM") for name in ("lesions.dcm", "report.dcm")])
     monkeypatch.setattr(pacs, "MOST_BYTES", 1000 if reason.endswith("longer one") else 1 << 20)
-    handler = type("Handler", (Strange,), {"answers": answers})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as strange:
-        thread = threading.Thread(target=strange.serve_forever)
-        thread.start()
-        url = f"http://127.0.0.1:{strange.server_port}"
+    with strange_server(answers) as url:
         code = pacs.main([STUDY, "--server", url])
-        strange.shutdown()
-        thread.join()
     assert (code, capfd.readouterr().err) == (2, f"error: {url}{reason}\n")
 
 
 def test_an_answer_that_does_not_end(monkeypatch, capfd):
     monkeypatch.setattr(pacs, "LONGEST_S", 0)
-    handler = type("Handler", (Strange,), {"answers": {"": LOOKUP}})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as strange:
-        thread = threading.Thread(target=strange.serve_forever)
-        thread.start()
-        code = pacs.main([STUDY, "--server", f"http://127.0.0.1:{strange.server_port}"])
-        strange.shutdown()
-        thread.join()
+    with strange_server({"": LOOKUP}) as url:
+        code = pacs.main([STUDY, "--server", url])
     assert code == 2
     assert "expected answers within 0 s, found one that takes longer" in capfd.readouterr().err
