@@ -60,5 +60,5 @@ def reason_of(error: BaseException) -> str:
         where = "" if error.filename is None else f"{error.filename}: "
         return f"{where}cannot be used ({error.strerror})"
     if lacks_memory(error):
-        return f"not enough memory ({one_line(error) or type(error).__name__})"
+        return f"not enough memory ({said})" if (said := one_line(error)) else "not enough memory"
     return f"unexpected {type(error).__name__}: {one_line(error)}"

@@ -196,4 +196,4 @@ def _unreadable(path: Path) -> str:
 def _reason(error: BaseException) -> str:
     """The last line of an ITK message, which is the one that says why."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    return lines[-1] if lines else "no reason given"

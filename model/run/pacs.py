@@ -89,7 +89,7 @@ class Server:
             raise kind(f"{self.url}{path}: the server answered {error.code} {one_line(error.reason)}") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
-            raise UserError(f"{self.url}: no answer ({one_line(str(reason)) or type(error).__name__})") from None
+            raise UserError(f"{self.url}: no answer ({one_line(str(reason)) or 'the connection was lost'})") from None
 
     def _all_of(self, response: http.client.HTTPResponse) -> bytes:
         """Its bytes, of an answer that comes to an end: no more are read than a file of DICOM may have."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.errors import UserError
+from model.errors import UserError, one_line
 from model.images.grid import DicomSource, Grid
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def read_source(dicom: DicomSource, grid: Grid) -> Source:
     try:
         read = [dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True) for path in dicom.files]
     except OSError as error:
-        raise UserError(f"{dicom.files[0].parent}: its DICOM files cannot be read again ({type(error).__name__})") from None
+        reason = error.strerror or one_line(error)
+        raise UserError(f"{dicom.files[0].parent}: its DICOM files cannot be read again ({reason})") from None
     if len(read) > 1 and any(PER_FRAME in dataset for dataset in read):
         raise UserError(f"{dicom.files[0]}: one of several enhanced files, to which no DICOM segmentation {INSTEAD}")
     _require_references(dicom.files, read)

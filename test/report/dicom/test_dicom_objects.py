@@ -283,6 +283,24 @@ def test_the_pictures_slices_stand_in_order_each_adc_beside_its_z_map():
     assert first == pytest.approx([2 * 1.25, 0], abs=1)  # at 2 pixels a mm
 
 
+def test_a_file_without_a_preamble_is_referred_to(tmp_path):
+    """As old archives write them: without the first 128 bytes and DICM."""
+    case = series_case(tmp_path / "scan")
+    path = case.adc.dicom.files[2]
+    wanted = pydicom.dcmread(path).SOPInstanceUID
+    path.write_bytes(path.read_bytes()[132:])
+    require_objects(case)
+    segmentation, _ = written(tmp_path, case, lesion_mask())
+    assert str(wanted) in str(pydicom.dcmread(segmentation))
+
+
+def test_a_source_that_is_gone_is_told_in_words(tmp_path):
+    case = series_case(tmp_path / "scan")
+    case.adc.dicom.files[2].unlink()
+    with pytest.raises(UserError, match=r"scan: its DICOM files cannot be read again \(No such file or directory\)"):
+        require_objects(case)
+
+
 def test_an_image_that_cannot_be_referred_to_is_refused(tmp_path):
     case = series_case(tmp_path / "scan")
     path = case.adc.dicom.files[2]
