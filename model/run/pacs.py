@@ -189,7 +189,12 @@ def segment(images: Path, output: Path, words: list[str]) -> Path:
     """Run process.py on the folder `images` is in; returns the case's folder. Raises UserError with its reason."""
     command = [sys.executable, str(PROCESS), *words, "--input", str(images.parent), "--output", str(output), "--cases"]
     work, before = images.parents[1], _state(output / SUMMARY)
-    code, errors = run_command(command, lambda line: without_paths(line, work, NAMES), clears_up=work not in output.parents)
+
+    def shown(line: str) -> str:
+        names_a_file_alone = re.fullmatch(rf"\w+: {re.escape(str(work))}\S*\n", line)
+        return "" if names_a_file_alone else without_paths(line, work, NAMES)
+
+    code, errors = run_command(command, shown, clears_up=work not in output.parents)
     if code == 0:
         return output / CASE
     told = next(_reasons(output / SUMMARY), "") if _state(output / SUMMARY) != before else ""

@@ -206,6 +206,7 @@ place["--output"].mkdir(exist_ok=True)
 print(f"study: failed: {place['--input'] / 'study'}: no brain; {place['--output'] / 'study'}: no mask")
 with (place["--output"] / "summary.csv").open("w", encoding="utf-8-sig") as file:
     csv.writer(file).writerows([["case", "reason"], ["study", f"{place['--input'] / 'study'}: no brain"]])
+print(f"summary: {place['--output'] / 'summary.csv'}")
 print("error: 1 of 1 cases", file=sys.stderr)
 sys.exit(2)
 """
@@ -227,6 +228,7 @@ def test_nothing_that_is_said_names_a_folder_that_is_gone(server, study, go, scr
     code, out, error = go(STUDY)
     assert (code, error) == (2, "error: the study's images: no brain\n")
     assert "study: failed: the study's images: no brain; the results/study: no mask" in out
+    assert "summary" not in out
     assert str(tmp_path) not in out
 
 
