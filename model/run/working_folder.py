@@ -60,6 +60,7 @@ def run_command(command: list[str], shown: Callable[[str], str], *, clears_up: b
     When this process is stopped the program is, too: at once, or, where it clears up, with time for that.
     """
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
+    LAST_STEPS.insert(0, process.kill)  # before its folder is removed
     errors: list[str] = []
     reader = threading.Thread(target=lambda: errors.extend(process.stderr or ()), daemon=True)
     try:
@@ -76,3 +77,5 @@ def run_command(command: list[str], shown: Callable[[str], str], *, clears_up: b
         process.kill()
         process.wait()
         raise
+    finally:
+        LAST_STEPS.remove(process.kill)

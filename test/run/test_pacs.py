@@ -298,6 +298,7 @@ def test_no_signal_leaves_images(tmp_path, number, insists):
     """process.py stands still; of one that insists with a second signal, it does not heed the first."""
     answers = {"/lookup": LOOKUP, "/series": SERIES, "/file": b"an image"}
     stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN)" if insists else ""
+    stubborn += f"\nimport os\nprint(os.getpid(), file=open({str(tmp_path / 'pid')!r}, 'w'), flush=True)"
     (tmp_path / "script.py").write_text(f"{SCRIPT}{stubborn}\nprint('works', flush=True)\nsignal.pause()\n")
     (tmp_path / "tmp").mkdir()
     with strange_server(answers) as url:
@@ -316,6 +317,11 @@ def test_no_signal_leaves_images(tmp_path, number, insists):
             assert process.wait(30) == 128 + number
             assert process.stderr.read().startswith(f"error: stopped by {number.name}")
     assert not list((tmp_path / "tmp").iterdir())
+    words = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
+    deadline = time.monotonic() + 10
+    while words.exists() and words.read_bytes():  # of one that was killed nothing is left, or no words
+        assert time.monotonic() < deadline, "process.py goes on"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
