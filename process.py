@@ -29,7 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from model.images.case import ADC_UNIT, ADC_UNITS
-from model.images.formats.names import SUFFIXES
+from model.images.formats.names import DEFAULT, WRITTEN
 from model.images.limits import SMALLEST_BRAIN_ML
 from model.run.find.bids_names import SUFFIX
 from model.run.find.cases import INDEX, LAYOUTS, SUMMARY
@@ -134,7 +134,11 @@ def add_ways_to_run(parser: argparse.ArgumentParser) -> None:
     folder.add_argument(
         "--series", nargs="+", default=(), metavar="UID", help="of DICOM series, taken where a study has more than one"
     )
-    folder.add_argument("--format", type=suffix, help=f"of the masks: {', '.join(SUFFIXES)} (default: that of each ADC map)")
+    folder.add_argument(
+        "--format",
+        type=suffix,
+        help=f"of the masks: {', '.join(WRITTEN)} (default: that of each ADC map, or {DEFAULT} where it is only read)",
+    )
     folder.add_argument(
         "--bids", action="store_true", help="write a BIDS derivative; the cases are a BIDS data set's or are called sub-..."
     )
@@ -146,10 +150,8 @@ def add_ways_to_run(parser: argparse.ArgumentParser) -> None:
 def suffix(word: str) -> str:
     """The suffix that a format's name means, with or without the dot."""
     wanted = f".{word.lower().removeprefix('.')}"
-    if wanted not in SUFFIXES:
-        raise argparse.ArgumentTypeError(
-            f"{word} cannot hold where a mask lies in the patient, expected {', '.join(SUFFIXES)}"
-        )
+    if wanted not in WRITTEN:
+        raise argparse.ArgumentTypeError(f"masks are not written as {word}, expected {', '.join(WRITTEN)}")
     return wanted
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import model
 from model.errors import UserError
 from model.files import json_object
+from model.images.streams import GZIP_MAGIC
 
 PROGRAM = "hie-lesions"
 MASK, PROBABILITIES, ESTIMATED_Z = "mask of lesions", "probability map", "estimated Z map"
@@ -24,7 +25,6 @@ UNSIGNED = f"{PROGRAM} {model.__version__} {BLANK.decode()}"
 HEADER_BYTES = 4096
 MARK = re.compile(rb"\nComment = hie-lesions \S+ ([0-9a-f]{64})\n")
 WRITTEN_AS = re.compile(rf"{PROGRAM} \S+ ({MASK}|{PROBABILITIES}|{ESTIMATED_Z}|[0-9a-f]{{64}})".encode())
-GZIP_MAGIC = b"\x1f\x8b"
 
 
 def text_of(what: str) -> str:

@@ -1,19 +1,21 @@
 """A file's bytes, read once; compressed voxels, decompressed no further than the header promises."""
 
 import contextlib
+import gzip
 import io
 import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from model.errors import UserError
 from model.images.not_fetched import not_fetched, pointer
 
 ZLIB = zlib.MAX_WBITS
 GZIP = zlib.MAX_WBITS | 16  # zlib's stream within gzip's header and checksum
+GZIP_MAGIC = b"\x1f\x8b"
 MOST_BYTES = 288 << 20  # read of one file: twice the voxels of the largest volume as float64, and a header
 
 
@@ -41,6 +43,29 @@ def read_file(path: Path) -> FileBytes:
     if reason := pointer(data):
         raise UserError(f"{path}: {reason}")
     return FileBytes(data, size)
+
+
+class PlainFile(NamedTuple):
+    """A file's content as one uncompressed file that ITK reads, and what else its reader found out."""
+
+    header: bytes
+    voxels: bytes | memoryview
+    space: str  # in which the voxels lie
+    sha256: str  # of all that was read
+    io: str  # ITK's reader of it
+
+
+@contextlib.contextmanager
+def plain_stream(file: FileBytes) -> Iterator[io.BytesIO | gzip.GzipFile]:
+    """A file's bytes to be read one after the other, decompressed where they are gzip's, whatever the file's name.
+
+    Raises ValueError when what is read of it is cut off or damaged.
+    """
+    stream = io.BytesIO(file.data)
+    try:
+        yield gzip.GzipFile(fileobj=stream) if file.data.startswith(GZIP_MAGIC) else stream
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"the compressed data are cut off or damaged ({error})") from None
 
 
 class BoundedFile(io.BufferedReader):

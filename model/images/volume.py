@@ -14,9 +14,7 @@ import SimpleITK as sitk
 from model.errors import UserError, lacks_memory
 from model.files import whole_file
 from model.images import mark
-from model.images.formats import metaimage, nrrd, segmentation
-from model.images.formats.names import SUFFIXES, is_dicom_path, is_segmentation, suffix_of
-from model.images.formats.nifti import encode_nifti, load_nibabel, read_nifti
+from model.images.formats.names import DETACHED_HEADER, READ, WRITTEN, Format, format_of, is_dicom_path, suffix_of
 from model.images.grid import (
     GRID_TOLERANCE,
     Grid,
@@ -27,7 +25,7 @@ from model.images.grid import (
     require_usable_grid,
 )
 from model.images.space import UNKNOWN, space_of
-from model.images.streams import memory_file
+from model.images.streams import PlainFile, memory_file
 
 __all__ = [
     "GRID_TOLERANCE",
@@ -38,14 +36,6 @@ __all__ = [
     "write_mask",
     "write_probabilities",
 ]
-
-NIFTI = (".nii", ".nii.gz")
-# By suffix: what makes a file plain for ITK, and ITK's reader of it.
-PLAIN = {
-    ".mha": (metaimage.read_plain, "MetaImageIO"),
-    ".mhd": (metaimage.read_plain, "MetaImageIO"),
-    ".nrrd": (nrrd.read_plain, "NrrdImageIO"),
-}
 
 sitk.ProcessObject.GlobalWarningDisplayOff()  # NIfTI leftovers in MHA headers warn on stderr, which must stay empty
 
@@ -83,8 +73,9 @@ def read_volume(path: Path, keep_nan: bool = False, *, series: Sequence[str] = (
 def load_libraries(paths: Iterable[Path]) -> None:
     """Import what is needed to read, or to write, files of these names."""
     paths = list(paths)
-    if any(suffix_of(path) in NIFTI for path in paths):
-        load_nibabel()
+    for form in {form for path in paths if (form := format_of(path))}:
+        if form.load:
+            form.load()
     if any(map(is_dicom_path, paths)):
         import model.images.dicom.read  # noqa: F401
 
@@ -96,25 +87,24 @@ def _read_dicom(path: Path, series: Sequence[str], adc: bool) -> Volume:
 
 
 def _read_file(path: Path) -> Volume:
-    volume = read_nifti(path) if suffix_of(path) in NIFTI else _read_with_itk(path)
+    form = format_of(path)
+    if form is None:
+        raise ValueError(f"expected a name that ends in one of {', '.join(READ)}")
+    found = form.read(path)
+    volume = found if isinstance(found, Volume) else _read_with_itk(found, path)
     return replace(volume, space=space_of(path, volume.space))
 
 
-def _read_with_itk(path: Path) -> Volume:
-    if suffix_of(path) not in PLAIN:
-        raise ValueError(f"expected a name that ends in one of {', '.join(SUFFIXES)}")
-    read_plain, io = PLAIN[suffix_of(path)]
-    read_plain = segmentation.read_plain if is_segmentation(path) else read_plain
-    header, voxels, space, sha256 = read_plain(path)
+def _read_with_itk(plain: PlainFile, path: Path) -> Volume:
     reader = sitk.ImageFileReader()
-    reader.SetImageIO(io)
-    with memory_file(header, voxels) as name:
+    reader.SetImageIO(plain.io)
+    with memory_file(plain.header, plain.voxels) as name:
         reader.SetFileName(name)
         image = reader.Execute()
     require_scalar_3d(image.GetSize(), image.GetNumberOfComponentsPerPixel(), path)
     with np.errstate(over="ignore"):  # too large for float32 is infinite
         array = sitk.GetArrayViewFromImage(image).astype(np.float32)
-    return Volume(array, _grid(image), path, space != UNKNOWN, sha256, space=space)
+    return Volume(array, _grid(image), path, plain.space != UNKNOWN, plain.sha256, space=plain.space)
 
 
 def write_mask(mask: np.ndarray, grid: Grid, path: Path) -> None:
@@ -138,11 +128,13 @@ def _write(voxels: np.ndarray, grid: Grid, path: Path, what: str) -> None:
     if voxels.shape != grid.size:
         raise ValueError(f"the array is {voxels.shape}, the grid is {grid.size}")
     _require_utf8(path)
-    pair = suffix_of(path) == ".mhd"  # names the file of its voxels, so it is written under its own name
-    write = _write_nifti if suffix_of(path) in NIFTI else _write_with_itk
+    form = format_of(path)
+    if form is None or suffix_of(path) not in WRITTEN:
+        raise UserError(f"{path}: cannot be written, expected a name that ends in one of {', '.join(WRITTEN)}")
+    pair = suffix_of(path) == DETACHED_HEADER  # names the file of its voxels, so it is written under its own name
     try:
         with contextlib.nullcontext(path) if pair else whole_file(path) as partial:
-            found, written = write(voxels, grid, partial, what)
+            found, written = _write_as(form, voxels, grid, partial, what)
             if not np.array_equal(found, voxels):
                 raise OSError("what was written does not read back")
             if lost := difference(written, grid):
@@ -151,8 +143,16 @@ def _write(voxels: np.ndarray, grid: Grid, path: Path, what: str) -> None:
         raise UserError(f"{path}: cannot be written ({_reason(error)})") from None
 
 
-def _write_with_itk(voxels: np.ndarray, grid: Grid, path: Path, what: str) -> tuple[np.ndarray, Grid]:
+def _write_as(form: Format, voxels: np.ndarray, grid: Grid, path: Path, what: str) -> tuple[np.ndarray, Grid]:
     """Returns what was read back: ITK does not notice a disk that is full when the last bytes are flushed."""
+    if form.encode is None:
+        return _write_with_itk(voxels, grid, path, what)
+    path.write_bytes(form.encode(voxels, grid, suffix_of(path).endswith(".gz"), mark.text_of(what)))
+    written = _read_file(path)
+    return written.voxels, written.grid
+
+
+def _write_with_itk(voxels: np.ndarray, grid: Grid, path: Path, what: str) -> tuple[np.ndarray, Grid]:
     image = sitk.GetImageFromArray(voxels)
     image.SetSpacing(grid.spacing_mm[::-1])
     image.SetOrigin(grid.origin_mm)
@@ -164,13 +164,6 @@ def _write_with_itk(voxels: np.ndarray, grid: Grid, path: Path, what: str) -> tu
         mark.sign(path)
     written = sitk.ReadImage(str(path))
     return sitk.GetArrayFromImage(written), _grid(written)
-
-
-def _write_nifti(voxels: np.ndarray, grid: Grid, path: Path, what: str) -> tuple[np.ndarray, Grid]:
-    """Returns what was read back, as the other formats do."""
-    path.write_bytes(encode_nifti(voxels, grid, suffix_of(path) == ".nii.gz", mark.text_of(what)))
-    written = read_nifti(path)
-    return written.voxels, written.grid
 
 
 def _grid(image: sitk.Image) -> Grid:

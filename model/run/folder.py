@@ -17,7 +17,7 @@ from tqdm import tqdm
 from model.command import loading
 from model.errors import UserError, is_users, lacks_memory, reason_of
 from model.files import only_run, remove_partial_folders, require_writable, writable
-from model.images.formats.names import is_dicom_path, suffix_of
+from model.images.formats.names import is_dicom_path, mask_suffix
 from model.images.volume import load_libraries
 from model.run.at_once import AtOnce, Job, has_ended
 from model.run.bids_output import as_bids, begin_data_set, bids_place, is_own_description, require_outside
@@ -51,13 +51,12 @@ if TYPE_CHECKING:
     from model.segmenter import Segmenter
 
 Case = tuple[FoundCase, Place, Earlier]  # with where its files are written, and what an earlier run left there
-OF_DICOM = ".nii.gz"  # format of the mask of an ADC map in DICOM
 INDEX_TITLE = b"<title>Cases</title>"  # of the page of a folder
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderOptions(Options):
-    """What is wanted of every case; the format is the ADC map's own, OF_DICOM for DICOM, unless `suffix` names another.
+    """What is wanted of every case; the format is the one of `mask_suffix` unless `suffix` names another.
 
     bids: write a BIDS derivative.
     """
@@ -226,7 +225,7 @@ def place_of(case: FoundCase, root: Path, output: Path, options: FolderOptions) 
     """Where a case's files are written."""
     if options.bids and not case.problem:
         return bids_place(case, root, output)
-    suffix = options.suffix or (case.adc and (suffix_of(case.adc) or OF_DICOM)) or ""
+    suffix = options.suffix or (mask_suffix(case.adc) if case.adc else "")
     mask, probabilities, zmap = (f"{stem}{suffix}" for stem in (MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM))
     dicom = case.adc is not None and is_dicom_path(case.adc)
     where = output / case.place

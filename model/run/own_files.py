@@ -11,7 +11,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.files import files_below, sha256_of
-from model.images.formats.names import SUFFIXES, stem_of, suffix_of
+from model.images.formats.names import DETACHED_HEADER, FORMATS, WRITTEN, stem_of, suffix_of
 from model.images.volume import read_volume
 from model.run.find.bids_names import DERIVED
 from model.run.find.bids_names import is_mask as is_bids_mask
@@ -26,19 +26,12 @@ from model.run.platform_paths import (
 )
 
 FILES, REPLACED, OWN_SUM = "files", "replaced_files", "sha256"
-PAIR = ".mhd"  # of two files: the header, and the voxels in one that ends like these
-VOXEL_SUFFIXES = (".zraw", ".raw")
+VOXEL_SUFFIXES = (".zraw", ".raw")  # of the file beside a DETACHED_HEADER
 KNOWN = {  # all that a run writes beside results.json; nothing else is removed or replaced, whatever a record says
-    *(stem + end for stem in (MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM) for end in (*SUFFIXES, *VOXEL_SUFFIXES)),
+    *(stem + end for stem in (MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM) for end in (*WRITTEN, *VOXEL_SUFFIXES)),
     *(MASK_PATH, PROBABILITIES_PATH, ZMAP_PATH, REPORT_PATH, SEGMENTATION_PATH, CAPTURE_PATH),
 }
-FIRST_BYTES = {  # by suffix: what the images that this program writes begin with
-    ".mha": b"ObjectType",
-    ".mhd": b"ObjectType",
-    ".nrrd": b"NRRD",
-    ".nii": (348).to_bytes(4, "little"),
-    ".nii.gz": b"\x1f\x8b",
-}
+FIRST_BYTES = {suffix: first for one in FORMATS for suffix, first in one.written.items()}  # of images of this program
 
 
 class ChangedFiles(UserError):
@@ -88,7 +81,7 @@ def _is_known(name: str) -> bool:
 def is_mask(name: str) -> bool:
     """Whether a file of a folder's case is its mask, by the path from the case's folder on."""
     path = Path(name)
-    return (stem_of(path) == MASK_STEM and bool(suffix_of(path))) or is_bids_mask(name)
+    return (stem_of(path) == MASK_STEM and suffix_of(path) in WRITTEN) or is_bids_mask(name)
 
 
 def outdated(folder: Path, before: dict | None, results: dict) -> list[str]:
@@ -141,7 +134,8 @@ def _is_whole(path: Path) -> bool:
 
 def foreign_files(folder: Path, names: list[str], results: dict | None, results_name: str) -> list[str]:
     """Which of the files that would be written lie there already and are not, or no longer, this program's."""
-    names = [*names, *(name.removesuffix(PAIR) + end for name in names if name.endswith(PAIR) for end in VOXEL_SUFFIXES)]
+    pairs = [name.removesuffix(DETACHED_HEADER) for name in names if name.endswith(DETACHED_HEADER)]
+    names = [*names, *(stem + end for stem in pairs for end in VOXEL_SUFFIXES)]
     known = {name for name in names if is_own(folder, name, results) or is_cut_off(folder, name, results)}
     if results is not None:
         known.add(results_name)

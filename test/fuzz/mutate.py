@@ -159,13 +159,23 @@ def no_image(data: bytes, rng: random.Random) -> bytes:
 
 NIFTI_FIELDS = ((0, "i"), (40, "8h"), (70, "h"), (72, "h"), (76, "8f"), (108, "f"), (112, "f"), (116, "f"), (123, "b"))
 NIFTI_MORE = ((252, "h"), (254, "h"), (256, "3f"), (268, "3f"), (280, "4f"), (296, "4f"), (312, "4f"), (344, "4s"))
+MGH_FIELDS = ((0, "i"), (4, "4i"), (4, "4i"), (20, "i"), (28, "h"), (30, "3f"), (42, "9f"), (78, "3f"))
 
 
 def nifti_field(data: bytes, rng: random.Random) -> bytes:
     """Another value for one number of a NIfTI-1 header: dimensions, type, spacing, offset, scale, both transforms."""
+    return _field(data, rng, NIFTI_FIELDS + NIFTI_MORE, "<")
+
+
+def mgh_field(data: bytes, rng: random.Random) -> bytes:
+    """Another value for one number of a header of FreeSurfer's: version, size, type, spacing, axes, centre."""
+    return _field(data, rng, MGH_FIELDS, ">")
+
+
+def _field(data: bytes, rng: random.Random, fields: tuple[tuple[int, str], ...], order: str) -> bytes:
     if len(data) < 352:
         return data
-    offset, form = rng.choice(NIFTI_FIELDS + NIFTI_MORE)
+    offset, form = rng.choice(fields)
     changed, kind = bytearray(data), form[-1]
     place = offset + rng.randrange(int(form[:-1] or 1)) * struct.calcsize(kind if kind != "s" else "b")
     if kind == "f":
@@ -173,7 +183,7 @@ def nifti_field(data: bytes, rng: random.Random) -> bytes:
     else:
         low, high = {"i": (-(2**31), 2**31 - 1), "h": (-(2**15), 2**15 - 1)}.get(kind, (-128, 127))
         value = rng.choice((low, high, 0, 1, 2, 3, 4, -1, rng.randrange(low, high), rng.randrange(-8, 64)))
-    struct.pack_into(f"<{kind if kind != 's' else 'b'}", changed, place, value)
+    struct.pack_into(f"{order}{kind if kind != 's' else 'b'}", changed, place, value)
     return bytes(changed)
 
 
@@ -192,6 +202,7 @@ TEXT = (
     no_image,
 )
 NIFTI = (nifti_field, nifti_field, nifti_field, nifti_field, cut, longer, flipped, hole, no_image)
+MGH = (*[mgh_field] * 4, *NIFTI[4:])
 
 
 def zipped(mutation: Mutation) -> Mutation:
@@ -212,6 +223,8 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
     ".nrrd": TEXT,
     ".nii": NIFTI,
     ".nii.gz": (*map(zipped, NIFTI), cut, longer, flipped, hole),
+    ".mgz": (*map(zipped, MGH), cut, longer, flipped, hole),
+    ".mgh": MGH,
     ".dcm": (*[one_element] * 6, one_syntax, pixels, pixels, cut, longer, flipped, flipped, hole, no_image),
 }
 

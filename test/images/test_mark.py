@@ -14,7 +14,7 @@ from phantom import write_image
 
 import model
 from model.errors import UserError
-from model.images.formats.names import SUFFIXES
+from model.images.formats.names import WRITTEN
 from model.images.mark import is_signed, require_not_ours
 from model.images.volume import read_volume, write_mask, write_probabilities
 
@@ -74,7 +74,7 @@ def test_mask_that_was_changed_is_not_signed(mask, change):
     assert not is_signed(mask)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITTEN)
 @pytest.mark.parametrize("what", ["mask of lesions", "probability map", "estimated Z map"])
 def test_every_image_says_what_it_is_and_is_no_input(tmp_path, suffix, what):
     """Whatever its name; ITK and nibabel find the words where their formats have a text."""

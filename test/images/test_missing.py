@@ -14,7 +14,7 @@ from phantom import make_phantom, write_image
 from model.errors import UserError
 from model.images.case import read_case
 from model.images.checks import warnings_of
-from model.images.formats.names import SUFFIXES
+from model.images.formats.names import WRITTEN
 from model.images.missing import without_missing
 from model.images.volume import Grid, Volume
 from model.images.volume import read_volume as read_map
@@ -23,7 +23,7 @@ from training.scores.pairs import Pair
 PHANTOM = make_phantom()
 BRAIN = PHANTOM.adc > 0
 LESION = PHANTOM.label & BRAIN
-FORMATS = pytest.mark.parametrize("suffix", SUFFIXES)
+FORMATS = pytest.mark.parametrize("suffix", WRITTEN)
 VALUES = pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 
 

@@ -9,7 +9,7 @@ from inference_helpers import GRID, small_maps
 from phantom import write_image
 
 from model.errors import UserError
-from model.images.formats.names import SUFFIXES, digest
+from model.images.formats.names import READ, digest
 from model.images.not_fetched import LONGEST, not_fetched
 from model.images.volume import read_volume
 
@@ -27,7 +27,7 @@ POINTERS = {
 ADVICE = {"Git LFS": "(git lfs pull)", "git-annex": "(git annex get)"}
 
 
-@pytest.mark.parametrize("suffix", [*SUFFIXES, ".dcm"])
+@pytest.mark.parametrize("suffix", [*READ, ".dcm"])
 @pytest.mark.parametrize("kind", POINTERS)
 def test_a_pointer_in_place_of_an_image(tmp_path, kind, suffix):
     path = tmp_path / f"adc{suffix}"
@@ -38,7 +38,7 @@ def test_a_pointer_in_place_of_an_image(tmp_path, kind, suffix):
     assert str(refusal.value) == f"{path}: a pointer of {tool}: the data were not fetched {ADVICE[tool]}"
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", READ)
 def test_a_link_of_git_annex_to_what_is_not_there(tmp_path, suffix):
     path = tmp_path / f"adc{suffix}"
     path.symlink_to(f"../{LINK}")

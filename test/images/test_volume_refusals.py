@@ -185,6 +185,6 @@ def check_sizes(folder: Path, element: str, size: int, more: int) -> None:
 def test_memory_that_runs_out_while_reading_is_no_damage(tmp_path, monkeypatch, error):
     path = write_metaimage(tmp_path / "a.mha", bytes(4 * 3 * 2 * 4))
     assert read_volume(path).voxels.size == 24
-    monkeypatch.setattr("model.images.volume._read_with_itk", lambda path: (_ for _ in ()).throw(error))
+    monkeypatch.setattr("model.images.volume._read_with_itk", lambda *_: (_ for _ in ()).throw(error))
     with pytest.raises(UserError, match=r"a\.mha: not enough memory to read it"):
         read_volume(path)

@@ -176,7 +176,7 @@ def test_unit_is_converted_on_demand_and_said(go, good, output):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--cases", "--format", "png"], "png cannot hold where a mask lies"),
+        (["--cases", "--format", "png"], "masks are not written as png, expected .mha, .mhd, .nii, .nii.gz, .nrrd"),
         (["--format", "nii"], "--format and --overwrite go with --cases"),
         (["--series", "1.2.3"], "--series, --format and --overwrite go with --cases"),
         (["--cases", "--serve"], "not allowed with"),

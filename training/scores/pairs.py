@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import UserError
-from model.images.formats.names import SUFFIXES, stem_of
+from model.images.formats.names import READ, stem_of
 from model.run.find.cases import MASK_STEM, images_by_case
 from model.run.find.contents import images_in, visible_in
 from model.run.find.published_layout import ADC_STEM
@@ -63,7 +63,7 @@ def find_pairs(masks: Path, labels: Path, adc: Path | None = None) -> Pairs:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from None
     for folder, paths, names in ((labels, truths, "<case>_lesion or <case>"), (masks, found, "<case> or <case>_<anything>")):
         if not paths:
-            raise UserError(f"{folder}: no image found, expected files {names} with one of {', '.join(SUFFIXES)}")
+            raise UserError(f"{folder}: no image found, expected files {names} with one of {', '.join(READ)}")
     first_maps = {case: paths[0] for case, paths in (maps or {}).items()}
     reasons = {case: run.reason(case, found.get(case, []), first_maps.get(case)) for case in sorted(truths)}
     left_out = {case: reason for case, reason in reasons.items() if reason}

@@ -14,7 +14,7 @@ import numpy as np
 from model.errors import UserError
 from model.images.grid import require_scalar_3d
 from model.images.space import space_by_fields
-from model.images.streams import FileBytes, decompressed, read_file, require_length, require_plausible
+from model.images.streams import FileBytes, PlainFile, decompressed, read_file, require_length, require_plausible
 
 HEADER_LIMIT = 1 << 20  # bytes; published headers have about 1000
 LONGEST_LINE = 1000  # bytes, of a field that is no DICOM tag; published ones have about 100
@@ -43,10 +43,10 @@ ELEMENT_BYTES = {  # as MetaIO has them, whatever the machine's own sizes are
 Fields = dict[str, str]
 
 
-def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, str, str]:
-    """(header, voxels, the space in which they lie, SHA-256 of all that was read).
+def read_plain(path: Path) -> PlainFile:
+    """One plain MetaImage file of the fields that ITK needs.
 
-    Header and voxels are one plain MetaImage file. Each file is opened once. Raises ValueError unless the voxels lie in this
+    Each file is opened once. Raises ValueError unless the voxels lie in this
     very file, or for .mhd in one file beside it, all of them and no more; UserError unless they are one 3D map.
     """
     file = read_file(path)
@@ -62,7 +62,7 @@ def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, str, str]:
         digest.update(file.data)
     oriented = not MATRICES.isdisjoint(fields) and fields.get("AnatomicalOrientation") != "???"
     space = space_by_fields(fields, oriented=oriented)
-    return _plain_header(fields), _voxels(file, start, fields), space, digest.hexdigest()
+    return PlainFile(_plain_header(fields), _voxels(file, start, fields), space, digest.hexdigest(), "MetaImageIO")
 
 
 def voxel_file(path: Path) -> Path:

@@ -1,32 +1,84 @@
-"""The names of the image formats that are read and written, and the digest of an image's files."""
+"""The image formats that are read and written, one entry for each, their names, and the digest of an image's files."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from model.errors import UserError
 from model.files import joint_digest, sha256_of
 from model.images.dicom.files import is_dicom, is_named_dicom
-from model.images.formats.metaimage import voxel_file
+from model.images.formats import metaimage, mgh, nifti, nrrd, segmentation
+from model.images.grid import Grid, Volume
 from model.images.not_fetched import not_fetched
+from model.images.streams import PlainFile
 
-SUFFIXES = (".mha", ".mhd", ".nii", ".nii.gz", ".nrrd")
-SEGMENTATION = ".seg.nrrd"  # of 3D Slicer: one or more masks, each called a segment
+DETACHED_HEADER = ".mhd"  # of two files: the header, and the voxels in one beside it
+DEFAULT = ".nii.gz"  # in which masks are written of maps whose own format is only read, DICOM too
+
+
+@dataclass(frozen=True, eq=False)
+class Format:
+    """An image format.
+
+    suffixes: ends of its names, in lower case. read: raises OSError, ValueError where a file is cut off or damaged, and
+    UserError where it is no single 3D map. written: the suffixes in which masks are written, each with a mask's first bytes;
+    none where the format is only read. encode: (voxels, grid, compress, description) -> a file; None where ITK writes it.
+    load: imports the library that it needs.
+    """
+
+    suffixes: tuple[str, ...]
+    read: Callable[[Path], Volume | PlainFile]
+    written: Mapping[str, bytes] = field(default_factory=dict)
+    encode: Callable[[np.ndarray, Grid, bool, str], bytes] | None = None
+    load: Callable[[], None] | None = None
+
+
+NIFTI = Format(
+    (".nii", ".nii.gz"),
+    nifti.read_nifti,
+    {".nii": (348).to_bytes(4, "little"), ".nii.gz": b"\x1f\x8b"},
+    nifti.encode_nifti,
+    nifti.load_nibabel,
+)
+SEGMENTATION = Format((".seg.nrrd",), segmentation.read_plain)  # of 3D Slicer: one or more masks, each called a segment
+FORMATS = (
+    Format((".mha", DETACHED_HEADER), metaimage.read_plain, {".mha": b"ObjectType", DETACHED_HEADER: b"ObjectType"}),
+    NIFTI,
+    SEGMENTATION,  # before .nrrd, with which its names end too
+    Format((".nrrd",), nrrd.read_plain, {".nrrd": b"NRRD"}),
+    Format((".mgz", ".mgh"), mgh.read_mgh),
+)
+READ = tuple(suffix for one in FORMATS if one is not SEGMENTATION for suffix in one.suffixes)  # of maps
+WRITTEN = tuple(suffix for one in FORMATS for suffix in one.written)
+
+
+def format_of(path: Path) -> Format | None:
+    """The format that a name says, in whatever case; None for a name that is of no known one."""
+    return next((one for one in FORMATS if path.name.lower().endswith(one.suffixes)), None)
 
 
 def suffix_of(path: Path) -> str:
     """The format's suffix in lower case, `.nii.gz` too; empty for a name that is of no known format."""
-    return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
+    found = format_of(path)
+    return next(suffix for suffix in found.suffixes if path.name.lower().endswith(suffix)) if found else ""
+
+
+def mask_suffix(adc: Path) -> str:
+    """The suffix of the mask of an ADC map: the map's own where masks are written in its format, else DEFAULT."""
+    return suffix_of(adc) if suffix_of(adc) in WRITTEN else DEFAULT
 
 
 def is_segmentation(path: Path) -> bool:
     """Whether a name is that of a segmentation as 3D Slicer saves it."""
-    return path.name.lower().endswith(SEGMENTATION)
+    return format_of(path) is SEGMENTATION
 
 
 def stem_of(path: Path) -> str:
-    """The name without the format's suffix, and without all of SEGMENTATION."""
-    return path.name[: len(path.name) - len(SEGMENTATION if is_segmentation(path) else suffix_of(path))]
+    """The name without the format's suffix."""
+    return path.name[: len(path.name) - len(suffix_of(path))]
 
 
 def is_dicom_path(path: Path) -> bool:
@@ -45,7 +97,7 @@ def digest(path: Path, series: Sequence[str] = (), adc: bool = False) -> str:
 
         return joint_digest(sha256_of(file) for file in wanted_files(path, series, adc))
     digests = hashlib.sha256()
-    for part in (path, voxel_file(path)) if suffix_of(path) == ".mhd" else (path,):
+    for part in (path, metaimage.voxel_file(path)) if suffix_of(path) == DETACHED_HEADER else (path,):
         if reason := not_fetched(part):
             raise UserError(f"{part}: {reason}")
         with part.open("rb") as file:

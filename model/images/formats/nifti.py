@@ -13,7 +13,6 @@ ADC map's transforms, codes included, bit for bit.
 import gzip
 import hashlib
 import io
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +21,11 @@ import numpy as np
 from model.errors import UserError
 from model.images.grid import Grid, Volume, require_scalar_3d
 from model.images.space import TEMPLATES, UNKNOWN, space_by_codes
-from model.images.streams import FileBytes, read_file, require_plausible
+from model.images.streams import FileBytes, plain_stream, read_file, require_plausible
 
 if TYPE_CHECKING:
     from nibabel import Nifti1Header
 
-GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_HEADER = 544  # bytes: NIfTI-2's, and four that say whether an extension follows
 MAGIC = {348: b"n+1\0", 540: b"n+2\0\r\n\x1a\n"}  # header and voxels in one file, by the header's length
 BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}  # by datatype, those read
@@ -47,15 +45,12 @@ def read_nifti(path: Path) -> Volume:
     Raises ValueError when it is cut off, damaged or no NIfTI file, UserError when it is whole but not usable.
     """
     file = read_file(path)
-    try:
-        stream = _plain_stream(file)
+    with plain_stream(file) as stream:
         head = stream.read(LONGEST_HEADER)
         header = _header(head, path)
         shape = _shape(header, path)
         place = _place(header, path)
         voxels, more = _voxels(stream, head, header, shape, file, path)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"the compressed data are cut off or damaged ({error})") from None
     remarks = (f"{path.name} has {more} bytes behind its voxels, which were not read.",) if more else ()
     space = space_by_codes(int(header["qform_code"]), int(header["sform_code"]))
     grid, sha256 = _grid(place, shape, header), hashlib.sha256(file.data).hexdigest()
@@ -94,11 +89,6 @@ def affine_ras(grid: Grid) -> np.ndarray:
     affine[:3, 3] = grid.origin_mm
     affine[:3] *= TO_LPS[:, None]
     return affine
-
-
-def _plain_stream(file: FileBytes) -> io.BytesIO | gzip.GzipFile:
-    stream = io.BytesIO(file.data)
-    return gzip.GzipFile(fileobj=stream) if file.data.startswith(GZIP_MAGIC) else stream
 
 
 def _header(head: bytes, path: Path) -> "Nifti1Header":

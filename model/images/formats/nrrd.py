@@ -15,9 +15,10 @@ import numpy as np
 from model.errors import UserError
 from model.images.grid import require_scalar_3d
 from model.images.space import CODES, space_by_fields
-from model.images.streams import GZIP, FileBytes, decompressed, read_file, require_length, require_plausible
+from model.images.streams import GZIP, FileBytes, PlainFile, decompressed, read_file, require_length, require_plausible
 
 HEADER_LIMIT = 1 << 20  # bytes; ITK writes about 500
+ITK_READER = "NrrdImageIO"
 
 ELEMENT_TYPES = {  # by bytes, all the names that NRRD has for them
     1: "signed char, int8, int8_t, uchar, unsigned char, uint8, uint8_t",
@@ -43,10 +44,10 @@ VECTOR = re.compile(r"\([^()]*\)|none")
 Fields = dict[str, str]
 
 
-def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, str, str]:
-    """(header, voxels, the space in which they lie, SHA-256 of the file).
+def read_plain(path: Path) -> PlainFile:
+    """One plain NRRD file of the fields that ITK needs.
 
-    Header and voxels are one plain NRRD file. The file is opened once. Raises ValueError unless the voxels lie in this very
+    The file is opened once. Raises ValueError unless the voxels lie in this very
     file, raw or compressed with gzip, all of them and no more; UserError unless they are one 3D map.
     """
     file = read_file(path)
@@ -56,7 +57,8 @@ def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, str, str]:
     require_scalar_3d(size, 1, path)
     require_spacing(fields, path)
     space = space_by_fields(fields, oriented=fields.get("space") in ORIENTED)
-    return plain_header(fields), voxels_of(file, start, fields), space, hashlib.sha256(file.data).hexdigest()
+    sha256 = hashlib.sha256(file.data).hexdigest()
+    return PlainFile(plain_header(fields), voxels_of(file, start, fields), space, sha256, ITK_READER)
 
 
 def read_header(head: bytes) -> tuple[Fields, int]:

@@ -15,7 +15,7 @@ from model.errors import UserError
 from model.images.formats import nrrd
 from model.images.grid import require_scalar_3d
 from model.images.space import space_by_fields
-from model.images.streams import read_file
+from model.images.streams import PlainFile, read_file
 
 PAIR = re.compile(rb"^Segment(\d{1,4})_(ID|Name|Layer|LabelValue):=(.*?)\r?$", re.MULTILINE)
 FRACTIONAL = re.compile(rb"^Segmentation_\w+Representation:=Fractional", re.MULTILINE)
@@ -23,7 +23,7 @@ BRAIN = re.compile(r"(whole[-_ ]?)?brain([-_ ]?mask)?")
 OF_A_PART = re.compile(r"lesion|infarct|stroke|tumou?r|penumbra|injur|ha?emorrhag|isch?a?em|\bhie\b")
 
 
-def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, str, str]:
+def read_plain(path: Path) -> PlainFile:
     """As `nrrd.read_plain`, of one plain NRRD file with 1 in the segment of the brain and 0 elsewhere.
 
     That segment is the only one, or the only one that is called brain. Raises ValueError where the file is cut off or
@@ -50,7 +50,8 @@ def read_plain(path: Path) -> tuple[bytes, bytes | memoryview, str, str]:
         raise UserError(f"{path}: other segments are in the layer of the one that is used; export the brain alone")
     header = nrrd.plain_header(one | {"type": "uint8"})
     space = space_by_fields(fields, oriented=one.get("space") in nrrd.ORIENTED)
-    return header, mask.astype(np.uint8).tobytes(), space, hashlib.sha256(file.data).hexdigest()
+    sha256 = hashlib.sha256(file.data).hexdigest()
+    return PlainFile(header, mask.astype(np.uint8).tobytes(), space, sha256, nrrd.ITK_READER)
 
 
 def _list_axis(fields: nrrd.Fields) -> int | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.files import json_object
-from model.images.formats.names import stem_of, suffix_of
+from model.images.formats.names import NIFTI, format_of, stem_of, suffix_of
 from model.images.mark import head_of
 from model.run.find.contents import DICOM, PICTURE, unread_kind
 from model.run.find.found_case import FoundCase
@@ -17,7 +17,6 @@ CONVERTED = re.compile(  # dcm2niix's own names: folder_protocol_time_series
     r".+_\d{14}_\d+[a-z]*(_(e\d+|ph|real|imaginary|Eq|Tilt|ADC|MoCo|[tic]\d+|\d+))*"
 )
 DESCRIPTION = re.compile(rb"TE=[\d.]+;Time=[\d.]+")  # in the header of its NIfTI files
-NIFTI = (".nii", ".nii.gz")
 STRIPPED = {*BRAIN_WORDS, "ss", "masked"}
 ADVICE = "if it is one, call it brain_mask (in BIDS desc-brain_mask), or list the mask in a cases.csv"
 NO_MASKS = ("", DICOM, PICTURE)  # kinds of files that are no images, or images without the grid of a map
@@ -41,7 +40,7 @@ def is_converted(path: Path) -> bool:
     if CONVERTED.fullmatch(stem):
         return True
     content = json_object(path.with_name(f"{stem}.json"))
-    told = content.get("ConversionSoftware") or (suffix_of(path) in NIFTI and DESCRIPTION.search(head_of(path)))
+    told = content.get("ConversionSoftware") or (format_of(path) is NIFTI and DESCRIPTION.search(head_of(path)))
     if not told or content.get("SkullStripped") is True:
         return False
     of_series = words_of(f"{content.get('SeriesDescription', '')} {content.get('ProtocolName', '')}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.dicom.files import holds_dicom
-from model.images.formats.names import SUFFIXES
+from model.images.formats.names import READ
 from model.run.find.contents import DICOM, UNREAD, dangling, is_dangling
 from model.run.find.found_case import FoundCase
 from model.run.find.map_names import estimated_z_maps, is_z_map, shared_words
@@ -94,7 +94,7 @@ def _names_file(folder: Path, column: str, cell: str, row: dict[str, str]) -> bo
     found = [path for path in (_file(folder, name) for name in (cell, cell.strip())) if os.path.lexists(path)]
     if any(not os.path.isdir(path) or not adc.is_relative_to(path) for path in found):
         return True
-    like_path = "/" in cell or "\\" in cell or cell.strip().lower().endswith((*SUFFIXES, *UNREAD[DICOM]))
+    like_path = "/" in cell or "\\" in cell or cell.strip().lower().endswith((*READ, *UNREAD[DICOM]))
     return like_path and not found and (is_z_map(Path(column)) or mask_kind(Path(column)) in MAY_BE)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.dicom.files import holds_dicom
-from model.images.formats.names import SUFFIXES, stem_of, suffix_of
+from model.images.formats.names import READ, stem_of, suffix_of
 from model.run.find.beside import split_converted, with_word_of_dicom, with_word_of_estimates, with_word_of_masks
 from model.run.find.bids import LAYOUT, bids_cases, is_bids
 from model.run.find.case_table import BRAIN_MASK, COLUMNS, TABLE, listed_cases
@@ -171,7 +171,7 @@ def _not_an_image(path: Path) -> str:
     if is_dangling(path):
         return dangling([path])
     what = "a folder" if os.path.isdir(path) else unread_kind(path)
-    return f"{path}: {what}, expected an image that ends in one of {', '.join(SUFFIXES)}{where_dicom_is_read([what])}"
+    return f"{path}: {what}, expected an image that ends in one of {', '.join(READ)}{where_dicom_is_read([what])}"
 
 
 # --- a folder for each case ---

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from model.files import is_circular
 from model.images.dicom.files import is_dicom
-from model.images.formats.names import SUFFIXES, suffix_of
+from model.images.formats.names import READ, suffix_of
 from model.images.not_fetched import FETCH_ANNEX, is_link_of_annex, not_fetched
 
 DICOM = "DICOM"  # read from a folder for each case, not where other images lie
@@ -15,7 +15,6 @@ PICTURE, ARRAY, ARCHIVE = "picture", "array", "archive"
 UNREAD = {  # kind by the ends of its names
     DICOM: (".dcm", ".dicom", ".ima"),
     "TIFF": (".tif", ".tiff"),
-    "FreeSurfer": (".mgz", ".mgh"),
     "MINC": (".mnc", ".mnc.gz"),
     "Analyze or two-file NIfTI": (".hdr", ".img", ".hdr.gz", ".img.gz"),
     "detached NRRD": (".nhdr",),
@@ -162,7 +161,7 @@ def describe_unread(folder: Path) -> str:
         if kind := unread_kind(path):
             kinds.setdefault(kind, []).append(str(path.relative_to(folder)))
     found = [f"{f'{len(names)} file(s)' if kind == DICOM else _some(names)} ({kind})" for kind, names in kinds.items()]
-    expected = f"which is not read there; expected {', '.join(SUFFIXES)}{where_dicom_is_read(kinds)}"
+    expected = f"which is not read there; expected {', '.join(READ)}{where_dicom_is_read(kinds)}"
     return f"{' and '.join(found)}, {expected}" if found else ""
 
 

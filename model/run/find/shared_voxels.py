@@ -7,7 +7,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.formats.metaimage import voxel_file
-from model.images.formats.names import suffix_of
+from model.images.formats.names import DETACHED_HEADER, suffix_of
 from model.run.find.contents import NAMED
 from model.run.find.found_case import FoundCase
 
@@ -19,7 +19,7 @@ def without_shared_voxels(cases: list[FoundCase]) -> list[FoundCase]:
 
     Headers that cannot be read are passed over here: reading the case says what is wrong with them.
     """
-    headers = dict.fromkeys(path for case in cases for path in case.files if suffix_of(path) == ".mhd")
+    headers = dict.fromkeys(path for case in cases for path in case.files if suffix_of(path) == DETACHED_HEADER)
     named: dict[Identity, dict[Identity, Path]] = {}  # headers by the file of their voxels
     shared: dict[Path, Identity] = {}
     for header in headers:

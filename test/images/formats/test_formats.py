@@ -11,10 +11,10 @@ from inference_helpers import GRID, small_maps
 from phantom import write_image
 
 from model.errors import UserError
-from model.images.formats.names import SUFFIXES, digest, stem_of, suffix_of
+from model.images.formats.names import WRITTEN, digest, stem_of, suffix_of
 from model.images.volume import read_volume, write_mask
 
-FORMATS = pytest.mark.parametrize("suffix", SUFFIXES)
+FORMATS = pytest.mark.parametrize("suffix", WRITTEN)
 ADC = small_maps()[0]
 
 
@@ -249,7 +249,7 @@ TAGS = {"0008|0060": "MR", "0010|0010": "Perez^Ana", "0010|4000": "line one\nlin
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".mhd"])
-@pytest.mark.parametrize("written", SUFFIXES)
+@pytest.mark.parametrize("written", WRITTEN)
 def test_dicom_tags_are_read_over_and_never_passed_on(tmp_path, suffix, written):
     """As SimpleITK writes them from a DICOM series."""
     write_image(ADC, GRID, tmp_path / f"adc{suffix}", metadata=TAGS)

@@ -450,7 +450,6 @@ def test_a_folder_of_slices_that_were_not_fetched(tmp_path):
     ("names", "says"),
     [
         (("adc.tif", "zmap.tif"), "found adc.tif, zmap.tif (TIFF), which is not read there; expected .mha, .mhd, .nii"),
-        (("adc.mgz", "zmap.mgz"), "adc.mgz, zmap.mgz (FreeSurfer), which is not read"),
         (("adc.mnc", "zmap.mnc"), "(MINC), which is not read"),
         (("adc.hdr", "adc.img"), "(Analyze or two-file NIfTI), which is not read"),
         (("ADC.PNG",), "ADC.PNG (picture), which is not read"),

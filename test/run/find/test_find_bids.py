@@ -171,8 +171,8 @@ def test_masks_of_the_adc_map_by_other_names(data_set, mask, used, doubtful, oth
 
 def test_a_mask_beside_the_adc_map_with_no_name_of_bids(data_set):
     session(data_set, "sub-01/dwi", "ADC", Z)
-    touch(data_set, "sub-01/dwi/brain_mask.mgz")
-    assert "found brain_mask.mgz (FreeSurfer, which is not read)" in find_cases(data_set)[0].no_mask
+    touch(data_set, "sub-01/dwi/brain_mask.mnc")
+    assert "found brain_mask.mnc (MINC, which is not read)" in find_cases(data_set)[0].no_mask
 
 
 def test_a_folder_without_an_adc_map_fails_with_what_is_there(data_set):

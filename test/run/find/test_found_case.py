@@ -116,7 +116,7 @@ def test_a_table_names_no_mask_of_something_else(tmp_path, name):
     ("name", "kind"),
     [
         *[("brain.nii.gz", ""), ("b0_bet.nii.gz", ""), ("Segmentation.seg.nrrd", ""), ("t2_synthstrip.nii.gz", "")],
-        *[("brainmask.mgz", "FreeSurfer"), ("b0_brain_mask.img", "Analyze or two-file NIfTI"), ("mask.nii.zip", "archive")],
+        *[("brain.mgz", ""), ("b0_brain_mask.img", "Analyze or two-file NIfTI"), ("mask.nii.zip", "archive")],
         *[("mask.tif", "TIFF"), ("brain_mask.mnc", "MINC"), ("mask.npy", "array")],
     ],
 )
