@@ -31,9 +31,10 @@ from pathlib import Path
 from model.images.case import ADC_UNIT, ADC_UNITS
 from model.images.formats.names import DEFAULT, WRITTEN
 from model.images.limits import SMALLEST_BRAIN_ML
-from model.run.find.bids_names import SUFFIX
-from model.run.find.cases import INDEX, LAYOUTS, SUMMARY
+from model.run.bids_names import SUFFIX
+from model.run.find.cases import LAYOUTS
 from model.run.one_case import Options, segment
+from model.run.output_names import INDEX, SUMMARY
 from model.run.platform_paths import MASK_PATH, PORT, PROBABILITIES_PATH, REPORT_PATH, ZMAP_PATH
 from model.segmenter import Segmenter
 

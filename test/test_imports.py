@@ -226,3 +226,9 @@ def test_a_case_that_is_no_dicom_is_done_without_the_packages_for_it(tmp_path):
     code, *loaded = done.stdout.splitlines()[-1].split()
     assert code == "0", done.stderr
     assert not {"pydicom", "highdicom", "nibabel", "PIL"} & set(loaded)
+
+
+@pytest.mark.parametrize("name", ["output_names", "platform_paths", "bids_names", "own_files", "summary"])
+def test_names_of_what_is_written_need_nothing_that_finds_the_input(name):
+    names = imported(ROOT / "model" / "run" / f"{name}.py")
+    assert not [found for found in names if found.startswith("model.run.find") and "found_case" not in found]

@@ -23,12 +23,13 @@ from model.run.at_once import AtOnce, Job, has_ended
 from model.run.bids_output import as_bids, begin_data_set, bids_place, is_own_description, require_outside
 from model.run.earlier import Earlier, earlier_run, is_output_of_a_run, places_of_cases, with_extras
 from model.run.find.bids import DESCRIPTION
-from model.run.find.cases import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, ZMAP_STEM, find_cases
+from model.run.find.cases import find_cases
 from model.run.find.contents import is_of_the_system, visible_in
 from model.run.find.found_case import FoundCase
 from model.run.find.shared_voxels import without_shared_voxels
 from model.run.names_apart import is_one_of, plain, require_names_apart
 from model.run.one_case import Options, Place, run_case
+from model.run.output_names import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, ZMAP_STEM
 from model.run.own_files import ChangedFiles, read_own_results
 from model.run.platform_paths import RESULTS_PATH
 from model.run.same_maps import has_warning, warnings_to_have, with_warning

@@ -32,7 +32,7 @@ from pathlib import Path
 from model.errors import UserError, one_line
 from model.images.dicom.files import MOST_FILES
 from model.images.streams import MOST_BYTES
-from model.run.find.cases import SUMMARY
+from model.run.output_names import SUMMARY
 from model.run.platform_paths import CAPTURE_PATH, RESULTS_PATH, SEGMENTATION_PATH
 from model.run.working_folder import run_command, without_paths, working_folder
 

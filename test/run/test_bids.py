@@ -11,8 +11,8 @@ from bids_helpers import describe, errors_of, write_session
 from folder_helpers import summary
 from inference_helpers import BRAIN_VOXELS, GRID, LESION_VOXELS, arguments, files_below, rule, small_maps
 
+from model.run.bids_names import ZMAP
 from model.run.bids_output import bids_place
-from model.run.find.bids_names import ZMAP
 from model.run.find.cases import find_cases
 
 SESSIONS = {"sub-01_ses-1": "", "sub-01_ses-2": "_acq-b800_run-2", "sub-02": ""}  # and the entities of their maps

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.formats.names import digest, suffix_of
-from model.run.find.cases import SUMMARY
+from model.run.output_names import SUMMARY
 from model.run.own_files import is_current, read_own_results
 from model.run.platform_paths import RESULTS_PATH
 from model.run.summary import CHANGED, FAILED, GONE, OUTDATED, cell

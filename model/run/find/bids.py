@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.errors import UserError
+from model.run.bids_names import CASE, DATATYPES, BidsName, bids_name
 from model.run.find.beside import with_word_of_estimates, with_word_of_masks
-from model.run.find.bids_names import CASE, DATATYPES, BidsName, bids_name
 from model.run.find.case_table import TABLE
 from model.run.find.contents import dangling, holds_scan, is_dangling, is_no_image, is_scan, named_as_images, visible_in
 from model.run.find.found_case import FoundCase

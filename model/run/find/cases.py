@@ -38,10 +38,8 @@ from model.run.find.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, 
 from model.run.find.mask_names import says_mask
 from model.run.find.platform import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_scan
 from model.run.find.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, ZADC_FOLDER, ZADC_STEM
+from model.run.output_names import INDEX, SUMMARY
 
-# of the images in a case's folder in the output
-MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM = "lesions", "probabilities", "zmap-estimated"
-SUMMARY, INDEX = "summary.csv", "index.html"  # in the output folder, so no case can have these names
 DEEPEST = 3  # folders below a case's in which cases are looked for, to say that they lie too deep
 LAYOUTS = (
     f"{ADC_FOLDER}/ and {ZADC_FOLDER}/ as in the data set, or a folder for each case with its ADC and its Z map"

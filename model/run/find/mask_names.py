@@ -7,11 +7,14 @@ from collections.abc import Set
 from pathlib import Path
 
 from model.images.formats.names import is_segmentation, stem_of
+from model.run.output_names import MASK_STEM
+from model.run.platform_paths import MASK_PATH
 
 MASK = re.compile(r"\w*(masks?|maske|masque|msk)")
 OF_SOMETHING = {
-    *("lesion", "lesions", "label", "labels", "seg", "segs", "segmentation", "segmentations", "roi", "rois", "gt", "manual"),
-    *("annotation", "annotations", "overlay"),
+    *(MASK_STEM, Path(MASK_PATH).stem),  # of this program
+    *("lesion", "label", "labels", "seg", "segs", "segmentation", "segmentations", "roi", "rois", "gt", "manual"),
+    *("annotation", "annotations"),
 }
 BRAIN_WORDS = {"brain", "bet", "hdbet", "synthstrip", "stripped", "skullstripped", "skullstrip", "extraction"}
 OF_A_PART = re.compile(  # words of what lies in a brain or beside it

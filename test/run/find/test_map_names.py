@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from model.run.find.map_names import tell_apart
+from model.run.find.map_names import brain_masks, tell_apart
+from model.run.find.mask_names import MaskKind, mask_kind
+from model.run.output_names import MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM
+from model.run.platform_paths import MASK_PATH, PROBABILITIES_PATH
 
 TOLD = [  # names of an ADC map and its Z map, as people would give them
     *(("adc", "zadc"), ("ADC", "Z-score"), ("sub-1_adc_ss", "sub-1_adc_zscore"), ("x_ADC", "x_ADC_z"), ("ADCmap", "Zmap")),
@@ -57,3 +60,14 @@ def test_names_that_do_not_say_it_are_not_guessed(names):
 def test_letters_of_another_word_are_no_adc(name):
     assert tell_apart([Path(name), Path("zmap.nii")]) == ([], [Path("zmap.nii")])
     assert tell_apart([Path(name), Path("adc.nii"), Path("zmap.nii")]) == ([Path("adc.nii")], [Path("zmap.nii")])
+
+
+IMAGES = (MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM, *(Path(path).stem for path in (MASK_PATH, PROBABILITIES_PATH)))
+
+
+@pytest.mark.parametrize("stem", IMAGES)
+def test_what_this_program_writes_is_neither_map_nor_brain_mask_by_its_name(stem):
+    adc, zadc, written = (Path(f"{name}.nii.gz") for name in ("adc", "zmap", stem))
+    assert tell_apart([adc, zadc, written]) == ([adc], [zadc])
+    assert brain_masks([adc, zadc, written]) == []
+    assert mask_kind(written) is not MaskKind.DOUBTFUL
