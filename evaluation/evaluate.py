@@ -40,10 +40,11 @@ from model.files import remove_partials, write_whole
 from model.images.volume import read_volume, require_same_grid
 from training.common.cli import run
 from training.common.outputs import require_outside, require_own_file
+from training.scores.metrics import METRICS as SCORES
 from training.scores.metrics import score
 from training.scores.names import case_of, case_of_label
 
-METRICS = ("DiceCoefficient", "MASD", "NSD")  # as the official scorer calls them
+METRICS = tuple(metric.official for metric in SCORES.values())
 
 
 class MaskLoader(SimpleITKLoader):
@@ -162,7 +163,7 @@ class LesionEvaluation(ClassificationEvaluation):
         scores = score(mask, truth, label.GetSpacing()[::-1])
         return {
             "case": case["case"],
-            **dict(zip(METRICS, (scores.dice, scores.masd_mm, scores.nsd), strict=True)),
+            **dict(zip(METRICS, dataclasses.astuple(scores), strict=True)),
             "pred_fname": case["path_prediction"].name,
             "gt_fname": case["path_ground_truth"].name,
         }

@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from training_helpers import invented_case, write_packed
 
 from training.data.splits import FOLDS, read_fold
-from training.scores.rows import RULE, Row, read_records
+from training.scores.methods import RULE
+from training.scores.rows import Row, read_records
 
 
 def write(folder: Path) -> None:

@@ -17,24 +17,17 @@ from training.common.cli import run
 from training.data.same import differing
 from training.pages import adc_alone
 from training.pages.agreement import agreement_words, draw_agreement
-from training.pages.cells import DIGITS, interval, number, p_value, score_cells
+from training.pages.cells import SCORE_HEADER, first_word, interval, number, p_value, score_cells
 from training.pages.markdown import replace_block, require_own_pages, table, wrapped, write_text
 from training.pages.plots import is_figure, new_figure, save, styled
-from training.scores.rows import RESULTS, RULE, Bin, Row, ZError, read_configuration, read_frame
+from training.scores.methods import CROSSVAL, RULE
+from training.scores.metrics import METRICS
+from training.scores.rows import RESULTS, Bin, Row, ZError, read_configuration, read_frame
 from training.scores.statistics import case_means, compare, load_strata, per_case, strata, with_holm
 
 ROOT = Path(__file__).parents[1]
 MARKERS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
-METHODS = {
-    "decision": "trees and networks, calibrated: shipped",
-    "trees": "trees alone, no network",
-    "trees-on-networks": "trees on the networks' answers",
-    "networks": "networks alone, p > 0.5",
-    RULE: "rule Z < -2",
-}
 LEGEND = {"networks": ("networks alone", "#0072B2", "o"), "decision": ("shipped", "#D55E00", "s")}
-FIELDS = ("dice", "masd_mm", "nsd")
-SCORES = ["Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
 CHALLENGE = "https://bonbid-hie2023.grand-challenge.org/"
 SPARSEG, STUDY = "https://papers.miccai.org/miccai-2025/0850-Paper4455.html", "https://arxiv.org/abs/2502.09148"
 PUBLISHED = (
@@ -77,8 +70,8 @@ def group(rows: pd.DataFrame, method: str) -> pd.DataFrame:
 
 def methods_table(rows: pd.DataFrame, cases: str) -> str:
     """Every method on some cases: what the cases are stands in the head after their number."""
-    header = [f"{group(rows, RULE)['case'].nunique()} {cases}", *SCORES]
-    return table(header, [[name, *score_cells(group(rows, method))] for method, name in METHODS.items()])
+    header = [f"{group(rows, RULE)['case'].nunique()} {cases}", *SCORE_HEADER]
+    return table(header, [[name, *score_cells(group(rows, method))] for method, name in CROSSVAL.items()])
 
 
 def with_lesion(rows: pd.DataFrame) -> pd.DataFrame:
@@ -111,8 +104,8 @@ def empty_words(cases: int, left: int) -> str:
 
 def scores_table(rows: pd.DataFrame) -> str:
     """Every method over all cases, and the published ones."""
-    header = [f"{group(rows, RULE)['case'].nunique()} cases, out of fold", *SCORES]
-    lines = [[name, *score_cells(group(rows, method))] for method, name in METHODS.items()]
+    header = [f"{group(rows, RULE)['case'].nunique()} cases, out of fold", *SCORE_HEADER]
+    lines = [[name, *score_cells(group(rows, method))] for method, name in CROSSVAL.items()]
     published = [
         [f"published: {name}", dice, masd, nsd, f"other cases: {cases}"] for name, dice, masd, nsd, cases in PUBLISHED
     ]
@@ -121,10 +114,10 @@ def scores_table(rows: pd.DataFrame) -> str:
 
 def strata_table(rows: pd.DataFrame) -> str:
     """Dice, MASD and NSD by lesion load and by slice thickness."""
-    header = ["cases", "n", "method", *SCORES]
+    header = ["cases", "n", "method", *SCORE_HEADER]
     lines = []
     for name, inside in ((name, inside) for name, inside in strata(rows).items() if len(inside)):
-        for method, title in METHODS.items():
+        for method, title in CROSSVAL.items():
             part = group(inside, method)
             lines.append([name, str(part["case"].nunique()), re.split("[,:]", title)[0], *score_cells(part)])
     return table(header, lines)
@@ -133,17 +126,15 @@ def strata_table(rows: pd.DataFrame) -> str:
 def differences_table(rows: pd.DataFrame) -> str:
     """What is shipped minus each other method, case by case."""
     header = ["shipped minus", "metric", "mean difference", "better", "worse", "p (Wilcoxon, Holm)"]
-    pairs = [(other, field) for other in list(METHODS)[1:] for field in FIELDS]
+    pairs = [(other, field) for other in list(CROSSVAL)[1:] for field in METRICS]
     found = with_holm(
         [compare("decision", other, *(scores_of(rows, m, field) for m in ("decision", other))) for other, field in pairs]
     )
     lines = []
     for (other, field), one in zip(pairs, found, strict=True):
-        better, worse = (
-            (one.worse, one.better) if field == "masd_mm" else (one.better, one.worse)
-        )  # a distance: less is better
-        cells = [interval(one.difference, DIGITS[field], "+"), str(better), str(worse), p_value(one.p_holm)]
-        lines.append([METHODS[other], field, *cells])
+        better, worse = (one.worse, one.better) if METRICS[field].less_is_better else (one.better, one.worse)
+        cells = [interval(one.difference, METRICS[field].digits, "+"), str(better), str(worse), p_value(one.p_holm)]
+        lines.append([CROSSVAL[other], METRICS[field].title, *cells])
     return table(header, lines)
 
 
@@ -232,11 +223,11 @@ def readme_block(rows: pd.DataFrame, estimated: pd.DataFrame) -> str:
     parts = {"": rows, " with a lesion": with_lesion(rows), " below 1 % lesion": rows[load_strata(rows) == "below 1 %"]}
     header = ["out of fold", *(f"Dice, {group(part, RULE)['case'].nunique()} cases{name}" for name, part in parts.items())]
     lines = []
-    for method, title in METHODS.items():
+    for method, title in CROSSVAL.items():
         cells = [score_cells(group(part, method)) for part in parts.values()]
         lines.append([title, *(dice for dice, *_ in cells), cells[0][2], cells[0][1]])
     lines.append(adc_alone.readme_cells(estimated))
-    lines = [[*some[:2], *(cell.split(" ")[0] for cell in some[2:])] for some in lines]  # intervals: docs/accuracy.md
+    lines = [[*some[:2], *map(first_word, some[2:])] for some in lines]  # intervals: docs/accuracy.md
     lines += [
         [f"published: {name}", dice, "-", "-", nsd, masd] for name, dice, masd, nsd, _ in (PUBLISHED[0], PUBLISHED[-1])
     ]
@@ -246,7 +237,7 @@ def readme_block(rows: pd.DataFrame, estimated: pd.DataFrame) -> str:
         "NSD and MASD are over all cases. The published figures are by others, on different cases. "
         f"{empty_words(len(empty), left)} {network_words(rows)}"
     )
-    return "\n\n".join([table([*header, "NSD at 2 mm", "MASD mm"], lines), wrapped(note)])
+    return "\n\n".join([table([*header, METRICS["nsd"].title, METRICS["masd_mm"].title], lines), wrapped(note)])
 
 
 def main() -> None:

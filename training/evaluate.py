@@ -44,7 +44,7 @@ from training.data.seen import require_unseen
 from training.data.splits import read_fold
 from training.pages.score_summary import FILES, write_scores
 from training.scores.mask_score import score_pair
-from training.scores.metrics import Scores, mean_scores, score
+from training.scores.metrics import METRICS, Scores, mean_scores, score
 from training.scores.pairs import find_pairs
 from training.scores.rule import rule_mask
 
@@ -101,7 +101,7 @@ def write_csv(rows: Rows, path: Path) -> None:
     """Columns case, method, dice, masd_mm, nsd; a MASD that does not exist is nan."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["case", "method", "dice", "masd_mm", "nsd"])
+        writer.writerow(["case", "method", *METRICS])
         for name, scores in rows.items():
             writer.writerows([name, method, *dataclasses.astuple(s)] for method, s in scores.items())
 

@@ -34,7 +34,8 @@ from training.learning.study_runs import (
 )
 from training.learning.study_status import status_text
 from training.learning.train_config import TrainConfig, add_config_options, config_from, protocol_defaults
-from training.scores.rows import RESULTS, RULE, Row, add_results, read_records, require_configuration
+from training.scores.methods import RULE
+from training.scores.rows import RESULTS, Row, add_results, read_records, require_configuration
 
 
 def asked_for(args: argparse.Namespace, config: TrainConfig) -> list[Job]:

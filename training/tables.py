@@ -17,13 +17,13 @@ from model.errors import UserError
 from model.files import require_writable
 from training.common.cli import run
 from training.data.splits import FOLDS, read_fold
-from training.pages.cells import DIGITS, interval, number
+from training.pages.cells import SCORE_HEADER, first_word, score_cells
 from training.pages.markdown import replace_block, require_own_pages, table, wrapped, write_text
 from training.pages.plots import draw_curves, draw_dice, draw_dice_by_volume, is_figure
 from training.pages.study_page import PHANTOM, both_protocols, figure_name, short_answer, study_text
 from training.pages.study_tables import TITLES, Study, method_lines
-from training.scores.rows import KEYS, RESULTS, RULE, RUN, Epoch, Row, curves_path, read_frame
-from training.scores.statistics import METHODS, estimate, per_case
+from training.scores.methods import RULE, STUDY
+from training.scores.rows import KEYS, RESULTS, RUN, Epoch, Row, curves_path, read_frame
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = {"dice": draw_dice, "volume": draw_dice_by_volume, "curves": draw_curves}
@@ -50,8 +50,8 @@ def load_study(results: Path, protocol: str) -> Study:
 
 def require_known(records: pd.DataFrame, path: Path, key: list[str]) -> None:
     """Raise UserError when a row's method or fold is not one of the study's, or two rows have one key."""
-    for method in records.loc[~records["method"].isin(METHODS), "method"]:
-        raise UserError(f"{path}: unknown method {method!r}, expected one of {', '.join(METHODS)}")
+    for method in records.loc[~records["method"].isin(STUDY), "method"]:
+        raise UserError(f"{path}: unknown method {method!r}, expected one of {', '.join(STUDY)}")
     for method, fold in records.loc[~records["fold"].between(0, FOLDS - 1), ["method", "fold"]].to_numpy():
         raise UserError(f"{path}: {method} has fold {fold}, expected 0 to {FOLDS - 1}")
     for method, seed, fold, last in records.loc[records.duplicated(key), key].to_numpy():
@@ -82,10 +82,9 @@ def readme_block(studies: list[Study]) -> str:
     for study in (study for study in studies if study.protocol == "native" and not study.rows.empty):
 
         def line(method: str, rows: pd.DataFrame) -> list[str]:
-            dice, masd, nsd = (estimate(per_case(rows, field)) for field in ("dice", "masd_mm", "nsd"))
-            return [interval(dice, DIGITS["dice"]), number(masd.mean, DIGITS["masd_mm"]), number(nsd.mean, DIGITS["nsd"])]
+            return [first_word(cell) if place else cell for place, cell in enumerate(score_cells(rows)[:-1])]
 
-        header = ["Dice", "MASD mm", "NSD at 2 mm"]
+        header = SCORE_HEADER[:-1]
         parts.append(table([study.title.lower(), *header], method_lines(study.rows, len(header), line)))
         parts.append(wrapped(f"{short_answer(study)} {both_protocols(studies)}".strip()))
     return "\n\n".join(parts)

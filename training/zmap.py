@@ -25,25 +25,25 @@ from tqdm import tqdm
 from model.files import require_writable
 from model.images.limits import LARGEST_PUBLISHED_Z
 from model.lesions.brain_map import BrainMap
-from model.lesions.candidates import FEATURES, CaseMaps
+from model.lesions.candidates import FEATURES
 from model.lesions.decision import Decision, most_dice
 from model.networks.stored import IMAGE_WEIGHTS, ZMAP, read_sidecar, save_decision, save_estimator
 from training.common.cli import run
 from training.common.provenance import of_fit
-from training.data.dataset import PackedCase, load_cases, require_packed
+from training.data.dataset import PackedCase, load_folds, require_packed
 from training.data.same import digests
-from training.data.splits import FOLDS, read_fold
+from training.data.splits import FOLDS, all_folds, read_fold
 from training.lesions.fit_estimate import LOW_Z, VoxelTable, fit_estimator
-from training.lesions.fit_trees import candidate_table, decisions_by_fold, fit_trees
-from training.lesions.held_out import HeldOut, calibrated, fit_calibration, nested_calibrations
-from training.scores.case_row import NO_RUN, Prediction, case_row
-from training.scores.metrics import Scores, dice_of, mean_scores
-from training.scores.rows import RESULTS, RULE, Row, ZError, read_records, write_configuration, write_records
+from training.lesions.fit_trees import candidate_table, fit_trees, trees_by_fold
+from training.lesions.held_out import answers_of_trees, calibrated, fit_calibration, nested_calibrations
+from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
+from training.scores.methods import ESTIMATED, RULE
+from training.scores.metrics import dice_of
+from training.scores.rows import RESULTS, Row, ZError, read_records, write_configuration, write_records
 from training.scores.rule import rule_mask
 
 SMOOTHED_MM = 2.0  # the ADC of the threshold
 THRESHOLDS = tuple(range(500, 1501, 50))  # 1e-6 mm2/s
-METHODS = ("decision", RULE, "adc")
 
 
 def estimate_folds(cases: dict[str, PackedCase], tables: dict[str, VoxelTable]) -> dict[str, PackedCase]:
@@ -78,16 +78,6 @@ def z_error(case: PackedCase, estimated: PackedCase, fold: int) -> ZError:
         lesion_bias=median(error[lesion]),
         correlation=float(np.corrcoef(found, given)[0, 1]),
     )
-
-
-def answer_folds(estimated: dict[str, PackedCase], first_stages: dict[int, Decision]) -> list[HeldOut]:
-    """For every case the log odds of trees that were fitted to the other folds' estimates."""
-    parts = []
-    for fold, decision in first_stages.items():
-        for case in (estimated[name] for name in read_fold(fold)[1]):
-            first_stage = decision.first_stage(CaseMaps(case.adc, case.zadc, case.spacing_mm))
-            parts.append(HeldOut(case, fold, np.zeros(case.adc.shape, np.float32), first_stage))
-    return parts
 
 
 def threshold_masks(cases: Sequence[PackedCase]) -> np.ndarray:
@@ -134,16 +124,15 @@ def main() -> None:
     read_records(args.results / "estimated.csv", Row)
     for path in sorted((args.weights / ZMAP).glob("*.json")) if args.ship else ():
         read_sidecar(path)
-    folds = {name: fold for fold in range(FOLDS) for name in read_fold(fold)[1]}
-    cases = {case.name: case for case in load_cases(args.data, list(folds))}
+    folds, cases = all_folds(), load_folds(args.data)
     voxels = {name: VoxelTable(case) for name, case in cases.items()}
     estimated = estimate_folds(cases, voxels)
     errors = [z_error(cases[name], case, folds[name]) for name, case in estimated.items()]
     write_records(errors, args.results / "zmap.csv", ZError)
     candidates = {name: candidate_table(case) for name, case in estimated.items()}
-    first_stages = decisions_by_fold(candidates)
-    parts = answer_folds(estimated, first_stages)
-    answers = calibrated(parts, first_stages, nested_calibrations(parts, trees_alone=True))
+    trees = trees_by_fold(candidates)
+    parts = answers_of_trees(estimated, candidates, trees)
+    answers = calibrated(parts, trees, nested_calibrations(parts, trees_alone=True))
     masks = {
         "decision": {name: most_dice(probabilities) for name, probabilities in answers.items()},
         RULE: {name: rule_mask(case.adc, case.zadc) for name, case in estimated.items()},
@@ -153,16 +142,14 @@ def main() -> None:
     rows = [
         case_row(case, Prediction(masks[method][name]), (method, folds[name], 0), **facts)
         for name, case in cases.items()
-        for method in METHODS
+        for method in ESTIMATED
     ]
     write_configuration({"data": digests(cases.values())}, args.results / "estimated.csv")
     write_records(rows, args.results / "estimated.csv", Row)
     if args.ship:
         decision = Decision(fit_trees(list(candidates.values())), FEATURES, fit_calibration(parts, trees_alone=True))
         ship(cases, voxels, decision, args.weights)
-    for method in METHODS:
-        mean = mean_scores([Scores(row.dice, row.masd_mm, row.nsd) for row in rows if row.method == method])
-        print(f"{method:10} Dice {mean.dice:.4f}  MASD {mean.masd_mm:.2f} mm  NSD {mean.nsd:.4f}")
+    print(mean_lines(rows, ESTIMATED))
 
 
 if __name__ == "__main__":

@@ -129,3 +129,7 @@ def _same_type(value: typing.Any, example: object, name: str) -> typing.Any:
     if type(value) is type(example):
         return value
     raise UserError(f"{name}: expected something like {example!r}, found {value!r}")
+
+
+# Of the shipped networks: with left-right flips, as in training; the study's are asked without.
+SHIPPED_INFERENCE = InferenceConfig(flip_axes=(2,))

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import lightgbm
 import numpy as np
@@ -18,31 +19,25 @@ from model.errors import UserError
 from model.lesions.candidates import FEATURES, LOWEST_PROBABILITY
 from model.lesions.decision import LOWEST_LOG_ODDS, Calibration, most_dice
 from model.lesions.trees import Trees
-from model.networks.config import InferenceConfig, to_json
+from model.networks.config import SHIPPED_INFERENCE, InferenceConfig, to_json
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor
 from model.networks.stored import Ensemble, save_decision, sealed
 from model.networks.torch_engine import save_weights
-from training import crossval
-from training.crossval import (
-    FLIPS,
-    case_rows,
-    copy_networks,
-    fold_ensemble,
-    gather,
-    reliability,
-    trees_on_networks,
-)
-from training.data import seen
+from training import crossval, fit, ship
+from training.crossval import case_rows, reliability, trees_on_networks
+from training.data import splits
 from training.data.dataset import PackedCase
 from training.data.same import digests
 from training.data.seen import require_held_out, training_seed
-from training.data.splits import read_fold
 from training.learning.study_runs import run_folder
 from training.lesions import fit_trees as fitting
 from training.lesions import held_out
-from training.lesions.fit_trees import CandidateTable, candidate_table, decisions_by_fold, fit_trees
+from training.lesions import networks as of_networks
+from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
 from training.lesions.held_out import HeldOut, fit_calibration, nested_calibrations
+from training.lesions.networks import fold_ensemble, gather, load_held_out
+from training.scores.methods import CROSSVAL, RULE
 from training.scores.metrics import dice_of, score
 from training.scores.rows import Bin, Row, read_records
 from training.scores.rule import rule_mask
@@ -86,8 +81,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def invented_folds(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for user in (crossval, seen, fitting):
-        monkeypatch.setattr(user, "read_fold", lambda fold: read_fold(fold, data / "splits.json"))
+    monkeypatch.setattr(splits, "SPLITS", data / "splits.json")
 
 
 @pytest.fixture
@@ -106,7 +100,7 @@ class Fits:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seen: list[set[str]] = []
-        for user in (crossval, fitting):
+        for user in (of_networks, fitting):
             monkeypatch.setattr(user, "fit_trees", self)
 
     def __call__(self, tables: Sequence[CandidateTable]) -> Trees:
@@ -128,7 +122,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> Fits:
 
 
 def test_the_trees_of_a_fold_see_all_other_cases_and_never_its_own(data, weights, tables, fits):
-    parts = gather(data, weights, decisions_by_fold(tables), CPU)
+    parts = gather(CASES, tables, trees_by_fold(tables), load_held_out(weights, CASES, CPU))
     assert {part.case.name for part in parts} == CASES.keys()
     for part in parts:
         answered = part.first_stage > LOWEST_LOG_ODDS
@@ -251,7 +245,7 @@ def test_dice_on_paper(mask, label, expected):
 
 
 def test_a_case_is_shown_to_the_network_that_holds_it_out(data, weights, tables, fits):
-    parts = gather(data, weights, decisions_by_fold(tables), CPU)
+    parts = gather(CASES, tables, trees_by_fold(tables), load_held_out(weights, CASES, CPU))
     assert [(part.case.name, part.fold) for part in parts] == [(name, FOLD_OF[name]) for name in CASES]
     for part in parts:
         alone = Ensemble([as_network(small_model(part.fold))], [SMALL], InferenceConfig(), "alone")
@@ -283,11 +277,11 @@ def test_networks_that_did_not_see_their_fold_are_taken(weights):
     require_held_out(weights)
 
 
-def test_a_network_that_saw_its_fold_is_refused(data, weights, tables, fits):
+def test_a_network_that_saw_its_fold_is_refused(weights):
     path = weights / "fold3-dice.json"
     edit(path, {"cases": {"training": ["case0", "case7"]}, "training": {"fold": 3}})
     with pytest.raises(UserError, match=f"{path}: trained on case7, which its fold holds out"):
-        gather(data, weights, decisions_by_fold(tables), CPU)
+        load_held_out(weights, CASES, CPU)
 
 
 @pytest.mark.parametrize("provenance", [{}, {"cases": {}}, {"cases": ["case0"]}, {"cases": {"training": None}}])
@@ -322,7 +316,7 @@ def test_take_replaces_the_networks_by_copies_that_flip(runs, tmp_path):
     target = tmp_path / "target"
     save_weights(target / "fold0-old.safetensors", small_model(0), SMALL, InferenceConfig(), {})
     save_decision(target, stump("z", 0, 0.5, 0.5), {})
-    copy_networks(runs, ["dice", "tversky"], target, digests(CASES.values()))
+    ship.copy_networks(runs, ["dice", "tversky"], target, digests(CASES.values()))
     names = {f"fold{fold}-{loss}" for fold in range(5) for loss in ("dice", "tversky")}
     assert {path.name for path in target.iterdir()} == {
         f"{name}.{kind}" for name in names for kind in ("safetensors", "json", "onnx")
@@ -331,14 +325,14 @@ def test_take_replaces_the_networks_by_copies_that_flip(runs, tmp_path):
         fold, loss = int(name[4]), name[6:]
         source = run_folder(runs, loss, fold, 0) / f"fold{fold}"
         assert (target / f"{name}.safetensors").read_bytes() == source.with_suffix(".safetensors").read_bytes()
-        expected = json.loads(source.with_suffix(".json").read_text()) | {"inference": to_json(FLIPS)}
+        expected = json.loads(source.with_suffix(".json").read_text()) | {"inference": to_json(SHIPPED_INFERENCE)}
         found = json.loads((target / f"{name}.json").read_text())
         assert found.pop("onnx")
         assert found.pop("sidecar_sha256") != expected.pop("sidecar_sha256")  # over other values
         assert found == expected
     ensemble = load(target)
     assert ensemble.groups == tuple(f"fold{fold}" for fold in range(5) for _ in "ab")
-    assert (ensemble.inference, ensemble.decision) == (FLIPS, None)
+    assert (ensemble.inference, ensemble.decision) == (SHIPPED_INFERENCE, None)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".json"])
@@ -347,7 +341,7 @@ def test_take_with_a_run_missing_changes_nothing(runs, weights, suffix):
     path = run_folder(runs, "tversky", 4, 0) / "fold4.safetensors"
     path.with_suffix(suffix).unlink()
     with pytest.raises(UserError, match=rf"{path}: not trained yet \(1 of 10 runs are missing\)"):
-        copy_networks(runs, ["dice", "tversky"], weights, {})
+        ship.copy_networks(runs, ["dice", "tversky"], weights, {})
     assert {path: path.read_bytes() for path in weights.iterdir()} == before
 
 
@@ -386,12 +380,9 @@ def test_reliability_by_hand():
         assert (bin.probability, bin.lesion_share) == pytest.approx((by_hand.probability, by_hand.lesion_share), abs=1e-6)
 
 
-def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
-    monkeypatch.setattr(sys, "argv", ["crossval", "--device", "cpu", *map(str, words)])
-    crossval.main()
-
-
-METHODS = ("decision", "networks", "trees", "trees-on-networks", "z<-2")
+def command(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["command", "--device", "cpu", *map(str, words)])
+    module.main()
 
 
 def test_command_writes_rows_and_reliability_and_leaves_the_decision(
@@ -399,17 +390,17 @@ def test_command_writes_rows_and_reliability_and_leaves_the_decision(
 ):
     save_decision(weights, stump("z", 0, 0.5, 0.5), {})
     before = {path: path.read_bytes() for path in weights.iterdir()}
-    command(monkeypatch, "--data", data, "--weights", weights, "--results", tmp_path / "results")
+    command(crossval, monkeypatch, "--data", data, "--weights", weights, "--results", tmp_path / "results")
     rows = read_records(tmp_path / "results" / "crossval.csv", Row)
     assert [(row.method, row.case, row.fold, row.seed) for row in rows] == [
-        (method, name, FOLD_OF[name], 0) for method in METHODS for name in CASES
+        (method, name, FOLD_OF[name], 0) for method in sorted(CROSSVAL) for name in CASES
     ]
     bins = {bin.method for bin in read_records(tmp_path / "results" / "reliability.csv", Bin)}
-    assert bins == set(METHODS) - {"z<-2"}
+    assert bins == CROSSVAL.keys() - {RULE}
     assert {path: path.read_bytes() for path in weights.iterdir()} == before
 
-    parts = {part.case.name: part for part in gather(data, weights, decisions_by_fold(tables), CPU)}
-    calibrations = nested_calibrations(list(parts.values()))
+    found = gather(CASES, tables, trees_by_fold(tables), load_held_out(weights, CASES, CPU))
+    parts, calibrations = {part.case.name: part for part in found}, nested_calibrations(found)
     for row in rows:
         part = parts[row.case]
         decision = dataclasses.replace(stump("z", 0, 0.5, 0.5), calibration=calibrations[part.fold])
@@ -420,51 +411,46 @@ def test_command_writes_rows_and_reliability_and_leaves_the_decision(
         if row.method in masks:
             assert row.dice == pytest.approx(dice_of(masks[row.method], part.case.label), rel=1e-5)
     out = capsys.readouterr().out
-    for method in METHODS:
+    for method in CROSSVAL:
         dice = np.mean([row.dice for row in rows if row.method == method])
         assert f"{method:18} Dice {dice:.4f}" in out
 
 
-def test_command_ships_the_runs_it_takes_with_a_decision_fitted_to_all_cases(
-    data, runs, weights, tmp_path, fits, monkeypatch
-):
-    words = ("--data", data, "--weights", weights, "--results", tmp_path / "results")
-    command(monkeypatch, *words, "--take", runs, "--losses", "tversky")
+def test_ship_replaces_networks_and_fits_a_decision_to_all_cases(data, runs, weights, fits, monkeypatch):
+    command(ship, monkeypatch, "--data", data, "--weights", weights, "--runs", runs, "--losses", "tversky")
     assert {path.stem for path in weights.iterdir()} == {"decision", *(f"fold{fold}-tversky" for fold in range(5))}
-    assert fits.seen[10] == set(CASES)  # after one for each fold, and one for each fold on the networks' answers
+    assert fits.seen[5] == set(CASES)  # after one for each fold
     log_odds = load(weights).decision.trees.answers(np.zeros((1, len(FEATURES)), np.float32))
-    assert log_odds == pytest.approx([0.11])
+    assert log_odds == pytest.approx([0.06])
     provenance = json.loads((weights / "decision.json").read_text())["provenance"]
     assert provenance["cases"]["training"] == sorted(CASES)
 
 
-def test_a_decision_is_written_beside_the_networks_that_are_there(data, weights, tmp_path, fits, monkeypatch):
-    words = ("--data", data, "--weights", weights, "--results", tmp_path / "results", "--decide")
-    command(monkeypatch, *words)
-    assert load(weights).decision.trees.answers(np.zeros((1, len(FEATURES)), np.float32)) == pytest.approx([0.11])
-    assert json.loads((weights / "decision.json").read_text())["provenance"]["command"].endswith("--decide")
+def test_fit_writes_a_decision_beside_the_networks_that_are_there(data, weights, fits, monkeypatch):
+    before = {path: path.read_bytes() for path in weights.iterdir()}
+    command(fit, monkeypatch, "--data", data, "--weights", weights)
+    assert load(weights).decision.trees.answers(np.zeros((1, len(FEATURES)), np.float32)) == pytest.approx([0.06])
+    assert "training.fit" in json.loads((weights / "decision.json").read_text())["provenance"]["command"]
+    assert {path: path.read_bytes() for path in before} == before
 
 
-def test_rows_of_another_seed_are_added(data, runs, weights, tmp_path, fits, monkeypatch):
-    for seed in (0, 1):
-        for fold in range(5):
-            path = run_folder(tmp_path / "runs", "dice", fold, seed) / f"fold{fold}.safetensors"
-            training = sorted(name for name in CASES if FOLD_OF[name] != fold)
-            save_weights(
-                path,
-                small_model(fold + seed),
-                SMALL,
-                InferenceConfig(),
-                {"cases": {"training": training}, "training": {"fold": fold, "seed": seed}},
-            )
-        words = ("--weights", tmp_path / f"seed{seed}", "--results", tmp_path / "results", "--seed", seed)
-        command(monkeypatch, "--data", data, "--take", runs, "--losses", "dice", *words)
+def test_rows_of_another_seed_are_added(data, weights, tmp_path, fits, monkeypatch):
+    command(crossval, monkeypatch, "--data", data, "--weights", weights, "--results", tmp_path / "results")
+    of_training(weights, seed=1)
+    command(crossval, monkeypatch, "--data", data, "--weights", weights, "--results", tmp_path / "results")
     rows = read_records(tmp_path / "results" / "crossval.csv", Row)
-    assert len(rows) == 2 * len(METHODS) * len(CASES)
+    assert len(rows) == 2 * len(CROSSVAL) * len(CASES)
     assert {row.seed for row in rows} == {0, 1}
     (tmp_path / "results" / "crossval.csv").unlink()
-    command(monkeypatch, "--data", data, "--weights", tmp_path / "seed1", "--results", tmp_path / "results")
+    command(crossval, monkeypatch, "--data", data, "--weights", weights, "--results", tmp_path / "results")
     assert {row.seed for row in read_records(tmp_path / "results" / "crossval.csv", Row)} == {1}
+
+
+def of_training(weights: Path, seed: int) -> None:
+    """Let the networks be of another training seed."""
+    for path in weights.glob("*.json"):
+        training = {"training": {"fold": int(path.name[4]), "seed": seed}}
+        edit(path, json.loads(path.read_text())["provenance"] | training)
 
 
 def negated(data: Path, folder: Path) -> Path:
@@ -476,18 +462,16 @@ def negated(data: Path, folder: Path) -> Path:
 
 def test_rows_of_other_data_are_not_added_to(data, weights, tmp_path, fits, monkeypatch, capsys):
     results = tmp_path / "results"
-    command(monkeypatch, "--data", data, "--weights", weights, "--results", results)
+    command(crossval, monkeypatch, "--data", data, "--weights", weights, "--results", results)
     assert f"{weights}: 5 networks do not say on which data they were trained" in capsys.readouterr().out
     before = (results / "crossval.csv").read_bytes()
-    for path in weights.glob("*.json"):
-        edit(path, json.loads(path.read_text())["provenance"] | {"training": {"fold": int(path.name[4]), "seed": 1}})
+    of_training(weights, seed=1)
     words = ("--data", negated(data, tmp_path / "other"), "--weights", weights, "--results", results)
     with pytest.raises(UserError, match=r"crossval\.csv: .*other data: case3"):
-        command(monkeypatch, *words)
+        command(crossval, monkeypatch, *words)
     assert (results / "crossval.csv").read_bytes() == before
-    for path in weights.glob("*.json"):  # its own seed's rows alone are there: all are replaced
-        edit(path, json.loads(path.read_text())["provenance"] | {"training": {"fold": int(path.name[4]), "seed": 0}})
-    command(monkeypatch, *words)
+    of_training(weights, seed=0)  # its own seed's rows alone are there: all are replaced
+    command(crossval, monkeypatch, *words)
     assert (results / "crossval.csv").read_bytes() != before
     assert json.loads((results / "crossval.json").read_text())["data"]["case3"] != CASES["case3"].digest
 
@@ -496,14 +480,13 @@ def test_networks_trained_on_other_data_are_refused(data, runs, weights, tmp_pat
     for path in [*weights.glob("*.json"), *runs.rglob("*.json")]:
         edit(path, json.loads(path.read_text())["provenance"] | {"data": digests(CASES.values())})
     before = {path: path.read_bytes() for path in weights.iterdir()}
-    words = ("--weights", weights, "--results", tmp_path / "results")
-    other = negated(data, tmp_path / "other")
-    for more in ((), ("--take", runs, "--losses", "dice")):
+    other, results = negated(data, tmp_path / "other"), ("--results", tmp_path / "results")
+    for module, words in ((crossval, results), (fit, ()), (ship, ("--runs", runs, "--losses", "dice"))):
         with pytest.raises(UserError, match=r"fold0.*\.json: trained on other data than these \(case3\)"):
-            command(monkeypatch, "--data", other, *words, *more)
+            command(module, monkeypatch, "--data", other, "--weights", weights, *words)
     assert {path: path.read_bytes() for path in weights.iterdir()} == before
     assert not list((tmp_path / "results").glob("*"))
-    command(monkeypatch, "--data", data, *words)
+    command(crossval, monkeypatch, "--data", data, "--weights", weights, *results)
 
 
 @pytest.mark.parametrize(
@@ -515,17 +498,6 @@ def test_networks_of_other_seeds_or_of_none_are_refused(weights, seed, reason):
         training_seed(weights)
 
 
-def test_a_seed_is_of_runs_that_are_taken(monkeypatch):
-    with pytest.raises(UserError, match="--seed goes with --take"):
-        command(monkeypatch, "--data", "packed", "--weights", "mine", "--seed", "1")
-
-
-@pytest.mark.parametrize("words", [["--take", "runs"], ["--losses", "dice"]])
-def test_take_and_losses_go_together(monkeypatch, words):
-    with pytest.raises(UserError, match="go together"):
-        command(monkeypatch, "--data", "nowhere", *words)
-
-
 def test_another_seed_is_not_shipped(monkeypatch):
     with pytest.raises(UserError, match="seed 0 is what is shipped"):
-        command(monkeypatch, "--data", "packed", "--seed", "1", "--take", "runs", "--losses", "dice")
+        command(ship, monkeypatch, "--data", "packed", "--seed", "1", "--runs", "runs", "--losses", "dice")

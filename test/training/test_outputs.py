@@ -19,13 +19,15 @@ from model.errors import UserError
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.torch_engine import save_weights
-from training import cases, crossval, evaluate, splits, tables, zmap
+from training import cases, evaluate, splits, tables, zmap
 from training.common.cli import run
 from training.common.outputs import RECORD, claim, own_files_into, require_new, require_outside, require_own_file
 from training.learning.onnx_graph import export
 from training.learning.train_config import TrainConfig
 from training.learning.training_run import require_no_other_weights
+from training.lesions.networks import require_sidecars
 from training.pages import plots
+from training.ship import REPLACED
 
 ROOT = Path(__file__).resolve().parents[2]
 ODD = {  # what someone else may have in a place
@@ -259,7 +261,7 @@ def test_weights_of_another_are_not_replaced(tmp_path: Path, monkeypatch, capsys
     ODD[kind](tmp_path / "fold0.safetensors")
     before = everything(tmp_path)
     with pytest.raises(UserError, match=r"fold0-mine\.json"):
-        crossval.require_own_weights(tmp_path)
+        require_sidecars(tmp_path, REPLACED)
     with pytest.raises(UserError, match=r"fold0\.safetensors: lies there without the checkpoint of its run, and stays"):
         require_no_other_weights(tmp_path, TrainConfig())
     require_no_other_weights(tmp_path, TrainConfig(fold=1))

@@ -11,6 +11,8 @@ from training.common.cli import run
 READS = {
     "cases": "--data {none} --out {data}/new",
     "crossval": "--data {none} --results {data}/new",
+    "fit": "--data {none} --weights {data}/new",
+    "ship": "--data {none} --weights {data}/new --runs {data} --losses dice",
     "evaluate": "--data {none} --rule-only --out {data}/new",
     "export": "{none}",
     "resampling": "--data {none}",
@@ -25,6 +27,8 @@ WRITES = {
     "tables": "--docs {file}",
     "cases": "--data {data} --out {file}",
     "crossval": "--data {data} --results {file}",
+    "fit": "--data {data} --weights {file}",
+    "ship": "--data {data} --weights {file} --runs {data} --losses dice",
     "study": "--data {data} --results {file} --runs {data}/new",
     "train": "--data {data} --run {file} --device cpu",
 }

@@ -4,6 +4,7 @@ One voxel has eight surface elements of equal area, half a voxel from its centre
 lie d voxels apart along an axis of spacing s are therefore (d - 1) s apart for half of the elements and d s for the rest.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from monai.metrics import compute_surface_dice
 from scipy.ndimage import gaussian_filter
 
-from training.scores.metrics import Scores, mean_scores, score
+from training.scores.metrics import METRICS, Scores, mean_scores, score
 
 SHAPE = (9, 12, 15)
 
@@ -110,3 +111,9 @@ def test_mean_leaves_nan_distances_out() -> None:
 
 def test_mean_of_nan_distances_only() -> None:
     assert math.isnan(mean_scores([Scores(0.0, math.nan, 0.0)]).masd_mm)
+
+
+def test_every_score_is_in_the_list_and_called_as_the_challenge_calls_it() -> None:
+    assert [field.name for field in dataclasses.fields(Scores)] == list(METRICS)
+    assert [metric.official for metric in METRICS.values()] == ["DiceCoefficient", "MASD", "NSD"]
+    assert [metric.title for metric in METRICS.values()] == ["Dice", "MASD mm", "NSD at 2 mm"]

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from model.errors import UserError
-from training.scores.rows import RULE, Epoch, Row, add_results, curves_path, read_records, write_records
+from training.scores.methods import RULE
+from training.scores.rows import Epoch, Row, add_results, curves_path, read_records, write_records
 
 CONFIGURATION = {
     "data": {"case0": "0f", "case1": "1f"},

@@ -38,8 +38,9 @@ from training.learning.study_runs import Job, study_configuration
 from training.learning.study_status import status_text
 from training.learning.train_config import default_config
 from training.scores.case_row import case_row
+from training.scores.methods import RULE
 from training.scores.metrics import count_lesions, score
-from training.scores.rows import RULE, Epoch, Row, curves_path, read_records
+from training.scores.rows import Epoch, Row, curves_path, read_records
 
 STEPS = 3  # per epoch of fold 0
 MEASURED = {"train_seconds": 0, "predict_seconds": 0, "peak_mb": 0}  # what no two runs share

@@ -27,7 +27,8 @@ from training.pages.phantom_figure import draw_phantom
 from training.pages.study_page import answer, both_protocols
 from training.pages.study_tables import Study
 from training.scores import statistics
-from training.scores.rows import RULE, Epoch, Row, as_frame, curves_path, write_records
+from training.scores.methods import RULE, STUDY
+from training.scores.rows import Epoch, Row, as_frame, curves_path, write_records
 
 ROOT = Path(__file__).resolve().parents[2]
 NAN = math.nan
@@ -54,7 +55,7 @@ def invented_rows(protocol: str, method: str, fold: int, seed: int = 0) -> list[
 def invented_row(protocol: str, case: str, method: str, fold: int, seed: int) -> Row:
     """A case's own difficulty is the same for every method."""
     number = int(case.split("_")[1].split("-")[0])
-    nature, chance = np.random.default_rng(number), np.random.default_rng([number, list(statistics.METHODS).index(method)])
+    nature, chance = np.random.default_rng(number), np.random.default_rng([number, list(STUDY).index(method)])
     load = 0.0 if number % 11 == 0 else float(np.clip(10 ** nature.normal(-2.2, 0.8), 1e-4, 0.4))
     found = chance.random() < (0.5 if load == 0 else 0.93)
     skill = {RULE: 0.4, "hausdorffdt": 0.38}.get(method, 0.48 + 0.03 * method.endswith("-hausdorffdt"))

@@ -17,13 +17,14 @@ from model.lesions.estimate import ESTIMATE_FEATURES, ZEstimator
 from model.lesions.trees import Trees
 from model.networks.stored import load_estimator
 from training import zmap
+from training.data import splits
 from training.data.dataset import PackedCase
-from training.data.splits import read_fold
 from training.lesions import fit_estimate, fit_trees, held_out
 from training.lesions.fit_estimate import FIT_Z, VoxelTable, fit_estimator
 from training.lesions.fit_trees import CandidateTable
 from training.lesions.held_out import HeldOut
-from training.scores.rows import RULE, Row, ZError, read_records
+from training.scores.methods import ESTIMATED, RULE
+from training.scores.rows import Row, ZError, read_records
 
 SHAPE = (6, 20, 24)
 
@@ -47,8 +48,7 @@ FOLD_OF = {name: fold for fold, names in enumerate(FOLDS) for name in names}
 @pytest.fixture(autouse=True)
 def invented_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "splits.json").write_text(json.dumps({"folds": FOLDS}))
-    for user in (zmap, fit_trees):
-        monkeypatch.setattr(user, "read_fold", lambda fold: read_fold(fold, tmp_path / "splits.json"))
+    monkeypatch.setattr(splits, "SPLITS", tmp_path / "splits.json")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,9 @@ def test_no_case_is_estimated_by_trees_that_saw_it(tables, monkeypatch):
 
 def test_trees_answer_for_the_cases_of_their_fold():
     """Those of fold n, which did not see it, say (n + 1) / 10 everywhere."""
-    parts = zmap.answer_folds(CASES, {fold: stump("z", 0, *[(fold + 1) / 10] * 2) for fold in range(5)})
+    trees = {fold: stump("z", 0, *[(fold + 1) / 10] * 2).trees for fold in range(5)}
+    candidates = {name: fit_trees.candidate_table(case) for name, case in CASES.items()}
+    parts = held_out.answers_of_trees(CASES, candidates, trees)
     assert {part.case.name: part.fold for part in parts} == FOLD_OF
     for part in parts:
         answers = part.first_stage[part.first_stage > LOWEST_LOG_ODDS]
@@ -200,7 +202,7 @@ def test_command_writes_rows_errors_and_files_that_load(tmp_path, monkeypatch, c
     assert configuration == {"data": {name: case.digest for name, case in CASES.items()}}
     assert {(row.case, row.fold) for row in errors} == set(FOLD_OF.items())
     assert {(row.case, row.method, row.fold) for row in rows} == {
-        (name, method, fold) for name, fold in FOLD_OF.items() for method in zmap.METHODS
+        (name, method, fold) for name, fold in FOLD_OF.items() for method in ESTIMATED
     }
     assert np.mean([row.dice for row in rows if row.method == "decision"]) > 0.9
     estimator, decision, _ = load_estimator(tmp_path / "weights" / "zmap")
@@ -208,4 +210,4 @@ def test_command_writes_rows_errors_and_files_that_load(tmp_path, monkeypatch, c
     case = CASES["case0"]
     error = (estimator.estimate(case.adc, case.spacing_mm) - case.zadc)[case.brain]
     assert np.median(np.abs(error)) < 0.1
-    assert "decision   Dice" in capsys.readouterr().out
+    assert "decision           Dice" in capsys.readouterr().out

@@ -17,6 +17,7 @@ from model.images.brain import brain_box, brain_mask
 from model.images.limits import LARGEST_Z, SPACING_MM
 from model.networks.config import ModelConfig
 from model.networks.inputs import network_input
+from training.data.splits import all_folds
 from training.data.strata import load_class
 
 # what numpy and zipfile raise for files that are missing, empty, cut off, altered or of another kind
@@ -138,6 +139,11 @@ def load_cases(folder: Path, names: list[str] | None = None) -> list[PackedCase]
     if not paths:
         raise UserError(f"{folder}: no packed case, expected .npz files made by python -m training.cases")
     return [load_case(path) for path in paths]
+
+
+def load_folds(folder: Path) -> dict[str, PackedCase]:
+    """Read the cases of all folds, by name, fold by fold."""
+    return {case.name: case for case in load_cases(folder, list(all_folds()))}
 
 
 def to_sample(case: PackedCase, config: ModelConfig, device: torch.device) -> Sample:

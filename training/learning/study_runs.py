@@ -19,7 +19,8 @@ from training.learning.protocols import PROTOCOLS
 from training.learning.train_config import TrainConfig
 from training.learning.training_run import train
 from training.scores.case_row import NO_RUN, Prediction, case_row
-from training.scores.rows import RULE, Epoch, Row
+from training.scores.methods import RULE
+from training.scores.rows import Epoch, Row
 from training.scores.rule import rule_mask
 
 VALIDATE_EVERY = 10  # epochs between points of the held-out curve

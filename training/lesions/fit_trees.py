@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import lightgbm
 import numpy as np
 
-from model.lesions.candidates import FEATURES, CaseMaps, candidate_features
-from model.lesions.decision import Calibration, Decision
+from model.lesions.candidates import CaseMaps, candidate_features
+from model.lesions.decision import LOWEST_LOG_ODDS
 from model.lesions.trees import Trees
 from training.data.dataset import PackedCase
 from training.data.splits import FOLDS, read_fold
@@ -43,6 +43,12 @@ class CandidateTable:
     features: np.ndarray  # float32 (candidates, features)
     lesion: np.ndarray  # boolean (candidates,)
 
+    def log_odds(self, trees: Trees) -> np.ndarray:
+        """What trees say about each voxel, float32 (z, y, x); LOWEST_LOG_ODDS where there is no candidate, and at least."""
+        answers = np.full(self.candidates.shape, LOWEST_LOG_ODDS, np.float32)
+        answers[self.candidates] = np.maximum(trees.answers(self.features), LOWEST_LOG_ODDS)
+        return answers
+
 
 def candidate_table(case: PackedCase, probabilities: np.ndarray | None = None) -> CandidateTable:
     """The candidates by the softened rule, or by the given probabilities, float32 (z, y, x)."""
@@ -64,10 +70,9 @@ def fit_trees(tables: Sequence[CandidateTable]) -> Trees:
     return as_trees(lightgbm.train(SETTINGS, data, num_boost_round=ROUNDS))
 
 
-def decisions_by_fold(tables: dict[str, CandidateTable]) -> dict[int, Decision]:
-    """For each fold the first stage fitted to the other folds' cases, not calibrated."""
-    trees = {fold: fit_trees([tables[name] for name in read_fold(fold)[0]]) for fold in range(FOLDS)}
-    return {fold: Decision(trees[fold], FEATURES, Calibration()) for fold in trees}
+def trees_by_fold(tables: dict[str, CandidateTable]) -> dict[int, Trees]:
+    """For each fold the trees fitted to the other folds' cases."""
+    return {fold: fit_trees([tables[name] for name in read_fold(fold)[0]]) for fold in range(FOLDS)}
 
 
 def as_trees(booster: lightgbm.Booster) -> Trees:

@@ -1,15 +1,17 @@
 """What trees and networks say about cases that they never saw, and the calibration that is fitted to it."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from model.lesions.candidates import LOWEST_PROBABILITY, logit
+from model.lesions.candidates import FEATURES, LOWEST_PROBABILITY, logit
 from model.lesions.decision import LOWEST_LOG_ODDS, Calibration, Decision
+from model.lesions.trees import Trees
 from training.data.dataset import PackedCase
+from training.data.splits import read_fold
+from training.lesions.fit_trees import CandidateTable
 
 WEAKEST_PENALTY = 1e4  # scikit-learn's C: three numbers from a hundred thousand voxels need no penalty
 
@@ -28,6 +30,17 @@ class HeldOut:
         """Voxels that one of the two thinks possible, boolean (z, y, x)."""
         possible = (self.probabilities > LOWEST_PROBABILITY) | (self.first_stage > LOWEST_LOG_ODDS)
         return possible & self.case.brain
+
+
+def answers_of_trees(
+    cases: dict[str, PackedCase], tables: dict[str, CandidateTable], trees: dict[int, Trees]
+) -> list[HeldOut]:
+    """What the trees of its fold say about every case, beside networks that say nothing. tables: by case; trees: by fold."""
+    return [
+        HeldOut(cases[name], fold, np.zeros(cases[name].adc.shape, np.float32), tables[name].log_odds(trees[fold]))
+        for fold in trees
+        for name in read_fold(fold)[1]
+    ]
 
 
 def fit_calibration(parts: Sequence[HeldOut], *, trees_alone: bool = False) -> Calibration:
@@ -56,9 +69,9 @@ def nested_calibrations(parts: Sequence[HeldOut], *, trees_alone: bool = False) 
 
 
 def calibrated(
-    parts: list[HeldOut], first_stages: dict[int, Decision], calibrations: dict[int, Calibration] | None = None
+    parts: list[HeldOut], trees: dict[int, Trees], calibrations: dict[int, Calibration] | None = None
 ) -> dict[str, np.ndarray]:
-    """By case: probabilities of lesion, float32 (z, y, x), as the image computes them; calibrated nested."""
+    """By case: probabilities of lesion, float32 (z, y, x), as the image computes them; calibrated nested. trees: by fold."""
     calibrations = calibrations or nested_calibrations(parts)
-    decisions = {fold: dataclasses.replace(first_stages[fold], calibration=calibrations[fold]) for fold in calibrations}
+    decisions = {fold: Decision(trees[fold], FEATURES, calibration) for fold, calibration in calibrations.items()}
     return {part.case.name: decisions[part.fold].calibrate(part.probabilities, part.first_stage) for part in parts}

@@ -5,14 +5,9 @@ import pandas as pd
 from training.data.strata import LOADS
 from training.pages.cells import number, score_cells
 from training.pages.markdown import table, wrapped
-from training.scores.rows import RULE
+from training.scores.methods import ESTIMATED
 from training.scores.statistics import compare, load_strata, per_case
 
-METHODS = {
-    "decision": "Z estimated from the ADC, trees alone: `--estimate-z`",
-    RULE: "rule Z < -2 on the estimate",
-    "adc": "ADC smoothed by 2 mm below a threshold, no estimate",
-}
 ERRORS = {
     "brain_median": "in the brain: median absolute error",
     "brain_p90": "in the brain: its 90th percentile",
@@ -40,7 +35,7 @@ def section(given: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame) 
 def scores_table(given: pd.DataFrame, estimated: pd.DataFrame) -> str:
     """Over all cases, and the Dice of those that have a lesion and of those below 1 %."""
     lines = [["given Z map: shipped", *_cells(given[given["method"] == "decision"])]]
-    lines += [[name, *_cells(estimated[estimated["method"] == method])] for method, name in METHODS.items()]
+    lines += [[name, *_cells(estimated[estimated["method"] == method])] for method, name in ESTIMATED.items()]
     return table(["out of fold", *HEADER], lines)
 
 

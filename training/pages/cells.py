@@ -4,10 +4,10 @@ import math
 
 import pandas as pd
 
+from training.scores.metrics import METRICS
 from training.scores.statistics import Estimate, case_means, estimate, per_case
 
-DIGITS = {"dice": 3, "masd_mm": 2, "nsd": 3}
-NAMES = {"dice": "Dice", "masd_mm": "MASD mm", "nsd": "NSD"}
+SCORE_HEADER = [*(metric.title for metric in METRICS.values()), "without MASD"]  # of `score_cells`
 
 
 def number(value: float, digits: int, sign: str = "") -> str:
@@ -31,7 +31,7 @@ def p_value(p: float) -> str:
 
 def score_cells(rows: pd.DataFrame) -> list[str]:
     """Dice, MASD and NSD with intervals, and how many have no MASD."""
-    cells = [interval(estimate(per_case(rows, field)), DIGITS[field]) for field in DIGITS]
+    cells = [interval(estimate(per_case(rows, field)), metric.digits) for field, metric in METRICS.items()]
     return [*cells, without_masd(rows)]
 
 
@@ -48,3 +48,8 @@ def without_masd(rows: pd.DataFrame) -> str:
 def _count(value: float) -> str:
     """A mean count: whole, or with one digit."""
     return f"{value:.1f}".removesuffix(".0")
+
+
+def first_word(cell: str) -> str:
+    """A cell of `score_cells` without its interval."""
+    return cell.split(" ")[0]

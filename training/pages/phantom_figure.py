@@ -14,7 +14,7 @@ from model.report.montage import BLUE_TO_RED, Z_WINDOW
 from model.run.find.platform import find_inputs
 from training.common.loss_names import LOSS_NAMES
 from training.data.published import read_label
-from training.pages.plots import LABELS, ORANGE, panels_of, save, styled
+from training.pages.plots import ORANGE, panels_of, save, styled
 from training.scores.metrics import score
 
 LABEL_COLOUR, MASK_COLOUR = "#56b4e9", ORANGE
@@ -38,7 +38,7 @@ def draw_phantom(folder: Path, masks: dict[str, np.ndarray], path: Path) -> None
         for axes, loss in zip(panels, LOSS_NAMES, strict=True):
             if loss in masks:
                 dice = score(masks[loss], label, case.grid.spacing_mm).dice
-                view.show(axes, case.adc.voxels, f"{LABELS[loss]}\nDice {dice:.2f}", "gray", (0, 2500))
+                view.show(axes, case.adc.voxels, f"{loss}\nDice {dice:.2f}", "gray", (0, 2500))
                 view.outline(axes, masks[loss], MASK_COLOUR, "solid")
                 view.outline(axes, label, LABEL_COLOUR, "dashed")
             else:

@@ -19,10 +19,9 @@ from PIL import Image
 
 from model.files import whole_file
 from training.common.loss_names import LOSS_NAMES
-from training.scores.rows import RULE
+from training.scores.methods import RULE, STUDY
 from training.scores.statistics import (
     LOADS,
-    METHODS,
     SLICES,
     Estimate,
     estimate,
@@ -50,7 +49,6 @@ STYLE = {
     "savefig.dpi": DPI,
 }
 Styles = dict[str, tuple[str, str]]  # colour and marker by what they mean
-LABELS = {method: method for method in LOSS_NAMES} | {RULE: "rule Z < -2"}
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -95,7 +93,7 @@ def dice_by_case(rows: pd.DataFrame, method: str) -> pd.Series:
 
 def draw_dice(rows: pd.DataFrame, path: Path) -> None:
     """Every case's Dice by method, coloured by lesion load, with the mean and its interval."""
-    strips = {LABELS[method]: dice_by_case(rows, method) for method in METHODS}
+    strips = {title: dice_by_case(rows, method) for method, title in STUDY.items()}
     sizes = dict(zip(rows["case"], load_strata(rows), strict=True))
     _draw_strips(strips, sizes, LOADS, ("lesion load", "not run"), path)
 
@@ -173,11 +171,11 @@ def draw_dice_by_volume(rows: pd.DataFrame, path: Path) -> None:
     with styled():
         figure, panels = panels_of(len(LOSS_NAMES), 3, (10 / 3, 3), sharex=True, sharey=True)
         for axes, loss in zip(panels, LOSS_NAMES, strict=True):
-            axes.set_title(LABELS[loss])
+            axes.set_title(STUDY[loss])
             _volume_panel(axes, dice_by_case(rows, loss), rule, cases)
         figure.supxlabel("lesion volume in ml", fontsize=9)
         figure.supylabel("Dice", fontsize=9)
-        grey = Line2D([], [], color=GREY, marker="o", markerfacecolor="none", linestyle="", label=LABELS[RULE])
+        grey = Line2D([], [], color=GREY, marker="o", markerfacecolor="none", linestyle="", label=STUDY[RULE])
         _legend(figure, SLICE_STYLES, "", *([grey] if len(rule) else []))
         save(figure, path)
 
@@ -209,7 +207,7 @@ def draw_curves(epochs: pd.DataFrame, path: Path) -> None:
         figure = new_figure(2 * len(LOSS_NAMES), 4.6)
         panels = figure.subplots(2, len(LOSS_NAMES), sharex=True)
         for (above, below), loss in zip(panels.T, LOSS_NAMES, strict=True):
-            above.set_title(LABELS[loss].replace("-hausdorffdt", "\n-hausdorffdt"))
+            above.set_title(STUDY[loss].replace("-hausdorffdt", "\n-hausdorffdt"))
             points = epochs[epochs["method"] == loss]
             _curves(above, points, "loss")
             _curves(below, points, "dice")

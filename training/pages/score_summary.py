@@ -8,7 +8,7 @@ from model.images.formats.names import stem_of
 from model.run.output_names import MASK_STEM
 from model.run.output_names import SUMMARY as RUN_SUMMARY
 from training.pages.agreement import agreement_words, draw_agreement
-from training.pages.cells import score_cells
+from training.pages.cells import SCORE_HEADER, score_cells
 from training.pages.markdown import table, wrapped, write_text
 from training.pages.plots import draw_dice_by_size
 from training.scores.pairs import Pair, Pairs, left_out_words
@@ -66,7 +66,7 @@ def guessed(pairs: list[Pair]) -> str:
 def summary(strata: dict[str, pd.DataFrame], masks: Path, labels: Path) -> str:
     """summary.md: scores over all cases and by lesion size, and how the volumes agree."""
     rows = pd.concat(strata.values()).sort_values("case")
-    header = ["cases", "n", "Dice", "MASD mm", "NSD at 2 mm", "without MASD"]
+    header = ["cases", "n", *SCORE_HEADER]
     lines = [[name, str(len(part)), *score_cells(part)] for name, part in ({"all": rows} | strata).items()]
     volumes = agreement_words(rows)
     parts = [

@@ -7,10 +7,11 @@ from pathlib import Path
 from training.common.loss_names import LOSS_NAMES
 from training.data.splits import FOLDS
 from training.pages import study_tables as tables
-from training.pages.cells import DIGITS, NAMES, interval, number
+from training.pages.cells import interval, number
 from training.pages.markdown import wrapped
 from training.pages.study_tables import Study
-from training.scores.rows import RULE
+from training.scores.methods import RULE
+from training.scores.metrics import METRICS
 from training.scores.statistics import (
     RESAMPLES,
     ZERO_METHOD,
@@ -104,7 +105,7 @@ def answer(study: Study) -> str:
     if best_loss(study.rows) is None:
         return f"**{study.title}.** No loss has been run."
     effects = boundary_effect(study.rows, "dice").get("all", [])
-    words = " and ".join(f"{interval(c.difference, DIGITS['dice'], '+')} beside {c.second}" for c in effects)
+    words = " and ".join(f"{interval(c.difference, METRICS['dice'].digits, '+')} beside {c.second}" for c in effects)
     boundary = f" Adding the Hausdorff term changes Dice by {words}." if words else ""
     return f"**{study.title}.** {short_answer(study)}{boundary}"
 
@@ -117,13 +118,13 @@ def short_answer(study: Study) -> str:
     groups = by_method(study.rows)
     dice = estimate(per_case(groups[best], "dice"))
     told_apart, rule = [], []
-    for field in ("dice", "nsd"):
+    for field, metric in ((field, METRICS[field]) for field in ("dice", "nsd")):
         found = {c.second: c for c in against_best(study.rows, field)}
         clear = [c for c in found.values() if c.clear and c.second != RULE]
-        names = ", ".join(f"{c.second} ({number(c.difference.mean, DIGITS[field], '+')})" for c in clear)
-        told_apart.append(f"by {NAMES[field]} {names or 'none'}")
-        rule += [f"{interval(found[RULE].difference, DIGITS[field], '+')} in {NAMES[field]}"] if RULE in found else []
-    sentences = [f"The best loss by mean Dice is **{best}**: {interval(dice, DIGITS['dice'])} over {dice.n} cases."]
+        names = ", ".join(f"{c.second} ({number(c.difference.mean, metric.digits, '+')})" for c in clear)
+        told_apart.append(f"by {metric.name} {names or 'none'}")
+        rule += [f"{interval(found[RULE].difference, metric.digits, '+')} in {metric.name}"] if RULE in found else []
+    sentences = [f"The best loss by mean Dice is **{best}**: {interval(dice, METRICS['dice'].digits)} over {dice.n} cases."]
     if len(groups.keys() - {RULE}) > 1:
         sentences.append(f"Significant differences to other losses: {'; '.join(told_apart)}.")
     if rule:

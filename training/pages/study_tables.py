@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from training.data.splits import FOLDS, inner_places, read_fold
-from training.pages.cells import DIGITS, NAMES, interval, number, p_value, without_masd
+from training.pages.cells import SCORE_HEADER, interval, number, p_value, without_masd
 from training.pages.markdown import table, wrapped
-from training.scores.rows import RULE
+from training.scores.methods import RULE, STUDY
+from training.scores.metrics import METRICS
 from training.scores.statistics import (
-    METHODS,
     Comparison,
     against_best,
     best_loss,
@@ -56,11 +56,6 @@ class Study:
         return TITLES[self.protocol]
 
 
-def name_of(method: str) -> str:
-    """A method as the tables call it."""
-    return "rule Z < -2" if method == RULE else method
-
-
 def folds_of(rows: pd.DataFrame) -> str:
     """How many folds were run, which were not, and how many seeds."""
     run = set(rows["fold"])
@@ -75,8 +70,8 @@ def method_lines(rows: pd.DataFrame, columns: int, line: Callable[[str, pd.DataF
     groups = by_method(rows)
     absent = f"not run (0 of {FOLDS} folds)"
     return [
-        [name_of(method), *(line(method, groups[method]) if method in groups else [absent, *[""] * (columns - 1)])]
-        for method in METHODS
+        [STUDY[method], *(line(method, groups[method]) if method in groups else [absent, *[""] * (columns - 1)])]
+        for method in STUDY
     ]
 
 
@@ -84,13 +79,13 @@ def scores_table(study: Study) -> str:
     """Every method's scores, with intervals over the cases."""
 
     def line(method: str, rows: pd.DataFrame) -> list[str]:
-        scores = [interval(estimate(per_case(rows, field)), DIGITS[field]) for field in ("dice", "masd_mm", "nsd")]
+        scores = [interval(estimate(per_case(rows, field)), METRICS[field].digits) for field in METRICS]
         lesions = [number(mean_of(rows, field), 2) for field in ("lesion_recall", "lesion_precision")]
         cases = str(rows["case"].nunique())
         return [folds_of(rows), cases, *scores, seed_range(rows), without_masd(rows), *lesions, epochs_of(rows)]
 
-    header = ["method", "run", "cases", "Dice", "MASD mm", "NSD", "Dice by seed", "without MASD", "recall"]
-    header += ["precision", "epochs"]
+    *scores, without = SCORE_HEADER
+    header = ["method", "run", "cases", *scores, "Dice by seed", without, "recall", "precision", "epochs"]
     text = table(header, method_lines(study.rows, len(header) - 1, line))
     sets = {frozenset(rows["case"]) for method, rows in by_method(study.rows).items() if method != RULE}
     if len(sets) > 1:
@@ -101,7 +96,7 @@ def scores_table(study: Study) -> str:
 def seed_range(rows: pd.DataFrame) -> str:
     """The smallest and the largest mean Dice of a seed; - where there is one seed."""
     means = seed_means(rows, "dice")
-    digits = DIGITS["dice"]
+    digits = METRICS["dice"].digits
     return f"{number(min(means), digits)} to {number(max(means), digits)}" if len(means) > 1 else "-"
 
 
@@ -144,10 +139,10 @@ def best_tables(study: Study) -> str:
         wrapped(f"Best loss by mean Dice: **{best}**. Differences are {best} minus the other: above zero, {best} is ahead.")
     ]
     for field in ("dice", "nsd"):
-        lines = {c.second: comparison_cells(c, DIGITS[field]) for c in against_best(study.rows, field)}
-        others = [method for method in METHODS if method != best]
-        cells = [[name_of(m), *lines.get(m, ["not run", *[""] * len(COMPARISON_HEADER)])] for m in others]
-        parts.append(table([f"{best} minus", NAMES[field], *COMPARISON_HEADER], cells))
+        lines = {c.second: comparison_cells(c, METRICS[field].digits) for c in against_best(study.rows, field)}
+        others = [method for method in STUDY if method != best]
+        cells = [[STUDY[m], *lines.get(m, ["not run", *[""] * len(COMPARISON_HEADER)])] for m in others]
+        parts.append(table([f"{best} minus", METRICS[field].title, *COMPARISON_HEADER], cells))
     return "\n\n".join(parts)
 
 
@@ -170,7 +165,7 @@ def stratum_cells(rows: pd.DataFrame) -> dict[str, str]:
         best = max(e.mean for e in losses)
     cells = {}
     for method, value in means.items():
-        text = number(value.mean, DIGITS["dice"])
+        text = number(value.mean, METRICS["dice"].digits)
         bold = method != RULE and value.mean == best
         cells[method] = f"{f'**{text}**' if bold else text} ({value.n})"
     return cells
@@ -182,12 +177,14 @@ def boundary_tables(study: Study) -> str:
     for field in ("dice", "nsd"):
         effect = boundary_effect(study.rows, field)
         lines = [
-            [f"{c.first} minus {c.second}", name, *comparison_cells(c, DIGITS[field])]
+            [f"{c.first} minus {c.second}", name, *comparison_cells(c, METRICS[field].digits)]
             for name, comparisons in effect.items()
             for c in comparisons
         ]
         if lines:
-            parts.append(table(["pair", "cases", NAMES[field], *COMPARISON_HEADER], sorted(lines, key=lambda line: line[0])))
+            parts.append(
+                table(["pair", "cases", METRICS[field].title, *COMPARISON_HEADER], sorted(lines, key=lambda line: line[0]))
+            )
     return "\n\n".join(parts) or "No compound has been run together with its region loss."
 
 
@@ -196,15 +193,15 @@ def resampling_table(study: Study) -> str:
 
     def line(method: str, rows: pd.DataFrame) -> list[str]:
         cells = []
-        for field in ("dice", "nsd", "masd_mm"):
+        for field in METRICS:
             grid, patient = per_case(rows, f"grid_{field}"), per_case(rows, field)
             difference = compare("grid", "patient", grid, patient).difference
-            means = [number(mean_of(rows, name), DIGITS[field]) for name in (f"grid_{field}", field)]
-            cells += [*means, interval(difference, DIGITS[field], "+")]
+            means = [number(mean_of(rows, name), METRICS[field].digits) for name in (f"grid_{field}", field)]
+            cells += [*means, interval(difference, METRICS[field].digits, "+")]
         return cells
 
-    header = [f"{NAMES[field]} {what}" for field in ("dice", "nsd", "masd_mm") for what in ("grid", "patient", "difference")]
-    return table(["method", *header], [cells for cells in method_lines(study.rows, 9, line) if cells[0] != name_of(RULE)])
+    header = [f"{METRICS[field].title} ({what})" for field in METRICS for what in ("grid", "patient", "difference")]
+    return table(["method", *header], [cells for cells in method_lines(study.rows, 9, line) if cells[0] != STUDY[RULE]])
 
 
 def published_table(study: Study) -> str:
@@ -215,7 +212,7 @@ def published_table(study: Study) -> str:
         here = [f"not run (0 of {FOLDS} folds)", "", "", "", ""]
         if loss in groups:
             rows = groups[loss]
-            ours = [number(mean_of(rows, f"grid_{field}"), DIGITS[field]) for field in ("dice", "masd_mm", "nsd")]
+            ours = [number(mean_of(rows, f"grid_{field}"), METRICS[field].digits) for field in METRICS]
             here = [*ours, epochs_of(rows), folds_of(rows)]
         lines.append([loss, f"{dice:.4f}", f"{msd:.4f}", f"{nsd:.4f}", str(epochs), *here])
     header = ["loss", "published: Dice", "MSD", "NSD", "epochs", "here, same grid: Dice", "MASD mm", "NSD", "epochs", "run"]

@@ -1,13 +1,14 @@
 """The row of one case: its mask against its label, and what is known of the run that made the mask."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from training.data.dataset import PackedCase
-from training.scores.metrics import Scores, mask_facts, score
+from training.scores.metrics import Scores, mask_facts, mean_scores, score
 from training.scores.rows import Row
 
 NO_SCORES = Scores(math.nan, math.nan, math.nan)
@@ -46,4 +47,15 @@ def case_row(case: PackedCase, prediction: Prediction, key: tuple[str, int, int]
         grid_nsd=grid.nsd,
         **mask_facts(prediction.mask, case.label, case.spacing_mm),
         **facts,
+    )
+
+
+def mean_lines(rows: Sequence[Row], methods: Iterable[str]) -> str:
+    """A line of mean scores for each method."""
+    means = {
+        method: mean_scores([Scores(row.dice, row.masd_mm, row.nsd) for row in rows if row.method == method])
+        for method in methods
+    }
+    return "\n".join(
+        f"{method:18} Dice {mean.dice:.4f}  MASD {mean.masd_mm:.2f} mm  NSD {mean.nsd:.4f}" for method, mean in means.items()
     )

@@ -24,6 +24,29 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """How one of `Scores` is called and written."""
+
+    name: str
+    official: str  # in the challenge's metrics.json
+    digits: int
+    detail: str = ""
+    less_is_better: bool = False
+
+    @property
+    def title(self) -> str:
+        """Name and detail, as the head of a column."""
+        return f"{self.name} {self.detail}".strip()
+
+
+METRICS = {  # by the fields of Scores, in their order
+    "dice": Metric("Dice", "DiceCoefficient", 3),
+    "masd_mm": Metric("MASD", "MASD", 2, "mm", less_is_better=True),
+    "nsd": Metric("NSD", "NSD", 3, f"at {NSD_TOLERANCE_MM:g} mm"),
+}
+
+
+@dataclass(frozen=True)
 class LesionCounts:
     """26-connected components of two masks; one is hit when it shares a voxel with the other mask."""
 

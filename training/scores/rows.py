@@ -22,7 +22,6 @@ from model.files import only_run, whole_file
 from training.data.same import differing
 
 RESULTS = Path(__file__).parents[1] / "results"
-RULE = "z<-2"  # the method of the rows that no network made; its fold is the case's, its seed -1 beside losses, else 0
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Row:
     """One case, segmented by one method. Surface distances and volumes on the patient's grid."""
 
     case: str
-    method: str  # a loss's name or RULE; in crossval.csv what made the mask: "decision", "trees", "networks", ..., or RULE
+    method: str  # what made the mask: training.scores.methods
     fold: int  # the fold in which the case is held out
     seed: int
     dice: float

@@ -18,9 +18,8 @@ from scipy.stats import wilcoxon
 
 from training.common.loss_names import LOSS_NAMES
 from training.data.strata import LOADS, SLICES, is_thick, load_class
-from training.scores.rows import RULE
+from training.scores.methods import RULE, STUDY
 
-METHODS = (*LOSS_NAMES, RULE)
 RESAMPLES, SEED, LEVEL = 10_000, 0, 0.05
 ZERO_METHOD = "pratt"  # of the Wilcoxon test: cases without a difference keep their rank, so they count against one
 
@@ -58,9 +57,9 @@ class Comparison:
 
 
 def by_method(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of every method that has any, in the order of METHODS."""
+    """The rows of every method that has any, in the order of STUDY."""
     groups = dict(list(rows.groupby("method")))
-    return {method: groups[method] for method in METHODS if method in groups}
+    return {method: groups[method] for method in STUDY if method in groups}
 
 
 def per_case(rows: pd.DataFrame, field: str) -> pd.Series:

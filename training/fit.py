@@ -1,0 +1,35 @@
+"""Fits the lesion decision to the networks in a folder, and writes it beside them: `decision.safetensors`.
+
+Example, for the networks that are shipped:
+
+    python -m training.fit --data data/packed
+
+A weights folder holds `fold<k>-<name>.safetensors`. The trees are fitted to all cases; the calibration to what trees and
+networks say about the cases that they did not see.
+"""
+
+import argparse
+from pathlib import Path
+
+from model.files import require_writable
+from model.networks.stored import IMAGE_WEIGHTS
+from model.networks.torch_engine import pick_device
+from training.common.cli import run
+from training.data.dataset import load_folds, require_packed
+from training.lesions.networks import DECISION_FILES, fit_decision, require_sidecars
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
+    parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    args = parser.parse_args()
+    require_packed(args.data)
+    require_writable(args.weights)
+    require_sidecars(args.weights, DECISION_FILES)
+    fit_decision(args.weights, load_folds(args.data), pick_device(args.device)[0], "training.fit")
+
+
+if __name__ == "__main__":
+    run(main)

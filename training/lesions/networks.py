@@ -1,0 +1,79 @@
+"""Networks that hold out folds: what they say about the cases that they never saw, and a lesion decision fitted to that."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from model.errors import UserError
+from model.lesions.candidates import FEATURES
+from model.lesions.decision import Decision
+from model.lesions.trees import Trees
+from model.networks.predict import Predictor
+from model.networks.stored import DECISION, Ensemble, load_ensemble, read_sidecar, save_decision
+from model.networks.torch_engine import TorchEngine
+from training.common.provenance import of_fit
+from training.data.dataset import PackedCase
+from training.data.same import digests
+from training.data.seen import require_held_out, require_same_data
+from training.data.splits import read_fold
+from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
+from training.lesions.held_out import HeldOut, fit_calibration
+
+DECISION_FILES = (f"{DECISION}.safetensors", f"{DECISION}.json")
+
+
+def require_sidecars(weights: Path, patterns: Iterable[str]) -> None:
+    """Raise UserError when a file that would be replaced or removed in a folder of weights has no valid sidecar."""
+    for path in sorted({path.with_suffix(".json") for pattern in patterns for path in weights.glob(pattern)}):
+        read_sidecar(path)
+
+
+def load_held_out(weights: Path, cases: dict[str, PackedCase], device: torch.device) -> Ensemble:
+    """The networks of a folder, `fold<k>-<name>.safetensors`, each of which holds out fold k. A decision is not read.
+
+    Raises UserError when a network was trained on a case of its fold, or on other data than the cases.
+    """
+    require_held_out(weights)
+    if untold := require_same_data(weights.glob("fold*.json"), digests(cases.values())):
+        print(f"{weights}: {len(untold)} networks do not say on which data they were trained: that is not checked")
+    return load_ensemble(weights, TorchEngine(device), with_decision=False)  # an outdated one is no obstacle
+
+
+def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
+    """The networks of one fold, without a decision. Raises UserError when there is none."""
+    mine = [i for i, group in enumerate(ensemble.groups) if group == f"fold{fold}"]
+    if not mine:
+        raise UserError(f"weights {ensemble.id}: no network of fold {fold}, expected fold{fold}-<name>.safetensors")
+    parts: dict[str, Any] = {name: [getattr(ensemble, name)[i] for i in mine] for name in ("networks", "models")}
+    return dataclasses.replace(ensemble, **parts, groups=(f"fold{fold}",) * len(mine), decision=None)
+
+
+def gather(
+    cases: dict[str, PackedCase], tables: dict[str, CandidateTable], trees: dict[int, Trees], ensemble: Ensemble
+) -> list[HeldOut]:
+    """What the trees and networks that a case was held out from say about it, for every case. trees: by fold."""
+    parts = []
+    for fold in trees:
+        predictor = Predictor(fold_ensemble(ensemble, fold))
+        for name in tqdm(read_fold(fold)[1], desc=f"fold {fold}", unit="case", disable=None):
+            (probabilities,) = predictor.group_probabilities(cases[name].adc, cases[name].zadc)
+            parts.append(HeldOut(cases[name], fold, probabilities, tables[name].log_odds(trees[fold])))
+    return parts
+
+
+def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.device, command: str) -> None:
+    """Fit trees to all cases, a calibration to what the networks in `weights` say about those they hold out, and write both.
+
+    command: the module that is told as their maker. Raises UserError as `load_held_out` does.
+    """
+    ensemble = load_held_out(weights, cases, device)
+    tables = {name: candidate_table(case) for name, case in cases.items()}
+    calibration = fit_calibration(gather(cases, tables, trees_by_fold(tables), ensemble))
+    save_decision(weights, Decision(fit_trees(list(tables.values())), FEATURES, calibration), of_fit(command, cases))
+    print(
+        f"log odds = {calibration.intercept:.2f} + {calibration.networks:.2f} networks + {calibration.first_stage:.2f} trees"
+    )
