@@ -18,15 +18,18 @@ from training.data.same import differing
 from training.pages import adc_alone
 from training.pages.agreement import agreement_words, draw_agreement
 from training.pages.cells import SCORE_HEADER, first_word, interval, number, p_value, score_cells
+from training.pages.learning_curve import HOW as HOW_CURVE
+from training.pages.learning_curve import curve_words, draw_curve
 from training.pages.markdown import replace_block, require_own_pages, table, wrapped, write_text
 from training.pages.plots import is_figure, new_figure, save, styled
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.metrics import METRICS
-from training.scores.rows import RESULTS, Bin, Row, ZError, read_configuration, read_frame
+from training.scores.rows import LEARNING_CURVE, RESULTS, Bin, CurvePoint, Row, ZError, read_configuration, read_frame
 from training.scores.statistics import case_means, compare, load_strata, per_case, strata, with_holm
 
 ROOT = Path(__file__).parents[1]
 MARKERS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
+FIGURES, RELIABILITY, VOLUME, CURVE = "figures", "accuracy-reliability.png", "accuracy-volume.png", "learning-curve.png"
 LEGEND = {"networks": ("networks alone", "#0072B2", "o"), "decision": ("shipped", "#D55E00", "s")}
 CHALLENGE = "https://bonbid-hie2023.grand-challenge.org/"
 SPARSEG, STUDY = "https://papers.miccai.org/miccai-2025/0850-Paper4455.html", "https://arxiv.org/abs/2502.09148"
@@ -185,7 +188,7 @@ def draw_reliability(bins: pd.DataFrame, path: Path) -> None:
         save(figure, path)
 
 
-def page(rows: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame) -> str:
+def page(rows: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame, curve: pd.DataFrame) -> str:
     """docs/accuracy.md."""
     parts = [
         "# Accuracy",
@@ -202,16 +205,19 @@ def page(rows: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame) -> s
         wrapped(network_words(rows)),
         "## From the ADC map alone",
         adc_alone.section(rows, estimated, errors),
+        "## Would more cases help?",
+        wrapped(f"{HOW_CURVE} {curve_words(curve)}"),
+        f"![Dice of the trees alone by the number of cases that they are fitted to]({FIGURES}/{CURVE})",
         "## Case by case against the others",
         differences_table(rows),
         "## By lesion load and slice thickness",
         strata_table(rows),
         "## Volume",
         volume_text(rows),
-        "![Bland-Altman plot of the lesion volumes](figures/accuracy-volume.png)",
+        f"![Bland-Altman plot of the lesion volumes]({FIGURES}/{VOLUME})",
         "## Calibration",
         wrapped(BINNED),
-        "![Reliability before and after the decision's calibration](figures/accuracy-reliability.png)",
+        f"![Reliability before and after the decision's calibration]({FIGURES}/{RELIABILITY})",
         "## The cases it does worst on",
         worst_text(rows),
     ]
@@ -254,18 +260,23 @@ def main() -> None:
     errors = read_frame(args.results / "zmap.csv", ZError)
     if estimated.empty or errors.empty:
         raise UserError(f"{args.results}: no estimated.csv or zmap.csv, made by python -m training.zmap")
-    known, of_estimates = (read_configuration(args.results / f"{name}.csv") for name in ("crossval", "estimated"))
-    if cases := differing(known.get("data"), of_estimates.get("data", {})):
-        raise UserError(f"{args.results}: crossval.csv and estimated.csv are of different data ({cases})")
+    curve = read_frame(args.results / LEARNING_CURVE, CurvePoint)
+    if curve.empty:
+        raise UserError(f"{args.results}: no {LEARNING_CURVE}, made by python -m training.learning_curve")
+    known = read_configuration(args.results / "crossval.csv").get("data")
+    for name in ("estimated.csv", LEARNING_CURVE):
+        if cases := differing(known, read_configuration(args.results / name).get("data", {})):
+            raise UserError(f"{args.results}: crossval.csv and {name} are of different data ({cases})")
     readme = args.readme.read_text(encoding="utf-8")
     replaced = replace_block(readme, readme_block(rows, estimated), args.readme, MARKERS)
     require_writable(args.docs)
-    of_bins, of_volumes = (args.docs / "figures" / f"accuracy-{kind}.png" for kind in ("reliability", "volume"))
-    require_own_pages(args.docs / "accuracy.md", "accuracy", (of_bins, of_volumes), is_figure)
+    of_bins, of_volumes, of_curve = (args.docs / FIGURES / name for name in (RELIABILITY, VOLUME, CURVE))
+    require_own_pages(args.docs / "accuracy.md", "accuracy", (of_bins, of_volumes, of_curve), is_figure)
     of_bins.parent.mkdir(parents=True, exist_ok=True)
     draw_reliability(bins, of_bins)
     draw_agreement(group(rows, "decision"), of_volumes)
-    write_text(args.docs / "accuracy.md", page(rows, estimated, errors))
+    draw_curve(curve, of_curve)
+    write_text(args.docs / "accuracy.md", page(rows, estimated, errors, curve))
     if replaced != readme:
         write_text(args.readme, replaced)
     print(args.docs / "accuracy.md")

@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("command", "page"), [(tables, "study.md"), (accuracy, "accuracy.md")])
 def test_page_and_readme(folder: Path, monkeypatch: pytest.MonkeyPatch, command: object, page: str) -> None:
-    for name in ("draw_figures", "draw_reliability", "draw_agreement"):
+    for name in ("draw_figures", "draw_reliability", "draw_agreement", "draw_curve"):
         monkeypatch.setattr(command, name, lambda *_: None, raising=False)
     monkeypatch.setattr("sys.argv", ["command", f"--docs={folder / 'docs'}", f"--readme={folder / 'README.md'}"])
     command.main()

@@ -14,9 +14,10 @@ from training import accuracy
 from training.common.cli import run
 from training.pages import adc_alone
 from training.pages.agreement import agreement
+from training.pages.learning_curve import by_size, curve_words
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.methods import ESTIMATED as OF_ESTIMATES
-from training.scores.rows import Bin, Row, ZError, as_frame, write_configuration, write_records
+from training.scores.rows import Bin, CurvePoint, Row, ZError, as_frame, write_configuration, write_records
 from training.scores.statistics import case_means
 
 DICE = {"decision": 0.75, "trees": 0.7, "trees-on-networks": 0.6, "networks": 0.5, RULE: 0.25, "adc": 0.125}
@@ -49,6 +50,12 @@ ESTIMATED = [row(case, method, dice=DICE[method] / 2) for method in OF_ESTIMATES
 ERRORS = [
     ZError(f"case{case}", 0, 0.25 * case, 1.0, 0.5, *((0.75, case / 4) if case else (math.nan, math.nan)), 0.5)
     for case in range(6)
+]
+CURVE = [
+    CurvePoint(f"case{case}", size, draw, 0.4 + size / 100 + draw / 10 + case / 50)
+    for size in (10, 20, 35)
+    for draw in range(2)
+    for case in range(1, 6)
 ]
 BINS = [Bin(method, number, 0.05 + number / 10, 0.04, 9) for method in ("networks", "decision") for number in range(3)]
 
@@ -156,6 +163,20 @@ def test_adc_alone_stands_beside_the_given_z_map() -> None:
     assert line.startswith("| **ADC alone**, Z estimated (`--estimate-z`) | 0.375 [")
 
 
+def test_the_learning_curve_averages_draws_within_the_case_first() -> None:
+    """Dice is 0.4 + size / 100 + draw / 10 + case / 50: 0.61, 0.71 and 0.86 over two draws of cases 1 to 5."""
+    words = curve_words(as_frame(CURVE, CurvePoint))
+    assert "Mean Dice on 5 cases: 0.610 from 10, 0.710 from 20, 0.860 from 35 cases, over 2 draws." in words
+    assert "35 cases change Dice instead of 10 by +0.250 [+0.250, +0.250], of 20 by +0.150 [+0.150, +0.150]." in words
+    assert words.endswith("It still changes from 20 cases on, so more cases of this kind may help.")
+    ((_, dice),) = by_size(as_frame(CURVE[:10], CurvePoint)).items()
+    assert dice.tolist() == pytest.approx([0.57, 0.59, 0.61, 0.63, 0.65])
+    uneven = [dataclasses.replace(p, dice=p.dice + (0.3 if p.case == "case1" else -0.3) * (p.size == 20)) for p in CURVE]
+    assert "no measurable difference" in curve_words(
+        as_frame([p for p in uneven if p.case in ("case1", "case2")], CurvePoint)
+    )
+
+
 def test_several_seeds_are_one_case() -> None:
     """The second seed scores 0.1 more, predicts 2 ml more, misses case 1; the unit of every number is the case."""
     second = [
@@ -202,6 +223,10 @@ def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, monkeypatch:
         accuracy.main()
     write_records(ESTIMATED, tmp_path / "estimated.csv", Row)
     write_records(ERRORS, tmp_path / "zmap.csv", ZError)
+    with pytest.raises(UserError, match=r"learning_curve\.csv, made by python -m training\.learning_curve"):
+        accuracy.main()
+    write_records(CURVE, tmp_path / "learning_curve.csv", CurvePoint)
+    write_configuration({"data": {"case0": "0f"}}, tmp_path / "learning_curve.csv")
     write_configuration({"data": {"case0": "0f"}}, tmp_path / "crossval.csv")
     write_configuration({"data": {"case0": "1f"}}, tmp_path / "estimated.csv")
     with pytest.raises(UserError, match=r"are of different data \(case0\)"):
@@ -213,6 +238,6 @@ def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, monkeypatch:
     assert readme.endswith(f"{end}\nafter\n")
     assert "\nold\n" not in readme
     pages = {path.name: path.read_bytes() for path in (tmp_path / "docs").rglob("*.*") if path.is_file()}
-    assert sorted(pages) == ["accuracy-reliability.png", "accuracy-volume.png", "accuracy.md"]
+    assert sorted(pages) == ["accuracy-reliability.png", "accuracy-volume.png", "accuracy.md", "learning-curve.png"]
     run(accuracy.main)
     assert pages == {path.name: path.read_bytes() for path in (tmp_path / "docs").rglob("*.*") if path.is_file()}

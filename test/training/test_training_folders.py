@@ -13,6 +13,7 @@ READS = {
     "crossval": "--data {none} --results {data}/new",
     "fit": "--data {none} --weights {data}/new",
     "ship": "--data {none} --weights {data}/new --runs {data} --losses dice",
+    "learning_curve": "--data {none} --results {data}/new",
     "evaluate": "--data {none} --rule-only --out {data}/new",
     "export": "{none}",
     "resampling": "--data {none}",
@@ -29,6 +30,7 @@ WRITES = {
     "crossval": "--data {data} --results {file}",
     "fit": "--data {data} --weights {file}",
     "ship": "--data {data} --weights {file} --runs {data} --losses dice",
+    "learning_curve": "--data {data} --results {file}",
     "study": "--data {data} --results {file} --runs {data}/new",
     "train": "--data {data} --run {file} --device cpu",
 }

@@ -22,6 +22,7 @@ from model.files import only_run, whole_file
 from training.data.same import differing
 
 RESULTS = Path(__file__).parents[1] / "results"
+LEARNING_CURVE = "learning_curve.csv"
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,17 @@ class ZError:
     correlation: float  # over the brain
 
 
-Record = TypeVar("Record", Row, CaseScore, Epoch, Bin, ZError)
+@dataclass(frozen=True)
+class CurvePoint:
+    """One case that has a lesion, segmented by trees that were fitted to some of the other folds' cases."""
+
+    case: str
+    size: int  # how many cases
+    draw: int  # which of the draws of that many
+    dice: float
+
+
+Record = TypeVar("Record", Row, CaseScore, Epoch, Bin, ZError, CurvePoint)
 RUN = ["method", "seed", "fold"]  # columns that name the run that a row comes from
 KEYS = {
     Row: [*RUN, "case"],
@@ -120,6 +131,7 @@ KEYS = {
     Bin: ["method", "number"],
     CaseScore: ["case"],
     ZError: ["case"],
+    CurvePoint: ["size", "draw", "case"],
 }  # what rows are about
 
 
