@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tries to break the tool for hours: damaged inputs, kills, hundreds of cases, containers. docs/reliability.md has the figures.
+# Tries to break the tool for hours: damaged inputs, kills, hundreds of cases, containers. docs/appendix/reliability.md has the figures.
 #
 #   test/long.sh            everything that this machine can run
 #   test/long.sh --quick    two minutes of it, as .ci/run does

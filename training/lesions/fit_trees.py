@@ -16,7 +16,7 @@ from model.lesions.trees import Trees
 from training.data.dataset import PackedCase
 from training.data.splits import FOLDS, read_fold
 
-ROUNDS = 140  # between 90 and 220 the scores hardly differ; docs/experiments.md
+ROUNDS = 140  # between 90 and 220 the scores hardly differ; docs/appendix/experiments.md
 SETTINGS = {
     "objective": "binary",
     "learning_rate": 0.05,

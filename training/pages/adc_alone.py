@@ -16,13 +16,14 @@ ERRORS = {
     "lesion_bias": "in lesions: estimated minus given, median",
     "correlation": "correlation over the brain",
 }
-HOW = """Made from training/results/estimated.csv and zmap.csv, which `python -m training.zmap --data data/packed` writes. A
-case's Z map is estimated by trees that saw maps and labels of the other four folds. The lesion decision is fitted to such
-estimates of the other four folds, and calibrated nested. No network is asked. The threshold on the ADC is the best of the
-other four folds. Two things may flatter: the estimator's features and weights were chosen while looking at folds 0 to 2, and
-the estimates to which a fold's decision and calibration are fitted come from trees that saw that fold (stacking)."""
-PULLED = """The estimate is pulled towards normal in lesions: what looks like a lesion can be another tissue, and the trees
-cannot tell."""
+HOW = """Made from training/results/estimated.csv and zmap.csv, which `python -m training.zmap --data data/packed` writes.
+A case's Z map is estimated by trees fitted to maps and labels of the other four folds. The lesion decision is fitted to such
+estimates of the other four folds; its calibration is nested. No network is used. The threshold on the ADC is the best one on
+the other four folds. Two things may make the scores optimistic: the estimator's features and weights were chosen while
+looking at folds 0 to 2; and a fold's decision and calibration are fitted to estimates from trees that saw that fold
+(stacking)."""
+PULLED = """The estimate is biased towards normal in lesions: what looks like a lesion can be another tissue, and the trees
+cannot tell them apart."""
 
 
 def section(given: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame) -> str:

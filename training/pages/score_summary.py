@@ -77,6 +77,6 @@ def summary(strata: dict[str, pd.DataFrame], masks: Path, labels: Path) -> str:
         table(header, lines),
         wrapped(f"{EXPLAINED[tuple(strata)]} {READING}"),
         wrapped(f"All cases: {volumes}."),
-        wrapped(f"Case by case: {SCORES}, {DICE_PLOT} and {VOLUME_PLOT} (mean and difference of both volumes)."),
+        wrapped(f"Each case: {SCORES}, {DICE_PLOT} and {VOLUME_PLOT} (Bland-Altman)."),
     ]
     return "\n\n".join(parts) + "\n"

@@ -33,50 +33,39 @@ FIGURES = {
 }
 
 TOP = """\
-Generated from `training/results/` by `.venv/bin/python -m training.tables`; changes made here are lost. The rows come from
-`python -m training.study`. Scores are the challenge's, on the patient's own grid unless a table says otherwise, and every
-case is segmented by a network that did not see it."""
+Generated from `training/results/` by `python -m training.tables`: do not edit. The rows come from `python -m
+training.study`. Scores are the challenge's, on the patient's own grid unless a table says otherwise. Every case is
+segmented by a network that did not see it."""
 
 READING = f"""\
-- `0.478 [0.401, 0.551]`: the mean over cases and its 95 % bootstrap interval ({RESAMPLES:,} resamples of the cases,
-  percentiles, fixed seed). Seeds are averaged within a case first. The interval says how far other cases would move the
-  mean; how far another training run would is not in it. *Dice by seed* is: the smallest and the largest of the means over
-  all cases, one mean per seed.
-- Differences are paired, on the cases that both methods have. Where neither method has more than one seed, p is from
-  Wilcoxon's signed-rank test, two-sided (scipy, `zero_method="{ZERO_METHOD}"`: cases without a difference keep their rank).
-  Where one has, interval and p are from a bootstrap over both: cases are drawn, and seeds for each method and fold.
-- p (Holm) is corrected over the rows of its
-  table, for the Hausdorff term over all cases and over the strata apart; intervals are not corrected. **Bold** and
-  "significant" mean that p (Holm) is below 0.05 and the interval excludes zero.
-- The best loss is picked on the same cases, which flatters its lead. Learning rate, batch size, epochs and network were
-  chosen in trials with tversky-hausdorffdt on folds 0 and 1 (docs/experiments.md) and are the same for all: the others
-  might do better with settings of their own. Networks of different folds share training cases, which the intervals do not
-  know.
-- MASD is missing where exactly one of the masks is empty, and is left out of the mean, so a missed case costs nothing there.
-  *without MASD* counts these masks: all lesions missed, or a false mark on an empty case. On an empty case Dice and NSD are
-  1 for an empty mask, else 0.
-- *recall*: share of the true lesions (26-connected) that the mask touches; *precision*: share of the marked lesions that
-  touch a true one; means over the cases that have any. *epochs*: mean over the runs."""
+- `0.478 [0.401, 0.551]` is the mean over cases with its 95 % bootstrap interval ({RESAMPLES:,} resamples of the cases).
+  Seeds are averaged within a case first. The interval covers the choice of cases. It does not cover chance in training:
+  for that see *Dice by seed*, the lowest and the highest mean of a single seed.
+- Differences are paired by case. With one seed each, p is from Wilcoxon's signed-rank test, two-sided
+  (`zero_method="{ZERO_METHOD}"`). With several, interval and p are from a bootstrap over cases and seeds. p (Holm) is
+  corrected over the rows of a table, for the Hausdorff term over all cases and over the lesion loads apart. **Bold**
+  and "significant" mean that p (Holm) is below 0.05 and the interval excludes zero.
+- The best loss is picked on the cases that it is scored on, so its lead is optimistic. Network, learning rate, batch
+  size and epochs were chosen with tversky-hausdorffdt on folds 0 and 1 ([experiments](appendix/experiments.md)). Other
+  losses might do better with settings of their own. Networks of different folds share training cases; the intervals
+  ignore that.
+- MASD does not exist where exactly one mask is empty. Such cases are left out of its mean and counted under *without
+  MASD*. On a lesion-free case Dice and NSD are 1 for an empty mask, else 0.
+- *recall* is the share of true lesions (26-connected) that the mask touches. *precision* is the share of marked lesions
+  that touch a true one. *epochs* is the mean over the runs."""
 
 STRATA = """\
-Lesion load is the lesions' share of the brain. In parentheses the number of cases; **bold** is the best loss of a column,
-which is no test; where losses have different numbers of cases, none is bold. In empty cases the mean Dice is the share of
-masks rightly left empty."""
-
-RESAMPLING = """\
-The same predictions, scored on the protocol's grid of 32 x 192 x 192 voxels against the resampled label (*grid*), and
-brought back and scored on the patient's grid against the label as it was drawn (*patient*). The difference is grid minus
-patient, on the cases that have both."""
+Lesion load is the lesions' share of the brain. The number of cases is in parentheses. **Bold** is the best loss of a
+column; it is not a test."""
 
 PUBLISHED = """\
-The figures of arXiv 2502.09148 stand beside ours on the grid that it scored on; the second table says what differs. Dropout
-rates and the rate of decay are not published either; they are this project's. With so few cases there, and others here, the
-columns agree or disagree in order of magnitude at best. Their *MSD* stands beside our MASD; `inf` is theirs, ours leaves
-such cases out."""
+The figures of arXiv 2502.09148 beside ours, on the grid that it scored on. The second table says what differs; its
+dropout rates and decay of the learning rate are not published either. So few cases allow a comparison of the order of
+magnitude only. *MSD* is their name for MASD. Where they report `inf`, ours leaves such cases out."""
 
 PHANTOM_TEXT = """\
-Networks of the native protocol, fold 0, seed 0, on the invented case in `test/case`. It shows how their masks differ and is
-no evidence of quality: nothing in it comes from a patient."""
+Networks of the native protocol, fold 0, seed 0, on the invented case in `test/case`. It shows how their masks differ.
+It says nothing about quality."""
 
 
 def study_text(studies: list[Study], figures: Path) -> str:
@@ -105,8 +94,9 @@ def answer(study: Study) -> str:
     if best_loss(study.rows) is None:
         return f"**{study.title}.** No loss has been run."
     effects = boundary_effect(study.rows, "dice").get("all", [])
-    words = " and ".join(f"{interval(c.difference, METRICS['dice'].digits, '+')} beside {c.second}" for c in effects)
-    boundary = f" Adding the Hausdorff term changes Dice by {words}." if words else ""
+    digits = METRICS["dice"].digits
+    words = " and ".join(f"by {interval(c.difference, digits, '+')} when added to {c.second}" for c in effects)
+    boundary = f" The Hausdorff term changes Dice {words}." if words else ""
     return f"**{study.title}.** {short_answer(study)}{boundary}"
 
 
@@ -144,7 +134,7 @@ def limits(study: Study) -> list[str]:
     seeds = networks.groupby("method")["seed"].nunique()
     repeated = [f"{method} with {count} seeds" for method, count in seeds.items() if count > 1]
     if not repeated:
-        sentences.append("Every network was trained once: how much chance in training moves these figures is not known.")
+        sentences.append("Every network was trained once: the effect of chance in training is not known.")
     elif (seeds == 1).any():
         sentences.append(f"Trained {' and '.join(repeated)}, every other loss with one.")
     return sentences
@@ -164,10 +154,10 @@ def both_protocols(studies: list[Study]) -> str:
     clear = [(a.first, a.second)[:: int(math.copysign(1, a.difference.mean))] for a, b in agreeing if a.clear and b.clear]
     names = "; ".join(" over ".join(pair) for pair in clear) or "none"
     bests = [max(groups, key=lambda loss: per_case(groups[loss], "dice").mean()) for groups in (first, second)]
-    same = f"the same, {bests[0]}" if bests[0] == bests[1] else f"not the same, {' and '.join(bests)}"
+    same = f"the same, {bests[0]}" if bests[0] == bests[1] else f"not the same: {bests[0]} (native), {bests[1]} (paper)"
     return (
-        f"**Native and paper protocol**, on the {len(cases)} cases that both have: of {len(pairs)} pairs of losses"
-        f" {len(agreeing)} are in the same order by mean Dice. The best loss is {same}."
+        f"**Native and paper protocol**, on the {len(cases)} cases that both have: {len(agreeing)} of {len(pairs)} pairs of"
+        f" losses are in the same order by mean Dice. The best loss is {same}."
         f" Significant in both: {names}."
     )
 
@@ -175,13 +165,19 @@ def both_protocols(studies: list[Study]) -> str:
 def protocol_parts(study: Study, figures: Path) -> list[str]:
     """What the page says about one protocol that has rows."""
     parts = ["### Scores", tables.scores_table(study), *figure_parts(study, figures)]
-    parts += ["### Differences to the best loss", tables.best_tables(study)]
-    parts += ["### By lesion load and slice thickness", STRATA, tables.strata_table(study)]
-    parts += ["### What the Hausdorff term adds", tables.boundary_tables(study)]
-    if study.protocol != "native":
-        parts += ["### What resampling the labels costs", RESAMPLING, tables.resampling_table(study)]
-        parts += ["### Beside the published figures", PUBLISHED, tables.published_table(study), tables.protocol_table(study)]
-    return parts
+    if study.protocol == "native":
+        parts += ["### Differences to the best loss", tables.best_tables(study)]
+        parts += ["### By lesion load", STRATA, tables.strata_table(study)]
+        parts += ["### What the Hausdorff term adds", tables.boundary_tables(study)]
+        return parts
+    parts += ["### What resampling the labels costs", wrapped(tables.resampling_text(study))]
+    return [
+        *parts,
+        "### Beside the published figures",
+        PUBLISHED,
+        tables.published_table(study),
+        tables.protocol_table(study),
+    ]
 
 
 def figure_parts(study: Study, figures: Path) -> list[str]:

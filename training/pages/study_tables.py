@@ -18,11 +18,11 @@ from training.scores.statistics import (
     best_loss,
     boundary_effect,
     by_method,
-    compare,
     estimate,
     per_case,
     seed_means,
-    strata,
+    shared_differences,
+    size_strata,
 )
 
 TITLES = {
@@ -89,7 +89,7 @@ def scores_table(study: Study) -> str:
     text = table(header, method_lines(study.rows, len(header) - 1, line))
     sets = {frozenset(rows["case"]) for method, rows in by_method(study.rows).items() if method != RULE}
     if len(sets) > 1:
-        text += "\n\n" + wrapped("The losses ran on different cases: compare the paired differences below, not these means.")
+        text += "\n\n" + wrapped("The losses ran on different cases, so compare the paired differences and not these means.")
     return text
 
 
@@ -147,8 +147,8 @@ def best_tables(study: Study) -> str:
 
 
 def strata_table(study: Study) -> str:
-    """Mean Dice of methods by stratum, the number of cases in each cell, the best loss bold."""
-    cells = {name: stratum_cells(rows) for name, rows in strata(study.rows).items()}
+    """Mean Dice of methods by lesion load, the number of cases in each cell, the best loss bold."""
+    cells = {name: stratum_cells(rows) for name, rows in size_strata(study.rows).items()}
 
     def line(method: str, _: pd.DataFrame) -> list[str]:
         return [cell.get(method, "-") for cell in cells.values()]
@@ -172,10 +172,11 @@ def stratum_cells(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def boundary_tables(study: Study) -> str:
-    """Compounds minus their region losses, over all cases and per stratum, by Dice and by NSD."""
+    """Compounds minus their region losses: by Dice over all cases and by lesion load, by NSD over all cases."""
     parts = []
-    for field in ("dice", "nsd"):
-        effect = boundary_effect(study.rows, field)
+    effects = {"dice": boundary_effect(study.rows, "dice")}
+    effects["nsd"] = {"all": boundary_effect(study.rows, "nsd").get("all", [])}
+    for field, effect in effects.items():
         lines = [
             [f"{c.first} minus {c.second}", name, *comparison_cells(c, METRICS[field].digits)]
             for name, comparisons in effect.items()
@@ -188,20 +189,21 @@ def boundary_tables(study: Study) -> str:
     return "\n\n".join(parts) or "No compound has been run together with its region loss."
 
 
-def resampling_table(study: Study) -> str:
-    """The same predictions on the resampled grid and on the patient's; paired differences of Dice and NSD."""
-
-    def line(method: str, rows: pd.DataFrame) -> list[str]:
-        cells = []
-        for field in METRICS:
-            grid, patient = per_case(rows, f"grid_{field}"), per_case(rows, field)
-            difference = compare("grid", "patient", grid, patient).difference
-            means = [number(mean_of(rows, name), METRICS[field].digits) for name in (f"grid_{field}", field)]
-            cells += [*means, interval(difference, METRICS[field].digits, "+")]
-        return cells
-
-    header = [f"{METRICS[field].title} ({what})" for field in METRICS for what in ("grid", "patient", "difference")]
-    return table(["method", *header], [cells for cells in method_lines(study.rows, 9, line) if cells[0] != STUDY[RULE]])
+def resampling_text(study: Study) -> str:
+    """How far scores on the resampled grid are from those of the same predictions on the patient's grid."""
+    groups = [rows for method, rows in by_method(study.rows).items() if method != RULE]
+    if not groups:
+        return "No loss has been run."
+    ranges = []
+    for field, metric in METRICS.items():
+        changes = [shared_differences(per_case(rows, f"grid_{field}"), per_case(rows, field)).mean() for rows in groups]
+        low, high = (number(change, metric.digits, "+") for change in (min(changes), max(changes)))
+        ranges.append(f"{low} to {high} in {metric.title}" if low != high else f"{low} in {metric.title}")
+    return (
+        "The same predictions were scored twice: on the protocol's grid of 32 x 192 x 192 voxels against the resampled"
+        " label, and on the patient's grid against the label as drawn. Scoring on the resampled grid changes the mean of a"
+        f" loss by {ranges[0]}, {ranges[1]} and {ranges[2]}."
+    )
 
 
 def published_table(study: Study) -> str:
@@ -231,7 +233,7 @@ def protocol_table(study: Study) -> str:
     steps = math.ceil(learnt_from / training["batch_size"]) * training.get("views", 1) if "batch_size" in training else 0
     networks = f"{len(folds)} (fold {', '.join(map(str, folds))})" + (f" x {seeds} seeds" if seeds > 1 else "")
     lines = [
-        ["trained on", "85 cases", f"{' or '.join(map(str, trained))} of them; every eighth decides when to stop instead"],
+        ["trained on", "85 cases", f"{' or '.join(map(str, trained))} of them; every eighth only for early stopping"],
         ["scored on", "4 cases of the official validation", f"{rows['case'].nunique()} of the 85, held out by fold"],
         ["stopped early on", "the cases that are scored", "cases that are not scored"],
         ["networks per loss", "1", networks],

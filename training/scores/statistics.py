@@ -214,11 +214,11 @@ def against_best(rows: pd.DataFrame, field: str) -> list[Comparison]:
 
 
 def boundary_effect(rows: pd.DataFrame, field: str) -> dict[str, list[Comparison]]:
-    """Every compound minus its region loss, over all cases ("all") and in every stratum, where both have cases.
+    """Every compound minus its region loss, over all cases ("all") and by lesion load, where both have cases.
 
-    Corrected as two families: the comparisons over all cases, and all those in strata.
+    Corrected as two families: the comparisons over all cases, and all those by lesion load.
     """
-    return _boundary_family({"all": rows}, field) | _boundary_family(strata(rows), field)
+    return _boundary_family({"all": rows}, field) | _boundary_family(size_strata(rows), field)
 
 
 def _boundary_family(cells: dict[str, pd.DataFrame], field: str) -> dict[str, list[Comparison]]:
