@@ -20,8 +20,7 @@ HOW = """Made from training/results/estimated.csv and zmap.csv, which `python -m
 A case's Z map is estimated by trees fitted to maps and labels of the other four folds. The lesion decision is fitted to such
 estimates of the other four folds; its calibration is nested. No network is used. The threshold on the ADC is the best one on
 the other four folds. Two things may make the scores optimistic: the estimator's features and weights were chosen while
-looking at folds 0 to 2; and a fold's decision and calibration are fitted to estimates from trees that saw that fold
-(stacking)."""
+looking at folds 0 to 2; and a fold's decision and calibration are fitted to estimates from trees that saw it (stacking)."""
 PULLED = """The estimate is biased towards normal in lesions: what looks like a lesion can be another tissue, and the trees
 cannot tell them apart."""
 
