@@ -118,9 +118,10 @@ def _stop_once(number: int) -> None:
 def loading() -> Iterator[None]:
     """For imports of large libraries during the work, while no file is half-written: a stop ends the process at once.
 
-    An exception would be taken for an import that failed. Without effect where signals have been given no meaning.
+    An exception would be taken for an import that failed. Without effect where a command of ours has not given signals a
+    meaning: in a program of others that uses the Python interface they stay as they are.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler or not _in_main_thread():
+    if getattr(signal.getsignal(signal.SIGINT), "__module__", "") != __name__ or not _in_main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in STOPS}

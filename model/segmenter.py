@@ -23,14 +23,17 @@ from model.command import loading
 from model.errors import UserError
 from model.images.case import ADC_UNIT, Case, case_of, read_case
 from model.images.grid import Grid, Volume, require_scalar_3d, require_usable_grid
+from model.images.limits import SMALLEST_BRAIN_ML
 from model.images.volume import write_mask
 from model.networks.as_learnt import estimate_as_learnt, segment_as_learnt
+from model.networks.engines import PACKAGES
 from model.report.results import describe, describe_files, describe_run
 
 if TYPE_CHECKING:
     from model.networks.predict import Segmentation as Answer
     from model.networks.predictors import Predictors
 
+DEVICES = ("auto", "cpu", "cuda")
 STRAIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FilePath = str | Path
 
@@ -69,10 +72,12 @@ class Segmentation:
         return self.results["warnings"]
 
     def save(self, path: FilePath) -> None:
-        """Write the mask, uint8 with 1 in lesions, in the format that the name's end says.
+        """Write the mask, uint8 with 1 in lesions, in the format that the name's end says. A file that is there is replaced.
 
-        Raises UserError when the file cannot be written or its format cannot hold the grid.
+        Raises UserError when the file cannot be written, its format cannot hold the grid, or it is one that was read.
         """
+        if Path(path).resolve() in {volume.path.resolve() for volume in self.case.volumes}:
+            raise UserError(f"{path}: is one of the case's own files, name another")
         write_mask(self.mask, self.case.grid, Path(path))
 
 
@@ -96,6 +101,9 @@ class Segmenter:
         at_once: int = 1,
         say: Callable[[str], object] = lambda _: None,
     ) -> None:
+        for name, value, choices in (("device", device, DEVICES), ("engine", engine, ("auto", *PACKAGES))):
+            if value not in choices:
+                raise UserError(f"{name} {value!r}: expected one of {', '.join(choices)}")
         self._weights = Path(weights) if weights is not None else None
         self._device, self._engine, self._at_once, self._say = device, engine, at_once, say
 
@@ -124,16 +132,20 @@ class Segmenter:
         spacing_mm: Sequence[float],
         direction: Sequence[float] | None = None,
         brain_mask: np.ndarray | None = None,
+        adc_unit: str = ADC_UNIT,
+        smallest_brain_ml: float = SMALLEST_BRAIN_ML,
     ) -> Segmentation:
         """Segment one case that is in memory.
 
         Args:
-            adc: (z, y, x), ADC in 1e-6 mm2/s, 0 outside the brain.
+            adc: (z, y, x), ADC in `adc_unit`, 0 outside the brain.
             zmap: (z, y, x), in standard deviations, as the challenge makes it; estimated from the ADC where it is None.
             spacing_mm: (z, y, x).
             direction: nine cosines, row by row, as SimpleITK's `GetDirection` gives them. By default the array's axes are
                 taken to run from the patient's right to left, front to back and bottom to top, and sides are not told.
             brain_mask: (z, y, x), 1 in the brain and 0 elsewhere, for maps that are not skull-stripped.
+            adc_unit: one of `model.images.case.ADC_UNITS`.
+            smallest_brain_ml: that the brain mask has to leave.
 
         Returns:
             The Segmentation; its arrays have the shape of `adc`.
@@ -151,8 +163,10 @@ class Segmenter:
             (4, 24, 24)
         """
         arrays = {"adc": adc, "zmap": zmap, "brain_mask": brain_mask}
-        volumes = _volumes({name: array for name, array in arrays.items() if array is not None}, spacing_mm, direction)
-        return self.segment_case(case_of(volumes["adc"], volumes.get("zmap"), volumes.get("brain_mask")))
+        given: dict[str, object] = {name: array for name, array in arrays.items() if array is not None or name == "adc"}
+        volumes = _volumes(given, spacing_mm, direction)
+        maps = (volumes["adc"], volumes.get("zmap"), volumes.get("brain_mask"))
+        return self.segment_case(case_of(*maps, adc_unit, smallest_brain_ml))
 
     def segment_files(
         self,
@@ -162,6 +176,7 @@ class Segmenter:
         brain_mask: FilePath | None = None,
         adc_unit: str = ADC_UNIT,
         series: Sequence[str] = (),
+        smallest_brain_ml: float = SMALLEST_BRAIN_ML,
     ) -> Segmentation:
         """Segment one case from its files.
 
@@ -171,6 +186,7 @@ class Segmenter:
             brain_mask: likewise, for maps that are not skull-stripped.
             adc_unit: one of `model.images.case.ADC_UNITS`.
             series: UIDs of the DICOM series to take, where a study has more than one.
+            smallest_brain_ml: that the brain mask has to leave.
 
         Returns:
             The Segmentation, on the ADC map's grid.
@@ -179,7 +195,7 @@ class Segmenter:
             UserError: for files that are no case, with the reason in one line.
         """
         paths = [Path(path) if path is not None else None for path in (zmap, brain_mask)]
-        return self.segment_case(read_case(Path(adc), paths[0], adc_unit, series, paths[1]))
+        return self.segment_case(read_case(Path(adc), paths[0], adc_unit, series, paths[1], smallest_brain_ml))
 
     def segment_case(self, case: Case) -> Segmentation:
         """Segment a case that was read and checked. Raises UserError when the weights cannot be used."""
@@ -191,20 +207,29 @@ class Segmenter:
         return Segmentation(case, answer, describe(answer, case) | describe_files(case) | describe_run(predictor))
 
 
-def _volumes(
-    arrays: dict[str, np.ndarray], spacing_mm: Sequence[float], direction: Sequence[float] | None
-) -> dict[str, Volume]:
+def _volumes(arrays: dict[str, object], spacing_mm: Sequence[float], direction: Sequence[float] | None) -> dict[str, Volume]:
     """Arrays by their name as volumes with an origin of 0. Raises UserError."""
-    axes = STRAIGHT if direction is None else tuple(map(float, direction))
-    if len(spacing_mm) != 3 or len(axes) != 9:
-        found = f"found {len(spacing_mm)} and {len(axes)} numbers"
+    spacing, axes = (_numbers(values) for values in (spacing_mm, STRAIGHT if direction is None else direction))
+    if len(spacing) != 3 or len(axes) != 9:
+        found = f"found {len(spacing)} and {len(axes)} numbers"
         raise UserError(f"expected spacing_mm (z, y, x) and a direction of nine cosines, {found}")
-    z, y, x = map(float, spacing_mm)
+    z, y, x = spacing
     volumes = {}
     for name, array in arrays.items():
-        voxels = np.asarray(array, np.float32)
+        try:
+            voxels = np.asarray(array, np.float32)
+        except (TypeError, ValueError):
+            raise UserError(f"{name}: expected an array of numbers, found {type(array).__name__}") from None
         require_scalar_3d(voxels.shape[::-1], 1, Path(name))
         grid = Grid(voxels.shape, (z, y, x), (0.0, 0.0, 0.0), axes)
         require_usable_grid(grid, Path(name))
         volumes[name] = Volume(voxels, grid, Path(name), oriented=direction is not None)
     return volumes
+
+
+def _numbers(values: Sequence[float]) -> tuple[float, ...]:
+    """As many as there are, whatever their shape; none for what is no numbers."""
+    try:
+        return tuple(np.asarray(values, float).ravel().tolist())
+    except (TypeError, ValueError):
+        return ()

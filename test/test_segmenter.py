@@ -3,6 +3,7 @@
 import doctest
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from phantom import make_phantom, write_image
 
 import model
 from model import Segmentation, Segmenter, segmenter
+from model.command import loading
 from model.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,6 +102,10 @@ def test_a_brain_mask_is_applied(rule: Segmenter) -> None:
         ({"spacing_mm": (1, 1)}, r"expected spacing_mm \(z, y, x\)"),
         ({"spacing_mm": (1, 1, 0)}, "adc: expected a spacing of"),
         ({"direction": (1, 0, 0, 1, 0, 0, 0, 0, 1)}, "adc: expected axes of length 1"),
+        ({"direction": "none"}, r"expected spacing_mm \(z, y, x\)"),
+        ({"spacing_mm": 1}, r"expected spacing_mm \(z, y, x\)"),
+        ({"adc": None}, "adc: expected a 3D image"),
+        ({"adc": "adc.nii.gz"}, "adc: expected an array of numbers"),
     ],
 )
 def test_what_is_no_case_is_refused_in_one_line(rule: Segmenter, change: dict, reason: str) -> None:
@@ -107,3 +113,32 @@ def test_what_is_no_case_is_refused_in_one_line(rule: Segmenter, change: dict, r
     words = {"adc": adc, "zmap": zadc, "spacing_mm": GRID.spacing_mm, "direction": GRID.direction} | change
     with pytest.raises(UserError, match=f"^{reason}"):
         rule.segment(**words)
+
+
+@pytest.mark.parametrize(("words", "reason"), [({"device": "gpu"}, "device 'gpu'"), ({"engine": "onnx"}, "engine 'onnx'")])
+def test_a_device_or_engine_that_there_is_not_is_refused(words: dict, reason: str) -> None:
+    with pytest.raises(UserError, match=f"^{reason}: expected one of auto, "):
+        Segmenter(**words)
+
+
+def test_a_file_of_the_case_is_not_replaced(rule: Segmenter, tmp_path: Path) -> None:
+    for name, voxels in zip(("adc", "zmap"), small_maps(), strict=True):
+        write_image(voxels, GRID, tmp_path / f"{name}.mha")
+    before = (tmp_path / "adc.mha").read_bytes()
+    found = rule.segment_files(tmp_path / "adc.mha", tmp_path / "zmap.mha")
+    with pytest.raises(UserError, match="is one of the case's own files"):
+        found.save(tmp_path / "adc.mha")
+    with pytest.raises(UserError, match="expected a name that ends in one of"):
+        found.save(tmp_path / "lesions")
+    assert (tmp_path / "adc.mha").read_bytes() == before
+
+
+def test_signals_of_another_program_keep_their_meaning() -> None:
+    def handler(*_: object) -> None: ...
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with loading():
+            assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -32,7 +32,6 @@ MARKERS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
 FIGURES, RELIABILITY, VOLUME, CURVE = "figures", "accuracy-reliability.png", "accuracy-volume.png", "learning-curve.png"
 LEGEND = {"networks": ("networks alone", "#0072B2", "o"), "decision": ("shipped", "#D55E00", "s")}
 CHALLENGE = "https://bonbid-hie2023.grand-challenge.org/"
-SPARSEG, STUDY = "https://papers.miccai.org/miccai-2025/0850-Paper4455.html", "https://arxiv.org/abs/2502.09148"
 PUBLISHED = (
     (
         "[SPARSeg](https://papers.miccai.org/miccai-2025/0850-Paper4455.html)",

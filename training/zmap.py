@@ -144,8 +144,8 @@ def main() -> None:
         for name, case in cases.items()
         for method in ESTIMATED
     ]
-    write_configuration({"data": digests(cases.values())}, args.results / "estimated.csv")
     write_records(rows, args.results / "estimated.csv", Row)
+    write_configuration({"data": digests(cases.values())}, args.results / "estimated.csv")  # last: of rows that are there
     if args.ship:
         decision = Decision(fit_trees(list(candidates.values())), FEATURES, fit_calibration(parts, trees_alone=True))
         ship(cases, voxels, decision, args.weights)

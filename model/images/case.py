@@ -60,6 +60,12 @@ class Case:
         return self.z_map.space if self.z_map and in_template(self.z_map.space) else self.adc.space
 
     @property
+    def volumes(self) -> tuple[Volume, ...]:
+        """All that was read, in the order ADC map, Z map, brain mask."""
+        given = None if self.estimated else self.z_map
+        return tuple(volume for volume in (self.adc, given, self.brain_mask) if volume)
+
+    @property
     def grid(self) -> Grid:
         """The ADC map's grid, which is the mask's too."""
         return self.adc.grid

@@ -11,6 +11,7 @@ from model.errors import UserError
 Triple = tuple[int, int, int]
 
 INPUT_CHANNELS = 2  # Z map, ADC
+RETIRED = {"start": "rule", "min_lesion_mm3": 0.0}  # fields of earlier sidecars
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,12 @@ def to_json(config: ModelConfig | InferenceConfig) -> dict:
 def from_json(kind: type[Config], values: object, source: str) -> Config:
     """Rebuild a configuration. `source` names the file in errors.
 
-    Raises UserError when a field is missing, unknown or of another type: a sidecar is never completed by defaults.
+    Raises UserError when a field is missing, unknown or of another type: a sidecar is never completed by defaults. RETIRED
+    fields may be there if they say what is done without them.
     """
     if not isinstance(values, dict):
         raise UserError(f"{source}: expected a table of {kind.__name__} fields, found {type(values).__name__}")
+    values = {name: value for name, value in values.items() if name not in RETIRED or value != RETIRED[name]}
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if values.keys() != fields.keys():
         wrong = sorted(values.keys() ^ fields.keys())

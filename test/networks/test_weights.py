@@ -18,7 +18,7 @@ from model.lesions.candidates import FEATURES
 from model.lesions.decision import Calibration
 from model.networks import stored as weights
 from model.networks.config import InferenceConfig, ModelConfig, from_json, to_json
-from model.networks.stored import default_folder, save_decision, sealed
+from model.networks.stored import default_folder, save_decision, sealed, write_sidecar
 from model.networks.torch_engine import save_weights
 
 RULE = InferenceConfig(max_patch=(8, 16, 32), overlap=0.25, flip_axes=(0, 2), threshold=0.4)  # no default among them
@@ -357,6 +357,18 @@ def test_decision_of_other_networks_is_refused(decided, change):
 
 def test_without_a_decision_there_is_none(folder):
     assert load(folder).decision is None
+
+
+@pytest.mark.parametrize(("start", "fits"), [("rule", True), ("trees", False)])
+def test_fields_of_earlier_sidecars_are_no_obstacle_where_they_change_nothing(folder, start, fits):
+    path = folder / "net1.json"
+    sidecar = json.loads(path.read_text())
+    sidecar["model"]["start"], sidecar["inference"]["min_lesion_mm3"] = start, 0
+    write_sidecar(path, sidecar)
+    if fits:
+        load(folder)
+    else:
+        assert "has missing or unknown fields: start" in refusal(folder)
 
 
 def test_groups_are_what_the_names_share_up_to_the_first_hyphen(tmp_path):

@@ -21,7 +21,7 @@ from model.networks.network import LesionNet
 from model.networks.torch_engine import save_weights
 from training import cases, evaluate, splits, tables, zmap
 from training.common.cli import run
-from training.common.outputs import RECORD, claim, own_files_into, require_new, require_outside, require_own_file
+from training.common.outputs import RECORD, own_files_into, require_new, require_outside, require_own_file
 from training.learning.onnx_graph import export
 from training.learning.train_config import TrainConfig
 from training.learning.training_run import require_no_other_weights
@@ -118,20 +118,18 @@ def test_a_record_that_is_damaged_makes_no_file_our_own(tmp_path: Path, record: 
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_a_new_place_and_a_claimed_folder(tmp_path: Path, kind: str) -> None:
+def test_a_new_place(tmp_path: Path, kind: str) -> None:
     (tmp_path / "empty").mkdir()
     for name in ("none", "empty"):
         require_new(tmp_path / name)
-        claim(tmp_path / name)
+        (tmp_path / name).mkdir(exist_ok=True)
         ODD[kind](tmp_path / name / "a")
-        claim(tmp_path / name)
         with pytest.raises(UserError, match="is there already"):
             require_new(tmp_path / name)
     if kind != "folder":
         ODD[kind](tmp_path / "x")
-        for refuse in (require_new, claim):
-            with pytest.raises(UserError, match="x: is there already and stays"):
-                refuse(tmp_path / "x")
+        with pytest.raises(UserError, match="x: is there already and stays"):
+            require_new(tmp_path / "x")
 
 
 @pytest.mark.parametrize("output", ["in", "in/a", "in/../in/a/b", "link/a"])

@@ -58,15 +58,6 @@ def require_own_file(path: Path, is_own: Callable[[Path], bool], what: str) -> N
         raise UserError(f"{path}: expected a new file, or {what} to replace, found something else; it stays")
 
 
-def claim(folder: Path) -> None:
-    """Make a folder a command's own. Raises UserError when it holds something and was not claimed before."""
-    if not (folder / RECORD).is_file():
-        require_new(folder)
-    require_writable(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD).touch()
-
-
 def require_new(path: Path) -> None:
     """Raise UserError when something lies at a path, an empty folder excepted."""
     with contextlib.suppress(NotADirectoryError):
