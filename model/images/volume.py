@@ -1,4 +1,4 @@
-"""Files to arrays and back; the only module that reads and writes with SimpleITK.
+"""Files to arrays and back, with SimpleITK.
 
 The arrays' order, the units and the handedness are those of model/images/grid.py.
 """

@@ -18,7 +18,7 @@ RETIRED = {"start": "rule", "min_lesion_mm3": 0.0}  # fields of earlier sidecars
 class ModelConfig:
     """Architecture and preprocessing. All triples are (z, y, x).
 
-    The defaults suit BONBID-HIE, whose slices are up to four times thicker than a pixel is wide: the first level sees
+    The defaults suit BONBID-HIE, whose slices are up to 4.4 times thicker than a pixel is wide: the first level sees
     one slice at a time and the first pooling leaves the slices alone.
     """
 

@@ -122,10 +122,9 @@ def test_a_new_place(tmp_path: Path, kind: str) -> None:
     (tmp_path / "empty").mkdir()
     for name in ("none", "empty"):
         require_new(tmp_path / name)
-        (tmp_path / name).mkdir(exist_ok=True)
-        ODD[kind](tmp_path / name / "a")
-        with pytest.raises(UserError, match="is there already"):
-            require_new(tmp_path / name)
+    ODD[kind](tmp_path / "empty" / "a")
+    with pytest.raises(UserError, match="is there already"):
+        require_new(tmp_path / "empty")
     if kind != "folder":
         ODD[kind](tmp_path / "x")
         with pytest.raises(UserError, match="x: is there already and stays"):

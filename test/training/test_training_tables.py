@@ -22,7 +22,7 @@ from training.common.cli import run
 from training.data.splits import FOLDS, read_fold
 from training.learning.losses import LOSSES
 from training.learning.phantom_masks import masks_by_loss
-from training.pages import cells, study_tables
+from training.pages import cells, plots, study_tables
 from training.pages.phantom_figure import draw_phantom
 from training.pages.study_page import answer, both_protocols
 from training.pages.study_tables import Study
@@ -583,3 +583,9 @@ def test_no_results_is_one_line_and_exit_code_2(tmp_path, command, capsys):
 
 def test_published_figures_are_of_losses_in_their_order():
     assert list(study_tables.PUBLISHED) == [name for name in LOSSES if name in study_tables.PUBLISHED]
+
+
+def test_the_panels_above_an_empty_place_have_their_own_labels() -> None:
+    _, panels = plots.panels_of(7, 3, (2, 2), sharex=True)
+    labelled = [axes.xaxis.get_tick_params()["labelbottom"] for axes in panels]
+    assert labelled == [False, False, False, False, True, True, True]

@@ -59,12 +59,16 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def panels_of(count: int, columns: int, size: tuple[float, float], **shared: Any) -> tuple[Figure, list[Axes]]:
-    """A figure of that many panels, row by row, each of this size in inches; what is left of the last row stays empty."""
+    """A figure of that many panels, row by row, each of this size in inches; what is left of the last row stays empty.
+
+    The panels above what is left have the ticks' labels that shared axes would have there.
+    """
     rows = -(-count // columns)
     figure = new_figure(size[0] * columns, size[1] * rows)
     panels = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
-    for axes in panels[count:]:
-        axes.set_axis_off()
+    for place in range(count, len(panels)):
+        panels[place].set_axis_off()
+        panels[place - columns].tick_params(labelbottom=True)
     return figure, panels[:count]
 
 

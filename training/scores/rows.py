@@ -2,8 +2,9 @@
 
 `training/results/<protocol>.csv` has the columns of `Row`, `<protocol>-curves.csv` those of `Epoch`, and
 `<protocol>.json` the configuration that all rows share: the digests of their data among it. `crossval.csv` and
-`estimated.csv` have the columns of `Row`, too, and a `.json` with the digests. Numbers that do not
-exist are `nan`. The scores of a folder of masks are written in the same way, with the columns of `CaseScore`.
+`estimated.csv` have the columns of `Row`, too, `learning_curve.csv` those of `CurvePoint`, each beside a `.json` with the
+digests. Numbers that do not exist are `nan`. The scores of a folder of masks are written in the same way, with the
+columns of `CaseScore`.
 """
 
 import csv
