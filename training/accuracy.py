@@ -1,6 +1,6 @@
-"""Turns the out-of-fold rows of `training.crossval` and `training.zmap` into docs/accuracy.md and the README's table.
+"""Turns the out-of-fold rows of `training.crossval`, `training.zmap` and `training.learning_curve` into docs/accuracy.md.
 
-Example:
+The README's table is made from them, too. Example:
 
     python -m training.accuracy
 """
@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[1]
 MARKERS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
 FIGURES, RELIABILITY, VOLUME, CURVE = "figures", "accuracy-reliability.png", "accuracy-volume.png", "learning-curve.png"
 LEGEND = {"networks": ("networks alone", "#0072B2", "o"), "decision": ("shipped", "#D55E00", "s")}
+SPARSEG, STUDY = "https://papers.miccai.org/miccai-2025/0850-Paper4455.html", "https://arxiv.org/abs/2502.09148"
 CHALLENGE = "https://bonbid-hie2023.grand-challenge.org/"
 PUBLISHED = (
     (f"[SPARSeg]({SPARSEG})", "0.606", "2.65", "0.748", "probably the 44 test cases"),

@@ -72,7 +72,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0, help="local runs at once (default: one per GPU, or one)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of a run (default: torch's choice)")
     parser.add_argument("--slurm", nargs="*", default=[], metavar="KEY=VALUE", help="parameters of submitit's AutoExecutor")
-    parser.add_argument("--status", action="store_true", help="say which runs are done, running or missing, and start none")
+    parser.add_argument("--status", action="store_true", help="say which are done, running, stopped or missing; start none")
     add_config_options(parser, protocol_defaults(), leave_out=PER_RUN)
     args = parser.parse_args()
     args.losses = chosen(args.losses, list(LOSS_NAMES), "--losses")

@@ -1,5 +1,6 @@
 """The rows of the learning curve: which cases trees and calibration saw, and what is written."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from training.scores.metrics import dice_of
 from training.scores.rows import CurvePoint, read_records
 
 CASES = {f"case{number}": invented_case(number) for number in range(11)}  # the last fold has three
+CASES["case3"] = dataclasses.replace(CASES["case3"], label=CASES["case3"].label & False)
 FOLD_OF = {name: min(int(name[4:]) // 2, 4) for name in CASES}
 WITH_LESION = {name for name, case in CASES.items() if case.label.any()}
 

@@ -6,6 +6,7 @@ from training.data.strata import LOADS
 from training.pages.cells import number, score_cells
 from training.pages.markdown import table, wrapped
 from training.scores.methods import ESTIMATED
+from training.scores.metrics import METRICS
 from training.scores.statistics import compare, load_strata, per_case
 
 ERRORS = {
@@ -39,7 +40,7 @@ def scores_table(given: pd.DataFrame, estimated: pd.DataFrame) -> str:
     return table(["out of fold", *HEADER], lines)
 
 
-HEADER = ("Dice, all cases", "Dice, with a lesion", "Dice, below 1 %", "MASD mm", "NSD at 2 mm")
+HEADER = ("Dice, all cases", "Dice, with a lesion", "Dice, below 1 %", METRICS["masd_mm"].title, METRICS["nsd"].title)
 
 
 def _cells(rows: pd.DataFrame) -> list[str]:
