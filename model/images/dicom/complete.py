@@ -13,10 +13,14 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from model.errors import UserError
-from model.images.dicom.frame import Frame
+from model.images.dicom.frame import Frame, functional_groups, holder
+from model.images.dicom.values import TagError, numbers
 
 Plane = tuple[np.ndarray, np.ndarray]  # orientation (6) and position (3), in mm, as DICOM has them
-OF_A_PLANE = (("PlaneOrientationSequence", "ImageOrientationPatient"), ("PlanePositionSequence", "ImagePositionPatient"))
+OF_A_PLANE = (
+    ("PlaneOrientationSequence", "ImageOrientationPatient", 6),
+    ("PlanePositionSequence", "ImagePositionPatient", 3),
+)
 PARALLEL = 1e-3  # by which the cosines of parallel slices differ at most
 ONE_PLACE = 0.25  # of the gap, by which slices at one place differ at most
 TYPE_WORDS = (  # of image types that messages may quote; others may be names
@@ -41,6 +45,7 @@ IN_GROUPS = {  # tags of a frame and the functional group that holds them
     **dict.fromkeys(("FrameAcquisitionDateTime", "InStackPositionNumber"), "FrameContentSequence"),
     "EffectiveEchoTime": "MREchoSequence",
 }
+STEP = 0.05  # by which a gap differs from a multiple of the spacing at most
 OVERLAP = 1.5  # times the gap, from which on slices that thick are of several runs
 INCOMPLETE = "the transfer may have stopped early, so send the series again"
 
@@ -50,22 +55,16 @@ INCOMPLETE = "the transfer may have stopped early, so send the series again"
 
 def places(dataset: Dataset, types: str) -> list[tuple[Plane | None, str]]:
     """Where the slice of a file lies, or each frame of it, None where it does not say; and its image types."""
-    shared = list(dataset.get("SharedFunctionalGroupsSequence") or ())
-    own = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
+    shared, own = functional_groups(dataset)
     return [(_plane(dataset, [*own[n : n + 1], *shared]), types) for n in range(max(len(own), 1))]
 
 
 def _plane(dataset: Dataset, groups: list[Dataset]) -> Plane | None:
-    found = []
-    for (sequence, name), count in zip(OF_A_PLANE, (6, 3), strict=True):
-        item = next((group[sequence][0] for group in groups if group.get(sequence)), dataset)
-        try:
-            found.append(np.array(item.get(name), float))
-        except (TypeError, ValueError):
-            return None
-        if found[-1].shape != (count,):
-            return None
-    return found[0], found[1]
+    try:
+        orientation, position = (numbers(holder(dataset, groups, *where), where[1], count) for *where, count in OF_A_PLANE)
+    except (AttributeError, TagError):
+        return None
+    return orientation, position
 
 
 def require_one_type(
@@ -102,32 +101,23 @@ def require_one_type(
 def _shown(kinds: Iterable[str]) -> str:
     """Image types without words that may be names."""
     words = [re.split(r"[\\ ]", kind) for kind in dict.fromkeys(kinds)]
-    shown = dict.fromkeys("\\".join(word if word in TYPE_WORDS else "..." for word in kind) for kind in words)
+    shown = dict.fromkeys(
+        "\\".join(word if word in TYPE_WORDS else "..." for word in kind) if any(kind) else "none" for kind in words
+    )
     return ", ".join(itertools.islice(shown, 3)) + (", ..." if len(shown) > 3 else "")
 
 
 # --- how many ---
 
 
-def require_complete(frames: Sequence[Frame], gap_mm: float, path: Path) -> tuple[str, ...]:
-    """What is odd about the number of slices of a stack, as sentences. frames: in the order of their places.
+def require_complete(frames: Sequence[Frame], gap_mm: float, images: int, path: Path) -> tuple[str, ...]:
+    """What is odd about the number of slices of a stack, as sentences. frames: in the order of their places. images:
+    of the series, with those of other types.
 
     Raises UserError where the headers name more slices than there are, or where the slices are of several runs.
     """
     datasets = list({frame.path: frame.dataset for frame in frames}.values())
-    for dataset in datasets:
-        _require_no_more_frames(dataset, path)
-    return (*_runs(frames, gap_mm, path), *_parts(datasets, path), *_counts(frames, datasets, path))
-
-
-def _require_no_more_frames(dataset: Dataset, path: Path) -> None:
-    """Raise UserError where a file's pixels, if not compressed, are of more frames than its header says."""
-    if "PixelData" not in dataset or dataset["PixelData"].is_undefined_length:
-        return
-    said = int(dataset.get("NumberOfFrames") or 1)
-    found = 8 * len(dataset.PixelData) // (dataset.Rows * dataset.Columns * dataset.BitsAllocated)
-    if found > said:
-        raise UserError(f"{path}: expected {said} frames, as its header says (NumberOfFrames), found the pixels of {found}")
+    return (*_runs(frames, gap_mm, path), *_parts(datasets, path), *_counts(frames, datasets, images, path))
 
 
 def _parts(datasets: list[Dataset], path: Path) -> tuple[str, ...]:
@@ -142,7 +132,7 @@ def _parts(datasets: list[Dataset], path: Path) -> tuple[str, ...]:
     return ()
 
 
-def _counts(frames: Sequence[Frame], datasets: list[Dataset], path: Path) -> tuple[str, ...]:
+def _counts(frames: Sequence[Frame], datasets: list[Dataset], images: int, path: Path) -> tuple[str, ...]:
     found = len(frames)
     slices = {name: _private(datasets[0], *where) for name, where in OF_VENDORS.items()}
     slices["NumberOfSlices"] = _most(datasets, "NumberOfSlices")
@@ -152,7 +142,8 @@ def _counts(frames: Sequence[Frame], datasets: list[Dataset], path: Path) -> tup
     is_volume = found in slices.values() or "GE" in str(datasets[0].get("Manufacturer") or "").upper().split()
     remarks = []
     for name in IMAGES:
-        said = _most(datasets, name)
+        if (said := _most(datasets, name)) == images:
+            continue  # all are there, of whatever type
         if found < said < 2 * found:
             raise UserError(f"{path}: expected {said} images, as its header says ({name}), found {found}: {INCOMPLETE}")
         if said > found and (said % found or not is_volume):
@@ -246,12 +237,14 @@ def _runs(frames: Sequence[Frame], gap_mm: float, path: Path) -> tuple[str, ...]
             f"{path}: expected one acquisition, found several in one series ({tag}): {slices} lie {gap_mm:.3g} mm apart,"
             " those of one between those of another"
         )
-    if spacing > OVERLAP * gap_mm and len(frames) > 1:
-        return (
-            f"Its DICOM header says {spacing:.3g} mm between slices, they lie {gap_mm:.3g} mm apart: they may be of two"
-            " runs.",
-        )
-    return ()
+    if len(frames) == 1 or not spacing:
+        return ()
+    times = gap_mm / spacing if spacing >= thickness > 0 else 1  # less than the thickness may be the room between slices
+    are_missing = round(times) > 1 and abs(times - round(times)) < STEP
+    if not are_missing and spacing <= OVERLAP * gap_mm:
+        return ()
+    why = "slices between them may be missing" if are_missing else "they may be of two runs"
+    return (f"Its DICOM header says {spacing:.3g} mm between slices, they lie {gap_mm:.3g} mm apart: {why}.",)
 
 
 def _longest(frames: Sequence[Frame], name: str) -> float:
@@ -270,11 +263,8 @@ def _values(frames: Sequence[Frame], name: str) -> list[float | str]:
 
 def _value(frame: Frame, name: str) -> object:
     """A tag of a frame: in its functional groups, or of its file."""
-    if sequence := IN_GROUPS.get(name):
-        for group in frame.groups:
-            if (items := group.get(sequence)) and (value := items[0].get(name)) is not None:
-                return value
-    return frame.dataset.get(name)
+    sequence = IN_GROUPS.get(name)
+    return (holder(frame.dataset, frame.groups, sequence, name) if sequence else frame.dataset).get(name)
 
 
 def _plain(value: object) -> float | str:

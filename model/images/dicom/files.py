@@ -103,7 +103,8 @@ def dicom_files(path: Path) -> tuple[list[Path], Counter[str]]:
             kind = kind_of(file, head)
         except OSError as error:
             kind = LINK_TO_NOTHING if error.errno == errno.ENOENT else f"{UNOPENED} ({error.strerror})"
-        _require_fetched(file, path)
+        if kind in (POINTER, LINK_TO_NOTHING):
+            _require_fetched(file, path)
         if kind == PROGRAM:
             programs.add(file.parent)
         doubtful.append((file, kind))

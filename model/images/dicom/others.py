@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from model.images.not_fetched import pointer
 from model.images.streams import GZIP
 
 MARK, MARK_AT = b"DICM", 128
@@ -14,7 +15,6 @@ GROUPS = (2, 8)  # with which a file without preamble and mark begins
 LONGEST_FIRST = 1024  # bytes, of its first element
 EMPTY, ZEROS, TEXT, POINTER = "empty", "of zeros alone", "of text", "not fetched (git-lfs, git-annex)"
 ARCHIVE, PROGRAM, KNOWN, UNKNOWN = "packed", "a program", "of another kind", "of unknown content"
-POINTERS = (b"version https://git-lfs", b"/annex/objects/", b"../.git/annex/", b".git/annex/")
 PROGRAMS = (b"MZ", b"\x7fELF", b"\xca\xfe\xba\xbe", b"\xca\xfe\xd0\x0d", b"\xca\xfe\xda\xda", b"!<arch>")
 MACH_O = tuple(bytes.fromhex(mark) for mark in ("feedface", "feedfacf", "cefaedfe", "cffaedfe"))
 ARCHIVES = (b"7z\xbc\xaf\x27\x1c", b"Rar!", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
@@ -38,7 +38,7 @@ TEXT_NAMES = re.compile(  # of texts
     r".*\.(txt|text|md|rst|html?|xml|xsl|xsd|dtd|json|ya?ml|toml|csv|tsv|inf|ini|cfg|conf|log|css|js|svg|rtf|bat|cmd|sh|py|m|r"
     r"|bvals?|bvecs?|md5|sha1|sha256|sum|url|desktop|properties|lst|list|par|mhd|nhdr|hdr|lang|policy|security|manifest|tex|bib|nfo|dump|tags|header"
     r"|prot|protocol|grad|scheme|vbs|ps1|plist|strings|jnlp|asc|pem|crt)"
-    r"|readme|licen[cs]e|notice|changes|changelog|authors|copying|copyright|version|install|manifest|(md5|sha\d+)sums?",
+    r"|readme|liesmich|lisezmoi|leeme|licen[cs]e|notice|changes|changelog|authors|copying|copyright|version|install|manifest|(md5|sha\d+)sums?",
     re.IGNORECASE,
 )
 
@@ -54,8 +54,15 @@ def is_bare(head: bytes) -> bool:
         group, element = (int.from_bytes(head[at : at + 2], order) for at in (0, 2))  # type: ignore[arg-type]
         if group in GROUPS and element <= 0xFF and len(head) >= 8:
             explicit = head[4:6].isalpha() and head[4:6].isupper()
-            return explicit or (order == "little" and int.from_bytes(head[4:8], "little") <= LONGEST_FIRST)
+            return explicit or (order == "little" and _goes_on(head, group))
     return False
+
+
+def _goes_on(head: bytes, group: int) -> bool:
+    """Whether behind the first element, whose kind is not said, another one of the first groups begins, or the head ends."""
+    length = int.from_bytes(head[4:8], "little")
+    following = head[8 + length : 10 + length]
+    return length <= LONGEST_FIRST and (not following or group <= int.from_bytes(following, "little") <= GROUPS[-1])
 
 
 def is_dicom_head(head: bytes) -> bool:
@@ -75,7 +82,7 @@ def kind_of(path: Path, head: bytes) -> str:
         return ARCHIVE
     if head.startswith((*PROGRAMS, *MACH_O)):
         return PROGRAM
-    if head.startswith(POINTERS):
+    if pointer(head):
         return POINTER
     if head.startswith(MARKS_OF_TEXT):
         return KNOWN

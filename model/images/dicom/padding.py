@@ -3,7 +3,7 @@
 import numpy as np
 from pydicom.dataset import Dataset
 
-from model.images.dicom.stack import Frame
+from model.images.dicom.frame import Frame
 from model.images.dicom.values import REMEDY, TagError, number, whole_number
 
 # Where an enhanced file that was made of single slices keeps tags that it has no other place for

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from model.errors import UserError
+from model.images.dicom.frame import PER_FRAME
 from model.images.dicom.mr_words import MR_WORDS, WORD, words_of
 
 PATIENT = ("PatientID", "PatientName", "PatientBirthDate")  # what tells patients apart
@@ -17,7 +18,6 @@ OF_A_PERSON = re.compile(
     r".*[^U]IDs?|.*OrderNumber.*|AccessionNumber|Institution.*"
 )  # keywords, beside names and group 0010
 PATIENT_GROUP = 0x0010
-PER_FRAME = "PerFrameFunctionalGroupsSequence"  # places and values of up to thousands of frames, and no person
 UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")  # with zeros in front of a number, which scanners write, too
 LONGEST_TEXT = 64
 NUMBER = re.compile(r"[0-9]|10|[1-9]?[0-9]?[05]0")  # that may stand alone in a description: of a series, 10^-6, b-values
@@ -121,7 +121,7 @@ def _is_of_mr(word: str) -> bool:
 def _persons(dataset: Dataset) -> Iterator[str]:
     """What a header and its sequences say of persons: names, numbers, addresses, comments, institutions."""
     for element in dataset:
-        if element.VR == "SQ" and element.keyword != PER_FRAME:
+        if element.VR == "SQ" and element.keyword != PER_FRAME:  # places and values of up to thousands of frames
             for item in element.value:
                 yield from _persons(item)
         elif element.VR == "PN" or element.tag.group == PATIENT_GROUP or OF_A_PERSON.fullmatch(element.keyword):

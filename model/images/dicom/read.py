@@ -22,7 +22,7 @@ from model.images.dicom.frame import Frame
 from model.images.dicom.padding import is_padding
 from model.images.dicom.persons import counting, said_series
 from model.images.dicom.pixels import PIXELS, require_decoder, stored_numbers
-from model.images.dicom.series import is_no_map, wanted_files
+from model.images.dicom.series import is_no_map, wanted
 from model.images.dicom.stack import frames_of, stacked
 from model.images.dicom.syntax import name_syntax
 from model.images.dicom.units import MAPPINGS, factor_of, plain, unit_of
@@ -34,17 +34,17 @@ TRANSFORM, RESCALE = "PixelValueTransformationSequence", ("RescaleSlope", "Resca
 
 
 def read_dicom(path: Path, series: Sequence[str] = (), adc: bool = False) -> Volume:
-    """The one volume that a DICOM file, or a folder with the files of one patient, holds; see `wanted_files`.
+    """The one volume that a DICOM file, or a folder with the files of one patient, holds; see `wanted`.
 
     With `adc`, of a header that names its unit the values are 1e-6 mm2/s. Raises UserError when it cannot be read whole or
     is no regular stack.
     """
-    files = wanted_files(path, series, adc)
+    files, images = wanted(path, series, adc)
     with counting(files, path):
-        return _read_series(files, path, series, adc)
+        return _read_series(files, images, path, series, adc)
 
 
-def _read_series(files: list[Path], path: Path, series: Sequence[str], adc: bool) -> Volume:
+def _read_series(files: list[Path], images: int, path: Path, series: Sequence[str], adc: bool) -> Volume:
     frames: list[Frame] = []
     sums = []
     for file in files:
@@ -54,11 +54,13 @@ def _read_series(files: list[Path], path: Path, series: Sequence[str], adc: bool
         sums.append(sha256)
     with reading(path):
         frames, grid = stacked(frames, path)
-        odd = require_complete(frames, grid.spacing_mm[0], path)
+        odd = require_complete(frames, grid.spacing_mm[0], images, path)
     require_scalar_3d(grid.size[::-1], 1, path)
     source = _source(frames, path)
     voxels, is_background = np.empty(grid.size, np.float32), True
     unit, factor = _unit(frames, path) if adc else ("", 1.0)
+    with reading(path):
+        _require_rescale([frame for frame in frames if not (unit and _mapping(frame))], path)
     for slice_, frame, stored in zip(voxels, frames, stored_numbers(frames, path), strict=True):
         with reading(frame.path), np.errstate(over="ignore", invalid="ignore"):
             values, unknown = _values(frame, stored, bool(unit))
@@ -168,6 +170,14 @@ def _rescaled(stored: np.ndarray, item: Dataset) -> np.ndarray:
     if (slope is None and intercept) or (intercept is None and slope not in (None, 1)):
         raise TagError(f"it has {' without '.join(RESCALE if slope else RESCALE[::-1])}; {REMEDY}")
     return stored.astype(float) * (1 if slope is None else slope) + (intercept or 0)
+
+
+def _require_rescale(frames: list[Frame], path: Path) -> None:
+    """Raise UserError where some slices have a RescaleSlope and others none, unless it changes nothing."""
+    found = [item for frame in frames if "RescaleSlope" in (item := _transform(frame))]
+    if 0 < len(found) < len(frames) and any(number(item, "RescaleSlope") != 1 for item in found):
+        lacking = len(frames) - len(found)
+        raise UserError(f"{path}: expected a RescaleSlope in each slice or in none, {lacking} of {len(frames)} have none")
 
 
 def _transform(frame: Frame) -> Dataset:

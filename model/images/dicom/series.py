@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -26,11 +27,12 @@ from pydicom.uid import (
 from model.errors import UserError, lacks_memory
 from model.images.dicom.complete import Plane, places, require_one_type
 from model.images.dicom.files import NoHeader, dicom_files, require_none_lost
+from model.images.dicom.frame import PER_FRAME, SHARED, image_types
 from model.images.dicom.mr_words import EXPONENTIAL, OTHER_TYPES, says_adc
 from model.images.dicom.persons import PATIENT, counting, require_one_patient, said_series
 from model.images.dicom.syntax import is_inflatable
-from model.images.dicom.units import is_map_of_adc
-from model.images.dicom.values import reading
+from model.images.dicom.units import PARAMETRIC_MAP, is_map_of_adc
+from model.images.dicom.values import frame_count, reading
 from model.images.streams import BoundedFile
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -42,11 +44,11 @@ NO_MAPS = (  # beginnings of SOP classes that hold images without a place in the
     "1.2.840.10008.5.1.4.1.1.7",
     "1.2.840.10008.5.1.4.1.1.66.4",
 )
-DATES = ("StudyDate", "AcquisitionDate")
+OF_A_VISIT = ("StudyDate", "AcquisitionDate", "FrameOfReferenceUID")
 LISTED = (
     *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType", "Modality"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "SpecificCharacterSet"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *DATES, *PATIENT),
+    *(SHARED, PER_FRAME, *OF_A_VISIT, *PATIENT),
     *("RealWorldValueMappingSequence", "ImagePositionPatient", "ImageOrientationPatient"),
 )
 OTHER_MODALITIES = ("CT", "PT", "NM", "US", "XA", "CR", "DX", "MG", "OT", "SEG")  # messages quote these; others may be names
@@ -57,7 +59,6 @@ MODALITY_OF_CLASS: dict[str, str] = {
     **dict.fromkeys(PET_CLASSES, "PT"),
     NuclearMedicineImageStorage: "NM",
 }
-PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 LONGEST_LIST = 8  # series that a message names
 FEWEST_SINGLE = 3  # series of one slice, from which on they look like one series that was taken apart
 
@@ -73,6 +74,12 @@ class Header:
     def types(self) -> str:
         """The file's image types and those of its frames, as one text."""
         return " ".join({"\\".join(kind): "" for kind in image_types(self.dataset)})
+
+    @property
+    def frames(self) -> int:
+        """How many it says that it has. Raises UserError."""
+        with reading(self.path):
+            return frame_count(self.dataset)
 
     @property
     def is_adc(self) -> bool:
@@ -93,6 +100,13 @@ class Header:
         return said if said in OTHER_MODALITIES else "another modality"
 
 
+class Wanted(NamedTuple):
+    """The files of an image, sorted, and how many images their series has, those of other types too."""
+
+    files: list[Path]
+    images: int
+
+
 @dataclass(frozen=True)
 class Series:
     """The files of one series, or of the part of it that its image type tells to be ADC maps."""
@@ -108,7 +122,7 @@ class Series:
     @property
     def is_one_slice(self) -> bool:
         """Whether it is one file with one frame."""
-        return len(self.headers) == 1 and int(self.headers[0].dataset.get("NumberOfFrames") or 1) == 1
+        return len(self.headers) == 1 and self.headers[0].frames == 1
 
     @property
     def rank(self) -> int:
@@ -122,12 +136,10 @@ class Series:
         return int(says_adc(text) and not OTHER_TYPES.search(header.types.replace("\\", " ")))
 
     def is_of_study(self, other: "Series") -> bool:
-        """Whether both are surely of one study: of one UID, and of no two dates."""
-        first, second = (one.headers[0].dataset for one in (self, other))
-        dates = [{str(dataset.get(name) or "") for dataset in (first, second)} - {""} for name in DATES]
-        return (
-            bool(uid := first.get("StudyInstanceUID")) and uid == second.get("StudyInstanceUID") and max(map(len, dates)) < 2
-        )
+        """Whether both are surely of one study: of one UID, and of no two dates or frames of reference."""
+        pair = [one.headers[0].dataset for one in (self, other)]
+        study, *others = ({str(dataset.get(name) or "") for dataset in pair} for name in ("StudyInstanceUID", *OF_A_VISIT))
+        return len(study) == 1 and study != {""} and all(len(values - {""}) < 2 for values in others)
 
     def __str__(self) -> str:
         """For messages; reads the whole header of a file, of which nothing that may name a person is told."""
@@ -140,7 +152,12 @@ class Series:
 
 
 def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> list[Path]:
-    """The files of the series that a path, a DICOM file or a folder, stands for, sorted.
+    """The files that `wanted` gives."""
+    return wanted(path, series, adc).files
+
+
+def wanted(path: Path, series: Sequence[str] = (), adc: bool = False) -> Wanted:
+    """The files of the series that a path, a DICOM file or a folder, stands for.
 
     With one of `series`, UIDs, in it, that one; else the one ADC series with `adc`, the one series without. Raises UserError
     where there is none or more than one, where an ADC map is not of MR, where the files are of several patients, and where a
@@ -151,7 +168,7 @@ def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> l
         return _wanted(headers, path, series, adc)
 
 
-def _wanted(headers: list[Header], path: Path, series: Sequence[str], adc: bool) -> list[Path]:
+def _wanted(headers: list[Header], path: Path, series: Sequence[str], adc: bool) -> Wanted:
     with reading(path):
         require_one_patient([header.dataset for header in headers], path)
     found = _by_series(headers)
@@ -171,7 +188,8 @@ def _wanted(headers: list[Header], path: Path, series: Sequence[str], adc: bool)
     same = [header for header in same if not is_no_map(header.dataset)]
     if same:
         require_one_type(_places(chosen.headers), _places(same), path)
-    return [header.path for header in chosen.headers]
+    count = sum(header.frames for header in headers if header.dataset.SeriesInstanceUID == chosen.uid)
+    return Wanted([header.path for header in chosen.headers], count)
 
 
 def _places(headers: Iterable[Header]) -> list[tuple[Plane | None, str]]:
@@ -189,21 +207,6 @@ def frames_in(path: Path) -> int:
             return int(dataset.get("NumberOfFrames") or 0)
     except UserError:
         return 0
-
-
-def image_types(dataset: Dataset) -> list[list[str]]:
-    """ImageType of a file, and the frame types of an enhanced one; its own says MIXED where those differ."""
-    groups = [*dataset.get("SharedFunctionalGroupsSequence", ()), *dataset.get("PerFrameFunctionalGroupsSequence", ())]
-    kinds = [frame_type(group) for group in groups]
-    return [_texts(dataset.get("ImageType")), *(kind for kind in kinds if kind)]
-
-
-def frame_type(group: Dataset) -> list[str]:
-    """Frame type of a functional group of an MR image or of any other; empty where it says none."""
-    for name in ("MRImageFrameTypeSequence", "ParametricMapFrameTypeSequence"):
-        if items := group.get(name):
-            return _texts(items[0].get("FrameType"))
-    return []
 
 
 def is_no_map(dataset: Dataset) -> bool:
@@ -307,10 +310,3 @@ def _choice(candidates: list[Series], found: list[Series], adc: bool) -> str:
     count = f"{len(candidates)}" if candidates else f"none among {len(found)}"
     advice = "; --series UID names the one to take" if shown else ""
     return f"expected one {kind}, found {count}: {text}{advice}"
-
-
-def _texts(value: object) -> list[str]:
-    """A tag of one or several texts as a list."""
-    if value is None or value == "":
-        return []
-    return [value] if isinstance(value, str) else [str(part) for part in value]  # type: ignore[attr-defined]

@@ -12,9 +12,8 @@ from pydicom.dataset import Dataset
 
 from model.errors import UserError
 from model.images.dicom.complete import require_one_type
-from model.images.dicom.frame import Frame
+from model.images.dicom.frame import Frame, frame_type, functional_groups, holder, image_types
 from model.images.dicom.mr_words import says_adc
-from model.images.dicom.series import frame_type, image_types
 from model.images.dicom.values import frame_count, number, numbers, whole_number
 from model.images.grid import Grid
 
@@ -31,8 +30,7 @@ def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
     count = frame_count(dataset)
     if not 0 < count <= MOST_FRAMES:
         raise UserError(f"{path}: expected 1 to {MOST_FRAMES} frames, its header says {count}")
-    shared = list(dataset.get("SharedFunctionalGroupsSequence", ()))
-    own = list(dataset.get("PerFrameFunctionalGroupsSequence", ()))
+    shared, own = functional_groups(dataset)
     if own and len(own) != count:
         raise UserError(f"{path}: expected {count} frames, found the places of {len(own)}")
     if count > 1 and not (own or shared):
@@ -41,7 +39,7 @@ def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
 
 
 def _frame(dataset: Dataset, path: Path, groups: tuple[Dataset, ...], place: int) -> Frame:
-    measures = _found(dataset, groups, "PixelMeasuresSequence", "PixelSpacing")
+    measures = holder(dataset, groups, "PixelMeasuresSequence", "PixelSpacing")
     between = next(
         (number(measures, name) for name in ("SpacingBetweenSlices", "SliceThickness") if measures.get(name)), 0.0
     )
@@ -56,19 +54,13 @@ def _frame(dataset: Dataset, path: Path, groups: tuple[Dataset, ...], place: int
         whole_number(dataset, "Columns"),
         str(content.get("StackID") or ""),
         "\\".join(kinds[0]),
-        numbers(_found(dataset, groups, "PlanePositionSequence", "ImagePositionPatient"), "ImagePositionPatient", 3),
+        numbers(holder(dataset, groups, "PlanePositionSequence", "ImagePositionPatient"), "ImagePositionPatient", 3),
         numbers(
-            _found(dataset, groups, "PlaneOrientationSequence", "ImageOrientationPatient"), "ImageOrientationPatient", 6
+            holder(dataset, groups, "PlaneOrientationSequence", "ImageOrientationPatient"), "ImageOrientationPatient", 6
         ),
         numbers(measures, "PixelSpacing", 2),
         abs(between),
     )
-
-
-def _found(dataset: Dataset, groups: tuple[Dataset, ...], sequence: str, name: str) -> Dataset:
-    """The item that has an attribute: a functional group's, else the file itself."""
-    items = [group[sequence][0] for group in groups if group.get(sequence)]
-    return next((item for item in items if name in item), dataset)
 
 
 def stacked(frames: list[Frame], path: Path) -> tuple[list[Frame], Grid]:

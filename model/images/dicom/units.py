@@ -4,9 +4,10 @@ import re
 
 from pydicom.dataset import Dataset
 
+from model.images.dicom.frame import functional_groups
+
 PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 MAPPINGS = "RealWorldValueMappingSequence"
-GROUPS = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 # 10-6 mm2/s, 10*-6.mm2/s, 1e-3 mm2/s, um2/s, um2/ms, mm2/s, mm2/sec, mm2.s-1, after `plain`
 DIFFUSIVITY = re.compile(
     r"(?:x?1(?:0|e)(?P<power>-0?\d)[.x]?)?(?P<length>m|cm|mm|um)2(?:/(?P<per>m?)s(?:ec)?|\.?(?P<to>m?)s-1)"
@@ -42,8 +43,8 @@ def is_map_of_adc(dataset: Dataset) -> bool:
     """Whether a file is a parametric map of which each mapping is ADC by its quantity and in a unit of diffusivity."""
     if dataset.get("SOPClassUID") != PARAMETRIC_MAP:
         return False
-    items = [dataset, *(group for name in GROUPS for group in dataset.get(name) or ())]
-    mappings = [mapping for item in items for mapping in item.get(MAPPINGS) or ()]
+    shared, own = functional_groups(dataset)
+    mappings = [mapping for item in (dataset, *shared, *own) for mapping in item.get(MAPPINGS) or ()]
     return bool(mappings) and all(_is_adc(mapping) and unit_of(mapping) for mapping in mappings)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantom import ROOT, change, save, write_multiframe, write_series
+from dicom_phantom import ROOT, Series, change, save, write_multiframe, write_series
 from inference_helpers import GRID
 from pydicom.dataset import Dataset
 
@@ -80,6 +80,30 @@ def test_a_tag_may_count_several_volumes(tmp_path, more, kept, warned):
     message = said(numbered(tmp_path, IN_ORDER, kept, ImagesInAcquisition=24, **more))
     assert message.startswith("Its DICOM header says 24 images (ImagesInAcquisition)" if warned else "")
     assert bool(message) == warned
+
+
+def test_images_of_other_types_in_the_series_count(tmp_path):
+    """Trace images and the ADC map in one series: its header counts all 24, of which none may be missing."""
+    trace = Series(image_type=("ORIGINAL", "PRIMARY", "DIFFUSION", "TRACEW"))
+    for folder, series in (("trace", trace), ("adc", Series())):
+        for z, path in enumerate(write_series(tmp_path / folder, VOXELS, GRID, series)):
+            change(path, InstanceNumber=z + 1 + 12 * (folder == "adc"), ImagesInAcquisition=24)
+    assert said(tmp_path) == ""
+    path.unlink()
+    assert said(tmp_path).startswith("REFUSED ")
+
+
+@pytest.mark.parametrize(
+    ("thickness", "spacing", "warned"),
+    [(2.5, 2.5, True), (2, 2.5, True), (2.5, 0, False), (3, 2.5, False), (5, 5, False), (2, 4.5, False), (None, 2.5, False)],
+)
+def test_every_second_slice_is_missing(tmp_path, thickness, spacing, warned):
+    """A SpacingBetweenSlices below the thickness may be the room between two slices."""
+    place = replace(GRID, spacing_mm=(5.0, *GRID.spacing_mm[1:]))
+    for path in write_series(tmp_path, VOXELS, place):
+        change(path, SliceThickness=thickness, SpacingBetweenSlices=spacing)
+    says = "Its DICOM header says 2.5 mm between slices, they lie 5 mm apart: slices between them may be missing."
+    assert said(tmp_path) == (says if warned else "")
 
 
 @pytest.mark.parametrize("group", VENDORS)
@@ -167,7 +191,8 @@ def test_more_pixels_than_the_header_says(tmp_path):
         group for group in groups if group.FrameContentSequence[0].InStackPositionNumber <= 9
     ]
     save(dataset, path)
-    assert "expected 9 frames, as its header says (NumberOfFrames), found the pixels of 12" in said(path)
+    bytes_found = VOXELS.size * 2
+    assert f"its PixelData has {bytes_found} bytes, expected {bytes_found * 9 // 12} by Rows, " in said(path)
 
 
 # --- two runs ---

@@ -124,6 +124,7 @@ def test_one_file_says_what_it_is(tmp_path):
 
 OTHERS = {
     "README": b"a viewer\n",
+    "LIESMICH": b"start.exe\n",
     "notes.txt": "M\u00fctter\n".encode("latin-1"),
     "empty.txt": b"",
     "utf16.ini": "\ufeff[x]\r\n".encode("utf-16-le"),
@@ -151,6 +152,7 @@ OTHERS = {
     "mask.raw": RANDOM,
     "dti.bval": b"0 1000\n",
     "viewer/jre/lib/modules": RANDOM,
+    "viewer/jre/lib/table": bytes.fromhex("0800010002000000") + bytes(400),  # begins as DICOM does, and does not go on
     "viewer/jre/bin/java": b"\x7fELF\2\1\1\0",
     "viewer/jre/release": b"JAVA_VERSION=17\n",
     "__MACOSX/._IM0001": b"\0\5\x16\7",
@@ -198,13 +200,14 @@ def test_a_zip_of_slices_is_no_viewer(tmp_path):
         (("DERIVED", "PRIMARY", "DIFFUSION", "NONE"), slice(0, 2)),
         (("DERIVED", "SECONDARY"), slice(5, 7)),
         (("Erika", "ADX"), slice(3, 4)),
+        ((), slice(3, 4)),
     ],
 )
 def test_slices_without_adc_in_their_type_that_continue_the_stack(tmp_path, kind, part):
     for path in write_series(tmp_path, VOXELS, GRID)[part]:
         change(path, ImageType=list(kind))
     message = refused(tmp_path)
-    shown = "...\\..." if kind[0] == "Erika" else "\\".join(kind)
+    shown = "...\\..." if "Erika" in kind else "\\".join(kind) or "none"
     number = part.stop - part.start
     assert f"found DERIVED\\PRIMARY\\DIFFUSION\\ADC and {shown}, the latter in {number} of 7 slices where" in message
 

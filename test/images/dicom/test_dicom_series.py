@@ -14,6 +14,7 @@ from model.images.case import read_case
 from model.images.dicom.series import wanted_files
 from model.images.volume import read_volume
 
+PLACE = {"FrameOfReferenceUID": ROOT + "3.2"}  # all that an anonymised visit may have left
 LATER = ({"StudyDate": "20260210"}, {"AcquisitionDate": "20260210"})
 VOXELS = np.random.default_rng(5).integers(1, 3000, GRID.size).astype(np.float32)
 
@@ -141,7 +142,7 @@ def test_letters_of_another_word_are_no_adc(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    "second", [{"study": f"{ROOT}1.2"} | LATER[0], {"study": f"{ROOT}1.2"}, {"study": ""}, *LATER], ids=str
+    "second", [{"study": f"{ROOT}1.2"} | LATER[0], {"study": f"{ROOT}1.2"}, {"study": ""}, PLACE, *LATER], ids=str
 )
 @pytest.mark.parametrize("by_name_first", [False, True])
 def test_adc_maps_of_two_visits_are_not_weighed(tmp_path, second, by_name_first):

@@ -306,6 +306,7 @@ RESCALED = "RescaleSlope", "RescaleIntercept"
         ({"SpacingBetweenSlices": "3,0"}, "its SpacingBetweenSlices has a decimal comma"),
         ({"Columns": ""}, "its Columns is empty, expected a number"),
         ({"BitsStored": ""}, "its BitsStored is empty, expected a number"),
+        ({"BitsAllocated": ""}, "its BitsAllocated is empty, expected a number"),
         ({"SamplesPerPixel": ""}, "its SamplesPerPixel is empty, expected a number"),
         ({"NumberOfFrames": "1,0"}, "its NumberOfFrames has a decimal comma"),
     ],
@@ -317,6 +318,16 @@ def test_the_tag_that_cannot_be_read_is_named(tmp_path, tags, says):
     message = refused(tmp_path)
     assert says in message
     assert message.endswith("; correct the tag or export the images again")
+
+
+@pytest.mark.parametrize(("slope", "refuses"), [(0.5, True), (1, False)])
+def test_some_slices_without_a_rescale(tmp_path, slope, refuses):
+    for path in write_series(tmp_path, VOXELS, GRID, Series(slopes=(slope,)))[2:4]:
+        change(path, RescaleSlope=None, RescaleIntercept=None)
+    if refuses:
+        assert refused(tmp_path).endswith(f"expected a RescaleSlope in each slice or in none, 2 of {len(VOXELS)} have none")
+    else:
+        assert np.array_equal(read_volume(tmp_path, adc=True).voxels, VOXELS)
 
 
 @pytest.mark.parametrize("group", ["PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"])
