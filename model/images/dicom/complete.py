@@ -239,8 +239,8 @@ def _runs(frames: Sequence[Frame], gap_mm: float, path: Path) -> tuple[str, ...]
         )
     if len(frames) == 1 or not spacing:
         return ()
-    times = gap_mm / spacing if spacing >= thickness > 0 else 1  # less than the thickness may be the room between slices
-    are_missing = round(times) > 1 and abs(times - round(times)) < STEP
+    steps = gap_mm / spacing if spacing >= thickness > 0 else 1.0  # less than the thickness may be the room between slices
+    are_missing = round(steps) > 1 and abs(steps - round(steps)) < STEP
     if not are_missing and spacing <= OVERLAP * gap_mm:
         return ()
     why = "slices between them may be missing" if are_missing else "they may be of two runs"

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from model.errors import UserError
 from model.images.dicom.frame import PER_FRAME
 from model.images.dicom.mr_words import MR_WORDS, WORD, words_of
+from model.images.dicom.values import distinct
 
 PATIENT = ("PatientID", "PatientName", "PatientBirthDate")  # what tells patients apart
 OF_A_PERSON = re.compile(
@@ -76,7 +77,7 @@ def require_one_patient(datasets: Sequence[Dataset], path: Path) -> None:
     Every file has the one PatientID or, where none has an ID, the one name. Other names and birth dates may be missing, but
     no two may differ. Capitals, blanks, carets, the order of a name's parts and ways to write umlauts mean nothing.
     """
-    said = {tuple(str(dataset.get(tag) or "") for tag in PATIENT) for dataset in datasets}
+    said = {tuple(str(dataset.get(tag) or "") for tag in PATIENT) for dataset in distinct(datasets, PATIENT)}
     numbers, names, births = (set(values) for values in zip(*said, strict=True))
     found = {
         "PatientID": {" ".join(number.casefold().split()) for number in numbers},

@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ from model.images.dicom.mr_words import EXPONENTIAL, OTHER_TYPES, says_adc
 from model.images.dicom.persons import PATIENT, counting, require_one_patient, said_series
 from model.images.dicom.syntax import is_inflatable
 from model.images.dicom.units import PARAMETRIC_MAP, is_map_of_adc
-from model.images.dicom.values import frame_count, reading
+from model.images.dicom.values import distinct, frame_count, reading
 from model.images.streams import BoundedFile
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -70,7 +71,7 @@ class Header:
     path: Path
     dataset: Dataset
 
-    @property
+    @cached_property
     def types(self) -> str:
         """The file's image types and those of its frames, as one text."""
         return " ".join({"\\".join(kind): "" for kind in image_types(self.dataset)})
@@ -81,7 +82,7 @@ class Header:
         with reading(self.path):
             return frame_count(self.dataset)
 
-    @property
+    @cached_property
     def is_adc(self) -> bool:
         """Whether its image type says that it is an ADC map, or the quantity of a parametric map does."""
         return says_adc(self.types) or is_map_of_adc(self.dataset)
@@ -252,7 +253,7 @@ def _header(path: Path) -> Header | None:
                 raise NoHeader("cut off or damaged (without Rows)")
             return None
         header = Header(path, dataset)
-        _ = header.types, header.dataset.get("SeriesDescription")  # damaged ones show here
+        _ = header.is_adc, header.dataset.get("SeriesDescription")  # damaged ones show here
     return header
 
 
@@ -278,8 +279,10 @@ def _adc_maps(candidates: list[Series]) -> list[Series]:
 
 
 def _require_one_study(series: Series, path: Path) -> None:
-    for tag in ("StudyInstanceUID", "StudyDate"):
-        values = {str(header.dataset.get(tag) or "") for header in series.headers} - {""}
+    tags = ("StudyInstanceUID", "StudyDate")
+    datasets = distinct((header.dataset for header in series.headers), tags)
+    for tag in tags:
+        values = {str(dataset.get(tag) or "") for dataset in datasets} - {""}
         if len(values) > 1:
             raise UserError(f"{path}: expected a series of one study, found {len(values)} (by {tag})")
 

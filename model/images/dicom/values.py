@@ -6,7 +6,7 @@ Messages name a tag. They never show its value, in which a name may stand.
 import contextlib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ class TagError(ValueError):
 
 def number(item: Dataset, name: str) -> float:
     """The finite number that a tag holds. Raises AttributeError where the tag is missing, TagError for another value."""
-    return float(numbers(item, name, 1)[0])
+    return _numbers(item, name, 1)[0]
 
 
 def whole_number(item: Dataset, name: str) -> int:
@@ -43,25 +43,38 @@ def frame_count(dataset: Dataset) -> int:
 
 def numbers(item: Dataset, name: str, count: int) -> np.ndarray:
     """So many finite numbers, float64 (count,), that a tag holds. Raises as `number` does."""
+    return np.array(_numbers(item, name, count))
+
+
+def _numbers(item: Dataset, name: str, count: int) -> list[float]:
     try:
         value = getattr(item, name)
     except AttributeError:
         raise
     except Exception:  # pydicom has many types for a value that its VR does not allow
         value = b""
-    parts = value if np.iterable(value) and not isinstance(value, str | bytes) else [value]
+    parts = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
     try:
         found = [float(part) for part in parts]
     except (TypeError, ValueError, OverflowError):
         found = []
     if len(found) == count and all(map(math.isfinite, found)):
-        return np.array(found)
+        return found
     expected = "a number" if count == 1 else f"{count} numbers"
     if all(part is None or part == "" for part in parts):
         raise TagError(f"its {name} is empty, expected {expected}; {REMEDY}")
     if any(isinstance(part, str) and WITH_COMMA.fullmatch(part) for part in parts):
         raise TagError(f"its {name} has a decimal comma, expected {expected} with a decimal point; {REMEDY}")
     raise TagError(f"its {name} is not {expected}; {REMEDY}")
+
+
+def distinct(datasets: Iterable[Dataset], names: Sequence[str]) -> list[Dataset]:
+    """One of all data sets that have the same in some tags, as it stands in their files: to read each one's takes long."""
+    tags = [tag for name in ("SpecificCharacterSet", *names) if (tag := tag_for_keyword(name))]
+    found: dict[tuple[str, ...], Dataset] = {}
+    for dataset in datasets:
+        found.setdefault(tuple(str(getattr(dataset.get_item(tag), "value", "")) for tag in tags), dataset)
+    return list(found.values())
 
 
 @contextlib.contextmanager
