@@ -25,6 +25,7 @@ from model.images.space import in_template
 from model.images.stripping import stripped, usable_brain_mask
 from model.images.volume import Grid, Volume, read_volume, require_same_grid
 
+HOW_TO_STRIP = " (--brain-mask)"
 ADC_UNIT = "1e-6mm2/s"
 ADC_UNITS = {ADC_UNIT: 1.0, "1e-3mm2/s": 1e3, "mm2/s": 1e6}  # what a map in that unit is multiplied by
 
@@ -157,7 +158,7 @@ def require_usable(case: Case) -> None:
         raise UserError(f"{case.adc.path} {reason}")
     _require_unit(case)
     if case.alone and (reason := misfit_alone(case.alone)):
-        raise UserError(f"{case.adc.path} {reason}")
+        raise UserError(f"{case.adc.path} {_of_masked(reason, case)}")
     if case.pair and (reason := misfit(case.pair)):
         raise UserError(f"{case.adc.path} and {case.zadc.path} {reason}")
 
@@ -202,8 +203,15 @@ def _require_unit(case: Case) -> None:
         )
 
 
+def _of_masked(reason: str, case: Case) -> str:
+    """The reason; where a brain mask was applied it asks for that mask, and does not advise to apply one."""
+    if not case.brain_mask:
+        return reason
+    return f"{reason.replace(HOW_TO_STRIP, '')} The brain mask {case.brain_mask.path.name} was applied: is it right?"
+
+
 def _stripping(case: Case) -> str:
-    return "" if case.brain_mask else " (--brain-mask)"
+    return "" if case.brain_mask else HOW_TO_STRIP
 
 
 def _unit_hint(typical_adc: float, case: Case) -> str:

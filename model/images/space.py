@@ -24,12 +24,18 @@ def space_of(path: Path, in_header: str) -> str:
 
     A template counts, whichever of the two says it, by the name's label if there is one.
     """
-    match = IN_NAME.search(path.name)
-    if not match:
+    label = space_in_name(path.name)
+    if not label:
         return in_header
-    if not OF_PATIENT.fullmatch(match[1].casefold()):
-        return TEMPLATE + match[1]
-    return in_header if in_template(in_header) else INDIVIDUAL + match[1]
+    if not OF_PATIENT.fullmatch(label.casefold()):
+        return TEMPLATE + label
+    return in_header if in_template(in_header) else INDIVIDUAL + label
+
+
+def space_in_name(name: str) -> str:
+    """The label of the space in a file's name; empty where there is none."""
+    match = IN_NAME.search(name)
+    return match[1] if match else ""
 
 
 def space_by_codes(qform: int, sform: int) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import model
 from model.errors import UserError
 from model.images.formats.names import digest, suffix_of
+from model.images.space import space_in_name
 from model.report.results import ESTIMATED
 from model.run.find.contents import visible_in
 from model.run.own_files import FILES, REPLACED, foreign_files, is_current, is_mask, is_own, read_own_results, state_of
@@ -94,7 +95,7 @@ def difference(case: FoundCase, earlier: Earlier, weights: str, options: Options
     try:
         estimated, sums = results["z_map"] == ESTIMATED, results["inputs"]
         differences = {
-            "the ADC map was replaced": sums["adc"]["sha256"] != digest(case.adc_map, options.series, adc=True),
+            **_difference_of("ADC map", sums["adc"], case.adc_map, options.series, adc=True),
             **_difference_of("Z map", sums.get("zadc"), case.zadc, options.series),
             **_difference_of("brain mask", sums.get("brain_mask"), case.brain_mask),
             "the weights were replaced": results["weights"] != weights and estimated == (not case.zadc),
@@ -108,10 +109,16 @@ def difference(case: FoundCase, earlier: Earlier, weights: str, options: Options
     return " and ".join(what for what, differs in differences.items() if differs)
 
 
-def _difference_of(what: str, before: dict | None, now: Path | None, series: Sequence[str] = ()) -> dict[str, bool]:
-    """Whether a file that a case may have was added, removed or replaced; before: its entry in the earlier results."""
+def _difference_of(
+    what: str, before: dict | None, now: Path | None, series: Sequence[str] = (), *, adc: bool = False
+) -> dict[str, bool]:
+    """Whether a file that a case may have was added, removed or replaced; before: its entry in the earlier results.
+
+    A file whose name says another space counts as another.
+    """
     if before and now:
-        return {f"the {what} was replaced": before["sha256"] != digest(now, series)}
+        same_space = space_in_name(before["file"]) == space_in_name(now.name)
+        return {f"the {what} was replaced": not same_space or before["sha256"] != digest(now, series, adc=adc)}
     return {f"the {what} was {'added' if now else 'removed'}": bool(before or now)}
 
 

@@ -17,7 +17,8 @@ from model.errors import UserError
 from model.files import files_into, only_run, remove_partial_folders, remove_partials, require_writable, writable
 from model.images.case import ADC_UNIT, Case, read_case
 from model.images.converted import of_converted
-from model.images.formats.names import stem_of
+from model.images.dicom.files import segmentations
+from model.images.formats.names import is_dicom_path, stem_of
 from model.images.limits import SMALLEST_BRAIN_ML
 from model.images.mark import ESTIMATED_Z, PROBABILITIES, is_signed, require_not_ours
 from model.images.volume import write_mask, write_probabilities
@@ -159,8 +160,10 @@ def read_found(found: FoundCase, options: Options) -> Case:
     case = read_case(found.adc_map, found.zadc, *asked)
     remarks = [*found.remarks, *of_converted(case.adc, found.converted), *case.remarks]
     if options.brain_mask and not found.brain_mask:
-        others = f" ({found.other_masks} is none by its name)" if found.other_masks else ""
-        remarks.append(f"No brain mask was found for {found.adc_map.name}{others}: it was used as it is (--brain-mask).")
+        number = segmentations(found.adc_map) if is_dicom_path(found.adc_map) else 0
+        others = "; ".join(filter(None, [found.other_masks, f"DICOM segmentations are not read: {number}" if number else ""]))
+        said = f" ({others})" if others else ""
+        remarks.append(f"No brain mask was found for {found.adc_map.name}{said}: it was used as it is (--brain-mask).")
     return replace(case, remarks=tuple(remarks))
 
 

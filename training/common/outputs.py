@@ -60,11 +60,8 @@ def require_own_file(path: Path, is_own: Callable[[Path], bool], what: str) -> N
 
 def require_new(path: Path) -> None:
     """Raise UserError when something lies at a path, an empty folder excepted."""
-    with contextlib.suppress(NotADirectoryError):
-        if os.path.lexists(path) and (path.is_symlink() or any(path.iterdir())):
-            raise UserError(f"{path}: is there already and stays; name a new one")
-        return
-    raise UserError(f"{path}: is there already and stays; name a new one")
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path}: is there already and stays; name a new one")
 
 
 def require_outside(output: Path, inputs: Iterable[Path]) -> None:

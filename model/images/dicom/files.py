@@ -43,6 +43,7 @@ UNFINISHED = (
 NO_SLICES = ("dicomdir", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 SYSTEM_FOLDERS = ("@", "__macosx", "$recycle", "system volume", ".trash", ".git", ".snapshot", ".apple", ".spotlight", ".fs")
 HEADERS = {".raw": (".mhd", ".nhdr"), ".zraw": (".mhd",), ".img": (".hdr",), ".rec": (".par",)}  # of files of bare voxels
+SEGMENTATION = b"1.2.840.10008.5.1.4.1.1.66.4"  # SOP class
 DEEPEST = 8  # folders below a case's in which DICOM is looked for, to tell whether it is one
 MOST_FILES = 50_000  # of a case: several long studies
 MOST_ASKED = 2000
@@ -79,6 +80,11 @@ def holds_dicom(folder: Path) -> bool:
     """Whether a DICOM file, or one named so, is among the first MOST_ASKED files in a folder and below it."""
     files = itertools.islice(_files_below(folder), MOST_ASKED)
     return any(is_named_dicom(path) or is_dicom(path) for path in files)
+
+
+def segmentations(path: Path) -> int:
+    """How many of the `dicom_files` of a path say in their first bytes that they are segmentations. Raises as that does."""
+    return sum(SEGMENTATION in _head(file) for file in dicom_files(path)[0])
 
 
 def dicom_files(path: Path) -> tuple[list[Path], Counter[str]]:

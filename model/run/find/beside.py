@@ -66,9 +66,19 @@ def with_word_of_masks(case: FoundCase, folder: Path, beside: list[Path], advice
     masks = {path: unread for path, unread in masks.items() if suffix_of(path) or unread not in NO_MASKS}
     doubtful = [path for path in masks if kinds[path] is not MaskKind.OTHER]
     if not doubtful:
-        return replace(case, other_masks=", ".join(path.name for path in masks))
+        names = ", ".join(path.name for path in masks)
+        return replace(case, other_masks=f"{names} is none by its name" if names else "")
     shown = ", ".join(f"{path.name}{f' ({masks[path]}, which is not read)' if masks[path] else ''}" for path in doubtful)
     return replace(case, no_mask=f"{folder}: expected a brain mask, found {shown}; {advice}")
+
+
+def with_word_of_masks_below(case: FoundCase, folder: Path, below: list[Path]) -> FoundCase:
+    """The case, and what is said of brain masks in folders below its own where none was found beside its map."""
+    masks = [path.relative_to(folder).as_posix() for path in below if mask_kind(path) is MaskKind.BRAIN]
+    if case.brain_mask or case.no_mask or not masks:
+        return case
+    said = f"{', '.join(masks)} in a folder below was left out"
+    return replace(case, other_masks="; ".join(filter(None, [case.other_masks, said])))
 
 
 def with_word_of_dicom(case: FoundCase, converted: list[Path]) -> FoundCase:

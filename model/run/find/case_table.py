@@ -11,7 +11,7 @@ from pathlib import Path
 from model.errors import UserError
 from model.images.dicom.files import holds_dicom
 from model.images.formats.names import READ
-from model.run.find.contents import DICOM, UNREAD, dangling, is_dangling
+from model.run.find.contents import DICOM, UNREAD, dangling, is_dangling, visible_in
 from model.run.find.found_case import FoundCase
 from model.run.find.map_names import estimated_z_maps, is_z_map, shared_words
 from model.run.find.mask_names import MaskKind, mask_kind
@@ -26,6 +26,14 @@ LONGEST = 500  # characters of a cell that a message shows
 DELIMITERS = ",;\t|"
 BETWEEN = "commas, semicolons, tabs or bars between them"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def table_in(root: Path) -> Path | None:
+    """The table of a folder, if it has one. Raises UserError where there are more, and OSError."""
+    tables = [path for path in visible_in(root) if path.name.casefold() == TABLE]
+    if len(tables) > 1:
+        raise UserError(f"{root}: expected one {TABLE}, found {' and '.join(path.name for path in tables)}")
+    return tables[0] if tables else None
 
 
 def listed_cases(table: Path, *, estimate_z: bool = False) -> list[FoundCase]:

@@ -5,23 +5,30 @@ What looks like a case and cannot be run is found too, with the reason.
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from model.errors import UserError
 from model.images.dicom.files import holds_dicom
 from model.images.formats.names import READ, stem_of, suffix_of
-from model.run.find.beside import split_converted, with_word_of_dicom, with_word_of_estimates, with_word_of_masks
+from model.run.find.beside import (
+    split_converted,
+    with_word_of_dicom,
+    with_word_of_estimates,
+    with_word_of_masks,
+    with_word_of_masks_below,
+)
 from model.run.find.bids import LAYOUT, bids_cases, is_bids
-from model.run.find.case_table import BRAIN_MASK, COLUMNS, TABLE, listed_cases
+from model.run.find.case_table import BRAIN_MASK, COLUMNS, TABLE, listed_cases, table_in
 from model.run.find.contents import (
     dangling,
     describe_not_fetched,
     describe_unread,
     holds_program,
     holds_scan,
+    images_below,
     images_in,
+    images_or_none,
     is_dangling,
     is_index_of_cd,
     is_no_image,
@@ -56,7 +63,7 @@ def find_cases(root: Path, table: Path | None = None, *, estimate_z: bool = Fals
     """
     try:
         if table is None:
-            table = next((path for path in visible_in(root) if path.name.casefold() == TABLE), None)
+            table = table_in(root)
         if table:
             cases = listed_cases(table, estimate_z=estimate_z)
         elif is_bids(root):
@@ -205,7 +212,10 @@ def _cases_of_folder(folder: Path, root: Path) -> list[FoundCase]:
 
     Beside DICOM an ADC map of another format in a folder below may have been made of it: the case says that it was left out.
     """
-    case, below = _case_of_folder(folder), {} if _is_of_platform(folder) else dict(_folders_with_maps(folder))
+    images = {} if _is_of_platform(folder) else images_below(folder, DEEPEST)
+    case = with_word_of_masks_below(_case_of_folder(folder), folder, [path for paths in images.values() for path in paths])
+    maps = {place: tell_apart(paths) for place, paths in images.items()}
+    below = {place: bool(zadc) for place, (adc, zadc) in maps.items() if adc}
     if case.adc == folder and (converted := [path for path, has_z in below.items() if not has_z]):
         where = ", ".join(path.relative_to(folder).as_posix() for path in converted)
         remark = f"The ADC map in the folder below ({where}) was left out: the DICOM files were taken."
@@ -218,7 +228,7 @@ def _cases_of_folder(folder: Path, root: Path) -> list[FoundCase]:
         )
         for path in below
     ]
-    return deep if deep and case.problem and not _images_or_none(folder) else [case, *deep]
+    return deep if deep and case.problem and not images_or_none(folder) else [case, *deep]
 
 
 def _is_of_platform(folder: Path) -> bool:
@@ -252,24 +262,6 @@ def _case_of_folder(folder: Path) -> FoundCase:
         return FoundCase(folder.name, problem=str(error))
     except OSError as error:
         return FoundCase(folder.name, problem=f"{error.filename}: cannot be read ({error.strerror})")
-
-
-def _folders_with_maps(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Folders below one in which an ADC map lies, each with whether a Z map does too."""
-    for place, names, _ in os.walk(folder):
-        names[:] = sorted(name for name in names if not is_of_the_system(Path(name)))
-        if len(Path(place).relative_to(folder).parts) >= DEEPEST:
-            names.clear()
-        adc, zadc = tell_apart(_images_or_none(Path(place)))
-        if place != str(folder) and adc:
-            yield Path(place), bool(zadc)
-
-
-def _images_or_none(folder: Path) -> list[Path]:
-    try:
-        return named_as_images(folder)
-    except OSError:
-        return []
 
 
 def _pair(name: str, adc: list[Path], zadc: list[Path], where: Path, masks: list[Path], *, look: bool = True) -> FoundCase:

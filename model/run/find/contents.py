@@ -59,6 +59,26 @@ def named_as_images(folder: Path) -> list[Path]:
     return [path for path in visible_in(folder) if suffix_of(path) and not os.path.isdir(path)]
 
 
+def images_or_none(folder: Path) -> list[Path]:
+    """As `named_as_images`; none of a folder that cannot be listed."""
+    try:
+        return named_as_images(folder)
+    except OSError:
+        return []
+
+
+def images_below(folder: Path, deepest: int) -> dict[Path, list[Path]]:
+    """The folders in a folder, down to `deepest` below it, in order, each with its `images_or_none`."""
+    found = {}
+    for place, names, _ in os.walk(folder):
+        names[:] = sorted(name for name in names if not is_of_the_system(Path(name)))
+        if len(Path(place).relative_to(folder).parts) >= deepest:
+            names.clear()
+        if place != str(folder):
+            found[Path(place)] = images_or_none(Path(place))
+    return found
+
+
 def is_dangling(path: Path) -> bool:
     """Whether a path is a link to what is not there."""
     return os.path.islink(path) and not os.path.exists(path)  # unlike pathlib's, no error for a path that cannot be

@@ -14,8 +14,8 @@ class FoundCase:
     """A case and its files, or why it cannot be run.
 
     A case without a Z map (`zadc` is None) can be run with an estimated one; `no_z` says what was looked for and not found.
-    `brain_mask` lies beside the ADC map; `no_mask` says why what lies there cannot be used as one, `other_masks` names masks
-    of something else. Whether any of this counts depends on the options: see `asked`. converted: other files of an ADC map
+    `brain_mask` lies beside the ADC map; `no_mask` says why what lies there cannot be used as one, `other_masks` says which
+    masks were left out. Whether any of this counts depends on the options: see `asked`. converted: other files of an ADC map
     in DICOM. folder: of its results in the output, where not its name. remarks: sentences for the warnings, on what was
     found beside its files or left out.
     """

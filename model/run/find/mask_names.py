@@ -13,7 +13,7 @@ from model.run.platform_paths import MASK_PATH
 MASK = re.compile(r"\w*(masks?|maske|masque|msk)")
 OF_SOMETHING = {
     *(MASK_STEM, Path(MASK_PATH).stem),  # of this program
-    *("lesion", "label", "labels", "seg", "segs", "segmentation", "segmentations", "roi", "rois", "gt", "manual"),
+    *("lesion", "label", "labels", "seg", "segs", "segmentation", "segmentations", "dseg", "roi", "rois", "gt", "manual"),
     *("annotation", "annotations"),
 }
 BRAIN_WORDS = {"brain", "bet", "hdbet", "synthstrip", "stripped", "skullstripped", "skullstrip", "extraction"}

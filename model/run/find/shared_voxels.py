@@ -8,7 +8,7 @@ from pathlib import Path
 from model.errors import UserError
 from model.images.formats.metaimage import voxel_file
 from model.images.formats.names import DETACHED_HEADER, suffix_of
-from model.run.find.contents import NAMED
+from model.run.find.contents import NAMED, images_or_none
 from model.run.find.found_case import FoundCase
 
 Identity = tuple[str, int]
@@ -17,15 +17,18 @@ Identity = tuple[str, int]
 def without_shared_voxels(cases: list[FoundCase]) -> list[FoundCase]:
     """The cases; one that has a header whose file of voxels another header names too has that as its problem.
 
-    Headers that cannot be read are passed over here: reading the case says what is wrong with them.
+    The other is of any case, or lies beside. Headers that cannot be read are passed over here: reading the case says what is
+    wrong with them.
     """
-    headers = dict.fromkeys(path for case in cases for path in case.files if suffix_of(path) == DETACHED_HEADER)
+    of_cases = [path for case in cases for path in case.files if suffix_of(path) == DETACHED_HEADER]
+    beside = [other for folder in dict.fromkeys(path.parent for path in of_cases) for other in images_or_none(folder)]
+    headers = dict.fromkeys([*of_cases, *(path for path in beside if suffix_of(path) == DETACHED_HEADER)])
     named: dict[Identity, dict[Identity, Path]] = {}  # headers by the file of their voxels
     shared: dict[Path, Identity] = {}
     for header in headers:
         try:
             shared[header] = _identity(voxel_file(header))
-            named.setdefault(shared[header], {})[_identity(header)] = header
+            named.setdefault(shared[header], {}).setdefault(_identity(header), header)
         except (OSError, ValueError, UserError):
             continue
     return [_refused(case, [named[shared[path]] for path in case.files if path in shared]) for case in cases]

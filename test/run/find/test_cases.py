@@ -544,7 +544,7 @@ def test_a_lesion_mask_beside_dicom_is_not_the_adc_map(tmp_path):
     touch(tmp_path, "baby/IM1.dcm", "baby/adc_lesion_mask.nii.gz")
     (case,) = find_cases(tmp_path)
     assert (case.adc, case.zadc, case.brain_mask) == (tmp_path / "baby", None, None)
-    assert case.other_masks == "adc_lesion_mask.nii.gz"
+    assert case.other_masks == "adc_lesion_mask.nii.gz is none by its name"
 
 
 def test_loose_files_beside_case_folders(tmp_path):
@@ -671,6 +671,15 @@ def test_what_lies_in_and_beside_the_published_layout(tmp_path):
     }
     assert "a link to gone" in cases["C"]
     assert [case.name for case in find_cases(tmp_path) if not case.problem] == ["A", "alone", "more", "study"]
+
+
+def test_two_tables_whose_names_differ_by_case(tmp_path):
+    for name in ("cases.csv", "Cases.CSV"):
+        (tmp_path / name).write_text("case,adc,zadc\na,a,b\n")
+    if len(list(tmp_path.iterdir())) == 1:
+        pytest.skip("this file system knows no case")
+    with pytest.raises(UserError, match=f"^{tmp_path}: expected one cases.csv, found Cases.CSV and cases.csv$"):
+        find_cases(tmp_path)
 
 
 def test_csv_that_is_not_there_or_not_text(tmp_path):

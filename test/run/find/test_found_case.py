@@ -86,7 +86,7 @@ OTHER_MASKS = [
         "tumour_brain_mask",
         "lesions",
     ),
-    *("sub-01_desc-hie_mask", "lesions-draft", "core_mask", "gt_mask", "lesionmask", "roi", "brain_lesion_seg", "csf_mask"),
+    *("sub-01_desc-hie_mask", "lesions-draft", "core_mask", "gt_mask", "lesionmask", "roi", "adc_dseg", "brain_lesion_seg", "csf_mask"),
     *("penumbra_mask", "white_matter_mask", "hypoxic_injury_mask", "sub-01_label-L_desc-hie_probseg_mask", "prob_mask"),
 ]
 
@@ -95,7 +95,7 @@ OTHER_MASKS = [
 def test_masks_of_something_else_are_left_out_and_named(tmp_path, name):
     touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", f"c1/{name}.nii.gz")
     assert asked(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", None)}
-    assert find_cases(tmp_path)[0].other_masks == f"{name}.nii.gz"
+    assert find_cases(tmp_path)[0].other_masks == f"{name}.nii.gz is none by its name"
     assert find_cases(tmp_path)[0].asked(estimate_z=False, use_mask=False).other_masks == ""
     touch(tmp_path, "c1/brain_mask.nii.gz")
     assert asked(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", "c1/brain_mask.nii.gz")}
@@ -132,6 +132,18 @@ def test_what_may_be_a_brain_mask_is_not_passed_over(tmp_path, name, kind):
 def test_a_part_after_which_the_folder_is_called_may_be_the_cases_name(tmp_path):
     touch(tmp_path, "HIE_01/adc.mha", "HIE_01/HIE_01_mask.nii.gz")
     assert "expected a brain mask, found HIE_01_mask.nii.gz" in asked(tmp_path)["HIE_01"]
+
+
+@pytest.mark.parametrize("of_case", ["IM1.dcm", "adc.mha"])
+def test_masks_in_folders_below_are_left_out_and_named(tmp_path, of_case):
+    """Where one lies beside the map they are not asked for."""
+    touch(tmp_path, f"c1/{of_case}", "c1/nifti/brain_mask.nii.gz", "c1/nifti/lesion_mask.nii.gz", "c1/t2/bet/x_bet_mask.nii.gz")
+    (case,) = find_cases(tmp_path)
+    said = "nifti/brain_mask.nii.gz, t2/bet/x_bet_mask.nii.gz in a folder below was left out"
+    assert (case.problem, case.brain_mask, case.no_mask, case.other_masks) == ("", None, "", said)
+    touch(tmp_path, "c1/brain_mask.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert (case.brain_mask, case.other_masks) == (tmp_path / "c1/brain_mask.nii.gz", "")
 
 
 @pytest.mark.parametrize("name", ["brain.0001", "mask.txt", "brain.dcm", "lesions.png", "brain_mask.json", "t2.nii.gz"])

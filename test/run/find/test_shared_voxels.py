@@ -50,6 +50,13 @@ def test_both_maps_of_a_case(tmp_path, raw):
     assert problem.startswith(f"{raw} holds the voxels of 2 headers, expected one: ")
 
 
+def test_a_header_of_no_case_beside_it(tmp_path, raw):
+    """Whichever image was exported last, its voxels are in the file; a name in capitals is one too."""
+    adc, other = header(tmp_path / "a" / "adc.mhd", "out.raw"), header(tmp_path / "a" / "b1000.MHD", "out.raw")
+    header(tmp_path / "a" / "t2.mhd", "t2.raw")
+    assert problems(FoundCase("a", adc)) == [f"{raw} holds the voxels of 2 headers, expected one: {adc}, {other}"]
+
+
 def test_what_is_not_shared(tmp_path, raw):
     """One header of two cases, copies of a file, voxels in the header's own file, headers that cannot be read."""
     one = header(tmp_path / "a" / "1.mhd", "out.raw")
