@@ -136,7 +136,9 @@ def outcomes_of(each: list[Case], segmenter: Segmenter, options: FolderOptions, 
 def with_same_maps(each: list[Case], segmenter: Segmenter, options: FolderOptions, outcomes: list[Outcome]) -> None:
     """Run cases again whose results do not say rightly which other cases have the same ADC map. There are few.
 
-    Where that fails, the overviews say it.
+    That two are the same is known once both were read. Pages, DICOM objects and sidecars hold the warnings too, and each has
+    its checksum in the record: to write them all again is less code than to change them in place. Where that fails, the
+    overviews say it.
     """
     warnings = warnings_to_have(outcomes, [earlier for _, _, earlier in each])
     again = [n for n, outcome in enumerate(outcomes) if outcome.results and not has_warning(outcome, warnings[n])]

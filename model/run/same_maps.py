@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from model.report.results import VOXELS
-from model.run.summary import CHANGED
+from model.run.summary import CHANGED, OUTDATED
 
 if TYPE_CHECKING:
     from model.run.earlier import Earlier
@@ -20,7 +20,7 @@ NAMED = 3  # cases that it names
 def warnings_to_have(outcomes: list[Outcome], earlier: list[Earlier]) -> list[str]:
     """The warning of each case, empty where no other ADC map is the same.
 
-    A case whose mask someone changed counts by its earlier results.
+    A case that is not run again, since someone changed its mask or it is outdated, counts by its earlier results.
     """
     digests = [_digest(outcome, before) for outcome, before in zip(outcomes, earlier, strict=True)]
     names = collections.defaultdict(list)
@@ -33,7 +33,7 @@ def warnings_to_have(outcomes: list[Outcome], earlier: list[Earlier]) -> list[st
 
 
 def _digest(outcome: Outcome, before: Earlier) -> str | None:
-    results = outcome.results or (before.results if outcome.status == CHANGED else None) or {}
+    results = outcome.results or (before.results if outcome.status in (CHANGED, OUTDATED) else None) or {}
     digest: str | None = results.get("inputs", {}).get("adc", {}).get(VOXELS)
     return digest
 
