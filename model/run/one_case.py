@@ -161,7 +161,9 @@ def read_found(found: FoundCase, options: Options) -> Case:
     remarks = [*found.remarks, *of_converted(case.adc, found.converted), *case.remarks]
     if options.brain_mask and not found.brain_mask:
         number = segmentations(found.adc_map) if is_dicom_path(found.adc_map) else 0
-        others = "; ".join(filter(None, [found.other_masks, f"DICOM segmentations are not read: {number}" if number else ""]))
+        others = "; ".join(
+            filter(None, [found.other_masks, f"DICOM segmentations are not read: {number}" if number else ""])
+        )
         said = f" ({others})" if others else ""
         remarks.append(f"No brain mask was found for {found.adc_map.name}{said}: it was used as it is (--brain-mask).")
     return replace(case, remarks=tuple(remarks))

@@ -141,6 +141,14 @@ def test_nothing_is_estimated_from_what_is_no_newborns_adc_map(kind):
     assert "\n" not in str(error.value)
 
 
+def test_where_a_mask_was_applied_it_is_named_and_none_is_advised():
+    ring = case(with_ring(PHANTOM.adc))
+    mask = Volume(np.ones(BRAIN.shape, np.float32), GRID, Path("mask.nii"))
+    with pytest.raises(UserError, match=r"The brain mask mask\.nii was applied: is it right\?$") as error:
+        require_usable(replace(ring, brain_mask=mask))
+    assert "--brain-mask" not in str(error.value)
+
+
 DOUBTFUL = {
     "left half": (part(PHANTOM.adc, 2, 0.5), "is it a whole brain?"),
     "front half": (part(PHANTOM.adc, 1, 0.5), "is it a whole brain?"),

@@ -1,6 +1,7 @@
 """Folders of DICOM through the entrypoint: studies, series, files with many frames, and what is told of the patient."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +115,19 @@ def test_a_stripped_map_beside_its_series_is_taken_and_told(tmp_path, go, output
     said = "The ADC map was taken from adc_brain.nii.gz, not from the DICOM files beside it: they were not read."
     assert said in summary(output)["a"]["warnings"]
     assert not (output / "a" / "lesions.dcm").exists()
+
+
+def test_a_segmentation_in_dicom_is_no_brain_mask_and_told(tmp_path, go, output):
+    write_series(tmp_path / "in" / "a", ADC, GRID)
+    write_image(Z, GRID, tmp_path / "in" / "a" / "zmap.nii.gz")
+    assert go(tmp_path / "in")[0] == 0
+    shutil.copy(output / "a" / "lesions.dcm", tmp_path / "in" / "a" / "SE9")
+    said = "No brain mask was found for a (DICOM segmentations are not read: 1): it was used as it is (--brain-mask)."
+    assert go(tmp_path / "in")[0] == 0
+    assert "segmentation" not in summary(output)["a"]["warnings"]
+    shutil.rmtree(output)
+    assert go(tmp_path / "in", "--brain-mask")[0] == 0
+    assert said in summary(output)["a"]["warnings"]
 
 
 def test_a_table_names_folders_and_files_of_both_maps(tmp_path, go, output):

@@ -106,6 +106,7 @@ def test_results_that_lie_are_not_ours(go, good, output, text):
 OTHERWISE = {  # what is done after a run, and the reason that the summary then has
     "ADC map": "the ADC map was replaced since",
     "Z map": "the Z map was replaced since",
+    "space": "the ADC map was replaced since",
     "unit": "the ADC unit (--adc-unit) changed from 1e-6mm2/s since",
     "version": "the version of this program changed since",
     "weights": "the weights were replaced since",
@@ -122,6 +123,8 @@ def test_what_is_outdated_is_listed_and_new_cases_are_done(go, good, output, mon
         write_image(small_maps()[0] * 1.01, GRID, good / "a" / "adc.mha")
     if change == "Z map":
         write_image(small_maps()[1] - 1, GRID, good / "a" / "zadc.mha")
+    if change == "space":  # a template's, by the name
+        (good / "a" / "adc.mha").rename(good / "a" / "space-MNI152_adc.mha")
     if change in ("weights", "both"):
         words = ["--weights", str(random_weights)]
     if change == "unit":
@@ -138,7 +141,7 @@ def test_what_is_outdated_is_listed_and_new_cases_are_done(go, good, output, mon
     assert rows["a"]["status"] == "outdated"
     assert rows["a"]["reason"].startswith(f"{OTHERWISE[change]}; --overwrite does the case again")
     assert (rows["a"]["mask"], rows["a"]["lesion_volume_ml"]) == ("", "")
-    assert rows["b"]["status"] == ("done before" if change in ("ADC map", "Z map") else "outdated")
+    assert rows["b"]["status"] == ("done before" if change in ("ADC map", "Z map", "space") else "outdated")
     assert f"a: {OTHERWISE[change]}" in error
     assert f"a: outdated: {OTHERWISE[change]}" in out
     assert {name: (output / name).read_bytes() for name in before} == before

@@ -13,7 +13,16 @@ from model.errors import UserError
 from model.run.bids_names import CASE, DATATYPES, BidsName, bids_name
 from model.run.find.beside import with_word_of_estimates, with_word_of_masks
 from model.run.find.case_table import TABLE
-from model.run.find.contents import dangling, holds_scan, is_dangling, is_no_image, is_scan, named_as_images, visible_in
+from model.run.find.contents import (
+    dangling,
+    describe_unread,
+    holds_scan,
+    is_dangling,
+    is_no_image,
+    is_scan,
+    named_as_images,
+    visible_in,
+)
 from model.run.find.found_case import FoundCase
 from model.run.find.map_names import Z_WORD, estimated_z_maps
 
@@ -196,9 +205,7 @@ def _instead(folder: Path, adc: Path | None = None) -> str:
     images = [path for place in places if os.path.isdir(place) for path in named_as_images(place) if path != adc]
     names = [path.relative_to(folder).as_posix() for path in images]
     more = ", ..." if len(names) > 3 else ""
-    found = (
-        f"found {', '.join(names[:3])}{more}"
-        if names
-        else f"no {'other ' if adc else ''}image lies in {' or '.join(DATATYPES)}"
-    )
-    return f"{found}; {CHOOSE}" if names else found
+    if names:
+        return f"found {', '.join(names[:3])}{more}; {CHOOSE}"
+    unread = "" if adc else describe_unread(folder)
+    return f"found {unread}" if unread else f"no {'other ' if adc else ''}image lies in {' or '.join(DATATYPES)}"

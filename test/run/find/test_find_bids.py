@@ -180,13 +180,14 @@ def test_a_folder_without_an_adc_map_fails_with_what_is_there(data_set):
     session(data_set, "sub-01/ses-2/dwi", "dwi", "rec-ADC_dwi")
     (data_set / "sub-02" / "ses-1").mkdir(parents=True)
     (data_set / "sub-03").mkdir()
-    touch(data_set, "sub-04/sub-04_ADC.nii.gz", "sub-05_ADC.nii.gz")
+    touch(data_set, "sub-04/sub-04_ADC.nii.gz", "sub-05_ADC.nii.gz", "sub-06/dwi/1.dcm", "sub-06/dwi/2.dcm")
     cases = only(data_set)
     assert len(cases.pop("sub-01_ses-1")) == 2
     assert "expected one ADC map (dwi/sub-01_ses-2_ADC.nii.gz), found dwi/sub-01_ses-2_dwi" in cases["sub-01_ses-2"]
     assert cases["sub-02_ses-1"].endswith("no image lies in dwi or anat")
     assert cases["sub-03"].endswith("no image lies in dwi or anat")
     assert "found sub-04_ADC.nii.gz" in cases["sub-04"]
+    assert "found 2 file(s) (DICOM), which is not read there" in cases["sub-06"]
     assert "lies outside of sub-<label>[/ses-<label>]/dwi" in cases["sub-05_ADC.nii.gz"]
     assert not [name for name in cases if name.startswith("sub-04/")]  # the subject's reason names it
 

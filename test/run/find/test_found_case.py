@@ -86,7 +86,17 @@ OTHER_MASKS = [
         "tumour_brain_mask",
         "lesions",
     ),
-    *("sub-01_desc-hie_mask", "lesions-draft", "core_mask", "gt_mask", "lesionmask", "roi", "adc_dseg", "brain_lesion_seg", "csf_mask"),
+    *(
+        "sub-01_desc-hie_mask",
+        "lesions-draft",
+        "core_mask",
+        "gt_mask",
+        "lesionmask",
+        "roi",
+        "adc_dseg",
+        "brain_lesion_seg",
+        "csf_mask",
+    ),
     *("penumbra_mask", "white_matter_mask", "hypoxic_injury_mask", "sub-01_label-L_desc-hie_probseg_mask", "prob_mask"),
 ]
 
@@ -137,7 +147,9 @@ def test_a_part_after_which_the_folder_is_called_may_be_the_cases_name(tmp_path)
 @pytest.mark.parametrize("of_case", ["IM1.dcm", "adc.mha"])
 def test_masks_in_folders_below_are_left_out_and_named(tmp_path, of_case):
     """Where one lies beside the map they are not asked for."""
-    touch(tmp_path, f"c1/{of_case}", "c1/nifti/brain_mask.nii.gz", "c1/nifti/lesion_mask.nii.gz", "c1/t2/bet/x_bet_mask.nii.gz")
+    touch(
+        tmp_path, f"c1/{of_case}", "c1/nifti/brain_mask.nii.gz", "c1/nifti/lesion_mask.nii.gz", "c1/t2/bet/x_bet_mask.nii.gz"
+    )
     (case,) = find_cases(tmp_path)
     said = "nifti/brain_mask.nii.gz, t2/bet/x_bet_mask.nii.gz in a folder below was left out"
     assert (case.problem, case.brain_mask, case.no_mask, case.other_masks) == ("", None, "", said)
