@@ -72,12 +72,12 @@ def with_word_of_masks(case: FoundCase, folder: Path, beside: list[Path], advice
     return replace(case, no_mask=f"{folder}: expected a brain mask, found {shown}; {advice}")
 
 
-def with_word_of_masks_below(case: FoundCase, folder: Path, below: list[Path]) -> FoundCase:
-    """The case, and what is said of brain masks in folders below its own where none was found beside its map."""
-    masks = [path.relative_to(folder).as_posix() for path in below if mask_kind(path) is MaskKind.BRAIN]
+def with_word_of_masks_elsewhere(case: FoundCase, folder: Path, elsewhere: list[Path]) -> FoundCase:
+    """The case, and what is said of brain masks of another folder or image where none was found beside its map."""
+    masks = [path.relative_to(folder).as_posix() for path in elsewhere if mask_kind(path) is MaskKind.BRAIN]
     if case.brain_mask or case.no_mask or not masks:
         return case
-    said = f"{', '.join(masks)} in a folder below was left out"
+    said = f"left out: {', '.join(masks)}"
     return replace(case, other_masks="; ".join(filter(None, [case.other_masks, said])))
 
 

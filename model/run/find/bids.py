@@ -11,7 +11,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.run.bids_names import CASE, DATATYPES, BidsName, bids_name
-from model.run.find.beside import with_word_of_estimates, with_word_of_masks
+from model.run.find.beside import with_word_of_estimates, with_word_of_masks, with_word_of_masks_elsewhere
 from model.run.find.case_table import TABLE
 from model.run.find.contents import (
     dangling,
@@ -152,7 +152,8 @@ def _with_its_files(folder: Path, name: str) -> FoundCase:
     z_path, mask_path = (found[0] if found else None for found in (zadc, mask))
     case = FoundCase(name, path, z_path, brain_mask=mask_path, no_z=no_z, no_mask=no_mask)
     case = with_word_of_masks(case, folder, [other for other in visible_in(path.parent) if _may_be_mask(other, named)])
-    return with_word_of_estimates(case, [other for other, _ in images])
+    others = [other for other, its in images if _is_brain_mask(its) and (other, its) not in beside]
+    return with_word_of_estimates(with_word_of_masks_elsewhere(case, folder, others), [other for other, _ in images])
 
 
 def _images(folder: Path) -> Named:

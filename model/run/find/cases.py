@@ -16,7 +16,7 @@ from model.run.find.beside import (
     with_word_of_dicom,
     with_word_of_estimates,
     with_word_of_masks,
-    with_word_of_masks_below,
+    with_word_of_masks_elsewhere,
 )
 from model.run.find.bids import LAYOUT, bids_cases, is_bids
 from model.run.find.case_table import BRAIN_MASK, COLUMNS, TABLE, listed_cases, table_in
@@ -213,7 +213,9 @@ def _cases_of_folder(folder: Path, root: Path) -> list[FoundCase]:
     Beside DICOM an ADC map of another format in a folder below may have been made of it: the case says that it was left out.
     """
     images = {} if _is_of_platform(folder) else images_below(folder, DEEPEST)
-    case = with_word_of_masks_below(_case_of_folder(folder), folder, [path for paths in images.values() for path in paths])
+    case = with_word_of_masks_elsewhere(
+        _case_of_folder(folder), folder, [path for paths in images.values() for path in paths]
+    )
     maps = {place: tell_apart(paths) for place, paths in images.items()}
     below = {place: bool(zadc) for place, (adc, zadc) in maps.items() if adc}
     if case.adc == folder and (converted := [path for path, has_z in below.items() if not has_z]):

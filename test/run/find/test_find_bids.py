@@ -175,6 +175,15 @@ def test_a_mask_beside_the_adc_map_with_no_name_of_bids(data_set):
     assert "found brain_mask.mnc (MINC, which is not read)" in find_cases(data_set)[0].no_mask
 
 
+@pytest.mark.parametrize("place", ["anat/sub-01_desc-brain", "dwi/sub-01_space-MNI152_desc-brain"])
+def test_brain_masks_of_other_images_are_left_out_and_named(data_set, place):
+    session(data_set, "sub-01/dwi", "ADC", Z)
+    touch(data_set, f"sub-01/{place}_mask.nii.gz")
+    (case,) = find_cases(data_set)
+    assert (case.problem, case.brain_mask, case.no_mask) == ("", None, "")
+    assert case.other_masks == f"left out: {place}_mask.nii.gz"
+
+
 def test_a_folder_without_an_adc_map_fails_with_what_is_there(data_set):
     session(data_set, "sub-01/ses-1/dwi", "ADC", Z)
     session(data_set, "sub-01/ses-2/dwi", "dwi", "rec-ADC_dwi")

@@ -151,7 +151,7 @@ def test_masks_in_folders_below_are_left_out_and_named(tmp_path, of_case):
         tmp_path, f"c1/{of_case}", "c1/nifti/brain_mask.nii.gz", "c1/nifti/lesion_mask.nii.gz", "c1/t2/bet/x_bet_mask.nii.gz"
     )
     (case,) = find_cases(tmp_path)
-    said = "nifti/brain_mask.nii.gz, t2/bet/x_bet_mask.nii.gz in a folder below was left out"
+    said = "left out: nifti/brain_mask.nii.gz, t2/bet/x_bet_mask.nii.gz"
     assert (case.problem, case.brain_mask, case.no_mask, case.other_masks) == ("", None, "", said)
     touch(tmp_path, "c1/brain_mask.nii.gz")
     (case,) = find_cases(tmp_path)
