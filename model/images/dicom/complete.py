@@ -110,19 +110,20 @@ def _shown(kinds: Iterable[str]) -> str:
 # --- how many ---
 
 
-def require_complete(frames: Sequence[Frame], gap_mm: float, images: int, path: Path) -> tuple[str, ...]:
-    """What is odd about the number of slices of a stack, as sentences. frames: in the order of their places. images:
-    of the series, with those of other types.
+def require_complete(frames: Sequence[Frame], gap_mm: float, images: int, others: set[int], path: Path) -> tuple[str, ...]:
+    """What is odd about the number of slices of a stack, as sentences. frames: in the order of their places.
+
+    images: how many the series has, with those of other types; others: the InstanceNumbers of these.
 
     Raises UserError where the headers name more slices than there are, or where the slices are of several runs.
     """
     datasets = list({frame.path: frame.dataset for frame in frames}.values())
-    return (*_runs(frames, gap_mm, path), *_parts(datasets, path), *_counts(frames, datasets, images, path))
+    return (*_runs(frames, gap_mm, path), *_parts(datasets, path), *_counts(frames, datasets, images, others, path))
 
 
 def _parts(datasets: list[Dataset], path: Path) -> tuple[str, ...]:
     """Raise UserError unless all files of a concatenation, into which an image with many frames is cut, are there."""
-    parts = {_number(dataset.get("InConcatenationNumber")) or 1 for dataset in datasets}
+    parts = {whole(dataset.get("InConcatenationNumber")) or 1 for dataset in datasets}
     said = _most(datasets, "InConcatenationTotalNumber")
     total = max(said, *parts, 2 if len(parts) == 1 and _most(datasets, "ConcatenationFrameOffsetNumber") else 1)
     if total > len(parts):
@@ -132,7 +133,7 @@ def _parts(datasets: list[Dataset], path: Path) -> tuple[str, ...]:
     return ()
 
 
-def _counts(frames: Sequence[Frame], datasets: list[Dataset], images: int, path: Path) -> tuple[str, ...]:
+def _counts(frames: Sequence[Frame], datasets: list[Dataset], images: int, others: set[int], path: Path) -> tuple[str, ...]:
     found = len(frames)
     slices = {name: _private(datasets[0], *where) for name, where in OF_VENDORS.items()}
     slices["NumberOfSlices"] = _most(datasets, "NumberOfSlices")
@@ -152,7 +153,7 @@ def _counts(frames: Sequence[Frame], datasets: list[Dataset], images: int, path:
                 " several volumes; else slices are missing."
             )
     _require_whole_acquisitions(datasets, path)
-    return (*remarks, *_numbering(frames, path))
+    return (*remarks, *_numbering(frames, others, path))
 
 
 def _require_whole_acquisitions(datasets: list[Dataset], path: Path) -> None:
@@ -164,15 +165,18 @@ def _require_whole_acquisitions(datasets: list[Dataset], path: Path) -> None:
         raise UserError(f"{path}: expected {what}, found {least} of one: {INCOMPLETE}")
 
 
-def _numbering(frames: Sequence[Frame], path: Path) -> tuple[str, ...]:
+def _numbering(frames: Sequence[Frame], others: set[int], path: Path) -> tuple[str, ...]:
     """Whether the numbers of the slices begin as those of a whole volume do, and follow each other.
 
     Whole volumes may come before it, all at once or slice by slice, and a new kind of image may begin at a round number.
+    Numbers of other images of the series are not missing.
     """
     numbers = sorted({number for frame in frames if (number := _instance(frame)) is not None})
     found = len(frames)
     if len(numbers) < max(found, 2):
         return ()  # one slice, no numbers, or one for several slices
+    if others and not set(range(1, numbers[-1])) - others - set(numbers):
+        return ()  # with the other images of the series none is missing
     steps = set(np.diff(numbers).tolist())
     step = steps.pop() if len(steps) == 1 else 1
     before = max(numbers[0] - 1, 0) // step
@@ -188,23 +192,23 @@ def _numbering(frames: Sequence[Frame], path: Path) -> tuple[str, ...]:
 def _instance(frame: Frame) -> int | None:
     """The number of a slice: of its file, or in a file with many frames in its stack."""
     name = "InStackPositionNumber" if "NumberOfFrames" in frame.dataset else "InstanceNumber"
-    return _number(_value(frame, name))
+    return whole(_value(frame, name))
 
 
 def _most(datasets: list[Dataset], name: str) -> int:
     """The largest number that a tag has in files; 0 where none has it."""
-    return max(_number(dataset.get(name)) or 0 for dataset in datasets)
+    return max(whole(dataset.get(name)) or 0 for dataset in datasets)
 
 
 def _private(dataset: Dataset, group: int, creator: str, element: int) -> int:
     """The number in a private tag; 0 where there is none."""
     try:
-        return _number(dataset.private_block(group, creator)[element].value) or 0
+        return whole(dataset.private_block(group, creator)[element].value) or 0
     except KeyError:
         return 0
 
 
-def _number(value: object) -> int | None:
+def whole(value: object) -> int | None:
     """A whole number, also one that a file without types holds as bytes; None for anything else."""
     if isinstance(value, bytes):
         return int.from_bytes(value, "little") if len(value) in (2, 4) else None
@@ -268,9 +272,10 @@ def _value(frame: Frame, name: str) -> object:
 
 
 def _plain(value: object) -> float | str:
+    """Numbers to four digits: echo times differ by rounding."""
     text = "" if value is None else str(value)
     try:
-        return float(text)
+        return float(f"{float(text):.4g}") if "." in text else float(text)
     except ValueError:
         return text
 

@@ -31,14 +31,14 @@ MARKS = (  # with which other files begin
     *(b"\0\0\1\0", b"\0\0\2\0", b"\0\5\x16\7", b"\0\0\0\1Bud1", b"L\0\0\0\1\x14\2\0", b"ITSF", b"MSCF", b"SQLite format 3"),
     *(b"\0\1\0\0\0", b"OTTO", b"wOFF", b"wOF2", b"true", b"ttcf", b"ID3", b"OggS", b"FWS", b"CWS", b"\x1aE\xdf\xa3"),
     *(b"\x5c\1\0\0", b"\0\0\1\x5c", b"\x1c\2\0\0", b"\0\0\2\x1c", b"\x93NUMPY", b"\x89HDF"),
-    *(b"MATLAB 5", b"CDF\1", b"CDF\2", b"\x3f\x5f\3\0"),
+    *(b"\0\0\0\1\0\0", b"MATLAB 5", b"CDF\1", b"CDF\2", b"\x3f\x5f\3\0"),
 )
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 TEXT_NAMES = re.compile(  # of texts
     r".*\.(txt|text|md|rst|html?|xml|xsl|xsd|dtd|json|ya?ml|toml|csv|tsv|inf|ini|cfg|conf|log|css|js|svg|rtf|bat|cmd|sh|py|m|r"
     r"|bvals?|bvecs?|md5|sha1|sha256|sum|url|desktop|properties|lst|list|par|mhd|nhdr|hdr|lang|policy|security|manifest|tex|bib|nfo|dump|tags|header"
     r"|prot|protocol|grad|scheme|vbs|ps1|plist|strings|jnlp|asc|pem|crt)"
-    r"|readme|liesmich|lisezmoi|leeme|licen[cs]e|notice|changes|changelog|authors|copying|copyright|version|install|manifest|(md5|sha\d+)sums?",
+    r"|bvals?|bvecs?|notes?|info|readme|liesmich|lisezmoi|leeme|licen[cs]e|notice|changes|changelog|authors|copying|copyright|version|install|manifest|(md5|sha\d+)sums?",
     re.IGNORECASE,
 )
 

@@ -22,7 +22,7 @@ from model.images.dicom.frame import Frame
 from model.images.dicom.padding import is_padding
 from model.images.dicom.persons import counting, said_series
 from model.images.dicom.pixels import PIXELS, require_decoder, stored_numbers
-from model.images.dicom.series import is_no_map, wanted
+from model.images.dicom.series import Wanted, is_no_map, wanted
 from model.images.dicom.stack import frames_of, stacked
 from model.images.dicom.syntax import name_syntax
 from model.images.dicom.units import MAPPINGS, factor_of, plain, unit_of
@@ -39,22 +39,22 @@ def read_dicom(path: Path, series: Sequence[str] = (), adc: bool = False) -> Vol
     With `adc`, of a header that names its unit the values are 1e-6 mm2/s. Raises UserError when it cannot be read whole or
     is no regular stack.
     """
-    files, images = wanted(path, series, adc)
-    with counting(files, path):
-        return _read_series(files, images, path, series, adc)
+    found = wanted(path, series, adc)
+    with counting(found.files, path):
+        return _read_series(found, path, series, adc)
 
 
-def _read_series(files: list[Path], images: int, path: Path, series: Sequence[str], adc: bool) -> Volume:
+def _read_series(found: Wanted, path: Path, series: Sequence[str], adc: bool) -> Volume:
     frames: list[Frame] = []
     sums = []
-    for file in files:
+    for file in found.files:
         dataset, sha256 = _read(file)
         with reading(file):
             frames += frames_of(dataset, file)
         sums.append(sha256)
     with reading(path):
         frames, grid = stacked(frames, path)
-        odd = require_complete(frames, grid.spacing_mm[0], images, path)
+        odd = require_complete(frames, grid.spacing_mm[0], found.images, found.others, path)
     require_scalar_3d(grid.size[::-1], 1, path)
     source = _source(frames, path)
     voxels, is_background = np.empty(grid.size, np.float32), True

@@ -26,7 +26,7 @@ from pydicom.uid import (
 )
 
 from model.errors import UserError, lacks_memory
-from model.images.dicom.complete import Plane, places, require_one_type
+from model.images.dicom.complete import Plane, places, require_one_type, whole
 from model.images.dicom.files import NoHeader, dicom_files, require_none_lost
 from model.images.dicom.frame import PER_FRAME, SHARED, image_types
 from model.images.dicom.mr_words import EXPONENTIAL, OTHER_TYPES, says_adc
@@ -50,7 +50,7 @@ LISTED = (
     *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType", "Modality"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "SpecificCharacterSet"),
     *(SHARED, PER_FRAME, *OF_A_VISIT, *PATIENT),
-    *("RealWorldValueMappingSequence", "ImagePositionPatient", "ImageOrientationPatient"),
+    *("RealWorldValueMappingSequence", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient"),
 )
 OTHER_MODALITIES = ("CT", "PT", "NM", "US", "XA", "CR", "DX", "MG", "OT", "SEG")  # messages quote these; others may be names
 CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -102,10 +102,11 @@ class Header:
 
 
 class Wanted(NamedTuple):
-    """The files of an image, sorted, and how many images their series has, those of other types too."""
+    """The files of an image, sorted; how many images their series has, those of other types too; and the others' numbers."""
 
     files: list[Path]
     images: int
+    others: set[int]
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,10 @@ def _wanted(headers: list[Header], path: Path, series: Sequence[str], adc: bool)
     same = [header for header in same if not is_no_map(header.dataset)]
     if same:
         require_one_type(_places(chosen.headers), _places(same), path)
-    count = sum(header.frames for header in headers if header.dataset.SeriesInstanceUID == chosen.uid)
-    return Wanted([header.path for header in chosen.headers], count)
+    of_series = [header for header in headers if header.dataset.SeriesInstanceUID == chosen.uid]
+    files = [header.path for header in chosen.headers]
+    numbers = (whole(header.dataset.get("InstanceNumber")) for header in of_series if header.path not in files)
+    return Wanted(files, sum(header.frames for header in of_series), {number for number in numbers if number is not None})
 
 
 def _places(headers: Iterable[Header]) -> list[tuple[Plane | None, str]]:

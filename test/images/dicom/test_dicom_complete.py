@@ -94,6 +94,29 @@ def test_images_of_other_types_in_the_series_count(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("of_adc", "of_others"),
+    [
+        (range(14, 38, 2), [*range(1, 13), *range(13, 37, 2)]),  # b0 at first, then trace and ADC in turn
+        (range(2, 14), [1]),  # a capture at first
+    ],
+)
+def test_numbers_of_other_images_of_the_series_are_not_missing(tmp_path, of_adc, of_others):
+    trace = Series(image_type=("ORIGINAL", "PRIMARY", "DIFFUSION", "TRACEW"))
+    for z, path in enumerate(write_series(tmp_path / "adc", VOXELS, GRID)):
+        change(path, InstanceNumber=of_adc[z])
+    for start in range(0, len(of_others), 12):
+        for z, path in enumerate(write_series(tmp_path / f"trace{start}", VOXELS[: len(of_others[start:])], GRID, trace)):
+            change(path, InstanceNumber=of_others[start + z], SOPInstanceUID=f"{ROOT}8.{start}.{z}")
+    assert said(tmp_path) == ""
+
+
+def test_echo_times_that_differ_by_rounding_are_of_one_run(tmp_path):
+    for z, path in enumerate(write_series(tmp_path, VOXELS, GRID)):
+        change(path, EchoTime=90 + 1e-4 * (z % 2))
+    assert said(tmp_path) == ""
+
+
+@pytest.mark.parametrize(
     ("thickness", "spacing", "warned"),
     [(2.5, 2.5, True), (2, 2.5, True), (2.5, 0, False), (3, 2.5, False), (5, 5, False), (2, 4.5, False), (None, 2.5, False)],
 )

@@ -151,6 +151,8 @@ OTHERS = {
     "mask.mhd": b"ObjectType = Image\n",
     "mask.raw": RANDOM,
     "dti.bval": b"0 1000\n",
+    "bvals": b"0 1000\n",
+    "brainmask.mgz": gzip.compress(b"\0\0\0\1\0\0\0\4\0\0\0\6" + bytes(300), mtime=0),
     "viewer/jre/lib/modules": RANDOM,
     "viewer/jre/lib/table": bytes.fromhex("0800010002000000") + bytes(400),  # begins as DICOM does, and does not go on
     "viewer/jre/bin/java": b"\x7fELF\2\1\1\0",

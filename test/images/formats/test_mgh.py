@@ -223,5 +223,5 @@ def test_a_brain_mask(run, tmp_path, capfd):
 
 def test_the_page_on_running_names_every_format():
     page = (Path(__file__).resolve().parents[3] / "docs" / "run.md").read_text(encoding="utf-8")
-    first = page.split("## What is read")[1].strip().split("Every case")[0]
-    assert re.findall(r"`(\.[a-z.]+)`", first) == list(READ)
+    (sentence,) = re.findall(r"^Formats: (.*)$", page, re.MULTILINE)
+    assert re.findall(r"`(\.[a-z.]+)`", sentence) == list(READ)
