@@ -19,6 +19,8 @@ import model
 from model import Segmentation, Segmenter, segmenter
 from model.command import loading
 from model.errors import UserError
+from model.images.mark import ESTIMATED_Z
+from model.images.volume import write_probabilities
 
 ROOT = Path(__file__).resolve().parents[1]
 CASE = ROOT / "test" / "case"
@@ -58,6 +60,15 @@ def test_the_package_alone_imports_nothing() -> None:
     assert (model.Segmenter, model.Segmentation) == (Segmenter, Segmentation)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = model.nothing
+
+
+def test_what_this_program_estimated_is_no_given_z_map(rule: Segmenter, tmp_path: Path) -> None:
+    adc, zadc = small_maps()
+    write_image(adc, GRID, tmp_path / "adc.nii.gz")
+    write_probabilities(zadc, GRID, tmp_path / "zmap.nii.gz", ESTIMATED_Z)
+    says = r"zmap\.nii\.gz: expected a given Z map, found an estimated Z map that hie-lesions wrote"
+    with pytest.raises(UserError, match=says):
+        rule.segment_files(tmp_path / "adc.nii.gz", tmp_path / "zmap.nii.gz")
 
 
 def test_arrays_give_what_files_give(rule: Segmenter, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from model.images.limits import (
     PLAUSIBLE_ADC,
     SMALLEST_BRAIN_ML,
 )
+from model.images.mark import require_not_ours
 from model.images.missing import without_missing
 from model.images.orientation import in_order_of, turn_to_learnt
 from model.images.pair import Pair, misfit, pair_of
@@ -105,10 +106,11 @@ def read_case(
 
     series: UIDs, see `read_volume`. Without a Z map's path the case has none: more is asked of its ADC map then.
     smallest_brain_ml: that the brain mask has to leave.
-    Raises UserError when a file is unusable, the grids differ, a voxel of the brain is NaN or infinite, the maps look
-    swapped or are no pair, there is no brain or its ADC is not in that unit, the mask is none for this map, or the ADC map
-    is none from which a newborn's Z map could be estimated.
+    Raises UserError when a file is unusable or this program wrote it, the grids differ, a voxel of the brain is NaN or
+    infinite, the maps look swapped or are no pair, there is no brain or its ADC is not in that unit, the mask is none for
+    this map, or the ADC map is none from which a newborn's Z map could be estimated.
     """
+    require_not_ours(adc_path, zadc_path, mask_path)
     adc = read_volume(adc_path, keep_nan=True, series=series, adc=True)
     zadc = read_volume(zadc_path, keep_nan=True, series=series) if zadc_path else None
     mask = read_volume(mask_path, keep_nan=True) if mask_path else None
