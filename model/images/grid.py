@@ -73,12 +73,20 @@ class Volume:
     nan_is_background: bool = False  # whether NaN stands for numbers below 0 alone that a DICOM header calls padding
 
 
+class NotOneGrid(UserError):
+    """Two volumes do not lie on one grid."""
+
+    volumes: tuple[Volume, Volume]
+
+
 def require_same_grid(first: Volume, second: Volume) -> None:
-    """Raise UserError unless both lie on one grid within GRID_TOLERANCE; names both files and both values."""
+    """Raise NotOneGrid unless both lie on one grid within GRID_TOLERANCE; names both files and both values."""
     name = difference(first.grid, second.grid)
     if name:
         values = f"{name} ({ORDER[name]}) is {_short(getattr(first.grid, name))} and {_short(getattr(second.grid, name))}"
-        raise UserError(f"{first.path} and {second.path} are not on one grid: {values}")
+        error = NotOneGrid(f"{first.path} and {second.path} are not on one grid: {values}")
+        error.volumes = first, second
+        raise error
 
 
 def difference(first: Grid, second: Grid) -> str:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from model.errors import UserError
 from model.files import files_into, only_run, remove_partial_folders, remove_partials, require_writable, writable
 from model.images.case import ADC_UNIT, Case, read_case
-from model.images.converted import of_converted
+from model.images.converted import of_converted, of_other_grid
 from model.images.dicom.files import segmentations
 from model.images.formats.names import is_dicom_path, stem_of
+from model.images.grid import NotOneGrid
 from model.images.limits import SMALLEST_BRAIN_ML
-from model.images.mark import ESTIMATED_Z, PROBABILITIES, is_signed, require_not_ours
+from model.images.mark import ESTIMATED_Z, PROBABILITIES, is_signed
 from model.images.volume import write_mask, write_probabilities
 from model.report.results import write_results
 from model.run.find.platform import find_scan
@@ -155,9 +156,11 @@ def run_case(
 
 def read_found(found: FoundCase, options: Options) -> Case:
     """Read and check the files of a case. Raises UserError, also for a case that cannot be run with these options."""
-    require_not_ours(found.adc_map, found.zadc, found.brain_mask)
     asked = (options.adc_unit, options.series, found.brain_mask, options.smallest_brain_ml)
-    case = read_case(found.adc_map, found.zadc, *asked)
+    try:
+        case = read_case(found.adc_map, found.zadc, *asked)
+    except NotOneGrid as error:
+        raise UserError(f"{error}{of_other_grid(error, found.converted)}") from None
     remarks = [*found.remarks, *of_converted(case.adc, found.converted), *case.remarks]
     if options.brain_mask and not found.brain_mask:
         number = segmentations(found.adc_map) if is_dicom_path(found.adc_map) else 0

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, Series, save, write_multiframe, write_series, write_study
 from folder_helpers import summary
-from inference_helpers import GRID, rule, small_maps
+from inference_helpers import GRID, lesion_mask, rule, small_maps
 from phantom import write_image
 
 ADC, Z = (np.maximum(voxels, 0) if n == 0 else voxels for n, voxels in enumerate(small_maps()))
@@ -104,6 +104,45 @@ def test_a_converted_file_that_was_stripped_since_is_refused(tmp_path, go):
     )
     write_image((ADC > 0).astype(np.uint8), GRID, folder / "brain_mask.nii.gz")
     assert go(tmp_path / "in", "--brain-mask", "--smallest-brain", "0")[0] == 0
+
+
+COPIES = {
+    "rounded": (np.rint(ADC).astype(np.int16), True),
+    "in another unit": (ADC * np.float32(1e-6), True),
+    "smoothed": (np.where(ADC > 0, ADC + np.float32(60) * np.cos(np.arange(ADC.size)).reshape(ADC.shape), 0), False),
+    "scaled": (ADC * np.float32(1.1), False),
+    "a lesion filled": (np.where(lesion_mask(), np.float32(1500), ADC), False),
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_a_converted_file_is_left_out_where_it_is_a_copy_by_its_values_alone(tmp_path, go, kind):
+    voxels, is_copy = COPIES[kind]
+    folder = study(tmp_path / "in" / "a")
+    write_image(voxels.astype(voxels.dtype if is_copy else np.float32), GRID, folder / "x_ADC_20260203101112_4.nii.gz")
+    code, _, err = go(tmp_path / "in")
+    assert code == (0 if is_copy else 2)
+    assert ("looks converted from it has other values in " in err) is not is_copy
+
+
+def test_other_files_beside_a_copy_are_counted(tmp_path, go, output):
+    folder = study(tmp_path / "in" / "a")
+    for number, voxels in (("4", ADC), ("5", ADC * np.float32(1.1))):
+        write_image(voxels, GRID, folder / f"x_ADC_20260203101112_{number}.nii.gz")
+    assert go(tmp_path / "in")[0] == 0
+    assert "converted from DICOM, nor from 1 more with other values." in summary(output)["a"]["warnings"]
+
+
+def test_a_converted_file_that_was_cut_with_its_z_map_is_named(tmp_path, go):
+    write_series(tmp_path / "in" / "a", ADC, GRID)
+    cut = (slice(1, None), slice(2, None), slice(None))
+    grid = replace(GRID, size=ADC[cut].shape, origin_mm=tuple(GRID.to_mm(np.array([1, 2, 0])).tolist()))
+    for name, voxels in (("x_ADC_20260203101112_4", ADC), ("zmap", Z)):
+        write_image(voxels[cut], grid, tmp_path / "in" / "a" / f"{name}.nii.gz")
+    code, _, err = go(tmp_path / "in")
+    assert code == 2
+    assert "are not on one grid: " in err
+    assert "; zmap.nii.gz is on the grid of the file beside the DICOM that looks converted from it, and which" in err
 
 
 def test_a_stripped_map_beside_its_series_is_taken_and_told(tmp_path, go, output):
