@@ -14,6 +14,8 @@ from folder_helpers import summary
 from inference_helpers import GRID, lesion_mask, rule, small_maps
 from phantom import write_image
 
+from model.run.find.cases import find_cases
+
 ADC, Z = (np.maximum(voxels, 0) if n == 0 else voxels for n, voxels in enumerate(small_maps()))
 OF_Z = Series(uid=ROOT + "6", image_type=("DERIVED", "SECONDARY"), description="z", slopes=(0.001,), intercept=-10.0)
 SECRETS = (*NAME.split("^"), NUMBER, BIRTH, "4711")
@@ -143,6 +145,24 @@ def test_a_converted_file_that_was_cut_with_its_z_map_is_named(tmp_path, go):
     assert code == 2
     assert "are not on one grid: " in err
     assert "; zmap.nii.gz is on the grid of the file beside the DICOM that looks converted from it, and which" in err
+
+
+@pytest.mark.parametrize("options", [(), ("--estimate-z",)], ids=["Z map", "no Z map"])
+def test_an_adc_map_made_of_raw_dicom_is_taken_and_told(tmp_path, options):
+    """Its JSON is that of dcm2niix's NIfTI. Without an ADC map among them, folders below are cases that lie too deep."""
+    for name, place in (("a", ""), ("b", "nifti")):
+        write_study(tmp_path / name, ADC, GRID)
+        shutil.rmtree(tmp_path / name / "SE4")
+        (tmp_path / name / place).mkdir(exist_ok=True)
+        write_image(ADC, GRID, tmp_path / name / place / "adc.nii.gz")
+        (tmp_path / name / place / "adc.json").write_text(json.dumps({"ConversionSoftware": "dcm2niix"}))
+    for name in [] if options else ["a", "b"]:
+        write_image(Z, GRID, tmp_path / name / "zmap.nii.gz")
+    first, *others = find_cases(tmp_path, estimate_z=bool(options))
+    assert (first.adc, first.zadc) == (tmp_path / "a" / "adc.nii.gz", None if options else tmp_path / "a" / "zmap.nii.gz")
+    said = "The ADC map was taken from adc.nii.gz, not from the DICOM files beside it: no ADC series is among them."
+    assert first.remarks == (said,)
+    assert any("nifti: lies too deep" in case.problem for case in others)
 
 
 def test_a_stripped_map_beside_its_series_is_taken_and_told(tmp_path, go, output):

@@ -153,6 +153,11 @@ class Series:
         return f"{said.get('uid', 'no valid UID')} ({description}){date}"
 
 
+def has_adc_map(path: Path) -> bool:
+    """Whether a series that may be an ADC map of MR is in a DICOM file or a folder. Raises UserError, see `wanted_files`."""
+    return bool(_adc_maps([one for one in _by_series(_headers(path)) if not one.other_modality]))
+
+
 def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> list[Path]:
     """The files that `wanted` gives."""
     return wanted(path, series, adc).files
@@ -215,9 +220,8 @@ def frames_in(path: Path) -> int:
 
 def is_no_map(dataset: Dataset) -> bool:
     """Whether a file cannot be a map: a secondary capture, a segmentation, or in colour."""
-    in_colour = (dataset.get("SamplesPerPixel") or 1) != 1 or str(
-        dataset.get("PhotometricInterpretation")
-    ) == "PALETTE COLOR"
+    palette = str(dataset.get("PhotometricInterpretation")) == "PALETTE COLOR"
+    in_colour = (dataset.get("SamplesPerPixel") or 1) != 1 or palette
     return in_colour or str(dataset.get("SOPClassUID", "")).startswith(NO_MAPS)
 
 

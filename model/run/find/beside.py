@@ -9,6 +9,7 @@ from model.files import json_object
 from model.images.formats.names import NIFTI, format_of, stem_of, suffix_of
 from model.images.mark import head_of
 from model.run.find.contents import DICOM, PICTURE, unread_kind
+from model.run.find.dicom import may_hold_adc_map
 from model.run.find.found_case import FoundCase
 from model.run.find.map_names import estimated_z_maps, has_z_word, shared_words, tell_apart
 from model.run.find.mask_names import BRAIN_WORDS, MaskKind, mask_kind, says_mask, words_of
@@ -22,12 +23,14 @@ ADVICE = "if it is one, call it brain_mask (in BIDS desc-brain_mask), or list th
 NO_MASKS = ("", DICOM, PICTURE)  # kinds of files that are no images, or images without the grid of a map
 
 
-def split_converted(images: list[Path]) -> tuple[list[Path], list[Path]]:
+def split_converted(images: list[Path], folder: Path) -> tuple[list[Path], list[Path]]:
     """The images of a folder that are no mere copies of its DICOM files, and those that are, by name or JSON.
 
-    Z maps, masks and stripped images are what someone made of them, and are wanted.
+    Z maps, masks and stripped images are what someone made of them, and are wanted. An ADC map is, where the DICOM has none.
     """
     converted = [path for path in images if is_converted(path) and not has_z_word(stem_of(path)) and not says_mask(path)]
+    if tell_apart(converted)[0] and not may_hold_adc_map(folder):
+        return images, []
     return [path for path in images if path not in converted], converted
 
 
@@ -85,5 +88,6 @@ def with_word_of_dicom(case: FoundCase, converted: list[Path]) -> FoundCase:
     """A case beside whose files DICOM lies, and which of them is its ADC map."""
     if not case.adc or os.path.isdir(case.adc):
         return replace(case, converted=tuple(tell_apart(converted)[0]))
-    remark = f"The ADC map was taken from {case.adc.name}, not from the DICOM files beside it: they were not read."
+    why = "no ADC series is among them" if is_converted(case.adc) else "they were not read"
+    remark = f"The ADC map was taken from {case.adc.name}, not from the DICOM files beside it: {why}."
     return replace(case, remarks=(*case.remarks, remark))

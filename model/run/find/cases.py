@@ -39,7 +39,7 @@ from model.run.find.contents import (
     visible_in,
     where_dicom_is_read,
 )
-from model.run.find.dicom import multi_frame_case
+from model.run.find.dicom import may_hold_adc_map, multi_frame_case
 from model.run.find.found_case import FoundCase, each_once
 from model.run.find.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, is_brain_mask, is_z_map, tell_apart
 from model.run.find.mask_names import says_mask
@@ -218,7 +218,8 @@ def _cases_of_folder(folder: Path, root: Path) -> list[FoundCase]:
     )
     maps = {place: tell_apart(paths) for place, paths in images.items()}
     below = {place: bool(zadc) for place, (adc, zadc) in maps.items() if adc}
-    if case.adc == folder and (converted := [path for path, has_z in below.items() if not has_z]):
+    converted = [path for path, has_z in below.items() if not has_z]
+    if case.adc == folder and converted and may_hold_adc_map(folder):
         where = ", ".join(path.relative_to(folder).as_posix() for path in converted)
         remark = f"The ADC map in the folder below ({where}) was left out: the DICOM files were taken."
         case = replace(case, remarks=(*case.remarks, remark))
@@ -250,7 +251,7 @@ def _case_of_folder(folder: Path) -> FoundCase:
         if _is_of_platform(folder):
             return replace(find_scan(folder), name=folder.name)
         images, of_dicom = named_as_images(folder), holds_dicom(folder)
-        given, converted = split_converted(images) if of_dicom else (images, [])
+        given, converted = split_converted(images, folder) if of_dicom else (images, [])
         adc, zadc = tell_apart(given)
         if of_dicom and not (zadc and adc):  # an only map whose name is that of a mask is one
             adc = [path for path in adc if not says_mask(path)]

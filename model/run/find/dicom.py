@@ -1,7 +1,8 @@
-"""DICOM files that lie beside the folders of other cases."""
+"""DICOM files that lie beside the folders of other cases, or beside other images of a case."""
 
 from pathlib import Path
 
+from model.errors import UserError
 from model.images.dicom.files import is_dicom, is_named_dicom
 from model.run.find.found_case import FoundCase
 
@@ -19,3 +20,18 @@ def multi_frame_case(path: Path) -> FoundCase | None:
         return None
     same = [other for other in path.parent.iterdir() if other != path and path.stem in (other.name, other.stem)]
     return FoundCase(path.stem if is_named_dicom(path) and not same else path.name, path)
+
+
+def may_hold_adc_map(folder: Path) -> bool:
+    """Whether the DICOM files of a folder may be read as an ADC map; True where their headers cannot be read.
+
+    Reads them all, so it is for folders in which another ADC map lies.
+    """
+    from model.images.dicom.series import has_adc_map
+    from model.images.dicom.values import reading
+
+    try:
+        with reading(folder):
+            return has_adc_map(folder)
+    except UserError:
+        return True
