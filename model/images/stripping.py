@@ -12,6 +12,9 @@ from model.images.orientation import in_order_of
 from model.images.volume import Grid, Volume, require_same_grid
 
 LEAST_WITH_ADC = 0.9  # share of a mask; less is told
+# of a map that was skull-stripped before: the most ml with ADC above 0, the least share of 0 elsewhere, and the share of
+# its ADC above 0 from which on a mask that takes it away is told
+LARGEST_STRIPPED_ML, LEAST_ZEROS, MOST_TAKEN = 600.0, 0.99, 0.2
 
 
 def usable_brain_mask(mask: Volume, adc: Volume, smallest_ml: float = SMALLEST_BRAIN_ML) -> Volume:
@@ -74,10 +77,22 @@ def stripped(adc: Volume, zadc: Volume | None, mask: Volume) -> tuple[Volume, Vo
     share = float(with_adc[inside].mean())
     if share < LEAST_WITH_ADC:
         remarks.append(f"Only {share:.0%} of the brain mask {mask.path.name} has ADC above 0: is it of this map?")
+    if (taken := float(1 - inside[with_adc].mean())) > MOST_TAKEN and _looks_stripped(adc):
+        remarks.append(
+            f"The brain mask {mask.path.name} takes away {taken:.0%} of the voxels with ADC above 0 of a map that is 0"
+            " elsewhere and may be skull-stripped already: is it the mask of a whole brain?"
+        )
     if zadc and (zadc.voxels[~inside] != 0).any():
         lost_ml = _ml((zadc.voxels != 0) & ~inside, adc)
         remarks.append(f"The Z map had values in {lost_ml:.1f} ml outside the brain mask; they were set to 0.")
     return _inside(adc, inside), zadc and _inside(zadc, inside), remarks
+
+
+def _looks_stripped(adc: Volume) -> bool:
+    """Whether a map is 0 but in a volume no larger than a newborn's brain."""
+    elsewhere = adc.voxels[~(adc.voxels > 0)]
+    zeros = np.count_nonzero(np.nan_to_num(elsewhere) == 0)
+    return _ml(adc.voxels > 0, adc) <= LARGEST_STRIPPED_ML and 0 < LEAST_ZEROS * elsewhere.size <= zeros
 
 
 def _inside(volume: Volume, inside: np.ndarray) -> Volume:
