@@ -14,13 +14,13 @@ import numpy as np
 from model.errors import UserError
 from model.images.formats import nrrd
 from model.images.grid import require_scalar_3d
+from model.images.mask_words import said_of
 from model.images.space import space_by_fields
 from model.images.streams import PlainFile, read_file
 
 PAIR = re.compile(rb"^Segment(\d{1,4})_(ID|Name|Layer|LabelValue):=(.*?)\r?$", re.MULTILINE)
 FRACTIONAL = re.compile(rb"^Segmentation_\w+Representation:=Fractional", re.MULTILINE)
 BRAIN = re.compile(r"(whole[-_ ]?)?brain([-_ ]?mask)?")
-OF_A_PART = re.compile(r"lesion|infarct|stroke|tumou?r|penumbra|injur|ha?emorrhag|isch?a?em|\bhie\b")
 
 
 def read_plain(path: Path) -> PlainFile:
@@ -72,8 +72,10 @@ def _segments(head: bytes) -> list[dict[str, str]]:
 def _segment_of_brain(segments: list[dict[str, str]], path: Path) -> tuple[int, int]:
     """Layer and label. What segments are called is not told: it may be a patient's name."""
     names = [segment.get("Name", segment.get("ID", "")).casefold() for segment in segments]
-    if len(segments) == 1 and OF_A_PART.search(names[0]):
-        raise UserError(f"{path}: its segment is called a lesion or the like, expected a brain")
+    if len(segments) == 1:
+        brain, parts, is_other = said_of(re.findall(r"[^\W_]+", names[0]))
+        if is_other or (parts and not brain):
+            raise UserError(f"{path}: its segment is called a lesion, a part or the like, expected a brain")
     wanted = [0] if len(segments) == 1 else [n for n, name in enumerate(names) if BRAIN.fullmatch(name)]
     if len(wanted) != 1:
         raise UserError(f"{path}: expected one segment, or one called brain, found {len(segments)} and {len(wanted)}")

@@ -8,17 +8,18 @@ from pathlib import Path
 from model.files import json_object
 from model.images.formats.names import NIFTI, format_of, stem_of, suffix_of
 from model.images.mark import head_of
+from model.images.mask_words import BRAIN
 from model.run.find.contents import DICOM, PICTURE, unread_kind
 from model.run.find.dicom import may_hold_adc_map
 from model.run.find.found_case import FoundCase
 from model.run.find.map_names import estimated_z_maps, has_z_word, shared_words, tell_apart
-from model.run.find.mask_names import BRAIN_WORDS, MaskKind, mask_kind, says_mask, words_of
+from model.run.find.mask_names import MaskKind, mask_kind, says_mask, words_of
 
 CONVERTED = re.compile(  # dcm2niix's own names: folder_protocol_time_series
     r".+_\d{14}_\d+[a-z]*(_(e\d+|ph|real|imaginary|Eq|Tilt|ADC|MoCo|[tic]\d+|\d+))*"
 )
 DESCRIPTION = re.compile(rb"TE=[\d.]+;Time=[\d.]+")  # in the header of its NIfTI files
-STRIPPED = {*BRAIN_WORDS, "ss", "masked"}
+STRIPPED = re.compile(rf"{BRAIN.pattern}|ss|masked")
 ADVICE = "if it is one, call it brain_mask (in BIDS desc-brain_mask), or list the mask in a cases.csv"
 NO_MASKS = ("", DICOM, PICTURE)  # kinds of files that are no images, or images without the grid of a map
 
@@ -47,7 +48,7 @@ def is_converted(path: Path) -> bool:
     if not told or content.get("SkullStripped") is True:
         return False
     of_series = words_of(f"{content.get('SeriesDescription', '')} {content.get('ProtocolName', '')}")
-    return STRIPPED.isdisjoint(set(words_of(stem)) - set(of_series))
+    return not any(map(STRIPPED.fullmatch, set(words_of(stem)) - set(of_series)))
 
 
 def with_word_of_estimates(case: FoundCase, images: list[Path]) -> FoundCase:

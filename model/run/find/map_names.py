@@ -10,6 +10,7 @@ import unicodedata
 from pathlib import Path
 
 from model.images.formats.names import stem_of
+from model.images.mask_words import BRAIN, MASK
 from model.run.find.mask_names import MaskKind, mask_kind, says_mask, words_of
 
 Z_WORD = re.compile(
@@ -19,9 +20,10 @@ Z_INSIDE = re.compile(r"z[-_ .]?(score|map|adc)|adc[-_ .]?z|\bz\d+\b")  # where 
 ADC_INSIDE = re.compile(r"adc(?!oil|ast)|apparent[-_ .]?diffusion")  # not of headcoil or broadcast
 ESTIMATED = re.compile(r"(z(maps?|scores?|adc)?)?estimat(ed?|ion)(z(maps?|scores?|adc)?)?|hiez(maps?|scores?|adc)?")
 EXPONENTIAL = re.compile(r"e(xp)?adc(map)?|exponential")
-BRAIN_WORDS = {"mask", "brainmask", "brain"}
 ADC_HINT, Z_HINT = "'adc'", "'zmap', 'zadc' or 'zscore'"  # what a name should have
-MAP_WORDS = re.compile(rf"{Z_WORD.pattern}|adc|adcmap|ss|maps?|scores?|smooth(ed)?|smooth2mm|clip(ped)?|clipped10")
+MAP_WORDS = re.compile(
+    rf"{Z_WORD.pattern}|adc|adcmap|ss|maps?|scores?|smooth(ed)?|smooth2mm|clip(ped)?|clipped10|{MASK.pattern}|{BRAIN.pattern}"
+)
 
 
 def tell_apart(paths: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -67,7 +69,7 @@ def is_z_map(path: Path) -> bool:
 def case_words(name: str) -> tuple[str, ...]:
     """What is left of a file's stem without the words for its map: the same for all files of a case."""
     words = re.findall(r"[^\W_]+", _plain(name))
-    return tuple(word for word in words if not MAP_WORDS.fullmatch(word) and word not in BRAIN_WORDS)
+    return tuple(word for word in words if not MAP_WORDS.fullmatch(word))
 
 
 def shared_words(paths: list[Path]) -> set[str]:

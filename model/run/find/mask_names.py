@@ -7,21 +7,15 @@ from collections.abc import Set
 from pathlib import Path
 
 from model.images.formats.names import is_segmentation, stem_of
+from model.images.mask_words import MASK, said_of
 from model.run.output_names import MASK_STEM
 from model.run.platform_paths import MASK_PATH
 
-MASK = re.compile(r"\w*(masks?|maske|masque|msk)")
 OF_SOMETHING = {
     *(MASK_STEM, Path(MASK_PATH).stem),  # of this program
     *("lesion", "label", "labels", "seg", "segs", "segmentation", "segmentations", "dseg", "roi", "rois", "gt", "manual"),
     *("annotation", "annotations"),
 }
-BRAIN_WORDS = {"brain", "bet", "hdbet", "synthstrip", "stripped", "skullstripped", "skullstrip", "extraction"}
-OF_A_PART = re.compile(  # words of what lies in a brain or beside it
-    r"\w*(lesion|infarct|stroke|tumou?r|penumbra|probab|ha?emorrhag|isch?a?em|hypox|edema|injur|groundtruth)\w*"
-    r"|(gt|truth|hie|core|probs?|probseg|bleed|wmh|csf|ventricles?|[gw]m|gr[ae]y|white|cortex|thalam\w*|cerebell\w*"
-    r"|brainstem|background|arti?e?facts?)(masks?|maps?|labels?|segs?|rois?)?"
-)
 
 
 class MaskKind(enum.Enum):
@@ -51,14 +45,17 @@ def says_mask(path: Path, of_the_case: Set[str] = frozenset()) -> bool:
 def mask_kind(path: Path, of_the_case: Set[str] = frozenset()) -> MaskKind:
     """What a file's name says; of_the_case: words that its maps share, which say nothing.
 
-    `brain` alone may be a stripped image, and a part that the folder is called after may be the case's name: doubtful.
+    `brain` alone may be a stripped image, and a word of a part beside `brain`, or one that the folder is called after, may
+    be the case's name: doubtful.
     """
-    words = set(words_of(stem_of(path))) - of_the_case
-    mask, brain, of_something = any(map(MASK.fullmatch, words)), words & BRAIN_WORDS, words & OF_SOMETHING
-    if parts := {word for word in words if OF_A_PART.fullmatch(word)}:
+    words = [word for word in words_of(stem_of(path)) if word not in of_the_case]
+    mask, of_something = any(map(MASK.fullmatch, words)), not OF_SOMETHING.isdisjoint(words)
+    brain, parts, is_other = said_of(words)
+    if parts or is_other:
         if not (mask or brain or of_something or is_segmentation(path)):
             return MaskKind.NONE
-        return MaskKind.DOUBTFUL if mask and parts <= set(words_of(path.parent.name)) else MaskKind.OTHER
+        named_so = parts and parts <= set(words_of(path.parent.name))
+        return MaskKind.DOUBTFUL if mask and (named_so or (brain and not is_other)) else MaskKind.OTHER
     if mask or (brain and is_segmentation(path)):
         return MaskKind.BRAIN if brain or not of_something else MaskKind.OTHER
     if brain or is_segmentation(path):

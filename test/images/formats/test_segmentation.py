@@ -114,8 +114,10 @@ def test_one_of_other_steps_is_refused(tmp_path):
 
 BOTH = np.where(ADC[None] > 0, 1, 2).astype(np.uint8)
 NONE_OF_A_BRAIN = {
-    "a lesion": (labels(), [ONE | {"Name": "Infarct left"}], "its segment is called a lesion or the like"),
-    "HIE": (labels(), [ONE | {"Name": "HIE"}], "its segment is called a lesion or the like"),
+    "a lesion": (labels(), [ONE | {"Name": "Infarct left"}], "its segment is called a lesion, a part or the like"),
+    "HIE": (labels(), [ONE | {"Name": "HIE"}], "its segment is called a lesion, a part or the like"),
+    "a hemisphere": (labels(), [ONE | {"Name": "left_hemisphere"}], "its segment is called a lesion, a part or the like"),
+    "not the brain": (labels(), [ONE | {"Name": "not brain"}], "its segment is called a lesion, a part or the like"),
     "two": (TWO, [ONE, ONE | {"Layer": 1}], "expected one segment, or one called brain, found 2 and 0"),
     "two brains": (TWO, [ONE | {"Name": "brain"}] * 2, "found 2 and 2"),
     "none": (labels(), [], "found 0 and 0"),

@@ -86,17 +86,10 @@ OTHER_MASKS = [
         "tumour_brain_mask",
         "lesions",
     ),
-    *(
-        "sub-01_desc-hie_mask",
-        "lesions-draft",
-        "core_mask",
-        "gt_mask",
-        "lesionmask",
-        "roi",
-        "adc_dseg",
-        "brain_lesion_seg",
-        "csf_mask",
-    ),
+    *("sub-01_desc-hie_mask", "lesions-draft", "core_mask", "gt_mask", "lesionmask", "roi", "brain_lesion_seg", "csf_mask"),
+    *("left_hemisphere_mask", "not_brain_mask", "nonbrain_mask", "outside_brain_mask", "brain_mask_inverted", "adc_dseg"),
+    *("vessel_mask", "eyes_mask", "noise_mask", "background_mask", "gm_mask", "wm_mask", "ventricle_mask", "rh_mask"),
+    *("cerebellum_mask", "skull_mask", "OutsideBrainMask", "outside_mask", "inverse_mask", "brainMaskInv"),
     *("penumbra_mask", "white_matter_mask", "hypoxic_injury_mask", "sub-01_label-L_desc-hie_probseg_mask", "prob_mask"),
 ]
 
@@ -137,6 +130,26 @@ def test_what_may_be_a_brain_mask_is_not_passed_over(tmp_path, name, kind):
     assert asked(tmp_path, use_mask=False) == {"c1": ("c1/adc.mha", "c1/zmap.mha", None)}
     touch(tmp_path, "c1/mask.nii.gz")
     assert asked(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", "c1/mask.nii.gz")}
+
+
+BRAIN_MASKS = [
+    *("brainmask_manual", "brainmask_label", "brainmask_roi", "brainmask_overlay", "brainmask_seg", "BrainMask-seg"),
+    *("brain_mask_manual", "betmask", "adc_skull_stripped_mask", "adcbrainmask_label", "t2_synthstrip_mask", "mask_eroded"),
+]
+
+
+@pytest.mark.parametrize("name", BRAIN_MASKS)
+def test_names_of_brain_masks(tmp_path, name):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", f"c1/{name}.nii.gz")
+    assert asked(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", f"c1/{name}.nii.gz")}
+
+
+@pytest.mark.parametrize("name", ["white_brain_mask", "core_brainmask", "brain_stem_mask", "right_brain_mask"])
+def test_a_part_beside_brain_may_be_the_cases_name(tmp_path, name):
+    touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", f"c1/{name}.nii.gz")
+    assert f"/c1: expected a brain mask, found {name}.nii.gz; if it is one, " in asked(tmp_path)["c1"]
+    (tmp_path / "cases.csv").write_text(f"case,adc,zadc,brain_mask\nc1,c1/adc.mha,c1/zmap.mha,c1/{name}.nii.gz\n")
+    assert asked(tmp_path)["c1"][2] == f"c1/{name}.nii.gz"
 
 
 def test_a_part_after_which_the_folder_is_called_may_be_the_cases_name(tmp_path):
