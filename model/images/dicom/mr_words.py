@@ -11,7 +11,7 @@ APPARENT = re.compile(  # in English, German, French, Italian, Spanish and Portu
     r"(?<![a-z])app(arent[a-z]*)?[-_. ]*diff|diff?us\w+[-_. ]+app?arent|diffusionskoeff?izient",
     re.IGNORECASE,
 )
-EXPONENTIAL = re.compile(r"(?<![a-z])e(xp\w*)?[-_ ]?adc|exponential|adc[-_ ]?exp", re.IGNORECASE)
+EXPONENTIAL = re.compile(r"(?<![a-z])e(xp\w*)?[-_ ]?adc|exponential|adc[-_ ]?exp(?!ort|er)", re.IGNORECASE)
 OTHER_TYPES = re.compile(r"\b(trace\w*|b0|b_?value|fa|colfa|tensor\w*|locali[sz]er|scout|eadc|exp\w*)\b", re.IGNORECASE)
 
 OF_MAPS = """

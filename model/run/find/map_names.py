@@ -9,6 +9,7 @@ import re
 import unicodedata
 from pathlib import Path
 
+from model.images.dicom.mr_words import APPARENT, EXPONENTIAL
 from model.images.formats.names import stem_of
 from model.images.mask_words import BRAIN, MASK
 from model.run.find.mask_names import MaskKind, mask_kind, says_mask, words_of
@@ -17,9 +18,8 @@ Z_WORD = re.compile(
     r"z(maps?|scores?|scoremap|adc|adcmap|mapadc|scoreadc|images?|img|vol|volume|stats?|values?|norm)?|adcz(map|score)?"
 )
 Z_INSIDE = re.compile(r"z[-_ .]?(score|map|adc)|adc[-_ .]?z|\bz\d+\b")  # where no word of a name says it
-ADC_INSIDE = re.compile(r"adc(?!oil|ast)|apparent[-_ .]?diffusion")  # not of headcoil or broadcast
+ADC_INSIDE = re.compile(rf"adc(?!oil|ast)|{APPARENT.pattern}")  # not of headcoil or broadcast
 ESTIMATED = re.compile(r"(z(maps?|scores?|adc)?)?estimat(ed?|ion)(z(maps?|scores?|adc)?)?|hiez(maps?|scores?|adc)?")
-EXPONENTIAL = re.compile(r"e(xp)?adc(map)?|exponential")
 ADC_HINT, Z_HINT = "'adc'", "'zmap', 'zadc' or 'zscore'"  # what a name should have
 MAP_WORDS = re.compile(
     rf"{Z_WORD.pattern}|adc|adcmap|ss|maps?|scores?|smooth(ed)?|smooth2mm|clip(ped)?|clipped10|{MASK.pattern}|{BRAIN.pattern}"
@@ -31,7 +31,7 @@ def tell_apart(paths: list[Path]) -> tuple[list[Path], list[Path]]:
 
     Estimated Z maps are neither, nor are exponential ADC maps.
     """
-    neither = [*estimated_z_maps(paths), *(path for path in paths if any(map(EXPONENTIAL.fullmatch, _words(path))))]
+    neither = [*estimated_z_maps(paths), *(path for path in paths if any(map(EXPONENTIAL.search, _words(path))))]
     paths = _without_masks([path for path in paths if path not in neither])
     by_name = _by_words(paths)
     if not by_name[1] and (all(parts := _by_parts(paths)) or not by_name[0]):  # the z of `Perez_ADC` makes no Z map

@@ -39,9 +39,14 @@ def test_mask_of_the_adc_map_is_not_the_adc_map():
         assert tell_apart([Path(mask), maps[1]])[0] == []
 
 
-@pytest.mark.parametrize("name", ["eADC.nii", "ep2d_trace_eadc.nii", "exp_ADC_exponential.nii", "ADC_expADC.nii"])
+@pytest.mark.parametrize("name", ["eADC.nii", "ep2d_eadc.nii", "exp_ADC_exponential.nii", "ADC_expADC.nii", "ADCexp.nii"])
 def test_an_exponential_adc_map_is_none(name):
     assert tell_apart([Path("adc.nii"), Path(name)]) == ([Path("adc.nii")], [])
+
+
+@pytest.mark.parametrize("name", ["E_adc.nii", "e_ADC.nii", "ADCexport.nii", "ADC_exp1.nii", "app-diffusion.nii"])
+def test_letters_beside_adc_make_no_exponential(name):
+    assert tell_apart([Path(name)]) == ([Path(name)], [])
 
 
 @pytest.mark.parametrize(
