@@ -22,7 +22,7 @@ from model.images.mark import require_not_ours
 from model.images.missing import without_missing
 from model.images.orientation import in_order_of, turn_to_learnt
 from model.images.pair import Pair, misfit, pair_of
-from model.images.space import in_template
+from model.images.space import in_template, is_doubtful
 from model.images.stripping import stripped, usable_brain_mask
 from model.images.volume import Grid, Volume, read_volume, require_same_grid
 
@@ -58,8 +58,9 @@ class Case:
 
     @property
     def space(self) -> str:
-        """In which the maps lie, as `model.images.space` has it; a template's also where the Z map alone says so."""
-        return self.z_map.space if self.z_map and in_template(self.z_map.space) else self.adc.space
+        """In which the maps lie, as `model.images.space` has it; a template's or doubtful also where the Z map says so."""
+        spaces = [self.adc.space, *([self.z_map.space] if self.z_map else [])]
+        return next(filter(in_template, spaces), next(filter(is_doubtful, spaces), self.adc.space))
 
     @property
     def volumes(self) -> tuple[Volume, ...]:

@@ -13,7 +13,7 @@ from model.images.case import ADC_UNIT, Case
 from model.images.limits import LARGEST_PUBLISHED_Z
 from model.images.orientation import turn_to_learnt
 from model.images.pair import LESION_Z, LOWEST_DETAIL, Pair, better_fit
-from model.images.space import TEMPLATE, in_template
+from model.images.space import NAMED, TEMPLATE, in_template
 from model.images.volume import Grid
 
 BRAIN_ML = (150.0, 600.0)
@@ -123,6 +123,9 @@ def _orientation(case: Case) -> str:
 
 
 def _template(case: Case) -> str:
+    if case.space.startswith(NAMED):
+        label = case.space.removeprefix(NAMED)
+        return f"A name says space-{label}, which is not known here: volumes may not be the patient's."
     if not in_template(case.space):
         return ""
     label = case.space.removeprefix(TEMPLATE)

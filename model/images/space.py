@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SCANNER, UNKNOWN = "scanner", "unknown"
-INDIVIDUAL, TEMPLATE = "individual: ", "template: "  # before the label
+INDIVIDUAL, TEMPLATE, NAMED = "individual: ", "template: ", "not known: "  # before the label
 TEMPLATES = {3: "Talairach", 4: "MNI 152", 5: "unnamed"}  # by NIfTI's codes
 CODES = ("qform_code", "sform_code")
 IN_NAME = re.compile(r"(?:^|_)space-([0-9a-z+]+)(?=[_.]|$)", re.IGNORECASE)
@@ -17,19 +17,23 @@ OF_PATIENT = re.compile(
     r"individual|native|orig|original|scanner|subject|acpc|anat|fsnative|func|bold(ref)?|epi|t[12]w?|t2starw?|pdw?|flair|swi"
     r"|adc|b0(ref)?|dwi(ref)?|trace|fa"
 )
+# of BIDS' standard templates, and dHCP's: how their labels begin
+OF_TEMPLATE = re.compile(r"mni|icbm|ixi549|fsaverage|fslr|nihpd|oasis|talairach|uncinfant|wholebrain|dhcp|template")
 
 
 def space_of(path: Path, in_header: str) -> str:
-    """The space of a file by its name and what its header says: SCANNER, UNKNOWN, or INDIVIDUAL or TEMPLATE with the label.
+    """The space of a file by its name and what its header says: SCANNER, UNKNOWN, or a label behind what it is of.
 
-    A template counts, whichever of the two says it, by the name's label if there is one.
+    A template counts, whichever of the two says it. NAMED is for labels that BIDS does not have.
     """
     label = space_in_name(path.name)
     if not label:
         return in_header
-    if not OF_PATIENT.fullmatch(label.casefold()):
+    if OF_TEMPLATE.match(label.casefold()):
         return TEMPLATE + label
-    return in_header if in_template(in_header) else INDIVIDUAL + label
+    if in_template(in_header):
+        return in_header
+    return (INDIVIDUAL if OF_PATIENT.fullmatch(label.casefold()) else NAMED) + label
 
 
 def space_in_name(name: str) -> str:
@@ -58,3 +62,8 @@ def space_by_fields(fields: Mapping[str, str], *, oriented: bool) -> str:
 def in_template(space: str) -> bool:
     """Whether it is a template's, so that volumes are not the patient's."""
     return space.startswith(TEMPLATE)
+
+
+def is_doubtful(space: str) -> bool:
+    """Whether volumes are, or may be, another's than the patient's."""
+    return space.startswith((TEMPLATE, NAMED))

@@ -54,6 +54,10 @@ def test_phantom_is_not_unusual():
         (case(adc=not_stripped()), "ADC is above 0 in 100% of a side of the volume"),
         (case(oriented=False), "a.nii does not say how it lies in the patient"),
         (case(adc_unit="mm2/s"), "was converted from mm2/s"),
+        (
+            case(z_space="not known: b1000"),
+            "A name says space-b1000, which is not known here: volumes may not be the patient's.",
+        ),
         (case(z_space="template: dHCP"), "in a template's space (dHCP): volumes are the template's, not the patient's."),
     ],
 )

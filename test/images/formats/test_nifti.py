@@ -273,6 +273,13 @@ IN_NAMES = {
     "sub-01_space-ACPC_desc-x_ADC.nii": "individual: ACPC",
     "sub-01_space-MNIInfant_cohort-1_ADC.nii": "template: MNIInfant",
     "SUB-01_SPACE-dHCP.NII": "template: dHCP",
+    "sub-01_space-OASIS30Atropos_ADC.nii": "template: OASIS30Atropos",
+    "sub-01_space-UNCInfant1V21_ADC.nii": "template: UNCInfant1V21",
+    **{
+        f"x_space-{label}_ADC.nii": f"not known: {label}"
+        for label in ("b1000", "dti", "mri", "self", "ADCmap", "uncorrected")
+    },
+    **{f"x_space-{label}_ADC.nii": f"individual: {label}" for label in ("b0", "trace", "fa")},
     "aerospace-3_ADC.nii": "scanner",
 }
 
