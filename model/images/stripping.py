@@ -6,15 +6,15 @@ import numpy as np
 
 from model.errors import UserError
 from model.images.formats.names import is_segmentation
-from model.images.grid import difference
 from model.images.limits import SMALLEST_BRAIN_ML
 from model.images.orientation import in_order_of
-from model.images.volume import Grid, Volume, require_same_grid
+from model.images.volume import Volume, require_same_grid
 
 LEAST_WITH_ADC = 0.9  # share of a mask; less is told
 # of a map that was skull-stripped before: the most ml with ADC above 0, the least share of 0 elsewhere, and the share of
 # its ADC above 0 from which on a mask that takes it away is told
 LARGEST_STRIPPED_ML, LEAST_ZEROS, MOST_TAKEN = 600.0, 0.99, 0.2
+BETWEEN_VOXELS = 0.05  # of a voxel, by which a mask's may lie beside the map's
 
 
 def usable_brain_mask(mask: Volume, adc: Volume, smallest_ml: float = SMALLEST_BRAIN_ML) -> Volume:
@@ -25,7 +25,7 @@ def usable_brain_mask(mask: Volume, adc: Volume, smallest_ml: float = SMALLEST_B
     filled with 0 to the map's grid.
     """
     mask = in_order_of(adc, mask)
-    mask = _filled(mask, adc.grid) if is_segmentation(mask.path) else mask
+    mask = _filled(mask, adc) if is_segmentation(mask.path) else mask
     require_same_grid(adc, mask)
     both = f"{mask.path} is no brain mask for {adc.path}"
     values = np.unique(mask.voxels)
@@ -46,18 +46,22 @@ def usable_brain_mask(mask: Volume, adc: Volume, smallest_ml: float = SMALLEST_B
     return mask
 
 
-def _filled(mask: Volume, grid: Grid) -> Volume:
-    """A mask whose voxels are some of the grid's, on all of the grid; any other as it is.
+def _filled(mask: Volume, adc: Volume) -> Volume:
+    """A mask whose voxels are some of an ADC map's, on all of its grid.
 
-    Raises UserError where it has voxels beyond the grid.
+    Raises UserError where it has other steps, lies between the map's voxels, or has voxels beyond the map.
     """
-    other = mask.grid
-    same_steps = replace(other, size=grid.size, origin_mm=grid.origin_mm)
-    axes = np.reshape(grid.direction, (3, 3))
-    first = ((np.subtract(other.origin_mm, grid.origin_mm) @ axes)[::-1] / grid.spacing_mm).round().astype(int)  # z, y, x
-    from_grid = replace(other, origin_mm=tuple(grid.to_mm(first).tolist()))
-    if difference(same_steps, grid) or difference(other, from_grid):
-        return mask
+    grid = adc.grid
+    require_same_grid(adc, replace(mask, grid=replace(mask.grid, size=grid.size, origin_mm=grid.origin_mm)))
+    axes = np.reshape(mask.grid.direction, (3, 3))  # by which it was cut out; DICOM's may be rounded to three digits
+    place = np.linalg.solve(axes, np.subtract(mask.grid.origin_mm, grid.origin_mm))[::-1] / grid.spacing_mm
+    first = place.round().astype(int)
+    if np.abs(place - first).max() > BETWEEN_VOXELS:
+        shown = ", ".join(f"{number:.2f}" for number in place)
+        raise UserError(
+            f"{adc.path} and {mask.path} are not on one grid: the mask's first voxel is the map's ({shown}) (z, y, x),"
+            " expected whole numbers"
+        )
     marked = np.argwhere(mask.voxels) + first
     if (marked < 0).any() or (marked >= grid.size).any():
         raise UserError(f"{mask.path}: reaches beyond the ADC map, expected a mask that lies in it")

@@ -275,10 +275,7 @@ IN_NAMES = {
     "SUB-01_SPACE-dHCP.NII": "template: dHCP",
     "sub-01_space-OASIS30Atropos_ADC.nii": "template: OASIS30Atropos",
     "sub-01_space-UNCInfant1V21_ADC.nii": "template: UNCInfant1V21",
-    **{
-        f"x_space-{label}_ADC.nii": f"not known: {label}"
-        for label in ("b1000", "dti", "mri", "self", "ADCmap", "uncorrected")
-    },
+    **{f"x_space-{label}_ADC.nii": f"not known: {label}" for label in ("b1000", "dti", "self", "ADCmap", "uncorrected")},
     **{f"x_space-{label}_ADC.nii": f"individual: {label}" for label in ("b0", "trace", "fa")},
     "aerospace-3_ADC.nii": "scanner",
 }
