@@ -96,7 +96,7 @@ def _looks_stripped(adc: Volume) -> bool:
     """Whether a map is 0 but in a volume no larger than a newborn's brain."""
     elsewhere = adc.voxels[~(adc.voxels > 0)]
     zeros = np.count_nonzero(np.nan_to_num(elsewhere) == 0)
-    return _ml(adc.voxels > 0, adc) <= LARGEST_STRIPPED_ML and 0 < LEAST_ZEROS * elsewhere.size <= zeros
+    return bool(zeros) and bool(zeros >= LEAST_ZEROS * elsewhere.size) and _ml(adc.voxels > 0, adc) <= LARGEST_STRIPPED_ML
 
 
 def _inside(volume: Volume, inside: np.ndarray) -> Volume:
