@@ -36,7 +36,7 @@ from model.run.find.cases import LAYOUTS
 from model.run.one_case import Options, segment
 from model.run.output_names import INDEX, SUMMARY
 from model.run.platform_paths import MASK_PATH, PORT, PROBABILITIES_PATH, REPORT_PATH, ZMAP_PATH
-from model.segmenter import Segmenter
+from model.segmenter import DEVICES, ENGINES, Segmenter
 
 say = functools.partial(print, flush=True)
 
@@ -51,13 +51,13 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--device",
-        choices=("auto", "cpu", "cuda"),
+        choices=DEVICES,
         default="auto",
         help="auto takes CUDA where it can be used, else the CPU (default: %(default)s)",
     )
     parser.add_argument(
         "--engine",
-        choices=("auto", "torch", "openvino"),
+        choices=ENGINES,
         default="auto",
         help="auto takes torch on CUDA and openvino on the CPU (default: %(default)s)",
     )

@@ -26,14 +26,13 @@ from model.images.grid import Grid, Volume, require_scalar_3d, require_usable_gr
 from model.images.limits import SMALLEST_BRAIN_ML
 from model.images.volume import write_mask
 from model.networks.as_learnt import estimate_as_learnt, segment_as_learnt
-from model.networks.engines import PACKAGES
 from model.report.results import describe, describe_files, describe_run
 
 if TYPE_CHECKING:
     from model.networks.predict import Segmentation as Answer
     from model.networks.predictors import Predictors
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES, ENGINES = ("auto", "cpu", "cuda"), ("auto", "torch", "openvino")
 STRAIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FilePath = str | Path
 
@@ -101,7 +100,7 @@ class Segmenter:
         at_once: int = 1,
         say: Callable[[str], object] = lambda _: None,
     ) -> None:
-        for name, value, choices in (("device", device, DEVICES), ("engine", engine, ("auto", *PACKAGES))):
+        for name, value, choices in (("device", device, DEVICES), ("engine", engine, ENGINES)):
             if value not in choices:
                 raise UserError(f"{name} {value!r}: expected one of {', '.join(choices)}")
         self._weights = Path(weights) if weights is not None else None

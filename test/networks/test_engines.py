@@ -20,6 +20,7 @@ from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble, sealed
 from model.networks.torch_engine import TorchEngine
 from model.run.find.platform import find_inputs
+from model.segmenter import ENGINES
 from training.learning.onnx_graph import export
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,7 +136,7 @@ def test_a_driver_that_is_missing_or_has_no_device_is_no_cuda(monkeypatch):
     assert cuda.no_cuda() == "no NVIDIA driver"
 
 
-@pytest.mark.parametrize("name", ["torch", "openvino"])
+@pytest.mark.parametrize("name", ENGINES[1:])
 def test_an_engine_that_is_named_is_taken(folder, name):
     engine, notes = pick_engine(name, "cpu", folder)
     assert (engine.name, engine.device, notes) == (name, "cpu", [])

@@ -154,13 +154,8 @@ class Series:
 
 
 def has_adc_map(path: Path) -> bool:
-    """Whether a series that may be an ADC map of MR is in a DICOM file or a folder. Raises UserError, see `wanted_files`."""
+    """Whether a series that may be an ADC map of MR is in a DICOM file or a folder. Raises UserError, see `wanted`."""
     return bool(_adc_maps([one for one in _by_series(_headers(path)) if not one.other_modality]))
-
-
-def wanted_files(path: Path, series: Sequence[str] = (), adc: bool = False) -> list[Path]:
-    """The files that `wanted` gives."""
-    return wanted(path, series, adc).files
 
 
 def wanted(path: Path, series: Sequence[str] = (), adc: bool = False) -> Wanted:

@@ -93,9 +93,9 @@ def digest(path: Path, series: Sequence[str] = (), adc: bool = False) -> str:
     read; this is for a file that need not be read again.
     """
     if is_dicom_path(path):
-        from model.images.dicom.series import wanted_files
+        from model.images.dicom.series import wanted
 
-        return joint_digest(sha256_of(file) for file in wanted_files(path, series, adc))
+        return joint_digest(sha256_of(file) for file in wanted(path, series, adc).files)
     digests = hashlib.sha256()
     for part in (path, metaimage.voxel_file(path)) if suffix_of(path) == DETACHED_HEADER else (path,):
         if reason := not_fetched(part):

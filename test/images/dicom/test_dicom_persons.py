@@ -12,7 +12,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from model.errors import UserError
-from model.images.dicom.series import wanted_files
+from model.images.dicom.series import wanted
 from model.images.volume import read_volume
 
 VOXELS = np.random.default_rng(5).integers(1, 3000, GRID.size).astype(np.float32)
@@ -97,7 +97,7 @@ def test_one_patient_written_in_two_ways_is_one(tmp_path, first, second, in_one_
     folder, kept = (tmp_path / "adc", 4) if in_one_series else (tmp_path / "trace", 0)
     for path in sorted(folder.iterdir())[kept:]:
         change(path, **second)
-    assert len(wanted_files(tmp_path, adc=True)) == len(VOXELS)
+    assert len(wanted(tmp_path, adc=True).files) == len(VOXELS)
 
 
 @pytest.mark.filterwarnings("error")

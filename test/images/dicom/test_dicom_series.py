@@ -11,7 +11,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from model.errors import UserError
 from model.images.case import read_case
-from model.images.dicom.series import wanted_files
+from model.images.dicom.series import wanted
 from model.images.volume import read_volume
 
 PLACE = {"FrameOfReferenceUID": ROOT + "3.2"}  # all that an anonymised visit may have left
@@ -27,14 +27,14 @@ def write(folder: Path, number: int, image_type: str, description: str, **more: 
 
 def taken(folder: Path, *series: str) -> int:
     """The number of the series that is taken."""
-    files = wanted_files(folder, series, adc=True)
+    files = wanted(folder, series, adc=True).files
     (uid,) = {pydicom.dcmread(path).SeriesInstanceUID for path in files}
     return int(uid.rsplit(".", 1)[1])
 
 
 def refusal(folder: Path, *series: str) -> str:
     with pytest.raises(UserError) as caught:
-        wanted_files(folder, series, adc=True)
+        wanted(folder, series, adc=True)
     return str(caught.value)
 
 
@@ -235,7 +235,7 @@ def test_an_adc_map_is_of_mr(tmp_path, modality, named):
     write(tmp_path / "ct", 1, "DERIVED\\PRIMARY\\DIFFUSION\\ADC", "ADC", more={"Modality": modality})
     found = modality if len(modality) == 2 else "another modality"
     assert refusal(tmp_path, *named) == f"{tmp_path}: expected an ADC map in images of modality MR, found {found}"
-    assert len(wanted_files(tmp_path)) == 2  # a Z map may be called anything
+    assert len(wanted(tmp_path).files) == 2  # a Z map may be called anything
     write(tmp_path / "mr", 2, "DERIVED\\SECONDARY", "ADC")
     assert taken(tmp_path) == 2
 
@@ -303,7 +303,7 @@ def test_series_of_another_modality_are_not_offered(tmp_path):
     write(tmp_path / "6", 6, "ORIGINAL\\PRIMARY", "", more={"Modality": "MUSTERMANN"})
     assert "left out: 2 of CT, 1 of another modality; " in refusal(tmp_path)
     with pytest.raises(UserError, match=f"expected one series, found 7: .*{ROOT}2.4 "):
-        wanted_files(tmp_path)
+        wanted(tmp_path)
 
 
 def test_adc_maps_at_the_end_of_a_diffusion_series(tmp_path):
@@ -355,7 +355,7 @@ def test_a_folder_that_links_to_itself_counts_once(tmp_path):
     paths = write_series(tmp_path / "adc", VOXELS, GRID)
     for name in ("x", "y", "z"):
         (tmp_path / "adc" / name).symlink_to(tmp_path)
-    assert wanted_files(tmp_path, adc=True) == sorted(paths)
+    assert wanted(tmp_path, adc=True).files == sorted(paths)
 
 
 def test_a_small_deflated_file_that_becomes_huge(tmp_path, monkeypatch):
@@ -364,7 +364,7 @@ def test_a_small_deflated_file_that_becomes_huge(tmp_path, monkeypatch):
         dataset = pydicom.dcmread(path)
         dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
         save(dataset, path)
-    assert wanted_files(tmp_path, adc=True) == sorted(paths)
+    assert wanted(tmp_path, adc=True).files == sorted(paths)
     assert np.array_equal(read_volume(tmp_path, adc=True).voxels, VOXELS)
     dataset.add_new(0x00420011, "OB", bytes(9 << 20))
     save(dataset, paths[-1])
