@@ -11,15 +11,17 @@ OF_LESION = re.compile(
     r"\w*(lesion|infarct|stroke|tumou?r|penumbra|probab|ha?emorrhag|isch?a?em|hypox|edema|injur|groundtruth)\w*"
 )
 OF_A_PART = re.compile(  # in a brain or beside it; some may be a patient's name
-    r"(gt|truth|hie|core|probs?|probseg|bleed|wmh|csf|vents?|ventricles?|[gw]m|gr[ae]y|white|matter|cort(ex|ical)|background|bg"
-    r"|arti?e?facts?|thalam\w*|\w*cerebell\w*|\w*hemispher\w*|hemi|left|right|[lr]h|lobes?|frontal|parietal|temporal|occipital"
-    r"|insula|basal|ganglia|putamen|pallid\w*|caudate|hippocamp\w*|amygdal\w*|callos\w*|(brain)?stem|pons|(mid|fore|hind)brain"
-    r"|medulla|cord|spinal|plexus|cisterns?|vessels?|vascular|arter(y|ies|ial)|veins?|venous|sinus(es)?|eye(ball)?s?|orbits?"
-    rf"|skull|scalp|skin|face|facial|bones?|neck|heads?|air|noise|dura|mening\w+|cysts?){_LABEL}"
+    r"(gt|truth|hie|core|probs?|probseg|bleed|wmh|\w*csf|vents?|ventricles?|(deep)?[gw]m|(deep)?gr[ae]y|white|matter"
+    r"|(sub)?cort(ex|ical)|background|bg|arti?e?facts?|thalam\w*|\w*cerebell\w*|\w*hemispher\w*|hemi|left|right|[lr]h|lobes?"
+    r"|frontal|parietal|temporal|occipital|insula|basal|ganglia|putamen|pallid\w*|caudate|hippocamp\w*|amygdal\w*|callos\w*"
+    r"|(brain)?stem|pons|(mid|fore|hind)brain|medulla|cord|spinal|plexus"
+    r"|cisterns?|vessels?|vascular|arter(y|ies|ial)|veins?|venous|sinus(es)?|eye(ball)?s?"
+    rf"|orbits?|skull|scalp|skin|(de)?fac(e|ed|ing|ial)|bones?|neck|heads?|air|noise|dura|mening\w+|cysts?){_LABEL}"
 )
 OF_THE_REST = re.compile(  # of all but the brain
     r"\b(not?|non|without|outside( of)?|exterior|extra)( the)? ?(brain|cerebral|cranial|axial)"
-    r"|\b(inv|invers|inversed?|inverted|complement(ary)?|negated|outside)(masks?)?\b|(mask|brain)inv(erse|erted)?\b"
+    r"|\b(inv|invers|inversed?|inverted|complement(ary)?|neg(ated|ative)?|excl(ude|usion)?|outside)(masks?)?\b"
+    r"|(mask|brain)inv(erse|erted)?\b"
 )
 
 

@@ -89,7 +89,7 @@ OTHER_MASKS = [
     *("sub-01_desc-hie_mask", "lesions-draft", "core_mask", "gt_mask", "lesionmask", "roi", "brain_lesion_seg", "csf_mask"),
     *("left_hemisphere_mask", "not_brain_mask", "nonbrain_mask", "outside_brain_mask", "brain_mask_inverted", "adc_dseg"),
     *("vessel_mask", "eyes_mask", "noise_mask", "background_mask", "gm_mask", "wm_mask", "ventricle_mask", "rh_mask"),
-    *("cerebellum_mask", "skull_mask", "OutsideBrainMask", "outside_mask", "inverse_mask", "brainMaskInv"),
+    *("cerebellum_mask", "skull_mask", "OutsideBrainMask", "outside_mask", "brain_mask_neg", "brainMaskInv"),
     *("penumbra_mask", "white_matter_mask", "hypoxic_injury_mask", "sub-01_label-L_desc-hie_probseg_mask", "prob_mask"),
 ]
 
