@@ -8,7 +8,7 @@ A folder of cases, each with its ADC and Z map, with a page for each to look at:
 
     python process.py --cases --input scans --output lesions --report
 
-The same where there are only ADC maps, some of them with a brain mask beside it and not skull-stripped:
+ADC maps alone, those that are not skull-stripped with a brain mask beside them:
 
     python process.py --cases --input scans --output lesions --report --estimate-z --brain-mask
 """
@@ -62,7 +62,7 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
         help="auto takes torch on CUDA and openvino on the CPU (default: %(default)s)",
     )
     parser.add_argument(
-        "--weights", type=Path, help="folder of .safetensors files (default: /opt/ml/model, else the ones that came along)"
+        "--weights", type=Path, help="folder of .safetensors files (default: /opt/ml/model, else the built-in ones)"
     )
     add_about_input(parser)
     parser.add_argument("--report", action="store_true", help="also write report.html, a page to look at, for every case")
@@ -91,7 +91,7 @@ def add_about_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--estimate-z",
         action="store_true",
-        help="segment cases without a Z map on one that is estimated from the ADC map; a given one is used as ever;"
+        help="segment cases without a Z map on one that is estimated from the ADC map; a given one is used as usual;"
         " the column zadc of cases.csv may be missing then",
     )
     parser.add_argument(

@@ -17,6 +17,10 @@ if [[ ! -x .venv/bin/python ]]; then
   }
   "$python" -m venv .venv
 fi
+.venv/bin/python -m pip --version >/dev/null 2>&1 || {
+  echo "error: .venv has no pip: delete .venv, install Python's venv (Debian: apt-get install python3-venv), try again" >&2
+  exit 2
+}
 stamp=.venv/installed-${group:-inference}.sha256
 sum=$(cat pyproject.toml requirements.txt | sha256sum)
 if [[ $(cat "$stamp" 2>/dev/null) != "$sum" ]]; then

@@ -53,8 +53,8 @@ def reason_of(error: BaseException) -> str:
         return one_line(error)
     if package := missing_package(error):
         return (
-            f"the Python package {package} is not installed; ./setup.sh training installs what training and scoring need,"
-            " ./setup.sh what process.py needs"
+            f"the Python package {package} is not installed; ./setup.sh dev installs all that the project uses,"
+            " ./setup.sh training what training and scoring need, ./setup.sh what process.py needs"
         )
     if isinstance(error, OSError) and is_users(error):
         where = "" if error.filename is None else f"{error.filename}: "

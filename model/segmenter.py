@@ -84,7 +84,7 @@ class Segmenter:
     """Finds HIE lesions. Networks and trees are loaded when the first case needs them, then kept.
 
     Args:
-        weights: folder of weights; by default /opt/ml/model where anything lies there, else those that came along.
+        weights: folder of weights; by default /opt/ml/model where anything lies there, else the built-in ones.
         device: "auto" (CUDA where it can be used), "cpu" or "cuda".
         engine: "auto", "torch" or "openvino".
         at_once: how many cases will be segmented at the same time, each in a thread.

@@ -20,7 +20,10 @@ COMMANDS = [
     "-m evaluation.evaluate",
     "process.py",
 ]
-SET_UP = "./setup.sh training installs what training and scoring need, ./setup.sh what process.py needs"
+SET_UP = (
+    "./setup.sh dev installs all that the project uses, ./setup.sh training what training and scoring need,"
+    " ./setup.sh what process.py needs"
+)
 STOPPED = {number: f"error: stopped by {number.name}\n" for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)}
 STOPPED[signal.SIGINT] = "error: stopped by SIGINT (Ctrl-C)\n"
 

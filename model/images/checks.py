@@ -27,7 +27,10 @@ LEAST_OF_A_SIGN = 0.03  # share of the brain
 MEAN_TOO_EXACT = 0.002
 USUAL_SPREAD = (1.8, 9.0)  # of Z's detail per 1000 of ADC's; 2.2 to 4.4 in the published cases
 MOST_ALIKE = 0.95  # correlation of Z and ADC, at most 0.68 in the published cases
-ESTIMATED_WARNING = "The Z map was estimated from the ADC map (--estimate-z): less sure than with the challenge's Z map."
+ESTIMATED_WARNING = (
+    "The Z map was estimated from the ADC map (--estimate-z): the mask is much less reliable"
+    " than with the challenge's Z map."
+)
 
 
 def warnings_of(case: Case) -> list[str]:

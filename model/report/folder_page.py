@@ -74,7 +74,7 @@ def _row(entry: dict, folder: Path) -> str:
     address = link(entry["report"]) if entry["report"] else ""
     picture = thumbnail_of(folder / entry["report"], address) if entry["report"] else ""
     case = f'<a href="{address}">{name}</a>' if address else name
-    badge = ' <span class="badge" title="less sure than with the challenge\'s Z map">Z estimated</span>'
+    badge = ' <span class="badge" title="the mask is much less reliable than with the challenge\'s Z map">Z estimated</span>'
     failed = entry["status"] != "done"
     remark = f"{entry['status']}: {entry['reason']}" if failed else " ".join(other_warnings(results))
     return (

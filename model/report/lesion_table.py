@@ -10,8 +10,8 @@ from model.report.wording import lowest_z_name
 
 SMALL_ML = 0.05  # lesions below it fold
 
-NOTE = f"""<p class="note">This software marks something in nearly every brain: a small lesion of low probability may be
-none. A lesion's number moves the viewer to it, its slice leads to the figure below.</p>
+NOTE = f"""<p class="note">This software marks something in nearly every brain: a small lesion of low probability may not
+be real. A lesion's number moves the viewer to it, its slice leads to the figure below.</p>
 <details class="note"><summary>What the columns mean</summary><dl>
 <dt>Lesion</dt><dd>a part of the mask whose voxels touch, the largest first.</dd>
 <dt>Side</dt><dd>of its centre, seen from the brain's centre: midline within {MIDLINE_MM:g} mm of the middle. Both sides: a

@@ -72,7 +72,7 @@ VIEWER = """<section id="viewer">
 <p class="legend" id="viewer-legend">{legend}</p>
 <p id="location"></p>
 <p class="note" id="viewer-keys">A click into the picture moves the cross. After it the wheel and the arrow keys step through
-the slices, and H hides and shows what lies over the ADC. Drawing a box with the right button fits the greys to it, a double
+the slices, and H hides and shows what lies over the ADC. Drawing a box with the right button sets the contrast, a double
 click resets them.</p>
 </div>
 </section>"""

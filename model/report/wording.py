@@ -3,7 +3,7 @@
 from model.images.checks import ESTIMATED_WARNING
 from model.report import results as of_a_case
 
-ESTIMATED = "Z map estimated from the ADC: less sure than with the challenge's Z map"
+ESTIMATED = "Z map estimated from the ADC: the mask is much less reliable than with the challenge's Z map"
 
 
 def is_estimated(results: dict) -> bool:

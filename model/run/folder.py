@@ -82,7 +82,8 @@ def segment_folder(
     cannot be used or holds something else.
     """
     if not root.is_dir():
-        raise UserError(f"{root}: no such input folder, or not open to this user")
+        hint = "" if table is None else f"; {table} was taken for the table of cases, --input names the folder"
+        raise UserError(f"{root}: no such input folder, or not open to this user{hint}")
     if table is None:
         require_outside(root, output)
     found = find_cases(root, table, estimate_z=options.estimate_z)

@@ -47,7 +47,10 @@ def test_the_index_lists_every_case_those_that_failed_first(tmp_path):
 def test_the_index_marks_cases_with_an_estimated_z_map(tmp_path):
     write_index(tmp_path / "index.html", [entry("a", 1.0, z_map="given"), entry("b", 2.0, z_map="estimated"), FAILED])
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert "1 of 2 masks: Z map estimated from the ADC: less sure than with the challenge&#x27;s Z map." in page
+    assert (
+        "1 of 2 masks: Z map estimated from the ADC: the mask is much less reliable than with the challenge&#x27;s Z map."
+        in page
+    )
     assert [row[1] for row in Tags(tmp_path / "index.html").rows[1:]] == ["c", "a", "b Z estimated"]
     write_index(tmp_path / "index.html", [entry("a", 1.0)])
     assert "estimated" not in (tmp_path / "index.html").read_text(encoding="utf-8")

@@ -124,7 +124,7 @@ def test_an_estimated_z_map_is_called_so(tmp_path):
     assert "estimated" not in (tmp_path / "given.html").read_text(encoding="utf-8").split("<main>")[0]
     write_phantom_report(tmp_path / "report.html", z_map="estimated", warnings=[ESTIMATED_WARNING, "odd"])
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    words = "Z map estimated from the ADC: less sure than with the challenge&#x27;s Z map."
+    words = "Z map estimated from the ADC: the mask is much less reliable than with the challenge&#x27;s Z map."
     assert f"<ul><li>{words}</li><li>odd</li></ul>" in page.split("<main>")[0]
     assert "Lowest Z, estimated" in page
     assert page.count("Z map, estimated") == 3  # the choice and the legend of the viewer, the legend of the slices
