@@ -169,7 +169,7 @@ def run(args: argparse.Namespace) -> None:
         run_folder(args)
         return
     segmenter = Segmenter(args.weights, args.device, args.engine, say=say)
-    job = functools.partial(segment, args.input, args.output, segmenter, Options(**wanted(args)))
+    job = functools.partial(segment, args.input, args.output, segmenter, Options(**case_options(args)))
     if args.serve:
         segmenter.predictors.load(estimate_z=args.estimate_z)  # before the port opens: /health means ready
         serve(job)
@@ -187,20 +187,20 @@ def run(args: argparse.Namespace) -> None:
     print(f"lesion volume: {results['lesion_volume_ml']} ml in {results['lesions']} lesion(s), {results['seconds']} s")
 
 
-def wanted(args: argparse.Namespace) -> dict:
+def case_options(args: argparse.Namespace) -> dict:
     """The options for every case."""
     return {field.name: getattr(args, field.name) for field in dataclasses.fields(Options)} | {"series": tuple(args.series)}
 
 
 def run_folder(args: argparse.Namespace) -> None:
     """Segment every case; raises UserError at the end when one failed."""
-    from model.run.at_once import CASES
+    from model.run.at_once import MAX_PARALLEL
     from model.run.folder import FolderOptions, segment_folder  # brings what a single case does not need
     from model.run.summary import require_success
 
-    options = FolderOptions(**wanted(args), suffix=args.format or "", overwrite=args.overwrite, bids=args.bids)
+    options = FolderOptions(**case_options(args), suffix=args.format or "", overwrite=args.overwrite, bids=args.bids)
     table = args.input / args.cases if args.cases != Path() else None
-    segmenter = Segmenter(args.weights, args.device, args.engine, at_once=CASES, say=say)
+    segmenter = Segmenter(args.weights, args.device, args.engine, at_once=MAX_PARALLEL, say=say)
     outcomes = segment_folder(args.input, args.output, segmenter, options, table)
     print(f"summary: {args.output / SUMMARY}")
     if args.report:

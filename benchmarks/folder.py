@@ -60,7 +60,7 @@ def time_folder(root: Path, output: Path, engine: str, cases: int) -> tuple[floa
     before, started = sum(network.seconds for network in networks), time.perf_counter()
     segmenter = Segmenter()
     segmenter.predictors = Predictors(lambda: predictor, lambda: predictor)
-    with mock.patch.object(at_once, "CASES", cases), contextlib.redirect_stdout(io.StringIO()):
+    with mock.patch.object(at_once, "MAX_PARALLEL", cases), contextlib.redirect_stdout(io.StringIO()):
         outcomes = segment_folder(root, output, segmenter, FolderOptions())
     seconds = time.perf_counter() - started
     return seconds, sum(network.seconds for network in networks) - before, len(outcomes)

@@ -35,7 +35,7 @@ from model.run.one_case import Options, Place
 # name, where it is looked up, and how far it is a part of the one above
 PARTS: tuple[tuple[str, Any, str, int], ...] = (
     ("reading and checks", one_case, "read_found", 0),
-    ("segmentation", segmenter, "segment_as_learnt", 0),
+    ("segmentation", segmenter, "segment_canonical", 0),
     ("trees first", decision.Decision, "first_stage", 1),
     ("features", decision, "candidate_features", 2),
     ("components", candidates, "_component", 3),

@@ -20,7 +20,7 @@ import numpy as np
 from model.images.brain import brain_box
 from model.images.case import Case, read_case
 from model.networks import predict
-from model.networks.as_learnt import segment_as_learnt
+from model.networks.canonical_orientation import segment_canonical
 from model.networks.config import Triple
 from model.networks.engines import pick_engine
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
@@ -37,7 +37,7 @@ def dice(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def answer(predictor: predict.Predictor, case: Case) -> Answer:
-    found = segment_as_learnt(case, predictor)
+    found = segment_canonical(case, predictor)
     return found.mask, found.groups.mean(axis=0) > 0.5
 
 

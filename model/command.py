@@ -37,7 +37,7 @@ CPU_FLAGS = {
 IGNORABLE = (signal.SIGHUP, signal.SIGQUIT)
 STOPS = (signal.SIGINT, signal.SIGTERM, *(n for n in IGNORABLE if signal.getsignal(n) is not signal.SIG_IGN))
 LAST_STEPS: list[Callable[[], None]] = []  # what is done even where a process is ended at once; they raise nothing
-INSISTS_S = 2.0  # a second signal after this time ends the process at once
+SECOND_SIGNAL_AFTER_S = 2.0  # a second signal after this time ends the process at once
 
 
 def prepare() -> None:
@@ -142,7 +142,7 @@ def _stopper(stopped: list[int]) -> Callable[[int, object], None]:
     """Ends the process like an exception would; only a signal seconds later, of someone who insists, does not wait."""
 
     def stop(number: int, frame: object) -> None:
-        insists = time.monotonic() + INSISTS_S
+        insists = time.monotonic() + SECOND_SIGNAL_AFTER_S
         stopped.append(number)
 
         def again(number: int, frame: object) -> None:

@@ -12,7 +12,7 @@ NO_MEMORY = re.compile(
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
-STEERING = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+CONTROL_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 OURS = ("model", "training", "evaluation", "benchmarks")
 
 
@@ -22,7 +22,7 @@ class UserError(Exception):
 
 def one_line(error: BaseException | str) -> str:
     r"""An error's message, or a text, without line breaks and runs of blanks; signs that steer a terminal as \x1b."""
-    return " ".join(str(error).split()).translate(STEERING)
+    return " ".join(str(error).split()).translate(CONTROL_ESCAPES)
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -25,7 +25,7 @@ from model.images.case import ADC_UNIT, Case, case_of, read_case
 from model.images.grid import Grid, Volume, require_scalar_3d, require_usable_grid
 from model.images.limits import SMALLEST_BRAIN_ML
 from model.images.volume import write_mask
-from model.networks.as_learnt import estimate_as_learnt, segment_as_learnt
+from model.networks.canonical_orientation import estimate_canonical, segment_canonical
 from model.report.results import describe, describe_files, describe_run
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from model.networks.predictors import Predictors
 
 DEVICES, ENGINES = ("auto", "cpu", "cuda"), ("auto", "torch", "openvino")
-STRAIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+IDENTITY_DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FilePath = str | Path
 
 
@@ -200,15 +200,15 @@ class Segmenter:
         """Segment a case that was read and checked. Raises UserError when the weights cannot be used."""
         predictors = self.predictors
         if case.z_map is None:
-            case = estimate_as_learnt(case, predictors.estimating)
+            case = estimate_canonical(case, predictors.estimating)
         predictor = predictors.of(estimated=case.estimated)
-        answer = segment_as_learnt(case, predictor)
+        answer = segment_canonical(case, predictor)
         return Segmentation(case, answer, describe(answer, case) | describe_files(case) | describe_run(predictor))
 
 
 def _volumes(arrays: dict[str, object], spacing_mm: Sequence[float], direction: Sequence[float] | None) -> dict[str, Volume]:
     """Arrays by their name as volumes with an origin of 0. Raises UserError."""
-    spacing, axes = (_numbers(values) for values in (spacing_mm, STRAIGHT if direction is None else direction))
+    spacing, axes = (_numbers(values) for values in (spacing_mm, IDENTITY_DIRECTION if direction is None else direction))
     if len(spacing) != 3 or len(axes) != 9:
         found = f"found {len(spacing)} and {len(axes)} numbers"
         raise UserError(f"expected spacing_mm (z, y, x) and a direction of nine cosines, {found}")

@@ -223,7 +223,7 @@ def test_a_signal_that_the_caller_ignores_stays_ignored():
 def test_who_insists_does_not_wait_for_the_clearing_up():
     code = """
 command = sys.modules["model.command"]
-command.INSISTS_S = 0.1
+command.SECOND_SIGNAL_AFTER_S = 0.1
 def work():
     try:
         os.kill(os.getpid(), 2)

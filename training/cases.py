@@ -18,14 +18,14 @@ from model.files import require_writable
 from model.images.case import read_case
 from training.common.cli import run
 from training.common.outputs import own_files_into
-from training.data.published import CaseFiles, as_learnt, published_cases, read_label
+from training.data.published import CaseFiles, canonical_arrays, published_cases, read_label
 
 
 def pack(files: CaseFiles, folder: Path) -> None:
     """Write one case's arrays to `folder/<name>.npz`, in the orientation in which the networks are asked."""
     case = read_case(files.adc, files.zadc)
     label = read_label(files.label, case.adc)
-    np.savez_compressed(folder / f"{files.name}.npz", **as_learnt(case, label))
+    np.savez_compressed(folder / f"{files.name}.npz", **canonical_arrays(case, label))
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ from model.errors import UserError
 from model.files import require_writable
 from model.images.case import read_case
 from model.images.volume import read_volume, write_mask
-from model.networks.as_learnt import segment_as_learnt
+from model.networks.canonical_orientation import segment_canonical
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from training.common.cli import run
@@ -61,7 +61,7 @@ def score_case(files: CaseFiles, predictor: Predictor | None, out: Path) -> dict
     label = read_label(files.label, case.adc)
     masks = {"rule": rule_mask(case.adc.voxels, case.zadc.voxels)}
     if predictor:
-        masks = {"network": segment_as_learnt(case, predictor).mask} | masks
+        masks = {"network": segment_canonical(case, predictor).mask} | masks
     scores = {}
     for method, mask in masks.items():
         path = out / f"{files.name}_{method}.mha"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import UserError
-from model.images.alone import LARGEST_ML, AdcFigures, adc_figures, misfit_alone, no_adc
+from model.images.adc_only_checks import LARGEST_ML, AdcFigures, adc_figures, adc_misfit, no_adc
 from model.images.brain import brain_mask
 from model.images.limits import (
     FEWEST_TO_ESTIMATE,
@@ -20,7 +20,7 @@ from model.images.limits import (
 )
 from model.images.mark import require_not_ours
 from model.images.missing import without_missing
-from model.images.orientation import in_order_of, turn_to_learnt
+from model.images.orientation import in_order_of, turn_to_canonical
 from model.images.pair import Pair, misfit, pair_of
 from model.images.space import in_template, is_doubtful
 from model.images.stripping import stripped, usable_brain_mask
@@ -83,16 +83,16 @@ class Case:
         """How the two maps fit; None where the brain is too small to tell, or no Z map was given. Computed once."""
         if self.estimated or self.z_map is None:
             return None
-        turn = turn_to_learnt(self.grid)
-        return pair_of(turn.there(self.adc.voxels), turn.there(self.zadc.voxels))
+        turn = turn_to_canonical(self.grid)
+        return pair_of(turn.to_canonical(self.adc.voxels), turn.to_canonical(self.zadc.voxels))
 
     @functools.cached_property
-    def alone(self) -> AdcFigures | None:
+    def adc_figures(self) -> AdcFigures | None:
         """What the ADC map alone says, where no Z map was given and the brain is large enough to tell. Computed once."""
         if not self.estimated and self.z_map is not None:
             return None
-        turn = turn_to_learnt(self.grid)
-        return adc_figures(turn.there(self.adc.voxels), turn.spacing_mm(self.grid))
+        turn = turn_to_canonical(self.grid)
+        return adc_figures(turn.to_canonical(self.adc.voxels), turn.spacing_mm(self.grid))
 
 
 def read_case(
@@ -157,10 +157,10 @@ def require_usable(case: Case) -> None:
     _require_brain(case)
     if case.z_map:
         _require_two_maps(case.adc, case.z_map, case.adc_unit)
-    elif case.alone and (reason := no_adc(case.alone)):
+    elif case.adc_figures and (reason := no_adc(case.adc_figures)):
         raise UserError(f"{case.adc.path} {reason}")
     _require_unit(case)
-    if case.alone and (reason := misfit_alone(case.alone)):
+    if case.adc_figures and (reason := adc_misfit(case.adc_figures)):
         raise UserError(f"{case.adc.path} {_of_masked(reason, case)}")
     if case.pair and (reason := misfit(case.pair)):
         raise UserError(f"{case.adc.path} and {case.zadc.path} {reason}")

@@ -8,10 +8,10 @@ outside it, a median ADC of 909 to 1583 and fluid of at least 3659, a lowest Z o
 
 import numpy as np
 
-from model.images.alone import FLUID_ADC, USUAL_HOLES, USUAL_MEDIAN, doubts_alone
+from model.images.adc_only_checks import FLUID_ADC, USUAL_HOLES, USUAL_MEDIAN, adc_doubts
 from model.images.case import ADC_UNIT, Case
 from model.images.limits import LARGEST_PUBLISHED_Z
-from model.images.orientation import turn_to_learnt
+from model.images.orientation import turn_to_canonical
 from model.images.pair import LESION_Z, LOWEST_DETAIL, Pair, better_fit
 from model.images.space import NAMED, TEMPLATE, in_template
 from model.images.volume import Grid
@@ -47,7 +47,7 @@ def warnings_of(case: Case) -> list[str]:
         _orientation(case),
         _template(case),
         *(_pair(case, case.pair) if case.pair else []),
-        *(doubts_alone(case.alone) if case.alone else []),
+        *(adc_doubts(case.adc_figures) if case.adc_figures else []),
     ]
     return [sentence for sentence in found if sentence]
 
@@ -97,7 +97,7 @@ def _without_z(case: Case) -> str:
 
 
 def _sides(case: Case) -> str:
-    _, y, x = turn_to_learnt(case.grid).axes
+    _, y, x = turn_to_canonical(case.grid).axes
     share = max(float(np.take(case.brain, end, axis).mean()) for axis in (y, x) for end in (0, -1))
     if share <= MOST_AT_THE_SIDES:
         return ""
@@ -198,8 +198,8 @@ def _z_origin(pair: Pair) -> str:
 def _z_place(case: Case, pair: Pair) -> str:
     if pair.detail >= LOWEST_DETAIL:
         return ""
-    turn = turn_to_learnt(case.grid)
-    better = better_fit(turn.there(case.adc.voxels), turn.there(case.zadc.voxels))
+    turn = turn_to_canonical(case.grid)
+    better = better_fit(turn.to_canonical(case.adc.voxels), turn.to_canonical(case.zadc.voxels))
     hint = "is it the Z map of another case, or does it lie elsewhere?"
     if better:
         hint = f"it would fit ({better[1]:.2f}) {better[0]}."

@@ -1,6 +1,6 @@
-"""Arrays from the order in which a file stores them to the order that the networks learnt, and back, exactly.
+"""Arrays from the order in which a file stores them to the canonical order, that of the training, and back, exactly.
 
-Learnt order: (z, y, x) of axial slices that run to the patient's top, back and left, as the published cases are stored.
+Canonical order: (z, y, x) of axial slices that run to the patient's top, back and left, as the published cases are stored.
 The axes of an oblique scan are taken as the nearest of the patient's; nothing is interpolated.
 """
 
@@ -18,25 +18,25 @@ NOISE = 1e-4  # of a cosine or their sum: what formats, with as little as float3
 
 @dataclass(frozen=True)
 class Turn:
-    """How one grid's arrays become arrays in the learnt order."""
+    """How one grid's arrays become arrays in the canonical order."""
 
-    axes: tuple[int, int, int]  # which stored axis is the learnt z, y and x
-    reversed: tuple[bool, bool, bool]  # whether the learnt z, y and x run against it
+    axes: tuple[int, int, int]  # which stored axis is the canonical z, y and x
+    reversed: tuple[bool, bool, bool]  # whether the canonical z, y and x run against it
 
-    def there(self, stored: np.ndarray) -> np.ndarray:
-        """The array in the learnt order, contiguous; axes before the last three stay."""
+    def to_canonical(self, stored: np.ndarray) -> np.ndarray:
+        """The array in the canonical order, contiguous; axes before the last three stay."""
         lead = stored.ndim - 3
         turned = np.transpose(stored, (*range(lead), *(lead + axis for axis in self.axes)))
         return np.ascontiguousarray(np.flip(turned, self._flips(lead)))
 
-    def back(self, turned: np.ndarray) -> np.ndarray:
+    def from_canonical(self, turned: np.ndarray) -> np.ndarray:
         """What `there` was given."""
         lead = turned.ndim - 3
         axes = (*range(lead), *(lead + int(axis) for axis in np.argsort(self.axes)))
         return np.ascontiguousarray(np.transpose(np.flip(turned, self._flips(lead)), axes))
 
     def spacing_mm(self, grid: Grid) -> tuple[float, float, float]:
-        """The grid's spacing in the learnt order, (z, y, x)."""
+        """The grid's spacing in the canonical order, (z, y, x)."""
         z, y, x = (grid.spacing_mm[axis] for axis in self.axes)
         return z, y, x
 
@@ -44,7 +44,7 @@ class Turn:
         return tuple(lead + axis for axis, is_reversed in enumerate(self.reversed) if is_reversed)
 
 
-def turn_to_learnt(grid: Grid) -> Turn:
+def turn_to_canonical(grid: Grid) -> Turn:
     """The turn after which each axis runs along the nearest of the patient's.
 
     It depends on where the voxels lie and not on how they are stored: all 48 storages of a scan become one array. Between
@@ -54,8 +54,8 @@ def turn_to_learnt(grid: Grid) -> Turn:
     """
     cosines = np.reshape(grid.direction, (3, 3))[::-1, ::-1].T  # [stored axis, patient's axis], both (z, y, x)
     orders = np.array(list(itertools.permutations(range(3))))
-    lines = cosines[orders]  # [order, learnt axis, patient's axis]
-    own = np.diagonal(lines, axis1=1, axis2=2)  # of each learnt axis with the patient's axis of the same name
+    lines = cosines[orders]  # [order, canonical axis, patient's axis]
+    own = np.diagonal(lines, axis1=1, axis2=2)  # of each canonical axis with the patient's axis of the same name
     lines = lines * np.where(own < 0, -1, 1)[..., np.newaxis]  # as they run after the turn
     fits = np.abs(own).sum(1)
     z, y, x = np.array(grid.spacing_mm)[orders].T
@@ -76,8 +76,8 @@ def in_order_of(adc: Volume, other: Volume) -> Volume:
     """
     if adc.dicom is None:
         return other
-    here, there = turn_to_learnt(adc.grid), turn_to_learnt(other.grid)
-    numbers = here.back(there.there(np.arange(other.voxels.size).reshape(other.grid.size)))
+    here, there = turn_to_canonical(adc.grid), turn_to_canonical(other.grid)
+    numbers = here.from_canonical(there.to_canonical(np.arange(other.voxels.size).reshape(other.grid.size)))
     ends = [(0, 0, 0), *(tuple(int(axis == n) * (size - 1) for n in range(3)) for axis, size in enumerate(numbers.shape))]
     first, *lasts = (other.grid.to_mm(np.array(np.unravel_index(numbers[end], other.grid.size))) for end in ends)
     axes = np.reshape(adc.grid.direction, (3, 3)).T[::-1].copy()  # of an axis with one voxel nothing tells another

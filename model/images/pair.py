@@ -1,4 +1,4 @@
-"""Whether an ADC map and a Z map belong together: figures about the pair. Arrays are (z, y, x) in the learnt order.
+"""Whether an ADC map and a Z map belong together: figures about the pair. Arrays are (z, y, x) in the canonical order.
 
 A Z map is the ADC map minus a smooth healthy mean over a smooth healthy spread. So the fine detail of the two is the same,
 while that of maps of two cases, or of maps that lie apart by a voxel or a flip, is not.
@@ -18,7 +18,7 @@ LOWEST_OVERLAP = 0.5  # 1 in the published cases
 FEWEST_NEGATIVE = 1e-3  # share of the brain; 0.08 to 0.9 in the published cases
 LESION_Z = -2.0  # a lesion in the rule of the data set's authors
 SLICES = 4  # that a hint is looked for in
-FARTHEST = 3  # voxels, likewise
+LARGEST_SHIFT = 3  # voxels, likewise
 WAYS = ("top to bottom", "front to back", "left to right")  # along z, y and x
 # by the axes along which a map with rows and columns exchanged is also flipped
 EXCHANGES = {
@@ -142,7 +142,7 @@ def _moved(zadc: np.ndarray, box: Box):
     if zadc.shape[1] == zadc.shape[2]:
         for axes in ((), (1,), (2,), (1, 2)):
             yield EXCHANGES[axes], np.flip(zadc.transpose(0, 2, 1), axes)[box]
-    for axis, voxels in itertools.product(range(3), (n for n in range(-FARTHEST, FARTHEST + 1) if n)):
+    for axis, voxels in itertools.product(range(3), (n for n in range(-LARGEST_SHIFT, LARGEST_SHIFT + 1) if n)):
         places = [np.arange(part.start, part.stop) for part in box]
         places[axis] = (places[axis] + voxels) % zadc.shape[axis]
         yield f"shifted by {abs(voxels)} voxel{'s' if abs(voxels) > 1 else ''} {WAYS[axis]}", zadc[np.ix_(*places)]

@@ -18,7 +18,7 @@ SMOOTHING_MM = (1.5, 3.0, 6.0, 12.0, 24.0)  # standard deviations
 CONTRASTS_MM = ((0.0, 6.0), (1.5, 6.0), (3.0, 12.0))  # of one smoothed map minus another; 0 is the map itself
 MIRRORED_MM = (1.5, 3.0, 6.0)
 # 1e-3 mm2/s, above which a voxel counts as fluid for a feature. The trees are fitted with it, so it is apart from
-# `model.images.alone.FLUID_ADC`, a higher one by which a map is judged.
+# `model.images.adc_only_checks.FLUID_ADC`, a higher one by which a map is judged.
 FLUID_SHARE_ADC = 2.0
 FLUID_MM = (2.0, 6.0, 12.0)
 LOW_ADC = 1.1  # 1e-3 mm2/s, up to which it counts as low
@@ -55,7 +55,7 @@ class ZEstimator:
             raise ValueError("a tree asks for a feature that does not exist")
 
     def estimate(self, adc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
-        """The Z map of an ADC map (1e-6 mm2/s) in the learnt orientation with at least one brain voxel.
+        """The Z map of an ADC map (1e-6 mm2/s) in the canonical orientation with at least one brain voxel.
 
         float32 of its shape, clipped as the published maps are, 0 outside the brain.
         """

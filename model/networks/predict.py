@@ -16,7 +16,7 @@ from model.networks.inputs import network_input
 from model.networks.stored import Ensemble
 from model.networks.windows import Network, in_windows, window_boxes
 
-MORE = 2  # times the voxels of `max_patch` in a window, where flips are asked one by one
+LARGER_WINDOW_FACTOR = 2  # times the voxels of `max_patch` in a window, where flips are asked one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def predict_crop(network: Network, inputs: np.ndarray, model: ModelConfig, infer
 def larger_window(shape: tuple[int, ...], divisor: Triple, inference: InferenceConfig) -> Triple:
     """The windows for a crop that is larger than `max_patch`: those that take the fewest voxels in all.
 
-    They have at most MORE times the voxels of `max_patch`, and along no axis less than it, or than the crop.
+    They have at most LARGER_WINDOW_FACTOR times the voxels of `max_patch`, and along no axis less than it, or than the crop.
     """
     axes = []
     for size, d, largest in zip(shape, divisor, inference.max_patch, strict=True):
@@ -120,7 +120,11 @@ def larger_window(shape: tuple[int, ...], divisor: Triple, inference: InferenceC
             covered = 1 + len(sides) * (1 - inference.overlap)
             sides.append(max(math.ceil(size / covered / d) * d, largest))
         axes.append(sides)
-    windows = [(z, y, x) for z, y, x in itertools.product(*axes) if z * y * x <= MORE * math.prod(inference.max_patch)]
+    windows = [
+        (z, y, x)
+        for z, y, x in itertools.product(*axes)
+        if z * y * x <= LARGER_WINDOW_FACTOR * math.prod(inference.max_patch)
+    ]
 
     def voxels(window: Triple) -> int:
         padded = tuple(max(size, side) for size, side in zip(shape, window, strict=True))

@@ -15,7 +15,7 @@ from PIL import Image
 from model.images.brain import brain_box
 from model.images.case import Case
 from model.images.grid import Grid
-from model.images.orientation import turn_to_learnt
+from model.images.orientation import turn_to_canonical
 from model.report.page import base64_text, text
 
 MOST_SLICES = 24
@@ -23,7 +23,7 @@ ADC_WINDOW = (200, 2200)  # 1e-6 mm2/s; a newborn's brain has about 1000 to 1600
 Z_WINDOW = (-6, 6)
 GREYS = ("000000", "ffffff")
 BLUE_TO_RED = ("053061", "4393c3", "f7f7f7", "d6604d", "67001f")
-ENDS = (("I", "S"), ("A", "P"), ("R", "L"))  # of the learnt z, y and x, the low end first
+AXIS_ENDS = (("I", "S"), ("A", "P"), ("R", "L"))  # of the canonical z, y and x, the low end first
 MASK_COLOUR = "ffe100"
 GAP_MM = 4.0  # between the two maps
 
@@ -91,9 +91,9 @@ def make_view(case: Case) -> View:
 
 def axis_ends(grid: Grid) -> list[tuple[str, str]]:
     """The letters of the patient's sides at the low and the high end of each axis of the array; no two axes share one."""
-    turn = turn_to_learnt(grid)
-    learnt = [ends[::-1] if is_reversed else ends for ends, is_reversed in zip(ENDS, turn.reversed, strict=True)]
-    return [learnt[turn.axes.index(axis)] for axis in range(3)]
+    turn = turn_to_canonical(grid)
+    canonical = [ends[::-1] if is_reversed else ends for ends, is_reversed in zip(AXIS_ENDS, turn.reversed, strict=True)]
+    return [canonical[turn.axes.index(axis)] for axis in range(3)]
 
 
 def outline(mask: np.ndarray) -> str:

@@ -19,7 +19,7 @@ from model.images.brain import brain_box
 from model.images.case import Case
 from model.images.checks import warnings_of
 from model.images.components import connected_components
-from model.images.orientation import turn_to_learnt
+from model.images.orientation import turn_to_canonical
 
 if TYPE_CHECKING:
     from model.networks.predict import Predictor, Segmentation
@@ -68,7 +68,7 @@ def from_brain_centre(places: np.ndarray, case: Case) -> np.ndarray:
     Along the image's own axes, each taken as the nearest of the patient's: a scan is aligned with the head, which may be
     turned in the scanner.
     """
-    turn = turn_to_learnt(case.grid)
+    turn = turn_to_canonical(case.grid)
     stored_mm = (places - centroid(case.brain)) * case.grid.spacing_mm
     up_back_left = stored_mm[:, turn.axes] * np.where(turn.reversed, -1.0, 1.0)
     return up_back_left[:, ::-1]
@@ -150,10 +150,10 @@ def voxel_digest(case: Case) -> str:
 
     In the order of axial slices, so that copies in another format, order of storage or field of view have the same.
     """
-    turn = turn_to_learnt(case.grid)
-    brain = turn.there(case.brain)
+    turn = turn_to_canonical(case.grid)
+    brain = turn.to_canonical(case.brain)
     box = brain_box(brain, margin=0)
-    adc = np.where(brain[box], turn.there(case.adc.voxels)[box], 0).astype("<f4")
+    adc = np.where(brain[box], turn.to_canonical(case.adc.voxels)[box], 0).astype("<f4")
     return hashlib.sha256(f"{adc.shape}".encode() + adc.tobytes()).hexdigest()
 
 

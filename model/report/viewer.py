@@ -1,6 +1,6 @@
 """The viewer of a case's page: its controls, its legend, and the volumes that NiiVue draws.
 
-The volumes are gzipped NIfTI files around the brain, in the order that the networks learnt and in mm from the brain's
+The volumes are gzipped NIfTI files around the brain, in the canonical order and in mm from the brain's
 centre: what the viewer calls left is what the table calls so, in oblique scans too. ADC is int16 in its own unit. Mask, Z
 map and probability are uint8, 0 where there is nothing to draw; `STORED` says how the numbers are stored.
 """
@@ -17,7 +17,7 @@ from model.images.brain import brain_box
 from model.images.case import Case
 from model.images.formats.nifti import encode_nifti
 from model.images.grid import Grid
-from model.images.orientation import turn_to_learnt
+from model.images.orientation import turn_to_canonical
 from model.report.montage import ADC_WINDOW, BLUE_TO_RED, GREYS, MASK_COLOUR, Z_WINDOW, scale
 from model.report.page import asset, base64_text, text
 from model.report.results import centroid, from_brain_centre
@@ -98,13 +98,13 @@ def viewer_volumes(case: Case, found: "Segmentation") -> dict[str, bytes]:
 
     Their place (x, y, z) is that in `from_brain_centre`, to the left, the back and the top.
     """
-    box, turn = brain_box(case.brain | found.mask, 2), turn_to_learnt(case.grid)
+    box, turn = brain_box(case.brain | found.mask, 2), turn_to_canonical(case.grid)
     inside = case.brain[box] | found.mask[box]
     adc = np.clip(np.rint(case.adc.voxels[box]), INT16.min, INT16.max).astype(np.int16)
     maps = {"z": case.zadc.voxels[box], "probability": found.probabilities[box]}
     layers = {"adc": adc, "mask": found.mask[box].astype(np.uint8)}
     layers |= {name: STORED[name].bytes_of(values, inside) for name, values in maps.items()}
-    turned = {name: turn.there(layer) for name, layer in layers.items()}
+    turned = {name: turn.to_canonical(layer) for name, layer in layers.items()}
     first = [box[axis].stop - 1 if back else box[axis].start for axis, back in zip(turn.axes, turn.reversed, strict=True)]
     (x, y, z) = from_brain_centre(np.array([[first[turn.axes.index(axis)] for axis in range(3)]]), case)[0].tolist()
     grid = Grid(turned["adc"].shape, turn.spacing_mm(case.grid), (x, y, z), (1.0, 0, 0, 0, 1, 0, 0, 0, 1))
@@ -129,14 +129,14 @@ def viewer_settings(case: Case) -> dict:
     """
     corners_mm = np.vstack([np.zeros(3), np.eye(3)])
     indices = np.array([index_of(case.grid, corner) for corner in corners_mm])
-    turn = turn_to_learnt(case.grid)
-    learnt = turn.axes.index(0)
-    per_mm = (-1 if turn.reversed[learnt] else 1) / case.grid.spacing_mm[0]
+    turn = turn_to_canonical(case.grid)
+    canonical = turn.axes.index(0)
+    per_mm = (-1 if turn.reversed[canonical] else 1) / case.grid.spacing_mm[0]
     return {
         "adcWindow": ADC_WINDOW,
         "slices": case.grid.size[0],
         "slice": [float(centroid(case.brain)[0]) + 1, per_mm],
-        "stack": 2 - learnt,
+        "stack": 2 - canonical,
         "place": _rows(from_brain_centre(indices, case)),
         "oriented": case.adc.oriented,
         "zName": "estimated Z" if case.estimated else "Z",

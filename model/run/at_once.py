@@ -1,7 +1,7 @@
 """Several cases at a time: while one is computed, another is read and a third one written.
 
-A thread takes a case from its files to its files, so that no more than CASES of them are in memory. The order in which they
-end is hidden: the results are asked for case by case.
+A thread takes a case from its files to its files, so that no more than MAX_PARALLEL of them are in memory. The order in
+which they end is hidden: the results are asked for case by case.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from model.cores import cores, threads
 from model.networks.windows import before_network
 
 # on two cores several at a time are slower than one, and take more memory: benchmarks/README.md
-CASES = 3 if min(threads(), cores()) > 2 else 1
+MAX_PARALLEL = 3 if min(threads(), cores()) > 2 else 1
 
 Job = Callable[[], dict]
 
@@ -33,7 +33,7 @@ class AtOnce:
 
     def __init__(self, jobs: Sequence[Job | None]) -> None:
         self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(CASES)
+        self._pool = ThreadPoolExecutor(MAX_PARALLEL)
         self._jobs = jobs
         self.begun: list[Future[dict] | None] = [None] * len(jobs)  # in the order of the jobs
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from model.networks.predictors import Predictors
     from model.segmenter import Segmenter
 
-Case = tuple[FoundCase, Place, Earlier]  # with where its files are written, and what an earlier run left there
+PlannedCase = tuple[FoundCase, Place, Earlier]  # with where its files are written, and what an earlier run left there
 INDEX_TITLE = b"<title>Cases</title>"  # of the page of a folder
 
 
@@ -87,9 +87,9 @@ def segment_folder(
     if table is None:
         require_outside(root, output)
     found = find_cases(root, table, estimate_z=options.estimate_z)
-    asked = [case.asked(estimate_z=options.estimate_z, use_mask=options.brain_mask) for case in found]
-    asked = without_shared_voxels(asked)
-    cases = as_bids(asked) if options.bids else asked
+    usable = [case.for_options(estimate_z=options.estimate_z, use_mask=options.brain_mask) for case in found]
+    usable = without_shared_voxels(usable)
+    cases = as_bids(usable) if options.bids else usable
     require_apart(root, cases, output)
     with only_run(output):
         require_writable(output)  # before the weights are loaded
@@ -119,7 +119,7 @@ def segment_folder(
     return outcomes
 
 
-def outcomes_of(each: list[Case], segmenter: Segmenter, options: FolderOptions, outcomes: list[Outcome]) -> None:
+def outcomes_of(each: list[PlannedCase], segmenter: Segmenter, options: FolderOptions, outcomes: list[Outcome]) -> None:
     """Run the cases, several at once, and tell in their order what became of each; a stopped run, of all there are."""
     at_once = AtOnce([job_of(*one, segmenter, options) for one in each])
     try:
@@ -134,7 +134,7 @@ def outcomes_of(each: list[Case], segmenter: Segmenter, options: FolderOptions, 
                 announce(outcomes[-1])
 
 
-def with_same_maps(each: list[Case], segmenter: Segmenter, options: FolderOptions, outcomes: list[Outcome]) -> None:
+def with_same_maps(each: list[PlannedCase], segmenter: Segmenter, options: FolderOptions, outcomes: list[Outcome]) -> None:
     """Run cases again whose results do not say rightly which other cases have the same ADC map. There are few.
 
     That two are the same is known once both were read. Pages, DICOM objects and sidecars hold the warnings too, and each has

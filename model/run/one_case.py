@@ -123,7 +123,7 @@ def segment(input_root: Path, output_root: Path, segmenter: Segmenter, options: 
     place = Place(folder=output_root, work=output_root, mask=MASK_PATH, probabilities=PROBABILITIES_PATH, zmap=ZMAP_PATH)
     with only_run(output_root):
         clear_output(place, options)
-        found = find_scan(input_root).asked(estimate_z=options.estimate_z, use_mask=options.brain_mask)
+        found = find_scan(input_root).for_options(estimate_z=options.estimate_z, use_mask=options.brain_mask)
         try:
             return run_case(found, segmenter, options, place)
         except BaseException:
@@ -141,7 +141,7 @@ def run_case(
 ) -> dict:
     """Read, segment and write one case; returns what `results.json` holds. Raises UserError.
 
-    found: as it was `asked` for with the options. replaces: see `write_case`.
+    found: as `for_options` gave it. replaces: see `write_case`.
     """
     started = time.perf_counter()
     case = read_found(found, options)
@@ -156,9 +156,9 @@ def run_case(
 
 def read_found(found: FoundCase, options: Options) -> Case:
     """Read and check the files of a case. Raises UserError, also for a case that cannot be run with these options."""
-    asked = (options.adc_unit, options.series, found.brain_mask, options.smallest_brain_ml)
+    arguments = (options.adc_unit, options.series, found.brain_mask, options.smallest_brain_ml)
     try:
-        case = read_case(found.adc_map, found.zadc, *asked)
+        case = read_case(found.adc_map, found.zadc, *arguments)
     except NotOneGrid as error:
         raise UserError(f"{error}{of_other_grid(error, found.converted)}") from None
     remarks = [*found.remarks, *of_converted(case.adc, found.converted), *case.remarks]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from model.run.summary import Outcome
 
 SAME = "The ADC map has the same voxels as that of "  # begins the warning
-NAMED = 3  # cases that it names
+MOST_LISTED = 3  # cases that it names
 
 
 def warnings_to_have(outcomes: list[Outcome], earlier: list[Earlier]) -> list[str]:
@@ -41,8 +41,8 @@ def _digest(outcome: Outcome, before: Earlier) -> str | None:
 def _warning(others: list[str]) -> str:
     if not others:
         return ""
-    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
-    return f"{SAME}{', '.join(others[:NAMED])}{more}: is one of them a copy, or in the wrong folder?"
+    more = f" and {len(others) - MOST_LISTED} more" if len(others) > MOST_LISTED else ""
+    return f"{SAME}{', '.join(others[:MOST_LISTED])}{more}: is one of them a copy, or in the wrong folder?"
 
 
 def has_warning(outcome: Outcome, warning: str) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from model.command import LAST_STEPS, undisturbed
 from model.errors import UserError, is_users, reason_of
 
-ENDS_S = 10.0  # that a program has to clear up when the command is stopped
+CLEAN_UP_S = 10.0  # that a program has to clear up when the command is stopped
 
 
 @contextlib.contextmanager
@@ -73,7 +73,7 @@ def run_command(command: list[str], shown: Callable[[str], str], *, clears_up: b
         with contextlib.suppress(subprocess.TimeoutExpired):
             if clears_up:
                 process.terminate()
-                process.wait(ENDS_S)
+                process.wait(CLEAN_UP_S)
         process.kill()
         process.wait()
         raise

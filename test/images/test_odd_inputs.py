@@ -13,20 +13,20 @@ from phantom import make_phantom
 from model.images.volume import Grid
 from model.networks.stored import IMAGE_WEIGHTS
 
-STRAIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+IDENTITY_DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 PHANTOM = make_phantom()
 
 
 def phantom(z: slice = slice(6, 24), spacing_mm: tuple[float, float, float] = (3.0, 1.6, 1.5)) -> tuple:
     """(ADC, Z map, grid) of some slices of the phantom."""
     adc, zadc = PHANTOM.adc[z, 10:70, 10:60], PHANTOM.zadc[z, 10:70, 10:60]
-    return adc, zadc, Grid(adc.shape, spacing_mm, (0.0, 0.0, 0.0), STRAIGHT)
+    return adc, zadc, Grid(adc.shape, spacing_mm, (0.0, 0.0, 0.0), IDENTITY_DIRECTION)
 
 
 def thinned(spacing_mm: float) -> tuple:
     """Every third slice and every fifth row and column of the phantom, which measure about 8 mm."""
     adc, zadc = PHANTOM.adc[::3, ::5, ::5], PHANTOM.zadc[::3, ::5, ::5]
-    return adc, zadc, Grid(adc.shape, (spacing_mm,) * 3, (0.0, 0.0, 0.0), STRAIGHT)
+    return adc, zadc, Grid(adc.shape, (spacing_mm,) * 3, (0.0, 0.0, 0.0), IDENTITY_DIRECTION)
 
 
 def in_the_brain(z: float) -> tuple:
@@ -87,7 +87,7 @@ def test_largest_grid_of_the_data_set(main, case_tree, tmp_path, rule_weights):
     assert 450 < brain.sum() / 1000 < 550
     adc = np.where(brain, np.float32(1200), 0)
     zadc = np.where((np.abs(y) < 5) & (np.abs(x) < 7) & (np.abs(z) < 3), np.float32(-4), np.float32(1))
-    grid = Grid(adc.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), STRAIGHT)
+    grid = Grid(adc.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), IDENTITY_DIRECTION)
     assert main(arguments(case_tree(adc, zadc, grid), tmp_path / "out", rule_weights)) == 0
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / MASK))), rule(adc, zadc))
 

@@ -13,10 +13,10 @@ from inference_helpers import load, random_maps, random_network, save_ensemble, 
 from test_geometry import ORIENTATIONS, rotation
 
 from model.images.case import Case
-from model.images.orientation import turn_to_learnt
+from model.images.orientation import turn_to_canonical
 from model.images.volume import Grid, Volume
 from model.lesions.decision import Calibration
-from model.networks.as_learnt import segment_as_learnt
+from model.networks.canonical_orientation import segment_canonical
 from model.networks.predict import Predictor
 from model.networks.stored import save_decision
 
@@ -53,30 +53,30 @@ def storages(image: sitk.Image) -> list[sitk.Image]:
 def test_every_storage_is_turned_to_lps_and_back(orientation):
     marked = image_of(np.arange(5 * 4 * 3, dtype=np.float32).reshape(5, 4, 3), (3.0, 1.25, 0.8), LPS)
     stored = sitk.DICOMOrient(marked, orientation)
-    voxels, turn = sitk.GetArrayFromImage(stored), turn_to_learnt(grid_of(stored))
-    turned = turn.there(voxels)
+    voxels, turn = sitk.GetArrayFromImage(stored), turn_to_canonical(grid_of(stored))
+    turned = turn.to_canonical(voxels)
     np.testing.assert_array_equal(turned, sitk.GetArrayFromImage(marked))
     assert turned.flags.c_contiguous
     assert turn.spacing_mm(grid_of(stored)) == (3.0, 1.25, 0.8)
-    np.testing.assert_array_equal(turn.back(turned), voxels)
+    np.testing.assert_array_equal(turn.from_canonical(turned), voxels)
     groups = np.stack([voxels, -voxels])
-    np.testing.assert_array_equal(turn.there(groups), np.stack([turned, -turned]))
-    np.testing.assert_array_equal(turn.back(turn.there(groups)), groups)
+    np.testing.assert_array_equal(turn.to_canonical(groups), np.stack([turned, -turned]))
+    np.testing.assert_array_equal(turn.from_canonical(turn.to_canonical(groups)), groups)
 
 
 def test_an_oblique_scan_is_turned_to_the_nearest_axes():
     """Columns run to the back and a little down, rows down and a little to the front, slices to the right."""
     c, s = 0.8, 0.6
     direction = (0, 0, -1.0, c, -s, 0, -s, -c, 0)  # columns of cosines: x, y, z of the file
-    turn = turn_to_learnt(Grid((2, 3, 4), (1.0, 1.0, 1.0), (0, 0, 0), direction))
-    assert turn.axes == (1, 2, 0)  # learnt z is the file's y, learnt y its x, learnt x its z
+    turn = turn_to_canonical(Grid((2, 3, 4), (1.0, 1.0, 1.0), (0, 0, 0), direction))
+    assert turn.axes == (1, 2, 0)  # canonical z is the file's y, canonical y its x, canonical x its z
     assert turn.reversed == (True, False, True)
 
 
 def test_slices_between_axial_and_coronal_stay_slices():
-    turn = turn_to_learnt(Grid((28, 160, 160), (6.0, 1.375, 1.375), (0, 0, 0), BETWEEN))
+    turn = turn_to_canonical(Grid((28, 160, 160), (6.0, 1.375, 1.375), (0, 0, 0), BETWEEN))
     assert (turn.axes, turn.reversed) == ((0, 1, 2), (True, True, False))
-    even = turn_to_learnt(Grid((28, 160, 160), (1.375, 1.375, 1.375), (0, 0, 0), BETWEEN))
+    even = turn_to_canonical(Grid((28, 160, 160), (1.375, 1.375, 1.375), (0, 0, 0), BETWEEN))
     assert even.axes == (1, 0, 2)  # no slices to keep: the nearest by 0.72 against 0.69
 
 
@@ -99,25 +99,25 @@ def test_48_storages_are_one_array_at_45_degrees_whatever_the_last_bits(name, sp
     for noise, image in zip(24 * [1e-9, 1e-6], storages(image_of(NUMBERS, spacing_mm, TIES[name])), strict=True):
         header = np.array([*image.GetDirection(), *image.GetSpacing()[::-1]])
         header += noise * rng.normal(size=12)
-        turn = turn_to_learnt(Grid(image.GetSize()[::-1], tuple(header[9:]), (0, 0, 0), tuple(header[:9])))
-        turned = turn.there(sitk.GetArrayFromImage(image))
+        turn = turn_to_canonical(Grid(image.GetSize()[::-1], tuple(header[9:]), (0, 0, 0), tuple(header[:9])))
+        turned = turn.to_canonical(sitk.GetArrayFromImage(image))
         arrays.add((turned.shape, turned.tobytes()))
     assert len(arrays) == 1
 
 
 def test_thick_slices_at_45_degrees_stay_slices():
-    """Along z between the patient's top and back, rows of both spacings the same: the slices are the learnt z."""
+    """Along z between the patient's top and back, rows of both spacings the same: the slices are the canonical z."""
     for noise in (-1e-9, 1e-9):
         direction = np.array(TIES["45 degrees about x"]) + noise * np.array((0, 0, 0, 0, 1, -1, 0, -1, 0))
-        assert turn_to_learnt(Grid((3, 4, 5), (6.0, 1.0, 1.0), (0, 0, 0), tuple(direction))).axes == (0, 1, 2)
-        assert turn_to_learnt(Grid((3, 4, 5), (1.0, 6.0, 1.0), (0, 0, 0), tuple(direction))).axes == (1, 0, 2)
+        assert turn_to_canonical(Grid((3, 4, 5), (6.0, 1.0, 1.0), (0, 0, 0), tuple(direction))).axes == (0, 1, 2)
+        assert turn_to_canonical(Grid((3, 4, 5), (1.0, 6.0, 1.0), (0, 0, 0), tuple(direction))).axes == (1, 0, 2)
 
 
 def test_without_slices_the_first_axis_at_45_degrees_runs_to_top_and_back():
     """Of the two lines between top and back the one on which both rise together: the file's y, (0, H, H), not its z."""
     for noise in (-1e-9, 1e-9):
         direction = np.array(TIES["45 degrees about x"]) + noise * np.array((0, 0, 0, 0, 1, -1, 0, -1, 0))
-        turn = turn_to_learnt(Grid((3, 4, 5), EVEN, (0, 0, 0), tuple(direction)))
+        turn = turn_to_canonical(Grid((3, 4, 5), EVEN, (0, 0, 0), tuple(direction)))
         assert (turn.axes, turn.reversed) == ((1, 0, 2), (False, True, False))  # the file's z: H to the top, -H to the back
 
 
@@ -138,7 +138,7 @@ def test_48_storages_get_one_mask_voxel_for_voxel(predictor, name, spacing_mm):
     answers = []
     for a, z, n in zip(*map(storages, (adc, zadc, numbers)), strict=True):
         maps = (Volume(sitk.GetArrayFromImage(image), grid_of(image), Path("x.mha")) for image in (a, z))
-        found, order = segment_as_learnt(Case(*maps), predictor), np.argsort(sitk.GetArrayFromImage(n), axis=None)
+        found, order = segment_canonical(Case(*maps), predictor), np.argsort(sitk.GetArrayFromImage(n), axis=None)
         answers.append(
             [values.reshape(-1, order.size)[:, order] for values in (found.mask, found.probabilities, found.groups)]
         )

@@ -29,7 +29,7 @@ from model.images.grid import Grid
 from model.images.volume import Volume
 from model.lesions.brain_map import BrainMap
 from model.lesions.estimate import ESTIMATE_FEATURES, ZEstimator, estimate_features
-from model.networks.as_learnt import estimate_as_learnt
+from model.networks.canonical_orientation import estimate_canonical
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor
@@ -168,7 +168,7 @@ def test_same_estimate_however_the_case_is_stored(name, threshold):
     def estimated(order: str) -> np.ndarray:
         stored = sitk.DICOMOrient(image, order)
         grid = Grid(stored.GetSize()[::-1], stored.GetSpacing()[::-1], stored.GetOrigin(), stored.GetDirection())
-        case = estimate_as_learnt(Case(Volume(sitk.GetArrayFromImage(stored), grid, Path("a.mha")), None), predictor)
+        case = estimate_canonical(Case(Volume(sitk.GetArrayFromImage(stored), grid, Path("a.mha")), None), predictor)
         found = sitk.GetImageFromArray(case.zadc.voxels)
         found.CopyInformation(stored)
         return sitk.GetArrayFromImage(sitk.DICOMOrient(found, "LPS"))

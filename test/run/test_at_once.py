@@ -24,7 +24,7 @@ from model.run import at_once, one_case
 from model.run.at_once import AtOnce, Stopped, has_ended
 
 WAIT_S = 60  # for another thread, at most
-CASES = 3  # at a time here, however many cores there are
+MAX_PARALLEL = 3  # at a time here, however many cores there are
 NO_BRAIN = "no brain, expected voxels with ADC above 0"
 
 
@@ -35,27 +35,27 @@ def ask_network(answer=lambda batch: batch[:, :1]) -> dict:
 
 @pytest.fixture(autouse=True)
 def several(monkeypatch):
-    monkeypatch.setattr(at_once, "CASES", CASES)
+    monkeypatch.setattr(at_once, "MAX_PARALLEL", MAX_PARALLEL)
 
 
 def test_results_come_in_the_order_of_the_jobs():
     """The last one ends first, since each waits for the next."""
-    ended = [threading.Event() for _ in range(CASES)]
+    ended = [threading.Event() for _ in range(MAX_PARALLEL)]
 
     def job(number: int) -> dict:
-        assert number == CASES - 1 or ended[number + 1].wait(WAIT_S)
+        assert number == MAX_PARALLEL - 1 or ended[number + 1].wait(WAIT_S)
         ended[number].set()
         return {"number": number}
 
-    jobs = [None, *(lambda number=number: job(number) for number in range(CASES)), None]
+    jobs = [None, *(lambda number=number: job(number) for number in range(MAX_PARALLEL)), None]
     with AtOnce(jobs) as running:
         assert (running.begun[0], running.begun[-1]) == (None, None)
-        assert [begun.result()["number"] for begun in running.begun if begun] == list(range(CASES))
+        assert [begun.result()["number"] for begun in running.begun if begun] == list(range(MAX_PARALLEL))
 
 
 def test_no_more_than_so_many_at_a_time():
     """As many as that meet, and there is never one more."""
-    meet, inside, most = threading.Barrier(CASES), [], []
+    meet, inside, most = threading.Barrier(MAX_PARALLEL), [], []
 
     def job() -> dict:
         inside.append(1)
@@ -64,17 +64,17 @@ def test_no_more_than_so_many_at_a_time():
         inside.pop()
         return {}
 
-    with AtOnce([job] * 4 * CASES) as running:
+    with AtOnce([job] * 4 * MAX_PARALLEL) as running:
         for begun in running.begun:
             begun.result()
-    assert max(most) <= CASES
+    assert max(most) <= MAX_PARALLEL
 
 
 @pytest.mark.parametrize(("allowed", "cores", "cases"), [("2", 8, 1), ("3", 8, 3), ("", 8, 3), ("8", 2, 1), ("8", 3, 3)])
 def test_so_many_at_a_time_as_threads_are_allowed_and_cores_are_there(allowed, cores, cases):
     code = (
         f"import os; os.sched_getaffinity = lambda process: set(range({cores}))\n"
-        "from model.run.at_once import CASES; print(CASES)"
+        "from model.run.at_once import MAX_PARALLEL; print(MAX_PARALLEL)"
     )
     environment = os.environ | {"OMP_NUM_THREADS": allowed}
     root = Path(__file__).resolve().parents[2]
@@ -194,7 +194,7 @@ def test_folder_is_told_in_its_order_and_has_the_same_files_as_one_by_one(
     assert list(summary(output)) == ["a", "b", "c"]
     before = {name: (output / name).read_bytes() for name in files_below(output) if name.endswith(".mha")}
     monkeypatch.undo()
-    monkeypatch.setattr(at_once, "CASES", 1)
+    monkeypatch.setattr(at_once, "MAX_PARALLEL", 1)
     for name in "abc":
         shutil.rmtree(output / name)
     assert go(three, "--report")[0] == 0
@@ -255,7 +255,7 @@ def test_libraries_named_in_the_results_do_not_depend_on_the_order(go, good, out
     """nibabel, which the last case alone needs, is named in all."""
     write_maps(good / "c", ".nii.gz")
     monkeypatch.delitem(sys.modules, "nibabel", raising=False)
-    monkeypatch.setattr(at_once, "CASES", 1)
+    monkeypatch.setattr(at_once, "MAX_PARALLEL", 1)
     assert go(good)[0] == 0
     named = [json.loads((output / name / "results.json").read_text())["software"] for name in "abc"]
     assert all("nibabel" in software for software in named)

@@ -284,7 +284,7 @@ for number in (signal.SIGHUP, signal.SIGQUIT):
 from pathlib import Path
 from model import command
 from model.run import pacs
-command.INSISTS_S = 0.1
+command.SECOND_SIGNAL_AFTER_S = 0.1
 pacs.PROCESS = Path(sys.argv[1])
 sys.exit(pacs.main(sys.argv[2:]))
 """

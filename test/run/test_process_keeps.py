@@ -83,7 +83,7 @@ def test_file_made_while_the_case_is_run_stays(run, tmp_path, monkeypatch, fails
     """A mask that someone puts there while the networks run is neither replaced nor, when the run fails, removed."""
     from model import segmenter
 
-    output, segment = tmp_path / "output", segmenter.segment_as_learnt
+    output, segment = tmp_path / "output", segmenter.segment_canonical
 
     def meanwhile(*args):
         corrected(output / MASK)
@@ -91,7 +91,7 @@ def test_file_made_while_the_case_is_run_stays(run, tmp_path, monkeypatch, fails
             raise ZeroDivisionError("deep inside")
         return segment(*args)
 
-    monkeypatch.setattr(segmenter, "segment_as_learnt", meanwhile)
+    monkeypatch.setattr(segmenter, "segment_canonical", meanwhile)
     code, line = run("--probabilities")
     assert code == (1 if fails else 2)
     assert fails or line == f"error: {output / MASK}: made or changed by someone while the case was run; it stays"

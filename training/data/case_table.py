@@ -10,7 +10,7 @@ from model.errors import UserError
 from model.images.case import read_case
 from model.run.find.published_layout import ADC_FOLDER, ADC_NAME, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
 from training.data.dataset import PackedCase
-from training.data.published import CaseFiles, as_learnt, published_cases, read_label
+from training.data.published import CaseFiles, canonical_arrays, published_cases, read_label
 from training.data.strata import LOADS, SLICES, is_thick
 
 NAMES = {ADC_FOLDER: f"{ADC_NAME}.mha", ZADC_FOLDER: f"{ZADC_NAME}.mha", LABEL_FOLDER: f"{LABEL_NAME}.mha"}
@@ -69,7 +69,7 @@ def read_checked(files: CaseFiles, *, labelled: bool) -> PackedCase:
     """The case, its label empty where `labelled` is not. Raises UserError when a file is missing or not usable."""
     case = read_case(files.adc, files.zadc)
     label = read_label(files.label, case.adc) if labelled else np.zeros(case.grid.size, bool)
-    return PackedCase(files.name, **as_learnt(case, label))
+    return PackedCase(files.name, **canonical_arrays(case, label))
 
 
 def row(case: PackedCase, *, labelled: bool) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from model.errors import UserError
 from model.images.case import Case
-from model.images.orientation import turn_to_learnt
+from model.images.orientation import turn_to_canonical
 from model.images.volume import Volume, read_volume, require_same_grid
 from model.run.find.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
 
@@ -67,8 +67,8 @@ def require_mask(volume: Volume) -> None:
         raise UserError(f"{volume.path}: expected only 0 and 1, found {values[:5].tolist()}")
 
 
-def as_learnt(case: Case, label: np.ndarray) -> dict[str, Any]:
+def canonical_arrays(case: Case, label: np.ndarray) -> dict[str, Any]:
     """The arrays of a packed case by name, and its spacing (z, y, x) in mm, in the orientation of the networks."""
-    turn = turn_to_learnt(case.grid)
+    turn = turn_to_canonical(case.grid)
     maps = {"adc": case.adc.voxels, "zadc": case.zadc.voxels, "label": label}
-    return {name: turn.there(voxels) for name, voxels in maps.items()} | {"spacing_mm": turn.spacing_mm(case.grid)}
+    return {name: turn.to_canonical(voxels) for name, voxels in maps.items()} | {"spacing_mm": turn.spacing_mm(case.grid)}

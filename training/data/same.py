@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from training.data.dataset import PackedCase
 
-NAMED = 5  # cases that a message lists
+MOST_LISTED = 5  # cases that a message lists
 
 
 def digests(cases: Iterable[PackedCase]) -> dict[str, str]:
@@ -24,5 +24,5 @@ def differing(known: object, found: dict[str, str]) -> str:
     if not isinstance(known, dict):
         return "which data they were is not told"
     names = sorted(name for name in known.keys() | found.keys() if known.get(name) != found.get(name))
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(names[:MOST_LISTED]) + more

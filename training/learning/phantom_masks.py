@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from model.images.case import Case, read_case
-from model.networks.as_learnt import segment_as_learnt
+from model.networks.canonical_orientation import segment_canonical
 from model.networks.predict import Predictor
 from model.networks.stored import load_ensemble
 from model.networks.torch_engine import TorchEngine
@@ -31,4 +31,4 @@ def mask_of(run: Path, case: Case) -> np.ndarray | None:
     if not any(run.glob("*.safetensors")):
         return None
     predictor = Predictor(load_ensemble(run, TorchEngine(torch.device("cpu"))))
-    return segment_as_learnt(case, predictor).mask
+    return segment_canonical(case, predictor).mask

@@ -19,7 +19,7 @@ from model.run.output_names import MASK_STEM
 from training.scores.current import read_run
 from training.scores.names import LABEL, case_of, one_form
 
-NAMED = 5  # files that a message lists of one kind
+MOST_LISTED = 5  # files that a message lists of one kind
 
 Paths = dict[str, list[Path]]  # by case
 
@@ -114,5 +114,5 @@ def _problems(truths: Paths, found: Paths, maps: Paths | None) -> list[str]:
 
 
 def _names(paths: list[Path]) -> str:
-    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return ", ".join(map(str, sorted(paths)[:NAMED])) + more
+    more = f" and {len(paths) - MOST_LISTED} more" if len(paths) > MOST_LISTED else ""
+    return ", ".join(map(str, sorted(paths)[:MOST_LISTED])) + more

@@ -25,7 +25,7 @@ from model.images.dicom.others import (
 )
 from model.images.not_fetched import not_fetched
 
-NAMED = (".dcm", ".dicom", ".ima")  # ends of names; many files have none, such as IM0001
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")  # ends of names; many files have none, such as IM0001
 UNFINISHED = (
     ".part",
     ".partial",
@@ -46,7 +46,7 @@ HEADERS = {".raw": (".mhd", ".nhdr"), ".zraw": (".mhd",), ".img": (".hdr",), ".r
 SEGMENTATION = b"1.2.840.10008.5.1.4.1.1.66.4"  # SOP class
 DEEPEST = 8  # folders below a case's in which DICOM is looked for, to tell whether it is one
 MOST_FILES = 50_000  # of a case: several long studies
-MOST_ASKED = 2000
+MOST_FILES_EXAMINED = 2000
 UNOPENED, LINK_TO_NOTHING = "not to be opened", "linked to nothing"
 
 
@@ -73,12 +73,12 @@ def _head(path: Path) -> bytes:
 
 def is_named_dicom(path: Path) -> bool:
     """Whether a name ends as DICOM files' names do."""
-    return path.name.casefold().endswith(NAMED)
+    return path.name.casefold().endswith(DICOM_SUFFIXES)
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Whether a DICOM file, or one named so, is among the first MOST_ASKED files in a folder and below it."""
-    files = itertools.islice(_files_below(folder), MOST_ASKED)
+    """Whether a DICOM file, or one named so, is among the first MOST_FILES_EXAMINED files in a folder and below it."""
+    files = itertools.islice(_files_below(folder), MOST_FILES_EXAMINED)
     return any(is_named_dicom(path) or is_dicom(path) for path in files)
 
 
@@ -160,9 +160,9 @@ def _is_other(file: Path, kind: str, among: bool, in_place: bool) -> bool:
     """
     name = file.name.casefold()
     stem = name.removesuffix(next((end for end in UNFINISHED if name.endswith(end)), ""))
-    if name.startswith((".", "~$")) and (not stem.endswith(NAMED) or kind in (EMPTY, KNOWN)):
+    if name.startswith((".", "~$")) and (not stem.endswith(DICOM_SUFFIXES) or kind in (EMPTY, KNOWN)):
         return True
-    if among or stem.endswith(NAMED):
+    if among or stem.endswith(DICOM_SUFFIXES):
         return False
     if kind in (KNOWN, PROGRAM) or (kind == POINTER and file.suffix[1:].isalpha()):
         return True

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LONGEST_HEADER = 544  # bytes: NIfTI-2's, and four that say whether an extension follows
 MAGIC = {348: b"n+1\0", 540: b"n+2\0\r\n\x1a\n"}  # header and voxels in one file, by the header's length
 BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}  # by datatype, those read
-WRITTEN = ("uint8", "int16", "float32")
+WRITABLE_TYPES = ("uint8", "int16", "float32")
 MM = {1: 1000.0, 3: 0.001}  # a metre and a micrometre; other units, and none, are mm
 LARGEST_NUMBER = 1e9  # of spacing and offset
 TOLERANCE_MM = 0.1  # float32 quaternions of volumes of 250 mm are right to less
@@ -63,7 +63,7 @@ def load_nibabel() -> None:
 
 
 def encode_nifti(voxels: np.ndarray, grid: Grid, compress: bool = True, description: str = "") -> bytes:
-    """A NIfTI file of (z, y, x) voxels of one of the WRITTEN types on `grid`; the same bytes at every call.
+    """A NIfTI file of (z, y, x) voxels of one of the WRITABLE_TYPES on `grid`; the same bytes at every call.
 
     On the grid of a NIfTI file it has that file's transforms, else `grid` as qform and sform, in the scanner's space.
     description: for the header, up to 79 letters. Raises ValueError when the array is of another type or not of the grid's
@@ -71,8 +71,8 @@ def encode_nifti(voxels: np.ndarray, grid: Grid, compress: bool = True, descript
     """
     import nibabel
 
-    if voxels.dtype.name not in WRITTEN or voxels.shape != grid.size:
-        raise ValueError(f"expected {', '.join(WRITTEN)} of {grid.size}, found {voxels.dtype.name} of {voxels.shape}")
+    if voxels.dtype.name not in WRITABLE_TYPES or voxels.shape != grid.size:
+        raise ValueError(f"expected {', '.join(WRITABLE_TYPES)} of {grid.size}, found {voxels.dtype.name} of {voxels.shape}")
     header = _empty_header(grid)
     header.set_data_dtype(voxels.dtype)
     header.set_data_shape(grid.size[::-1])

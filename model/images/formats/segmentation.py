@@ -18,7 +18,7 @@ from model.images.mask_words import said_of
 from model.images.space import space_by_fields
 from model.images.streams import PlainFile, read_file
 
-PAIR = re.compile(rb"^Segment(\d{1,4})_(ID|Name|Layer|LabelValue):=(.*?)\r?$", re.MULTILINE)
+SEGMENT_FIELD = re.compile(rb"^Segment(\d{1,4})_(ID|Name|Layer|LabelValue):=(.*?)\r?$", re.MULTILINE)
 FRACTIONAL = re.compile(rb"^Segmentation_\w+Representation:=Fractional", re.MULTILINE)
 BRAIN = re.compile(r"(whole[-_ ]?)?brain([-_ ]?mask)?")
 
@@ -64,7 +64,7 @@ def _list_axis(fields: nrrd.Fields) -> int | None:
 def _segments(head: bytes) -> list[dict[str, str]]:
     """What the header says of each segment."""
     found: dict[int, dict[str, str]] = {}
-    for number, what, value in PAIR.findall(head):
+    for number, what, value in SEGMENT_FIELD.findall(head):
         found.setdefault(int(number), {})[what.decode()] = value.decode("utf-8", errors="replace").strip()
     return [found[number] for number in sorted(found)]
 

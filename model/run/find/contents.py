@@ -39,9 +39,9 @@ HIDDEN_OF_TOOLS = (  # beginnings of hidden folders that may hold copies of imag
 INDEX_OF_CD = "dicomdir"
 PROGRAMS = (".exe", ".dll", ".jar", ".app", ".msi", ".inf", ".ocx", ".so", ".dylib", ".plist", ".class")  # of a CD's viewer
 DEEPEST = 8  # folders below a folder in which scans are looked for
-MOST_ASKED = 2000  # files
+MOST_FILES_EXAMINED = 2000  # files
 NOT_THERE = "a disk that is not mounted, or data not fetched"
-NAMED = 3  # files that a message names
+MOST_LISTED = 3  # files that a message names
 
 
 def visible_in(folder: Path) -> list[Path]:
@@ -128,7 +128,7 @@ def holds_scan(folder: Path) -> bool:
         return False
     has_archive = False
     try:
-        for path in itertools.islice(_files_below(folder), MOST_ASKED):
+        for path in itertools.islice(_files_below(folder), MOST_FILES_EXAMINED):
             if is_scan(path):
                 if unread_kind(path) != ARCHIVE:
                     return True
@@ -141,7 +141,9 @@ def holds_scan(folder: Path) -> bool:
 def holds_program(folder: Path) -> bool:
     """Whether a file of a program is among the first files in a folder and below it."""
     try:
-        return any(path.name.casefold().endswith(PROGRAMS) for path in itertools.islice(_files_below(folder), MOST_ASKED))
+        return any(
+            path.name.casefold().endswith(PROGRAMS) for path in itertools.islice(_files_below(folder), MOST_FILES_EXAMINED)
+        )
     except OSError:
         return False
 
@@ -209,5 +211,5 @@ def _files_to_depth_two(folder: Path) -> list[Path]:
 
 
 def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:NAMED])
-    return shown if len(names) <= NAMED else f"{len(names)} files, {shown}, ..."
+    shown = ", ".join(names[:MOST_LISTED])
+    return shown if len(names) <= MOST_LISTED else f"{len(names)} files, {shown}, ..."

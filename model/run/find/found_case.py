@@ -15,9 +15,9 @@ class FoundCase:
 
     A case without a Z map (`zadc` is None) can be run with an estimated one; `no_z` says what was looked for and not found.
     `brain_mask` lies beside the ADC map; `no_mask` says why what lies there cannot be used as one, `other_masks` says which
-    masks were left out. Whether any of this counts depends on the options: see `asked`. converted: other files of an ADC map
-    in DICOM. folder: of its results in the output, where not its name. remarks: sentences for the warnings, on what was
-    found beside its files or left out.
+    masks were left out. Whether any of this counts depends on the options: see `for_options`. converted: other files of an
+    ADC map in DICOM. folder: of its results in the output, where not its name. remarks: sentences for the warnings, on what
+    was found beside its files or left out.
     """
 
     name: str
@@ -32,7 +32,7 @@ class FoundCase:
     folder: str = ""
     remarks: tuple[str, ...] = ()
 
-    def asked(self, *, estimate_z: bool, use_mask: bool) -> "FoundCase":
+    def for_options(self, *, estimate_z: bool, use_mask: bool) -> "FoundCase":
         """The case as it is run with these options: one that needs an option which was not given has a problem.
 
         Without `use_mask` it has no brain mask.

@@ -8,7 +8,7 @@ from pathlib import Path
 from model.errors import UserError
 from model.images.formats.metaimage import voxel_file
 from model.images.formats.names import DETACHED_HEADER, suffix_of
-from model.run.find.contents import NAMED, images_or_none
+from model.run.find.contents import MOST_LISTED, images_or_none
 from model.run.find.found_case import FoundCase
 
 Identity = tuple[str, int]
@@ -38,7 +38,7 @@ def _refused(case: FoundCase, headers: list[dict[Identity, Path]]) -> FoundCase:
     several = [list(same.values()) for same in headers if len(same) > 1]
     if case.problem or not several:
         return case
-    names = ", ".join(map(str, several[0][:NAMED])) + (", ..." if len(several[0]) > NAMED else "")
+    names = ", ".join(map(str, several[0][:MOST_LISTED])) + (", ..." if len(several[0]) > MOST_LISTED else "")
     where = os.path.realpath(voxel_file(several[0][0]))
     return replace(case, problem=f"{where} holds the voxels of {len(several[0])} headers, expected one: {names}")
 

@@ -23,7 +23,7 @@ def touch(root: Path, *names: str) -> Path:
 
 def only(root: Path, table: str | None = None) -> dict[str, tuple]:
     found = find_cases(root, root / table if table else None)
-    cases = [case.asked(estimate_z=False, use_mask=False) for case in found]
+    cases = [case.for_options(estimate_z=False, use_mask=False) for case in found]
     return {c.name: c.problem or tuple(str(path.relative_to(root)) for path in c.maps) for c in cases}
 
 
@@ -117,7 +117,7 @@ def test_csv_without_z_maps_where_they_are_estimated(tmp_path):
     found = []
     for text in ("case,adc,\none,a.mha,\ntwo,b.mha,\n", "case,adc,zadc\none,a.mha,\ntwo,b.mha,\n"):
         (tmp_path / "cases.csv").write_text(text)
-        cases = [case.asked(estimate_z=True, use_mask=False) for case in find_cases(tmp_path, estimate_z=True)]
+        cases = [case.for_options(estimate_z=True, use_mask=False) for case in find_cases(tmp_path, estimate_z=True)]
         found.append([(case.name, case.adc, case.zadc, case.problem) for case in cases])
     assert found[0] == found[1] == [("one", tmp_path / "a.mha", None, ""), ("two", tmp_path / "b.mha", None, "")]
     for column in ("zmap", "Z score", "z", "z_adc"):
@@ -419,7 +419,7 @@ def test_pointers_to_data_that_were_not_fetched(tmp_path, kind):
     if "BIDS" in kind:
         (tmp_path / "dataset_description.json").write_text('{"Name": "n", "BIDSVersion": "1.9.0"}')
     (tmp_path / pointer).write_text(LFS)
-    cases = [case.asked(estimate_z=True, use_mask=True) for case in find_cases(tmp_path)]
+    cases = [case.for_options(estimate_z=True, use_mask=True) for case in find_cases(tmp_path)]
     says = f"{tmp_path / pointer}: a pointer of Git LFS: the data were not fetched (git lfs pull)"
     assert says in [case.problem for case in cases]
 

@@ -20,9 +20,9 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
-def asked(root: Path, *, estimate_z: bool = True, use_mask: bool = True) -> dict[str, object]:
+def files_for_options(root: Path, *, estimate_z: bool = True, use_mask: bool = True) -> dict[str, object]:
     """By case its ADC map, Z map and brain mask, as paths from the root, or its problem."""
-    found = [case.asked(estimate_z=estimate_z, use_mask=use_mask) for case in find_cases(root)]
+    found = [case.for_options(estimate_z=estimate_z, use_mask=use_mask) for case in find_cases(root)]
 
     def shown(case: FoundCase) -> object:
         files = (case.adc, case.zadc, case.brain_mask)
@@ -62,9 +62,9 @@ def layout(request, tmp_path) -> tuple[Path, str, str]:
 
 def test_case_of_an_adc_map_and_a_mask(layout):
     root, adc, mask = layout
-    assert list(asked(root).values()) == [(adc, None, mask)]
-    assert list(asked(root, use_mask=False).values()) == [(adc, None, None)]
-    (problem,) = asked(root, estimate_z=False).values()
+    assert list(files_for_options(root).values()) == [(adc, None, mask)]
+    assert list(files_for_options(root, use_mask=False).values()) == [(adc, None, None)]
+    (problem,) = files_for_options(root, estimate_z=False).values()
     assert problem.endswith("; --estimate-z does without one")
     assert "\n" not in problem
 
@@ -72,7 +72,7 @@ def test_case_of_an_adc_map_and_a_mask(layout):
 def test_no_brain_mask(tmp_path):
     """A word of both maps belongs to the case."""
     touch(tmp_path, "c1/mask_adc.mha", "c1/mask_zmap.mha")
-    assert asked(tmp_path) == {"c1": ("c1/mask_adc.mha", "c1/mask_zmap.mha", None)}
+    assert files_for_options(tmp_path) == {"c1": ("c1/mask_adc.mha", "c1/mask_zmap.mha", None)}
 
 
 OTHER_MASKS = [
@@ -97,11 +97,11 @@ OTHER_MASKS = [
 @pytest.mark.parametrize("name", OTHER_MASKS)
 def test_masks_of_something_else_are_left_out_and_named(tmp_path, name):
     touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", f"c1/{name}.nii.gz")
-    assert asked(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", None)}
+    assert files_for_options(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", None)}
     assert find_cases(tmp_path)[0].other_masks == f"{name}.nii.gz is none by its name"
-    assert find_cases(tmp_path)[0].asked(estimate_z=False, use_mask=False).other_masks == ""
+    assert find_cases(tmp_path)[0].for_options(estimate_z=False, use_mask=False).other_masks == ""
     touch(tmp_path, "c1/brain_mask.nii.gz")
-    assert asked(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", "c1/brain_mask.nii.gz")}
+    assert files_for_options(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", "c1/brain_mask.nii.gz")}
 
 
 @pytest.mark.parametrize("name", OTHER_MASKS)
@@ -109,10 +109,10 @@ def test_a_table_names_no_mask_of_something_else(tmp_path, name):
     touch(tmp_path, "maps/adc.mha", f"maps/{name}.nii.gz")
     (tmp_path / "cases.csv").write_text(f"case,adc,zadc,brain_mask\na,maps/adc.mha,,maps/{name}.nii.gz\n")
     assert (
-        asked(tmp_path)["a"]
+        files_for_options(tmp_path)["a"]
         == f"{tmp_path}/maps/{name}.nii.gz: its name says that it is a mask of something in the brain, expected a brain mask"
     )
-    assert asked(tmp_path, use_mask=False) == {"a": ("maps/adc.mha", None, None)}
+    assert files_for_options(tmp_path, use_mask=False) == {"a": ("maps/adc.mha", None, None)}
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,10 @@ def test_a_table_names_no_mask_of_something_else(tmp_path, name):
 def test_what_may_be_a_brain_mask_is_not_passed_over(tmp_path, name, kind):
     touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", f"c1/{name}")
     shown = f"{name} ({kind}, which is not read)" if kind else name
-    assert f"/c1: expected a brain mask, found {shown}; if it is one, " in asked(tmp_path)["c1"]
-    assert asked(tmp_path, use_mask=False) == {"c1": ("c1/adc.mha", "c1/zmap.mha", None)}
+    assert f"/c1: expected a brain mask, found {shown}; if it is one, " in files_for_options(tmp_path)["c1"]
+    assert files_for_options(tmp_path, use_mask=False) == {"c1": ("c1/adc.mha", "c1/zmap.mha", None)}
     touch(tmp_path, "c1/mask.nii.gz")
-    assert asked(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", "c1/mask.nii.gz")}
+    assert files_for_options(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", "c1/mask.nii.gz")}
 
 
 BRAIN_MASKS = [
@@ -141,20 +141,20 @@ BRAIN_MASKS = [
 @pytest.mark.parametrize("name", BRAIN_MASKS)
 def test_names_of_brain_masks(tmp_path, name):
     touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", f"c1/{name}.nii.gz")
-    assert asked(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", f"c1/{name}.nii.gz")}
+    assert files_for_options(tmp_path) == {"c1": ("c1/adc.mha", "c1/zmap.mha", f"c1/{name}.nii.gz")}
 
 
 @pytest.mark.parametrize("name", ["white_brain_mask", "core_brainmask", "brain_stem_mask", "right_brain_mask"])
 def test_a_part_beside_brain_may_be_the_cases_name(tmp_path, name):
     touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", f"c1/{name}.nii.gz")
-    assert f"/c1: expected a brain mask, found {name}.nii.gz; if it is one, " in asked(tmp_path)["c1"]
+    assert f"/c1: expected a brain mask, found {name}.nii.gz; if it is one, " in files_for_options(tmp_path)["c1"]
     (tmp_path / "cases.csv").write_text(f"case,adc,zadc,brain_mask\nc1,c1/adc.mha,c1/zmap.mha,c1/{name}.nii.gz\n")
-    assert asked(tmp_path)["c1"][2] == f"c1/{name}.nii.gz"
+    assert files_for_options(tmp_path)["c1"][2] == f"c1/{name}.nii.gz"
 
 
 def test_a_part_after_which_the_folder_is_called_may_be_the_cases_name(tmp_path):
     touch(tmp_path, "HIE_01/adc.mha", "HIE_01/HIE_01_mask.nii.gz")
-    assert "expected a brain mask, found HIE_01_mask.nii.gz" in asked(tmp_path)["HIE_01"]
+    assert "expected a brain mask, found HIE_01_mask.nii.gz" in files_for_options(tmp_path)["HIE_01"]
 
 
 @pytest.mark.parametrize("of_case", ["IM1.dcm", "adc.mha"])
@@ -187,17 +187,17 @@ ESTIMATED = ["zmap-estimated.nii.gz", "ZMAP-ESTIMATED.NII", "b_zmap_estimated.mh
 def test_an_estimated_z_map_is_no_given_one(tmp_path, name, adc):
     touch(tmp_path, f"c1/{adc}", f"c1/{name}")
     place = "c1/adc.mha" if adc == "adc.mha" else "c1"
-    assert asked(tmp_path) == {"c1": (place, None, None)}
+    assert files_for_options(tmp_path) == {"c1": (place, None, None)}
     left_out = f"{name} was left out: its name says that it is an estimated Z map, not a given one"
     assert find_cases(tmp_path)[0].remarks[0] == f"{left_out}."
-    assert left_out in asked(tmp_path, estimate_z=False)["c1"]
+    assert left_out in files_for_options(tmp_path, estimate_z=False)["c1"]
     touch(tmp_path, "c1/zmap.mha")
-    assert asked(tmp_path) == {"c1": (place, "c1/zmap.mha", None)}
+    assert files_for_options(tmp_path) == {"c1": (place, "c1/zmap.mha", None)}
 
 
 def test_a_word_of_both_maps_makes_no_estimate(tmp_path):
     touch(tmp_path, "c1/estimated_adc.mha", "c1/estimated_zmap.mha")
-    assert asked(tmp_path) == {"c1": ("c1/estimated_adc.mha", "c1/estimated_zmap.mha", None)}
+    assert files_for_options(tmp_path) == {"c1": ("c1/estimated_adc.mha", "c1/estimated_zmap.mha", None)}
 
 
 @pytest.mark.parametrize("name", ESTIMATED)
@@ -205,18 +205,19 @@ def test_estimated_z_maps_of_tables_platform_and_data_set_fail(tmp_path, name):
     touch(tmp_path, f"maps/{name}", "maps/adc.mha")
     (tmp_path / "cases.csv").write_text(f"case,adc,zadc\na,maps/adc.mha,maps/{name}\n")
     assert (
-        asked(tmp_path)["a"] == f"{tmp_path}/maps/{name}: its name says that it is an estimated Z map, expected a given one"
+        files_for_options(tmp_path)["a"]
+        == f"{tmp_path}/maps/{name}: its name says that it is an estimated Z map, expected a given one"
     )
     one = touch(tmp_path / "one", f"{ADC_FOLDER}/scan.mha", f"{ZADC_FOLDER}/{Path(name).stem}.mha")
     with pytest.raises(UserError, match=r"\.mha: its name says that it is an estimated Z map, expected a given one"):
         find_scan(one)
     published = touch(tmp_path / "all", "1ADC_ss/c1-ADC_ss.mha", f"2Z_ADC/c1_{name}")
-    assert asked(published)["c1"] == ("1ADC_ss/c1-ADC_ss.mha", None, None)
+    assert files_for_options(published)["c1"] == ("1ADC_ss/c1-ADC_ss.mha", None, None)
 
 
 def test_given_z_map_is_found_with_the_options_too(tmp_path):
     touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", "c1/adc_mask.mha", "c2/adc.mha")
-    assert asked(tmp_path) == {
+    assert files_for_options(tmp_path) == {
         "c1": ("c1/adc.mha", "c1/zmap.mha", "c1/adc_mask.mha"),
         "c2": ("c2/adc.mha", None, None),
     }
@@ -224,8 +225,8 @@ def test_given_z_map_is_found_with_the_options_too(tmp_path):
 
 def test_two_masks_are_a_problem_where_masks_are_asked_for(tmp_path):
     touch(tmp_path, "c1/adc.mha", "c1/zmap.mha", "c1/mask.mha", "c1/brain_mask.nii.gz")
-    assert asked(tmp_path, use_mask=False) == {"c1": ("c1/adc.mha", "c1/zmap.mha", None)}
-    assert asked(tmp_path)["c1"].endswith(
+    assert files_for_options(tmp_path, use_mask=False) == {"c1": ("c1/adc.mha", "c1/zmap.mha", None)}
+    assert files_for_options(tmp_path)["c1"].endswith(
         "one brain mask of c1, 2 could be it: brain_mask.nii.gz, mask.mha; list the one to use in a cases.csv"
     )
 
@@ -235,7 +236,7 @@ def test_z_map_that_cannot_be_told_or_read_is_not_estimated(tmp_path):
     touch(tmp_path, "two/adc.mha", "two/zmap.mha", "two/zscore.mha", "tiff/adc.mha", "tiff/zmap.tif", "lost/adc.mha")
     touch(tmp_path, f"twice/{ADC_FOLDER}/1.mha", f"twice/{ZADC_FOLDER}/1.mha", f"twice/{ZADC_FOLDER}/2.mha")
     (tmp_path / "lost" / "zmap.mha").symlink_to("gone")
-    cases = asked(tmp_path)
+    cases = files_for_options(tmp_path)
     assert "2 could be it: zmap.mha, zscore.mha" in cases["two"]
     assert "zmap.tif (TIFF), which is not read" in cases["tiff"]
     assert "a link to gone" in cases["lost"]
@@ -245,12 +246,12 @@ def test_z_map_that_cannot_be_told_or_read_is_not_estimated(tmp_path):
 
 def test_other_images_do_not_keep_a_case_from_an_estimate(tmp_path):
     touch(tmp_path, "c1/adc.mha", "c1/b0.nii.gz", "c1/1.dcm", "c1/z.txt")
-    assert asked(tmp_path) == {"c1": ("c1/adc.mha", None, None)}
+    assert files_for_options(tmp_path) == {"c1": ("c1/adc.mha", None, None)}
 
 
 def test_folders_beside_the_data_sets_layout_are_cases_with_an_adc_map_alone(tmp_path):
     touch(tmp_path, "1ADC_ss/A-ADC_ss.mha", "alone/adc.mha", "more/adc.mha", "more/zmap.mha")
-    assert list(asked(tmp_path)) == ["A", "alone", "more"]
+    assert list(files_for_options(tmp_path)) == ["A", "alone", "more"]
 
 
 @pytest.mark.parametrize(
@@ -267,7 +268,7 @@ def test_row_whose_files_are_not_there(tmp_path, cells, says):
     touch(tmp_path, "b", "c")
     (tmp_path / "link").symlink_to("nowhere")
     (tmp_path / "cases.csv").write_text(f"case,adc,zadc,brain_mask\nbad,{cells}\ngood,b,c\n")
-    cases = asked(tmp_path)
+    cases = files_for_options(tmp_path)
     assert cases["good"] == ("b", "c", None)
     assert says.format(tmp_path) in cases["bad"]
 
@@ -275,7 +276,7 @@ def test_row_whose_files_are_not_there(tmp_path, cells, says):
 def test_mask_of_a_row_that_is_not_there_matters_only_where_it_is_asked_for(tmp_path):
     touch(tmp_path, "b", "c")
     (tmp_path / "cases.csv").write_text("case,adc,zadc,brain_mask\na,b,c,gone.mha\n")
-    assert asked(tmp_path, use_mask=False) == {"a": ("b", "c", None)}
+    assert files_for_options(tmp_path, use_mask=False) == {"a": ("b", "c", None)}
 
 
 # --- one case in the platform's layout ---
@@ -325,7 +326,7 @@ def test_two_images_are_refused_as_before(tmp_path, beside):
 
 def test_a_mask_that_the_platform_does_not_hand_over_is_not_passed_over(tmp_path):
     touch(tmp_path, f"{ADC_FOLDER}/scan.mha", f"{ADC_FOLDER}/scan_brain_mask.nii.gz")
-    case = find_scan(tmp_path).asked(estimate_z=True, use_mask=True)
+    case = find_scan(tmp_path).for_options(estimate_z=True, use_mask=True)
     assert case.problem.endswith("expected a brain mask, found scan_brain_mask.nii.gz; expected one that ends in .mha")
 
 

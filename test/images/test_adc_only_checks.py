@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from phantom import make_grid, make_phantom
 
 from model.errors import UserError
-from model.images.alone import adc_figures, doubts_alone, misfit_alone
+from model.images.adc_only_checks import adc_doubts, adc_figures, adc_misfit
 from model.images.case import Case, read_case, require_usable
 from model.images.checks import warnings_of
 from model.images.grid import Grid
@@ -104,9 +104,9 @@ def test_nothing_is_estimated_in_a_brain_of_a_few_voxels():
 
 
 def test_phantom_is_an_adc_map():
-    found = case(PHANTOM.adc).alone
+    found = case(PHANTOM.adc).adc_figures
     assert found is not None
-    assert (misfit_alone(found), doubts_alone(found)) == ("", [])
+    assert (adc_misfit(found), adc_doubts(found)) == ("", [])
 
 
 WRONG = {
@@ -192,7 +192,7 @@ def test_given_z_map_asks_no_more_of_the_adc_map():
     """What is refused where a Z map is estimated is at most told where one is given."""
     given = Case(Volume(PHANTOM.adc, larger(3.5), Path("a.nii")), Volume(PHANTOM.zadc, larger(3.5), Path("z.nii")))
     require_usable(given)
-    assert given.alone is None
+    assert given.adc_figures is None
 
 
 def test_missing_values_around_the_brain_without_a_z_map(tmp_path):
@@ -213,5 +213,5 @@ def test_missing_values_around_the_brain_without_a_z_map(tmp_path):
 def test_published_adc_maps_are_adc_maps(real_cases):
     for files in real_cases:
         found = read_case(files.adc, None)
-        assert found.alone is not None
-        assert doubts_alone(found.alone) == [], files.name
+        assert found.adc_figures is not None
+        assert adc_doubts(found.adc_figures) == [], files.name

@@ -1,6 +1,6 @@
 """What is said about an ADC map alone that was spoiled on purpose, before a Z map is estimated from it, over real cases.
 
-    .venv/bin/python test/alone_variants.py data/BONBID2023_Train
+    .venv/bin/python test/adc_only_variants.py data/BONBID2023_Train
 
 Every published ADC map is spoiled in each way of VARIANTS. Prints how many are refused, warned of and silent. Exit code 1
 when one that is not spoiled is warned of.

@@ -1,4 +1,4 @@
-"""Whether an ADC map alone is a newborn's, skull-stripped: figures about it. Arrays are (z, y, x) in the learnt order.
+"""Whether an ADC map alone is a newborn's, skull-stripped: figures about it. Arrays are (z, y, x) in the canonical order.
 
 Where a Z map is given, how the two fit says most of this (`model.images.pair`). Where it is estimated nothing else tells
 that the estimate makes sense, so more is refused. The ranges in comments are those of the 44 labelled cases of the data set.
@@ -78,7 +78,7 @@ def no_adc(adc: AdcFigures) -> str:
     return f"{found}: is it a Z map, or another kind of image?"
 
 
-def misfit_alone(adc: AdcFigures) -> str:
+def adc_misfit(adc: AdcFigures) -> str:
     """Why no Z map can be estimated from an ADC map, to be put behind its file's name; empty where it can."""
     if adc.volume_ml > LARGEST_ML:
         return (
@@ -106,7 +106,7 @@ def misfit_alone(adc: AdcFigures) -> str:
     return ""
 
 
-def doubts_alone(adc: AdcFigures) -> list[str]:
+def adc_doubts(adc: AdcFigures) -> list[str]:
     """What is unusual about an ADC map from which a Z map was estimated all the same: sentences, none for a usual one."""
     doubts = {
         f"The brain's median ADC is {adc.median:.0f} in 1e-6 mm2/s, usually 900 to 1600: is the map scaled by a factor of"

@@ -1,0 +1,30 @@
+"""A case shown to a predictor in the canonical orientation, in which the networks were trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from model.images.orientation import turn_to_canonical
+
+if TYPE_CHECKING:
+    from model.images.case import Case
+    from model.networks.predict import Predictor, Segmentation
+    from model.networks.predictors import EstimatingPredictor
+
+
+def estimate_canonical(case: Case, predictor: EstimatingPredictor) -> Case:
+    """The case with the Z map that is estimated from its ADC map, on the case's own grid."""
+    turn = turn_to_canonical(case.grid)
+    estimate = predictor.estimator.estimate(turn.to_canonical(case.adc.voxels), turn.spacing_mm(case.grid))
+    return case.with_estimate(turn.from_canonical(estimate))
+
+
+def segment_canonical(case: Case, predictor: Predictor) -> Segmentation:
+    """What the ensemble says about a case, on the case's own grid: the same however its voxels are stored."""
+    turn = turn_to_canonical(case.grid)
+    found = predictor.segment(
+        turn.to_canonical(case.adc.voxels), turn.to_canonical(case.zadc.voxels), turn.spacing_mm(case.grid)
+    )
+    mask, probabilities, groups = (turn.from_canonical(part) for part in (found.mask, found.probabilities, found.groups))
+    return replace(found, mask=mask, probabilities=probabilities, groups=groups)
