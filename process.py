@@ -31,11 +31,12 @@ from pathlib import Path
 from model.images.case import ADC_UNIT, ADC_UNITS
 from model.images.formats.names import DEFAULT, WRITTEN
 from model.images.limits import SMALLEST_BRAIN_ML
-from model.run.bids_names import SUFFIX
-from model.run.find.cases import LAYOUTS
-from model.run.one_case import Options, segment
-from model.run.output_names import INDEX, SUMMARY
-from model.run.platform_paths import MASK_PATH, PORT, PROBABILITIES_PATH, REPORT_PATH, ZMAP_PATH
+from model.inputs.cases import LAYOUTS
+from model.names.bids_names import SUFFIX
+from model.names.output_names import INDEX, SUMMARY
+from model.names.platform_paths import MASK_PATH, PORT, PROBABILITIES_PATH, REPORT_PATH, ZMAP_PATH
+from model.outputs.place import Options
+from model.run.one_case import segment
 from model.segmenter import DEVICES, ENGINES, Segmenter
 
 say = functools.partial(print, flush=True)
@@ -159,7 +160,7 @@ def suffix(word: str) -> str:
 def serve(job: Callable[[], dict], port: int = PORT) -> None:
     """Serve cases until stopped; imports what a single case does not need."""
     with loading():
-        from model.run import serve as server
+        from model.services import serve as server
     server.serve(job, port)
 
 
@@ -194,9 +195,9 @@ def case_options(args: argparse.Namespace) -> dict:
 
 def run_folder(args: argparse.Namespace) -> None:
     """Segment every case; raises UserError at the end when one failed."""
+    from model.outputs.summary import require_success
     from model.run.at_once import MAX_PARALLEL
     from model.run.folder import FolderOptions, segment_folder  # brings what a single case does not need
-    from model.run.summary import require_success
 
     options = FolderOptions(**case_options(args), suffix=args.format or "", overwrite=args.overwrite, bids=args.bids)
     table = args.input / args.cases if args.cases != Path() else None

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from model.inputs.platform import ADC_SLUG, DEFAULT_PATHS, ZADC_SLUG
 from model.lesions.brain_map import blur
-from model.run.find.platform import ADC_SLUG, DEFAULT_PATHS, ZADC_SLUG
 
 # Of each axis, (z, y, x), the box around a brain takes this share: in the published cases 0.86, 0.50 and 0.39 in the median,
 # 1.0, 0.62 and 0.55 at most.

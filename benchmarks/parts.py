@@ -26,11 +26,11 @@ import numpy as np
 
 from benchmarks.folder import write_folder
 from model import segmenter
+from model.inputs.cases import find_cases
 from model.lesions import candidates, decision, trees
 from model.networks import predict
+from model.outputs.place import Options, Place
 from model.run import one_case
-from model.run.find.cases import find_cases
-from model.run.one_case import Options, Place
 
 # name, where it is looked up, and how far it is a part of the one above
 PARTS: tuple[tuple[str, Any, str, int], ...] = (

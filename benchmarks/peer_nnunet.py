@@ -15,7 +15,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from model.run.find.platform import find_inputs
+from model.inputs.platform import find_inputs
 
 PATCH = (48, 96, 80)  # a brain's size, so that one window does for most
 SPACING_MM = (2.0, 1.65, 1.65)

@@ -16,12 +16,12 @@ from monai.inferers import sliding_window_inference
 from safetensors.torch import load_file
 
 from model.images.brain import brain_box, brain_mask, uncrop
+from model.inputs.platform import find_inputs
 from model.networks.config import InferenceConfig, ModelConfig, from_json
 from model.networks.inputs import network_input
 from model.networks.network import LesionNet
 from model.networks.predict import patch_size
 from model.networks.stored import IMAGE_WEIGHTS, network_files
-from model.run.find.platform import find_inputs
 
 
 def load(path: Path) -> tuple[LesionNet, ModelConfig, InferenceConfig]:

@@ -19,13 +19,13 @@ import numpy as np
 
 from model.images.brain import brain_box
 from model.images.case import Case, read_case
+from model.inputs.cases import find_cases
 from model.networks import predict
 from model.networks.canonical_orientation import segment_canonical
 from model.networks.config import Triple
 from model.networks.engines import pick_engine
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.networks.windows import window_boxes
-from model.run.find.cases import find_cases
 
 Answer = tuple[np.ndarray, np.ndarray]  # the mask, and the networks alone at 0.5
 

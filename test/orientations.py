@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from inference_helpers import MASK
 from test_geometry import ORIENTATIONS, stored
 
-from model.run.find.platform import find_inputs
+from model.inputs.platform import find_inputs
 from model.run.one_case import segment
 from model.segmenter import Segmenter
 

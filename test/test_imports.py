@@ -228,7 +228,8 @@ def test_a_case_that_is_no_dicom_is_done_without_the_packages_for_it(tmp_path):
     assert not {"pydicom", "highdicom", "nibabel", "PIL"} & set(loaded)
 
 
-@pytest.mark.parametrize("name", ["output_names", "platform_paths", "bids_names", "own_files", "summary"])
-def test_names_of_what_is_written_need_nothing_that_finds_the_input(name):
-    names = imported(ROOT / "model" / "run" / f"{name}.py")
-    assert not [found for found in names if found.startswith("model.run.find") and "found_case" not in found]
+@pytest.mark.parametrize(("room", "needs"), [("names", set()), ("outputs", {"found_case", "contents", "bids"})])
+def test_what_is_written_and_how_it_is_called_needs_nothing_that_finds_cases(room, needs):
+    for path in sorted((ROOT / "model" / room).glob("*.py")):
+        inputs = {name.split(".")[2] for name in imported(path) if name.startswith("model.inputs.")}
+        assert inputs <= needs, path.name

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from model.errors import UserError, one_line
 from model.files import only_run, sha256_of
-from model.run.find.published_layout import ADC_FOLDER
+from model.inputs.published_layout import ADC_FOLDER
 from training.common.cli import run
 from training.common.outputs import require_own_file
 from training.data.case_table import check

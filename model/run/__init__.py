@@ -1,1 +1,1 @@
-"""One case, a folder of cases, a server: from the input folder to the output folder."""
+"""One case or a folder of cases: from the input folder to the output folder."""

@@ -19,21 +19,20 @@ from model.errors import UserError, is_users, lacks_memory, reason_of
 from model.files import only_run, remove_partial_folders, require_writable, writable
 from model.images.formats.names import is_dicom_path, mask_suffix
 from model.images.volume import load_libraries
-from model.run.at_once import AtOnce, Job, has_ended
-from model.run.bids_output import as_bids, begin_data_set, bids_place, is_own_description, require_outside
-from model.run.earlier import Earlier, earlier_run, is_output_of_a_run, places_of_cases, with_extras
-from model.run.find.bids import DESCRIPTION
-from model.run.find.cases import find_cases
-from model.run.find.contents import is_of_the_system, visible_in
-from model.run.find.found_case import FoundCase
-from model.run.find.shared_voxels import without_shared_voxels
-from model.run.names_apart import is_one_of, plain, require_names_apart
-from model.run.one_case import Options, Place, run_case
-from model.run.output_names import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, ZMAP_STEM
-from model.run.own_files import ChangedFiles, read_own_results
-from model.run.platform_paths import RESULTS_PATH
-from model.run.same_maps import has_warning, warnings_to_have, with_warning
-from model.run.summary import (
+from model.inputs.bids import DESCRIPTION
+from model.inputs.cases import find_cases
+from model.inputs.contents import is_of_the_system, visible_in
+from model.inputs.found_case import FoundCase
+from model.inputs.shared_voxels import without_shared_voxels
+from model.names.output_names import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, ZMAP_STEM
+from model.names.platform_paths import RESULTS_PATH
+from model.outputs.bids_output import as_bids, begin_data_set, bids_place, is_own_description, require_outside
+from model.outputs.earlier import Earlier, earlier_run, is_output_of_a_run, places_of_cases, with_extras
+from model.outputs.names_apart import is_one_of, plain, require_names_apart
+from model.outputs.own_files import ChangedFiles, read_own_results
+from model.outputs.place import Options, Place
+from model.outputs.same_maps import has_warning, warnings_to_have, with_warning
+from model.outputs.summary import (
     CHANGED,
     COLUMNS,
     DONE,
@@ -46,6 +45,8 @@ from model.run.summary import (
     index_entry,
     write_summary,
 )
+from model.run.at_once import AtOnce, Job, has_ended
+from model.run.one_case import run_case
 
 if TYPE_CHECKING:
     from model.networks.predictors import Predictors

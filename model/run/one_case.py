@@ -8,24 +8,28 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.errors import UserError
 from model.files import files_into, only_run, remove_partial_folders, remove_partials, require_writable, writable
-from model.images.case import ADC_UNIT, Case, read_case
+from model.images.case import Case, read_case
 from model.images.converted import of_converted, of_other_grid
 from model.images.dicom.files import segmentations
-from model.images.formats.names import is_dicom_path, stem_of
+from model.images.formats.names import is_dicom_path
 from model.images.grid import NotOneGrid
-from model.images.limits import SMALLEST_BRAIN_ML
 from model.images.mark import ESTIMATED_Z, PROBABILITIES, is_signed
 from model.images.volume import write_mask, write_probabilities
-from model.report.results import write_results
-from model.run.find.platform import find_scan
-from model.run.own_files import (
+from model.inputs.platform import find_scan
+from model.names.platform_paths import (
+    CAPTURE_PATH,
+    MASK_PATH,
+    PROBABILITIES_PATH,
+    SEGMENTATION_PATH,
+    ZMAP_PATH,
+)
+from model.outputs.own_files import (
     FILES,
     REPLACED,
     ChangedFiles,
@@ -38,78 +42,12 @@ from model.run.own_files import (
     with_record,
     with_replaced,
 )
-from model.run.platform_paths import (
-    CAPTURE_PATH,
-    MASK_PATH,
-    PROBABILITIES_PATH,
-    REPORT_PATH,
-    RESULTS_PATH,
-    SEGMENTATION_PATH,
-    ZMAP_PATH,
-)
+from model.outputs.place import Options, Place, sidecar_of
+from model.report.results import write_results
 
 if TYPE_CHECKING:
-    from model.run.find.found_case import FoundCase
+    from model.inputs.found_case import FoundCase
     from model.segmenter import Segmentation, Segmenter
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What is wanted beside the mask and `results.json`, and how the ADC map is meant."""
-
-    probabilities: bool = False
-    report: bool = False
-    adc_unit: str = ADC_UNIT
-    series: tuple[str, ...] = ()  # UIDs of DICOM series, to be taken where they are found
-    estimate_z: bool = False  # estimate the Z map of a case without one
-    brain_mask: bool = False  # apply the one beside the ADC map
-    smallest_brain_ml: float = SMALLEST_BRAIN_ML  # that it has to leave
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a case's files are written: paths in `folder`. `work` is a folder beside or above, for what is not whole yet.
-
-    sidecars: what makes the JSON beside an image, by the image's path, of the results.
-    """
-
-    folder: Path
-    work: Path
-    mask: str
-    probabilities: str
-    zmap: str
-    results: str = RESULTS_PATH
-    report: str = REPORT_PATH
-    dicom: bool = False  # whether the ADC map comes as DICOM, so that the mask is written as such too
-    sidecars: Mapping[str, Callable[[dict], dict]] = field(default_factory=dict)
-
-    @property
-    def objects(self) -> list[str]:
-        """The DICOM objects beside the mask: segmentation and secondary capture."""
-        return [SEGMENTATION_PATH, CAPTURE_PATH] if self.dicom else []
-
-    def written(self, options: Options, *, estimated: bool) -> list[str]:
-        """The files that a run with these options writes of a case whose Z map is estimated, or given."""
-        extras = (
-            (self.probabilities, options.probabilities),
-            (self.zmap, options.probabilities and estimated),
-            (self.report, options.report),
-        )
-        names = [self.mask, *(name for name, wanted in extras if wanted)]
-        return [self.results, *names, *self.objects, *(sidecar_of(name) for name in names if name in self.sidecars)]
-
-    @property
-    def obstacle(self) -> str:
-        """What lies in the place of a folder of the case and is none, as a sentence; a link is none. `work` may be one."""
-        parts = (self.folder / self.mask).parent.relative_to(self.work).parts if self.folder != self.work else ()
-        folders = [self.work.joinpath(*parts[: n + 1]) for n in range(len(parts))]
-        wrong = [path for path in folders if os.path.lexists(path) and (path.is_symlink() or not path.is_dir())]
-        return f"{wrong[0]}: expected a folder, found a link or a file, which stays" if wrong else ""
-
-
-def sidecar_of(image: str) -> str:
-    """The path of the JSON beside an image."""
-    return str(Path(image).with_name(f"{stem_of(Path(image))}.json"))
 
 
 def segment(input_root: Path, output_root: Path, segmenter: Segmenter, options: Options | None = None) -> dict:

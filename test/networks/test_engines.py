@@ -13,13 +13,13 @@ from inference_helpers import GRID, MASK, arguments, load, random_maps, random_n
 
 from model.errors import UserError
 from model.images.case import read_case
+from model.inputs.platform import find_inputs
 from model.networks import cuda, engines
 from model.networks.engines import pick_engine
 from model.networks.graph_engines import OpenvinoEngine
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble, sealed
 from model.networks.torch_engine import TorchEngine
-from model.run.find.platform import find_inputs
 from model.segmenter import ENGINES
 from training.learning.onnx_graph import export
 

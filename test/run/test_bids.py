@@ -11,9 +11,9 @@ from bids_helpers import describe, errors_of, write_session
 from folder_helpers import summary
 from inference_helpers import BRAIN_VOXELS, GRID, LESION_VOXELS, arguments, files_below, rule, small_maps
 
-from model.run.bids_names import ZMAP
-from model.run.bids_output import bids_place
-from model.run.find.cases import find_cases
+from model.inputs.cases import find_cases
+from model.names.bids_names import ZMAP
+from model.outputs.bids_output import bids_place
 
 SESSIONS = {"sub-01_ses-1": "", "sub-01_ses-2": "_acq-b800_run-2", "sub-02": ""}  # and the entities of their maps
 

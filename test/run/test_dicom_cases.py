@@ -14,7 +14,7 @@ from folder_helpers import summary
 from inference_helpers import GRID, lesion_mask, rule, small_maps
 from phantom import write_image
 
-from model.run.find.cases import find_cases
+from model.inputs.cases import find_cases
 
 ADC, Z = (np.maximum(voxels, 0) if n == 0 else voxels for n, voxels in enumerate(small_maps()))
 OF_Z = Series(uid=ROOT + "6", image_type=("DERIVED", "SECONDARY"), description="z", slopes=(0.001,), intercept=-10.0)

@@ -32,9 +32,10 @@ from phantom import write_image
 
 from model.networks.network import LesionNet
 from model.networks.stored import load_ensemble
-from model.run.one_case import Options, segment
-from model.run.serve import invoke
+from model.outputs.place import Options
+from model.run.one_case import segment
 from model.segmenter import Segmenter
+from model.services.serve import invoke
 
 ESTIMATED = "images/z-score-adc-estimated/z-score-adc.mha"
 WITH_MASK = ("--estimate-z", "--brain-mask", "--smallest-brain", "1")  # ml; the small case has 1.6

@@ -12,8 +12,8 @@ from inference_helpers import GRID, files_below, small_maps
 from phantom import write_image
 
 from model.networks.predict import Predictor
+from model.outputs.own_files import OWN_SUM, _sum_of
 from model.report.results import write_results
-from model.run.own_files import OWN_SUM, _sum_of
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -19,10 +19,10 @@ from inference_helpers import GRID, arguments, files_below, rule, small_maps
 from phantom import write_image
 
 from model.errors import UserError
-from model.run.find.found_case import FoundCase
-from model.run.names_apart import is_one_of, require_names_apart
-from model.run.one_case import Place
-from model.run.summary import cell, text_of
+from model.inputs.found_case import FoundCase
+from model.outputs.names_apart import is_one_of, require_names_apart
+from model.outputs.place import Place
+from model.outputs.summary import cell, text_of
 
 
 def test_input_that_results_would_replace_is_refused(main, good, rule_weights, capfd):
@@ -352,7 +352,7 @@ def test_subjects_whose_sessions_would_share_a_folder_are_refused(output, monkey
     cases = [FoundCase("sub-a_ses-1", folder="sub-a/ses-1"), FoundCase("sub-A_ses-2", folder="sub-A/ses-2")]
     output.mkdir()
     require_names_apart(cases, output)
-    monkeypatch.setattr("model.run.names_apart.are_one", lambda folder, *names: folder == output)
+    monkeypatch.setattr("model.outputs.names_apart.are_one", lambda folder, *names: folder == output)
     with pytest.raises(UserError, match="tells the cases sub-A and sub-a apart"):
         require_names_apart(cases, output)
     require_names_apart([cases[0], FoundCase("sub-a_ses-2", folder="sub-a/ses-2")], output)

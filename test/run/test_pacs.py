@@ -27,7 +27,7 @@ from dicom_phantom import BIRTH, NAME, NUMBER, STUDY, Series, write_series
 from inference_helpers import GRID, LESION_VOXELS, low_adc
 from orthanc_server import PASSWORD, USER, Orthanc
 
-from model.run import pacs
+from model.services import pacs
 
 ROOT = Path(__file__).resolve().parents[2]
 ADC = np.maximum(low_adc(), 0)
@@ -283,7 +283,7 @@ for number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, signal.SIG_DFL)
 from pathlib import Path
 from model import command
-from model.run import pacs
+from model.services import pacs
 command.SECOND_SIGNAL_AFTER_S = 0.1
 pacs.PROCESS = Path(sys.argv[1])
 sys.exit(pacs.main(sys.argv[2:]))

@@ -103,8 +103,8 @@ def test_file_made_while_the_case_is_run_stays(run, tmp_path, monkeypatch, fails
 
 def test_record_that_names_other_files_removes_none_of_them(run, tmp_path):
     """A results.json with a sum of its own that fits, and with a file of the user's in it."""
+    from model.outputs.own_files import with_record
     from model.report.results import write_results
-    from model.run.own_files import with_record
 
     output = tmp_path / "output"
     output.mkdir()

@@ -28,8 +28,8 @@ from phantom import write_image
 
 from model.files import only_run
 from model.images.volume import write_mask
+from model.outputs.own_files import with_record
 from model.report.results import write_results
-from model.run.own_files import with_record
 from model.segmenter import Segmenter
 
 ADC, ZADC = f"{ADC_FOLDER}/0f3c.mha", f"{ZADC_FOLDER}/0f3c.mha"

@@ -17,9 +17,9 @@ from phantom import write_image
 from model.errors import UserError
 from model.images.case import Case
 from model.images.volume import Grid, read_volume
+from model.inputs.found_case import FoundCase
 from model.report.results import voxel_digest
 from model.run import folder
-from model.run.find.found_case import FoundCase
 
 SAME = "The ADC map has the same voxels as that of {}: is one of them a copy, or in the wrong folder?"
 

@@ -18,10 +18,10 @@ import pytest
 import SimpleITK as sitk
 from inference_helpers import ADC_FOLDER, MASK, RESULTS, arguments, files_below, random_maps, rule, small_maps
 
-from model.run import serve
 from model.run.one_case import segment
-from model.run.serve import make_server
 from model.segmenter import Segmenter
+from model.services import serve
+from model.services.serve import make_server
 
 PATIENCE_S = 20
 

@@ -20,9 +20,9 @@ from phantom import write_image
 from evaluation.evaluate import METRICS, LesionEvaluation
 from model.files import sha256_of
 from model.images.volume import Grid
-from model.run.find.found_case import FoundCase
-from model.run.own_files import with_record
-from model.run.summary import Outcome, write_summary
+from model.inputs.found_case import FoundCase
+from model.outputs.own_files import with_record
+from model.outputs.summary import Outcome, write_summary
 from training import evaluate
 from training.common.cli import run
 from training.common.outputs import RECORD

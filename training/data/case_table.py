@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from model.errors import UserError
 from model.images.case import read_case
-from model.run.find.published_layout import ADC_FOLDER, ADC_NAME, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
+from model.inputs.published_layout import ADC_FOLDER, ADC_NAME, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
 from training.data.dataset import PackedCase
 from training.data.published import CaseFiles, canonical_arrays, published_cases, read_label
 from training.data.strata import LOADS, SLICES, is_thick

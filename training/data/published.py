@@ -10,7 +10,7 @@ from model.errors import UserError
 from model.images.case import Case
 from model.images.orientation import turn_to_canonical
 from model.images.volume import Volume, read_volume, require_same_grid
-from model.run.find.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
+from model.inputs.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
 
 
 @dataclass(frozen=True)

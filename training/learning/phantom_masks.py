@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from model.images.case import Case, read_case
+from model.inputs.platform import find_inputs
 from model.networks.canonical_orientation import segment_canonical
 from model.networks.predict import Predictor
 from model.networks.stored import load_ensemble
 from model.networks.torch_engine import TorchEngine
-from model.run.find.platform import find_inputs
 from training.common.loss_names import LOSS_NAMES
 from training.learning.study_runs import run_folder
 

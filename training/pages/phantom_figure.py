@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 
 from model.images.brain import brain_box
 from model.images.case import Case, read_case
+from model.inputs.platform import find_inputs
 from model.report.montage import BLUE_TO_RED, Z_WINDOW
-from model.run.find.platform import find_inputs
 from training.common.loss_names import LOSS_NAMES
 from training.data.published import read_label
 from training.pages.plots import ORANGE, panels_of, save, styled

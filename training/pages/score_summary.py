@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from model.images.formats.names import stem_of
-from model.run.output_names import MASK_STEM
-from model.run.output_names import SUMMARY as RUN_SUMMARY
+from model.names.output_names import MASK_STEM
+from model.names.output_names import SUMMARY as RUN_SUMMARY
 from training.pages.agreement import agreement_words, draw_agreement
 from training.pages.cells import SCORE_HEADER, score_cells
 from training.pages.markdown import table, wrapped, write_text

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.formats.names import digest, suffix_of
-from model.run.output_names import SUMMARY
-from model.run.own_files import is_current, read_own_results
-from model.run.platform_paths import RESULTS_PATH
-from model.run.summary import CHANGED, FAILED, GONE, OUTDATED, cell
+from model.names.output_names import SUMMARY
+from model.names.platform_paths import RESULTS_PATH
+from model.outputs.own_files import is_current, read_own_results
+from model.outputs.summary import CHANGED, FAILED, GONE, OUTDATED, cell
 from training.scores.names import case_of
 
 NOT_CURRENT = (OUTDATED, CHANGED, FAILED, GONE)  # statuses of summary.csv

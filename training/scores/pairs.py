@@ -12,10 +12,10 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.formats.names import READ, stem_of
-from model.run.find.cases import images_by_case
-from model.run.find.contents import images_in, visible_in
-from model.run.find.published_layout import ADC_STEM
-from model.run.output_names import MASK_STEM
+from model.inputs.cases import images_by_case
+from model.inputs.contents import images_in, visible_in
+from model.inputs.published_layout import ADC_STEM
+from model.names.output_names import MASK_STEM
 from training.scores.current import read_run
 from training.scores.names import LABEL, case_of, one_form
 

@@ -11,16 +11,16 @@ from pathlib import Path
 from model.errors import UserError
 from model.images.dicom.files import holds_dicom
 from model.images.formats.names import READ, stem_of, suffix_of
-from model.run.find.beside import (
+from model.inputs.beside import (
     split_converted,
     with_word_of_dicom,
     with_word_of_estimates,
     with_word_of_masks,
     with_word_of_masks_elsewhere,
 )
-from model.run.find.bids import LAYOUT, bids_cases, is_bids
-from model.run.find.case_table import BRAIN_MASK, COLUMNS, TABLE, listed_cases, table_in
-from model.run.find.contents import (
+from model.inputs.bids import LAYOUT, bids_cases, is_bids
+from model.inputs.case_table import BRAIN_MASK, COLUMNS, TABLE, listed_cases, table_in
+from model.inputs.contents import (
     dangling,
     describe_not_fetched,
     describe_unread,
@@ -39,13 +39,13 @@ from model.run.find.contents import (
     visible_in,
     where_dicom_is_read,
 )
-from model.run.find.dicom import may_hold_adc_map, multi_frame_case
-from model.run.find.found_case import FoundCase, each_once
-from model.run.find.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, is_brain_mask, is_z_map, tell_apart
-from model.run.find.mask_names import says_mask
-from model.run.find.platform import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_scan
-from model.run.find.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, ZADC_FOLDER, ZADC_STEM
-from model.run.output_names import INDEX, SUMMARY
+from model.inputs.dicom import may_hold_adc_map, multi_frame_case
+from model.inputs.found_case import FoundCase, each_once
+from model.inputs.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, is_brain_mask, is_z_map, tell_apart
+from model.inputs.mask_names import says_mask
+from model.inputs.platform import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_scan
+from model.inputs.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, ZADC_FOLDER, ZADC_STEM
+from model.names.output_names import INDEX, SUMMARY
 
 DEEPEST = 3  # folders below a case's in which cases are looked for, to say that they lie too deep
 LAYOUTS = (

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 from model.errors import UserError, reason_of
-from model.run.platform_paths import PORT
+from model.names.platform_paths import PORT
 
 SILENT_S = 10  # that a client may take between two of its bytes
 REQUEST_S = 60  # that a client may take for a whole request

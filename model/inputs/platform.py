@@ -6,10 +6,10 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.formats.names import stem_of
-from model.run.find.beside import with_word_of_masks
-from model.run.find.contents import DICOM, dangling, unread_kind, visible_in, where_dicom_is_read
-from model.run.find.found_case import FoundCase
-from model.run.find.map_names import brain_masks, estimated_z_maps
+from model.inputs.beside import with_word_of_masks
+from model.inputs.contents import DICOM, dangling, unread_kind, visible_in, where_dicom_is_read
+from model.inputs.found_case import FoundCase
+from model.inputs.map_names import brain_masks, estimated_z_maps
 
 ADC_SLUG = "skull-stripped-adc"
 ZADC_SLUG = "z-score-apparent-diffusion-coefficient-map"

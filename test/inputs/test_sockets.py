@@ -9,8 +9,8 @@ from inference_helpers import ADC_FOLDER, ADC_SLUG, MASK, RESULTS, ZADC_FOLDER, 
 from phantom import SOCKETS
 
 from model.errors import UserError
-from model.run.find.platform import find_inputs
-from model.run.platform_paths import MASK_PATH, RESULTS_PATH
+from model.inputs.platform import find_inputs
+from model.names.platform_paths import MASK_PATH, RESULTS_PATH
 
 CASE = Path(__file__).parents[2] / "case" / "input"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from model.errors import UserError
 from model.images.formats.metaimage import voxel_file
 from model.images.formats.names import DETACHED_HEADER, suffix_of
-from model.run.find.contents import MOST_LISTED, images_or_none
-from model.run.find.found_case import FoundCase
+from model.inputs.contents import MOST_LISTED, images_or_none
+from model.inputs.found_case import FoundCase
 
 Identity = tuple[str, int]
 

@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.errors import UserError
-from model.run.bids_names import CASE, DATATYPES, BidsName, bids_name
-from model.run.find.beside import with_word_of_estimates, with_word_of_masks, with_word_of_masks_elsewhere
-from model.run.find.case_table import TABLE
-from model.run.find.contents import (
+from model.inputs.beside import with_word_of_estimates, with_word_of_masks, with_word_of_masks_elsewhere
+from model.inputs.case_table import TABLE
+from model.inputs.contents import (
     dangling,
     describe_unread,
     holds_scan,
@@ -23,8 +22,9 @@ from model.run.find.contents import (
     named_as_images,
     visible_in,
 )
-from model.run.find.found_case import FoundCase
-from model.run.find.map_names import Z_WORD, estimated_z_maps
+from model.inputs.found_case import FoundCase
+from model.inputs.map_names import Z_WORD, estimated_z_maps
+from model.names.bids_names import CASE, DATATYPES, BidsName, bids_name
 
 DESCRIPTION, DERIVATIVES = "dataset_description.json", "derivatives"
 LEFT_ALONE = ("sourcedata", DERIVATIVES, "code", "stimuli", "phenotype")

@@ -6,12 +6,12 @@ import collections
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from model.outputs.summary import CHANGED, OUTDATED
 from model.report.results import VOXELS
-from model.run.summary import CHANGED, OUTDATED
 
 if TYPE_CHECKING:
-    from model.run.earlier import Earlier
-    from model.run.summary import Outcome
+    from model.outputs.earlier import Earlier
+    from model.outputs.summary import Outcome
 
 SAME = "The ADC map has the same voxels as that of "  # begins the warning
 MOST_LISTED = 3  # cases that it names

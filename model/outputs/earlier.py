@@ -11,15 +11,15 @@ import model
 from model.errors import UserError
 from model.images.formats.names import digest, suffix_of
 from model.images.space import space_in_name
+from model.inputs.contents import visible_in
+from model.names.platform_paths import RESULTS_PATH
+from model.outputs.own_files import FILES, REPLACED, foreign_files, is_current, is_mask, is_own, read_own_results, state_of
+from model.outputs.summary import CHANGED, DONE_BEFORE, FAILED, OUTDATED
 from model.report.results import ESTIMATED
-from model.run.find.contents import visible_in
-from model.run.own_files import FILES, REPLACED, foreign_files, is_current, is_mask, is_own, read_own_results, state_of
-from model.run.platform_paths import RESULTS_PATH
-from model.run.summary import CHANGED, DONE_BEFORE, FAILED, OUTDATED
 
 if TYPE_CHECKING:
-    from model.run.find.found_case import FoundCase
-    from model.run.one_case import Options, Place
+    from model.inputs.found_case import FoundCase
+    from model.outputs.place import Options, Place
 
 
 @dataclass(frozen=True)

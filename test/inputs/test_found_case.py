@@ -7,9 +7,9 @@ import pytest
 from inference_helpers import ADC_FOLDER, ADC_SLUG, ZADC_FOLDER, ZADC_SLUG
 
 from model.errors import UserError
-from model.run.find.cases import find_cases
-from model.run.find.found_case import FoundCase
-from model.run.find.platform import find_scan
+from model.inputs.cases import find_cases
+from model.inputs.found_case import FoundCase
+from model.inputs.platform import find_scan
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -9,11 +9,11 @@ from model.files import json_object
 from model.images.formats.names import NIFTI, format_of, stem_of, suffix_of
 from model.images.mark import head_of
 from model.images.mask_words import BRAIN
-from model.run.find.contents import DICOM, PICTURE, unread_kind
-from model.run.find.dicom import may_hold_adc_map
-from model.run.find.found_case import FoundCase
-from model.run.find.map_names import estimated_z_maps, has_z_word, shared_words, tell_apart
-from model.run.find.mask_names import MaskKind, mask_kind, says_mask, words_of
+from model.inputs.contents import DICOM, PICTURE, unread_kind
+from model.inputs.dicom import may_hold_adc_map
+from model.inputs.found_case import FoundCase
+from model.inputs.map_names import estimated_z_maps, has_z_word, shared_words, tell_apart
+from model.inputs.mask_names import MaskKind, mask_kind, says_mask, words_of
 
 CONVERTED = re.compile(  # dcm2niix's own names: folder_protocol_time_series
     r".+_\d{14}_\d+[a-z]*(_(e\d+|ph|real|imaginary|Eq|Tilt|ADC|MoCo|[tic]\d+|\d+))*"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from model.run.find.map_names import brain_masks, tell_apart
-from model.run.find.mask_names import MaskKind, mask_kind
-from model.run.output_names import MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM
-from model.run.platform_paths import MASK_PATH, PROBABILITIES_PATH
+from model.inputs.map_names import brain_masks, tell_apart
+from model.inputs.mask_names import MaskKind, mask_kind
+from model.names.output_names import MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM
+from model.names.platform_paths import MASK_PATH, PROBABILITIES_PATH
 
 TOLD = [  # names of an ADC map and its Z map, as people would give them
     *(("adc", "zadc"), ("ADC", "Z-score"), ("sub-1_adc_ss", "sub-1_adc_zscore"), ("x_ADC", "x_ADC_z"), ("ADCmap", "Zmap")),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.images.dicom.files import is_dicom, is_named_dicom
-from model.run.find.found_case import FoundCase
+from model.inputs.found_case import FoundCase
 
 
 def multi_frame_case(path: Path) -> FoundCase | None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from inference_helpers import write_metaimage
 
-from model.run.find.found_case import FoundCase
-from model.run.find.shared_voxels import without_shared_voxels
+from model.inputs.found_case import FoundCase
+from model.inputs.shared_voxels import without_shared_voxels
 
 
 def header(path: Path, voxels: str) -> Path:

@@ -9,8 +9,8 @@ import pytest
 from inference_helpers import ADC_FOLDER, ZADC_FOLDER
 
 from model.errors import UserError
-from model.run.find.cases import find_cases
-from model.run.find.platform import find_inputs
+from model.inputs.cases import find_cases
+from model.inputs.platform import find_inputs
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from model.files import are_one, writable
-from model.run.find.found_case import FoundCase
+from model.inputs.found_case import FoundCase
 
 
 def plain(name: str) -> str:

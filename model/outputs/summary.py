@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from model.errors import UserError
 from model.files import write_whole
-from model.run.find.found_case import FoundCase
-from model.run.platform_paths import REPORT_PATH
+from model.inputs.found_case import FoundCase
+from model.names.platform_paths import REPORT_PATH
 
 DONE, DONE_BEFORE, FAILED = "done", "done before", "failed"
 OUTDATED, CHANGED = "outdated", "changed"  # results of other files, weights or options; files that someone changed since

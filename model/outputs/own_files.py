@@ -13,10 +13,10 @@ from model.errors import UserError
 from model.files import files_below, sha256_of
 from model.images.formats.names import DETACHED_HEADER, FORMATS, WRITTEN, stem_of, suffix_of
 from model.images.volume import read_volume
-from model.run.bids_names import DERIVED
-from model.run.bids_names import is_mask as is_bids_mask
-from model.run.output_names import MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM
-from model.run.platform_paths import (
+from model.names.bids_names import DERIVED
+from model.names.bids_names import is_mask as is_bids_mask
+from model.names.output_names import MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM
+from model.names.platform_paths import (
     CAPTURE_PATH,
     MASK_PATH,
     PROBABILITIES_PATH,

@@ -15,12 +15,12 @@ from model.errors import UserError
 from model.files import json_object, write_whole
 from model.images.formats.names import is_dicom_path
 from model.images.mark import PROGRAM
-from model.run.bids_names import MASK, PROBABILITIES, ZMAP, case_folder, derived_name
-from model.run.find.bids import DERIVATIVES, DESCRIPTION, is_bids
-from model.run.find.found_case import FoundCase
-from model.run.one_case import Place
-from model.run.output_names import INDEX, SUMMARY
-from model.run.platform_paths import CAPTURE_PATH, REPORT_PATH, RESULTS_PATH, SEGMENTATION_PATH
+from model.inputs.bids import DERIVATIVES, DESCRIPTION, is_bids
+from model.inputs.found_case import FoundCase
+from model.names.bids_names import MASK, PROBABILITIES, ZMAP, case_folder, derived_name
+from model.names.output_names import INDEX, SUMMARY
+from model.names.platform_paths import CAPTURE_PATH, REPORT_PATH, RESULTS_PATH, SEGMENTATION_PATH
+from model.outputs.place import Place
 
 BIDS_VERSION = "1.11.1"
 SOURCE = "source"  # what BIDS URIs call the data set of the input

@@ -11,10 +11,10 @@ from pathlib import Path
 from model.errors import UserError
 from model.images.dicom.files import holds_dicom
 from model.images.formats.names import READ
-from model.run.find.contents import DICOM, UNREAD, dangling, is_dangling, visible_in
-from model.run.find.found_case import FoundCase
-from model.run.find.map_names import estimated_z_maps, is_z_map, shared_words
-from model.run.find.mask_names import MaskKind, mask_kind
+from model.inputs.contents import DICOM, UNREAD, dangling, is_dangling, visible_in
+from model.inputs.found_case import FoundCase
+from model.inputs.map_names import estimated_z_maps, is_z_map, shared_words
+from model.inputs.mask_names import MaskKind, mask_kind
 
 TABLE = "cases.csv"
 COLUMNS = ("case", "adc", "zadc")  # a cell of the last may be empty; where Z maps are estimated it need not be there

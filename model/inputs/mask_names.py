@@ -8,8 +8,8 @@ from pathlib import Path
 
 from model.images.formats.names import is_segmentation, stem_of
 from model.images.mask_words import MASK, said_of
-from model.run.output_names import MASK_STEM
-from model.run.platform_paths import MASK_PATH
+from model.names.output_names import MASK_STEM
+from model.names.platform_paths import MASK_PATH
 
 OF_SOMETHING = {
     *(MASK_STEM, Path(MASK_PATH).stem),  # of this program

@@ -1,6 +1,6 @@
 """A study from an Orthanc server and its lesions back to it, as a DICOM segmentation and a picture of the slices.
 
-    python -m model.run.pacs 1.2.840.99.1 --server http://127.0.0.1:8042 -- --estimate-z
+    python -m model.services.pacs 1.2.840.99.1 --server http://127.0.0.1:8042 -- --estimate-z
 
 The user and the password come from ORTHANC_USER and ORTHANC_PASSWORD in the environment, since other users of a machine can
 see the words of a command. What follows `--` goes to process.py. The images are in a temporary folder, which this user alone
@@ -32,9 +32,9 @@ from pathlib import Path
 from model.errors import UserError, one_line
 from model.images.dicom.files import MOST_FILES
 from model.images.streams import MOST_BYTES
-from model.run.output_names import SUMMARY
-from model.run.platform_paths import CAPTURE_PATH, RESULTS_PATH, SEGMENTATION_PATH
-from model.run.working_folder import run_command, without_paths, working_folder
+from model.names.output_names import SUMMARY
+from model.names.platform_paths import CAPTURE_PATH, RESULTS_PATH, SEGMENTATION_PATH
+from model.services.working_folder import run_command, without_paths, working_folder
 
 PROCESS = Path(__file__).resolve().parents[2] / "process.py"
 SERVER = "http://127.0.0.1:8042"  # as Orthanc listens when nothing else is set

@@ -7,7 +7,7 @@ import pytest
 from test_cases import only, touch
 
 from model.errors import UserError
-from model.run.find.cases import find_cases
+from model.inputs.cases import find_cases
 
 Z = "desc-zscore_ADC"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from model.images.dicom.mr_words import APPARENT, EXPONENTIAL
 from model.images.formats.names import stem_of
 from model.images.mask_words import BRAIN, MASK
-from model.run.find.mask_names import MaskKind, mask_kind, says_mask, words_of
+from model.inputs.mask_names import MaskKind, mask_kind, says_mask, words_of
 
 Z_WORD = re.compile(
     r"z(maps?|scores?|scoremap|adc|adcmap|mapadc|scoreadc|images?|img|vol|volume|stats?|values?|norm)?|adcz(map|score)?"
