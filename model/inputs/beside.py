@@ -8,11 +8,11 @@ from pathlib import Path
 from model.files import json_object
 from model.images.formats.names import NIFTI, format_of, stem_of, suffix_of
 from model.images.mark import head_of
-from model.images.mask_words import BRAIN
+from model.images.mask_words import BRAIN, MASK, said_of
 from model.inputs.contents import DICOM, PICTURE, unread_kind
 from model.inputs.dicom import may_hold_adc_map
 from model.inputs.found_case import FoundCase
-from model.inputs.map_names import estimated_z_maps, has_z_word, shared_words, tell_apart
+from model.inputs.map_names import estimated_z_maps, has_z_word, is_z_map, shared_words, tell_apart
 from model.inputs.mask_names import MaskKind, mask_kind, says_mask, words_of
 
 CONVERTED = re.compile(  # dcm2niix's own names: folder_protocol_time_series
@@ -20,6 +20,9 @@ CONVERTED = re.compile(  # dcm2niix's own names: folder_protocol_time_series
 )
 DESCRIPTION = re.compile(rb"TE=[\d.]+;Time=[\d.]+")  # in the header of its NIfTI files
 STRIPPED = re.compile(rf"{BRAIN.pattern}|ss|masked")
+OTHER_IMAGE = re.compile(  # by a word of its name
+    r"b\d+|bvals?|trace\w*|(iso)?dwi|dti|e(xp)?adc|t[12]\w*|flair|fa|colfa|md|swi|s0|tensor\w*|labels?|segs?"
+)
 ADVICE = "if it is one, call it brain_mask (in BIDS desc-brain_mask), or list the mask in a cases.csv"
 NO_MASKS = ("", DICOM, PICTURE)  # kinds of files that are no images, or images without the grid of a map
 
@@ -58,6 +61,20 @@ def with_word_of_estimates(case: FoundCase, images: list[Path]) -> FoundCase:
     left_out = f"{names} was left out: its name says that it is an estimated Z map, not a given one"
     no_z = f"{case.no_z}; {left_out}" if case.no_z else ""
     return replace(case, no_z=no_z, remarks=(*case.remarks, f"{left_out}."))
+
+
+def with_word_of_images(case: FoundCase, images: list[Path]) -> FoundCase:
+    """The case, and what is said where it has no Z map of images beside it whose names do not say what they are."""
+    if not case.adc or case.zadc:
+        return case
+    unused = [path for path in images if path not in case.files and not tell_apart([path])[0] and not is_z_map(path)]
+    unknown = [path.name for path in unused if not _says_what_it_is(words_of(stem_of(path)))]
+    return replace(case, unknown=", ".join(unknown))
+
+
+def _says_what_it_is(words: list[str]) -> bool:
+    brain, parts, _ = said_of(words)
+    return bool(brain or parts) or any(map(OTHER_IMAGE.fullmatch, words)) or any(map(MASK.fullmatch, words))
 
 
 def with_word_of_masks(case: FoundCase, folder: Path, beside: list[Path], advice: str = ADVICE) -> FoundCase:

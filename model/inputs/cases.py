@@ -15,6 +15,7 @@ from model.inputs.beside import (
     split_converted,
     with_word_of_dicom,
     with_word_of_estimates,
+    with_word_of_images,
     with_word_of_masks,
     with_word_of_masks_elsewhere,
 )
@@ -259,7 +260,8 @@ def _case_of_folder(folder: Path) -> FoundCase:
             case = _pair(folder.name, [folder], zadc, folder, list(filter(is_brain_mask, given)), look=False)
         else:
             case = _pair(folder.name, adc, zadc, folder, brain_masks(given))
-        case = with_word_of_masks(with_word_of_estimates(case, given), folder, visible_in(folder))
+        case = with_word_of_images(with_word_of_estimates(case, given), given)
+        case = with_word_of_masks(case, folder, visible_in(folder))
         return with_word_of_dicom(case, converted) if of_dicom else case
     except UserError as error:
         return FoundCase(folder.name, problem=str(error))

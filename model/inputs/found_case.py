@@ -16,8 +16,8 @@ class FoundCase:
     A case without a Z map (`zadc` is None) can be run with an estimated one; `no_z` says what was looked for and not found.
     `brain_mask` lies beside the ADC map; `no_mask` says why what lies there cannot be used as one, `other_masks` says which
     masks were left out. Whether any of this counts depends on the options: see `for_options`. converted: other files of an
-    ADC map in DICOM. folder: of its results in the output, where not its name. remarks: sentences for the warnings, on what
-    was found beside its files or left out.
+    ADC map in DICOM. unknown: names of images one of which may be the Z map, where none was found. folder: of its results
+    in the output, where not its name. remarks: sentences for the warnings, on what was found beside its files or left out.
     """
 
     name: str
@@ -29,6 +29,7 @@ class FoundCase:
     no_mask: str = ""
     other_masks: str = ""
     converted: tuple[Path, ...] = ()
+    unknown: str = ""
     folder: str = ""
     remarks: tuple[str, ...] = ()
 
@@ -40,9 +41,12 @@ class FoundCase:
         problem = self.problem
         if not problem and not self.zadc and not estimate_z:
             problem = f"{self.no_z or f'{self.name}: no Z map'}; {ESTIMATE_HINT}"
+        remarks = self.remarks
+        if self.unknown and not problem:
+            remarks += (f"{self.unknown} was not used: if it is the Z map, put 'zmap' into its name.",)
         if use_mask:
-            return replace(self, problem=problem or self.no_mask)
-        return replace(self, problem=problem, brain_mask=None, no_mask="", other_masks="")
+            return replace(self, problem=problem or self.no_mask, remarks=remarks)
+        return replace(self, problem=problem, remarks=remarks, brain_mask=None, no_mask="", other_masks="")
 
     @property
     def adc_map(self) -> Path:

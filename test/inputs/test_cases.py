@@ -733,3 +733,21 @@ def test_nothing_found_says_what_was_expected(tmp_path):
     expected = "no case found, expected 1ADC_ss/ and 2Z_ADC/ as in the data set"
     with pytest.raises(UserError, match=f"{expected}.* beside no folder of a case, put each case in one of its own$"):
         find_cases(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["standard", "baby1_scan", "smoothed"])
+def test_an_image_of_unknown_kind_is_named_where_the_z_map_is_estimated(tmp_path, name):
+    (case,) = find_cases(touch(tmp_path, "baby1/baby1_adc.nii.gz", f"baby1/{name}.nii.gz"))
+    (remark,) = case.for_options(estimate_z=True, use_mask=False).remarks
+    assert remark == f"{name}.nii.gz was not used: if it is the Z map, put 'zmap' into its name."
+
+
+@pytest.mark.parametrize("name", ["b0", "DWI_b1000", "trace", "t2w", "brain_mask", "lesion", "baby1_left_label", "eADC"])
+def test_an_image_of_another_kind_is_not(tmp_path, name):
+    (case,) = find_cases(touch(tmp_path, "baby1/baby1_adc.nii.gz", f"baby1/{name}.nii.gz"))
+    assert case.for_options(estimate_z=True, use_mask=False).remarks == ()
+
+
+def test_no_image_is_named_beside_a_given_z_map(tmp_path):
+    (case,) = find_cases(touch(tmp_path, "baby1/adc.nii.gz", "baby1/zmap.nii.gz", "baby1/standard.nii.gz"))
+    assert case.for_options(estimate_z=True, use_mask=False).remarks == ()

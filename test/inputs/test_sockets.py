@@ -12,7 +12,7 @@ from model.errors import UserError
 from model.inputs.platform import find_inputs
 from model.names.platform_paths import MASK_PATH, RESULTS_PATH
 
-CASE = Path(__file__).parents[2] / "case" / "input"
+CASE = Path(__file__).parents[1] / "case" / "input"
 
 
 def entries(adc: object = ADC_FOLDER, zadc: object = ZADC_FOLDER, key: str = "socket") -> list[dict]:
