@@ -155,6 +155,7 @@ def test_private_numbers_of_slices(tmp_path, group):
         (IN_ORDER[::-1], slice(0, 7), "REFUSED expected 12 slices, found 7, numbered 6 to 12 (InstanceNumber)"),
         ([3 * n for n in IN_ORDER], slice(3, 12), "REFUSED expected 12 slices, found 9, numbered 12 to 36 (InstanceNumber)"),
         ([1, 7, 2, 8, 3, 9, 4, 10, 5, 11, 6, 12], slice(0, 10), "REFUSED expected 11 slices, found 10, numbered 1 to 11"),
+        ([*range(13, 19), *range(20, 26)], WHOLE, "The ADC map's 12 slices are numbered 13 to 25 (InstanceNumber), so"),
         (
             [n + 24 for n in IN_ORDER],
             slice(0, 9),
