@@ -95,9 +95,11 @@ def test_one_of_a_larger_image_is_cut_where_it_is_empty(tmp_path):
     padded = np.pad(labels(), ((0, 0), (2, 1), (0, 3), (1, 0)))
     mask = write(tmp_path / "mask.seg.nrrd", padded, ONE, first=(-2, 0, -1))
     np.testing.assert_array_equal(stripped(tmp_path, mask), np.where(BRAIN, ADC, 0))
-    padded[0, 0, 0, 0] = 1
-    with pytest.raises(UserError, match=r"mask\.seg\.nrrd: reaches beyond the ADC map"):
-        stripped(tmp_path, write(mask, padded, ONE, first=(-2, 0, -1)))
+    for beyond in ((0, 0, 0), (-1, 0, 1)):  # by two slices below, by one above
+        more = padded.copy()
+        more[(0, *beyond)] = 1
+        with pytest.raises(UserError, match=r"mask\.seg\.nrrd: reaches beyond the ADC map"):
+            stripped(tmp_path, write(mask, more, ONE, first=(-2, 0, -1)))
 
 
 def test_big_endian_shorts(tmp_path):
