@@ -232,7 +232,8 @@ def _name_user() -> None:
         getpass.getuser()
     except (KeyError, OSError):
         os.environ["USER"] = str(os.getuid())
-        os.environ.setdefault("HOME", tempfile.gettempdir())
+        if "HOME" not in os.environ:
+            os.environ["HOME"] = tempfile.gettempdir()  # fails where nothing can be written
 
 
 def open_closed_streams() -> None:

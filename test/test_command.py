@@ -67,6 +67,14 @@ def test_a_user_id_without_a_name_gets_one_and_a_home(given):
     assert (done.stdout, done.stderr) == (f"{expected['USER']} {expected['HOME']}\n", "")
 
 
+def test_a_home_that_is_given_is_taken_where_no_temporary_folder_can_be_written():
+    """As in a read-only container without /tmp."""
+    code = "import pwd, tempfile; pwd.getpwuid = lambda user: {}[user]; tempfile._candidate_tempdir_list = list"
+    code += "; from model.command import prepare; prepare(); import getpass; print(getpass.getuser())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"HOME": "/given"}, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"{os.getuid()}\n", "")
+
+
 # --- the processor ---
 
 # the kernel's flags of three processors: Intel Core 2 Duo P9600 (2008), Core i7-920 (2008), Xeon E5-2670 (2012)
