@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from model.files import is_circular
-from model.images.dicom.files import is_dicom
+from model.images.dicom.files import DICOM_SUFFIXES, MOST_FILES_EXAMINED, is_dicom
 from model.images.formats.names import READ, suffix_of
 from model.images.not_fetched import FETCH_ANNEX, is_link_of_annex, not_fetched
 
 DICOM = "DICOM"  # read from a folder for each case, not where other images lie
 PICTURE, ARRAY, ARCHIVE = "picture", "array", "archive"
 UNREAD = {  # kind by the ends of its names
-    DICOM: (".dcm", ".dicom", ".ima"),
+    DICOM: DICOM_SUFFIXES,
     "TIFF": (".tif", ".tiff"),
     "MINC": (".mnc", ".mnc.gz"),
     "Analyze or two-file NIfTI": (".hdr", ".img", ".hdr.gz", ".img.gz"),
@@ -39,7 +39,6 @@ HIDDEN_OF_TOOLS = (  # beginnings of hidden folders that may hold copies of imag
 INDEX_OF_CD = "dicomdir"
 PROGRAMS = (".exe", ".dll", ".jar", ".app", ".msi", ".inf", ".ocx", ".so", ".dylib", ".plist", ".class")  # of a CD's viewer
 DEEPEST = 8  # folders below a folder in which scans are looked for
-MOST_FILES_EXAMINED = 2000  # files
 NOT_THERE = "a disk that is not mounted, or data not fetched"
 MOST_LISTED = 3  # files that a message names
 
