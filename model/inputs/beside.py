@@ -68,7 +68,9 @@ def with_word_of_images(case: FoundCase, images: list[Path]) -> FoundCase:
     if not case.adc or case.zadc:
         return case
     unused = [path for path in images if path not in case.files and not tell_apart([path])[0] and not is_z_map(path)]
-    unknown = [path.name for path in unused if not _says_what_it_is(words_of(stem_of(path)))]
+    of_the_case = words_of(stem_of(case.adc))  # a patient's FA, or T2, says nothing of the image
+    words = {path: [word for word in words_of(stem_of(path)) if word not in of_the_case] for path in unused}
+    unknown = [path.name for path in unused if not _says_what_it_is(words[path])]
     return replace(case, unknown=", ".join(unknown))
 
 

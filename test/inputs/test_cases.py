@@ -742,6 +742,12 @@ def test_an_image_of_unknown_kind_is_named_where_the_z_map_is_estimated(tmp_path
     assert remark == f"{name}.nii.gz was not used: if it is the Z map, put 'zmap' into its name."
 
 
+def test_words_of_the_adc_maps_name_do_not_say_what_another_image_is(tmp_path):
+    (case,) = find_cases(touch(tmp_path, "baby1/fa_t2_adc.nii.gz", "baby1/fa_t2_standard.nii.gz"))
+    (remark,) = case.for_options(estimate_z=True, use_mask=False).remarks
+    assert remark.startswith("fa_t2_standard.nii.gz was not used")
+
+
 @pytest.mark.parametrize("name", ["b0", "DWI_b1000", "trace", "t2w", "brain_mask", "lesion", "baby1_left_label", "eADC"])
 def test_an_image_of_another_kind_is_not(tmp_path, name):
     (case,) = find_cases(touch(tmp_path, "baby1/baby1_adc.nii.gz", f"baby1/{name}.nii.gz"))
