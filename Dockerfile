@@ -23,13 +23,13 @@ FROM ${BASE_IMAGE} AS base
 # torch comes from the base image's own packages, which pip must not touch (PEP 668)
 ENV PATH=/opt/venv/bin:$PATH
 RUN python3 -m venv --system-site-packages /opt/venv
-COPY requirements.txt requirements-cuda.txt /opt/app/
-RUN pip install --no-cache-dir --require-hashes --no-deps -r /opt/app/requirements.txt -r /opt/app/requirements-cuda.txt
+COPY requirements.txt /opt/app/
+RUN pip install --no-cache-dir --require-hashes --no-deps -r /opt/app/requirements.txt
 COPY process.py /opt/app/
 COPY model /opt/app/model
 # the root file system may be read-only at run time: without compiled files every start would compile anew
 RUN python -m compileall -q /opt/app
-# USER: monai asks for a user name, which a numeric user has not
+# USER: libraries ask for a user name, which a numeric user has not
 # MALLOC_*: freed memory is kept, which saves page faults (benchmarks/README.md)
 ENV PYTHONUNBUFFERED=1 HOME=/tmp USER=hie MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592
 WORKDIR /opt/app

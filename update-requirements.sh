@@ -19,5 +19,4 @@ lock() { # TARGET OPTION...
 }
 
 lock requirements.txt pyproject.toml
-lock requirements-cuda.txt --group cuda --no-deps # the base image has what monai needs, torch
 lock evaluation/requirements.txt --group evaluation

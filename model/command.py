@@ -227,7 +227,7 @@ def _read_names_as_utf8() -> None:
 
 
 def _name_user() -> None:
-    """Give a user id without a name one, and a home: MONAI, torch and Triton ask for them and fail where there is none."""
+    """Give a user id without a name one, and a home: torch and Triton ask for them and fail where there is none."""
     try:
         getpass.getuser()
     except (KeyError, OSError):

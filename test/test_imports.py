@@ -62,7 +62,6 @@ def test_what_the_image_ships_needs_nothing_else_of_ours(path):
 def test_what_the_image_ships_needs_only_its_requirements(path):
     requirements = {
         "torch",
-        "monai",
         "numpy",
         "safetensors",
         "SimpleITK",

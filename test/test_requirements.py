@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = PROJECT["dependency-groups"] | {"inference": PROJECT["project"]["dependencies"]}
-LISTS = {"inference": "requirements.txt", "cuda": "requirements-cuda.txt", "evaluation": "evaluation/requirements.txt"}
+LISTS = {"inference": "requirements.txt", "evaluation": "evaluation/requirements.txt"}
 
 
 def asked(group: str) -> dict[str, str]:
@@ -54,7 +54,7 @@ def test_the_images_install_by_hash_alone(dockerfile):
 
 
 def test_torch_and_what_it_brings_come_from_the_base_image():
-    found = (locked("requirements.txt") | locked("requirements-cuda.txt")).keys()
+    found = locked("requirements.txt").keys()
     assert not {"torch", "triton", "sympy", "networkx"} & found
     assert not [name for name in found if name.startswith("nvidia")]
 
@@ -62,7 +62,7 @@ def test_torch_and_what_it_brings_come_from_the_base_image():
 def test_one_version_of_each_package_everywhere():
     """Every list that can come into one environment; and what is installed here is that version, whoever asked last."""
     versions = {}
-    for pins in [*map(asked, GROUPS), locked("requirements.txt"), locked("requirements-cuda.txt")]:
+    for pins in [*map(asked, GROUPS), locked("requirements.txt")]:
         for package, version in pins.items():
             assert versions.setdefault(package, version) == version, package
     assert all(versions.values())

@@ -1,12 +1,69 @@
-"""The 3D U-Net, built from one frozen configuration out of MONAI's nnU-Net blocks."""
+"""The 3D U-Net, built from one frozen configuration out of torch's own modules.
+
+Its blocks are MONAI's of nnU-Net (`monai.networks.blocks.dynunet_block`), with the same names of weights and the same first
+weights. They stand here again because an import of one part of MONAI is one of nearly all, and takes longer than a case.
+"""
 
 import torch
-from monai.networks.blocks.dynunet_block import UnetBasicBlock, UnetOutBlock, UnetUpBlock
 from torch import nn
 
-from model.networks.config import INPUT_CHANNELS, ModelConfig
+from model.networks.config import INPUT_CHANNELS, ModelConfig, Triple
 
-NORM = ("instance", {"affine": True})
+
+class Convolution(nn.Module):
+    """One convolution and, in training, dropout after it. MONAI's `Convolution` without norm and activation."""
+
+    def __init__(self, convolution: nn.Module, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.conv, self.dropout = convolution, nn.Dropout(dropout)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features (batch, channel, z, y, x)."""
+        return self.dropout(self.conv(x))
+
+
+class Block(nn.Module):
+    """Convolution, instance norm, leaky ReLU, twice; the first one may halve axes. MONAI's `UnetBasicBlock`."""
+
+    def __init__(self, before: int, after: int, kernel: Triple, stride: Triple, dropout: float) -> None:
+        super().__init__()
+        z, y, x = kernel
+        padding = z // 2, y // 2, x // 2
+        self.conv1 = Convolution(nn.Conv3d(before, after, kernel, stride, padding, bias=False), dropout)
+        self.conv2 = Convolution(nn.Conv3d(after, after, kernel, 1, padding, bias=False), dropout)
+        self.norm1 = nn.InstanceNorm3d(after, affine=True)
+        self.norm2 = nn.InstanceNorm3d(after, affine=True)
+        self.lrelu = nn.LeakyReLU(0.01, inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features (batch, before, z, y, x) -> (batch, after, z, y, x), each axis divided by its stride."""
+        x = self.lrelu(self.norm1(self.conv1(x)))
+        return self.lrelu(self.norm2(self.conv2(x)))
+
+
+class UpBlock(nn.Module):
+    """A transposed convolution to the skip's size, and a `Block` of both. MONAI's `UnetUpBlock`."""
+
+    def __init__(self, before: int, after: int, kernel: Triple, stride: Triple, dropout: float) -> None:
+        super().__init__()
+        self.transp_conv = Convolution(nn.ConvTranspose3d(before, after, stride, stride, bias=False), dropout)
+        self.conv_block = Block(2 * after, after, kernel, (1, 1, 1), dropout)
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        """Features of the level below and the skip's (batch, after, z, y, x) -> (batch, after, z, y, x)."""
+        return self.conv_block(torch.cat((self.transp_conv(x), skip), dim=1))
+
+
+class Head(nn.Module):
+    """A convolution of one voxel. MONAI's `UnetOutBlock`."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.conv = Convolution(nn.Conv3d(before, after, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Features (batch, before, z, y, x) -> (batch, after, z, y, x)."""
+        return self.conv(x)
 
 
 class LesionNet(nn.Module):
@@ -25,25 +82,16 @@ class LesionNet(nn.Module):
         self.block = config.pixel_unshuffle
         channels = (INPUT_CHANNELS * self.block**2, *config.channels)
         levels = range(len(config.channels))
-        dropout = config.dropout or None
         self.down = nn.ModuleList(
-            UnetBasicBlock(3, channels[i], channels[i + 1], config.kernel_sizes[i], config.strides[i], NORM, dropout=dropout)
-            for i in levels
+            Block(channels[i], channels[i + 1], config.kernel_sizes[i], config.strides[i], config.dropout) for i in levels
         )
         self.up = nn.ModuleList(
-            UnetUpBlock(
-                3,
-                config.channels[i],
-                config.channels[i - 1],
-                kernel_size=config.kernel_sizes[i - 1],
-                stride=1,
-                upsample_kernel_size=config.strides[i],
-                norm_name=NORM,
-                dropout=dropout,
+            UpBlock(
+                config.channels[i], config.channels[i - 1], config.kernel_sizes[i - 1], config.strides[i], config.dropout
             )
             for i in reversed(levels[1:])
         )
-        self.head = UnetOutBlock(3, config.channels[0], self.block**2)
+        self.head = Head(config.channels[0], self.block**2)
         nn.init.zeros_(self.head.conv.conv.weight)
         nn.init.zeros_(self.head.conv.conv.bias)
         self.slope = nn.Parameter(torch.tensor(config.z_slope))

@@ -28,7 +28,7 @@ GIVEN, ESTIMATED = "given", "estimated"  # what `z_map` says
 MIDLINE_MM = 5.0  # to the left or the right of the brain's middle, up to which a place counts as on the midline
 BOTH_SIDES = 0.2  # of a lesion's voxels to the left of the midline, and as many to its right: it is on both sides
 VOXELS = "voxels_sha256"  # of the ADC map, under `inputs`
-LIBRARIES = ("numpy", "SimpleITK", "nibabel", "pydicom", "highdicom", "torch", "monai", "openvino")
+LIBRARIES = ("numpy", "SimpleITK", "nibabel", "pydicom", "highdicom", "torch", "openvino")
 
 
 def describe(found: Segmentation, case: Case) -> dict:

@@ -235,14 +235,22 @@ def test_a_graph_of_other_weights_is_refused(folder, change):
 # --- the whole process ---
 
 
-def test_a_run_on_the_cpu_loads_neither_torch_nor_monai(case_tree, tmp_path, rule_weights):
+@pytest.mark.parametrize(
+    ("engine", "unneeded"),
+    [
+        ("openvino", {"torch", "monai", "onnx", "scipy"}),
+        ("torch", {"openvino", "monai", "onnx", "scipy", "matplotlib", "torch._dynamo", "torch._inductor"}),
+    ],
+)
+def test_a_run_loads_its_engine_alone(case_tree, tmp_path, rule_weights, engine, unneeded):
     words = ["--input", str(case_tree()), "--output", str(tmp_path / "out"), "--weights", str(rule_weights)]
+    words += ["--engine", engine, "--device", "cpu"]
     code = f"import sys, process; process.main({words}); print('loaded', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     modules = done.stdout.splitlines()[-1].split()
     assert done.stderr == ""
-    assert {"openvino", "SimpleITK"} <= set(modules)
-    assert not {"torch", "monai", "onnx", "scipy"} & set(modules)
+    assert {engine, "SimpleITK"} <= set(modules)
+    assert not unneeded & set(modules)
     assert (tmp_path / "out" / MASK).is_file()
 
 
