@@ -13,7 +13,7 @@ from model.networks.config import INPUT_CHANNELS, ModelConfig, Triple
 class Convolution(nn.Module):
     """One convolution and, in training, dropout after it. MONAI's `Convolution` without norm and activation."""
 
-    def __init__(self, convolution: nn.Module, dropout: float = 0.0) -> None:
+    def __init__(self, convolution: nn.Conv3d | nn.ConvTranspose3d, dropout: float = 0.0) -> None:
         super().__init__()
         self.conv, self.dropout = convolution, nn.Dropout(dropout)
 
