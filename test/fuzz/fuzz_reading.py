@@ -1,4 +1,5 @@
-"""Fuzzes the reading path: damaged files of every format go in, a checked case or a UserError must come out.
+"""Fuzzes what reads files from outside: damaged images of every format go in, and a checked case or a UserError must come
+out; of a review file a checked review.
 
     .venv/bin/python test/fuzz/fuzz_reading.py --inputs 20000 --seed 1
 
@@ -36,8 +37,26 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from model.images.formats import names
 from model.images.formats.nifti import affine_ras
 from model.images.grid import Grid
+from model.reviews.review_file import SUFFIX as REVIEW
 
-SUFFIXES = (*(suffix for suffix in names.READ if suffix != names.DETACHED_HEADER), ".dcm")  # an .mhd's header is an .mha's
+SUFFIXES = (*(suffix for suffix in names.READ if suffix != names.DETACHED_HEADER), ".dcm", REVIEW)  # an .mhd's is an .mha's
+SUM = "0123456789abcdef" * 4
+REVIEW_CONTENT = {
+    "format": "hie-lesions review",
+    "format_version": 1,
+    **{"case": "a", "time": "2026-03-01T12:30:00Z", "initials": "AB", "remark": "b\nc", "software": "1", "weights": SUM},
+    **{"adc_sha256": SUM, "adc_voxels_sha256": SUM, "draft_sha256": SUM},
+    "grid": {
+        "size": [2, 3, 4],
+        "spacing_mm": [3.0, 1.25, 0.8],
+        "origin_mm": [-31.25, 12.5, -70.75],
+        "direction": [1, 0, 0, 0, 0.8, -0.6, 0, 0.6, 0.8],
+    },
+    "size": 0,
+    "lesions": [{"decision": "keep", "size": 3}, {"decision": "reject", "size": None}],
+    "added": [{"voxel": [1, 2, 3], "size": -4}],
+    "mask": [5, 2, 16, 1],
+}
 FRESH = 0.7  # share of inputs that start from an undamaged seed; the others pile damage on damage
 
 
@@ -47,6 +66,8 @@ def seeds(suffix: str, folder: Path) -> list[bytes]:
     adc, zadc = np.zeros((2, 7, 15, 12))
     adc[1:, 4:, 3:-1] = 1200
     zadc[:] = rng.integers(-5, 5, zadc.shape)
+    if suffix == REVIEW:
+        return [json.dumps(content).encode() for content in (REVIEW_CONTENT, REVIEW_CONTENT | {"mask": [24]})]
     if suffix == ".dcm":
         return dicom_seeds(adc, zadc, folder)
     files = []
@@ -113,6 +134,8 @@ class Target:
         from model.images.case import read_case
         from model.images.volume import read_volume
 
+        if self.damaged.name.endswith(REVIEW):
+            return self.review_outcome()
         paths = [*self.whole, self.damaged]
         if place < 2:
             paths[place] = self.damaged
@@ -123,6 +146,22 @@ class Target:
             return kind(str(error))
         for volume in volumes:
             require_usable(volume, adc=place < 2 and volume is volumes[0])
+        return "read"
+
+    def review_outcome(self) -> str:
+        """Read the damaged file as a review."""
+        from model.errors import UserError
+        from model.reviews.review_file import read_review
+
+        try:
+            review = read_review(self.damaged)
+        except UserError as error:
+            return kind(str(error))
+        assert review.mask.dtype == bool, review.mask.dtype
+        assert review.mask.shape == review.grid.size, review.mask.shape
+        assert all(0 <= n < end for region in review.added for n, end in zip(region.voxel, review.mask.shape, strict=True))
+        assert all(-10 <= size <= 10 for size in (review.size, *(region.size for region in review.added)))
+        assert not any(ord(letter) < 32 for letter in review.case + review.initials)
         return "read"
 
     def finish(self) -> None:
@@ -164,7 +203,8 @@ def fuzz(suffix: str, args: argparse.Namespace, report: Path) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["model"]):
-        import model.images.case  # noqa: F401
+        import model.images.case
+        import model.reviews.review_file  # noqa: F401
     folder = report.parent
     target = Target(suffix, args.inputs, args.seconds, report, folder)
     corpus = seeds(suffix, folder)

@@ -5,6 +5,7 @@ mutations know where the header ends and what its fields mean.
 """
 
 import gzip
+import json
 import random
 import re
 import struct
@@ -205,6 +206,52 @@ NIFTI = (nifti_field, nifti_field, nifti_field, nifti_field, cut, longer, flippe
 MGH = (*[mgh_field] * 4, *NIFTI[4:])
 
 
+ODD = (
+    None,
+    True,
+    -1,
+    0,
+    1,
+    11,
+    1e999,
+    float("nan"),
+    2**64,
+    10**40,
+    0.5,
+    "",
+    "keep",
+    "\0",
+    "\ud800",
+    [],
+    {},
+    [1, 2, 3],
+    [[]],
+)
+
+
+def json_value(data: bytes, rng: random.Random) -> bytes:
+    """One value of a JSON object, at any depth, taken away, put there twice or replaced."""
+    try:
+        content = inner = json.loads(data)
+        while isinstance(inner, dict | list) and inner:
+            key = rng.choice(sorted(inner) if isinstance(inner, dict) else range(len(inner)))
+            if not isinstance(inner[key], dict | list) or rng.random() < 0.3:
+                break
+            inner = inner[key]
+        else:
+            return data
+        kind = rng.random()
+        if kind < 0.2:
+            del inner[key]
+        elif kind < 0.4 and isinstance(inner, list):
+            inner.insert(key, inner[key])
+        else:
+            inner[key] = rng.choice((*ODD, rng.randrange(-40, 40), rng.random()))
+        return json.dumps(content).encode()
+    except (ValueError, RecursionError, TypeError):
+        return cut(data, rng)
+
+
 def zipped(mutation: Mutation) -> Mutation:
     """The same damage below an intact gzip stream."""
 
@@ -225,6 +272,7 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
     ".nii.gz": (*map(zipped, NIFTI), cut, longer, flipped, hole),
     ".mgz": (*map(zipped, MGH), cut, longer, flipped, hole),
     ".mgh": MGH,
+    ".review.json": (*[json_value] * 6, one_number, one_number, cut, longer, flipped, flipped, hole),
     ".dcm": (*[one_element] * 6, one_syntax, pixels, pixels, cut, longer, flipped, flipped, hole, no_image),
 }
 

@@ -1,0 +1,1 @@
+"""What a reader made of a draft: the files that the page saves."""
