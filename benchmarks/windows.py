@@ -19,6 +19,7 @@ import numpy as np
 
 from model.images.brain import brain_box
 from model.images.case import Case, read_case
+from model.images.orientation import turn_to_canonical
 from model.inputs.cases import find_cases
 from model.networks import predict
 from model.networks.canonical_orientation import segment_canonical
@@ -37,8 +38,10 @@ def dice(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def answer(predictor: predict.Predictor, case: Case) -> Answer:
-    found = segment_canonical(case, predictor)
-    return found.mask, found.groups.mean(axis=0) > 0.5
+    turn = turn_to_canonical(case.grid)
+    maps = (turn.to_canonical(volume.voxels) for volume in (case.adc, case.zadc))
+    networks = turn.from_canonical(predictor.group_probabilities(*maps).mean(axis=0))
+    return segment_canonical(case, predictor).mask, networks > 0.5
 
 
 def work(case: Case, predictor: predict.Predictor, larger: bool) -> float:

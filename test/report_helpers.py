@@ -14,11 +14,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from model.images.case import Case
 from model.images.volume import Grid, Volume
+from model.lesions.certainty import Certainty
 from model.networks.predict import Segmentation
 from model.report.case_page import write_report
 from model.report.results import describe
 
 NAME = "phantom"
+CERTAINTY = Certainty({"chance_real": {"intercept": 0.5, "log10_ml": 1.0}})
 # Of axial slices: straight, turned by 27 degrees, and 46 degrees between axial and coronal as one published case.
 DIRECTIONS = {
     "straight": (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
@@ -105,10 +107,9 @@ def left_front_upper_case(
 
 
 def found_in(case: Case, mask: np.ndarray) -> Segmentation:
-    """A mask that two groups of networks made, of which one is a little shy."""
-    probabilities = np.where(mask, np.float32(0.75), np.float32(0.125))
-    shy = np.where(case.zadc.voxels < -4, probabilities, 0.125)
-    return Segmentation(mask, probabilities, np.stack([probabilities, shy]))
+    """A mask of one probability, whose lesions are the surer the larger they are."""
+    probabilities = np.where(mask, np.float32(0.75), np.float32(0.125) * case.brain)
+    return Segmentation(mask, probabilities, CERTAINTY)
 
 
 def results_of(case: Case, mask: np.ndarray) -> dict:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.lesions.candidates import FEATURES, LOWEST_PROBABILITY, CaseMaps, candidate_features, logit, sigmoid
+from model.lesions.certainty import NOT_FITTED, Certainty
 from model.lesions.trees import Trees
 
 LOWEST_LOG_ODDS = -7.0  # of the first stage; where there is no candidate, too
@@ -37,7 +38,7 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """The first stage's trees and the calibration of the networks that saw their answers.
+    """The first stage's trees, the calibration of the networks that saw their answers, and how sure their masks are.
 
     Raises ValueError when the trees were fitted to other features than `model.lesions.candidates` computes.
     """
@@ -45,6 +46,7 @@ class Decision:
     trees: Trees
     features: tuple[str, ...]
     calibration: Calibration
+    certainty: Certainty = NOT_FITTED
 
     def __post_init__(self) -> None:
         if self.features != FEATURES:

@@ -26,5 +26,5 @@ def segment_canonical(case: Case, predictor: Predictor) -> Segmentation:
     found = predictor.segment(
         turn.to_canonical(case.adc.voxels), turn.to_canonical(case.zadc.voxels), turn.spacing_mm(case.grid)
     )
-    mask, probabilities, groups = (turn.from_canonical(part) for part in (found.mask, found.probabilities, found.groups))
-    return replace(found, mask=mask, probabilities=probabilities, groups=groups)
+    mask, probabilities = (turn.from_canonical(part) for part in (found.mask, found.probabilities))
+    return replace(found, mask=mask, probabilities=probabilities)

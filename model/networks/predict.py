@@ -1,5 +1,6 @@
 """From a case's maps to lesion probabilities and the mask."""
 
+import dataclasses
 import itertools
 import math
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from model.errors import UserError
 from model.images.brain import Box, brain_box, brain_mask, uncrop
 from model.lesions.brain_map import Spacing
 from model.lesions.candidates import CaseMaps, sigmoid
+from model.lesions.certainty import NOT_FITTED, Certainty
 from model.lesions.decision import Decision, most_dice
 from model.networks.config import InferenceConfig, ModelConfig, Triple
 from model.networks.inputs import network_input
@@ -25,9 +27,7 @@ class Segmentation:
 
     mask: np.ndarray  # boolean (z, y, x)
     probabilities: np.ndarray  # float32 (z, y, x) in 0..1, of the mean over the groups
-    # float32 (group, z, y, x) in 0..1, the networks' own, also where the ensemble has a decision; none where none is asked
-    groups: np.ndarray
-    group_level: float | None = None  # from which a group alone would mark a voxel; None: the lowest in the mask
+    certainty: Certainty = NOT_FITTED  # what tells how sure the mask is
 
 
 class Predictor:
@@ -65,18 +65,15 @@ class Predictor:
         """The mask of the same maps and the probabilities that it was drawn from. spacing_mm: (z, y, x)."""
         box = brain_box(brain_mask(adc), max((model.margin for model in self.ensemble.models), default=1))
         found = self._in_box(np.ascontiguousarray(adc[box]), np.ascontiguousarray(zadc[box]), spacing_mm)
-        whole = (uncrop(part, box, adc.shape) for part in (found.mask, found.probabilities, *found.groups))
-        mask, probabilities, *groups = whole
-        return Segmentation(mask, probabilities, np.reshape(groups, (-1, *adc.shape)), found.group_level)
+        mask, probabilities = (uncrop(part, box, adc.shape) for part in (found.mask, found.probabilities))
+        return dataclasses.replace(found, mask=mask, probabilities=probabilities)
 
     def _in_box(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> Segmentation:
         """Of the maps in the box of the brain, all that counts: volumes are several times as large."""
         if self.ensemble.decision:
             return self._decided(adc, zadc, spacing_mm, self.ensemble.decision)
-        groups = self.group_probabilities(adc, zadc)
-        probabilities = groups.mean(axis=0)
-        mask = probabilities > self.ensemble.inference.threshold
-        return Segmentation(mask, probabilities, groups)
+        probabilities = self.group_probabilities(adc, zadc).mean(axis=0)
+        return Segmentation(probabilities > self.ensemble.inference.threshold, probabilities)
 
     def _decided(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing, decision: Decision) -> Segmentation:
         """Trees first, then the networks, one calibration of their mean, and the mask of the highest expected Dice."""
@@ -84,7 +81,7 @@ class Predictor:
         groups = self.group_probabilities(adc, zadc)
         mean = groups.mean(axis=0) if len(groups) else np.zeros(adc.shape, np.float32)
         probabilities = decision.calibrate(mean, first_stage)
-        return Segmentation(most_dice(probabilities), probabilities, groups, self.ensemble.inference.threshold)
+        return Segmentation(most_dice(probabilities), probabilities, decision.certainty)
 
     def probabilities(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
         """The probabilities of `segment` alone."""

@@ -18,6 +18,7 @@ from safetensors.numpy import save as to_safetensors
 
 from model.errors import UserError, one_line
 from model.files import whole_file
+from model.lesions.certainty import Certainty
 from model.lesions.decision import Calibration, Decision
 from model.lesions.estimate import ZEstimator
 from model.lesions.trees import Trees
@@ -193,6 +194,7 @@ def save_decision(folder: Path, decision: Decision, provenance: dict) -> None:
     values = {
         "features": list(decision.features),
         "calibration": dataclasses.asdict(decision.calibration),
+        "certainty": decision.certainty.coefficients,
         "fitted_to": {path.stem: hashlib.sha256(read_bytes(path)).hexdigest() for path in network_files(folder)},
         "provenance": provenance,
     }
@@ -206,14 +208,16 @@ def _load_decision(path: Path, beside: dict[str, str]) -> tuple[Decision, str]:
         raise UserError(f"{path}: fitted to other weights than the ones beside it; fit it anew (docs/train.md)")
     try:
         trees = Trees(**parse_safetensors(data))
+        certainty = sidecar.get("certainty", {})  # of an earlier version there is none: its masks are given as before
         if type(sidecar["features"]) is not list or type(sidecar["calibration"]) is not dict:
             raise ValueError("features must be a list, calibration a table")
         if sidecar["calibration"].keys() != {field.name for field in dataclasses.fields(Calibration)}:
             raise ValueError("calibration has missing or unknown fields")
-        decision = Decision(trees, tuple(sidecar["features"]), Calibration(**sidecar["calibration"]))
+        decision = Decision(trees, tuple(sidecar["features"]), Calibration(**sidecar["calibration"]), Certainty(certainty))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not usable with {path.stem}.json ({one_line(error)})") from None
-    return decision, digest + json.dumps([decision.features, dataclasses.asdict(decision.calibration)])
+    values = [decision.features, dataclasses.asdict(decision.calibration), decision.certainty.coefficients]
+    return decision, digest + json.dumps(values, sort_keys=True)
 
 
 def _read_network(path: Path) -> StoredNetwork:

@@ -3,15 +3,15 @@
 import json
 from collections.abc import Collection
 
-from model.report.numbers import UNKNOWN, deviations, place, probability, shown, volume
+from model.report.numbers import UNKNOWN, deviations, place, shown, volume, whole_percent
 from model.report.page import text
 from model.report.results import MIDLINE_MM
 from model.report.wording import lowest_z_name
 
 SMALL_ML = 0.05  # lesions below it fold
 
-NOTE = f"""<p class="note">This software marks something in nearly every brain: a small lesion of low probability may not
-be real. A lesion's number moves the viewer to it, its slice leads to the figure below.</p>
+NOTE = f"""<p class="note">This software marks something in nearly every brain: a small lesion is often not
+real. A lesion's number moves the viewer to it, its slice leads to the figure below.</p>
 <details class="note"><summary>What the columns mean</summary><dl>
 <dt>Lesion</dt><dd>a part of the mask whose voxels touch, the largest first.</dd>
 <dt>Side</dt><dd>of its centre, seen from the brain's centre: midline within {MIDLINE_MM:g} mm of the middle. Both sides: a
@@ -19,9 +19,8 @@ fifth of it or more lies further than that to the left, and a fifth to the right
 <dt>Position</dt><dd>of its centre, from the brain's centre along the image's axes.</dd>
 <dt>Slice</dt><dd>of its voxel nearest to that centre, counted from 1 as the file stores them. The viewer moves there.</dd>
 <dt>Lowest Z</dt><dd>in standard deviations of healthy newborns' ADC.</dd>
-<dt>Probability</dt><dd>that a voxel is lesion, the mean over the lesion.</dd>
-<dt>Marked by networks</dt><dd>the share of the lesion that the networks would mark without the trees; no probability that it
-is real.</dd>
+<dt>Real, %</dt><dd>the chance that a reader would mark a fifth of the lesion or more, from its volume. Fitted to
+lesions that were marked in labelled cases; it holds as far as this case is like those.</dd>
 </dl><p>results.json has the numbers in full.</p></details>"""
 
 
@@ -48,9 +47,9 @@ def lesion_table(results: dict, figures: Collection[int] = ()) -> str:
     return "\n".join([*parts, NOTE])
 
 
-def asks_networks(results: dict) -> bool:
-    """Whether networks were asked beside the trees; without them there is no share that they mark."""
-    return any(lesion["confidence"] is not None for lesion in results["lesion_list"])
+def has_chances(results: dict) -> bool:
+    """Whether the weights say how likely each lesion is real."""
+    return any(lesion["chance_real"] is not None for lesion in results["lesion_list"])
 
 
 def _table(lesions: list[tuple[int, dict]], results: dict, figures: Collection[int]) -> str:
@@ -61,19 +60,18 @@ def _table(lesions: list[tuple[int, dict]], results: dict, figures: Collection[i
         ("Volume, ml", ""),
         ("Position from the brain's centre, mm", "words"),
         (lowest_z_name(results), ""),
-        ("Probability", ""),
     ]
-    if asks_networks(results):
-        heads.append(("Marked by networks, %", ""))
+    if has_chances(results):
+        heads.append(("Real, %", ""))
     head = "".join(f'<th scope="col" class="{kind}">{text(name)}</th>' for name, kind in heads)
-    rows = "".join(_row(number, lesion, figures, asks_networks(results)) for number, lesion in lesions)
+    rows = "".join(_row(number, lesion, figures, has_chances(results)) for number, lesion in lesions)
     return (
         '<div class="wide" tabindex="0" role="region" aria-label="Lesions">'
         f'<table class="lesions"><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
     )
 
 
-def _row(number: int, lesion: dict, figures: Collection[int], with_networks: bool) -> str:
+def _row(number: int, lesion: dict, figures: Collection[int], with_chances: bool) -> str:
     slice_number = lesion["slice"]
     values = [
         (text(lesion["side"] or UNKNOWN), "words"),
@@ -81,15 +79,10 @@ def _row(number: int, lesion: dict, figures: Collection[int], with_networks: boo
         (shown(volume, lesion["volume_ml"]), ""),
         (text(place(lesion["from_brain_centre_mm"])), "words"),
         (shown(deviations, lesion["lowest_z"]), ""),
-        (shown(probability, lesion["probability"]), ""),
     ]
-    if with_networks:
-        values.append((shown(_whole_percent, lesion["confidence"]), ""))
+    if with_chances:
+        values.append((shown(whole_percent, lesion["chance_real"]), ""))
     cells = "".join(f'<td class="{kind}">{value}</td>' if kind else f"<td>{value}</td>" for value, kind in values)
     where = text(json.dumps(lesion["inside_mm"]))
     button = f'<button type="button" data-mm="{where}" aria-label="Lesion {number}: show in the viewer">{number}</button>'
     return f'<tr><th scope="row">{button}</th>{cells}</tr>\n'
-
-
-def _whole_percent(share: float) -> str:
-    return f"{100 * share:.0f}"

@@ -1,4 +1,4 @@
-"""Numbers as a reader of images writes them: 4.8 ml, 0.9 %, a probability of 0.80. `results.json` has them in full."""
+"""Numbers as a reader of images writes them: 4.8 ml, 0.9 %, a chance of 80 %. `results.json` has them in full."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,11 +22,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}" if share else "0"
 
 
-def probability(value: float) -> str:
-    """A probability with two decimals; what is neither 0 nor 1 is not rounded to it."""
-    if 0 < value < 0.005:
-        return "<0.01"
-    return ">0.99" if 0.995 <= value < 1 else f"{value:.2f}"
+def whole_percent(chance: float) -> str:
+    """A chance in whole percent without its sign; what is neither 0 nor 1 is not rounded to it."""
+    if 0 < chance < 0.005:
+        return "<1"
+    return ">99" if 0.995 <= chance < 1 else f"{100 * chance:.0f}"
 
 
 def deviations(value: float) -> str:

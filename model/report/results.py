@@ -80,10 +80,8 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     `centre_mm` is the centroid in the scanner's space (x, y, z), `from_brain_centre_mm` the same as in `from_brain_centre`
     and `side` as in `side`, both None where the header does not say how the voxels lie in the patient. `inside_mm` is the
     lesion's voxel that is nearest to the centroid, and `slice` the slice of this voxel, along the array's first axis and
-    counted from 1. `probability` is the mean over the lesion. `confidence`, in 0..1, is how far the groups of networks
-    agree: the mean over them of the share of the lesion that a group alone would have marked. Where trees decide beside
-    them, its threshold is the networks' own, so that they are a second reader; else the smallest probability inside the
-    mask. It is None where no networks were asked.
+    counted from 1. `chance_real` is the chance that a reader marks REAL_SHARE of the lesion or more
+    (`model.lesions.certainty`), None where the weights do not say it.
     """
     if not found.mask.any():
         return []
@@ -93,33 +91,30 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     order = np.argsort(labels, kind="stable")  # lesion after lesion; all lesions at once, there can be thousands
     sizes = np.bincount(labels)[1:]
     starts = np.cumsum(sizes) - sizes
-    probabilities = found.probabilities[box][mask]
-    level = probabilities.min() if found.group_level is None else found.group_level
-    votes = np.mean([group[box][mask] >= level for group in found.groups], axis=0) if len(found.groups) else None
 
     def means(values: np.ndarray) -> np.ndarray:
         return (np.add.reduceat(values[order].astype(float), starts).T / sizes).T
 
     places = np.argwhere(mask) + [part.start for part in box]
-    centres, probability = means(places), means(probabilities)
-    confidence = None if votes is None else means(votes)
+    centres = means(places)
     off_centre_mm = np.linalg.norm((places - centres[labels - 1]) * case.grid.spacing_mm, axis=1)
     inside = places[np.lexsort((off_centre_mm, labels))[starts]]  # a bent lesion's centre may be outside of it
     offsets_mm = from_brain_centre(centres, case)
     left_mm = from_brain_centre(places, case)[:, 0]
     shares = means(np.column_stack([left_mm > MIDLINE_MM, left_mm < -MIDLINE_MM]))
     lowest_z = np.minimum.reduceat(case.zadc.voxels[box][mask][order], starts)
+    volumes_ml = sizes * case.grid.voxel_mm3 / 1000
+    chances = found.certainty.chance_real(volumes_ml)
     return [
         {
-            "volume_ml": round(float(sizes[n]) * case.grid.voxel_mm3 / 1000, 4),
+            "volume_ml": round(float(volumes_ml[n]), 4),
             "lowest_z": round(float(lowest_z[n]), 3),
             "centre_mm": case.grid.to_mm(centres[n]).round(2).tolist(),
             "inside_mm": case.grid.to_mm(inside[n]).round(2).tolist(),
             "from_brain_centre_mm": offsets_mm[n].round(1).tolist() if case.adc.oriented else None,
             "side": side(offsets_mm[n][0], *shares[n]) if case.adc.oriented else None,
             "slice": int(inside[n][0]) + 1,
-            "probability": round(float(probability[n]), 4),
-            "confidence": None if confidence is None else round(float(confidence[n]), 4),
+            "chance_real": None if chances is None else round(float(chances[n]), 4),
         }
         for n in np.argsort(-sizes, kind="stable").tolist()
     ]

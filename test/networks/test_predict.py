@@ -178,8 +178,9 @@ def in_brain(values: np.ndarray) -> np.ndarray:
 
 
 def test_each_group_weighs_the_same():
-    found = grouped({"a": (0.2, 0.4), "b": (0.9,)}).segment(*random_maps(), GRID.spacing_mm)
-    np.testing.assert_allclose(in_brain(found.groups), np.tile([[0.3], [0.9]], in_brain(found.mask).shape), atol=1e-6)
+    predictor = grouped({"a": (0.2, 0.4), "b": (0.9,)})
+    groups, found = predictor.group_probabilities(*random_maps()), predictor.segment(*random_maps(), GRID.spacing_mm)
+    np.testing.assert_allclose(in_brain(groups), np.tile([[0.3], [0.9]], in_brain(found.mask).shape), atol=1e-6)
     np.testing.assert_allclose(in_brain(found.probabilities), 0.6, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(found.mask, random_maps()[0] > 0)
 
@@ -188,8 +189,8 @@ def test_networks_of_one_group_need_not_stand_together():
     ensemble = Ensemble(
         [as_network(constant(p)) for p in (0.2, 0.9, 0.4)], [TINY] * 3, InferenceConfig(), "test", ("a", "b", "a")
     )
-    found = Predictor(ensemble).segment(*random_maps(), GRID.spacing_mm)
-    np.testing.assert_allclose(in_brain(found.groups)[:, 0], [0.3, 0.9], rtol=0, atol=1e-6)
+    groups = Predictor(ensemble).group_probabilities(*random_maps())
+    np.testing.assert_allclose(in_brain(groups)[:, 0], [0.3, 0.9], rtol=0, atol=1e-6)
 
 
 def test_without_groups_each_network_is_one():
@@ -197,7 +198,6 @@ def test_without_groups_each_network_is_one():
     networks = [random_network(seed) for seed in (1, 2)]
     alone = [predictor(network).probabilities(adc, zadc, GRID.spacing_mm) for network in networks]
     found = predictor(*networks).segment(adc, zadc, GRID.spacing_mm)
-    np.testing.assert_array_equal(found.groups, alone)
     np.testing.assert_array_equal(found.probabilities, np.mean(alone, axis=0))
     np.testing.assert_array_equal(found.mask, found.probabilities > 0.5)
 
@@ -214,11 +214,8 @@ def test_groups_are_averaged_and_their_mean_is_calibrated_once():
     decision = stump("z", 0, 0.5, 0.5, Calibration(networks=2.0))
     found = grouped({"a": (0.2, 0.4), "b": (0.6,)}, decision=decision).segment(*random_maps(), GRID.spacing_mm)
     np.testing.assert_allclose(in_brain(found.probabilities), 81 / 202, rtol=0, atol=1e-6)
-    for group, expected in zip(found.groups, (0.3, 0.6), strict=True):  # the networks' own, a second reader
-        np.testing.assert_allclose(in_brain(group), expected, rtol=0, atol=1e-6)
-    assert found.group_level == InferenceConfig().threshold == 0.5
     assert not found.probabilities[random_maps()[0] <= 0].any()
-    assert found.probabilities.dtype == found.groups.dtype == np.float32
+    assert found.probabilities.dtype == np.float32
 
 
 def test_a_decision_takes_the_place_of_the_threshold():

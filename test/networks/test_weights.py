@@ -1,5 +1,6 @@
 """Weights on disk: round trip, damage, and sidecars that lie. Whatever is wrong ends in one line that names the file."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from model.errors import UserError
 from model.lesions.candidates import FEATURES
+from model.lesions.certainty import Certainty
 from model.lesions.decision import Calibration
 from model.networks import stored as weights
 from model.networks.config import InferenceConfig, ModelConfig, from_json, to_json
@@ -316,7 +318,7 @@ def test_decision_that_is_loaded_is_the_one_that_was_saved(decided):
 
 def test_decisions_sidecar_holds_what_it_was_given(decided):
     sidecar = json.loads((decided / "decision.json").read_text())
-    assert sidecar.keys() == {"sha256", "features", "calibration", "fitted_to", "provenance", "sidecar_sha256"}
+    assert sidecar.keys() == {"sha256", "features", "calibration", "certainty", "fitted_to", "provenance", "sidecar_sha256"}
     assert sidecar["calibration"] == {"intercept": -0.25, "networks": 0.5, "first_stage": 0.75}
     assert sidecar["provenance"] == {"seed": 7}
     digests = {name: hashlib.sha256((decided / f"{name}.safetensors").read_bytes()).hexdigest() for name in ("net0", "net1")}
@@ -379,10 +381,11 @@ def test_groups_are_what_the_names_share_up_to_the_first_hyphen(tmp_path):
 
 def test_identity_changes_with_the_decision(folder):
     identities = [load(folder).id]
-    for decision in (DECISION, stump("z", -1.5, 0.8, 0.3, DECISION.calibration), stump("z", -1.75, 0.8, 0.3)):
+    sure = dataclasses.replace(DECISION, certainty=Certainty({"chance_real": REAL}))
+    for decision in (DECISION, stump("z", -1.5, 0.8, 0.3, DECISION.calibration), stump("z", -1.75, 0.8, 0.3), sure):
         save_decision(folder, decision, {})
         identities.append(load(folder).id)
-    assert len(set(identities)) == 4
+    assert len(set(identities)) == 5
     save_decision(folder, DECISION, {"provenance": "does not count"})
     assert load(folder).id == identities[1]
 
@@ -407,6 +410,7 @@ def test_a_decision_without_networks_is_no_weights(decided):
 
 
 NUMBERS = {"intercept": 0.0, "networks": 1.0, "first_stage": 0.0}
+REAL = {"intercept": 0.0, "log10_ml": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -417,12 +421,23 @@ NUMBERS = {"intercept": 0.0, "networks": 1.0, "first_stage": 0.0}
         *(("calibration", value) for value in (None, "much", 1.0, [0.0, 1.0, 0.0], {}, {"intercept": 0.0})),
         *(("calibration", NUMBERS | {"networks": value}) for value in (None, "1", True, 1, math.nan, math.inf)),
         ("calibration", NUMBERS | {"more": 0.0}),
+        *(("certainty", value) for value in (0.5, [], ["chance_real"], {"chance_real": 0.5}, {"more": REAL})),
+        *(("certainty", {"chance_real": REAL | {"log10_ml": value}}) for value in ("1", True, 1, math.nan, math.inf)),
+        *(("certainty", {"chance_real": value}) for value in ({}, REAL | {"more": 0.0}, {"intercept": 0.0})),
     ],
     ids=lambda value: str(value)[:20],
 )
 def test_decision_whose_sidecar_says_something_else_is_refused(decided, name, value):
     edit(decided, lambda sidecar: sidecar.pop(name) if value is None else sidecar.update({name: value}), "decision")
     assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: not usable with decision.json (")
+
+
+def test_a_decision_of_an_earlier_version_has_no_certainty(decided):
+    before = load(decided).decision
+    edit(decided, lambda sidecar: sidecar.pop("certainty"), "decision")
+    decision = load(decided).decision
+    assert decision.certainty.chance_real(np.ones(2)) is None
+    assert decision.calibration == before.calibration
 
 
 BAD_TREES = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.report.numbers import deviations, percent, place, probability, shown, volume
+from model.report.numbers import deviations, percent, place, shown, volume, whole_percent
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -23,11 +23,11 @@ MINUS = "\N{MINUS SIGN}"
         (percent, 0.00901, "0.9"),
         (percent, 0.00049, "&lt;0.1"),
         (percent, 0.0, "0"),
-        (probability, 0.8, "0.80"),
-        (probability, 0.994, "0.99"),
-        (probability, 0.9951, "&gt;0.99"),
-        (probability, 1.0, "1.00"),
-        (probability, 0.0049, "&lt;0.01"),
+        (whole_percent, 0.8049, "80"),
+        (whole_percent, 0.994, "99"),
+        (whole_percent, 0.9951, "&gt;99"),
+        (whole_percent, 1.0, "100"),
+        (whole_percent, 0.0049, "&lt;1"),
         (deviations, -3.14, f"{MINUS}3.1"),
         (deviations, 2.0, "2.0"),
         (volume, None, ""),

@@ -42,7 +42,7 @@ DONE = {"status": "done", "reason": "", "report": None}
 
 
 def lesion_rows(page: Path) -> list[list[str]]:
-    return [row for row in Tags(page).rows if len(row) == 8 and row[0] != "Lesion"]
+    return [row for row in Tags(page).rows if len(row) == 7 and row[0] != "Lesion"]
 
 
 def test_the_lesion_table_is_what_the_results_say(tmp_path):
@@ -58,14 +58,13 @@ def test_the_lesion_table_is_what_the_results_say(tmp_path):
             int(n) for n in re.findall(r"\d+", row[4])
         ]
         assert float(row[5].replace(MINUS, "-")) == pytest.approx(lesion["lowest_z"], abs=0.05)
-        assert float(row[6]) == pytest.approx(lesion["probability"], abs=0.005)
-        assert float(row[7]) == pytest.approx(100 * lesion["confidence"], abs=0.5)
+        assert float(row[6].strip("<>")) == pytest.approx(100 * lesion["chance_real"], abs=1)
     assert re.fullmatch(r"\d+ left, \d+ posterior, \d+ superior", rows[1][4])
 
 
 def lesion(volume_ml: float, **more: object) -> dict:
     values = {"volume_ml": volume_ml, "lowest_z": -3.14, "inside_mm": [1, 2, 3], "from_brain_centre_mm": [-12.4, 0.4, 7.6]}
-    return values | {"side": "right", "slice": 3, "probability": 0.8, "confidence": 0.961} | more
+    return values | {"side": "right", "slice": 3, "chance_real": 0.806} | more
 
 
 def table_of(*lesions: dict, figures: tuple[int, ...] = (), **more: object) -> str:
@@ -82,16 +81,15 @@ def test_a_row_as_a_reader_writes_it():
         "Slice": "3",
         "Volume, ml": "4.8",
         "Lowest Z": f"{MINUS}3.1",
-        "Probability": "0.80",
-        "Marked by networks, %": "96",
+        "Real, %": "81",
     }
 
 
-def test_without_networks_there_is_no_column_of_what_they_mark():
-    assert "Marked by networks, %" in table_of(lesion(4.8))
-    without = table_of(lesion(4.8, confidence=None))
-    assert "Marked by networks, %" not in without
-    assert re.findall(r"<td[^>]*>(.*?)</td>", without)[-1] == "0.80"
+def test_weights_that_do_not_say_what_is_real_leave_no_column_for_it():
+    assert ">Real, %</th>" in table_of(lesion(4.8))
+    without = table_of(lesion(4.8, chance_real=None))
+    assert ">Real, %</th>" not in without
+    assert re.findall(r"<td[^>]*>(.*?)</td>", without)[-1] == f"{MINUS}3.1"
 
 
 def test_small_lesions_fold_into_one_line():

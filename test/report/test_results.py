@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from model.images.case import Case
 from model.images.volume import Grid, Volume
+from model.lesions.certainty import Certainty
 from model.networks.predict import Segmentation
 from model.report.results import describe
 
@@ -25,14 +26,10 @@ def on_paper(*groups: dict[tuple[int, int, int], float]) -> list[dict]:
     zadc = -np.arange(24, dtype=np.float32).reshape(STRAIGHT.size)
     adc, z = (Volume(v, STRAIGHT, Path("invented")) for v in (np.full(STRAIGHT.size, 900, np.float32), zadc))
     mean = maps.mean(axis=0)
-    return describe(Segmentation(mean > 0.5, mean, maps), Case(adc, z))["lesion_list"]
+    return describe(Segmentation(mean > 0.5, mean), Case(adc, z))["lesion_list"]
 
 
 def test_lesion_list_on_paper():
-    """The smallest probability in the mask is 0.55.
-
-    Of the pair, group a gives that to both voxels and group b to one; to the single voxel, the array's first, b alone does.
-    """
     a = {(0, 0, 0): 0.35, (1, 1, 3): 0.875, (1, 2, 2): 0.875}
     b = {(0, 0, 0): 0.75, (1, 1, 3): 0.75, (1, 2, 2): 0.5}
     assert on_paper(a, b) == [
@@ -44,8 +41,7 @@ def test_lesion_list_on_paper():
             "from_brain_centre_mm": [0.5, 0.5, 1],
             "side": "midline",
             "slice": 2,
-            "probability": (0.8125 + 0.6875) / 2,
-            "confidence": 0.75,
+            "chance_real": None,
         },
         {
             "volume_ml": 0.001,
@@ -55,8 +51,7 @@ def test_lesion_list_on_paper():
             "from_brain_centre_mm": [-0.8, -1, -1],
             "side": "midline",
             "slice": 1,
-            "probability": 0.55,
-            "confidence": 0.5,
+            "chance_real": None,
         },
     ]
 
@@ -69,34 +64,27 @@ def test_the_place_inside_a_bent_lesion_is_its_voxel_nearest_to_the_centre():
     mask[1, 2, 3] = False
     voxels = np.full(grid.size, 900, np.float32)
     case = Case(*(Volume(v, grid, Path("invented")) for v in (voxels, voxels)))
-    (lesion,) = describe(Segmentation(mask, mask.astype(np.float32), mask[None].astype(np.float32)), case)["lesion_list"]
+    (lesion,) = describe(Segmentation(mask, mask.astype(np.float32)), case)["lesion_list"]
     assert (lesion["centre_mm"], lesion["inside_mm"], lesion["slice"]) == ([3, 4, 4], [2, 4, 4], 2)
 
 
-def test_groups_that_agree_are_sure_and_a_lone_one_is_too():
-    voxels = {(0, 0, 0): 0.75, (1, 2, 3): 0.625}
-    for groups in ((voxels,), (voxels, voxels), (voxels, voxels, voxels, voxels)):
-        assert [lesion["confidence"] for lesion in on_paper(*groups)] == [1, 1]
-    (lesion,) = on_paper({(0, 0, 0): 1}, {(0, 0, 0): 0.9}, {})
-    assert lesion["confidence"] == pytest.approx(2 / 3, abs=1e-4)
-
-
-def test_where_trees_decide_a_group_marks_from_its_own_level_on():
-    """Two voxels of one lesion: at 0.5 group a marks both, b one of them, c none; the calibrated 0.9 has no say."""
+def test_the_chance_that_a_lesion_is_real_follows_its_volume():
+    """Two voxels of 0.001 ml that touch, and one: log odds of 2 + 0.5 log10 ml are 0.5 for the one."""
     mask = np.zeros(STRAIGHT.size, bool)
-    mask[1, 1, 2:] = True
-    groups = np.zeros((3, *STRAIGHT.size), np.float32)
-    groups[:2, mask] = [[0.5, 0.75], [0.25, 0.75]]
-    voxels = np.full(STRAIGHT.size, 900, np.float32)
-    case = Case(*(Volume(v, STRAIGHT, Path("invented")) for v in (voxels, voxels)))
-    found = Segmentation(mask, np.where(mask, np.float32(0.9), 0), groups, group_level=0.5)
-    (lesion,) = describe(found, case)["lesion_list"]
-    assert lesion["confidence"] == pytest.approx((1 + 1 / 2 + 0) / 3, abs=1e-4)
+    mask[0, 1, 0] = mask[1, 1, 3] = mask[1, 2, 2] = True
+    zadc = -np.arange(24, dtype=np.float32).reshape(STRAIGHT.size)
+    adc = np.full(STRAIGHT.size, 900, np.float32)
+    case = Case(*(Volume(v, STRAIGHT, Path("invented")) for v in (adc, zadc)))
+    certainty = Certainty({"chance_real": {"intercept": 2.0, "log10_ml": 0.5}})
+    lesions = describe(Segmentation(mask, mask.astype(np.float32), certainty), case)["lesion_list"]
+    log_odds = [0.5 + 0.5 * np.log10(2), 0.5]
+    assert [lesion["lowest_z"] for lesion in lesions] == [-22, -4]
+    assert [lesion["chance_real"] for lesion in lesions] == pytest.approx([1 / (1 + np.exp(-x)) for x in log_odds], abs=5e-5)
 
 
 def test_lesions_of_one_size_keep_the_arrays_order():
     lesions = on_paper({(0, 0, 3): 0.75, (0, 0, 0): 0.625, (1, 2, 0): 0.875})
-    assert [lesion["probability"] for lesion in lesions] == [0.625, 0.75, 0.875]
+    assert [lesion["lowest_z"] for lesion in lesions] == [0, -3, -20]
 
 
 def two_sides(orientation: str) -> tuple[Case, np.ndarray]:
@@ -117,7 +105,7 @@ def two_sides(orientation: str) -> tuple[Case, np.ndarray]:
 
 def sides(case: Case, mask: np.ndarray) -> dict[int, str | None]:
     """Side by x of the centre in mm."""
-    lesions = describe(Segmentation(mask, mask.astype(np.float32), mask[None].astype(np.float32)), case)["lesion_list"]
+    lesions = describe(Segmentation(mask, mask.astype(np.float32)), case)["lesion_list"]
     return {lesion["centre_mm"][0]: lesion["side"] for lesion in lesions}
 
 
@@ -133,7 +121,7 @@ def test_left_and_right_are_the_patients_in_whatever_order_the_voxels_are_stored
 def test_the_place_in_the_brain_does_not_depend_on_the_storage(orientation):
     """The brain's centre is at x 29, y 7.5 and z 6 mm; y and z of the lesions are 3, 12, 1.5 and 0, 4, 12."""
     case, mask = two_sides(orientation)
-    found = Segmentation(mask, mask.astype(np.float32), mask[None].astype(np.float32))
+    found = Segmentation(mask, mask.astype(np.float32))
     places = sorted(lesion["from_brain_centre_mm"] for lesion in describe(found, case)["lesion_list"])
     assert places == [[-19, -6, 6], [3, 4.5, -2], [21, -4.5, -6]]
 
@@ -144,7 +132,7 @@ def test_the_place_in_the_brain_is_along_the_images_axes():
     c, s = np.cos(np.pi / 6), np.sin(np.pi / 6)
     grid = replace(case.grid, direction=(c, -s, 0, s, c, 0, 0, 0, 1))
     case = Case(replace(case.adc, grid=grid), replace(case.zadc, grid=grid))
-    found = Segmentation(mask, mask.astype(np.float32), mask[None].astype(np.float32))
+    found = Segmentation(mask, mask.astype(np.float32))
     lesions = describe(found, case)["lesion_list"]
     assert sorted(lesion["from_brain_centre_mm"] for lesion in lesions) == [[-19, -6, 6], [3, 4.5, -2], [21, -4.5, -6]]
     assert [lesion["side"] for lesion in lesions] == ["left", "midline", "right"]
@@ -172,5 +160,5 @@ def test_without_an_orientation_the_side_is_unknown():
     case, mask = two_sides("LPS")
     case = replace(case, adc=replace(case.adc, oriented=False))
     assert sides(case, mask) == {50: None, 32: None, 10: None}
-    found = Segmentation(mask, mask.astype(np.float32), mask[None].astype(np.float32))
+    found = Segmentation(mask, mask.astype(np.float32))
     assert {lesion["from_brain_centre_mm"] for lesion in describe(found, case)["lesion_list"]} == {None}

@@ -66,7 +66,6 @@ def test_case_is_segmented_on_an_estimated_z_map(main, alone, output, estimating
     assert results["z_map"] == "estimated"
     assert results["inputs"].keys() == {"adc"}
     assert results["warnings"][0].startswith(SAID)
-    assert {lesion["confidence"] for lesion in results["lesion_list"]} == {None}  # no network for lesions was asked
     assert {lesion["lowest_z"] for lesion in results["lesion_list"]} == {-2.1}
     assert f"warning: {SAID}" in capfd.readouterr().out
     assert files_below(output) == [MASK, RESULTS]
@@ -130,7 +129,6 @@ def test_networks_with_a_weight_are_asked_on_the_estimate(main, alone, output, t
         ids.append(results["weights"])
         if folder == weights:
             np.testing.assert_array_equal(voxels(output / MASK), lesion_mask())
-            assert {lesion["confidence"] for lesion in results["lesion_list"]} == {1.0}
     assert len(set(ids)) == 2
 
 

@@ -20,8 +20,9 @@ from training.data.dataset import PackedCase
 from training.data.same import digests
 from training.data.seen import require_held_out, require_same_data
 from training.data.splits import read_fold
+from training.lesions.fit_certainty import fit_certainty, marked_lesions
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
-from training.lesions.held_out import HeldOut, fit_calibration
+from training.lesions.held_out import HeldOut, calibrated, fit_calibration
 
 DECISION_FILES = (f"{DECISION}.safetensors", f"{DECISION}.json")
 
@@ -72,8 +73,12 @@ def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.devi
     """
     ensemble = load_held_out(weights, cases, device)
     tables = {name: candidate_table(case) for name, case in cases.items()}
-    calibration = fit_calibration(gather(cases, tables, trees_by_fold(tables), ensemble))
-    save_decision(weights, Decision(fit_trees(list(tables.values())), FEATURES, calibration), of_fit(command, cases))
+    trees = trees_by_fold(tables)
+    parts = gather(cases, tables, trees, ensemble)
+    calibration = fit_calibration(parts)
+    certainty = fit_certainty(marked_lesions(parts, calibrated(parts, trees)))
+    decision = Decision(fit_trees(list(tables.values())), FEATURES, calibration, certainty)
+    save_decision(weights, decision, of_fit(command, cases))
     print(
         f"log odds = {calibration.intercept:.2f} + {calibration.networks:.2f} networks + {calibration.first_stage:.2f} trees"
     )

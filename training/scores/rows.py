@@ -3,8 +3,8 @@
 `training/results/<protocol>.csv` has the columns of `Row`, `<protocol>-curves.csv` those of `Epoch`, and
 `<protocol>.json` the configuration that all rows share: the digests of their data among it. `crossval.csv` and
 `estimated.csv` have the columns of `Row`, too, `learning_curve.csv` those of `CurvePoint`, each beside a `.json` with the
-digests. Numbers that do not exist are `nan`. The scores of a folder of masks are written in the same way, with the
-columns of `CaseScore`.
+digests; `crossval-lesions.csv` and `estimated-lesions.csv` those of `MarkedLesion`. Numbers that do not exist are `nan`. The
+scores of a folder of masks are written in the same way, with the columns of `CaseScore`.
 """
 
 import csv
@@ -124,7 +124,19 @@ class CurvePoint:
     dice: float
 
 
-Record = TypeVar("Record", Row, CaseScore, Epoch, Bin, ZError, CurvePoint)
+@dataclass(frozen=True)
+class MarkedLesion:
+    """A 26-connected component of a mask that was drawn out of fold, and how much of it a reader marked too."""
+
+    case: str
+    fold: int
+    number: int  # in the case, from 1
+    volume_ml: float
+    marked_share: float  # of its voxels, by the reader
+    chance_real: float  # from the fit to the lesions of the other folds; nan where nothing could be fitted
+
+
+Record = TypeVar("Record", Row, CaseScore, Epoch, Bin, ZError, CurvePoint, MarkedLesion)
 RUN = ["method", "seed", "fold"]  # columns that name the run that a row comes from
 KEYS = {
     Row: [*RUN, "case"],
@@ -133,6 +145,7 @@ KEYS = {
     CaseScore: ["case"],
     ZError: ["case"],
     CurvePoint: ["size", "draw", "case"],
+    MarkedLesion: ["case", "number"],
 }  # what rows are about
 
 
