@@ -41,6 +41,11 @@ class Grid:
         """Where a place in the array, (z, y, x) and fractions too, lies in the scanner's space: (x, y, z) in mm."""
         return self.origin_mm + np.reshape(self.direction, (3, 3)) @ np.multiply(index, self.spacing_mm)[::-1]
 
+    def to_index(self, place_mm: np.ndarray) -> np.ndarray:
+        """The place in the array, (z, y, x) and fractions too, of (x, y, z) in mm in the scanner's space."""
+        along = np.linalg.solve(np.reshape(self.direction, (3, 3)), place_mm - np.asarray(self.origin_mm))
+        return along[::-1] / self.spacing_mm
+
 
 @dataclass(frozen=True)
 class DicomSource:

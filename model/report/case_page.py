@@ -11,6 +11,7 @@ from model.report.lesion_table import lesion_table
 from model.report.montage import choose_slices, montage
 from model.report.numbers import percent, shown, volume
 from model.report.page import asset, page, text
+from model.report.review_panel import SCRIPTS
 from model.report.thumbnail import thumbnail
 from model.report.viewer import BUNDLE, viewer, viewer_data
 from model.report.wording import ESTIMATED, is_estimated, other_warnings, z_map_name
@@ -43,10 +44,10 @@ def write_report(path: Path, name: str, case: Case, found: Segmentation, results
         _provenance(case, results),
         _licences(),
         "</main>",
-        viewer_data(case, found),
+        viewer_data(name, case, found, results),
     )
     weights = [results["weights"]] if results.get("weights") else []
-    write_whole(path, page(f"{name}: report", "\n".join(sections), "report.js", weights, [asset(BUNDLE)]).encode())
+    write_whole(path, page(f"{name}: report", "\n".join(sections), SCRIPTS, weights, [asset(BUNDLE)]).encode())
 
 
 def _header(name: str, case: Case, found: Segmentation, results: dict) -> str:
@@ -74,7 +75,8 @@ def _summary(results: dict) -> str:
         ("Brain volume", f"{shown(volume, results['brain_volume_ml'])} ml", "brain_volume_ml"),
     )
     items = "".join(f'<div><dt>{name}</dt><dd id="{key}">{value}</dd></div>' for name, value, key in facts)
-    return f'<dl class="facts">{items}</dl>'
+    said = '<p id="reviewed-facts" class="soft" hidden>As reviewed on this page; results.json has the draft.</p>'
+    return f'<dl class="facts">{items}</dl>{said}'
 
 
 def _provenance(case: Case, results: dict) -> str:

@@ -38,7 +38,7 @@ def write_index(path: Path, entries: list[dict]) -> None:
         "</main>",
     )
     weights = sorted({str(entry["results"].get("weights", "not known")) for entry in done})
-    write_whole(path, page("Cases", "\n".join(sections), "index.js", weights).encode())
+    write_whole(path, page("Cases", "\n".join(sections), ["index.js"], weights).encode())
 
 
 def _totals(entries: list[dict], done: list[dict]) -> str:

@@ -61,13 +61,13 @@ def asset(name: str) -> str:
     return (ASSETS / name).read_bytes().decode("utf-8")
 
 
-def page(title: str, body: str, script: str, weights: Sequence[str], later_scripts: Sequence[str] = ()) -> str:
+def page(title: str, body: str, scripts: Sequence[str], weights: Sequence[str], later_scripts: Sequence[str] = ()) -> str:
     """The whole page.
 
-    `title` stands on every printed page, too; `body` is HTML; `script` names the asset that runs, `later_scripts` are texts
-    that it may add; `weights` are the ids of those that made the masks.
+    `title` stands on every printed page, too; `body` is HTML; `scripts` names the assets that run, as one in that order,
+    `later_scripts` are texts that they may add; `weights` are the ids of those that made the masks.
     """
-    style, code = asset("page.css"), asset(script)
+    style, code = asset("page.css"), "\n".join(map(asset, scripts))
     allowed = " ".join(map(_hash, (code, *later_scripts)))
     policy = (
         f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; img-src data:;"

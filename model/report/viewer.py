@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.images.brain import brain_box
+from model.images.brain import Box, brain_box
 from model.images.case import Case
 from model.images.formats.nifti import encode_nifti
 from model.images.grid import Grid
@@ -21,6 +21,7 @@ from model.images.orientation import turn_to_canonical
 from model.report.montage import ADC_WINDOW, BLUE_TO_RED, GREYS, MASK_COLOUR, Z_WINDOW, scale
 from model.report.page import asset, base64_text, text
 from model.report.results import centroid, from_brain_centre
+from model.report.review_panel import PANEL, review_about
 from model.report.wording import z_map_name
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 INT16 = np.iinfo(np.int16)
 BUNDLE = "niivue.umd.js"
 PROBABILITY_COLOURS = ("440154", "3b528b", "21918c", "5ec962", "fde725")  # viridis
+# of the labels of the drawing, in the order of the script's: outside, mask, chosen lesion, rejected, rejected and chosen;
+# an opacity of 1 of 255 leaves the outline
+COLOURS = ((MASK_COLOUR, 0), (MASK_COLOUR, 255), ("ff9a00", 255), ("ff5a4d", 1), ("ff9a00", 1))
+DRAWING = [(label, colour, opacity) for label, (colour, opacity) in enumerate(COLOURS)]
 FAINTEST = 0.05  # probabilities below it are not drawn over the ADC map
 
 
@@ -53,6 +58,8 @@ VIEWER = """<section id="viewer">
 <noscript><p>The viewer needs JavaScript, which is off here.</p></noscript>
 <p id="viewer-notice" hidden>The viewer needs WebGL2, which this browser does not offer here.</p>
 <div id="viewer-stage" hidden>
+<div class="bench">
+<div>
 <div class="controls">
 <fieldset id="overlay"><legend>Over the ADC</legend>
 <label><input type="radio" name="overlay" value="mask" checked> Mask</label>
@@ -75,6 +82,9 @@ VIEWER = """<section id="viewer">
 the slices, and H hides and shows what lies over the ADC. Drawing a box with the right button sets the contrast, a double
 click resets them.</p>
 </div>
+{review}
+</div>
+</div>
 </section>"""
 
 
@@ -90,7 +100,12 @@ def viewer(results: dict) -> str:
         f'<span id="adc-legend">{scale("ADC", ADC_WINDOW, "&times; 10⁻⁶ mm²/s", GREYS, "viewer-adc")}</span>',
         *(f'<span data-overlay="{layer}" hidden>{html}</span>' for layer, html in scales.items()),
     )
-    return VIEWER.format(z_map=text(name), legend=" ".join(legends))
+    return VIEWER.format(z_map=text(name), legend=" ".join(legends), review=PANEL)
+
+
+def viewer_box(case: Case, mask: np.ndarray) -> Box:
+    """What the viewer shows of the array: the brain and the mask, with a margin."""
+    return brain_box(case.brain | mask, 2)
 
 
 def viewer_volumes(case: Case, found: "Segmentation") -> dict[str, bytes]:
@@ -98,7 +113,7 @@ def viewer_volumes(case: Case, found: "Segmentation") -> dict[str, bytes]:
 
     Their place (x, y, z) is that in `from_brain_centre`, to the left, the back and the top.
     """
-    box, turn = brain_box(case.brain | found.mask, 2), turn_to_canonical(case.grid)
+    box, turn = viewer_box(case, found.mask), turn_to_canonical(case.grid)
     inside = case.brain[box] | found.mask[box]
     adc = np.clip(np.rint(case.adc.voxels[box]), INT16.min, INT16.max).astype(np.int16)
     maps = {"z": case.zadc.voxels[box], "probability": found.probabilities[box]}
@@ -111,13 +126,14 @@ def viewer_volumes(case: Case, found: "Segmentation") -> dict[str, bytes]:
     return {name: encode_nifti(layer, grid) for name, layer in turned.items()}
 
 
-def viewer_data(case: Case, found: "Segmentation") -> str:
-    """What the script of the page reads: blocks of base64 that no browser runs, and settings."""
+def viewer_data(name: str, case: Case, found: "Segmentation", results: dict) -> str:
+    """What the scripts of the page read of the case called `name`: blocks of base64 that no browser runs, and settings."""
     volumes = viewer_volumes(case, found)
     packed = {"niivue": _packed_bundle()} | {name: base64_text(content) for name, content in volumes.items()}
     blocks = [f'<script type="application/gzip" id="{name}-data">{content}</script>' for name, content in packed.items()]
     settings = json.dumps(viewer_settings(case))
-    return "\n".join([*blocks, f'<script type="application/json" id="settings">{settings}</script>'])
+    about = review_about(name, case, found.mask, results, viewer_box(case, found.mask))
+    return "\n".join([*blocks, f'<script type="application/json" id="settings">{settings}</script>', about])
 
 
 def viewer_settings(case: Case) -> dict:
@@ -128,7 +144,7 @@ def viewer_settings(case: Case) -> dict:
     slice's number, counted from 1: its number at the centre, and what is added for each mm.
     """
     corners_mm = np.vstack([np.zeros(3), np.eye(3)])
-    indices = np.array([index_of(case.grid, corner) for corner in corners_mm])
+    indices = np.array([case.grid.to_index(corner) for corner in corners_mm])
     turn = turn_to_canonical(case.grid)
     canonical = turn.axes.index(0)
     per_mm = (-1 if turn.reversed[canonical] else 1) / case.grid.spacing_mm[0]
@@ -141,14 +157,8 @@ def viewer_settings(case: Case) -> dict:
         "oriented": case.adc.oriented,
         "zName": "estimated Z" if case.estimated else "Z",
         "maps": {name: {"steps": stored.steps, "zero": stored.zero} for name, stored in STORED.items()},
-        "colours": {"mask": _flat(MASK_COLOUR), "z": _z_colours(), "probability": _probability_colours()},
+        "colours": {"drawing": _colour_map(DRAWING), "z": _z_colours(), "probability": _probability_colours()},
     }
-
-
-def index_of(grid: Grid, place_mm: np.ndarray) -> np.ndarray:
-    """The place in the array, (z, y, x) and fractions too, of (x, y, z) in mm in the scanner's space."""
-    along = np.linalg.solve(np.reshape(grid.direction, (3, 3)), place_mm - np.asarray(grid.origin_mm))
-    return along[::-1] / grid.spacing_mm
 
 
 def _rows(values: np.ndarray) -> list[list[float]]:
@@ -161,10 +171,6 @@ def _colour_map(stops: list[tuple[int, str, int]]) -> dict[str, list[int]]:
     """NiiVue's form of colours at stored values: (value, colour, opacity of 0 to 255)."""
     channels = zip(*((*bytes.fromhex(colour), opacity, value) for value, colour, opacity in stops), strict=True)
     return dict(zip("RGBAI", map(list, channels), strict=True))
-
-
-def _flat(colour: str) -> dict[str, list[int]]:
-    return _colour_map([(0, colour, 0), (1, colour, 255), (255, colour, 255)])
 
 
 def _z_colours() -> dict[str, list[int]]:

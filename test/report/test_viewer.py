@@ -98,7 +98,7 @@ def test_colours_of_stored_values():
     """NiiVue draws between the given values: nothing outside the brain, white at Z 0, nothing below 5 %."""
     colours = viewer_settings(small_case())["colours"]
     assert {name: channels["I"] for name, channels in colours.items()} == {
-        "mask": [0, 1, 255],
+        "drawing": [0, 1, 2, 3, 4],
         "z": [0, 1, 68, 98, 128, 158, 188, 255],
         "probability": [0, 10, 11, 51, 101, 151, 201, 255],
     }

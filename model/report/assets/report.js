@@ -4,7 +4,7 @@
 const byId = (id) => document.getElementById(id);
 const dataOf = (id) => byId(`${id}-data`).textContent;
 const settings = JSON.parse(byId("settings").textContent);
-const layers = ["mask", "z", "probability"]; // as NiiVue's volumes 1 to 3, over the ADC, which is 0
+const layers = ["z", "probability"]; // as NiiVue's volumes 1 and 2, over the ADC, which is 0; the mask is its drawing
 const directions = [["left", "right"], ["posterior", "anterior"], ["superior", "inferior"]]; // for mm above and below 0
 const minus = "\u2212";
 
@@ -64,7 +64,11 @@ async function makeViewer({ Niivue, NVImage }) {
     viewer.addColormap(layer, settings.colours[layer]);
     viewer.addVolume(await load(layer, { colormap: layer, cal_min: 0, cal_max: 255, opacity: 0 }));
   }
-  return viewer;
+  viewer.createEmptyDrawing();
+  viewer.setDrawColormap(settings.colours.drawing);
+  viewer.drawRimOpacity = 1; // an outline of one pixel around each label
+  const draft = (await load("mask", {})).img2RAS();
+  return { viewer, draft };
 }
 
 // --- what lies over the ADC ---
@@ -77,6 +81,7 @@ function connectOverlay(viewer) {
     layers.forEach((layer, n) => {
       viewer.volumes[n + 1].opacity = layer === chosen && !hidden ? Number(opacity.value) : 0;
     });
+    viewer.drawOpacity = chosen === "mask" && !hidden ? Number(opacity.value) : 0;
     viewer.updateGLVolume();
     for (const legend of document.querySelectorAll("[data-overlay]")) {
       legend.hidden = legend.dataset.overlay !== chosen;
@@ -108,7 +113,7 @@ function describe(mm, values) {
   const place = settings.oriented ? [placeWords(mm)] : [];
   const [atCentre, perMm] = settings.slice;
   const parts = [`Slice ${Math.round(atCentre + perMm * mm[settings.stack])} of ${settings.slices}`, ...place];
-  const [adc, , z, probability] = values;
+  const [adc, z, probability] = values;
   if (z === 0) return [...parts, "outside the brain"];
   const shown = (name, value, digits) =>
     ((value - settings.maps[name].zero) / settings.maps[name].steps).toFixed(digits).replace("-", minus);
@@ -117,15 +122,13 @@ function describe(mm, values) {
 
 // --- steps through the slices ---
 
+// Returns what steers the cross: where it is, as a voxel of the volumes, a way to another, and the plane that is shown.
 function connectSlices(viewer, sliceTypes, toggle) {
   const canvas = byId("viewer-canvas"), slider = byId("slice"), view = byId("view");
   const axis = () => ({ AXIAL: 2, CORONAL: 1, SAGITTAL: 0 })[view.value] ?? settings.stack;
   const current = () => viewer.frac2vox(viewer.scene.crosshairPos)[axis()];
-  const step = (by) => {
-    const delta = [0, 0, 0];
-    delta[axis()] = by;
-    viewer.moveCrosshairInVox(...delta);
-  };
+  const along = (direction, by) => viewer.moveCrosshairInVox(...[0, 1, 2].map((n) => (n === direction ? by : 0)));
+  const step = (by) => along(axis(), by);
   const reach = () => {
     slider.max = viewer.volumes[0].dimsRAS[axis() + 1] - 1;
     slider.value = current();
@@ -143,11 +146,16 @@ function connectSlices(viewer, sliceTypes, toggle) {
     slider.setAttribute("aria-valuetext", words[0]);
   };
   const steps = { ArrowUp: 1, ArrowRight: 1, PageUp: 1, ArrowDown: -1, ArrowLeft: -1, PageDown: -1 };
+  const inPlane = () => {
+    const [across, up, sign] = [[1, 2, 1], [0, 2, -1], [0, 1, -1]][axis()]; // the patient's left is at the right
+    return { ArrowRight: [across, sign], ArrowLeft: [across, -sign], ArrowUp: [up, 1], ArrowDown: [up, -1] };
+  };
   const frame = byId("viewer-frame");
   frame.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     event.stopPropagation(); // NiiVue has keys of its own
-    if (event.key in steps) step(steps[event.key]);
+    if (event.shiftKey && event.key in inPlane()) along(...inPlane()[event.key]);
+    else if (event.key in steps) step(steps[event.key]);
     else if (event.key.toLowerCase() === "h") toggle();
     else return;
     event.preventDefault();
@@ -160,25 +168,27 @@ function connectSlices(viewer, sliceTypes, toggle) {
     frame.addEventListener(kind, (event) => event.stopPropagation(), { capture: true, passive: true });
   }
   reach();
+  return {
+    cross: () => [...viewer.frac2vox(viewer.scene.crosshairPos)],
+    goTo: (voxel) => {
+      viewer.scene.crosshairPos = viewer.vox2frac(voxel);
+      viewer.drawScene();
+      viewer.createOnLocationChange();
+    },
+    plane: () => 2 - axis(), // as NiiVue counts them: axial, coronal, sagittal
+  };
 }
 
-function connectLesions(viewer) {
-  const moveTo = (scannerMm) => {
-    const [left, back, top] = settings.place.map((row) => scannerMm.reduce((sum, mm, n) => sum + row[n] * mm, row[3]));
-    viewer.scene.crosshairPos = viewer.mm2frac([-left, -back, top], 0, true);
-    viewer.drawScene();
-    viewer.createOnLocationChange();
-  };
-  const buttons = document.querySelectorAll("button[data-mm]");
-  for (const button of buttons) {
+function connectLesions(viewer, page) {
+  document.querySelectorAll("button[data-mm]").forEach((button, n) => {
     button.addEventListener("click", (event) => {
-      moveTo(JSON.parse(button.dataset.mm));
+      page.choose({ lesion: n + 1 });
       byId("viewer").scrollIntoView({ block: "nearest" });
       if (event.detail > 0) byId("viewer-canvas").focus({ preventScroll: true }); // by the mouse: the wheel goes on there
     });
-  }
-  if (buttons.length) moveTo(JSON.parse(buttons[0].dataset.mm));
-  else viewer.createOnLocationChange();
+  });
+  page.overview();
+  viewer.createOnLocationChange();
 }
 
 async function start() {
@@ -190,12 +200,15 @@ async function start() {
   try {
     const niivue = await loadNiivue();
     byId("viewer-stage").hidden = false; // before the viewer measures its canvas
-    const viewer = await makeViewer(niivue);
-    connectSlices(viewer, niivue.SLICE_TYPE, connectOverlay(viewer));
-    connectLesions(viewer);
+    const { viewer, draft } = await makeViewer(niivue);
+    const steering = connectSlices(viewer, niivue.SLICE_TYPE, connectOverlay(viewer));
+    const about = JSON.parse(byId("review-about").textContent), dims = viewer.volumes[0].dimsRAS.slice(1, 4);
+    const review = new Review(dims, viewer.volumes[2].img2RAS(), draft, settings.maps.probability, about);
+    connectLesions(viewer, new ReviewPage(viewer, review, steering));
     document.body.classList.add("with-viewer");
   } catch (error) {
     byId("viewer-stage").hidden = true;
+    document.querySelectorAll(".decision-head, .decision").forEach((cell) => cell.remove());
     notice.textContent = `The viewer could not start: ${error.message}`;
     notice.hidden = false;
   }
