@@ -1,10 +1,10 @@
 """Where the case's two files are: as `inputs.json` says, else where the challenge puts them."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
+from finding import tree
 from inference_helpers import ADC_FOLDER, ADC_SLUG, MASK, RESULTS, ZADC_FOLDER, ZADC_SLUG
 from phantom import SOCKETS
 
@@ -46,74 +46,66 @@ def refusal(root: Path) -> str:
 
 STANDARD = (f"{ADC_FOLDER}/adc.mha", f"{ZADC_FOLDER}/z.mha")
 OTHER = ("other/adc/a.mha", "other/z/b.mha")
+AGE = {"socket": {"slug": "age-in-days", "relative_path": "age-in-days.json"}, "value": 3}
+ELSEWHERE = entries("other/adc", "other/z", "interface")
+FOUND = {  # manifests, and which files they name
+    "none": (None, STANDARD),
+    "sockets": (entries("other/adc", "other/z"), OTHER),
+    "interfaces": (ELSEWHERE, OTHER),
+    "both": ([old | new for old, new in zip(entries(key="interface"), entries("other/adc", "other/z"), strict=True)], OTHER),
+    "an empty socket": ([entry | {"socket": None} for entry in ELSEWHERE], OTHER),
+    "another order and other sockets": ([AGE, *reversed(entries()), AGE], STANDARD),
+}
+
+
+@pytest.mark.parametrize("kind", FOUND)
+def test_files_that_a_manifest_names(root, kind):
+    manifest, expected = FOUND[kind]
+    if manifest:
+        declare(root, manifest)
+    assert found(root) == expected
+
+
+def test_suffix_in_capitals_is_read_and_other_files_do_not_matter(root):
+    (root / ADC_FOLDER / "notes.txt").touch()
+    image = root / ADC_FOLDER / "adc.mha"
+    image.rename(image.with_suffix(".MHA"))
+    assert found(root) == (f"{ADC_FOLDER}/adc.MHA", STANDARD[1])
 
 
 def test_names_are_the_platforms():
-    assert MASK_PATH == MASK
-    assert RESULTS_PATH == RESULTS
+    assert (MASK_PATH, RESULTS_PATH) == (MASK, RESULTS)
     assert {slug: where for slug, (_, where, _) in SOCKETS.items()} == {ADC_SLUG: ADC_FOLDER, ZADC_SLUG: ZADC_FOLDER}
-
-
-def test_challenges_paths_without_a_manifest(root):
-    assert found(root) == STANDARD
-
-
-@pytest.mark.parametrize("key", ["socket", "interface"])
-def test_paths_are_the_manifests(root, key):
-    declare(root, entries("other/adc", "other/z", key))
-    assert found(root) == OTHER
-
-
-def test_socket_goes_before_interface(root):
-    both = [old | new for old, new in zip(entries(key="interface"), entries("other/adc", "other/z"), strict=True)]
-    declare(root, both)
-    assert found(root) == OTHER
-
-
-def test_empty_socket_leaves_the_interface(root):
-    declare(root, [entry | {"socket": None} for entry in entries("other/adc", "other/z", "interface")])
-    assert found(root) == OTHER
-
-
-def test_order_and_other_sockets_do_not_matter(root):
-    age = {"socket": {"slug": "age-in-days", "relative_path": "age-in-days.json"}, "value": 3}
-    declare(root, [age, *reversed(entries()), age])
-    assert found(root) == STANDARD
-
-
-def test_built_in_case_is_found():
     assert [path.parent.relative_to(CASE) for path in find_inputs(CASE)] == [Path(ADC_FOLDER), Path(ZADC_FOLDER)]
 
 
-@pytest.mark.parametrize(
-    "manifest",
-    [
-        *("", "{", "not JSON", "null", "3", '"text"', "[" * 100_000),
-        *({}, {"a": 1}, [], [None], ["text"], [[]], [{}]),
-        *([{"socket": None}], [{"socket": {}}], [{"socket": [1]}], [{"socket": {"slug": ADC_SLUG}}]),
-        [{"socket": {"slug": [ADC_SLUG], "relative_path": "a"}}],
-    ],
-    ids=lambda manifest: str(manifest)[:30],
-)
-def test_malformed_manifest_is_refused_by_name(root, manifest):
+NO_LIST = "expected a list of entries, each with a socket that has a slug and a relative_path"
+REFUSED = [  # manifests, and what is said of the file
+    *((text, "not readable as JSON") for text in ("", "{", "not JSON", "[" * 100_000)),
+    *((text, NO_LIST) for text in ("null", "3", '"text"', {"a": 1}, [None], ["text"], [[]], [{}], [{"socket": None}])),
+    *(([{"socket": socket}], NO_LIST) for socket in ({}, [1], {"slug": ADC_SLUG})),
+    ([{"socket": {"slug": [ADC_SLUG], "relative_path": "a"}}], NO_LIST),
+    *((text, f"expected a socket {ADC_SLUG} and {ZADC_SLUG}, found none") for text in ({}, [])),
+    (
+        [entries()[0], {"socket": {"slug": "head-ct", "relative_path": "images/ct"}}],
+        f"expected a socket {ADC_SLUG}, found head-ct, {ZADC_SLUG}",
+    ),
+    *(
+        (entries(where), f"relative_path of {ADC_SLUG} leaves the input folder: {where}")
+        for where in ("/etc", "..", "../input", "images/../../secret", "images/..")
+    ),
+]
+
+
+@pytest.mark.parametrize(("manifest", "says"), REFUSED, ids=lambda value: str(value)[:30])
+def test_manifest_that_cannot_be_used_is_refused_by_name(root, manifest, says):
     declare(root, manifest)
-    assert refusal(root).startswith(f"{root / 'inputs.json'}: ")
+    assert refusal(root).startswith(f"{root / 'inputs.json'}: {says}")
 
 
 def test_manifest_that_is_no_file_is_refused(root):
     (root / "inputs.json").mkdir()
     assert refusal(root).startswith(f"{root / 'inputs.json'}: ")
-
-
-def test_manifest_without_one_of_the_slugs_names_it_and_what_is_there(root):
-    declare(root, [entries()[0], {"socket": {"slug": "head-ct", "relative_path": "images/ct"}}])
-    assert re.search(rf"inputs.json: expected a socket {ADC_SLUG}, found head-ct, {ZADC_SLUG}$", refusal(root))
-
-
-@pytest.mark.parametrize("where", ["/etc", "..", "../input", "images/../../secret", "images/.."])
-def test_path_that_leaves_the_input_folder_is_refused(root, where):
-    declare(root, entries(where))
-    assert refusal(root) == f"{root / 'inputs.json'}: relative_path of {ADC_SLUG} leaves the input folder: {where}"
 
 
 @pytest.mark.parametrize("where", ["missing", ".", "a" * 300, "a\0b", None, 5, ["images"]])
@@ -122,37 +114,29 @@ def test_path_without_an_image_is_refused(root, where):
     assert refusal(root).startswith(str(root))
 
 
+CONTENTS = {  # of a folder in place of one image, and what is found
+    "": "nothing",
+    "scan.nii.gz": "scan.nii.gz (a folder of cases, or other formats: --cases)",
+    "1.mha 2.mha": "1.mha, 2.mha",
+    ".": "no folder",
+}
+
+
 @pytest.mark.parametrize("where", [ADC_FOLDER, ZADC_FOLDER])
-@pytest.mark.parametrize("content", ["nothing", "two", "another type", "a file"])
-def test_folder_that_holds_no_single_image_is_named_with_its_content(root, where, content):
+@pytest.mark.parametrize("names", CONTENTS)
+def test_folder_that_holds_no_single_image_is_named_with_its_content(root, where, names):
     folder = root / where
-    image = next(folder.iterdir())
-    if content == "two":
-        (folder / "second.mha").touch()
-        assert "name, found " + ", ".join(sorted([image.name, "second.mha"])) in refusal(root)
-        assert str(folder) in refusal(root)
-        return
-    image.unlink()
-    if content == "another type":
-        (folder / "scan.nii.gz").touch()
-        assert "found scan.nii.gz (a folder of cases, or other formats: --cases)" in refusal(root)
-    if content == "a file":
+    next(folder.iterdir()).unlink()
+    if names == ".":
         folder.rmdir()
         folder.touch()
-    assert refusal(root).startswith(f"{folder}: expected")
+    else:
+        tree(folder, names)
+    message = refusal(root)
+    assert message.startswith(f"{folder}: expected")
+    assert f"found {CONTENTS[names]}" in message
 
 
 def test_missing_folder_is_named(tmp_path):
     assert refusal(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: no such input folder, or not open to this user"
     assert refusal(tmp_path).startswith(str(tmp_path / ADC_FOLDER))
-
-
-def test_suffix_in_capitals_is_read_too(root):
-    image = root / ADC_FOLDER / "adc.mha"
-    image.rename(image.with_suffix(".MHA"))
-    assert found(root) == (f"{ADC_FOLDER}/adc.MHA", STANDARD[1])
-
-
-def test_other_files_beside_the_image_do_not_matter(root):
-    (root / ADC_FOLDER / "notes.txt").touch()
-    assert found(root) == STANDARD
