@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import exit_code
 from inference_helpers import (
     ADC_FOLDER,
     ADC_SLUG,
@@ -104,6 +105,30 @@ def main() -> Iterator[Callable[[list[str]], int]]:
     yield process.main
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture) -> Callable[..., str]:
+    """Runs a command of training or evaluation, which has to succeed; returns what it prints."""
+
+    def call(main: Callable[[], None], *words: object) -> str:
+        assert exit_code(main, *words) == 0
+        return capsys.readouterr().out
+
+    return call
+
+
+@pytest.fixture
+def refusal(capsys: pytest.CaptureFixture) -> Callable[..., str]:
+    """Runs a command that has to refuse; returns the one line that says why, without its `error: `."""
+
+    def call(main: Callable[[], None], *words: object) -> str:
+        assert exit_code(main, *words) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        return line.removeprefix("error: ")
+
+    return call
 
 
 @pytest.fixture(scope="session")

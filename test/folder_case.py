@@ -75,7 +75,7 @@ def differences(output: Path, expected: Path, max_voxels: int) -> list[str]:
     return wrong
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     maker = commands.add_parser("make", help="write the folder of cases")
@@ -89,12 +89,12 @@ def main() -> int:
     if args.command == "make":
         require_new(args.scans)
         make(args.case, args.scans)
-        return 0
+        return
     wrong = differences(args.output, args.expected, args.max_voxels)
     for line in wrong:
         print(f"WRONG: {line}")
-    return 1 if wrong else 0
+    sys.exit(bool(wrong))
 
 
 if __name__ == "__main__":
-    run(lambda: sys.exit(main()))
+    run(main)

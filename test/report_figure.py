@@ -42,8 +42,11 @@ def take_picture(path: Path) -> None:
         Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, optimize=True)
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path, help="where to write the PNG file")
-    path = parser.parse_args().path
-    run(lambda: take_picture(path))
+    take_picture(parser.parse_args().path)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -53,6 +53,22 @@ def write_packed(case: PackedCase, folder: Path) -> None:
     np.savez_compressed(folder / f"{case.name}.npz", **arrays)
 
 
+def publish(case: PackedCase, root: Path) -> None:
+    """Write the case where the published archive has it."""
+    import SimpleITK as sitk  # which a machine that only trains may lack
+
+    files = {
+        f"1ADC_ss/{case.name}-ADC_ss.mha": case.adc,
+        f"2Z_ADC/Zmap_{case.name}-ADC_smooth2mm_clipped10.mha": case.zadc,
+        f"3LABEL/{case.name}_lesion.mha": case.label.astype(np.uint8),
+    }
+    for name, voxels in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        image = sitk.GetImageFromArray(voxels)
+        image.SetSpacing(case.spacing_mm[::-1])
+        sitk.WriteImage(image, str(root / name))
+
+
 OTHER_DATA = {  # what of a case differs in a folder of packed cases that looks like another
     "labels inverted": lambda case: {"label": ~case.label & case.brain},
     "Z negated": lambda case: {"zadc": -case.zadc},

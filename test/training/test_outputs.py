@@ -1,32 +1,32 @@
 """Where the commands of training, the benchmarks and the scripts write: not over others' files, not among their inputs."""
 
 import functools
+import importlib
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from golden_masks import GRID, ONE, voxels
 from phantom import write_image
 from PIL import Image
-from test_training_evaluate import publish
-from training_helpers import CASES, SMALL, invented_case, write_packed
+from study_rows import invented_rows
+from training_helpers import CASES, SMALL, invented_case, publish, write_packed
 
 from model.errors import UserError
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.torch_engine import save_weights
 from training import cases, evaluate, splits, tables, zmap
-from training.common.cli import run
 from training.common.outputs import RECORD, own_files_into, require_new, require_outside, require_own_file
 from training.learning.onnx_graph import export
 from training.learning.train_config import TrainConfig
 from training.learning.training_run import require_no_other_weights
 from training.lesions.networks import require_sidecars
 from training.pages import plots
+from training.scores.methods import RULE
+from training.scores.rows import Row, write_records
 from training.ship import REPLACED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,16 +49,6 @@ def everything(root: Path) -> dict[str, object]:
         content = os.readlink(path) if path.is_symlink() else path.is_dir() or path.read_bytes()
         found[str(path.relative_to(root))] = content
     return found
-
-
-def refusal(main: Callable[[], None], monkeypatch, capsys, *words: object) -> str:
-    """The one line with which a command refuses."""
-    monkeypatch.setattr(sys, "argv", ["command", *map(str, words)])
-    with pytest.raises(SystemExit) as stop:
-        run(main)
-    assert stop.value.code == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    return line
 
 
 # --- the helpers ---
@@ -144,103 +134,74 @@ def test_an_output_among_the_inputs(tmp_path: Path, output: str) -> None:
 
 
 @pytest.fixture
-def scored(tmp_path: Path) -> Path:
-    """masks/ and labels/ of a case."""
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """masks/ and labels/ of a case, two published cases in data/, packed ones in packed/, rows in results/; there we are."""
     for place in ("masks/a.mha", "labels/a_lesion.mha"):
         (tmp_path / place).parent.mkdir()
         write_image(voxels(*ONE), GRID, tmp_path / place)
-    return tmp_path
-
-
-@pytest.mark.parametrize("name", ["scores.csv", "summary.md", "dice.png", "volumes.png"])
-@pytest.mark.parametrize("kind", ["text", "picture", "link"])
-def test_scores_do_not_replace_others_files(scored: Path, monkeypatch, capsys, name: str, kind: str) -> None:
-    (scored / "out").mkdir()
-    ODD[kind](scored / "out" / name)
-    before = everything(scored)
-    words = (scored / "masks", scored / "labels", "--out", scored / "out")
-    assert f"{scored / 'out' / name}: not of this program" in refusal(evaluate.main, monkeypatch, capsys, *words)
-    assert everything(scored) == before
-
-
-@pytest.mark.parametrize("place", ["masks", "labels", "labels/scores"])
-def test_scores_are_not_written_among_masks_and_labels(scored: Path, monkeypatch, capsys, place: str) -> None:
-    before = everything(scored)
-    words = (scored / "masks", scored / "labels", "--out", scored / place)
-    assert "outside of the input" in refusal(evaluate.main, monkeypatch, capsys, *words)
-    assert everything(scored) == before
-
-
-@pytest.fixture
-def published(tmp_path: Path) -> Path:
     for number in range(2):
         publish(invented_case(number), tmp_path / "data")
-    return tmp_path
-
-
-COMMANDS = {  # by what is written, with two published cases
-    "case0.npz": (cases.main, ()),
-    "case0_rule.mha": (evaluate.main, ("--rule-only",)),
-    "scores.csv": (evaluate.main, ("--rule-only",)),
-}
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("kind", ["text", "link"])
-def test_cases_and_masks_do_not_replace_others_files(published: Path, monkeypatch, capsys, name: str, kind: str) -> None:
-    (published / "out").mkdir()
-    ODD[kind](published / "out" / name)
-    before = everything(published)
-    main, words = COMMANDS[name]
-    line = refusal(main, monkeypatch, capsys, "--data", published / "data", "--out", published / "out", *words)
-    assert f"{published / 'out' / name}: not of this program" in line
-    assert everything(published) == before
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("place", ["", "1ADC_ss", "new"])
-def test_cases_and_masks_are_not_written_into_the_data(published: Path, monkeypatch, capsys, name: str, place: str) -> None:
-    before = everything(published)
-    main, words = COMMANDS[name]
-    out = published / "data" / place
-    assert "outside of the input" in refusal(main, monkeypatch, capsys, "--data", published / "data", "--out", out, *words)
-    assert everything(published) == before
-
-
-@pytest.mark.parametrize("kind", ODD)
-def test_splits_replace_splits_alone(tmp_path: Path, monkeypatch, capsys, kind: str) -> None:
     (tmp_path / "packed").mkdir()
     for case in CASES.values():
         write_packed(case, tmp_path / "packed")
-    ODD[kind](tmp_path / "out")
-    before = everything(tmp_path)
-    words = ("--data", tmp_path / "packed", "--out", tmp_path / "out")
-    assert "out: expected a new file, or an earlier split" in refusal(splits.main, monkeypatch, capsys, *words)
-    assert everything(tmp_path) == before
+    write_records(invented_rows("native", RULE, 0), tmp_path / "results" / "native.csv", Row)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+SCORES = (evaluate.main, "masks labels --out out")
+RULE_ALONE = (evaluate.main, "--data data --rule-only --out out")
+PACK = (cases.main, "--data data --out out")
+PAGES = (tables.main, "--results results --docs out --readme README.md --phantom-masks results")
 
 
 @pytest.mark.parametrize(
-    "name", ["study.md", "figures/phantom-losses.png", "figures/native-dice.png", "figures/paper-curves.png"]
+    ("command", "name"),
+    [
+        *((SCORES, name) for name in ("scores.csv", "summary.md", "dice.png", "volumes.png")),
+        *((RULE_ALONE, name) for name in ("case0_rule.mha", "scores.csv")),
+        (PACK, "case0.npz"),
+        *((PAGES, f"figures/{name}.png") for name in ("phantom-losses", "native-dice", "paper-curves")),
+        (PAGES, "study.md"),
+    ],
 )
 @pytest.mark.parametrize("kind", ["text", "picture", "link"])
-def test_tables_do_not_replace_others_pages_and_figures(tmp_path: Path, monkeypatch, capsys, name: str, kind: str) -> None:
-    (tmp_path / "figures").mkdir()
-    ODD[kind](tmp_path / name)
-    before = everything(tmp_path)
-    monkeypatch.setattr(tables, "readme_block", lambda studies: "")
-    words = ("--docs", tmp_path, "--readme", tmp_path / "README.md", "--phantom-masks", tmp_path)
-    assert f"{tmp_path / name}: expected a new file, or an earlier" in refusal(tables.main, monkeypatch, capsys, *words)
-    assert everything(tmp_path) == before
+def test_commands_do_not_replace_others_files(inputs: Path, refusal, command: tuple, name: str, kind: str) -> None:
+    (inputs / "out" / name).parent.mkdir(parents=True)
+    ODD[kind](inputs / "out" / name)
+    before = everything(inputs)
+    reason = "expected a new file, or an earlier" if command is PAGES else "not of this program"
+    assert refusal(command[0], *command[1].split()).startswith(f"out/{name}: {reason}")
+    assert everything(inputs) == before
 
 
-def test_a_figure_without_a_network_does_not_replace_the_one_of_the_networks(tmp_path: Path, monkeypatch, capsys) -> None:
-    docs = tmp_path / "docs"
-    shutil.copytree(ROOT / "docs" / "figures", docs / "figures")
-    before = everything(tmp_path)
-    monkeypatch.setattr(tables, "readme_block", lambda studies: "")
-    words = ("--docs", docs, "--readme", tmp_path / "README.md", "--phantom-masks", tmp_path / "runs")
-    assert f"{tmp_path / 'runs'}: no network of the native study" in refusal(tables.main, monkeypatch, capsys, *words)
-    assert everything(tmp_path) == before
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        *((SCORES, place) for place in ("masks", "labels", "labels/scores")),
+        *((command, f"data/{place}") for command in (RULE_ALONE, PACK) for place in ("", "1ADC_ss", "new")),
+    ],
+)
+def test_commands_do_not_write_among_their_inputs(inputs: Path, refusal, command: tuple, place: str) -> None:
+    before = everything(inputs)
+    assert "outside of the input" in refusal(command[0], *command[1].split()[:-1], place)
+    assert everything(inputs) == before
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_splits_replace_splits_alone(inputs: Path, refusal, kind: str) -> None:
+    ODD[kind](inputs / "out")
+    before = everything(inputs)
+    line = refusal(splits.main, "--data", "packed", "--out", "out")
+    assert line.startswith("out: expected a new file, or an earlier split")
+    assert everything(inputs) == before
+
+
+def test_a_figure_without_a_network_does_not_replace_the_one_of_the_networks(inputs: Path, refusal) -> None:
+    shutil.copytree(ROOT / "docs" / "figures", inputs / "out" / "figures")
+    before = everything(inputs)
+    assert refusal(PAGES[0], *PAGES[1].split()).startswith("results: no network of the native study")
+    assert everything(inputs) == before
 
 
 def test_our_figures_are_known(tmp_path: Path) -> None:
@@ -252,7 +213,7 @@ def test_our_figures_are_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "json", "empty"])
-def test_weights_of_another_are_not_replaced(tmp_path: Path, monkeypatch, capsys, kind: str) -> None:
+def test_weights_of_another_are_not_replaced(tmp_path: Path, kind: str) -> None:
     """By a decision, a graph or a run."""
     ODD[kind](tmp_path / "fold0-mine.json")
     ODD[kind](tmp_path / "fold0.safetensors")
@@ -277,49 +238,42 @@ def test_a_graph_replaces_graphs_of_its_network_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["zmap.csv", "estimated.csv"])
-def test_results_of_another_are_not_replaced(tmp_path: Path, monkeypatch, capsys, name: str) -> None:
-    (tmp_path / name).write_text("mine")
-    words = ("--data", tmp_path, "--results", tmp_path)
-    assert f"{tmp_path / name}: expected the columns case," in refusal(zmap.main, monkeypatch, capsys, *words)
+def test_results_of_another_are_not_replaced(inputs: Path, refusal, name: str) -> None:
+    (inputs / "results" / name).write_text("mine")
+    line = refusal(zmap.main, "--data", "packed", "--results", "results")
+    assert line.startswith(f"results/{name}: expected the columns case,")
 
 
 # --- benchmarks and scripts ---
 
 
-def script(*words: object) -> subprocess.CompletedProcess:
-    done = subprocess.run([*map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: "), done.stderr
-    assert done.stderr.count("\n") == 1
-    return done
-
-
 @pytest.mark.parametrize(
     ("words", "name"),
     [
-        (("dicom_phantom.py", "{out}"), "baby/IM0001"),
-        (("phantom.py", "{out}"), "label.mha"),
-        (("phantom.py", "{out}"), "input/mine"),
-        (("folder_case.py", "make", ROOT / "test/case/input", "{out}"), "a/adc.mha"),
-        (("write_largest.py", "{out}"), "images/mine"),
-        (("report_figure.py", "{out}/a.png"), "a.png"),
+        (("dicom_phantom", "{out}"), "baby/IM0001"),
+        (("phantom", "{out}"), "label.mha"),
+        (("phantom", "{out}"), "input/mine"),
+        (("folder_case", "make", ROOT / "test/case/input", "{out}"), "a/adc.mha"),
+        (("write_largest", "{out}"), "images/mine"),
+        (("report_figure", "{out}/a.png"), "a.png"),
     ],
 )
-def test_scripts_do_not_replace_others_files(tmp_path: Path, words: tuple, name: str) -> None:
+def test_scripts_do_not_replace_others_files(tmp_path: Path, refusal, words: tuple, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
     before = everything(tmp_path)
     file, *others = (str(word).format(out=tmp_path) for word in words)
-    script(sys.executable, f"test/{file}", *others)
+    assert refusal(importlib.import_module(file).main, *others)
     assert everything(tmp_path) == before
 
 
 def test_the_export_replaces_its_own_archives_alone(tmp_path: Path) -> None:
-    export_words = ("bash", "export.sh", "--model-only", tmp_path)
-    call = functools.partial(subprocess.run, export_words, cwd=ROOT, capture_output=True, check=True)
-    call()
-    call()
+    words = ("bash", "export.sh", "--model-only", tmp_path)
+    export = functools.partial(subprocess.run, words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert [export().returncode for _ in range(2)] == [0, 0]
     (tmp_path / "model.tar.gz").write_text("mine")
     before = everything(tmp_path)
-    assert f"{tmp_path}/model.tar.gz: not of an earlier export" in script(*export_words).stderr
+    done = export()
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"error: {tmp_path}/model.tar.gz: not of an earlier export")
     assert everything(tmp_path) == before

@@ -6,7 +6,6 @@ The golden cases are those of test_evaluation.py, where their distances are deri
 import csv
 import json
 import math
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import exit_code
 from golden_masks import GRID, NAMES, ONE, SIZE, voxels
 from phantom import write_image
 
@@ -24,7 +24,6 @@ from model.inputs.found_case import FoundCase
 from model.outputs.own_files import with_record
 from model.outputs.summary import Outcome, write_summary
 from training import evaluate
-from training.common.cli import run
 from training.common.outputs import RECORD
 from training.scores.names import case_of
 from training.scores.rows import CaseScore, as_frame, read_records
@@ -56,7 +55,7 @@ class Folders:
         return self.write(self.adc / name, adc, grid)
 
     def words(self, *options: object) -> list[str]:
-        return ["evaluate", str(self.masks), str(self.labels), "--out", str(self.out), *map(str, options)]
+        return [str(self.masks), str(self.labels), "--out", str(self.out), *map(str, options)]
 
     def rows(self) -> dict[str, CaseScore]:
         return {row.case: row for row in read_records(self.out / "scores.csv", CaseScore)}
@@ -76,70 +75,41 @@ def two_cases(folders: Folders) -> Folders:
     return folders
 
 
-def scored(folders: Folders, monkeypatch: pytest.MonkeyPatch, *options: object) -> dict[str, CaseScore]:
-    monkeypatch.setattr(sys, "argv", folders.words(*options))
-    run(evaluate.main)
+def scored(folders: Folders, command, *options: object) -> dict[str, CaseScore]:
+    command(evaluate.main, *folders.words(*options))
     return folders.rows()
 
 
-def refusal(folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *options: object) -> str:
-    """The one line of a run that is refused and leaves nothing, not even the output folder's parent."""
-    monkeypatch.setattr(sys, "argv", folders.words(*options))
-    with pytest.raises(SystemExit) as stop:
-        run(evaluate.main)
-    assert stop.value.code == 2
-    assert not folders.out.parent.exists()
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    return err.removeprefix("error: ").strip()
-
-
-def test_two_cases_by_hand(two_cases: Folders, monkeypatch, capsys) -> None:
-    hit, missed = scored(two_cases, monkeypatch).values()
+def test_two_cases_by_hand(two_cases: Folders, command) -> None:
+    printed = command(evaluate.main, *two_cases.words())
     shared = {"lesion_load": math.nan, "true_ml": 0.006, "true_lesions": 1}
-    assert vars(hit) == pytest.approx(
-        shared
-        | {"case": NAMES[0], "mask": f"{NAMES[0]}.mha", "label": f"{NAMES[0]}_lesion.mha"}
-        | {"dice": 2 / 3, "masd_mm": 0.9375, "nsd": 2 / 3, "nan_reason": ""}
-        | {"predicted_ml": 0.012, "predicted_lesions": 2, "lesion_precision": 0.5, "lesion_recall": 1},
-        abs=1e-6,
-        nan_ok=True,
-    )
-    assert vars(missed) == pytest.approx(
-        shared
-        | {"case": NAMES[1], "mask": f"{NAMES[1]}.mha", "label": f"{NAMES[1]}_lesion.mha"}
-        | {"dice": 0, "masd_mm": math.nan, "nsd": 0, "nan_reason": "no prediction"}
-        | {"predicted_ml": 0, "predicted_lesions": 0, "lesion_precision": math.nan, "lesion_recall": 0},
-        abs=1e-6,
-        nan_ok=True,
-    )
+    hit = {"dice": 2 / 3, "masd_mm": 0.9375, "nsd": 2 / 3, "nan_reason": ""}
+    hit |= {"predicted_ml": 0.012, "predicted_lesions": 2, "lesion_precision": 0.5, "lesion_recall": 1}
+    missed = {"dice": 0, "masd_mm": math.nan, "nsd": 0, "nan_reason": "no prediction"}
+    missed |= {"predicted_ml": 0, "predicted_lesions": 0, "lesion_precision": math.nan, "lesion_recall": 0}
+    for name, expected in zip(NAMES, (hit, missed), strict=False):
+        files = {"case": name, "mask": f"{name}.mha", "label": f"{name}_lesion.mha"}
+        assert vars(two_cases.rows()[name]) == pytest.approx(shared | files | expected, abs=1e-6, nan_ok=True)
     text = (two_cases.out / "summary.md").read_text()
-    assert capsys.readouterr().out == text
+    assert printed == text
     # of two cases, a quarter of the resamples is twice the one and a quarter twice the other: the interval spans both
     means = "0.333 [0.000, 0.667] | 0.94 | 0.333 [0.000, 0.667] | 1 (1 missed, 0 false)"
     assert f"| all | 2 | {means} |\n| empty | 0 | - | - | - | 0 |\n| below 1 ml | 2 | {means} |" in text
     # differences of 0.006 and -0.006 ml: mean 0, spread 0.0085, 1.96 times that is 0.017
     assert "+0.00 [-0.01, +0.01] ml, limits of agreement -0.02 to +0.02 ml" in text
     assert "by the label's volume" in text
-    assert sorted(path.name for path in two_cases.out.iterdir()) == [
-        RECORD,
-        "dice.png",
-        "scores.csv",
-        "summary.md",
-        "volumes.png",
-    ]
+    written = [RECORD, "dice.png", "scores.csv", "summary.md", "volumes.png"]
+    assert sorted(path.name for path in two_cases.out.iterdir()) == written
 
 
-def test_the_same_again_gives_the_same_bytes(two_cases: Folders, monkeypatch) -> None:
-    scored(two_cases, monkeypatch)
+def test_the_same_again_gives_the_same_bytes(two_cases: Folders, command) -> None:
+    scored(two_cases, command)
     before = {path.name: path.read_bytes() for path in two_cases.out.iterdir()}
-    scored(two_cases, monkeypatch)
+    scored(two_cases, command)
     assert {path.name: path.read_bytes() for path in two_cases.out.iterdir()} == before
 
 
-def test_the_evaluations_numbers(folders: Folders, monkeypatch, tmp_path: Path) -> None:
+def test_the_evaluations_numbers(folders: Folders, command, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name, shift in zip(NAMES, (0, 1, 2), strict=True):
         label = rng.random(SIZE) < 0.05
@@ -147,7 +117,7 @@ def test_the_evaluations_numbers(folders: Folders, monkeypatch, tmp_path: Path) 
         folders.label(f"{name}_lesion.mha", label)
     folders.label("MGHNICU_012-VISIT_01_lesion.mha", voxels())
     folders.mask("MGHNICU_012-VISIT_01.mha", voxels(*ONE))
-    rows = scored(folders, monkeypatch)
+    rows = scored(folders, command)
     output = tmp_path / "metrics.json"
     LesionEvaluation(folders.masks, folders.labels, output).evaluate()
     expected = json.loads(output.read_text())["case"]
@@ -157,8 +127,8 @@ def test_the_evaluations_numbers(folders: Folders, monkeypatch, tmp_path: Path) 
         assert found == pytest.approx(values, rel=1e-5, nan_ok=True)
 
 
-def test_folders_as_the_program_writes_them_in_any_format(two_cases: Folders, monkeypatch, tmp_path: Path) -> None:
-    expected = scored(two_cases, monkeypatch)
+def test_folders_as_the_program_writes_them_in_any_format(two_cases: Folders, command, tmp_path: Path) -> None:
+    expected = scored(two_cases, command)
     other = Folders(tmp_path / "other")
     for name, mask, suffix in ((NAMES[0], voxels(*TWO), ".nii.gz"), (NAMES[1], voxels(), ".nrrd")):
         other.mask(f"{name}/lesions{suffix}", mask)
@@ -166,7 +136,7 @@ def test_folders_as_the_program_writes_them_in_any_format(two_cases: Folders, mo
         other.label(f"{name}.mhd", voxels(*ONE))
     (other.masks / "summary.csv").write_text("case\n")
     other.mask(".hidden.mha", voxels())
-    rows = scored(other, monkeypatch)
+    rows = scored(other, command)
     assert [row.mask for row in rows.values()] == [f"{NAMES[0]}/lesions.nii.gz", f"{NAMES[1]}/lesions.nrrd"]
     files = {"mask": "", "label": ""}
     assert list(map(repr, (replace(row, **files) for row in rows.values()))) == [
@@ -199,22 +169,21 @@ class RunFolder:
         return place
 
 
-def left_out(folders: Folders, monkeypatch, capsys, *options: object) -> tuple[set[str], str]:
+def left_out(folders: Folders, command, *options: object) -> tuple[set[str], str]:
     """Which cases are scored, and the words on those that are not, on stdout and in summary.md."""
-    rows = scored(folders, monkeypatch, *options)
-    text = (folders.out / "summary.md").read_text()
-    assert capsys.readouterr().out == text
-    return set(rows), " ".join(text.partition("Not scored, ")[2].split("\n\n")[0].split())
+    printed = command(evaluate.main, *folders.words(*options))
+    assert printed == (folders.out / "summary.md").read_text()
+    return set(folders.rows()), " ".join(printed.partition("Not scored, ")[2].split("\n\n")[0].split())
 
 
-def test_of_a_run_those_masks_are_scored_that_its_summary_calls_current(folders: Folders, monkeypatch, capsys) -> None:
+def test_of_a_run_those_masks_are_scored_that_its_summary_calls_current(folders: Folders, command) -> None:
     run_folder = RunFolder(folders)
     for name, status in (("a", "done"), ("b", "done before"), ("-c", "done"), ("d", "outdated"), ("e", "changed")):
         run_folder.add(name, status)
     run_folder.add("=f", "failed", mask=False)
     run_folder.add("g", "failed")  # of an earlier run
     run_folder.add("h", "scan gone")
-    cases, words = left_out(folders, monkeypatch, capsys)
+    cases, words = left_out(folders, command)
     assert cases == {"a", "b", "-c"}
     expected = (
         "5 of 8 cases, whose masks are not current: =f (failed), d (outdated), e (changed), g (failed), h (scan gone)."
@@ -222,57 +191,44 @@ def test_of_a_run_those_masks_are_scored_that_its_summary_calls_current(folders:
     assert words == f"{expected} All figures are of the other cases."
 
 
-def edit_mask(run_folder: RunFolder, mask: Path) -> None:
-    run_folder.folders.write(mask, voxels(*TWO))
+def cut_summary(run: RunFolder) -> None:
+    del run.rows[1]
+    write_summary(run.rows, run.folders.masks / "summary.csv")
 
 
-def remove_record(run_folder: RunFolder, mask: Path) -> None:
-    (mask.parent / "results.json").unlink()
-
-
-def edit_record(run_folder: RunFolder, mask: Path) -> None:
-    path = mask.parent / "results.json"
-    path.write_text(path.read_text().replace("0.006", "0.007"))
-
-
-def replace_map(run_folder: RunFolder, mask: Path) -> None:
-    run_folder.folders.brain("b.nii.gz", 501)
-
-
-def leave_out_of_the_summary(run_folder: RunFolder, mask: Path) -> None:
-    del run_folder.rows[1]
-    write_summary(run_folder.rows, run_folder.folders.masks / "summary.csv")
-
-
-def add_a_byte_order_mark(run_folder: RunFolder, mask: Path) -> None:
-    edit_mask(run_folder, mask)
-    path = run_folder.folders.masks / "summary.csv"
+def edit_after_a_byte_order_mark(run: RunFolder) -> None:
+    path = run.folders.masks / "summary.csv"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    run.folders.mask("b/lesions.nii.gz", voxels(*TWO))
+
+
+def edit_record(run: RunFolder) -> None:
+    path = run.folders.masks / "b" / "results.json"
+    path.write_text(path.read_text().replace("0.006", "0.007"))
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (edit_mask, "the mask was changed since the run"),
-        (remove_record, "no results.json beside it"),
+        (lambda run: run.folders.mask("b/lesions.nii.gz", voxels(*TWO)), "the mask was changed since the run"),
+        (edit_after_a_byte_order_mark, "the mask was changed since the run"),
+        (lambda run: (run.folders.masks / "b" / "results.json").unlink(), "no results.json beside it"),
         (edit_record, "its results.json is not as the run wrote it"),
-        (replace_map, "the ADC map was replaced since the run"),
-        (leave_out_of_the_summary, "not in summary.csv"),
-        (add_a_byte_order_mark, "the mask was changed since the run"),
+        (lambda run: run.folders.brain("b.nii.gz", 501), "the ADC map was replaced since the run"),
+        (cut_summary, "not in summary.csv"),
     ],
 )
-def test_a_mask_that_is_not_what_its_run_wrote_is_left_out(
-    folders: Folders, monkeypatch, capsys, change: Callable, reason: str
-) -> None:
+def test_a_mask_that_is_not_what_its_run_wrote_is_left_out(folders: Folders, command, change: Callable, reason: str) -> None:
     run_folder = RunFolder(folders)
-    masks = {name: run_folder.add(name) for name in "abc"}
-    change(run_folder, masks["b"])
-    cases, words = left_out(folders, monkeypatch, capsys)
+    for name in "abc":
+        run_folder.add(name)
+    change(run_folder)
+    cases, words = left_out(folders, command)
     assert cases == {"a", "c"}
     assert words.startswith(f"1 of 3 cases, whose masks are not current: b ({reason}).")
 
 
-def test_a_mask_of_another_adc_map_than_the_one_given(folders: Folders, monkeypatch, capsys) -> None:
+def test_a_mask_of_another_adc_map_than_the_one_given(folders: Folders, command) -> None:
     run_folder = RunFolder(folders)
     for name in "abc":
         run_folder.add(name)
@@ -281,7 +237,7 @@ def test_a_mask_of_another_adc_map_than_the_one_given(folders: Folders, monkeypa
     folders.brain("b-ADC_ss.nii.gz", 499)
     folders.write(folders.adc / "c.mha", np.full(SIZE, 1000, np.float32))  # in another format: not told
     (folders.adc / "c.nii.gz").unlink()
-    cases, words = left_out(folders, monkeypatch, capsys, "--adc", folders.adc)
+    cases, words = left_out(folders, command, "--adc", folders.adc)
     assert cases == {"a", "c"}
     assert words.startswith("1 of 3 cases, whose masks are not current: b (made from another ADC map than b-ADC_ss.nii.gz).")
     assert (
@@ -289,11 +245,11 @@ def test_a_mask_of_another_adc_map_than_the_one_given(folders: Folders, monkeypa
     )
 
 
-def test_a_run_without_a_current_mask_is_refused(folders: Folders, monkeypatch, capsys) -> None:
+def test_a_run_without_a_current_mask_is_refused(folders: Folders, refusal) -> None:
     run_folder = RunFolder(folders)
     run_folder.add("a", "outdated")
     run_folder.add("b", "failed", mask=False)
-    line = refusal(folders, monkeypatch, capsys)
+    line = refusal(evaluate.main, *folders.words())
     assert line == f"{folders.masks}: no mask is current: a (outdated), b (failed)"
 
 
@@ -305,94 +261,101 @@ def test_the_longest_case_that_a_name_begins_with(name: str, case: str) -> None:
     assert case_of(name, ["a_b", "a"]) == case
 
 
-@pytest.mark.parametrize("kind", ["mask", "folder", "label", "adc"])
-def test_two_files_of_one_case(two_cases: Folders, monkeypatch, capsys, kind: str) -> None:
-    name = NAMES[1]
-    first = {"mask": f"{name}.mha", "folder": f"{name}.mha", "label": f"{name}.nrrd", "adc": f"{name}-ADC_ss.mha"}[kind]
-    second = {"mask": f"{name}_b.nii", "folder": f"{name}/lesions.mha", "label": f"{name}_lesion.mha", "adc": f"{name}.mha"}
-    options = ()
-    if kind == "adc":
-        paths = [two_cases.brain(file, 100) for file in (f"{NAMES[0]}.mha", first, second[kind])][1:]
-        options = ("--adc", two_cases.adc)
-    else:
-        write = two_cases.label if kind == "label" else two_cases.mask
-        paths = [write(file, voxels()) for file in (first, second[kind])]
-    line = refusal(two_cases, monkeypatch, capsys, *options)
-    assert line == f"expected one file per case, found {', '.join(map(str, sorted(paths)))}"
+FIRST, SECOND = NAMES[:2]
+ELSEWHERE = replace(GRID, origin_mm=(0, 0, 0))
 
 
-def test_missing_and_extra_masks(two_cases: Folders, monkeypatch, capsys) -> None:
-    extra = (two_cases.masks / f"{NAMES[0]}.mha").rename(two_cases.masks / "lesions.mha")
-    line = refusal(two_cases, monkeypatch, capsys)
-    assert line == f"no mask for {two_cases.labels / NAMES[0]}_lesion.mha; no label for {extra}"
-
-
-def test_many_missing_masks_are_counted(two_cases: Folders, monkeypatch, capsys) -> None:
-    paths = [two_cases.label(f"P{number}.mha", voxels()) for number in range(7)]
-    line = refusal(two_cases, monkeypatch, capsys)
-    assert line == f"no mask for {', '.join(map(str, paths[:5]))} and 2 more"
-
-
-def test_a_missing_map(two_cases: Folders, monkeypatch, capsys) -> None:
-    two_cases.brain(f"{NAMES[0]}-ADC_ss.mha", 100)
-    line = refusal(two_cases, monkeypatch, capsys, "--adc", two_cases.adc)
-    assert line == f"no ADC map for {two_cases.labels / NAMES[1]}_lesion.mha"
-
-
-@pytest.mark.parametrize("kind", ["masks", "labels"])
-@pytest.mark.parametrize("there", [True, False])
-def test_an_empty_folder_and_none(two_cases: Folders, monkeypatch, capsys, kind: str, there: bool) -> None:
-    folder = getattr(two_cases, kind)
+def empty(folder: Path, *, gone: bool) -> None:
     folder.rename(folder.with_name("elsewhere"))
-    if there:
+    if not gone:
         folder.mkdir()
-    expected = "no image found, expected files <case>" if there else "no such folder"
-    assert refusal(two_cases, monkeypatch, capsys).startswith(f"{folder}: {expected}")
 
 
-def test_masks_are_not_scored_against_themselves(two_cases: Folders, monkeypatch, capsys) -> None:
-    two_cases.masks = two_cases.labels
-    assert "expected masks and labels in two folders" in refusal(two_cases, monkeypatch, capsys)
+def both_brains(folders: Folders, count: int, grid: Grid = GRID) -> None:
+    for name in (FIRST, SECOND):
+        folders.brain(f"{name}-ADC_ss.mha", count, grid)
 
 
-@pytest.mark.parametrize("change", [{"spacing_mm": (4.0, 1.0, 1.5)}, {"origin_mm": (0, 0, 0)}])
-def test_a_mask_off_the_labels_grid(two_cases: Folders, monkeypatch, capsys, change: dict) -> None:
-    path = two_cases.mask(f"{NAMES[1]}.mha", voxels(*ONE), replace(GRID, **change))
-    line = refusal(two_cases, monkeypatch, capsys)
-    assert line.startswith(f"{two_cases.labels / NAMES[1]}_lesion.mha and {path} are not on one grid: {next(iter(change))}")
+# by name: what is changed, and the line about two cases, 1 and 2, or its beginning; with ADC in the name --adc is given
+UNUSABLE: dict[str, tuple[Callable[[Folders], object], str]] = {
+    "two masks": (
+        lambda f: f.mask(f"{SECOND}_b.nii", voxels()),
+        "expected one file per case, found {masks}/2.mha, {masks}/2_b.nii",
+    ),
+    "a mask and a folder": (
+        lambda f: f.mask(f"{SECOND}/lesions.mha", voxels()),
+        "expected one file per case, found {masks}/2/lesions.mha, {masks}/2.mha",
+    ),
+    "two labels": (
+        lambda f: f.label(f"{SECOND}.nrrd", voxels()),
+        "expected one file per case, found {labels}/2.nrrd, {labels}/2_lesion.mha",
+    ),
+    "two ADC maps": (
+        lambda f: [f.brain(f"{name}.mha", 100) for name in (FIRST, SECOND, f"{SECOND}-ADC_ss")],
+        "expected one file per case, found {adc}/2-ADC_ss.mha, {adc}/2.mha",
+    ),
+    "no mask": (
+        lambda f: (f.masks / f"{FIRST}.mha").rename(f.masks / "lesions.mha"),
+        "no mask for {labels}/1_lesion.mha; no label for {masks}/lesions.mha",
+    ),
+    "seven without a mask": (
+        lambda f: [f.label(f"P{number}.mha", voxels()) for number in range(7)],
+        f"no mask for {', '.join(f'{{labels}}/P{number}.mha' for number in range(5))} and 2 more",
+    ),
+    "no ADC map": (lambda f: f.brain(f"{FIRST}-ADC_ss.mha", 100), "no ADC map for {labels}/2_lesion.mha"),
+    "ADC without brain": (lambda f: both_brains(f, 0), "{adc}/1-ADC_ss.mha: no brain..."),
+    "ADC elsewhere": (
+        lambda f: both_brains(f, 9, ELSEWHERE),
+        "{labels}/1_lesion.mha and {adc}/1-ADC_ss.mha are not on one grid: origin_mm...",
+    ),
+    **{
+        f"{kind} {words}": (lambda f, kind=kind, gone=gone: empty(getattr(f, kind), gone=gone), f"{{{kind}}}: {words}...")
+        for kind in ("masks", "labels")
+        for words, gone in (("no such folder", True), ("no image found, expected files <case>", False))
+    },
+    "the labels as masks": (lambda f: setattr(f, "masks", f.labels), "{masks}: expected masks and labels in two folders..."),
+    "another spacing": (
+        lambda f: f.mask(f"{SECOND}.mha", voxels(*ONE), replace(GRID, spacing_mm=(4.0, 1.0, 1.5))),
+        "{labels}/2_lesion.mha and {masks}/2.mha are not on one grid: spacing_mm...",
+    ),
+    "another origin": (
+        lambda f: f.mask(f"{SECOND}.mha", voxels(*ONE), ELSEWHERE),
+        "{labels}/2_lesion.mha and {masks}/2.mha are not on one grid: origin_mm...",
+    ),
+    **{
+        f"{kind} of {value}": (
+            lambda f, kind=kind, name=name, value=value: getattr(f, kind)(
+                name.replace("2", SECOND, 1), np.where(voxels(*ONE), np.float32(value), 0)
+            ),
+            f"{{{kind}s}}/{name}: expected only 0 and 1, found [{min(0.0, value)}...",
+        )
+        for kind, name in (("mask", "2.mha"), ("label", "2_lesion.mha"))
+        for value in (2, 255, 0.5, -1)
+    },
+    "cut off": (
+        lambda f: (f.masks / f"{SECOND}.mha").write_bytes((f.masks / f"{SECOND}.mha").read_bytes()[:-3]),
+        "{masks}/2.mha: expected a whole image file...",
+    ),
+}
 
 
-@pytest.mark.parametrize("kind", ["mask", "label"])
-@pytest.mark.parametrize("value", [2, 255, 0.5, -1])
-def test_other_values_than_0_and_1(two_cases: Folders, monkeypatch, capsys, kind: str, value: float) -> None:
-    name = {"mask": f"{NAMES[1]}.mha", "label": f"{NAMES[1]}_lesion.mha"}[kind]
-    path = getattr(two_cases, kind)(name, np.where(voxels(*ONE), np.float32(value), 0))
-    line = refusal(two_cases, monkeypatch, capsys)
-    assert line.startswith(f"{path}: expected only 0 and 1, found [{min(0.0, value)}")
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_folders_that_cannot_be_scored_are_refused_without_a_trace(two_cases: Folders, refusal, kind: str) -> None:
+    change, expected = UNUSABLE[kind]
+    change(two_cases)
+    line = refusal(evaluate.main, *two_cases.words(*(["--adc", two_cases.adc] if "ADC" in kind else [])))
+    for short, name in (("/1", FIRST), ("/2", SECOND)):
+        expected = expected.replace(short, f"/{name}")
+    expected = expected.format(**{name: getattr(two_cases, name) for name in ("masks", "labels", "adc")})
+    assert line == expected or (expected.endswith("...") and line.startswith(expected[:-3]))
+    assert not two_cases.out.parent.exists()
 
 
-def test_a_file_that_is_cut_off(two_cases: Folders, monkeypatch, capsys) -> None:
-    path = two_cases.masks / f"{NAMES[1]}.mha"
-    path.write_bytes(path.read_bytes()[:-3])
-    assert refusal(two_cases, monkeypatch, capsys).startswith(f"{path}: expected a whole image file")
-
-
-@pytest.mark.parametrize(
-    ("count", "grid", "words"), [(0, GRID, "no brain"), (9, replace(GRID, origin_mm=(0, 0, 0)), "grid")]
-)
-def test_a_map_without_a_brain_or_elsewhere(two_cases: Folders, monkeypatch, capsys, count, grid, words) -> None:
-    for name in NAMES[:2]:
-        path = two_cases.brain(f"{name}-ADC_ss.mha", count, grid)
-    line = refusal(two_cases, monkeypatch, capsys, "--adc", two_cases.adc)
-    assert str(path).replace(NAMES[1], NAMES[0]) in line
-    assert words in line
-
-
-def test_strata_of_lesion_load(two_cases: Folders, monkeypatch) -> None:
+def test_strata_of_lesion_load(two_cases: Folders, command) -> None:
     two_cases.brain(f"{NAMES[0]}-ADC_ss.mha", 50)
     two_cases.brain(f"{NAMES[1]}.nii", 1000)
     two_cases.brain("another.mha", 0)  # an ADC map of a case that is not scored does not matter
-    hit, missed = scored(two_cases, monkeypatch, "--adc", two_cases.adc).values()
+    hit, missed = scored(two_cases, command, "--adc", two_cases.adc).values()
     assert (hit.lesion_load, missed.lesion_load) == pytest.approx((0.02, 0.001))
     text = (two_cases.out / "summary.md").read_text()
     assert "| below 1 % | 1 | 0.000 | - | 0.000 | 1 (1 missed, 0 false) |\n| 1-5 % | 1 | 0.667 | 0.94 | 0.667 | 0 |" in text
@@ -413,29 +376,26 @@ def test_strata_by_hand() -> None:
 
 
 @pytest.mark.parametrize("label", [voxels(), voxels(*ONE)])
-def test_one_case_has_no_interval(folders: Folders, monkeypatch, label: np.ndarray) -> None:
+def test_one_case_has_no_interval(folders: Folders, command, label: np.ndarray) -> None:
     folders.mask("baby.mha", label)
     folders.label("baby.mha", label)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        scored(folders, monkeypatch)
+        scored(folders, command)
     text = (folders.out / "summary.md").read_text()
     assert "| all | 1 | 1.000 | 0.00 | 1.000 | 0 |" in text
     assert "+0.00 ml, limits of agreement - to - ml" in text
 
 
-def test_an_output_that_cannot_be_written(two_cases: Folders, monkeypatch, capsys, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written(two_cases: Folders, refusal, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(sys, "argv", two_cases.words("--out", tmp_path / "file"))
-    with pytest.raises(SystemExit):
-        run(evaluate.main)
-    assert f"{tmp_path / 'file'}: output cannot be written there" in capsys.readouterr().err
+    line = refusal(evaluate.main, *two_cases.words("--out", tmp_path / "file"))
+    assert line.startswith(f"{tmp_path / 'file'}: output cannot be written there")
 
 
-def test_the_default_folder_and_the_table(two_cases: Folders, monkeypatch, tmp_path: Path) -> None:
+def test_the_default_folder_and_the_table(two_cases: Folders, command, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["evaluate", "masks", "labels"])
-    run(evaluate.main)
+    command(evaluate.main, "masks", "labels")
     with (tmp_path / "scores" / "scores.csv").open(newline="") as file:
         assert next(csv.reader(file))[:5] == ["case", "dice", "masd_mm", "nsd", "nan_reason"]
 
@@ -451,22 +411,15 @@ def test_the_default_folder_and_the_table(two_cases: Folders, monkeypatch, tmp_p
         (["masks", "labels", "--rule-only", "--device", "cpu"], "--device, --rule-only cannot be used"),
     ],
 )
-def test_the_two_uses_do_not_mix(words: list[str], problem: str, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(sys, "argv", ["evaluate", *words])
-    with pytest.raises(SystemExit) as stop:
-        evaluate.main()
-    assert stop.value.code == 2
+def test_the_two_uses_do_not_mix(words: list[str], problem: str, capsys) -> None:
+    assert exit_code(evaluate.main, *words) == 2
     assert problem in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "said"), [("a", False), ("a_10", True)])
-def test_a_mask_that_is_paired_by_the_beginning_of_its_name_is_said(
-    folders: Folders, monkeypatch, capsys, name, said
-) -> None:
+def test_a_mask_that_is_paired_by_the_beginning_of_its_name_is_said(folders: Folders, command, name, said) -> None:
     folders.mask(f"{name}.mha", voxels(*ONE))
     folders.label("a_lesion.mha", voxels(*ONE))
-    monkeypatch.setattr(sys, "argv", folders.words())
-    evaluate.main()
+    printed = command(evaluate.main, *folders.words())
     line = f"Paired by the beginning of the mask's name: 1 of 1 cases, e.g. {name}.mha with a."
-    assert (line in capsys.readouterr().out) == said
-    assert (line in (folders.out / "summary.md").read_text()) == said
+    assert [line in text for text in (printed, (folders.out / "summary.md").read_text())] == [said, said]

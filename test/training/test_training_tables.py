@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import math
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,124 +10,45 @@ import pandas as pd
 import pytest
 from PIL import Image
 from scipy import stats
+from study_rows import NAN, invented_curve, invented_rows, row, table, write_results
 
 from model.errors import UserError
 from model.networks.config import InferenceConfig, ModelConfig
 from model.networks.network import LesionNet
 from model.networks.torch_engine import save_weights
 from training import tables
-from training.common.cli import run
 from training.data.splits import FOLDS, read_fold
 from training.learning.losses import LOSSES
 from training.learning.phantom_masks import masks_by_loss
 from training.pages import cells, plots, study_tables
-from training.pages.phantom_figure import draw_phantom
-from training.pages.study_page import answer, both_protocols
+from training.pages.markdown import replace_block
+from training.pages.phantom_figure import caption, draw_phantom
+from training.pages.study_page import answer, both_protocols, study_text
 from training.pages.study_tables import Study
 from training.scores import statistics
-from training.scores.methods import RULE, STUDY
-from training.scores.rows import Epoch, Row, as_frame, curves_path, write_records
+from training.scores.methods import RULE
+from training.scores.rows import Epoch, as_frame, curves_path, write_records
 
 ROOT = Path(__file__).resolve().parents[2]
-NAN = math.nan
 BEGIN, END = tables.MARKERS
-
-
-def row(case: str = "a", method: str = "dice", **fields: float | str) -> Row:
-    """A row of which a test names what matters."""
-    values = {field.name: 0.0 if field.type is float else field.type() for field in dataclasses.fields(Row)}
-    return Row(
-        **(values | {"case": case, "method": method, "true_lesions": 1, "lesion_load": 0.02, "slice_mm": 2.0} | fields)
-    )
-
-
-def table(*rows: Row) -> pd.DataFrame:
-    return as_frame(rows, Row)
-
-
-def invented_rows(protocol: str, method: str, fold: int, seed: int = 0) -> list[Row]:
-    """Rows of one run that look like real ones: harder for small lesions, each loss a little different."""
-    return [invented_row(protocol, case, method, fold, seed) for case in read_fold(fold)[1]]
-
-
-def invented_row(protocol: str, case: str, method: str, fold: int, seed: int) -> Row:
-    """A case's own difficulty is the same for every method."""
-    number = int(case.split("_")[1].split("-")[0])
-    nature, chance = np.random.default_rng(number), np.random.default_rng([number, list(STUDY).index(method)])
-    load = 0.0 if number % 11 == 0 else float(np.clip(10 ** nature.normal(-2.2, 0.8), 1e-4, 0.4))
-    found = chance.random() < (0.5 if load == 0 else 0.93)
-    skill = {RULE: 0.4, "hausdorffdt": 0.38}.get(method, 0.48 + 0.03 * method.endswith("-hausdorffdt"))
-    dice = float(np.clip(skill + 0.18 * (math.log10(load or 1) + 2.2) + chance.normal(0, 0.08), 0.01, 0.95))
-    scores = (dice, 12 * (1 - dice) ** 2, min(dice * 1.25, 1)) if found else (0.0, NAN, 0.0)
-    if load == 0:
-        scores = (0.0, NAN, 0.0) if found else (1.0, 0.0, 1.0)
-    grid = [s * 1.02 for s in scores] if protocol == "paper" and method != RULE else [NAN] * 3
-    network = method != RULE
-    return Row(
-        case=case,
-        method=method,
-        fold=fold,
-        seed=seed if network else -1,
-        dice=scores[0],
-        masd_mm=scores[1],
-        nsd=scores[2],
-        nan_reason=("no prediction" if load else "no lesion") if math.isnan(scores[1]) else "",
-        predicted_ml=300 * load,
-        true_ml=300 * load,
-        lesion_load=load,
-        slice_mm=float(nature.choice([2.0, 4.0, 6.0])),
-        predicted_lesions=3,
-        true_lesions=2 if load else 0,
-        lesion_precision=chance.random() if found else NAN,
-        lesion_recall=chance.random() if load else NAN,
-        grid_dice=grid[0],
-        grid_masd_mm=grid[1],
-        grid_nsd=grid[2],
-        train_seconds=400 + 10 * fold if network else NAN,
-        epochs=30 * network,
-        predict_seconds=1.5 * network,
-        peak_mb=900.0 if network else NAN,
-        machine="x86_64 CPU, 2 threads" if network else "",
-    )
-
-
-def invented_curve(method: str, fold: int, seed: int = 0, epochs: int = 30) -> list[Epoch]:
-    """A loss that falls, and a held-out score every fifth epoch."""
-    chance = np.random.default_rng([list(LOSSES).index(method), fold, seed])
-    scale = 40 if method == "hausdorffdt" else 0.7
-    for epoch in range(1, epochs + 1):
-        dice = 0.5 * (1 - math.exp(-epoch / 8)) + chance.normal(0, 0.02) if epoch % 5 == 0 else NAN
-        loss = scale * (0.3 + math.exp(-epoch / 10)) + chance.normal(0, 0.02 * scale)
-        yield Epoch(method, fold, seed, epoch, loss, dice, dice)
-
-
-def write_study(folder: Path, protocol: str, runs: dict[str, tuple[int, ...]], seeds: tuple[int, ...] = (0,)) -> Path:
-    """The results of some folds of some losses, with the rule on all cases; returns the rows' file."""
-    rows = [r for fold in range(FOLDS) for r in invented_rows(protocol, RULE, fold)]
-    keys = [(loss, fold, seed) for loss, folds in runs.items() for fold in folds for seed in seeds]
-    rows += [r for key in keys for r in invented_rows(protocol, *key)]
-    path = folder / f"{protocol}.csv"
-    write_records(rows, path, Row)
-    write_records([e for key in keys for e in invented_curve(*key)], curves_path(path), Epoch)
-    return path
+README = (ROOT / "README.md", tables.MARKERS)
 
 
 WHOLE = {loss: tuple(range(FOLDS)) for loss in LOSSES}
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Runs the command on tmp_path/results, with figures only where asked for; returns the page's text."""
+def words(tmp_path: Path) -> tuple[str, ...]:
+    """The command's options, for results/, docs/ and README.md of a folder."""
+    return f"--results={tmp_path / 'results'}", f"--docs={tmp_path / 'docs'}", f"--readme={tmp_path / 'README.md'}"
 
-    def call(*options: str, draw: bool = False) -> str:
-        if not draw:
-            monkeypatch.setattr(tables, "draw_figures", lambda study, figures: None)
-        folders = [f"--results={tmp_path / 'results'}", f"--docs={tmp_path / 'docs'}", f"--readme={tmp_path / 'README.md'}"]
-        monkeypatch.setattr(sys, "argv", ["tables", *folders, *options])
-        tables.main()
-        return (tmp_path / "docs" / "study.md").read_text()
 
-    return call
+def page(folder: Path, protocol: str, runs: dict[str, tuple[int, ...]], configuration: dict | None = None) -> str:
+    """The page about a study of these folds of some losses, without figures."""
+    path = write_results(folder, protocol, runs)
+    if configuration:
+        path.with_suffix(".json").write_text(json.dumps(configuration))
+    return study_text([tables.load_study(folder, name) for name in study_tables.TITLES], folder)
 
 
 def line_of(text: str, start: str, after: str = "") -> str:
@@ -140,28 +59,30 @@ def line_of(text: str, start: str, after: str = "") -> str:
 # Statistics.
 
 
-def test_holm_by_hand():
-    # sorted 0.01, 0.02, 0.03, 0.04: times 4, 3, 2, 1 = 0.04, 0.06, 0.06, 0.04, and never falling
-    assert statistics.holm([0.03, 0.01, 0.04, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        # sorted 0.01, 0.02, 0.03, 0.04: times 4, 3, 2, 1 = 0.04, 0.06, 0.06, 0.04, and never falling
+        ([0.03, 0.01, 0.04, 0.02], [0.06, 0.04, 0.06, 0.06]),
+        ([0.6, NAN, 0.9], [1.0, NAN, 1.0]),  # what has no p does not count, and one is the most
+        ([0.02, NAN], [0.02, NAN]),
+    ],
+)
+def test_holm_by_hand(p, expected):
+    assert statistics.holm(p) == pytest.approx(expected, nan_ok=True)
 
 
-def test_holm_does_not_count_what_has_no_p_and_stops_at_one():
-    assert statistics.holm([0.6, NAN, 0.9]) == pytest.approx([1.0, NAN, 1.0], nan_ok=True)
-    assert statistics.holm([0.02, NAN]) == pytest.approx([0.02, NAN], nan_ok=True)
-
-
-def test_the_interval_of_a_constant_is_the_constant():
-    assert statistics.bootstrap_interval(np.full(7, 0.25)) == (0.25, 0.25)
-
-
-@pytest.mark.parametrize("values", [[], [0.5]])
-def test_one_case_has_no_interval(values):
-    assert all(map(math.isnan, statistics.bootstrap_interval(np.array(values))))
-
-
-def test_the_interval_of_two_values_is_known():
-    # a resample's mean is 0, 1/2 or 1 with probabilities 1/4, 1/2, 1/4
-    assert statistics.bootstrap_interval(np.array([0.0, 1.0])) == (0.0, 1.0)
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.25] * 7, (0.25, 0.25)),
+        ([0.0, 1.0], (0.0, 1.0)),  # a resample's mean is 0, 1/2 or 1 with probabilities 1/4, 1/2, 1/4
+        ([0.5], (NAN, NAN)),
+        ([], (NAN, NAN)),
+    ],
+)
+def test_intervals_by_hand(values, expected):
+    assert statistics.bootstrap_interval(np.array(values)) == pytest.approx(expected, nan_ok=True, rel=1e-12)
 
 
 def test_the_interval_agrees_with_scipy():
@@ -197,15 +118,11 @@ def by_seed(method: str, *dice: float) -> pd.DataFrame:
     return table(*(row(f"case{n}", method, seed=seed, dice=d) for n in range(9) for seed, d in enumerate(dice)))
 
 
-def test_chance_in_training_by_hand():
+@pytest.mark.parametrize(("dice", "p"), [((0.3, 0.1), 2 / 10_001), ((0.3, -0.1), 2 / 4)])
+def test_chance_in_training_by_hand(dice, p):
     """Of two drawn seeds both are the first in a quarter of the draws, and both the second in another quarter."""
-    zero = by_seed("tversky", 0.0)
-    low, high, p = statistics.case_and_seed_bootstrap(by_seed("dice", 0.3, 0.1), zero, "dice")
-    assert (low, high) == pytest.approx((0.1, 0.3))
-    assert p == pytest.approx(2 / 10_001)
-    low, high, p = statistics.case_and_seed_bootstrap(by_seed("dice", 0.3, -0.1), zero, "dice")
-    assert (low, high) == pytest.approx((-0.1, 0.3))
-    assert p == pytest.approx(2 / 4, rel=0.05)
+    found = statistics.case_and_seed_bootstrap(by_seed("dice", *dice), by_seed("tversky", 0.0), "dice")
+    assert found == (pytest.approx(min(dice)), pytest.approx(max(dice)), pytest.approx(p, rel=0.05 if p > 0.1 else 1e-6))
 
 
 def test_chance_in_the_cases_is_that_of_the_bootstrap_over_cases():
@@ -235,13 +152,9 @@ def test_p_is_scipys_with_zeros_ranked():
     assert statistics.signed_rank_p(differences) == expected != stats.wilcoxon(differences, zero_method="wilcox").pvalue
 
 
-def test_p_of_all_positive_differences_by_hand():
-    assert statistics.signed_rank_p(np.arange(1.0, 7.0)) == pytest.approx(2 / 2**6)
-
-
-def test_p_where_nothing_differs_or_nothing_is_there():
-    assert statistics.signed_rank_p(np.zeros(4)) == 1
-    assert math.isnan(statistics.signed_rank_p(np.zeros(0)))
+@pytest.mark.parametrize(("differences", "p"), [(np.arange(1.0, 7.0), 2 / 2**6), (np.zeros(4), 1), (np.zeros(0), NAN)])
+def test_p_by_hand(differences, p):
+    assert statistics.signed_rank_p(differences) == pytest.approx(p, nan_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -253,12 +166,9 @@ def test_edges_of_lesion_load(load, lesions, stratum):
     assert found == ("empty", "below 1 %", "1-5 %", "above 5 %")[stratum]
 
 
-def test_edges_of_slice_thickness():
-    assert [statistics.slice_strata(table(row(slice_mm=mm))).item() for mm in (2.9, 3.0, 3.01)] == [
-        "slices <= 3 mm",
-        "slices <= 3 mm",
-        "slices > 3 mm",
-    ]
+@pytest.mark.parametrize(("mm", "stratum"), [(2.9, "<= 3"), (3.0, "<= 3"), (3.01, "> 3")])
+def test_edges_of_slice_thickness(mm, stratum):
+    assert statistics.slice_strata(table(row(slice_mm=mm))).item() == f"slices {stratum} mm"
 
 
 def test_every_case_is_in_one_stratum_of_each_kind():
@@ -283,14 +193,12 @@ def test_the_family_of_the_correction_is_every_comparison_of_the_table():
     assert all(c.p == pytest.approx(2 / 2**8) and c.p_holm == pytest.approx(4 / 2**8) and c.clear for c in found.values())
 
 
-def test_clear_needs_both_the_test_and_the_interval():
-    def comparison(low: float, p: float) -> statistics.Comparison:
-        return statistics.Comparison("x", "y", statistics.Estimate(0.1, low, 0.3, 9), 8, 1, p, p)
-
-    assert comparison(0.01, 0.049).clear
-    assert not comparison(-0.01, 0.049).clear
-    assert not comparison(0.01, 0.05).clear
-    assert not comparison(0.01, NAN).clear
+@pytest.mark.parametrize(
+    ("low", "p", "clear"), [(0.01, 0.049, True), (-0.01, 0.049, False), (0.01, 0.05, False), (0.01, NAN, False)]
+)
+def test_clear_needs_both_the_test_and_the_interval(low, p, clear):
+    estimate = statistics.Estimate(0.1, low, 0.3, 9)
+    assert statistics.Comparison("x", "y", estimate, 8, 1, p, p).clear == clear
 
 
 def test_the_hausdorff_term_is_compared_by_lesion_load():
@@ -315,9 +223,8 @@ def test_lesion_loads_are_corrected_apart_from_all_cases():
 # The page.
 
 
-def test_an_incomplete_study_says_what_was_not_run(tmp_path, command):
-    write_study(tmp_path / "results", "native", {"dice": tuple(range(FOLDS)), "tversky": (0, 1)})
-    text = command()
+def test_an_incomplete_study_says_what_was_not_run(tmp_path):
+    text = page(tmp_path, "native", {"dice": tuple(range(FOLDS)), "tversky": (0, 1)})
     assert line_of(text, "dice-focal", "### Scores").startswith("| dice-focal | not run (0 of 5 folds) |")
     assert "| 2 of 5 folds; not run: 2, 3, 4 | 18 |" in line_of(text, "tversky", "### Scores")
     assert "| 5 of 5 folds | 44 |" in line_of(text, "dice", "### Scores")
@@ -326,17 +233,15 @@ def test_an_incomplete_study_says_what_was_not_run(tmp_path, command):
     assert "## Paper protocol\n\nnot run" in text
 
 
-def test_the_rule_stands_on_the_same_cases(tmp_path, command):
-    write_study(tmp_path / "results", "native", {"tversky": (0, 2)})
-    cells = line_of(command(), "rule Z < -2", "### Scores").split(" | ")
+def test_the_rule_stands_on_the_same_cases(tmp_path):
+    cells = line_of(page(tmp_path, "native", {"tversky": (0, 2)}), "rule Z < -2", "### Scores").split(" | ")
     assert cells[2] == "18"
     values = [r.dice for fold in (0, 2) for r in invented_rows("native", RULE, fold)]
     assert cells[3].startswith(f"{np.mean(values):.3f} [")
 
 
-def test_the_tables_figures_are_those_of_numpy(tmp_path, command):
-    write_study(tmp_path / "results", "native", WHOLE)
-    cells = line_of(command(), "tversky", "### Scores").split(" | ")
+def test_the_tables_figures_are_those_of_numpy(tmp_path):
+    cells = line_of(page(tmp_path, "native", WHOLE), "tversky", "### Scores").split(" | ")
     rows = [r for fold in range(FOLDS) for r in invented_rows("native", "tversky", fold)]
     for cell, field, digits in ((3, "dice", 3), (4, "masd_mm", 2), (5, "nsd", 3)):
         assert cells[cell].startswith(f"{np.nanmean([getattr(r, field) for r in rows]):.{digits}f} [")
@@ -358,31 +263,22 @@ def test_bold_is_the_best_of_losses_with_as_many_cases():
     assert cells == {"dice": "0.200 (2)", "tversky": "**0.300** (2)", RULE: "0.900 (1)"}
 
 
-def test_only_the_rule(tmp_path, command):
-    write_study(tmp_path / "results", "native", {})
-    text = command()
+def test_only_the_rule(tmp_path):
+    text = page(tmp_path, "native", {})
     assert "No loss has been run." in text
     assert "| 44 |" in line_of(text, "rule Z < -2", "### Scores")
 
 
-def test_the_paper_protocol_has_both_grids_and_the_published_figures(tmp_path, command):
-    write_study(tmp_path / "results", "paper", {"tversky-hausdorffdt": (0,)})
-    text = command()
-    rows = invented_rows("paper", "tversky-hausdorffdt", 0)
-    change = np.mean([r.grid_dice - r.dice for r in rows])
+def test_the_paper_protocol_has_both_grids_the_published_figures_and_its_steps(tmp_path):
+    training = {"batch_size": 4, "epochs": 60, "patience": 10, "bfloat16": True}
+    text = page(tmp_path, "paper", {"tversky-hausdorffdt": (0,)}, {"training": training})
+    change = np.mean([r.grid_dice - r.dice for r in invented_rows("paper", "tversky-hausdorffdt", 0)])
     assert f"changes the mean of a loss by {change:+.3f} in Dice, " in " ".join(text.split())
-    assert "| 0.5000 | 1.6250 | 0.5325 | 59 |" in line_of(text, "tversky-hausdorffdt", "### Beside the published")
-    assert "| 0.3300 | inf | 0.2800 | 29 | not run (0 of 5 folds)" in line_of(
-        text, "hausdorffdt", "### Beside the published"
-    )
-
-
-def test_the_paper_protocol_says_how_many_steps_it_took(tmp_path, command):
-    path = write_study(tmp_path / "results", "paper", {"dice": (0,)})
-    path.with_suffix(".json").write_text(
-        json.dumps({"training": {"batch_size": 4, "epochs": 60, "patience": 10, "bfloat16": True}})
-    )
-    text = command()
+    for loss, line in (
+        ("tversky-hausdorffdt", "| 0.5000 | 1.6250 | 0.5325 | 59 |"),
+        ("hausdorffdt", "| 0.3300 | inf | 0.2800 | 29 | not run (0 of 5 folds)"),
+    ):
+        assert line in line_of(text, loss, "### Beside the published")
     assert "| steps in an epoch | 22: 85 cases, batches of 4 | 8 |" in text  # 35 cases without every eighth: 31
     assert "| arithmetic of the network | not published | bfloat16 |" in text
 
@@ -397,17 +293,30 @@ def same_everywhere(*offsets: tuple[str, float]) -> Study:
     return Study("native", table(*rows), as_frame([], Epoch))
 
 
-def test_the_answer_claims_nothing_where_nothing_is_significant():
-    text = answer(same_everywhere(("dice", 0), ("tversky", 0), ("dice-focal", 0)))
-    assert "Significant differences to other losses: by Dice none; by NSD none." in text
-
-
-def test_the_answer_names_what_is_significant():
-    text = answer(same_everywhere(("dice", 0.2), ("tversky", 0), ("tversky-hausdorffdt", 0.2), (RULE, 0.0)))
-    assert "Significant differences to other losses: by Dice tversky (+0.2" in text
-    assert "tversky-hausdorffdt (" not in text
-    assert "The Hausdorff term changes Dice by +0.2" in text
-    assert "trained once" in text
+@pytest.mark.parametrize(
+    ("offsets", "said", "not_said"),
+    [
+        (
+            {"dice": 0, "tversky": 0, "dice-focal": 0},
+            ["Significant differences to other losses: by Dice none; by NSD none."],
+            "The Hausdorff term",
+        ),
+        (
+            {"dice": 0.2, "tversky": 0, "tversky-hausdorffdt": 0.2, RULE: 0},
+            [
+                "Significant differences to other losses: by Dice tversky (+0.2",
+                "The Hausdorff term changes Dice by +0.2",
+                "trained once",
+            ],
+            "tversky-hausdorffdt (",
+        ),
+        ({"dice": 0, RULE: -0.1}, [], "other losses"),
+    ],
+)
+def test_the_answer_names_what_is_significant_and_nothing_else(offsets, said, not_said):
+    text = answer(same_everywhere(*offsets.items()))
+    assert [words for words in said if words not in text] == []
+    assert not_said not in text
 
 
 def test_the_answer_says_which_losses_have_more_seeds():
@@ -416,10 +325,6 @@ def test_the_answer_says_which_losses_have_more_seeds():
     text = answer(Study("native", pd.concat([once.rows, again], ignore_index=True), once.epochs))
     assert "Trained tversky with 2 seeds, every other loss with one." in text
     assert "trained once" not in text
-
-
-def test_the_answer_with_one_loss_has_no_winner():
-    assert "other losses" not in answer(same_everywhere(("dice", 0.0), (RULE, -0.1)))
 
 
 def test_what_holds_in_both_protocols():
@@ -447,46 +352,38 @@ def test_protocols_are_compared_on_the_cases_that_both_have():
 # README, figures, bytes.
 
 
-def test_the_readme_block_is_replaced_and_the_rest_untouched(tmp_path, command):
-    write_study(tmp_path / "results", "native", WHOLE)
+def test_the_readme_block_is_replaced_and_the_rest_untouched(tmp_path, words, command):
+    write_results(tmp_path / "results", "native", {"dice": (0,), "tversky": (0, 1)})
     before, after = "# Title\n\ntext  \n\n", "\n\n## Next\n\ntext without a newline at its end"
     (tmp_path / "README.md").write_text(f"{before}{BEGIN}\nwhat stood here\n{END}{after}")
-    command()
+    command(tables.main, *words)
     text = (tmp_path / "README.md").read_text()
     assert text.startswith(f"{before}{BEGIN}\n| native protocol | Dice |")
     assert text.endswith(f"\n{END}{after}")
     assert "what stood here" not in text
-    command()
-    assert (tmp_path / "README.md").read_text() == text
-
-
-def test_a_readme_without_markers_stays(tmp_path, command):
-    write_study(tmp_path / "results", "native", {"dice": (0,)})
-    (tmp_path / "README.md").write_text("nothing here\n")
-    command()
-    assert (tmp_path / "README.md").read_text() == "nothing here\n"
+    assert replace_block(text, tables.readme_block([tables.load_study(tmp_path / "results", "native")]), *README) == text
+    assert replace_block("nothing here\n", "new", *README) == "nothing here\n"
 
 
 @pytest.mark.parametrize("text", [BEGIN, END, f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
-def test_markers_that_do_not_pair_are_refused(tmp_path, command, text):
-    write_study(tmp_path / "results", "native", {"dice": (0,)})
+def test_markers_that_do_not_pair_are_refused(tmp_path, words, refusal, text):
+    write_results(tmp_path / "results", "native", {"dice": (0,)})
     (tmp_path / "README.md").write_text(text)
-    with pytest.raises(UserError, match=r"README.md: expected <!-- study:begin -->"):
-        command()
+    assert refusal(tables.main, *words).startswith(f"{tmp_path / 'README.md'}: expected <!-- study:begin -->")
     assert (tmp_path / "README.md").read_text() == text
     assert not (tmp_path / "docs").exists()
 
 
-def test_the_same_rows_give_the_same_bytes(tmp_path, command):
-    write_study(tmp_path / "results", "native", {"dice": (0, 1), "tversky": (0,)}, seeds=(0, 1))
-    write_study(tmp_path / "results", "paper", {"dice": (0,)})
+def test_the_same_rows_give_the_same_bytes(tmp_path, words, command):
+    write_results(tmp_path / "results", "native", {"dice": (0, 1), "tversky": (0,)}, seeds=(0, 1))
+    write_results(tmp_path / "results", "paper", {"dice": (0,)})
     first, second = tmp_path / "docs", tmp_path / "first"
-    command(draw=True)
+    command(tables.main, *words)
     shutil.move(first, second)
     for path in (tmp_path / "results").glob("*.csv"):  # another order of the rows is the same study
         head, *lines = path.read_text().splitlines(keepends=True)
         path.write_text(head + "".join(reversed(lines)))
-    command(draw=True)
+    command(tables.main, *words)
     files = sorted(path.relative_to(first) for path in first.rglob("*.*"))
     kinds = ("curves", "dice", "volume")
     assert [str(f) for f in files] == [f"figures/{p}-{k}.png" for p in ("native", "paper") for k in kinds] + ["study.md"]
@@ -495,90 +392,66 @@ def test_the_same_rows_give_the_same_bytes(tmp_path, command):
     assert all(f"(figures/{f.name})" in (first / "study.md").read_text() for f in files[:-1])
 
 
-def test_figures_without_data_are_not_shown(tmp_path, command):
-    path = write_study(tmp_path / "results", "native", {"dice": (0,)})
-    assert "native-curves.png" in command(draw=True)
-    curves_path(path).unlink()
-    assert "native-curves.png" not in command(draw=True)
-    assert not (tmp_path / "docs" / "figures" / "native-curves.png").exists()
+def test_figures_without_data_are_not_shown(tmp_path, words, command):
+    path = write_results(tmp_path / "results", "native", {"dice": (0,)})
+    for there in (True, False):
+        command(tables.main, *words)
+        assert ("native-curves.png" in (tmp_path / "docs" / "study.md").read_text()) == there
+        assert (tmp_path / "docs" / "figures" / "native-curves.png").exists() == there
+        curves_path(path).unlink(missing_ok=True)
 
 
 def test_curves_of_a_run_without_rows_are_left_out(tmp_path):
-    path = write_study(tmp_path, "native", {"dice": (0,)})
+    path = write_results(tmp_path, "native", {"dice": (0,)})
     write_records([*invented_curve("dice", 0), *invented_curve("dice", 1)], curves_path(path), Epoch)
     assert set(tables.load_study(tmp_path, "native").epochs["fold"]) == {0}
 
 
-def test_the_phantom_figure_says_which_losses_are_missing(tmp_path, monkeypatch):
+def test_the_phantom_figure_shows_the_losses_that_there_are(tmp_path):
     config = ModelConfig()
     for loss in ("dice", "tversky"):
         path = tmp_path / "runs" / "native" / f"{loss}-fold0-seed0" / "fold0.safetensors"
         save_weights(path, LesionNet(config), config, InferenceConfig(), {})
-    said = []
-    monkeypatch.setattr("training.pages.phantom_figure.caption", lambda number, drawn: said.append((number, drawn)) or "")
     folder = ROOT / "test" / "case"
-    draw_phantom(folder, masks_by_loss(tmp_path / "runs", folder), tmp_path / "phantom.png")
-    ((number, drawn),) = said
-    assert drawn == ["dice", "tversky"]
+    masks = masks_by_loss(tmp_path / "runs", folder)
+    assert list(masks) == ["dice", "tversky"]
+    draw_phantom(folder, masks, tmp_path / "phantom.png")
     assert 0 < (tmp_path / "phantom.png").stat().st_size < 150_000
     r, _, b = np.asarray(Image.open(tmp_path / "phantom.png").convert("RGB")).astype(int)[180, 320]
     assert b > r + 60  # in the lesion of the Z map, whose low values are blue in the reports, too
-    monkeypatch.undo()
-    from training.pages.phantom_figure import caption
-
-    assert "Not run, so not drawn: dice-focal, hausdorffdt," in caption(number, drawn)
+    assert "Not run, so not drawn: dice-focal, hausdorffdt," in caption(0, list(masks))
 
 
 # What is refused.
 
 
-def refused(path: Path, change, command, match: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda text: text.replace("masd_mm,", "hd95,", 1), "expected the columns case, "),
+        (lambda text: text.replace(",dice,0,", ",lovasz,0,"), "unknown method 'lovasz'"),
+        (lambda text: text + text.splitlines(keepends=True)[1], ".* more than one such row"),
+        (lambda text: "".join(text.splitlines(keepends=True)[:-1]), ".* missing or not of this fold"),
+        (lambda text: text.replace(",dice,0,", ",dice,7,"), ".*has fold 7, expected 0 to 4"),
+    ],
+)
+def test_rows_that_cannot_be_of_a_study_are_refused(tmp_path, change, reason):
+    path = write_results(tmp_path, "native", {"dice": (0,)})
     path.write_text(change(path.read_text()))
-    with pytest.raises(UserError, match=match) as caught:
-        command()
-    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=rf"^\S*native\.csv: {reason}.*$"):
+        tables.load_study(tmp_path, "native")
 
 
-def test_wrong_columns(tmp_path, command):
-    path = write_study(tmp_path / "results", "native", {"dice": (0,)})
-    refused(path, lambda text: text.replace("masd_mm,", "hd95,", 1), command, r"native\.csv: expected the columns case, ")
+def test_wrong_columns_of_the_curves(tmp_path):
+    path = curves_path(write_results(tmp_path, "native", {"dice": (0,)}))
+    path.write_text(path.read_text().replace("loss", "cost", 1))
+    with pytest.raises(UserError, match=r"native-curves\.csv: expected the col"):
+        tables.load_study(tmp_path, "native")
 
 
-def test_wrong_columns_of_the_curves(tmp_path, command):
-    path = write_study(tmp_path / "results", "native", {"dice": (0,)})
-    refused(
-        curves_path(path), lambda text: text.replace("loss", "cost", 1), command, r"native-curves\.csv: expected the col"
-    )
-
-
-def test_an_unknown_method(tmp_path, command):
-    path = write_study(tmp_path / "results", "native", {"dice": (0,)})
-    refused(path, lambda text: text.replace(",dice,0,", ",lovasz,0,"), command, r"native\.csv: unknown method 'lovasz'")
-
-
-def test_a_row_that_is_there_twice(tmp_path, command):
-    path = write_study(tmp_path / "results", "paper", {"dice": (0,)})
-    refused(path, lambda text: text + text.splitlines(keepends=True)[1], command, r"paper\.csv: .* more than one such row")
-
-
-def test_a_run_that_is_not_whole(tmp_path, command):
-    path = write_study(tmp_path / "results", "native", {"dice": (0,)})
-    refused(
-        path, lambda t: "".join(t.splitlines(keepends=True)[:-1]), command, r"native\.csv: .* missing or not of this fold"
-    )
-
-
-def test_a_fold_that_does_not_exist(tmp_path, command):
-    path = write_study(tmp_path / "results", "native", {"dice": (0,)})
-    refused(path, lambda text: text.replace(",dice,0,", ",dice,7,"), command, r"has fold 7, expected 0 to 4")
-
-
-def test_no_results_is_one_line_and_exit_code_2(tmp_path, command, capsys):
-    with pytest.raises(SystemExit) as caught:
-        run(command)
-    assert caught.value.code == 2
-    expected = f"error: {tmp_path / 'results'}: no results, expected native.csv or paper.csv"
-    assert capsys.readouterr().err.startswith(expected)
+def test_no_results_is_one_line(tmp_path, words, refusal):
+    expected = f"{tmp_path / 'results'}: no results, expected native.csv or paper.csv"
+    assert refusal(tables.main, *words).startswith(expected)
 
 
 def test_published_figures_are_of_losses_in_their_order():
