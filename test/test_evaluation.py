@@ -9,11 +9,11 @@ distance of an element is the one to the nearest element of the other mask.
 import dataclasses
 import json
 import math
-import re
 import shutil
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,6 @@ from scipy.ndimage import gaussian_filter
 from evaluation.evaluate import METRICS, LesionEvaluation, main
 from model.errors import UserError
 from model.images.volume import Grid
-from training.common.cli import run
 from training.scores.metrics import Scores, mean_scores
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,20 +84,18 @@ def single(folders: Folders, prediction: np.ndarray, label: np.ndarray, grid: Gr
     return [case[metric][NAMES[0]] for metric in METRICS]
 
 
-def refusal(folders: Folders, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *options: str) -> str:
-    """The one line of a run that is refused, with an earlier result in place that must not outlive it."""
-    folders.output.parent.mkdir()
-    folders.output.write_text(EARLIER)
-    monkeypatch.setattr(sys, "argv", ["evaluate", *folders.words(), *options])
-    with pytest.raises(SystemExit) as stop:
-        run(main)
-    assert stop.value.code == 2
-    assert list(folders.output.parent.iterdir()) == []
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    return err
+@pytest.fixture
+def refused(refusal) -> Callable[..., str]:
+    """Runs the command, which refuses with an earlier result in place that must not outlive it; returns the line."""
+
+    def call(folders: Folders, *options: object) -> str:
+        folders.output.parent.mkdir()
+        folders.output.write_text(EARLIER)
+        line = refusal(main, *folders.words(), *options)
+        assert list(folders.output.parent.iterdir()) == []
+        return line
+
+    return call
 
 
 def test_a_false_voxel_three_columns_away(folders: Folders) -> None:
@@ -168,14 +165,11 @@ OFF_GRID = {
 
 
 @pytest.mark.parametrize("name", OFF_GRID)
-def test_a_prediction_on_another_grid_is_refused_unless_told(three_cases: Folders, capsys, monkeypatch, name: str) -> None:
+def test_a_prediction_on_another_grid_is_refused_unless_told(three_cases: Folders, refused, command, name: str) -> None:
     path = three_cases.predict(NAMES[1], voxels(), grid=dataclasses.replace(GRID, **{name: OFF_GRID[name]}))
-    line = refusal(three_cases, capsys, monkeypatch)
     label = three_cases.labels / f"{NAMES[1]}_lesion.mha"
-    assert line.startswith(f"error: {label} and {path} are not on one grid: {name} (")
-    monkeypatch.setattr(sys, "argv", ["evaluate", *three_cases.words(), "--as-the-challenge"])
-    run(main)
-    assert capsys.readouterr().out.startswith("3 cases: Dice 0.5556")
+    assert refused(three_cases).startswith(f"{label} and {path} are not on one grid: {name} (")
+    assert command(main, *three_cases.words(), "--as-the-challenge").startswith("3 cases: Dice 0.5556")
 
 
 def test_metrics_json(three_cases: Folders) -> None:
@@ -230,54 +224,94 @@ def test_hidden_files_and_other_types_are_left_alone(three_cases: Folders) -> No
     assert three_cases.evaluate() == before
 
 
-def test_missing_and_extra_predictions(three_cases: Folders, capsys, monkeypatch) -> None:
-    (three_cases.predictions / f"{NAMES[0]}.mha").rename(three_cases.predictions / "MGHNICU_011-VISIT_01.mha")
-    (three_cases.predictions / f"{NAMES[1]}.mha").unlink()
-    line = refusal(three_cases, capsys, monkeypatch)
-    missing = ", ".join(str(three_cases.labels / f"{name}_lesion.mha") for name in NAMES[:2])
-    extra = three_cases.predictions / "MGHNICU_011-VISIT_01.mha"
-    assert line == f"error: no prediction for {missing}; no label for {extra}\n"
+def swap_the_first_and_lose_the_second(f: Folders) -> None:
+    (f.predictions / f"{NAMES[0]}.mha").rename(f.predictions / "MGHNICU_011-VISIT_01.mha")
+    (f.predictions / f"{NAMES[1]}.mha").unlink()
 
 
-@pytest.mark.parametrize("kind", ["prediction", "label"])
-def test_two_files_of_one_case(three_cases: Folders, capsys, monkeypatch, kind: str) -> None:
-    if kind == "prediction":
-        first, second = (three_cases.predictions / f"{NAMES[1]}{ending}.mha" for ending in ("", "_b"))
-    else:
-        below = three_cases.labels / "below"
-        below.mkdir()
-        first, second = (folder / f"{NAMES[1]}_lesion.mha" for folder in (three_cases.labels, below))
-    shutil.copy(first, second)
-    line = refusal(three_cases, capsys, monkeypatch)
-    assert line == f"error: expected one file per case, found {first}, {second}\n"
-
-
-def test_wrong_shape(three_cases: Folders, capsys, monkeypatch) -> None:
-    path = three_cases.predict(NAMES[2], np.zeros((9, 15, 12), np.uint8))
-    line = refusal(three_cases, capsys, monkeypatch)
-    label = three_cases.labels / f"{NAMES[2]}_lesion.mha"
-    assert line == f"error: {path}: expected 15 x 12 x 9 voxels (x, y, z) as in {label}, found 12 x 15 x 9\n"
-
-
-@pytest.mark.parametrize("kind", ["predict", "label"])
-@pytest.mark.parametrize("value", [2, 255, 0.5, -1, math.nan])
-def test_wrong_values(three_cases: Folders, capsys, monkeypatch, kind: str, value: float) -> None:
-    path = getattr(three_cases, kind)(NAMES[1], np.where(voxels(*ONE), np.float32(value), 0))
-    line = refusal(three_cases, capsys, monkeypatch)
-    what = (
-        "are NaN or infinite"
-        if math.isnan(value)
-        else re.escape(f"expected only 0 and 1, found [{sorted((0, value))[0]:.1f}, ")
-    )
-    assert re.match(f"error: {re.escape(str(path))}: .*{what}", line)
-
-
-@pytest.mark.parametrize("keep", [0, 100, -3])
-@pytest.mark.parametrize("kind", ["predictions", "labels"])
-def test_a_file_that_is_cut_off(three_cases: Folders, capsys, monkeypatch, kind: str, keep: int) -> None:
-    path = next(iter(sorted(getattr(three_cases, kind).iterdir())))
+def cut(folder: Path, keep: int) -> None:
+    path = folder / sorted(path.name for path in folder.iterdir())[0]
     path.write_bytes(path.read_bytes()[:keep])
-    assert f"{path}: expected a whole image file" in refusal(three_cases, capsys, monkeypatch)
+
+
+def write_empty(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    write_image(voxels(), GRID, path)
+
+
+def empty(folder: Path, *, gone: bool) -> None:
+    shutil.rmtree(folder)
+    if not gone:
+        folder.mkdir()
+
+
+# by name: what is changed, and the line about three cases, the NAMES, or its beginning
+UNUSABLE: dict[str, tuple[Callable[[Folders], object], str]] = {
+    "missing and extra": (
+        swap_the_first_and_lose_the_second,
+        "no prediction for {labels}/{0}_lesion.mha, {labels}/{1}_lesion.mha;"
+        " no label for {predictions}/MGHNICU_011-VISIT_01.mha",
+    ),
+    "two predictions": (
+        lambda f: write_empty(f.predictions / f"{NAMES[1]}_b.mha"),
+        "expected one file per case, found {predictions}/{1}.mha, {predictions}/{1}_b.mha",
+    ),
+    "two labels": (
+        lambda f: write_empty(f.labels / "below" / f"{NAMES[1]}_lesion.mha"),
+        "expected one file per case, found {labels}/{1}_lesion.mha, {labels}/below/{1}_lesion.mha",
+    ),
+    "another shape": (
+        lambda f: f.predict(NAMES[2], np.zeros((9, 15, 12), np.uint8)),
+        "{predictions}/{2}.mha: expected 15 x 12 x 9 voxels (x, y, z) as in {labels}/{2}_lesion.mha, found 12 x 15 x 9",
+    ),
+    **{
+        f"{kind} of {value}": (
+            lambda f, kind=kind, value=value: getattr(f, kind)(NAMES[1], np.where(voxels(*ONE), np.float32(value), 0)),
+            f"{name}: {what}...",
+        )
+        for kind, name in (("predict", "{predictions}/{1}.mha"), ("label", "{labels}/{1}_lesion.mha"))
+        for value, what in (
+            *((value, f"expected only 0 and 1, found [{min(0.0, value):.1f}, ") for value in (2, 255, 0.5, -1)),
+            (math.nan, "1 of 1620 voxels are NaN or infinite"),
+        )
+    },
+    **{
+        f"{kind} cut at {keep}": (
+            lambda f, kind=kind, keep=keep: cut(getattr(f, kind), keep),
+            f"{name}: expected a whole image file...",
+        )
+        for kind, name in (("predictions", "{predictions}/{2}.mha"), ("labels", "{labels}/{2}_lesion.mha"))
+        for keep in (0, 100, -3)
+    },
+    **{
+        f"{kind}: {words}": (lambda f, kind=kind, gone=gone: empty(getattr(f, kind), gone=gone), f"{{{kind}}}: {words}")
+        for kind in ("predictions", "labels")
+        for words, gone in (("no such folder", True), ("no file *.mha found", False))
+    },
+    **{
+        f"{name} in {kind}": (
+            lambda f, kind=kind, name=name: write_empty(getattr(f, kind) / name),
+            f"no {lacks} for {{{kind}}}/{name}",
+        )
+        for kind, lacks, names in (
+            ("predictions", "label", ("overlay.mha", "MGHNICU_010-VISIT_01-ADC_ss.mha", "baby 1.mha")),
+            ("labels", "prediction", ("baby 1.mha", "MGHNICU_012-VISIT_01_lesion.mha")),
+        )
+        for name in names
+    },
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_files_that_cannot_be_scored_are_refused(three_cases: Folders, refused, kind: str) -> None:
+    change, expected = UNUSABLE[kind]
+    change(three_cases)
+    line, expected = refused(three_cases), expected.format(*NAMES, **vars(three_cases))
+    assert line == expected or (expected.endswith("...") and line.startswith(expected[:-3]))
+
+
+def test_fewer_cases_than_told(three_cases: Folders, refused) -> None:
+    assert "We expected to find 4, but we found 3." in refused(three_cases, "--cases", "4")
 
 
 def test_a_file_that_changes_after_it_was_checked(three_cases: Folders) -> None:
@@ -318,44 +352,11 @@ def test_any_name_is_a_case(folders: Folders, kind: str) -> None:
     assert prediction in metrics["case"]["pred_fname"].values()
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "lacks"),
-    [
-        ("predictions", "overlay.mha", "label"),
-        ("predictions", "MGHNICU_010-VISIT_01-ADC_ss.mha", "label"),
-        ("predictions", "baby 1.mha", "label"),
-        ("labels", "baby 1.mha", "prediction"),
-        ("labels", "MGHNICU_012-VISIT_01_lesion.mha", "prediction"),
-    ],
-)
-def test_a_name_without_its_other(three_cases: Folders, capsys, monkeypatch, kind: str, name: str, lacks: str) -> None:
-    path = getattr(three_cases, kind) / name
-    write_image(voxels(), GRID, path)
-    assert refusal(three_cases, capsys, monkeypatch) == f"error: no {lacks} for {path}\n"
-
-
-def test_fewer_cases_than_told(three_cases: Folders, capsys, monkeypatch) -> None:
-    assert "We expected to find 4, but we found 3." in refusal(three_cases, capsys, monkeypatch, "--cases", "4")
-
-
-@pytest.mark.parametrize("kind", ["predictions", "labels"])
-@pytest.mark.parametrize("there", [True, False])
-def test_an_empty_folder_and_none(three_cases: Folders, capsys, monkeypatch, kind: str, there: bool) -> None:
-    folder = getattr(three_cases, kind)
-    shutil.rmtree(folder)
-    if there:
-        folder.mkdir()
-    expected = f"error: {folder}: " + ("no file *.mha found" if there else "no such folder") + "\n"
-    assert refusal(three_cases, capsys, monkeypatch) == expected
-
-
-def command(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
-    python = [sys.executable, "-W", "error::FutureWarning", "-m", "evaluation.evaluate"]
-    return subprocess.run([*python, *map(str, words)], cwd=cwd, capture_output=True, text=True, check=False)
-
-
 def test_the_command_from_the_files_that_the_image_holds(three_cases: Folders, tmp_path: Path) -> None:
-    """Only what the Dockerfile copies is there, so nothing else can be needed."""
+    """Only what the Dockerfile copies is there, and no package that its image lacks can be imported."""
+    (tmp_path / "app").mkdir()
+    for package in ("torch", "monai", "safetensors", "nibabel", "pydicom"):
+        (tmp_path / "app" / f"{package}.py").write_text("raise ModuleNotFoundError")
     for line in (ROOT / "evaluation" / "Dockerfile").read_text().splitlines():
         if line.startswith("COPY"):
             *sources, target = line.split()[1:]
@@ -364,39 +365,27 @@ def test_the_command_from_the_files_that_the_image_holds(three_cases: Folders, t
             for source in sources:
                 copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
                 copy(ROOT / source, folder, **({"dirs_exist_ok": True} if copy is shutil.copytree else {}))
-    done = command(*three_cases.words(), "--cases", "3", cwd=tmp_path / "app")
+    words = [sys.executable, "-W", "error::FutureWarning", "-m", "evaluation.evaluate", *three_cases.words(), "--cases", "3"]
+    done = subprocess.run(words, cwd=tmp_path / "app", capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "3 cases: Dice 0.5556, MASD 0.469 mm (1 without), NSD 0.5556\n"
     written = json.loads(three_cases.output.read_text())
     assert written == three_cases.evaluate()
 
 
-def test_the_command_refuses_in_one_line(three_cases: Folders) -> None:
-    three_cases.output.parent.mkdir()
-    three_cases.output.write_text(EARLIER)
-    path = three_cases.labels / f"{NAMES[2]}_lesion.mha"
-    path.unlink()
-    done = command(*three_cases.words())
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: no label for {three_cases.predictions / NAMES[2]}.mha\n"
-    assert not three_cases.output.exists()
+THEIRS = {
+    "text": "notes",
+    "table": '{"case": {}, "aggregates": {}, "mine": 1}',
+    "empty": "",
+    "list": '["case", "aggregates"]',
+}
 
 
-@pytest.mark.parametrize(
-    "kind", ["prediction", "label", "text", "table", "empty", "list", "link", "dangling link", "folder"]
-)
-def test_an_output_that_is_something_else_stays(
-    three_cases: Folders, tmp_path: Path, capsys, monkeypatch, kind: str
-) -> None:
+@pytest.mark.parametrize("kind", ["prediction", "label", *THEIRS, "link", "dangling link", "folder"])
+def test_an_output_that_is_something_else_stays(three_cases: Folders, tmp_path: Path, refusal, kind: str) -> None:
     output = tmp_path / "mine"
-    texts = {
-        "text": "notes",
-        "table": '{"case": {}, "aggregates": {}, "mine": 1}',
-        "empty": "",
-        "list": '["case", "aggregates"]',
-    }
-    if kind in texts:
-        output.write_text(texts[kind])
+    if kind in THEIRS:
+        output.write_text(THEIRS[kind])
     elif kind == "folder":
         output.mkdir()
     elif "link" in kind:
@@ -405,23 +394,12 @@ def test_an_output_that_is_something_else_stays(
     else:
         output = next(path for path in getattr(three_cases, f"{kind}s").iterdir() if path.name.startswith(NAMES[0]))
     before = {path: path.lstat().st_ino for path in tmp_path.rglob("*")}
-    monkeypatch.setattr(sys, "argv", ["evaluate", *three_cases.words(), "--output", str(output)])
-    with pytest.raises(SystemExit) as stop:
-        run(main)
-    assert stop.value.code == 2
     what = "an output outside of" if kind in ("prediction", "label") else "a new file, or a metrics.json to replace"
-    assert capsys.readouterr().err.startswith(f"error: {output}: expected {what}")
+    line = refusal(main, *three_cases.words(), "--output", output)
+    assert line.startswith(f"{output}: expected {what}")
     assert {path: path.lstat().st_ino for path in tmp_path.rglob("*")} == before
 
 
-def test_an_output_that_cannot_be_written(three_cases: Folders) -> None:
-    done = command(*three_cases.words(), "--output", "/proc/nowhere/metrics.json")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: /proc/nowhere/metrics.json: cannot be written")
-
-
-def test_torch_is_not_needed() -> None:
-    code = "import sys, evaluation.evaluate; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "evalutils" in done.stdout.split()
-    assert not {"torch", "monai", "safetensors"} & set(done.stdout.split())
+def test_an_output_that_cannot_be_written(three_cases: Folders, refusal) -> None:
+    line = refusal(main, *three_cases.words(), "--output", "/proc/nowhere/metrics.json")
+    assert line.startswith("/proc/nowhere/metrics.json: cannot be written")
