@@ -1,5 +1,7 @@
 """The training command's options and what it writes beside the weights."""
 
+import argparse
+import dataclasses
 import json
 import math
 import subprocess
@@ -16,7 +18,7 @@ from model.networks.config import InferenceConfig, to_json
 from model.networks.network import LesionNet
 from model.networks.torch_engine import save_weights
 from training.common.provenance import git_commit
-from training.learning.train_config import TrainConfig, default_config, options
+from training.learning.train_config import TrainConfig, add_config_options, config_from, default_config, options
 from training.learning.training_run import provenance
 from training.scores.metrics import Scores
 
@@ -47,16 +49,6 @@ def test_training_does_not_need_git(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert git_commit() == "abc"
 
 
-def test_the_command_turns_options_into_the_configuration(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
-    called = []
-    monkeypatch.setattr(module, "train", lambda *arguments, **_: called.append(arguments))
-    options = ["--fold", "2", "--loss", "dice", "--seed", "0", "--epochs", "7", "--learning-rate", "5e-4", "--bfloat16"]
-    monkeypatch.setattr(sys, "argv", ["train", "--data", "packed", "--run", str(tmp_path), "--device", "cpu", *options])
-    module.main()
-    config = TrainConfig(fold=2, loss="dice", seed=0, epochs=7, learning_rate=5e-4, bfloat16=True)
-    assert called == [(config, Path("packed"), tmp_path, torch.device("cpu"))]
-
-
 @pytest.mark.parametrize(
     "config",
     [
@@ -66,42 +58,48 @@ def test_the_command_turns_options_into_the_configuration(monkeypatch: pytest.Mo
         default_config("paper", fold=1, bfloat16=True),
     ],
 )
-def test_the_recorded_options_give_the_configuration_again(config, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    called = []
-    monkeypatch.setattr(module, "train", lambda *arguments, **_: called.append(arguments[0]))
-    monkeypatch.setattr(sys, "argv", ["train", "--data", "packed", "--run", "run", "--device", "cpu", *options(config)])
-    module.main()
-    assert called == [config]
-
-
-def test_the_command_defaults_to_the_configurations_defaults(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    called = []
-    monkeypatch.setattr(module, "train", lambda *arguments, **_: called.append(arguments[0]))
-    monkeypatch.setattr(sys, "argv", ["train", "--data", "packed", "--run", "run", "--device", "cpu"])
-    module.main()
-    assert called == [TrainConfig()]
-
-
-def test_the_architecture_is_a_files_where_asked(monkeypatch: pytest.MonkeyPatch, capsys, tmp_path: Path) -> None:
-    called = []
-    monkeypatch.setattr(module, "train", lambda *_, model, **__: called.append(model))
-    (tmp_path / "small.json").write_text(json.dumps(to_json(SMALL)))
-    words = ["train", "--data", "packed", "--run", "run", "--device", "cpu", "--model", str(tmp_path / "small.json")]
-    monkeypatch.setattr(sys, "argv", words)
-    module.main()
-    assert called == [SMALL]
-    (tmp_path / "small.json").write_text("{}")
-    with pytest.raises(UserError, match=r"small\.json"):
-        module.main()
+def test_the_recorded_options_give_the_configuration_again(config: TrainConfig) -> None:
+    parser = argparse.ArgumentParser()
+    add_config_options(parser, default_config(config.protocol))
+    assert config_from(parser.parse_args(options(config))) == config
 
 
 @pytest.mark.parametrize("on_a_terminal", [True, False])
-def test_a_file_gets_the_lines_and_a_terminal_does_not(on_a_terminal, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.setattr(module, "train", lambda *_, say, **__: say("an epoch") if say else None)
-    monkeypatch.setattr(sys, "argv", ["train", "--data", "packed", "--run", "run", "--device", "cpu"])
+def test_the_command_trains_as_its_options_say(
+    command, small_study: Path, tmp_path: Path, monkeypatch, on_a_terminal
+) -> None:
+    """A file gets a line for each epoch, and a terminal, which has a bar, does not."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: on_a_terminal)
-    module.main()
-    assert ("an epoch\n" in capsys.readouterr().out) == (not on_a_terminal)
+    (tmp_path / "model.json").write_text(json.dumps(to_json(dataclasses.replace(SMALL, margin=3))))
+    words = [
+        "--fold",
+        "2",
+        "--loss",
+        "dice",
+        "--seed",
+        "0",
+        "--epochs",
+        "1",
+        "--warmup-epochs",
+        "0",
+        "--learning-rate",
+        "5e-4",
+    ]
+    words += ["--bfloat16", "--model", tmp_path / "model.json", "--run", tmp_path, "--device", "cpu"]
+    *lines, path = command(module.main, "--data", small_study, *words).splitlines()
+    assert Path(path) == tmp_path / "fold2.safetensors"
+    assert [line.startswith("epoch 1 of 1: loss ") for line in lines] == [True] * (not on_a_terminal)
+    sidecar = json.loads(Path(path).with_suffix(".json").read_text())
+    config = TrainConfig(fold=2, loss="dice", seed=0, epochs=1, warmup_epochs=0, learning_rate=5e-4, bfloat16=True)
+    assert sidecar["provenance"]["training"] == dataclasses.asdict(config) | {"patch": []}
+    assert sidecar["provenance"]["device"].startswith("cpu")
+    assert sidecar["model"]["margin"] == 3
+
+
+def test_an_architecture_that_cannot_be_is_refused(refusal, tmp_path: Path) -> None:
+    (tmp_path / "small.json").write_text("{}")
+    words = ("--data", "packed", "--run", tmp_path, "--device", "cpu", "--model", tmp_path / "small.json")
+    assert refusal(module.main, *words).startswith(str(tmp_path / "small.json"))
 
 
 @pytest.mark.parametrize(

@@ -13,21 +13,19 @@ from model.networks.network import LesionNet
 from model.networks.stored import sealed
 from model.networks.torch_engine import save_weights
 from training import evaluate
-from training.data import splits
 from training.scores.metrics import Scores, score
 
 HELD_OUT = ["case0", "case1"]
 
 
 @pytest.fixture
-def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+def words(tmp_path: Path, use_folds, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Published cases and untrained weights, and the options with which the command evaluates them."""
     for number in range(3):
         publish(invented_case(number), tmp_path / "data")
     provenance = {"cases": {"training": ["case2"], "validation": HELD_OUT}}
     save_weights(tmp_path / "weights/a.safetensors", LesionNet(SMALL), SMALL, InferenceConfig(), provenance)
-    (tmp_path / "splits.json").write_text(json.dumps({"folds": [HELD_OUT, ["case2"]]}))
-    monkeypatch.setattr(splits, "SPLITS", tmp_path / "splits.json")
+    use_folds([HELD_OUT, ["case2"]])
     monkeypatch.chdir(tmp_path)
     return ["--data", "data", "--weights", "weights", "--out", "out", "--device", "cpu"]
 

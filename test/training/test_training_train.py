@@ -19,12 +19,10 @@ import pytest
 import torch
 from inference_helpers import load
 from safetensors.torch import load_file
-from training_helpers import CASES, FOLDS, OTHER_DATA, SMALL, tensors, write_other_study, write_study
+from training_helpers import CASES, FOLDS, OTHER_DATA, SMALL, tensors, write_other_study
 
 from model.errors import UserError
 from training.common.provenance import git_commit
-from training.data.splits import read_fold
-from training.learning import protocols, training_run
 from training.learning.losses import LOSSES
 from training.learning.protocols import Native
 from training.learning.train_config import TrainConfig
@@ -37,44 +35,29 @@ CONFIG = TrainConfig(epochs=3, warmup_epochs=1, batch_size=2)
 STEPS = 3  # per epoch
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("packed")
-    write_study(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def small(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Training finds the small network and the invented folds."""
-    use_small(data, monkeypatch)
-
-
-def use_small(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_run, "PROTOCOLS", {"native": lambda model: Native(SMALL)})
-    monkeypatch.setattr(training_run, "read_fold", lambda fold: read_fold(fold, data / "splits.json"))
+@pytest.fixture(scope="module", autouse=True)
+def data(small_study: Path) -> Path:
+    return small_study
 
 
 @pytest.fixture(scope="module")
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an undisturbed run of CONFIG. Not to be written to."""
     folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        use_small(data, monkeypatch)
-        train(CONFIG, data, folder, CPU, validate_every=2)
+    train(CONFIG, data, folder, CPU, validate_every=2)
     return folder
 
 
 @pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+def batches(replace_loss) -> list[tuple]:
     """Fills with what each training step got: (slice thickness of each crop, target) - the thickness tells cases apart."""
-    seen = []
+    seen, tversky = [], LOSSES["tversky"]
 
     def spy(logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
         seen.append((spacing_mm[:, 0].tolist(), target.clone()))
-        return LOSSES["tversky"](logits, target, spacing_mm)
+        return tversky(logits, target, spacing_mm)
 
-    monkeypatch.setattr(protocols, "LOSSES", {**LOSSES, CONFIG.loss: spy})
+    replace_loss(CONFIG.loss, spy)
     return seen
 
 
@@ -122,17 +105,15 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("steps", [STEPS, STEPS + 1, 2 * STEPS + 2])
-def test_a_killed_run_resumes_bit_for_bit(
-    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
-) -> None:
-    calls = itertools.count()
+def test_a_killed_run_resumes_bit_for_bit(data: Path, finished: Path, tmp_path: Path, replace_loss, steps: int) -> None:
+    calls, loss = itertools.count(), LOSSES[CONFIG.loss]
 
     def killing(*arguments: torch.Tensor) -> torch.Tensor:
         if next(calls) == steps:
             raise Killed
-        return LOSSES[CONFIG.loss](*arguments)
+        return loss(*arguments)
 
-    monkeypatch.setattr(protocols, "LOSSES", {**LOSSES, CONFIG.loss: killing})
+    replace_loss(CONFIG.loss, killing)
     with pytest.raises(Killed):
         train(CONFIG, data, tmp_path, CPU)
     assert not list(tmp_path.glob("*.safetensors"))
@@ -190,18 +171,15 @@ def test_the_folder_of_another_run_is_refused(data: Path, finished: Path, change
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
 
 
-def test_the_folder_of_another_network_is_refused(data: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_run, "PROTOCOLS", {"native": lambda model: Native(dataclasses.replace(SMALL, margin=3))})
+def test_the_folder_of_another_network_is_refused(data: Path, finished: Path) -> None:
     with pytest.raises(UserError, match="another model"):
-        train(CONFIG, data, finished, CPU)
+        train(CONFIG, data, finished, CPU, model=dataclasses.replace(SMALL, margin=3))
 
 
-def test_the_folder_of_other_folds_is_refused(data: Path, finished: Path, tmp_path: Path, monkeypatch) -> None:
-    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    swapped = (["case0", "case1", "case4", "case5", "case6"], ["case2", "case3"])  # validates on cases trained on
-    monkeypatch.setattr(training_run, "read_fold", lambda fold: swapped)
+def test_the_folder_of_other_folds_is_refused(data: Path, finished: Path, use_folds) -> None:
+    use_folds([["case2", "case3"], ["case0", "case1"], *FOLDS[2:]])  # validates on cases trained on
     with pytest.raises(UserError, match="checkpoint"):
-        train(CONFIG, data, tmp_path, CPU)
+        train(CONFIG, data, finished, CPU)
 
 
 @pytest.mark.parametrize(
@@ -243,8 +221,8 @@ def test_an_unknown_loss_lists_the_known_ones(data: Path, tmp_path: Path) -> Non
 
 
 def test_an_unknown_fold_is_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="expected a fold from 0 to 2, found 3"):
-        train(TrainConfig(fold=3), data, tmp_path, CPU)
+    with pytest.raises(UserError, match="expected a fold from 0 to 4, found 5"):
+        train(TrainConfig(fold=5), data, tmp_path, CPU)
 
 
 class Payload:
@@ -272,7 +250,7 @@ def test_steps_see_each_training_case_once_and_no_validation_case(data: Path, tm
     assert len(batches) == CONFIG.epochs * STEPS
     for epoch in epochs(batches):
         seen = sorted(itertools.chain.from_iterable(crops for crops, _ in epoch))
-        assert seen == thickness(FOLDS[1] + FOLDS[2])
+        assert seen == thickness(list(CASES.keys() - FOLDS[0]))
 
 
 def test_epochs_differ_in_order_and_augmentation(data: Path, tmp_path: Path, batches: list) -> None:
@@ -327,7 +305,7 @@ def test_the_sidecar_says_how_the_weights_were_made(finished: Path) -> None:
     assert provenance["training"] == dataclasses.asdict(CONFIG) | {"patch": []}
     assert provenance["training"]["seed"] == 0
     assert provenance["data"] == {name: case.digest for name, case in CASES.items()}
-    assert provenance["cases"] == {"training": sorted(FOLDS[1] + FOLDS[2]), "validation": FOLDS[0]}
+    assert provenance["cases"] == {"training": sorted(CASES.keys() - FOLDS[0]), "validation": FOLDS[0]}
     assert "BONBID-HIE" in provenance["data_licence"]
     assert "non-commercial" in provenance["data_licence"]
 

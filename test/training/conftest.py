@@ -1,0 +1,41 @@
+"""A small study: invented cases packed in a folder, their folds and a small network in place of the project's."""
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from training_helpers import SMALL, write_study
+
+from training.data import splits
+from training.learning.losses import LOSSES
+from training.learning.protocols import PROTOCOLS, Native
+
+
+@pytest.fixture
+def use_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[list[str]]], None]:
+    """Puts other folds in place of the committed ones."""
+
+    def use(folds: list[list[str]]) -> None:
+        (tmp_path / "splits.json").write_text(json.dumps({"folds": folds}))
+        monkeypatch.setattr(splits, "SPLITS", tmp_path / "splits.json")
+
+    return use
+
+
+@pytest.fixture
+def replace_loss(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable], None]:
+    """Puts another function in place of one of the losses."""
+    return functools.partial(monkeypatch.setitem, LOSSES)
+
+
+@pytest.fixture(scope="module")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of the packed cases; commands find their folds and, as the native protocol's, the small network."""
+    folder = tmp_path_factory.mktemp("packed")
+    write_study(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splits, "SPLITS", folder / "splits.json")
+        patch.setitem(PROTOCOLS, "native", lambda model=None: Native(model or SMALL))
+        yield folder
