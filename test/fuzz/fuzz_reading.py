@@ -213,13 +213,8 @@ def fuzz(suffix: str, args: argparse.Namespace, report: Path) -> None:
         rng = random.Random(seed)
         return damaged(rng.choice(corpus) if rng.random() < FRESH else data, suffix, rng)[:most]
 
-    options = [
-        f"-seed={args.seed}",
-        f"-timeout={int(args.seconds) + 5}",
-        f"-rss_limit_mb={args.megabytes}",
-        "-max_len=65536",
-    ]
-    options += [f"-artifact_prefix={args.keep}/", "-verbosity=0", "-print_final_stats=0"]
+    options = [f"-seed={args.seed}", f"-timeout={int(args.seconds) + 5}", f"-rss_limit_mb={args.megabytes}"]
+    options += ["-max_len=65536", f"-artifact_prefix={args.keep}/", "-verbosity=0", "-print_final_stats=0"]
     (folder / "corpus").mkdir()
     for number, data in enumerate(corpus):
         (folder / "corpus" / str(number)).write_bytes(data)

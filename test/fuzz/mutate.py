@@ -31,16 +31,9 @@ WORDS = (
 FIELDS = (
     *("NDims", "DimSize", "ElementType", "ElementSpacing", "ElementSize", "Offset", "Position", "Origin", "TransformMatrix"),
     *("Rotation", "Orientation", "CenterOfRotation", "CompressedData", "CompressedDataSize", "BinaryData", "HeaderSize"),
-    *(
-        "BinaryDataByteOrderMSB",
-        "ElementByteOrderMSB",
-        "ElementNumberOfChannels",
-        "ElementDataFile",
-        "ElementMin",
-        "ElementMax",
-    ),
-    *("ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset", "Modality", "SequenceID", "ObjectType", "ID"),
-    *("AnatomicalOrientation", "DistanceUnits", "Comment", "Name", "Color", "ParentID", "Modality"),
+    *("BinaryDataByteOrderMSB", "ElementByteOrderMSB", "ElementNumberOfChannels", "ElementDataFile", "ElementMin"),
+    *("ElementMax", "ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset", "Modality", "SequenceID"),
+    *("ObjectType", "ID", "AnatomicalOrientation", "DistanceUnits", "Comment", "Name", "Color", "ParentID", "Modality"),
 )
 END = re.compile(rb"ElementDataFile[^\n]*\n|\n\n")  # of a MetaImage's or NRRD's header
 NUMBER = re.compile(rb"[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
@@ -58,21 +51,20 @@ def _lines(data: bytes) -> tuple[list[bytes], bytes]:
 
 def one_number(data: bytes, rng: random.Random) -> bytes:
     """Another value for one number of the header."""
-    places = list(NUMBER.finditer(data, 0, header_end(data)))
-    if not places:
-        return data
-    place = rng.choice(places)
-    return data[: place.start()] + rng.choice(NUMBERS).encode() + data[place.end() :]
+    return _with_number(data, rng, lambda number: rng.choice(NUMBERS))
 
 
 def nudged_number(data: bytes, rng: random.Random) -> bytes:
     """One number of the header a little larger or smaller: still plausible."""
+    return _with_number(data, rng, lambda number: f"{number + rng.choice((-1, 1, 0.001, -0.001, 0.01, 0.5)):.12g}")
+
+
+def _with_number(data: bytes, rng: random.Random, other: Callable[[float], str]) -> bytes:
     places = list(NUMBER.finditer(data, 0, header_end(data)))
     if not places:
         return data
     place = rng.choice(places)
-    value = float(place.group()) + rng.choice((-1, 1, 0.001, -0.001, 0.01, 0.5))
-    return data[: place.start()] + f"{value:.12g}".encode() + data[place.end() :]
+    return data[: place.start()] + other(float(place.group())).encode() + data[place.end() :]
 
 
 def one_value(data: bytes, rng: random.Random) -> bytes:
@@ -202,7 +194,7 @@ TEXT = (
     voxels,
     no_image,
 )
-NIFTI = (nifti_field, nifti_field, nifti_field, nifti_field, cut, longer, flipped, hole, no_image)
+NIFTI = (*[nifti_field] * 4, cut, longer, flipped, hole, no_image)
 MGH = (*[mgh_field] * 4, *NIFTI[4:])
 
 

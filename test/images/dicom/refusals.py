@@ -1,0 +1,31 @@
+"""What is said of DICOM files, and files with other tags."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pydicom
+import pytest
+from dicom_phantom import save
+from pydicom.dataset import Dataset
+
+from model.errors import UserError
+from model.images.volume import read_volume
+
+
+def refused(path: Path) -> str:
+    """Why no ADC map is read: one line."""
+    with pytest.raises(UserError) as caught:
+        read_volume(path, adc=True)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert "Error" not in message
+    return message
+
+
+def edited(paths: Iterable[Path], edit: Callable[[Dataset], object]) -> None:
+    """Write files again with a change of their data sets."""
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        edit(dataset)
+        save(dataset, path)
