@@ -1,21 +1,16 @@
 """The rows of the learning curve: which cases trees and calibration saw, and what is written."""
 
 import dataclasses
+import itertools
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
-from inference_helpers import stump
 from training_helpers import invented_case, write_packed
 
-from model.lesions.decision import Calibration, most_dice
-from model.lesions.trees import Trees
+from model.lesions.decision import most_dice
 from training import learning_curve
-from training.data import splits
-from training.lesions.fit_trees import CandidateTable
-from training.lesions.held_out import HeldOut
+from training.lesions import fit_trees, held_out
 from training.scores.metrics import dice_of
 from training.scores.rows import CurvePoint, read_records
 
@@ -26,10 +21,9 @@ WITH_LESION = {name for name, case in CASES.items() if case.label.any()}
 
 
 @pytest.fixture(autouse=True)
-def folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [[name for name, fold in FOLD_OF.items() if fold == number] for number in range(5)]
-    (tmp_path / "splits.json").write_text(json.dumps({"folds": names}))
-    monkeypatch.setattr(splits, "SPLITS", tmp_path / "splits.json")
+def few_trees(use_folds, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_folds([[name for name, fold in FOLD_OF.items() if fold == number] for number in range(5)])
+    monkeypatch.setattr(fit_trees, "ROUNDS", 20)
 
 
 def test_a_draw_is_of_the_other_folds_and_holds_the_smaller_one() -> None:
@@ -42,39 +36,39 @@ def test_a_draw_is_of_the_other_folds_and_holds_the_smaller_one() -> None:
     assert len({tuple(learning_curve.drawn(0, draw, 3)) for draw in range(6)}) > 1
 
 
-def test_trees_and_calibration_see_the_drawn_cases_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands for a fit of trees answers log odds that tell the fit; nothing is fitted twice."""
-    fits: list[frozenset[str]] = []
-    calibrations: list[set[str]] = []
+TABLES = {name: fit_trees.candidate_table(case) for name, case in CASES.items()}
 
-    def trees_of(some: Sequence[CandidateTable]) -> Trees:
-        fits.append(frozenset(table.name for table in some))
-        return stump("z", 0, *(1 / (1 + np.exp(-len(fits) / 100)),) * 2).trees
 
-    def calibration_of(parts: Sequence[HeldOut], *, trees_alone: bool) -> Calibration:
-        assert trees_alone
-        calibrations.append({part.case.name for part in parts})
-        for part in parts:  # by trees that did not see the case
-            assert part.case.name not in fits[round(float(part.first_stage.max()) * 100) - 1]
-        return Calibration(networks=0.0, first_stage=1.0)
+def expected(folds: dict[int, list[str]]) -> dict[str, float]:
+    """Dice of every case that has a lesion, with trees and calibration of its fold that are fitted to these cases."""
+    trees = {fold: fit_trees.fit_trees([TABLES[name] for name in names]) for fold, names in folds.items()}
+    parts = {part.case.name: part for part in held_out.answers_of_trees(CASES, TABLES, trees)}
+    dice = {}
+    for name in WITH_LESION:
+        calibration = held_out.fit_calibration([parts[other] for other in folds[FOLD_OF[name]]], trees_alone=True)
+        (answer,) = held_out.calibrated([parts[name]], trees, {FOLD_OF[name]: calibration}).values()
+        dice[name] = pytest.approx(dice_of(most_dice(answer), CASES[name].label), rel=1e-5)
+    return dice
 
-    monkeypatch.setattr(learning_curve, "fit_trees", trees_of)
-    monkeypatch.setattr(learning_curve, "fit_calibration", calibration_of)
-    monkeypatch.setattr(learning_curve, "SIZES", (3, 99))
-    monkeypatch.setattr(learning_curve, "DRAWS", 2)
+
+def test_trees_and_calibration_are_fitted_to_the_drawn_cases_alone_and_once() -> None:
+    folds, fitted = {fold: learning_curve.drawn(fold, 0, 3) for fold in range(5)}, {}
+    assert learning_curve.curve_points(CASES, TABLES, folds, fitted) == expected(folds)
+    assert fitted.keys() == {tuple(names) for names in folds.values()}
+    other = dict.fromkeys(fitted, fitted[tuple(folds[0])])
+    assert learning_curve.curve_points(CASES, TABLES, folds, other) != expected(folds)
+
+
+def test_the_command_writes_a_point_for_every_case_with_a_lesion(tmp_path: Path, command) -> None:
+    """The folds leave eight or nine cases, so that every number of cases is all of them."""
     for case in CASES.values():
         write_packed(case, tmp_path)
-    monkeypatch.setattr("sys.argv", ["command", f"--data={tmp_path}", f"--results={tmp_path / 'results'}"])
-    learning_curve.main()
-    expected = [set(learning_curve.drawn(fold, draw, size)) for size in (3, 99) for draw in range(2) for fold in range(5)]
-    assert calibrations == expected
-    assert len(fits) == len(set(fits)) == len({frozenset(names) for names in expected})
+    command(learning_curve.main, "--data", tmp_path, "--results", tmp_path / "results")
     points = read_records(tmp_path / "results" / "learning_curve.csv", CurvePoint)
-    keys = {(point.case, point.size, point.draw) for point in points}
-    assert keys == {(name, size, draw) for name in WITH_LESION for size in (3, 99) for draw in range(2)}
+    dice = expected({fold: [name for name in CASES if FOLD_OF[name] != fold] for fold in range(5)})
+    assert {(point.size, point.draw, point.case): point.dice for point in points} == {
+        (size, draw, name): dice[name]
+        for size, draw, name in itertools.product(learning_curve.SIZES, range(learning_curve.DRAWS), dice)
+    }
     configuration = json.loads((tmp_path / "results" / "learning_curve.json").read_text())
     assert configuration == {"data": {name: case.digest for name, case in CASES.items()}}
-    for point in points:  # every candidate has the same probability: the best mask is all of them
-        case = CASES[point.case]
-        everything = most_dice(np.where((case.adc > 0) & (case.zadc < -0.53), 0.5, 0))
-        assert point.dice == pytest.approx(dice_of(everything, case.label), rel=1e-5)

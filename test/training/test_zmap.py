@@ -3,27 +3,21 @@
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
-from inference_helpers import one_question, stump
+from inference_helpers import stump
 from training_helpers import write_packed
 
-from model.lesions.candidates import FEATURES, sigmoid
-from model.lesions.decision import LOWEST_LOG_ODDS, Calibration
-from model.lesions.estimate import ESTIMATE_FEATURES, ZEstimator
-from model.lesions.trees import Trees
+from model.lesions.candidates import sigmoid
+from model.lesions.decision import LOWEST_LOG_ODDS, most_dice
 from model.networks.stored import load_estimator
 from training import zmap
-from training.data import splits
 from training.data.dataset import PackedCase
 from training.lesions import fit_estimate, fit_trees, held_out
 from training.lesions.fit_estimate import FIT_Z, VoxelTable, fit_estimator
-from training.lesions.fit_trees import CandidateTable
-from training.lesions.held_out import HeldOut
 from training.scores.methods import ESTIMATED, RULE
+from training.scores.metrics import dice_of
 from training.scores.rows import Row, ZError, read_records
 
 SHAPE = (6, 20, 24)
@@ -46,9 +40,11 @@ FOLD_OF = {name: fold for fold, names in enumerate(FOLDS) for name in names}
 
 
 @pytest.fixture(autouse=True)
-def invented_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "splits.json").write_text(json.dumps({"folds": FOLDS}))
-    monkeypatch.setattr(splits, "SPLITS", tmp_path / "splits.json")
+def invented_folds(use_folds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And few trees, which are enough for a line and lesions that are nothing else than low."""
+    use_folds(FOLDS)
+    monkeypatch.setattr(fit_estimate, "ROUNDS", 60)
+    monkeypatch.setattr(fit_trees, "ROUNDS", 25)
 
 
 @pytest.fixture(scope="module")
@@ -56,31 +52,14 @@ def tables() -> dict[str, VoxelTable]:
     return {name: VoxelTable(case) for name, case in CASES.items()}
 
 
-def run_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]:
-    """Run the command on CASES, to results/ and weights/ in a folder; returns the rows of the scores."""
-    (folder / "packed").mkdir()
-    for case in CASES.values():
-        write_packed(case, folder / "packed")
-    words = [f"--data={folder / 'packed'}", f"--results={folder / 'results'}", f"--weights={folder / 'weights'}", "--ship"]
-    monkeypatch.setattr("sys.argv", ["zmap", *words])
-    zmap.main()
-    return read_records(folder / "results" / "estimated.csv", Row)
-
-
-def test_no_case_is_estimated_by_trees_that_saw_it(tables, monkeypatch):
-    seen: list[set[str]] = []
-
-    def fit(some: Sequence[VoxelTable]) -> ZEstimator:
-        seen.append({table.name for table in some})
-        return ZEstimator(one_question(0, 0.0, 0.0, float(len(seen))), ESTIMATE_FEATURES)
-
-    monkeypatch.setattr(zmap, "fit_estimator", fit)
-    found = zmap.estimate_folds(CASES, tables)
-    assert found.keys() == CASES.keys()
-    for name, case in found.items():
-        (number,) = np.unique(case.zadc[case.brain])
-        assert seen[int(number) - 1] == {other for other in CASES if FOLD_OF[other] != FOLD_OF[name]}
-        np.testing.assert_array_equal(case.label, CASES[name].label)
+@pytest.mark.parametrize("name", ["case0", "case9"])
+def test_a_case_has_a_say_in_the_estimates_of_all_folds_but_its_own(tables, name):
+    other = tables | {name: VoxelTable(dataclasses.replace(CASES[name], zadc=-CASES[name].zadc))}
+    before, after = zmap.estimate_folds(CASES, tables), zmap.estimate_folds(CASES, other)
+    assert before.keys() == after.keys() == CASES.keys()
+    same = {case for case in CASES if np.array_equal(before[case].zadc, after[case].zadc)}
+    assert same == set(FOLDS[FOLD_OF[name]])
+    assert all(found.label is CASES[case].label for case, found in before.items())
 
 
 def test_trees_answer_for_the_cases_of_their_fold():
@@ -92,50 +71,6 @@ def test_trees_answer_for_the_cases_of_their_fold():
     for part in parts:
         answers = part.first_stage[part.first_stage > LOWEST_LOG_ODDS]
         np.testing.assert_allclose(sigmoid(answers), (part.fold + 1) / 10, rtol=1e-5)
-
-
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # a constant has no correlation
-def test_command_fits_to_estimates_and_to_the_other_folds_alone(tmp_path, monkeypatch):
-    """What stands for a fit remembers what it saw. Fit n of the estimates says that Z is -2 - n / 10 everywhere."""
-    estimators: list[set[str]] = []
-    trees: list[dict[str, set[float]]] = []
-    calibrations: list[set[str]] = []
-    answers: dict[str, np.ndarray] = {}
-    own_calibrated = zmap.calibrated
-
-    def estimator_of(some: Sequence[VoxelTable]) -> ZEstimator:
-        estimators.append({table.name for table in some})
-        z = -2 - len(estimators) / 10
-        return ZEstimator(one_question(0, 0.0, z, z), ESTIMATE_FEATURES)
-
-    def trees_of(some: Sequence[CandidateTable]) -> Trees:
-        trees.append({table.name: set(table.features[:, FEATURES.index("z")].tolist()) for table in some})
-        return stump("z", 0, 0.5, 0.5).trees
-
-    def calibration_of(parts: Sequence[HeldOut], *, trees_alone: bool) -> Calibration:
-        assert trees_alone
-        calibrations.append({part.case.name for part in parts})
-        return Calibration(len(calibrations) / 10, 0.0, 1.0)
-
-    def calibrated(*args: object) -> dict[str, np.ndarray]:
-        answers.update(own_calibrated(*args))
-        return answers
-
-    for where, name, work in (
-        (zmap, "fit_estimator", estimator_of),
-        *((user, "fit_trees", trees_of) for user in (zmap, fit_trees)),
-        *((user, "fit_calibration", calibration_of) for user in (zmap, held_out)),
-        (zmap, "calibrated", calibrated),
-    ):
-        monkeypatch.setattr(where, name, work)
-    rows = run_command(tmp_path, monkeypatch)
-    others = [{name for name in CASES if FOLD_OF[name] != fold} for fold in range(5)]
-    assert estimators == [set(fit) for fit in trees] == calibrations == [*others, set(CASES)]
-    for name, z in {name: seen for fit in trees for name, seen in fit.items()}.items():
-        assert z == {float(np.float16(-2 - (FOLD_OF[name] + 1) / 10))}
-        np.testing.assert_allclose(answers[name][CASES[name].brain], sigmoid((FOLD_OF[name] + 1) / 10), rtol=1e-5)
-    brain_ml = 4 * 16 * 20 * math.prod((3.0, 1.5, 1.25)) / 1000
-    assert {round(row.predicted_ml, 4) for row in rows if row.method == RULE} == {round(brain_ml, 4)}  # of the estimates
 
 
 def test_trees_learn_a_line_and_are_the_same_in_any_order(tables):
@@ -179,24 +114,25 @@ def test_errors_on_paper():
     assert math.isnan(zmap.z_error(empty, case, 0).lesion_bias)
 
 
-def test_threshold_is_the_best_of_the_other_folds(monkeypatch):
+def test_threshold_is_the_best_of_the_other_folds():
     """Lesions of fold 0 lie below 1400, of the others below 700: fold 0 gets the others' threshold."""
-    monkeypatch.setattr(zmap, "SMOOTHED_MM", 1e-3)
     cases = {}
     for name, case in CASES.items():
         adc = np.where(case.brain, np.where(case.label, 1375 if FOLD_OF[name] == 0 else 675, 1600), 0)
-        cases[name] = dataclasses.replace(case, adc=adc.astype(np.float32))
+        cases[name] = dataclasses.replace(case, adc=adc.astype(np.float32), spacing_mm=(900.0, 900.0, 900.0))  # not smoothed
     masks = zmap.adc_masks(cases)
     assert not masks["case0"].any()
     for name in FOLDS[3]:
         np.testing.assert_array_equal(masks[name], cases[name].label)
 
 
-def test_command_writes_rows_errors_and_files_that_load(tmp_path, monkeypatch, capsys):
-    """With few trees, which is enough for a line and lesions that are nothing else than low."""
-    monkeypatch.setattr(fit_estimate, "ROUNDS", 60)
-    monkeypatch.setattr(fit_trees, "ROUNDS", 25)
-    rows = run_command(tmp_path, monkeypatch)
+def test_command_writes_rows_errors_and_files_that_load(tables, tmp_path, command):
+    """The decision is fitted to the estimates, and both to the other folds alone; what is shipped to all cases."""
+    for case in CASES.values():
+        write_packed(case, tmp_path)
+    words = ("--data", tmp_path, "--results", tmp_path / "results", "--weights", tmp_path / "weights", "--ship")
+    assert "decision           Dice" in command(zmap.main, *words)
+    rows = read_records(tmp_path / "results" / "estimated.csv", Row)
     errors = read_records(tmp_path / "results" / "zmap.csv", ZError)
     configuration = json.loads((tmp_path / "results" / "estimated.json").read_text())
     assert configuration == {"data": {name: case.digest for name, case in CASES.items()}}
@@ -204,10 +140,22 @@ def test_command_writes_rows_errors_and_files_that_load(tmp_path, monkeypatch, c
     assert {(row.case, row.method, row.fold) for row in rows} == {
         (name, method, fold) for name, fold in FOLD_OF.items() for method in ESTIMATED
     }
-    assert np.mean([row.dice for row in rows if row.method == "decision"]) > 0.9
+
+    estimated = zmap.estimate_folds(CASES, tables)
+    candidates = {name: fit_trees.candidate_table(case) for name, case in estimated.items()}
+    trees = fit_trees.trees_by_fold(candidates)
+    parts = held_out.answers_of_trees(estimated, candidates, trees)
+    nested = held_out.nested_calibrations(parts, trees_alone=True)
+    answers = held_out.calibrated(parts, trees, nested)
+    dice = {(row.method, row.case): row.dice for row in rows}
+    for name, case in estimated.items():
+        assert dice["decision", name] == pytest.approx(dice_of(most_dice(answers[name]), case.label), rel=1e-5)
+        assert dice[RULE, name] == pytest.approx(dice_of(case.brain & (case.zadc < -2), case.label), rel=1e-5)
+    assert np.mean([dice["decision", name] for name in CASES]) > 0.9
+
     estimator, decision, _ = load_estimator(tmp_path / "weights" / "zmap")
-    assert decision.calibration.networks == 0
-    case = CASES["case0"]
-    error = (estimator.estimate(case.adc, case.spacing_mm) - case.zadc)[case.brain]
-    assert np.median(np.abs(error)) < 0.1
-    assert "decision           Dice" in capsys.readouterr().out
+    expected = fit_estimator(list(tables.values())), fit_trees.fit_trees(list(candidates.values()))
+    for found, trees in zip((estimator.trees, decision.trees), (expected[0].trees, expected[1]), strict=True):
+        for name, array in trees.arrays().items():
+            np.testing.assert_array_equal(found.arrays()[name], array)
+    assert decision.calibration == held_out.fit_calibration(parts, trees_alone=True)
