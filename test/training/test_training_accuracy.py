@@ -9,9 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from model.errors import UserError
 from training import accuracy
-from training.common.cli import run
 from training.pages import adc_alone
 from training.pages.agreement import agreement
 from training.pages.learning_curve import by_size, curve_words
@@ -202,42 +200,30 @@ def test_several_seeds_are_one_case() -> None:
     assert "of one training seed" in accuracy.seed_words(averaged(ROWS))
 
 
-def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, command, refusal) -> None:
     begin, end = accuracy.MARKERS
     (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n")
-    words = [
-        "accuracy",
-        "--results",
-        str(tmp_path),
-        "--docs",
-        str(tmp_path / "docs"),
-        "--readme",
-        str(tmp_path / "README.md"),
-    ]
-    monkeypatch.setattr("sys.argv", words)
-    with pytest.raises(UserError, match=r"crossval\.csv"):
-        accuracy.main()
-    write_records(ROWS, tmp_path / "crossval.csv", Row)
-    write_records(BINS, tmp_path / "reliability.csv", Bin)
-    with pytest.raises(UserError, match=r"zmap\.csv"):
-        accuracy.main()
-    write_records(ESTIMATED, tmp_path / "estimated.csv", Row)
-    write_records(ERRORS, tmp_path / "zmap.csv", ZError)
-    with pytest.raises(UserError, match=r"learning_curve\.csv, made by python -m training\.learning_curve"):
-        accuracy.main()
-    write_records(CURVE, tmp_path / "learning_curve.csv", CurvePoint)
-    write_configuration({"data": {"case0": "0f"}}, tmp_path / "learning_curve.csv")
-    write_configuration({"data": {"case0": "0f"}}, tmp_path / "crossval.csv")
-    write_configuration({"data": {"case0": "1f"}}, tmp_path / "estimated.csv")
-    with pytest.raises(UserError, match=r"are of different data \(case0\)"):
-        accuracy.main()
+    words = ["--results", tmp_path, "--docs", tmp_path / "docs", "--readme", tmp_path / "README.md"]
+    for records, kind, name in (
+        (ROWS, Row, "crossval"),
+        (ESTIMATED, Row, "estimated"),
+        (ERRORS, ZError, "zmap"),
+        (CURVE, CurvePoint, "learning_curve"),
+    ):
+        assert f"{name}.csv" in refusal(accuracy.main, *words)
+        write_records(records, tmp_path / f"{name}.csv", kind)
+        write_records(BINS, tmp_path / "reliability.csv", Bin)
+    for name, digest in (("crossval", "0f"), ("learning_curve", "0f"), ("estimated", "1f")):
+        write_configuration({"data": {"case0": digest}}, tmp_path / f"{name}.csv")
+    assert "are of different data (case0)" in refusal(accuracy.main, *words)
     write_configuration({"data": {"case0": "0f"}}, tmp_path / "estimated.csv")
-    run(accuracy.main)
+    pages = []
+    for _ in range(2):
+        command(accuracy.main, *words)
+        pages.append({path.name: path.read_bytes() for path in (tmp_path / "docs").rglob("*.*") if path.is_file()})
+    assert sorted(pages[0]) == ["accuracy-reliability.png", "accuracy-volume.png", "accuracy.md", "learning-curve.png"]
+    assert pages[0] == pages[1]
     readme = (tmp_path / "README.md").read_text()
     assert readme.startswith(f"before\n{begin}\n| out of fold | Dice, 6 cases | Dice, 5 cases with a lesion |")
     assert readme.endswith(f"{end}\nafter\n")
     assert "\nold\n" not in readme
-    pages = {path.name: path.read_bytes() for path in (tmp_path / "docs").rglob("*.*") if path.is_file()}
-    assert sorted(pages) == ["accuracy-reliability.png", "accuracy-volume.png", "accuracy.md", "learning-curve.png"]
-    run(accuracy.main)
-    assert pages == {path.name: path.read_bytes() for path in (tmp_path / "docs").rglob("*.*") if path.is_file()}

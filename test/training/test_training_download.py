@@ -3,7 +3,6 @@
 import hashlib
 import io
 import re
-import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -14,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pooch
 import pytest
+from commands import exit_code
 from phantom import make_phantom, write_image
 
 from model.errors import UserError
 from model.files import only_run
 from training import download as module
-from training.common.cli import run
 from training.data.case_table import NAMES as PATTERNS
 from training.data.published import published_cases
 from training.download import Archive, download
@@ -307,31 +306,22 @@ def test_cases_without_labels_are_checked_where_none_is_needed(tree: Tree, serve
         get(server, tmp_path)
 
 
-def command(monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
-    """The command's exit code."""
-    monkeypatch.setattr(sys, "argv", ["download", *options])
-    try:
-        run(module.main)
-    except SystemExit as exit_:
-        return exit_.code
-    return 0
-
-
-def test_the_command(tree: Tree, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_the_command(tree: Tree, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command, capsys) -> None:
     server.content = zipped(tree)
     monkeypatch.setitem(module.ARCHIVES, "val", Archive("Val.zip", described(server.content).sha256, False))
-    options = ("--out", str(tmp_path), "--parts", "val")
-    assert command(monkeypatch, *options, "--url", server.url) == 0
+    options = ("--out", tmp_path, "--parts", "val")
+    command(module.main, *options, "--url", server.url)
     (tmp_path / "Val.zip").unlink()
-    assert command(monkeypatch, *options, "--check-only") == 0
+    command(module.main, *options, "--check-only")
     (tmp_path / "Val" / "2Z_ADC" / PATTERNS["2Z_ADC"].format(NAMES[0])).unlink()
-    assert command(monkeypatch, *options, "--check-only") == 2
+    capsys.readouterr()
+    assert exit_code(module.main, *options, "--check-only") == 2
     assert len(server.asked) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {tmp_path}: 1 not usable")
 
 
-def test_checking_a_folder_without_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    assert command(monkeypatch, "--out", str(tmp_path), "--parts", "train", "test", "--check-only") == 2
+def test_checking_a_folder_without_cases(tmp_path: Path, capsys) -> None:
+    assert exit_code(module.main, "--out", tmp_path, "--parts", "train", "test", "--check-only") == 2
     assert capsys.readouterr().out.count("no case found") == 2
 
 

@@ -1,11 +1,8 @@
 """Training commands whose folders are missing or cannot be written: one line and exit code 2, before any work."""
 
 import importlib
-from pathlib import Path
 
 import pytest
-
-from training.common.cli import run
 
 # what each command is given beside; {none} is not there, {file} is a file, {data} a folder
 READS = {
@@ -36,26 +33,16 @@ WRITES = {
 }
 
 
-def error_of(command: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> str:
-    """The one line of a command that is given these words."""
+PLACES = [*((command, words, "none") for command, words in READS.items())]
+PLACES += [(command, words, "file") for command, words in WRITES.items()]
+REASONS = {"none": ": ", "file": ": output cannot be written there (Not a directory"}
+
+
+@pytest.mark.parametrize(("command", "words", "place"), PLACES)
+def test_a_folder_that_is_not_there_or_cannot_be_written_is_one_line(tmp_path, refusal, command, words, place):
     (tmp_path / "data").mkdir()
     (tmp_path / "file").touch()
-    places = {"none": tmp_path / "none", "file": tmp_path / "file", "data": tmp_path / "data"}
-    monkeypatch.setattr("sys.argv", [command, *words.format(**places).split()])
-    with pytest.raises(SystemExit) as end:
-        run(importlib.import_module(f"training.{command}").main)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert end.value.code == 2
+    places = {name: tmp_path / name for name in ("none", "file", "data")}
+    line = refusal(importlib.import_module(f"training.{command}").main, *words.format(**places).split())
+    assert line.startswith(f"{places[place]}{REASONS[place]}")
     assert list((tmp_path / "data").iterdir()) == []
-    return line
-
-
-@pytest.mark.parametrize("command", READS)
-def test_a_folder_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys, command):
-    assert error_of(command, READS[command], tmp_path, monkeypatch, capsys).startswith(f"error: {tmp_path / 'none'}: ")
-
-
-@pytest.mark.parametrize("command", WRITES)
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsys, command):
-    line = error_of(command, WRITES[command], tmp_path, monkeypatch, capsys)
-    assert line.startswith(f"error: {tmp_path / 'file'}: output cannot be written there (Not a directory")

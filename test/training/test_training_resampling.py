@@ -1,7 +1,6 @@
 """The label through the paper protocol's grid and back."""
 
 import numpy as np
-import pytest
 from training_helpers import invented_case, write_packed
 
 from training import resampling
@@ -27,11 +26,9 @@ def test_what_is_finer_than_the_grid_is_lost() -> None:
     assert score(resampling.there_and_back(case), label, case.spacing_mm).dice < 0.9
 
 
-def test_the_command_prints_every_class(tmp_path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_the_command_prints_every_class(tmp_path, command) -> None:
     write_packed(invented_case(1), tmp_path)
-    monkeypatch.setattr("sys.argv", ["resampling", "--data", str(tmp_path)])
-    resampling.main()
-    out = capsys.readouterr().out
+    out = command(resampling.main, "--data", tmp_path)
     case = invented_case(1)
     dice = score(resampling.there_and_back(case), case.label, case.spacing_mm).dice
     assert f"all with lesion      1 cases  Dice {dice:.3f}" in out

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -76,12 +75,11 @@ def test_deal_is_repeatable() -> None:
     assert deal(many_cases()) == deal(many_cases())
 
 
-def test_the_command_writes_what_read_fold_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_what_read_fold_reads(tmp_path: Path, command) -> None:
     (tmp_path / "packed").mkdir()
     for number in range(7):
         write_packed(invented_case(number), tmp_path / "packed")
-    monkeypatch.setattr(sys, "argv", ["splits", "--data", str(tmp_path / "packed"), "--out", str(tmp_path / "splits.json")])
-    splits.main()
+    command(splits.main, "--data", tmp_path / "packed", "--out", tmp_path / "splits.json")
     training, validation = read_fold(1, tmp_path / "splits.json")
     assert len(validation) == 2
     assert sorted(training + validation) == [f"case{number}" for number in range(7)]

@@ -24,7 +24,7 @@ import pytest
 import torch
 from commands import exit_code
 from inference_helpers import load
-from training_helpers import CASES, FOLDS, write_other_study
+from training_helpers import CASES, FOLDS, Here, write_other_study
 
 import training.study as module
 from model.errors import UserError
@@ -45,18 +45,6 @@ from training.scores.rows import Epoch, Row, curves_path, read_records
 
 STEPS = 3  # per epoch of fold 0
 MEASURED = {"train_seconds": 0, "predict_seconds": 0, "peak_mb": 0}  # what no two runs share
-
-
-class Here:
-    """Runs each job at once, in this process."""
-
-    def submit(self, function, job: Job) -> Future:
-        future = Future()
-        try:
-            future.set_result(function(job))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 @pytest.fixture(scope="module", autouse=True)
