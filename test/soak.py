@@ -107,19 +107,7 @@ class Container(Process):
         code = int(docker("inspect", "-f", "{{.State.ExitCode}}", self.name))
         docker("rm", self.name)
         for folder in ("output", "once"):  # the files belong to the container's user
-            docker(
-                "run",
-                "--rm",
-                "--user",
-                "0:0",
-                "-v",
-                f"{self.work}:/w",
-                "--entrypoint",
-                "rm",
-                self.image,
-                "-rf",
-                f"/w/{folder}",
-            )
+            docker(*f"run --rm --user 0:0 -v {self.work}:/w --entrypoint rm {self.image} -rf /w/{folder}".split())
         return code
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from training.common.loss_names import LOSS_NAMES
 from training.data.splits import FOLDS, read_fold
-from training.learning.losses import LOSSES
 from training.scores.methods import RULE, STUDY
 from training.scores.rows import Epoch, Row, as_frame, curves_path, write_records
 
@@ -75,7 +75,7 @@ def invented_row(protocol: str, case: str, method: str, fold: int, seed: int) ->
 
 def invented_curve(method: str, fold: int, seed: int = 0, epochs: int = 30) -> list[Epoch]:
     """A loss that falls, and a held-out score every fifth epoch."""
-    chance = np.random.default_rng([list(LOSSES).index(method), fold, seed])
+    chance = np.random.default_rng([LOSS_NAMES.index(method), fold, seed])
     scale = 40 if method == "hausdorffdt" else 0.7
     for epoch in range(1, epochs + 1):
         dice = 0.5 * (1 - math.exp(-epoch / 8)) + chance.normal(0, 0.02) if epoch % 5 == 0 else NAN

@@ -18,11 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from golden_masks import GRID, NAMES, ONE, SIZE, voxels
-from monai.metrics import compute_surface_dice
 from phantom import write_image
-from scipy.ndimage import gaussian_filter
 
 from evaluation.evaluate import METRICS, LesionEvaluation, main
 from model.errors import UserError
@@ -126,25 +123,6 @@ def test_the_lower_half_of_a_lesion_of_two_slices(folders: Folders) -> None:
 )
 def test_empty_masks(folders: Folders, prediction: tuple, label: tuple, expected: list) -> None:
     assert single(folders, voxels(*prediction), voxels(*label)) == expected
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_nsd_equals_monai(folders: Folders, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    size = (10, 21, 16)
-    label, prediction = (gaussian_filter(rng.normal(size=size), (0.7, 2, 2)) > 0.05 for _ in range(2))
-    expected = compute_surface_dice(
-        torch.tensor(prediction)[None, None],
-        torch.tensor(label)[None, None],
-        class_thresholds=[2.0],
-        include_background=True,
-        spacing=(4.0, 1.0, 1.5),  # what reaches the surface code
-        use_subvoxels=True,
-    )
-    grid = Grid(size, GRID.spacing_mm, GRID.origin_mm, GRID.direction)
-    nsd = single(folders, prediction.astype(np.uint8), label, grid)[2]
-    assert 0.1 < nsd < 0.95
-    assert nsd == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_a_predictions_own_geometry_does_not_count_as_the_challenge_scores(folders: Folders) -> None:

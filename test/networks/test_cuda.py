@@ -4,6 +4,7 @@ Without SimpleITK or fixtures: `pytest --noconftest` on a machine that only trai
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -55,15 +56,29 @@ def test_a_device_answers_as_the_cpu_and_twice_the_same(device: str) -> None:
     ("augmentation", "to_a_sample"),
     [(Augmentation, lambda case, device: to_sample(case, SMALL, device)), (PaperAugmentation, to_paper_sample)],
 )
-def test_augmentation_stays_on_the_device_and_one_seed_is_one_result(augmentation, to_a_sample, device_name) -> None:
+def test_augmentation_is_of_its_seed_and_leaves_the_sample_as_it_was(augmentation, to_a_sample, device_name) -> None:
     device = torch.device(device_name)
-    sample = to_a_sample(invented_case(0), device)
+    sample, before = to_a_sample(invented_case(0), device), to_a_sample(invented_case(0), device)
     first, again = augmentation(5, device), augmentation(5, device)
+    inputs = []
     for _ in range(8):
         a, b = first(sample), again(sample)
         assert a.inputs.device.type == a.target.device.type == device_name
         assert torch.equal(a.inputs, b.inputs)
         assert torch.equal(a.target, b.target)
+        assert type(a.inputs) is type(a.target) is torch.Tensor
+        assert (a.inputs.shape, a.target.shape) == (before.inputs.shape, before.target.shape)
+        assert a.inputs.dtype == a.target.dtype == torch.float32
+        assert a.inputs.isfinite().all()
+        assert a.target.unique().tolist() == [0, 1]
+        assert torch.equal(a.spacing_mm, before.spacing_mm)
+        inputs.append(a.inputs)
+    assert torch.equal(sample.inputs, before.inputs)
+    assert torch.equal(sample.target, before.target)
+    changed = [one for one in inputs if not torch.equal(one, before.inputs)]  # the paper's leaves one in 32 alone
+    assert len(changed) > 5
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(changed, 2))
+    assert not torch.equal(augmentation(6, device)(sample).inputs, inputs[0])
 
 
 @contextlib.contextmanager
@@ -86,7 +101,7 @@ def test_a_step_changes_the_network_and_does_not_wait_for_the_device(loss: str, 
         pytest.importorskip("edt")  # which a machine that trains on CUDA may lack
     device, config, protocol = torch.device(device_name), TrainConfig(loss=loss), Native(SMALL)
     training = Training(config, protocol, device)
-    before = [parameter.detach().clone() for parameter in training.network.parameters()]
+    before = {name: tensor.clone() for name, tensor in training.network.state_dict().items()}
     batch = collate([to_sample(invented_case(number), SMALL, device) for number in (0, 1)], SMALL.divisor)
 
     def step() -> None:
@@ -99,4 +114,7 @@ def test_a_step_changes_the_network_and_does_not_wait_for_the_device(loss: str, 
     step()  # compiles the distance kernel
     with no_waiting(device):
         step()
-    assert any(not torch.equal(a, b) for a, b in zip(before, training.network.parameters(), strict=True))
+    after = training.network.state_dict()
+    assert all(tensor.isfinite().all() for tensor in after.values())
+    for name in ("slope", "threshold", "head.conv.conv.weight", "head.conv.conv.bias"):
+        assert not torch.equal(before[name], after[name]), name

@@ -25,11 +25,10 @@ def segment(output: Path, threads: int) -> None:
 
 
 def test_one_thread_and_two_write_the_same_bytes(tmp_path):
-    for name, threads in (("one", 1), ("again", 1), ("two", 2)):
-        segment(tmp_path / name, threads)
+    for threads in (1, 2):
+        segment(tmp_path / str(threads), threads)
     for path in (MASK, PROBABILITIES):
-        first, *others = [(tmp_path / name / path).read_bytes() for name in ("one", "again", "two")]
-        assert [other == first for other in others] == [True, True], path
+        assert (tmp_path / "1" / path).read_bytes() == (tmp_path / "2" / path).read_bytes(), path
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,18 +22,15 @@ from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble, sealed
 from model.networks.torch_engine import TorchEngine
 from model.segmenter import ENGINES
-from training.learning.onnx_graph import export
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE_VOXELS = 10
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(random_weights, tmp_path):
     """Two exported networks, for a test to spoil."""
-    weights = save_ensemble(tmp_path / "weights", random_network(1), random_network(2))
-    export(weights)
-    return weights
+    return shutil.copytree(random_weights, tmp_path / "weights")
 
 
 @pytest.fixture

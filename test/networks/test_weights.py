@@ -31,6 +31,16 @@ def folder(tmp_path: Path) -> Path:
     return save_ensemble(tmp_path / "weights", random_network(1), random_network(2), inference=RULE)
 
 
+DECISION = stump("z", -1.75, at_most=0.8, above=0.3, calibration=Calibration(-0.25, 0.5, 0.75))
+
+
+@pytest.fixture
+def decided(folder: Path) -> Path:
+    """The folder of weights with a decision beside them."""
+    save_decision(folder, DECISION, {"seed": 7})
+    return folder
+
+
 def edit(folder: Path, change: Callable[[dict], object], name: str = "net0") -> None:
     """Change a sidecar, as a command that wrote something else would have."""
     path = folder / f"{name}.json"
@@ -90,18 +100,15 @@ def test_identity_tells_networks_order_and_rules_apart(tmp_path):
     assert load(save_ensemble(tmp_path / "again", a, b)).id == identities["ab"]
 
 
-def alter_one_byte(path: Path, place: float) -> None:
+@pytest.mark.parametrize("name", ["net1", "decision"])
+@pytest.mark.parametrize("place", [0, 8, 100, 0.5, -1])
+def test_one_altered_byte_is_noticed(decided, name, place):
     """place: an index, or as a float the share of the file's length."""
+    path = decided / f"{name}.safetensors"
     data = bytearray(path.read_bytes())
     data[int(place * len(data)) if isinstance(place, float) else place] ^= 1
     path.write_bytes(data)
-
-
-@pytest.mark.parametrize("place", [0, 8, 100, 0.5, -1])
-def test_one_altered_byte_is_noticed(folder, place):
-    path = folder / "net1.safetensors"
-    alter_one_byte(path, place)
-    assert re.match(f"{path}: truncated or altered.*net1.json", refusal(folder))
+    assert re.match(f"{path}: truncated or altered.*{name}.json", refusal(decided))
 
 
 def test_a_seal_is_the_sha256_of_the_other_values_in_order():
@@ -110,22 +117,16 @@ def test_a_seal_is_the_sha256_of_the_other_values_in_order():
     assert sealed({"b": 1, "sidecar_sha256": "old", "a": 2}) == {"b": 1, "a": 2, "sidecar_sha256": expected}
 
 
-@pytest.mark.parametrize(("name", "part", "field"), [("net0", "inference", "threshold"), ("net1", "model", "adc_scale")])
-def test_a_network_whose_sidecar_was_edited_is_refused(folder, name, part, field):
-    edit_by_hand(folder / f"{name}.json", part, field)
-    assert refusal(folder).startswith(f"{folder / name}.json: altered since it was written")
-
-
-def test_a_decision_whose_sidecar_was_edited_is_refused(folder):
-    save_decision(folder, DECISION, {})
-    edit_by_hand(folder / "decision.json", "calibration", "intercept")
-    assert refusal(folder).startswith(f"{folder / 'decision.json'}: altered since it was written")
-
-
-def edit_by_hand(path: Path, part: str, field: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "part", "field"),
+    [("net0", "inference", "threshold"), ("net1", "model", "adc_scale"), ("decision", "calibration", "intercept")],
+)
+def test_a_sidecar_that_was_edited_by_hand_is_refused(decided, name, part, field):
+    path = decided / f"{name}.json"
     sidecar = json.loads(path.read_text())
     sidecar[part][field] += 0.125
     path.write_text(json.dumps(sidecar, indent=1))
+    assert refusal(decided).startswith(f"{path}: altered since it was written")
 
 
 def test_the_shipped_sidecars_are_sealed():
@@ -140,12 +141,15 @@ def test_truncated_weights_are_noticed(folder, kept):
     assert refusal(folder).startswith(f"{path}: truncated or altered")
 
 
+@pytest.mark.parametrize(("name", "reason"), [("net0", "does not fit"), ("decision", "not usable with decision.json (")])
 @pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 64, b"\x00" * 64])
-def test_file_that_fits_its_checksum_and_is_no_weights_is_refused(folder, content):
-    path = folder / "net0.safetensors"
+def test_file_that_fits_its_checksum_and_is_no_weights_is_refused(folder, name, reason, content):
+    if name == "decision":
+        save_decision(folder, DECISION, {})
+    path = folder / f"{name}.safetensors"
     path.write_bytes(content)
-    edit(folder, lambda sidecar: sidecar.update(sha256=hashlib.sha256(content).hexdigest()))
-    assert refusal(folder).startswith(f"{path}: does not fit")
+    edit(folder, lambda sidecar: sidecar.update(sha256=hashlib.sha256(content).hexdigest()), name)
+    assert refusal(folder).startswith(f"{path}: {reason}")
 
 
 @pytest.mark.parametrize("change", [lambda t: t.pop("slope"), lambda t: t.update(extra=t["slope"].clone())])
@@ -284,16 +288,6 @@ def test_places_of_the_weights():
     assert Path(weights.__file__).parents[1] / "weights" == weights.IMAGE_WEIGHTS
 
 
-DECISION = stump("z", -1.75, at_most=0.8, above=0.3, calibration=Calibration(-0.25, 0.5, 0.75))
-
-
-@pytest.fixture
-def decided(folder: Path) -> Path:
-    """The folder of weights with a decision beside them."""
-    save_decision(folder, DECISION, {"seed": 7})
-    return folder
-
-
 def change_trees(folder: Path, **arrays: np.ndarray) -> None:
     """Replace tensors of the decision (None: leave out); the sidecar's SHA-256 fits."""
     path = folder / "decision.safetensors"
@@ -390,13 +384,6 @@ def test_identity_changes_with_the_decision(folder):
     assert load(folder).id == identities[1]
 
 
-@pytest.mark.parametrize("place", [0, 8, 0.5, -1])
-def test_one_altered_byte_of_the_decision_is_noticed(decided, place):
-    path = decided / "decision.safetensors"
-    alter_one_byte(path, place)
-    assert re.match(f"{path}: truncated or altered.*decision.json", refusal(decided))
-
-
 @pytest.mark.parametrize("missing", ["decision.json", "decision.safetensors"])
 def test_half_a_decision_is_refused(decided, missing):
     (decided / missing).unlink()
@@ -463,10 +450,3 @@ BAD_TREES = {
 def test_trees_that_cannot_be_followed_are_refused(decided, arrays):
     change_trees(decided, **arrays)
     assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: not usable with decision.json (")
-
-
-def test_file_that_fits_its_checksum_and_is_no_decision_is_refused(decided):
-    path = decided / "decision.safetensors"
-    path.write_bytes(b"not safetensors")
-    edit(decided, lambda sidecar: sidecar.update(sha256=hashlib.sha256(b"not safetensors").hexdigest()), "decision")
-    assert refusal(decided).startswith(f"{path}: not usable with decision.json (")

@@ -275,29 +275,6 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def test_take_replaces_the_networks_by_copies_that_flip(runs, tmp_path):
-    target = tmp_path / "target"
-    save_weights(target / "fold0-old.safetensors", small_model(0), SMALL, InferenceConfig(), {})
-    save_decision(target, stump("z", 0, 0.5, 0.5), {})
-    ship.copy_networks(runs, ["dice", "tversky"], target, digests(CASES.values()))
-    names = {f"fold{fold}-{loss}" for fold in range(5) for loss in ("dice", "tversky")}
-    assert {path.name for path in target.iterdir()} == {
-        f"{name}.{kind}" for name in names for kind in ("safetensors", "json", "onnx")
-    }
-    for name in names:
-        fold, loss = int(name[4]), name[6:]
-        source = run_folder(runs, loss, fold, 0) / f"fold{fold}"
-        assert (target / f"{name}.safetensors").read_bytes() == source.with_suffix(".safetensors").read_bytes()
-        expected = json.loads(source.with_suffix(".json").read_text()) | {"inference": to_json(SHIPPED_INFERENCE)}
-        found = json.loads((target / f"{name}.json").read_text())
-        assert found.pop("onnx")
-        assert found.pop("sidecar_sha256") != expected.pop("sidecar_sha256")  # over other values
-        assert found == expected
-    ensemble = load(target)
-    assert ensemble.groups == tuple(f"fold{fold}" for fold in range(5) for _ in "ab")
-    assert (ensemble.inference, ensemble.decision) == (SHIPPED_INFERENCE, None)
-
-
 @pytest.mark.parametrize("suffix", [".safetensors", ".json"])
 def test_take_with_a_run_missing_changes_nothing(runs, weights, suffix):
     before = {path: path.read_bytes() for path in weights.iterdir()}
@@ -386,9 +363,24 @@ def require_fitted_to_all(weights: Path, tables: dict[str, CandidateTable], make
     assert maker in provenance["command"]
 
 
-def test_ship_replaces_networks_and_fits_a_decision_to_all_cases(places, runs, weights, tables, command):
-    command(ship.main, *places, "--runs", runs, "--losses", "tversky")
-    assert {path.stem for path in weights.iterdir()} == {"decision", *(f"fold{fold}-tversky" for fold in range(5))}
+def test_ship_replaces_networks_by_copies_that_flip_and_fits_a_decision_to_all_cases(places, runs, weights, tables, command):
+    save_weights(weights / "fold0-old.safetensors", small_model(0), SMALL, InferenceConfig(), {})
+    command(ship.main, *places, "--runs", runs, "--losses", "dice", "tversky")
+    names = {f"fold{fold}-{loss}" for fold in range(5) for loss in ("dice", "tversky")}
+    files = {f"{name}.{kind}" for name in names for kind in ("safetensors", "json", "onnx")}
+    assert {path.name for path in weights.iterdir()} == files | {"decision.safetensors", "decision.json"}
+    for name in names:
+        fold, loss = int(name[4]), name[6:]
+        source = run_folder(runs, loss, fold, 0) / f"fold{fold}"
+        assert (weights / f"{name}.safetensors").read_bytes() == source.with_suffix(".safetensors").read_bytes()
+        expected = json.loads(source.with_suffix(".json").read_text()) | {"inference": to_json(SHIPPED_INFERENCE)}
+        found = json.loads((weights / f"{name}.json").read_text())
+        assert found.pop("onnx")
+        assert found.pop("sidecar_sha256") != expected.pop("sidecar_sha256")  # over other values
+        assert found == expected
+    ensemble = load(weights)
+    assert ensemble.groups == tuple(f"fold{fold}" for fold in range(5) for _ in "ab")
+    assert ensemble.inference == SHIPPED_INFERENCE
     require_fitted_to_all(weights, tables, "training.ship")
 
 

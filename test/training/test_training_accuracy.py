@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import study_rows
 
 from training import accuracy
 from training.pages import adc_alone
@@ -24,23 +25,11 @@ DICE = {"decision": 0.75, "trees": 0.7, "trees-on-networks": 0.6, "networks": 0.
 def row(case: int, method: str, **changes: float | str) -> Row:
     """Case 0 is empty, 1 to 3 have 0.5 % lesion, 4 and 5 more; odd ones have thick slices."""
     load = (0.0, 0.005, 0.005, 0.005, 0.03, 0.2)[case]
-    values = {field.name: math.nan if field.type is float else 0 for field in dataclasses.fields(Row)}
-    values |= {
-        "case": f"case{case}",
-        "method": method,
-        "dice": DICE[method] + case / 100,
-        "masd_mm": 2.0 + case,
-        "nsd": 0.5,
-        "nan_reason": "",
-        "predicted_ml": 10.0 * load + case,
-        "true_ml": 10.0 * load,
-        "lesion_load": load,
-        "slice_mm": 6.0 if case % 2 else 2.0,
-        "true_lesions": int(load > 0),
-        "predicted_lesions": 1,
-        "machine": "",
-    }
-    return Row(**values | changes)
+    values = {"dice": DICE[method] + case / 100, "masd_mm": 2.0 + case, "nsd": 0.5, "lesion_load": load}
+    values |= {"predicted_ml": 10.0 * load + case, "true_ml": 10.0 * load, "slice_mm": 6.0 if case % 2 else 2.0}
+    return study_rows.row(
+        f"case{case}", method, **values | {"true_lesions": int(load > 0), "predicted_lesions": 1} | changes
+    )
 
 
 ROWS = [row(case, method) for method in CROSSVAL for case in range(6)]

@@ -24,42 +24,6 @@ def changed(sample: Sample) -> list[Sample]:
     return [Augmentation(seed)(sample) for seed in range(25)]
 
 
-def equal(a: Sample, b: Sample) -> bool:
-    return torch.equal(a.inputs, b.inputs) and torch.equal(a.target, b.target)
-
-
-def test_one_seed_one_result(sample: Sample) -> None:
-    first, again = Augmentation(5), Augmentation(5)
-    for _ in range(4):
-        assert equal(first(sample), again(sample))
-
-
-def test_seeds_and_calls_differ(sample: Sample, changed: list[Sample]) -> None:
-    assert sum(equal(changed[0], other) for other in changed[1:]) == 0
-    augment = Augmentation(0)
-    assert not equal(augment(sample), augment(sample))
-
-
-def test_the_sample_itself_is_untouched(sample: Sample) -> None:
-    inputs, target = sample.inputs.clone(), sample.target.clone()
-    Augmentation(1)(sample)
-    assert torch.equal(sample.inputs, inputs)
-    assert torch.equal(sample.target, target)
-
-
-def test_shapes_types_and_spacing_stay(sample: Sample, changed: list[Sample]) -> None:
-    for after in changed:
-        assert type(after.inputs) is type(after.target) is torch.Tensor
-        assert (after.inputs.shape, after.target.shape) == ((2, *SHAPE), (1, *SHAPE))
-        assert after.inputs.dtype == after.target.dtype == torch.float32
-        assert torch.equal(after.spacing_mm, sample.spacing_mm)
-
-
-def test_the_target_stays_zero_and_one(changed: list[Sample]) -> None:
-    for after in changed:
-        assert after.target.unique().tolist() == [0, 1]
-
-
 def test_outside_the_brain_both_maps_stay_zero(changed: list[Sample]) -> None:
     for after in changed:
         zadc, adc = after.inputs

@@ -62,13 +62,9 @@ def test_spacing_order_is_the_official_scorers(axis: int, used_mm: float) -> Non
     assert scores.nsd == pytest.approx(((near <= 2) + (far <= 2)) / 2)
 
 
-def test_identical_masks() -> None:
-    mask = voxels((1, 2, 3), (1, 2, 4), (8, 11, 14))
+@pytest.mark.parametrize("mask", [voxels((1, 2, 3), (1, 2, 4), (8, 11, 14)), voxels()])
+def test_identical_masks(mask: np.ndarray) -> None:
     assert score(mask, mask, (5.0, 1.0, 2.0)) == Scores(1.0, 0.0, 1.0)
-
-
-def test_both_empty() -> None:
-    assert score(voxels(), voxels(), (5.0, 1.0, 2.0)) == Scores(1.0, 0.0, 1.0)
 
 
 @pytest.mark.parametrize("empty_prediction", [False, True])
@@ -107,9 +103,6 @@ def test_nsd_equals_monai(seed: int) -> None:
 def test_mean_leaves_nan_distances_out() -> None:
     mean = mean_scores([Scores(0.5, 3.0, 0.25), Scores(0.0, math.nan, 0.0), Scores(1.0, 0.0, 1.0)])
     assert mean == Scores(0.5, 1.5, pytest.approx(1.25 / 3))
-
-
-def test_mean_of_nan_distances_only() -> None:
     assert math.isnan(mean_scores([Scores(0.0, math.nan, 0.0)]).masd_mm)
 
 

@@ -3,12 +3,12 @@
 import csv
 import dataclasses
 import json
-import math
 import multiprocessing
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from study_rows import NAN, row
 
 from model.errors import UserError
 from training.scores.methods import RULE
@@ -19,41 +19,17 @@ CONFIGURATION = {
     "training": {"protocol": "native", "epochs": 30},
     "model": {"channels": [4, 6]},
 }
-MISSED = Row(
-    case="case0",
-    method="dice",
-    fold=0,
-    seed=0,
-    dice=0.0,
-    masd_mm=math.nan,
-    nsd=0.0,
-    nan_reason="no prediction",
-    predicted_ml=0.0,
-    true_ml=1.25,
-    lesion_load=0.0625,
-    slice_mm=4.0,
-    predicted_lesions=0,
-    true_lesions=2,
-    lesion_precision=math.nan,
-    lesion_recall=0.0,
-    grid_dice=math.nan,
-    grid_masd_mm=math.nan,
-    grid_nsd=math.nan,
-    train_seconds=123.5,
-    epochs=30,
-    predict_seconds=0.125,
-    peak_mb=512.0,
-    machine="a CPU, 2 threads",
-)
+MISSED = row("case0", nan_reason="no prediction", masd_mm=NAN, lesion_precision=NAN, true_ml=1.25, slice_mm=4.0, epochs=30)
+MISSED = dataclasses.replace(MISSED, grid_dice=NAN, grid_masd_mm=NAN, grid_nsd=NAN, machine="a CPU, 2 threads")
 FOUND = dataclasses.replace(MISSED, case="case1", dice=0.75, masd_mm=1.5, nan_reason="", machine='an "odd", name\n')
 
 
 def rows(**changes: object) -> list[Row]:
-    return [dataclasses.replace(row, **changes) for row in (MISSED, FOUND)]
+    return [dataclasses.replace(one, **changes) for one in (MISSED, FOUND)]
 
 
 def epochs(count: int = 2, **changes: object) -> list[Epoch]:
-    return [dataclasses.replace(Epoch("dice", 0, 0, n + 1, 0.5, math.nan, math.nan), **changes) for n in range(count)]
+    return [dataclasses.replace(Epoch("dice", 0, 0, n + 1, 0.5, NAN, NAN), **changes) for n in range(count)]
 
 
 def files(folder: Path) -> dict[str, bytes]:
