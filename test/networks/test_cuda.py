@@ -76,7 +76,7 @@ def test_augmentation_is_of_its_seed_and_leaves_the_sample_as_it_was(augmentatio
     assert torch.equal(sample.inputs, before.inputs)
     assert torch.equal(sample.target, before.target)
     changed = [one for one in inputs if not torch.equal(one, before.inputs)]  # the paper's leaves one in 32 alone
-    assert len(changed) > 5
+    assert len(changed) > 4
     assert not any(torch.equal(a, b) for a, b in itertools.combinations(changed, 2))
     assert not torch.equal(augmentation(6, device)(sample).inputs, inputs[0])
 
