@@ -110,9 +110,8 @@ def test_without_cuda_the_cpu_engine_is_taken_and_says_so(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(("reason", "words"), [("no NVIDIA driver", []), ("", ["PyTorch is not installed here"])])
-def test_without_torch_only_an_idle_gpu_is_worth_a_word(folder, monkeypatch, reason, words):
-    installed = engines._installed
-    monkeypatch.setattr(engines, "_installed", lambda name: name != "torch" and installed(name))
+def test_without_torch_only_an_idle_gpu_is_worth_a_word(folder, without, monkeypatch, reason, words):
+    without("torch")
     monkeypatch.setattr(engines, "no_cuda", lambda: reason)
     engine, notes = pick_engine("auto", "auto", folder)
     assert engine.name == "openvino"

@@ -11,6 +11,7 @@ from training_helpers import SMALL, write_study
 from training.data import splits
 from training.learning.losses import LOSSES
 from training.learning.protocols import PROTOCOLS, Native
+from training.lesions import fit_estimate, fit_trees
 
 
 @pytest.fixture
@@ -22,6 +23,13 @@ def use_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list
         monkeypatch.setattr(splits, "SPLITS", tmp_path / "splits.json")
 
     return use
+
+
+@pytest.fixture
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough for a line, and for lesions that are nothing else than low."""
+    monkeypatch.setattr(fit_estimate, "ROUNDS", 60)
+    monkeypatch.setattr(fit_trees, "ROUNDS", 25)
 
 
 @pytest.fixture

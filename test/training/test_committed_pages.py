@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from commands import exit_code
 
 from training import accuracy, tables
 
@@ -22,7 +23,6 @@ def folder(tmp_path: Path) -> Path:
 def test_page_and_readme(folder: Path, monkeypatch: pytest.MonkeyPatch, command: object, page: str) -> None:
     for name in ("draw_figures", "draw_reliability", "draw_agreement", "draw_curve"):
         monkeypatch.setattr(command, name, lambda *_: None, raising=False)
-    monkeypatch.setattr("sys.argv", ["command", f"--docs={folder / 'docs'}", f"--readme={folder / 'README.md'}"])
-    command.main()
+    assert exit_code(command.main, f"--docs={folder / 'docs'}", f"--readme={folder / 'README.md'}") == 0
     assert (folder / "docs" / page).read_text() == (ROOT / "docs" / page).read_text()
     assert (folder / "README.md").read_text() == (ROOT / "README.md").read_text()

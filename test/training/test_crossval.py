@@ -26,7 +26,6 @@ from training.data.dataset import PackedCase
 from training.data.same import digests
 from training.data.seen import require_held_out, training_seed
 from training.learning.study_runs import run_folder
-from training.lesions import fit_trees as fitting
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
 from training.lesions.held_out import HeldOut, fit_calibration, nested_calibrations
 from training.lesions.networks import fold_ensemble, gather, load_held_out
@@ -72,10 +71,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def invented_folds(use_folds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And few trees, which is quicker."""
+def invented_folds(use_folds, few_trees) -> None:
     use_folds(FOLDS)
-    monkeypatch.setattr(fitting, "ROUNDS", 20)
 
 
 @pytest.fixture
@@ -436,6 +433,13 @@ def test_networks_trained_on_other_data_are_refused(places, data, runs, weights,
     assert {path: path.read_bytes() for path in weights.iterdir()} == before
     assert not list((tmp_path / "results").glob("*"))
     command(crossval.main, *places, *results)
+
+
+def test_a_network_trained_on_a_case_that_is_not_at_hand_is_refused(weights):
+    told = digests(CASES.values()) | {"gone": "0f"}
+    edit(weights / "fold1-dice.json", json.loads((weights / "fold1-dice.json").read_text())["provenance"] | {"data": told})
+    with pytest.raises(UserError, match=r"fold1-dice\.json: trained on other data than these \(gone\)"):
+        load_held_out(weights, CASES, CPU)
 
 
 @pytest.mark.parametrize(

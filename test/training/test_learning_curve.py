@@ -21,9 +21,8 @@ WITH_LESION = {name for name, case in CASES.items() if case.label.any()}
 
 
 @pytest.fixture(autouse=True)
-def few_trees(use_folds, monkeypatch: pytest.MonkeyPatch) -> None:
+def invented_folds(use_folds, few_trees) -> None:
     use_folds([[name for name, fold in FOLD_OF.items() if fold == number] for number in range(5)])
-    monkeypatch.setattr(fit_trees, "ROUNDS", 20)
 
 
 def test_a_draw_is_of_the_other_folds_and_holds_the_smaller_one() -> None:

@@ -76,18 +76,18 @@ def test_each_step_uses_the_scheduled_rate() -> None:
     assert used == [learning_rate(step / 3, config) for step in range(3)]
 
 
-def test_gradients_are_clipped_to_norm_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    norms = []
+def test_gradients_are_clipped_to_norm_1(replace_loss) -> None:
+    norms, tversky = [], LOSSES["tversky"]
 
     def steep(*arguments: torch.Tensor) -> torch.Tensor:
-        return 1e4 * LOSSES["tversky"](*arguments)
+        return 1e4 * tversky(*arguments)
 
     def record(optimizer: torch.optim.Optimizer, *_: object) -> None:
         gradients = [parameter.grad for group in optimizer.param_groups for parameter in group["params"]]
         norms.append(torch.nn.utils.get_total_norm(gradients).item())
 
-    monkeypatch.setitem(LOSSES, "steep", steep)
-    config = TrainConfig(loss="steep")
+    config = TrainConfig(loss="tversky")
+    replace_loss(config.loss, steep)
     training = Training(config, NATIVE, CPU)
     training.optimizer.register_step_pre_hook(record)
     train_epoch(training, [to_sample(invented_case(0), SMALL, CPU)], config, NATIVE)

@@ -230,19 +230,22 @@ def test_data_that_change_while_the_study_runs_give_no_rows(tmp_path: Path, repl
     assert {row.method for row in of_networks(path)} == {"dice"}
 
 
-def test_the_status_by_hand(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("slower", "left"), [(1, ("18.5 min", "4.3 min", "6.7 min", "7.5 min")), (40, ("12.3 h", "2.9 h", "4.4 h", "5.0 h"))]
+)
+def test_the_status_by_hand(tmp_path: Path, slower: int, left: tuple[str, ...]) -> None:
     """Of 30 epochs one run did 4 of 10 s and is held by a process, one did 10 of 20 s, one did none."""
     jobs = [Job(default_config("native", loss="dice", fold=n, epochs=30), tmp_path, tmp_path / str(n)) for n in range(3)]
     for job, count, seconds in zip(jobs, (4, 10), (10.0, 20.0), strict=False):
         job.folder.mkdir()
-        torch.save({"history": [{"seconds": seconds}] * count}, job.folder / "checkpoint.pt")
+        torch.save({"history": [{"seconds": slower * seconds}] * count}, job.folder / "checkpoint.pt")
     with only_run(jobs[0].folder):
         text = status_text(jobs, tmp_path / "native.csv")
     assert text.splitlines() == [
-        "3 runs: 0 done, 1 running, 1 stopped, 1 missing; at most 18.5 min left, one run after the other",
-        "dice fold 0 seed 0: running, 4 of 30 epochs, at most 4.3 min left",
-        "dice fold 1 seed 0: stopped, 10 of 30 epochs, at most 6.7 min left",
-        "dice fold 2 seed 0: missing, at most 7.5 min left",
+        f"3 runs: 0 done, 1 running, 1 stopped, 1 missing; at most {left[0]} left, one run after the other",
+        f"dice fold 0 seed 0: running, 4 of 30 epochs, at most {left[1]} left",
+        f"dice fold 1 seed 0: stopped, 10 of 30 epochs, at most {left[2]} left",
+        f"dice fold 2 seed 0: missing, at most {left[3]} left",
     ]
 
 

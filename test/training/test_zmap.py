@@ -14,7 +14,7 @@ from model.lesions.decision import LOWEST_LOG_ODDS, most_dice
 from model.networks.stored import load_estimator
 from training import zmap
 from training.data.dataset import PackedCase
-from training.lesions import fit_estimate, fit_trees, held_out
+from training.lesions import fit_trees, held_out
 from training.lesions.fit_estimate import FIT_Z, VoxelTable, fit_estimator
 from training.scores.methods import ESTIMATED, RULE
 from training.scores.metrics import dice_of
@@ -40,11 +40,8 @@ FOLD_OF = {name: fold for fold, names in enumerate(FOLDS) for name in names}
 
 
 @pytest.fixture(autouse=True)
-def invented_folds(use_folds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And few trees, which are enough for a line and lesions that are nothing else than low."""
+def invented_folds(use_folds, few_trees) -> None:
     use_folds(FOLDS)
-    monkeypatch.setattr(fit_estimate, "ROUNDS", 60)
-    monkeypatch.setattr(fit_trees, "ROUNDS", 25)
 
 
 @pytest.fixture(scope="module")
