@@ -115,70 +115,36 @@ def test_unusable_file_is_refused_by_name(tmp_path, write, reason):
     assert "\n" not in str(refusal.value)
 
 
-@pytest.fixture
-def map_bytes(tmp_path: Path) -> tuple[bytes, int]:
-    """A compressed map as the platform hands it over, and where its voxels begin."""
-    write_image(VOXELS, GRID, tmp_path / "whole.mha")
-    data = (tmp_path / "whole.mha").read_bytes()
-    return data, re.search(rb"ElementDataFile = LOCAL\n", data).end()
-
-
-@pytest.mark.parametrize("kept", [0, 0.01, 0.5, 0.99, 1])
-def test_map_cut_off_anywhere_is_refused(tmp_path, map_bytes, kept):
-    data, start = map_bytes
-    (tmp_path / "map.mha").write_bytes(data[: start + int(kept * (len(data) - start - 1))])
-    with pytest.raises(UserError, match=r"map.mha: .*cut off"):
-        read_volume(tmp_path / "map.mha")
-
-
 @pytest.mark.parametrize("length", [b"", b"CompressedDataSize = 1000\n", b"CompressedDataSize = 0\n"])
-def test_compressed_map_of_another_length_than_it_says_is_refused(tmp_path, map_bytes, length):
+def test_compressed_map_of_another_length_than_it_says_is_refused(tmp_path, length):
     """ITK reads these without an error too, or not, depending on what the memory held before."""
-    (tmp_path / "map.mha").write_bytes(re.sub(rb"CompressedDataSize = \d+\n", length, map_bytes[0]))
+    path = tmp_path / "map.mha"
+    write_image(VOXELS, GRID, path)
+    path.write_bytes(re.sub(rb"CompressedDataSize = \d+\n", length, path.read_bytes()))
     with pytest.raises(UserError, match=r"map.mha: "):
-        read_volume(tmp_path / "map.mha")
+        read_volume(path)
 
 
-@pytest.mark.parametrize("place", [0, 0.02, 0.5, 0.999])
-def test_map_with_one_damaged_byte_is_refused(tmp_path, map_bytes, place):
-    """ITK reads such a file without an error; the voxels after the damage are zeros."""
-    data, start = bytearray(map_bytes[0]), map_bytes[1]
-    data[start + int(place * (len(data) - start))] ^= 0x10
-    (tmp_path / "map.mha").write_bytes(data)
-    with pytest.raises(UserError, match=r"map.mha: "):
-        read_volume(tmp_path / "map.mha")
+SIZES = {
+    **{"MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4},
+    **{"MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8},
+}
 
 
-@pytest.mark.parametrize("element", ["MET_CHAR", "MET_UCHAR", "MET_SHORT", "MET_USHORT", "MET_INT", "MET_UINT"])
-@pytest.mark.parametrize("more", [0, 1])
-def test_length_of_each_number_type_is_metaios(tmp_path, element, more):
-    check_sizes(tmp_path, element, ELEMENT_BYTES[element], more)
-
-
-@pytest.mark.parametrize(
-    ("element", "size"),
-    [("MET_LONG", 4), ("MET_ULONG", 4), ("MET_LONG_LONG", 8), ("MET_ULONG_LONG", 8), ("MET_FLOAT", 4), ("MET_DOUBLE", 8)],
-)
-def test_long_has_four_bytes_in_a_metaimage(tmp_path, element, size):
-    check_sizes(tmp_path, element, size, more=0)
-
-
-def check_sizes(folder: Path, element: str, size: int, more: int) -> None:
-    """24 numbers of `size` bytes are whole to ITK and to us, one byte less is cut off to both."""
-    path = folder / "map.mha"
-    write_metaimage(path, bytes(24 * size + more), ElementType=element)
-    assert ELEMENT_BYTES[element] == size
+@pytest.mark.parametrize("element", SIZES)
+def test_length_of_each_number_type_is_metaios(tmp_path, element):
+    """24 numbers are whole to ITK and to us; one byte less is cut off to both, one more is refused here alone."""
+    path, count = tmp_path / "map.mha", 24 * SIZES[element]
+    assert ELEMENT_BYTES[element] == SIZES[element]
+    write_metaimage(path, bytes(count), ElementType=element)
     assert sitk.GetArrayFromImage(sitk.ReadImage(str(path))).size == 24
-    if more:
-        with pytest.raises(UserError, match="more"):
+    assert not read_volume(path).voxels.any()
+    for other, says in ((count + 1, "more"), (count - 1, "cut off")):
+        write_metaimage(path, bytes(other), ElementType=element)
+        with pytest.raises(UserError, match=says):
             read_volume(path)
-    else:
-        assert not read_volume(path).voxels.any()
-        write_metaimage(path, bytes(24 * size - 1), ElementType=element)
-        with pytest.raises(RuntimeError):
-            sitk.ReadImage(str(path))
-        with pytest.raises(UserError, match="cut off"):
-            read_volume(path)
+    with pytest.raises(RuntimeError):
+        sitk.ReadImage(str(path))
 
 
 @pytest.mark.parametrize("error", [RuntimeError("ITK ERROR: Failed to allocate memory for image."), MemoryError()])

@@ -202,16 +202,6 @@ def test_scaled_voxels(tmp_path):
     np.testing.assert_array_equal(volume.voxels.ravel(), 2 * np.arange(1260) + 10)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_are_kept_or_refused(tmp_path, value):
-    voxels = ADC.copy()
-    voxels[3, 4, 5] = value
-    path = saved(tmp_path / "adc.nii.gz", gzip.compress(image(voxels=voxels).to_bytes()))
-    np.testing.assert_array_equal(read_volume(path, keep_nan=True).voxels, voxels)
-    with pytest.raises(UserError, match="1 of 1260 voxels are NaN or infinite"):
-        read_volume(path)
-
-
 @pytest.mark.parametrize("kind", ["uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "f4", "f8"])
 @pytest.mark.parametrize("order", "<>")
 def test_every_number_type(tmp_path, kind, order):
