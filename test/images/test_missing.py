@@ -23,8 +23,6 @@ from training.scores.pairs import Pair
 PHANTOM = make_phantom()
 BRAIN = PHANTOM.adc > 0
 LESION = PHANTOM.label & BRAIN
-FORMATS = pytest.mark.parametrize("suffix", WRITTEN)
-VALUES = pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 
 
 def write(voxels: np.ndarray, path: Path, grid: Grid = PHANTOM.grid) -> Path:
@@ -58,13 +56,23 @@ def test_the_places_are_what_they_are_called():
     assert sum(BRAIN[place] for place in SIDES) in (4, 5)
     assert (PHANTOM.zadc[MIDDLE] != 0).all()
     assert not PHANTOM.zadc[~BRAIN & (PHANTOM.adc == 0)].any()
+    assert BRAIN[LARGE].mean() > 0.9
+    assert LARGE.sum() * PHANTOM.grid.voxel_mm3 > 1e4
 
 
-@FORMATS
-@VALUES
-@pytest.mark.parametrize("where", [LESION, MIDDLE, SURFACE], ids=["lesion", "middle", "surface"])
+PLACES = {"lesion": LESION, "middle": MIDDLE, "surface": SURFACE}
+
+
 @pytest.mark.parametrize("of", ["adc", "z", "both"])
+@pytest.mark.parametrize(
+    ("suffix", "value", "where"),
+    [
+        *((".nii.gz", value, where) for value in (np.nan, np.inf, -np.inf) for where in PLACES),
+        *((suffix, np.nan, "surface") for suffix in WRITTEN if suffix != ".nii.gz"),
+    ],
+)
 def test_in_the_brain_it_is_refused_with_its_count(tmp_path, suffix, value, where, of):
+    where = PLACES[where]
     adc = having(PHANTOM.adc, where, value) if of != "z" else PHANTOM.adc
     zadc = having(PHANTOM.zadc, where, value) if of != "adc" else PHANTOM.zadc
     with pytest.raises(UserError, match=r"voxels are NaN or infinite inside the brain") as refusal:
@@ -72,51 +80,58 @@ def test_in_the_brain_it_is_refused_with_its_count(tmp_path, suffix, value, wher
     assert f"{'z' if of == 'z' else 'adc'}{suffix}: {where.sum()} of {where.size} voxels" in str(refusal.value)
 
 
-@FORMATS
 @pytest.mark.parametrize("of", ["adc", "z", "both"])
-def test_outside_it_is_0_with_one_warning(tmp_path, suffix, of):
-    adc = having(PHANTOM.adc, ~BRAIN, np.nan) if of != "z" else PHANTOM.adc
-    zadc = having(PHANTOM.zadc, ~BRAIN, np.nan) if of != "adc" else PHANTOM.zadc
+@pytest.mark.parametrize(
+    ("suffix", "where", "value"),
+    [
+        *((suffix, ~BRAIN, np.nan) for suffix in WRITTEN),
+        *((".mha", one_voxel((0, 0, 0)), value) for value in (np.nan, np.inf, -np.inf)),
+    ],
+)
+def test_outside_it_is_0_with_one_warning(tmp_path, suffix, where, value, of):
+    adc = having(PHANTOM.adc, where, value) if of != "z" else PHANTOM.adc
+    zadc = having(PHANTOM.zadc, where, value) if of != "adc" else PHANTOM.zadc
     read = case(tmp_path, adc, zadc, suffix)
-    np.testing.assert_array_equal(read.adc.voxels, np.where(BRAIN, PHANTOM.adc, 0 if of != "z" else PHANTOM.adc))
-    np.testing.assert_array_equal(read.zadc.voxels, np.where(BRAIN, PHANTOM.zadc, 0 if of != "adc" else PHANTOM.zadc))
+    np.testing.assert_array_equal(read.adc.voxels, np.where(where, 0, PHANTOM.adc) if of != "z" else PHANTOM.adc)
+    np.testing.assert_array_equal(read.zadc.voxels, np.where(where, 0, PHANTOM.zadc) if of != "adc" else PHANTOM.zadc)
     (warning,) = warnings_of(read)
-    files = [f"{(~BRAIN).sum()} in {name}{suffix}" for name in ("adc", "z") if of in (name, "both")]
+    files = [f"{where.sum()} in {name}{suffix}" for name in ("adc", "z") if of in (name, "both")]
     assert warning == f"NaN or infinite voxels outside the brain were taken as 0: {' and '.join(files)}."
 
 
-@VALUES
-def test_one_voxel_of_the_background(tmp_path, value):
-    corner = one_voxel((0, 0, 0))
-    read = case(tmp_path, having(PHANTOM.adc, corner, value), PHANTOM.zadc)
-    np.testing.assert_array_equal(read.adc.voxels, PHANTOM.adc)
-    assert len(warnings_of(read)) == 1
+LOWER = BRAIN & (np.arange(len(BRAIN))[:, None, None] < 9)  # one region with the background, which reaches the border
+LARGE = np.zeros_like(BRAIN)  # 10 ml
+LARGE[10:20, 40:56, 40:56] = True
+MISSING = {  # of the ADC map, and the Z map, and what is said
+    "all of Z": (None, np.full_like(PHANTOM.zadc, np.nan), rf"z\.nii\.gz: {BRAIN.sum()} of {BRAIN.size} voxels are NaN"),
+    **{
+        f"all of {name}, {'both maps' if both else 'ADC'}": (
+            where,
+            having(PHANTOM.zadc, where, np.nan) if both else PHANTOM.zadc,
+            r"adc\.nii\.gz: .*(inside the brain|no brain)",
+        )
+        for name, where in (("the brain", BRAIN), ("the volume", np.ones_like(BRAIN)))
+        for both in (False, True)
+    },
+    "the lesion where the background has none either; Z says that there is brain": (
+        ~BRAIN | LESION,
+        PHANTOM.zadc,
+        "inside the brain",
+    ),
+    "a part of the brain as its background": (
+        ~BRAIN | LOWER,
+        np.where(BRAIN, PHANTOM.zadc, 0),
+        f"{np.count_nonzero(LOWER)} of {BRAIN.size} voxels are NaN or infinite inside",
+    ),
+    "a large region of both maps": (~BRAIN | LARGE, having(PHANTOM.zadc, ~BRAIN | LARGE, np.nan), "inside the brain"),
+}
 
 
-def test_all_of_z(tmp_path):
-    with pytest.raises(UserError, match=rf"z\.nii\.gz: {BRAIN.sum()} of {BRAIN.size} voxels are NaN"):
-        case(tmp_path, PHANTOM.adc, np.full_like(PHANTOM.zadc, np.nan))
-
-
-@pytest.mark.parametrize("where", [BRAIN, np.ones_like(BRAIN)], ids=["brain", "volume"])
-@pytest.mark.parametrize("both", [False, True])
-def test_all_of_adc(tmp_path, where, both):
-    zadc = having(PHANTOM.zadc, where, np.nan) if both else PHANTOM.zadc
-    with pytest.raises(UserError, match=r"adc\.nii\.gz: .*(inside the brain|no brain)"):
-        case(tmp_path, having(PHANTOM.adc, where, np.nan), zadc)
-
-
-def test_a_lesion_without_adc_where_the_background_has_none_either(tmp_path):
-    """Its Z map says that there is brain."""
-    with pytest.raises(UserError, match="inside the brain"):
-        case(tmp_path, having(PHANTOM.adc, ~BRAIN | LESION, np.nan), PHANTOM.zadc)
-
-
-def test_a_part_of_the_brain_that_is_missing_as_its_background_is_has_z_values(tmp_path):
-    """The lower slices are one region with the background, which reaches the volume's border."""
-    lower = BRAIN & (np.arange(len(BRAIN))[:, None, None] < 9)
-    with pytest.raises(UserError, match=f"{np.count_nonzero(lower)} of {BRAIN.size} voxels are NaN or infinite inside"):
-        case(tmp_path, having(PHANTOM.adc, ~BRAIN | lower, np.nan), np.where(BRAIN, PHANTOM.zadc, 0))
+@pytest.mark.parametrize("kind", MISSING)
+def test_what_is_missing_is_refused(tmp_path, kind):
+    where, zadc, says = MISSING[kind]
+    with pytest.raises(UserError, match=says):
+        case(tmp_path, PHANTOM.adc if where is None else having(PHANTOM.adc, where, np.nan), zadc)
 
 
 def test_a_hole_without_z_in_a_brain_whose_background_is_nan_is_background(tmp_path):
@@ -127,17 +142,6 @@ def test_a_hole_without_z_in_a_brain_whose_background_is_nan_is_background(tmp_p
         read = case(tmp_path, adc, z)
         assert not read.brain[hole].any()
         assert len(warnings_of(read)) == 1
-
-
-def test_a_large_region_without_any_value_in_the_brain_is_refused(tmp_path):
-    """10 ml that are NaN in both maps, whose background is NaN too."""
-    largest = np.zeros_like(BRAIN)
-    largest[10:20, 40:56, 40:56] = True
-    assert BRAIN[largest].mean() > 0.9
-    assert largest.sum() * PHANTOM.grid.voxel_mm3 > 1e4
-    missing = ~BRAIN | largest
-    with pytest.raises(UserError, match="inside the brain"):
-        case(tmp_path, having(PHANTOM.adc, missing, np.nan), having(PHANTOM.zadc, missing, np.nan))
 
 
 def test_a_brain_of_one_slice(tmp_path):
@@ -211,27 +215,19 @@ def test_the_platforms_run_says_it_in_the_results(main, case_tree, tmp_path, rul
     ]
 
 
-@FORMATS
-@VALUES
 @pytest.mark.parametrize("wrong", ["label", "mask"])
-def test_scored_masks_hold_none(tmp_path, suffix, value, wrong):
+def test_scored_masks_and_training_labels_hold_none(tmp_path, wrong):
+    from training.data.published import read_label
     from training.scores.mask_score import score_pair
 
-    label = PHANTOM.label.astype(np.float32)
-    broken = having(label, LESION, value)
-    paths = {what: write(broken if what == wrong else label, tmp_path / f"{what}{suffix}") for what in ("label", "mask")}
-    with pytest.raises(UserError, match=rf"{wrong}.*: {LESION.sum()} of {LESION.size} voxels are NaN or infinite"):
-        score_pair(Pair("case", **paths), tmp_path, tmp_path)
-
-
-@FORMATS
-@VALUES
-def test_training_labels_hold_none(tmp_path, suffix, value):
-    from training.data.published import read_label
-
-    path = write(having(PHANTOM.label, LESION, value), tmp_path / f"label{suffix}")
-    with pytest.raises(UserError, match="NaN or infinite"):
-        read_label(path, read_map(write(PHANTOM.adc, tmp_path / "adc.mha")))
+    for suffix, value in ((".nii.gz", np.nan), (".mha", np.inf), (".nrrd", -np.inf)):
+        label = PHANTOM.label.astype(np.float32)
+        broken = having(label, LESION, value)
+        paths = {what: write(broken if what == wrong else label, tmp_path / f"{what}{suffix}") for what in ("label", "mask")}
+        with pytest.raises(UserError, match=rf"{wrong}.*: {LESION.sum()} of {LESION.size} voxels are NaN or infinite"):
+            score_pair(Pair("case", **paths), tmp_path, tmp_path)
+        with pytest.raises(UserError, match="NaN or infinite"):
+            read_label(paths[wrong], read_map(write(PHANTOM.adc, tmp_path / "adc.mha")))
 
 
 def test_nibabel_sees_the_nan_of_these_files(tmp_path):

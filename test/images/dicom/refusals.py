@@ -29,3 +29,16 @@ def edited(paths: Iterable[Path], edit: Callable[[Dataset], object]) -> None:
         dataset = pydicom.dcmread(path)
         edit(dataset)
         save(dataset, path)
+
+
+def typed(path: Path, kind: Callable[[Dataset], str]) -> None:
+    """Give each frame of a file an image type of its own, by the content of its functional group."""
+
+    def edit(dataset: Dataset) -> None:
+        del dataset.SharedFunctionalGroupsSequence[0].MRImageFrameTypeSequence
+        for group in dataset.PerFrameFunctionalGroupsSequence:
+            item = Dataset()
+            item.FrameType = ["DERIVED", "PRIMARY", "DIFFUSION", kind(group.FrameContentSequence[0])]
+            group.MRImageFrameTypeSequence = [item]
+
+    edited([path], edit)

@@ -11,8 +11,8 @@ from dicom_phantom import ROOT, Series, change, save, write_multiframe, write_se
 from inference_helpers import GRID
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
+from refusals import refused, typed
 
-from model.errors import UserError
 from model.images.dicom.files import is_dicom
 from model.images.formats.names import digest
 from model.images.volume import read_volume
@@ -21,12 +21,6 @@ VOXELS = np.random.default_rng(11).integers(1, 3000, GRID.size).astype(np.float3
 PAGE = b"<!DOCTYPE html><html><body>503 Service Unavailable</body></html>\n"
 RANDOM = b"\x03" + np.random.default_rng(0).bytes(3000)
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3000\n"
-
-
-def refused(path: Path) -> str:
-    with pytest.raises(UserError) as caught:
-        read_volume(path, adc=True)
-    return str(caught.value)
 
 
 def bare(path: Path, implicit: bool, little: bool) -> None:
@@ -175,14 +169,19 @@ def test_what_is_known_to_be_something_else_is_passed_over(tmp_path):
     assert found.remarks == ()
 
 
-@pytest.mark.parametrize("sop_class", ["88.11", "88.59", "11.1", "104.1", "66", "66.1"])
+@pytest.mark.parametrize(
+    "sop_class",
+    ["5.1.4.1.1.88.11", "5.1.4.1.1.88.59", "5.1.4.1.1.11.1", "5.1.4.1.1.104.1", "5.1.4.1.1.66", "5.1.4.1.1.66.1", "1.3.10"],
+)
 def test_dicom_without_an_image_is_passed_over(tmp_path, sop_class):
-    """Reports, key objects, presentation states, documents, raw data, registrations."""
+    """Reports, key objects, presentation states, documents, raw data, registrations, an index; also of another series."""
     path = write_series(tmp_path, VOXELS, GRID)[0]
     dataset = pydicom.dcmread(path, stop_before_pixels=True)
     del dataset.Rows, dataset.Columns
-    dataset.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.{sop_class}"
+    dataset.SOPClassUID = f"1.2.840.10008.{sop_class}"
     save(dataset, tmp_path / "IM0099")
+    dataset.SeriesInstanceUID = ROOT + "77"
+    save(dataset, tmp_path / "report.dcm")
     assert read_volume(tmp_path, adc=True).voxels.shape == GRID.size
 
 
@@ -216,14 +215,7 @@ def test_slices_without_adc_in_their_type_that_continue_the_stack(tmp_path, kind
 
 def test_frames_without_adc_in_their_type_that_continue_the_stack(tmp_path):
     path = write_multiframe(tmp_path / "m.dcm", [(VOXELS, GRID)])
-    dataset = pydicom.dcmread(path)
-    del dataset.SharedFunctionalGroupsSequence[0].MRImageFrameTypeSequence
-    for group in dataset.PerFrameFunctionalGroupsSequence:
-        kind = Dataset()
-        last = group.FrameContentSequence[0].InStackPositionNumber > 5
-        kind.FrameType = ["DERIVED", "PRIMARY", "DIFFUSION", "NONE" if last else "ADC"]
-        group.MRImageFrameTypeSequence = [kind]
-    save(dataset, path)
+    typed(path, lambda content: "NONE" if content.InStackPositionNumber > 5 else "ADC")
     assert "DERIVED\\PRIMARY\\DIFFUSION\\NONE, the latter in 2 of 7 slices where the ADC map has none" in refused(path)
 
 

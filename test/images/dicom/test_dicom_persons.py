@@ -10,6 +10,7 @@ from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, Series, change, save, write
 from inference_helpers import GRID
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from refusals import refused
 
 from model.errors import UserError
 from model.images.dicom.series import wanted
@@ -17,12 +18,6 @@ from model.images.volume import read_volume
 
 VOXELS = np.random.default_rng(5).integers(1, 3000, GRID.size).astype(np.float32)
 LATIN, UTF8 = {"SpecificCharacterSet": "ISO_IR 100"}, {"SpecificCharacterSet": "ISO_IR 192"}
-
-
-def refusal(folder: Path) -> str:
-    with pytest.raises(UserError) as caught:
-        read_volume(folder, adc=True)
-    return str(caught.value)
 
 
 def write_two(folder: Path, first: dict, second: dict, *, in_one_series: bool) -> None:
@@ -62,7 +57,7 @@ def write_two(folder: Path, first: dict, second: dict, *, in_one_series: bool) -
 )
 def test_files_of_two_patients_are_refused(tmp_path, first, second, says, in_one_series):
     write_two(tmp_path, first, second, in_one_series=in_one_series)
-    message = refusal(tmp_path)
+    message = refused(tmp_path)
     assert f"{tmp_path}: expected the DICOM files of one case, " in message
     assert says in message
     assert message.endswith(" a folder of its own")
@@ -142,10 +137,7 @@ def in_sequence(name: str, **tags: object) -> dict:
     [
         *((text, {}) for text in ("ADC MUSTERMANN", "erika adc", "ADC pat-4711", "ADC acc 4711", "ADC born 20260131")),
         *((text, {}) for text in ("ADC of 31.01.2026", "ADC 2026-01-31", "ADC 20260203", "ADC 081547", "ADC 31 Jan 26")),
-        *(
-            (text, {})
-            for text in ("ADC baby of Erka Musterman", "ADC 1 31 26", "ADC 3 1 2000", "ADC 3.1", "ADC" + " map" * 16)
-        ),
+        *((f"ADC {text}", {}) for text in ("baby of Erka Musterman", "1 31 26", "3 1 2000", "3.1", " ".join(16 * ["map"]))),
         ("ADC Li", {"PatientName": "Li^Wu"}),
         ("ADC NgLi", {"PatientName": "Ng^Li"}),
         ("ADC Mueller", {"PatientName": "M\u00fcller^A", **LATIN}),
@@ -168,7 +160,7 @@ def test_a_description_that_may_name_somebody_is_not_told(tmp_path, text, more):
     paths = write_series(tmp_path / "1", VOXELS, GRID, Series(description=text, more=more))
     assert read_volume(tmp_path, adc=True).dicom.series == {"uid": ROOT + "2", "study_date": "2026-02-03"}
     write_series(tmp_path / "2", VOXELS, GRID, Series(uid=ROOT + "2.2", description=text, more=more))
-    message = refusal(tmp_path).replace(str(tmp_path), "")
+    message = refused(tmp_path).replace(str(tmp_path), "")
     assert message.count(f"(no description, {len(paths)} file(s))") == 2
     assert not any(word.casefold() in message.casefold() for word in (*NAME.split("^"), "4711", BIRTH, "2026-01-31"))
 
@@ -219,11 +211,9 @@ def test_files_of_slices_are_counted_and_not_named(tmp_path, spoil, says):
     for number, path in enumerate(sorted(write_series(tmp_path, VOXELS, GRID))):
         path.rename(tmp_path / ("MUSTERMANN_ERIKA" + "_2026" * number))
     spoil(tmp_path / "MUSTERMANN_ERIKA_2026_2026")
-    message = refusal(tmp_path)
-    assert message.startswith(f"{tmp_path}: ")
+    message = refused(tmp_path)
     assert says in message
     assert "MUSTERMANN" not in message
-    assert "\n" not in message
 
 
 def test_a_file_that_may_not_be_read_is_counted(tmp_path, monkeypatch):
@@ -234,16 +224,16 @@ def test_a_file_that_may_not_be_read_is_counted(tmp_path, monkeypatch):
 
     monkeypatch.setattr("model.images.dicom.read.read_file", refuse)
     expected = f"{tmp_path}: file 1 of {len(paths)} by name: cannot be read (Permission denied)"
-    assert refusal(tmp_path) == expected
+    assert refused(tmp_path) == expected
 
 
 def test_one_file_that_is_a_case_is_named_by_its_path(tmp_path):
     path = write_multiframe(tmp_path / "scan.dcm", [(VOXELS, GRID)])
     change(path, PixelData=None)
-    assert refusal(path).startswith(f"{path}: expected a DICOM image, found no pixels")
+    assert refused(path).startswith(f"{path}: expected a DICOM image, found no pixels")
 
 
 def test_what_is_no_uid_is_not_told(tmp_path):
     for name in ("a", "b"):
         write_series(tmp_path / name, VOXELS[:2], GRID, Series(uid=f"{NAME}-{name}"))
-    assert NAME not in refusal(tmp_path)
+    assert NAME not in refused(tmp_path)

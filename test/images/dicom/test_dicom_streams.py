@@ -16,8 +16,8 @@ from dicom_phantom import Series, change, save, write_multiframe, write_series
 from inference_helpers import GRID
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from refusals import edited, refused
 
-from model.errors import UserError
 from model.images.dicom import jpeg
 from model.images.dicom.codestreams import StreamHeader, stream_header
 from model.images.volume import read_volume
@@ -29,55 +29,37 @@ BITS = 12, 13, 16  # of a number in a stream
 ONE_SLICE = replace(GRID, size=(1, ROWS, COLUMNS))
 
 
-def raw_j2k(pixels: np.ndarray, bits: int) -> bytes:
-    return imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="J2K", bitspersample=bits, reversible=True)
-
-
-def boxed_j2k(pixels: np.ndarray, bits: int) -> bytes:
-    return imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="JP2", bitspersample=bits, reversible=True)
-
-
-def jpegls(pixels: np.ndarray, bits: int) -> bytes:
-    assert bits == 16
-    return imagecodecs.jpegls_encode(pixels)
-
-
-def lossless_jpeg(pixels: np.ndarray, bits: int) -> bytes:
-    return imagecodecs.ljpeg_encode(pixels, bitspersample=bits)
+def j2k(kind: str) -> Callable[[np.ndarray, int], bytes]:
+    return lambda pixels, bits: imagecodecs.jpeg2k_encode(
+        pixels, level=0, codecformat=kind, bitspersample=bits, reversible=True
+    )
 
 
 ENCODERS: dict[str, tuple[Callable[[np.ndarray, int], bytes], UID]] = {
-    "j2k": (raw_j2k, JPEG2000Lossless),
-    "jp2": (boxed_j2k, JPEG2000Lossless),
-    "jls": (jpegls, JPEGLSLossless),
-    "jpeg": (lossless_jpeg, JPEGLosslessSV1),
+    "j2k": (j2k("J2K"), JPEG2000Lossless),
+    "jp2": (j2k("JP2"), JPEG2000Lossless),
+    "jls": (lambda pixels, bits: imagecodecs.jpegls_encode(pixels), JPEGLSLossless),  # of 16 bits
+    "jpeg": (lambda pixels, bits: imagecodecs.ljpeg_encode(pixels, bitspersample=bits), JPEGLosslessSV1),
 }
 
 
-def put(path: Path, stream: bytes, syntax: UID) -> None:
-    """Give a file that stream of 12 bits stored."""
-    dataset = pydicom.dcmread(path)
-    dataset.PixelData = encapsulate([stream])
-    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.BitsStored, dataset.HighBit = 12, 11
-    save(dataset, path)
+def put(path: Path, *streams: bytes, syntax: UID, bits: int = 12) -> None:
+    """Give a file those streams, with so many bits stored."""
+
+    def edit(dataset: pydicom.Dataset) -> None:
+        dataset.PixelData = encapsulate(list(streams))
+        dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.BitsStored, dataset.HighBit = bits, bits - 1
+
+    edited([path], edit)
 
 
 def written(folder: Path, stream: bytes, syntax: UID) -> Path:
     """A file of one slice with that stream."""
     (path,) = write_series(folder, np.zeros(ONE_SLICE.size), ONE_SLICE)
-    put(path, stream, syntax)
+    put(path, stream, syntax=syntax)
     return path
-
-
-def refused(path: Path) -> str:
-    with pytest.raises(UserError) as caught:
-        read_volume(path, adc=True)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: ")
-    assert "\n" not in message
-    return message
 
 
 @pytest.fixture
@@ -124,13 +106,8 @@ def test_a_stream_of_another_image_is_refused_before_it_is_decoded(tmp_path, no_
 def test_one_frame_of_many_is_of_another_size(tmp_path, no_decoder):
     voxels = np.stack([PIXELS] * 3).astype(float)
     path = write_multiframe(tmp_path / "m.dcm", [(voxels, replace(GRID, size=voxels.shape))])
-    dataset = pydicom.dcmread(path)
-    streams = [raw_j2k(PIXELS.astype(np.uint16), 16) for _ in range(3)]
-    streams[1] = raw_j2k(np.pad(PIXELS, ((1, 0), (0, 0))).astype(np.uint16), 16)
-    dataset.PixelData = encapsulate(streams)
-    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
-    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
-    save(dataset, path)
+    streams = [j2k("J2K")(np.pad(PIXELS, ((n == 1, 0), (0, 0))).astype(np.uint16), 16) for n in range(3)]
+    put(path, *streams, syntax=JPEG2000Lossless, bits=16)
     assert f"Rows x Columns {ROWS + 1} x {COLUMNS}" in refused(path)
 
 
@@ -147,7 +124,7 @@ def test_headers_of_streams(kind):
 
 def test_the_place_of_a_jpeg_2000_image_counts():
     """An image from (3, 5) to (78, 128), every second column, every third row: ISO 15444-1, equation B-2."""
-    stream = bytearray(with_size(raw_j2k(PIXELS.astype(np.uint16), 16), 128, 78))
+    stream = bytearray(with_size(j2k("J2K")(PIXELS.astype(np.uint16), 16), 128, 78))
     struct.pack_into(">2L", stream, 16, 3, 5)
     struct.pack_into(">2B", stream, 43, 2, 3)
     assert stream_header(bytes(stream)) == StreamHeader(43 - 2, 39 - 2, 1, 16)
@@ -192,7 +169,7 @@ def test_an_overlay_above_the_stored_bits_is_no_number(tmp_path, kind):
     for z, path in enumerate(write_series(tmp_path, np.stack(words).astype(float), grid, own)):
         if kind in ENCODERS:
             stream = ENCODERS[kind][0](words[z].astype(np.uint16), 16 if kind == "jls" else BITS[z % len(BITS)])
-            put(path, stream, syntax)
+            put(path, stream, syntax=syntax)
         change(path, BitsStored=12, HighBit=11, PixelRepresentation=z // len(BITS))
     assert np.array_equal(read_volume(tmp_path, adc=True).voxels, values)
 

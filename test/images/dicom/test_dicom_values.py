@@ -1,7 +1,6 @@
 """What the stored numbers of DICOM mean, and what is said of tags that cannot be read."""
 
 import struct
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantom import ROOT, Series, change, save, write_multiframe, write_series
+from dicom_phantom import ROOT, Series, change, write_multiframe, write_series
 from highdicom.sr.coding import CodedConcept
 from inference_helpers import GRID
 from pydicom.datadict import dictionary_VR
@@ -17,6 +16,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
+from refusals import edited, refused
 
 from model.errors import UserError
 from model.images.case import read_case
@@ -26,22 +26,6 @@ from model.images.volume import read_volume
 RNG = np.random.default_rng(13)
 VOXELS = RNG.integers(0, 4096, GRID.size).astype(np.float32)
 US, SS = "US", "SS"
-
-
-def refused(path: Path) -> str:
-    with pytest.raises(UserError) as caught:
-        read_volume(path, adc=True)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert "Error" not in message
-    return message
-
-
-def edited(paths: list[Path], edit: Callable[[Dataset], object]) -> None:
-    for path in paths:
-        dataset = pydicom.dcmread(path)
-        edit(dataset)
-        save(dataset, path)
 
 
 def padded(dataset: Dataset, vr: str, *ends: int) -> None:
@@ -102,18 +86,12 @@ def test_padding_of_an_enhanced_file(tmp_path, where):
     path = write_multiframe(tmp_path / "m.dcm", [(VOXELS, GRID)])
 
     def edit(dataset: Dataset) -> None:
-        item = dataset
-        if where != "file":
-            name = "SharedFunctionalGroupsSequence" if "shared" in where else "PerFrameFunctionalGroupsSequence"
-            for group in dataset[name]:
-                item = group
-                if where != "group":
-                    item = Dataset()
-                    kind = "Shared" if "shared" in where else "PerFrame"
-                    setattr(group, f"Unassigned{kind}ConvertedAttributesSequence", [item])
-                padded(item, US, 3000, 3500)
-        else:
-            padded(item, US, 3000, 3500)
+        kind = "Shared" if "shared" in where else "PerFrame"
+        for item in [dataset] if where == "file" else dataset[f"{kind}FunctionalGroupsSequence"]:
+            holder = Dataset() if "unassigned" in where else item
+            padded(holder, US, 3000, 3500)
+            if "unassigned" in where:
+                setattr(item, f"Unassigned{kind}ConvertedAttributesSequence", [holder])
 
     edited([path], edit)
     found = read_volume(path, adc=True, keep_nan=True).voxels
