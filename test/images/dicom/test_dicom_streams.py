@@ -128,6 +128,9 @@ def test_the_place_of_a_jpeg_2000_image_counts():
     struct.pack_into(">2L", stream, 16, 3, 5)
     struct.pack_into(">2B", stream, 43, 2, 3)
     assert stream_header(bytes(stream)) == StreamHeader(43 - 2, 39 - 2, 1, 16)
+    for at in (43, 44):  # every 0th column or row
+        with pytest.raises(ValueError, match="stream is damaged"):
+            stream_header(bytes(stream[:at]) + b"\0" + bytes(stream[at + 1 :]))
 
 
 @pytest.mark.parametrize("rows", [1, 8])
