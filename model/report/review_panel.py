@@ -1,6 +1,6 @@
 """The part of a case's page in which a reader finishes the draft, and what its scripts know of the case.
 
-The scripts are `SCRIPTS`, run as one: voxel logic, a review's states and file, the page, and the viewer that starts them all.
+The scripts are `SCRIPTS`, run as one: voxel logic, a review's states and file, the page, and the viewer that starts all.
 What they save is in `model.reviews.review_file`.
 """
 
@@ -101,7 +101,7 @@ def review_about(name: str, case: Case, mask: np.ndarray, results: dict, box: Bo
 
 
 def _place(case: Case, box: Box) -> dict:
-    """Where the viewer's voxels, counted to the right, the front and the top, lie in the array, flat: the first, and steps."""
+    """Where the viewer's voxels lie in the flat array: the first, and steps to the right, the front and the top."""
     turn, size = turn_to_canonical(case.grid), case.grid.size
     strides = (size[1] * size[2], size[2], 1)
     first, steps = 0, []

@@ -10,19 +10,16 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from report_helpers import (
     DIRECTIONS,
-    find_chromium,
     found_in,
     left_front_upper_case,
-    open_browser,
     phantom_case,
     results_of,
     wait_for_viewer,
@@ -40,33 +37,6 @@ AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.m
 ROUND_CORNER = 8  # pixels of the frame through which the white page shows
 NO_WEBGL2 = "The viewer needs WebGL2, which this browser does not offer here."
 HOSTILE = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not find_chromium():
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up("no chromium on this machine")
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that may neither complain nor fetch anything; whatever it does is looked at when the test ends."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
-    page, wrong = context.new_page(), []
-    page.on("console", lambda message: wrong.append(f"console {message.type}: {message.text}"))
-    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: (wrong.append("a dialog"), dialog.dismiss()))
-    page.on("request", lambda request: None if _is_local(request.url) else wrong.append(f"request: {request.url[:100]}"))
-    yield page
-    context.close()
-    assert not wrong
-
-
-def _is_local(url: str) -> bool:
-    return url.startswith(("file:", "data:", "blob:"))
 
 
 def canvas_pixels(page: Page) -> np.ndarray:

@@ -49,7 +49,10 @@ async function makeViewer({ Niivue, NVImage }) {
     dragAndDropEnabled: false,
     loadingText: "",
   });
-  await viewer.attachToCanvas(byId("viewer-canvas"));
+  const canvas = byId("viewer-canvas");
+  await viewer.attachToCanvas(canvas);
+  // NiiVue takes the focus at each press of the button: the page is not to jump under a stroke of the pen then
+  canvas.focus = () => HTMLElement.prototype.focus.call(canvas, { preventScroll: true });
   rimLetters(viewer);
   const load = (id, options) => NVImage.loadFromBase64({ base64: dataOf(id), name: `${id}.nii.gz`, ...options });
   const [low, high] = settings.adcWindow;
@@ -184,7 +187,7 @@ function connectLesions(viewer, page) {
     button.addEventListener("click", (event) => {
       page.choose({ lesion: n + 1 });
       byId("viewer").scrollIntoView({ block: "nearest" });
-      if (event.detail > 0) byId("viewer-canvas").focus({ preventScroll: true }); // by the mouse: the wheel goes on there
+      if (event.detail > 0) byId("viewer-canvas").focus(); // by the mouse: the wheel goes on there
     });
   });
   page.overview();

@@ -152,6 +152,7 @@ class ReviewPage {
   }
 
   choose(chosen, move = true) {
+    this.notice("");
     this.chosen = chosen;
     if (move && chosen?.lesion) this.#goTo(this.#voxelOf(chosen.lesion));
     if (move && chosen?.added !== undefined) this.#goTo(chosen.added);
