@@ -8,6 +8,9 @@ from model.networks.cuda import no_cuda, no_cuda_note
 from model.networks.stored import EXPORT, Engine, network_files
 
 PACKAGES = {"torch": "torch", "openvino": "openvino"}
+# of a case on the CPU's engine with two cores, from the process's start, and for each million voxels where all are brain:
+# "Growth" in benchmarks/README.md
+CPU_START_S, CPU_S_A_MILLION = 0.8, 5.0
 WHERE = {"torch": "the image hie-lesions has it", "openvino": "all images have it"}
 
 
@@ -28,6 +31,18 @@ def pick_engine(name: str, device: str, weights: Path, at_once: int = 1) -> tupl
         name, note = _cpu_engine(weights)
         notes += [note] if note else []
     return _on_cpu(name, weights, at_once), notes
+
+
+def sooner_on_cpu(weights: Path, seconds: float, voxels: int) -> str:
+    """A line where the CPU's engine would have been done with a case sooner than CUDA; empty where not, or not surely.
+
+    seconds: that CUDA took, from the process's start. voxels: of the case's grid.
+    """
+    on_cpu = CPU_START_S + CPU_S_A_MILLION * voxels / 1e6
+    if on_cpu > seconds or _cpu_engine(weights)[0] != "openvino":
+        return ""
+    times = f"at most {on_cpu:.1f} s on two cores, CUDA took {seconds:.1f} s"
+    return f"--device cpu would have been faster for this case: {times}"
 
 
 def _on_cuda(device: str) -> tuple[Engine | None, list[str]]:

@@ -16,7 +16,7 @@ from model.errors import UserError
 from model.images.case import read_case
 from model.inputs.platform import find_inputs
 from model.networks import cuda, engines
-from model.networks.engines import pick_engine
+from model.networks.engines import pick_engine, sooner_on_cpu
 from model.networks.graph_engines import OpenvinoEngine
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble, sealed
@@ -117,6 +117,22 @@ def test_without_torch_only_an_idle_gpu_is_worth_a_word(folder, without, monkeyp
     assert engine.name == "openvino"
     assert len(notes) == len(words)
     assert all(word in note for word, note in zip(words, notes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "voxels", "said"),
+    [
+        (11.2, 128 * 128 * 54, "at most 5.2 s on two cores, CUDA took 11.2 s"),  # 0.8 s + 5.0 s * 0.884736
+        (5.0, 128 * 128 * 54, ""),
+        (11.2, 256 * 256 * 64, ""),  # 0.8 s + 5.0 s * 4.194304
+    ],
+)
+def test_cuda_that_took_longer_than_the_cpu_would_says_so(folder, seconds, voxels, said):
+    assert sooner_on_cpu(folder, seconds, voxels).endswith(said)
+    assert bool(sooner_on_cpu(folder, seconds, voxels)) == bool(said)
+    for graph in folder.glob("*.onnx"):
+        graph.unlink()
+    assert sooner_on_cpu(folder, seconds, voxels) == ""  # the CPU would have to do with torch
 
 
 def test_a_driver_that_is_missing_or_has_no_device_is_no_cuda(monkeypatch):
@@ -233,20 +249,19 @@ def test_a_graph_of_other_weights_is_refused(folder, change):
 
 
 @pytest.mark.parametrize(
-    ("engine", "unneeded"),
+    ("words", "needed", "unneeded"),
     [
-        ("openvino", {"torch"}),
-        ("torch", {"openvino", "matplotlib", "torch._dynamo", "torch._inductor"}),
+        ([], "openvino", {"torch"}),
+        (["--engine", "torch"], "torch", {"openvino", "matplotlib", "torch._dynamo", "torch._inductor"}),
     ],
 )
-def test_a_run_loads_its_engine_alone(case_tree, tmp_path, rule_weights, engine, unneeded):
-    words = ["--input", str(case_tree()), "--output", str(tmp_path / "out"), "--weights", str(rule_weights)]
-    words += ["--engine", engine, "--device", "cpu"]
+def test_a_run_loads_its_engine_alone(case_tree, tmp_path, rule_weights, words, needed, unneeded):
+    words = [*words, "--input", str(case_tree()), "--output", str(tmp_path / "out"), "--weights", str(rule_weights)]
     code = f"import sys, process; process.main({words}); print('loaded', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     modules = done.stdout.splitlines()[-1].split()
     assert done.stderr == ""
-    assert {engine, "SimpleITK"} <= set(modules)
+    assert {needed, "SimpleITK"} <= set(modules)
     assert not (unneeded | {"monai", "onnx", "scipy", "pydicom", "highdicom", "nibabel", "PIL"}) & set(modules)
     assert (tmp_path / "out" / MASK).is_file()
 

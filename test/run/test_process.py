@@ -33,6 +33,7 @@ from inference_helpers import (
 
 from model.networks.predict import Predictor
 from model.networks.stored import load_ensemble, save_decision
+from model.networks.torch_engine import TorchEngine
 from model.run.one_case import segment
 from model.segmenter import Segmenter
 from process import parse_arguments
@@ -160,6 +161,21 @@ def test_cuda_that_does_not_work_is_noted_on_stdout_and_the_cpu_taken(
     assert out.splitlines()[0] == "CUDA cannot be used (no driver); using the CPU"
     assert err == ""
     assert json.loads((output / RESULTS).read_text())["device"] == "cpu"
+
+
+@pytest.mark.parametrize(("device", "lines"), [("auto", 1), ("cuda", 0)])
+def test_a_case_that_waited_for_cuda_says_what_the_cpu_would_have_taken(
+    main, case_tree, output, rule_weights, monkeypatch, capfd, device, lines
+):
+    """CUDA is the CPU here under another name, and took long."""
+    monkeypatch.setattr("model.networks.engines.no_cuda", lambda: "")
+    monkeypatch.setattr("model.networks.torch_engine.pick_device", lambda name: (torch.device("cpu"), ""))
+    monkeypatch.setattr(TorchEngine, "device", property(lambda self: "cuda", lambda self, name: None), raising=False)
+    monkeypatch.setattr("process.STARTED", -1e6)
+    assert main(arguments(case_tree(), output, rule_weights, device)) == 0
+    out, err = capfd.readouterr()
+    assert out.count("--device cpu would have been faster for this case") == lines
+    assert (err, json.loads((output / RESULTS).read_text())["device"]) == ("", "cuda")
 
 
 def test_mask_is_written_last(main, case_tree, output, rule_weights, monkeypatch):
