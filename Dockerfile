@@ -7,10 +7,10 @@ ARG CPU_BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${CPU_BASE_IMAGE} AS cpu
 # every file of every package by its hash (./update-requirements.sh)
 COPY requirements.txt /opt/app/
-# then, of OpenVINO, without what is never loaded: other devices' plugins, their kernels, C++ headers
+# then, of OpenVINO, without what is never loaded: C++ headers; other devices' plugins and kernels, which only x86-64 has
 RUN pip install --no-cache-dir --root-user-action=ignore --require-hashes --no-deps -r /opt/app/requirements.txt && \
     cd "$(python -c 'import importlib.util; print(*importlib.util.find_spec("openvino").submodule_search_locations)')" && \
-    rm -r include libs/cache.json libs/libopenvino_intel_gpu_plugin.so libs/libopenvino_intel_npu_plugin.so
+    rm -rf include libs/cache.json libs/libopenvino_intel_gpu_plugin.so libs/libopenvino_intel_npu_plugin.so
 COPY process.py /opt/app/
 COPY model /opt/app/model
 RUN python -m compileall -q /opt/app

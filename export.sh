@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-mode=() name=hie-lesions image=yes
+mode=() name=hie-lesions image=yes # for the platform's machines, whatever this one is
 case ${1:-} in
   --invoke | --cpu) mode=("$1") name=hie-lesions-${1#--}; shift ;;
   --model-only) image=no; shift ;;
@@ -35,7 +35,7 @@ require_own "$folder/model.tar.gz"
 finish model.tar.gz
 [[ $image == yes ]] || exit 0
 
-./build.sh "${mode[@]}"
+./build.sh ${mode[@]+"${mode[@]}"} --platform linux/amd64
 echo "writing $folder/$name.tar.gz (several minutes for an image with CUDA)"
 docker save "$name" | gzip -c >"$folder/.$name.tar.gz.partial"
 finish "$name.tar.gz"

@@ -15,6 +15,10 @@ if [[ ! -x .venv/bin/python ]]; then
     echo "error: Python 3.11 or 3.12 is needed, $python is $("$python" --version); name another with PYTHON=..." >&2
     exit 2
   }
+  "$python" -c 'import platform, sys; sys.exit((sys.platform, platform.machine()) == ("darwin", "x86_64"))' || {
+    echo "error: OpenVINO has no package for a Mac's Intel processor: use the CPU image there, ./build.sh --cpu" >&2
+    exit 2
+  }
   "$python" -m venv .venv
 fi
 .venv/bin/python -m pip --version >/dev/null 2>&1 || {
@@ -22,7 +26,7 @@ fi
   exit 2
 }
 stamp=.venv/installed-${group:-inference}.sha256
-sum=$(cat pyproject.toml requirements.txt | sha256sum)
+sum=$(cat pyproject.toml requirements.txt | .venv/bin/python -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
 if [[ $(cat "$stamp" 2>/dev/null) != "$sum" ]]; then
   pip() { .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
   echo "installing into .venv: about 140 MB to download, about a minute"

@@ -4,7 +4,7 @@
 #
 #   ./update-requirements.sh
 #
-# The lists hold for Linux on x86-64 with Python 3.11 and 3.12. Needs the network; uv is installed apart.
+# The lists hold for Linux on x86-64 and ARM64 and macOS on ARM64, with Python 3.11 and 3.12. Needs the network; uv is installed apart.
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -11,7 +11,6 @@ run in turn; printed are median seconds, their ratios to the peer's, median proc
 """
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.cases import write_case
 from benchmarks.processes import in_turn, print_table
+from model.cores import cores
 from model.networks.stored import IMAGE_WEIGHTS, network_files
 
 GRIDS = ((54, 128, 128), (20, 160, 160), (64, 256, 256))  # (z, y, x)
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="of each variant, after one that does not count")
     parser.add_argument("--nnunet", help="Python interpreter that has nnunetv2, to compare with its predictor too")
     args = parser.parse_args()
-    print(f"{len(os.sched_getaffinity(0))} CPU cores, median of {args.runs} runs", flush=True)
+    print(f"{cores()} CPU cores, median of {args.runs} runs", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         single = one_network(work / "single")

@@ -16,5 +16,5 @@ def threads() -> int:
 
 
 def cores() -> int:
-    """Those that this process may use: a container, or taskset, may give it fewer than the machine has."""
-    return len(os.sched_getaffinity(0))
+    """Those that this process may use: a container, or taskset, may give it fewer than the machine has; macOS gives all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

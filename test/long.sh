@@ -3,11 +3,11 @@
 #
 #   test/long.sh            everything that this machine can run
 #   test/long.sh --quick    two minutes of it, as .ci/run does
-#   test/long.sh PART...    only: inputs fuzz runs training real orders soak containers
+#   test/long.sh PART...    only: inputs fuzz runs training real orders soak arm64 containers
 #
 # INPUTS in the environment is the fuzzer's number of inputs of each format (default: 100000). Every part goes on when another
 # has failed; the summary and the exit code say which did. Needs .venv (./setup.sh dev); `containers` needs a
-# Docker engine and the images (./build.sh && ./build.sh --invoke), `real` the cases in data/BONBID2023_Train.
+# Docker engine and the images (./build.sh && ./build.sh --invoke), `real` the cases in data/BONBID2023_Train, `arm64` QEMU.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,6 +40,11 @@ real() {
   part real env REAL_CASES=all "$python" -m pytest test/run/test_real_cases.py -q
 }
 
+arm64() {
+  command -v qemu-aarch64 >/dev/null && command -v apt-get >/dev/null || { skip arm64 "no qemu-aarch64 (Debian: qemu-user) or apt-get"; return; }
+  part arm64 test/arm64.sh
+}
+
 containers() {
   docker image inspect "$image" "$image-invoke" >/dev/null 2>&1 || { skip containers "no engine, or no image $image"; return; }
   part "containers: 200 cases" "$python" test/soak.py --invocations 200 --image "$image"
@@ -56,10 +61,10 @@ quick() {
 
 case ${1:-} in
   --quick) quick ;;
-  '') for name in inputs fuzz runs training real orders soak containers; do "$name"; done ;;
+  '') for name in inputs fuzz runs training real orders soak arm64 containers; do "$name"; done ;;
   *)
     for name in "$@"; do
-      [[ " inputs fuzz runs training real orders soak containers " == *" $name "* ]] || { echo "no part $name" >&2; exit 2; }
+      [[ " inputs fuzz runs training real orders soak arm64 containers " == *" $name "* ]] || { echo "no part $name" >&2; exit 2; }
       "$name"
     done
     ;;
