@@ -69,6 +69,13 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
         "--weights", type=Path, help="folder of .safetensors files (default: /opt/ml/model, else the built-in ones)"
     )
     add_about_input(parser)
+    parser.add_argument(
+        "--empty-below",
+        type=chance,
+        default=0.0,
+        metavar="CHANCE",
+        help="leave the mask empty where the chance of a lesion is below this, 0 to 1 (default: none is left empty)",
+    )
     parser.add_argument("--report", action="store_true", help="also write report.html, a page to look at, for every case")
     parser.add_argument(
         "--probabilities", action="store_true", help="also write the probability of lesion, 0 to 1, of every voxel"
@@ -111,6 +118,14 @@ def add_about_input(parser: argparse.ArgumentParser) -> None:
         metavar="ML",
         help="refuse a brain mask that leaves less, in ml; lower it for preterm babies (default: %(default)g)",
     )
+
+
+def chance(word: str) -> float:
+    """A chance, 0 to 1."""
+    value = float(word)
+    if not 0 <= value <= 1:
+        raise ValueError
+    return value
 
 
 def millilitres(word: str) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from model.images.grid import Grid, Volume, require_scalar_3d, require_usable_gr
 from model.images.limits import SMALLEST_BRAIN_ML
 from model.images.volume import write_mask
 from model.networks.canonical_orientation import estimate_canonical, segment_canonical
-from model.report.results import describe, describe_files, describe_run
+from model.report.results import CHANCE, describe, describe_files, describe_run
 
 if TYPE_CHECKING:
     from model.networks.predict import Segmentation as Answer
@@ -196,14 +196,26 @@ class Segmenter:
         paths = [Path(path) if path is not None else None for path in (zmap, brain_mask)]
         return self.segment_case(read_case(Path(adc), paths[0], adc_unit, series, paths[1], smallest_brain_ml))
 
-    def segment_case(self, case: Case) -> Segmentation:
-        """Segment a case that was read and checked. Raises UserError when the weights cannot be used."""
+    def segment_case(self, case: Case, empty_below: float = 0.0) -> Segmentation:
+        """Segment a case that was read and checked.
+
+        empty_below: the chance of a lesion in 0..1 below which the mask is left empty. Raises UserError when the weights
+        cannot be used, or do not say that chance and it is asked for.
+        """
         predictors = self.predictors
         if case.z_map is None:
             case = estimate_canonical(case, predictors.estimating)
         predictor = predictors.of(estimated=case.estimated)
         answer = segment_canonical(case, predictor)
-        return Segmentation(case, answer, describe(answer, case) | describe_files(case) | describe_run(predictor))
+        numbers = describe(answer, case)
+        if empty_below and numbers[CHANCE] is None:
+            estimated = " where the Z map is estimated" if case.estimated else ""
+            raise UserError(f"--empty-below: weights {predictor.ensemble.id} do not say the chance of a lesion{estimated}")
+        if empty_below and numbers[CHANCE] < empty_below:
+            answer = replace(answer, mask=np.zeros_like(answer.mask))
+            numbers = describe(answer, case) | {CHANCE: numbers[CHANCE]}
+        results = numbers | {"empty_below": empty_below} | describe_files(case) | describe_run(predictor)
+        return Segmentation(case, answer, results)
 
 
 def _volumes(arrays: dict[str, object], spacing_mm: Sequence[float], direction: Sequence[float] | None) -> dict[str, Volume]:

@@ -16,7 +16,7 @@ from model.errors import UserError
 from model.files import require_writable
 from training.common.cli import run
 from training.data.same import differing
-from training.pages import adc_alone
+from training.pages import adc_alone, certainty
 from training.pages.agreement import agreement_words, draw_agreement
 from training.pages.cells import SCORE_HEADER, first_word, interval, number, p_value, score_cells
 from training.pages.learning_curve import HOW as HOW_CURVE
@@ -31,6 +31,7 @@ from training.scores.statistics import case_means, compare, load_strata, per_cas
 ROOT = Path(__file__).parents[1]
 MARKERS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
 FIGURES, RELIABILITY, VOLUME, CURVE = "figures", "accuracy-reliability.png", "accuracy-volume.png", "learning-curve.png"
+LESIONS = "accuracy-lesions.png"
 LEGEND = {"networks": ("networks alone", "#0072B2", "o"), "decision": ("shipped", "#D55E00", "s")}
 SPARSEG, STUDY = "https://papers.miccai.org/miccai-2025/0850-Paper4455.html", "https://arxiv.org/abs/2502.09148"
 CHALLENGE = "https://bonbid-hie2023.grand-challenge.org/"
@@ -173,8 +174,8 @@ def draw_reliability(bins: pd.DataFrame, path: Path) -> None:
         save(figure, path)
 
 
-def page(rows: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame, curve: pd.DataFrame) -> str:
-    """docs/accuracy.md."""
+def page(rows: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame, curve: pd.DataFrame, how_sure: str) -> str:
+    """docs/accuracy.md. how_sure: its section on how sure the masks are."""
     parts = [
         "# Accuracy",
         wrapped(f"{HOW} {seed_words(rows)}"),
@@ -190,6 +191,8 @@ def page(rows: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame, curv
         wrapped(network_words(rows)),
         "## From the ADC map alone",
         adc_alone.section(rows, estimated, errors),
+        "## How sure a mask is",
+        how_sure,
         "## Would more cases help?",
         wrapped(f"{HOW_CURVE} {curve_words(curve)}"),
         f"![Dice of the trees alone by the number of cases that they are fitted to]({FIGURES}/{CURVE})",
@@ -248,6 +251,7 @@ def main() -> None:
     curve = read_frame(args.results / LEARNING_CURVE, CurvePoint)
     if curve.empty:
         raise UserError(f"{args.results}: no {LEARNING_CURVE}, made by python -m training.learning_curve")
+    sure = certainty.read(args.results)
     known = read_configuration(args.results / "crossval.csv").get("data")
     for name in ("estimated.csv", LEARNING_CURVE):
         if cases := differing(known, read_configuration(args.results / name).get("data", {})):
@@ -255,13 +259,16 @@ def main() -> None:
     readme = args.readme.read_text(encoding="utf-8")
     replaced = replace_block(readme, readme_block(rows, estimated), args.readme, MARKERS)
     require_writable(args.docs)
-    of_bins, of_volumes, of_curve = (args.docs / FIGURES / name for name in (RELIABILITY, VOLUME, CURVE))
-    require_own_pages(args.docs / "accuracy.md", "accuracy", (of_bins, of_volumes, of_curve), is_figure)
+    figures = [args.docs / FIGURES / name for name in (RELIABILITY, VOLUME, CURVE, LESIONS)]
+    require_own_pages(args.docs / "accuracy.md", "accuracy", figures, is_figure)
+    of_bins, of_volumes, of_curve, of_lesions = figures
     of_bins.parent.mkdir(parents=True, exist_ok=True)
     draw_reliability(bins, of_bins)
     draw_agreement(group(rows, "decision"), of_volumes)
     draw_curve(curve, of_curve)
-    write_text(args.docs / "accuracy.md", page(rows, estimated, errors, curve))
+    certainty.draw(sure, of_lesions)
+    how_sure = certainty.section(sure, f"{FIGURES}/{LESIONS}")
+    write_text(args.docs / "accuracy.md", page(rows, estimated, errors, curve, how_sure))
     if replaced != readme:
         write_text(args.readme, replaced)
     print(args.docs / "accuracy.md")

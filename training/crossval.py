@@ -6,9 +6,9 @@ Example, for the networks that are shipped:
 
 A weights folder holds `fold<k>-<name>.safetensors`; a case is shown only to the networks of the fold that holds it out, and
 to trees and a calibration that were fitted to the other four (`training.lesions`). Rows of every method go to crossval.csv
-in --results, the reliability of the probabilities to reliability.csv, the marked lesions to crossval-lesions.csv. The fits
-are deterministic. Rows say the training seed that the networks' sidecars name, and are added to those of the other seeds;
-reliability and lesions are of seed 0. `training.ship` puts networks of another seed into a folder.
+in --results, the reliability of the probabilities to reliability.csv, how sure the masks are to crossval-lesions.csv and
+crossval-cases.csv. The fits are deterministic. Rows say the training seed that the networks' sidecars name, and are added to
+those of the other seeds; the latter three are of seed 0. `training.ship` puts networks of another seed into a folder.
 """
 
 import argparse
@@ -25,16 +25,15 @@ from training.common.cli import run
 from training.data.dataset import load_folds, require_packed
 from training.data.same import digests
 from training.data.seen import training_seed
-from training.lesions.fit_certainty import marked_lesions, with_nested_chances
+from training.lesions.fit_certainty import Marked, require_own_rows
 from training.lesions.fit_trees import candidate_table, trees_by_fold
 from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, nested_calibrations
-from training.lesions.networks import gather, load_held_out
+from training.lesions.networks import gather, gather_twins, load_held_out
 from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.rows import (
     RESULTS,
     Bin,
-    MarkedLesion,
     Row,
     read_records,
     require_configuration,
@@ -107,7 +106,7 @@ def main() -> None:
     seed, data = training_seed(args.weights), digests(cases.values())
     rows_to_keep(args.results / "crossval.csv", seed, data)  # before work that takes long
     read_records(args.results / "reliability.csv", Bin)  # refuses a table of something else
-    read_records(args.results / "crossval-lesions.csv", MarkedLesion)
+    require_own_rows(args.results, "crossval")
     tables = {name: candidate_table(case) for name, case in cases.items()}
     trees = trees_by_fold(tables)
     parts = gather(cases, tables, trees, ensemble)
@@ -124,8 +123,8 @@ def main() -> None:
     if not seed:
         networks = {part.case.name: part.probabilities for part in parts}
         write_records(reliability(parts, {"networks": networks} | answers), args.results / "reliability.csv", Bin)
-        lesions = with_nested_chances(marked_lesions(parts, answers["decision"]))
-        write_records(lesions, args.results / "crossval-lesions.csv", MarkedLesion)
+        twins = gather_twins(cases, trees, ensemble)
+        Marked.of(parts, answers["decision"], twins, calibrated(twins, trees, calibrations)).write(args.results, "crossval")
     print(mean_lines(rows, CROSSVAL))
     for fold, found in calibrations.items():
         print(f"fold {fold}: {found}")

@@ -9,9 +9,9 @@ For each fold trees are fitted to the ADC and Z maps of the other four, whose le
 its cases. The lesion decision is fitted to such out-of-fold estimates, again of the other four folds, because that is what
 it will see. Those estimates are by trees that saw this fold, which may flatter (stacking). Z errors go to zmap.csv in
 --results, the scores to estimated.csv: of that decision, of the rule Z < -2 on the estimates, and of the ADC below the
-threshold that is best on the other four folds, which needs no estimate. The lesions that the decision marks go to
-estimated-lesions.csv. --ship writes trees fitted to all
-cases, and a decision fitted to all out-of-fold estimates.
+threshold that is best on the other four folds, which needs no estimate. How sure the decision's masks are
+goes to estimated-lesions.csv and estimated-cases.csv. --ship writes trees fitted to all cases, and a decision fitted to all
+out-of-fold estimates.
 """
 
 import argparse
@@ -34,14 +34,14 @@ from training.common.provenance import of_fit
 from training.data.dataset import PackedCase, load_folds, require_packed
 from training.data.same import digests
 from training.data.splits import FOLDS, all_folds, read_fold
-from training.lesions.fit_certainty import fit_certainty, marked_lesions, with_nested_chances
+from training.lesions.fit_certainty import Marked, require_own_rows
 from training.lesions.fit_estimate import LOW_Z, VoxelTable, fit_estimator
 from training.lesions.fit_trees import candidate_table, fit_trees, trees_by_fold
 from training.lesions.held_out import answers_of_trees, calibrated, fit_calibration, nested_calibrations
 from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
 from training.scores.methods import ESTIMATED, RULE
 from training.scores.metrics import dice_of
-from training.scores.rows import RESULTS, MarkedLesion, Row, ZError, read_records, write_configuration, write_records
+from training.scores.rows import RESULTS, Row, ZError, read_records, write_configuration, write_records
 from training.scores.rule import rule_mask
 
 SMOOTHED_MM = 2.0  # the ADC of the threshold
@@ -124,7 +124,7 @@ def main() -> None:
         require_writable(folder)
     read_records(args.results / "zmap.csv", ZError)  # refuses a table of something else
     read_records(args.results / "estimated.csv", Row)
-    read_records(args.results / "estimated-lesions.csv", MarkedLesion)
+    require_own_rows(args.results, "estimated")
     for path in sorted((args.weights / ZMAP).glob("*.json")) if args.ship else ():
         read_sidecar(path)
     folds, cases = all_folds(), load_folds(args.data)
@@ -136,8 +136,8 @@ def main() -> None:
     trees = trees_by_fold(candidates)
     parts = answers_of_trees(estimated, candidates, trees)
     answers = calibrated(parts, trees, nested_calibrations(parts, trees_alone=True))
-    lesions = marked_lesions(parts, answers)
-    write_records(with_nested_chances(lesions), args.results / "estimated-lesions.csv", MarkedLesion)
+    marked = Marked.of(parts, answers)
+    marked.write(args.results, "estimated")
     masks = {
         "decision": {name: most_dice(probabilities) for name, probabilities in answers.items()},
         RULE: {name: rule_mask(case.adc, case.zadc) for name, case in estimated.items()},
@@ -153,7 +153,7 @@ def main() -> None:
     write_configuration({"data": digests(cases.values())}, args.results / "estimated.csv")  # last: of rows that are there
     if args.ship:
         calibration = fit_calibration(parts, trees_alone=True)
-        decision = Decision(fit_trees(list(candidates.values())), FEATURES, calibration, fit_certainty(lesions))
+        decision = Decision(fit_trees(list(candidates.values())), FEATURES, calibration, marked.fit())
         ship(cases, voxels, decision, args.weights)
     print(mean_lines(rows, ESTIMATED))
 

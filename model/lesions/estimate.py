@@ -80,7 +80,7 @@ def _columns(brain_map: BrainMap) -> Iterator[np.ndarray | float]:
     smooth = {0.0: adc} | {mm: brain_map.smooth(adc, mm) for mm in SMOOTHING_MM}
     yield from (values[brain] for values in smooth.values())
     yield from ((smooth[near] - smooth[far])[brain] for near, far in CONTRASTS_MM)
-    there, across = _mirror(brain)
+    there, across = mirror(brain)
     for mm in MIRRORED_MM:
         mirrored = np.where(there, smooth[mm][..., across], smooth[6.0])[brain]
         yield from (mirrored, smooth[mm][brain] - mirrored)
@@ -91,7 +91,7 @@ def _columns(brain_map: BrainMap) -> Iterator[np.ndarray | float]:
     yield from _place(brain)
 
 
-def _mirror(brain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mirror(brain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Whether each voxel's mirror image about the brain's middle is brain, and where along x it lies."""
     width = brain.shape[2]
     twice_middle = round(2 * float(np.nonzero(brain)[2].mean()))

@@ -101,6 +101,7 @@ def difference(case: FoundCase, earlier: Earlier, weights: str, options: Options
             "the weights were replaced": results["weights"] != weights and estimated == (not case.zadc),
             "the version of this program changed": results["software"]["hie-lesions"] != model.__version__,
             f"the ADC unit (--adc-unit) changed from {results['adc_unit']}": results["adc_unit"] != options.adc_unit,
+            f"--empty-below changed from {results['empty_below']:g}": results["empty_below"] != options.empty_below,
             f"the masks' format changed from {suffix_of(Path(earlier.mask))}": earlier.mask != place.mask and not renamed,
             f"the mask's name changed from {earlier.mask}": renamed,
         }

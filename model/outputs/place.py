@@ -24,6 +24,7 @@ class Options:
     estimate_z: bool = False  # estimate the Z map of a case without one
     brain_mask: bool = False  # apply the one beside the ADC map
     smallest_brain_ml: float = SMALLEST_BRAIN_ML  # that it has to leave
+    empty_below: float = 0.0  # the chance of a lesion below which a mask is left empty
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,8 @@ NO_TEXT = re.compile(  # what a spreadsheet makes a number, a date, a time, a tr
     rf"{SIGNS}\d{SIGNS}|[\d:.]+( +[ap]|[ap]m| +[ap]m)|(?=.*\d){SIGNS}{MONTH}{SIGNS}|true|false|wahr|falsch|#.*",
     re.IGNORECASE,
 )
-NUMBERS = ("lesion_volume_ml", "brain_volume_ml", "lesion_share_of_brain", "lesions", "seconds")
+OF_BRAIN = ("lesion_volume_ml", "brain_volume_ml", "lesion_share_of_brain", "lesions")
+NUMBERS = (*OF_BRAIN, "chance_of_lesion", "expected_dice", "seconds")
 COLUMNS = ("case", "status", "reason", *NUMBERS, "warnings", "weights", "z_map", "adc", "zadc", "brain_mask", "mask")
 
 

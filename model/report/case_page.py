@@ -14,7 +14,7 @@ from model.report.page import asset, page, text
 from model.report.review_panel import SCRIPTS
 from model.report.thumbnail import thumbnail
 from model.report.viewer import BUNDLE, viewer, viewer_data
-from model.report.wording import ESTIMATED, is_estimated, other_warnings, z_map_name
+from model.report.wording import ESTIMATED, certainty_facts, is_estimated, other_warnings, z_map_name
 
 if TYPE_CHECKING:
     from model.networks.predict import Segmentation
@@ -73,6 +73,7 @@ def _summary(results: dict) -> str:
         ("Lesions", text(results["lesions"]), "lesions_number"),
         ("Largest", text(largest), "largest"),
         ("Brain volume", f"{shown(volume, results['brain_volume_ml'])} ml", "brain_volume_ml"),
+        *certainty_facts(results),
     )
     items = "".join(f'<div><dt>{name}</dt><dd id="{key}">{value}</dd></div>' for name, value, key in facts)
     said = '<p id="reviewed-facts" class="soft" hidden>As reviewed on this page; results.json has the draft.</p>'

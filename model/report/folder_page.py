@@ -6,13 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from model.files import write_whole
-from model.report.numbers import percent, shown, volume
+from model.report.numbers import percent, shown, volume, whole_percent
 from model.report.page import link, page, text
 from model.report.thumbnail import thumbnail_of
 from model.report.volume_plot import volume_plot
-from model.report.wording import ESTIMATED, is_estimated, other_warnings
+from model.report.wording import ESTIMATED, is_estimated, other_warnings, verdict
 
-COLUMNS = ("Case", "Lesion volume, ml", "Share of brain, %", "Lesions", "Largest, ml", "Side", "Brain volume, ml", "Remark")
+COLUMNS = (
+    "Case",
+    "Lesion volume, ml",
+    "Share of brain, %",
+    "Lesions",
+    "Largest, ml",
+    "Side",
+    "Brain volume, ml",
+    "Chance of a lesion, %",
+    "Expected Dice",
+    "Remark",
+)
 WORDS = ("Case", "Side", "Remark")  # columns that hold no numbers
 
 FILTER = """<p class="controls"><label>Filter by name <input type="search" id="filter" autocomplete="off"></label>
@@ -76,12 +87,17 @@ def _row(entry: dict, folder: Path) -> str:
     case = f'<a href="{address}">{name}</a>' if address else name
     badge = ' <span class="badge" title="the mask is much less reliable than with the challenge\'s Z map">Z estimated</span>'
     failed = entry["status"] != "done"
-    remark = f"{entry['status']}: {entry['reason']}" if failed else " ".join(other_warnings(results))
+    remark = f"{entry['status']}: {entry['reason']}" if failed else " ".join([*_said(results), *other_warnings(results)])
     return (
         f'<tr><td class="picture">{picture}</td><th scope="row" class="words" data-value="{name}">{case}'
         f"{badge if is_estimated(results) else ''}</th>{_numbers(results)}"
         f'<td class="words{" failed" if failed else ""}">{text(remark)}</td></tr>\n'
     )
+
+
+def _said(results: dict) -> list[str]:
+    words = verdict(results)
+    return [f"{words[0].upper()}{words[1:]}."] if words else []
 
 
 def _numbers(results: dict) -> str:
@@ -95,6 +111,8 @@ def _numbers(results: dict) -> str:
         (largest.get("volume_ml"), volume),
         (side, None),
         (results.get("brain_volume_ml"), volume),
+        (results.get("chance_of_lesion"), whole_percent),
+        (results.get("expected_dice"), "{:.2f}".format),
     )
     return "".join(_cell(value, form) for value, form in cells)
 

@@ -21,6 +21,9 @@ fifth of it or more lies further than that to the left, and a fifth to the right
 <dt>Lowest Z</dt><dd>in standard deviations of healthy newborns' ADC.</dd>
 <dt>Real, %</dt><dd>the chance that a reader would mark a fifth of the lesion or more, from its volume. Fitted to
 lesions that were marked in labelled cases; it holds as far as this case is like those.</dd>
+<dt>Chance of a lesion</dt><dd>that this brain has any, if half of all brains do: from the volume and the number of what is
+marked. It was fitted to cases and to twins of them whose lesions were replaced by healthy tissue.</dd>
+<dt>Expected Dice of the draft</dt><dd>how well it is expected to overlap with a reader's mask, 0 to 1.</dd>
 </dl><p>results.json has the numbers in full.</p></details>"""
 
 

@@ -20,6 +20,7 @@ from model.images.case import Case
 from model.images.checks import warnings_of
 from model.images.components import connected_components
 from model.images.orientation import turn_to_canonical
+from model.lesions.decision import plug_in_dice
 
 if TYPE_CHECKING:
     from model.networks.predict import Predictor, Segmentation
@@ -27,19 +28,28 @@ if TYPE_CHECKING:
 GIVEN, ESTIMATED = "given", "estimated"  # what `z_map` says
 MIDLINE_MM = 5.0  # to the left or the right of the brain's middle, up to which a place counts as on the midline
 BOTH_SIDES = 0.2  # of a lesion's voxels to the left of the midline, and as many to its right: it is on both sides
+CHANCE = "chance_of_lesion"
 VOXELS = "voxels_sha256"  # of the ADC map, under `inputs`
 LIBRARIES = ("numpy", "SimpleITK", "nibabel", "pydicom", "highdicom", "torch", "openvino")
 
 
 def describe(found: Segmentation, case: Case) -> dict:
-    """Lesion and brain volume in ml, the lesions' share of the brain, their number, and what is known of each lesion."""
+    """Lesion and brain volume in ml, the lesions' share of the brain, their number, and what is known of each lesion.
+
+    CHANCE and `expected_dice` are those of `model.lesions.certainty`, None where the weights do not say them; the latter
+    also where the mask is empty.
+    """
     brain, voxel_mm3 = case.brain, case.grid.voxel_mm3
     lesions = describe_lesions(found, case)
+    mask_ml = float(found.mask.sum()) * voxel_mm3 / 1000
+    dice = found.certainty.expected_dice(np.array(plug_in_dice(found.probabilities, found.mask))) if lesions else None
     return {
-        "lesion_volume_ml": round(float(found.mask.sum()) * voxel_mm3 / 1000, 4),
+        "lesion_volume_ml": round(mask_ml, 4),
         "brain_volume_ml": round(float(brain.sum()) * voxel_mm3 / 1000, 2),
         "lesion_share_of_brain": round(float(found.mask.sum() / brain.sum()), 6),
         "lesions": len(lesions),
+        CHANCE: _rounded(found.certainty.chance_of_lesion(np.array(mask_ml), np.array(len(lesions)))),
+        "expected_dice": _rounded(dice),
         "lesion_list": lesions,
     }
 
@@ -114,10 +124,15 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
             "from_brain_centre_mm": offsets_mm[n].round(1).tolist() if case.adc.oriented else None,
             "side": side(offsets_mm[n][0], *shares[n]) if case.adc.oriented else None,
             "slice": int(inside[n][0]) + 1,
-            "chance_real": None if chances is None else round(float(chances[n]), 4),
+            "chance_real": None if chances is None else _rounded(chances[n]),
         }
         for n in np.argsort(-sizes, kind="stable").tolist()
     ]
+
+
+def _rounded(chance: np.ndarray | None) -> float | None:
+    """One number with four decimals."""
+    return None if chance is None else round(float(chance), 4)
 
 
 def describe_files(case: Case) -> dict:

@@ -1,8 +1,10 @@
-"""What the pages say of a Z map: the challenge's, or estimated from the ADC map."""
+"""What the pages say of a Z map, the challenge's or estimated from the ADC map, and of how sure a mask is."""
 
 from model.images.checks import ESTIMATED_WARNING
 from model.report import results as of_a_case
+from model.report.numbers import shown, whole_percent
 
+PROBABLY_NONE = 0.5  # chance of a lesion, below which the pages say that there is probably none
 ESTIMATED = "Z map estimated from the ADC: the mask is much less reliable than with the challenge's Z map"
 
 
@@ -24,3 +26,24 @@ def z_map_name(results: dict) -> str:
 def lowest_z_name(results: dict) -> str:
     """The head of the column with the lowest Z of a lesion."""
     return "Lowest Z, estimated" if is_estimated(results) else "Lowest Z"
+
+
+def verdict(results: dict) -> str:
+    """What follows from the chance that the brain has a lesion; empty where nothing does, or it is not known."""
+    chance = results.get(of_a_case.CHANCE)
+    if chance is None or chance >= max(PROBABLY_NONE, results.get("empty_below", 0)):
+        return ""
+    emptied = f", mask left empty as below {100 * results['empty_below']:g} %"
+    return f"probably no lesion{emptied if chance < results.get('empty_below', 0) else ''}"
+
+
+def certainty_facts(results: dict) -> list[tuple[str, str, str]]:
+    """How sure the mask is, as far as the weights say it: name, value as HTML, key."""
+    chance, dice, what = results.get(of_a_case.CHANCE), results.get("expected_dice"), verdict(results)
+    facts = []
+    if chance is not None:
+        percents = f"{shown(whole_percent, chance)} %{f': {what}' if what else ''}"
+        facts.append(("Chance of a lesion", percents, "chance_of_lesion"))
+    if dice is not None:
+        facts.append(("Expected Dice of the draft", f"{dice:.2f}", "expected_dice"))
+    return facts

@@ -87,7 +87,7 @@ def run_case(
         from model.report.dicom.objects import require_objects
 
         require_objects(case)  # before the segmentation
-    segmentation = segmenter.segment_case(case)
+    segmentation = segmenter.segment_case(case, options.empty_below)
     results = segmentation.results | {"seconds": round(time.perf_counter() - started, 2)}
     return write_case(place, found.name, segmentation, results, options, replaces)
 

@@ -29,15 +29,20 @@ FAILED = {"case": "c", "status": "failed", "reason": "c: no brain", "results": N
 
 def test_the_index_lists_every_case_those_that_failed_first(tmp_path):
     outdated = FAILED | {"case": "e", "status": "outdated", "reason": "new weights"}
-    write_index(tmp_path / "index.html", [entry("a b", 12.5, brain_volume_ml=350.2), FAILED, entry("d", 0.0), outdated])
+    sure = {"brain_volume_ml": 350.2, "chance_of_lesion": 0.4051, "expected_dice": 0.6251, "empty_below": 0.3}
+    emptied = {"chance_of_lesion": 0.2049, "expected_dice": None, "empty_below": 0.3}
+    entries = [entry("a b", 12.5, **sure), FAILED, entry("d", 0.0, **emptied), outdated]
+    write_index(tmp_path / "index.html", entries)
     rows = Tags(tmp_path / "index.html").rows
+    certainty = ["Chance of a lesion, %", "Expected Dice"]
     numbers = ["Lesion volume, ml", "Share of brain, %", "Lesions", "Largest, ml"]
-    assert rows[0] == ["", "Case", *numbers, "Side", "Brain volume, ml", "Remark"]
+    assert rows[0] == ["", "Case", *numbers, "Side", "Brain volume, ml", *certainty, "Remark"]
+    said = "Probably no lesion, mask left empty as below 30 %."
     assert rows[1:] == [
-        ["", "c", "", "", "", "", "", "", "failed: c: no brain"],
-        ["", "e", "", "", "", "", "", "", "outdated: new weights"],
-        ["", "a b", "12.5", "1.2", "2", "9.4", "left", "350", "odd thick"],
-        ["", "d", "0", "1.2", "2", "", "", "", "odd thick"],
+        ["", "c", "", "", "", "", "", "", "", "", "failed: c: no brain"],
+        ["", "e", "", "", "", "", "", "", "", "", "outdated: new weights"],
+        ["", "a b", "12.5", "1.2", "2", "9.4", "left", "350", "41", "0.63", "Probably no lesion. odd thick"],
+        ["", "d", "0", "1.2", "2", "", "", "", "20", "", f"{said} odd thick"],
     ]
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "4 cases: 2 done, 1 failed, 1 outdated. 1 without a lesion.<" in page

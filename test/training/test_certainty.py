@@ -12,9 +12,10 @@ from model.images.grid import Grid, Volume
 from model.networks.predict import Segmentation
 from model.report.results import describe
 from training.data.dataset import PackedCase
-from training.lesions.fit_certainty import fit_certainty, marked_lesions, with_nested_chances
+from training.data.twins import has_twin, healthy_twin, replaced
+from training.lesions.fit_certainty import Marked
 from training.lesions.held_out import HeldOut
-from training.scores.rows import MarkedLesion
+from training.scores.rows import MarkedCase, MarkedLesion
 
 GRID = Grid((3, 5, 6), (4.0, 2.0, 0.5), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))  # 0.004 ml a voxel
 
@@ -33,9 +34,9 @@ def marked_case() -> tuple[HeldOut, np.ndarray, dict[str, np.ndarray]]:
 
 def test_the_lesions_of_a_mask_on_paper():
     part, _, answers = marked_case()
-    first, second = ((lesion.case, lesion.fold, lesion.number) for lesion in marked_lesions([part], answers))
-    assert (first, second) == (("one", 3, 1), ("one", 3, 2))
-    found = [(lesion.volume_ml, lesion.marked_share) for lesion in marked_lesions([part], answers)]
+    marked = Marked.of([part], answers)
+    assert [(lesion.case, lesion.fold, lesion.number) for lesion in marked.lesions] == [("one", 3, 1), ("one", 3, 2)]
+    found = [(lesion.volume_ml, lesion.marked_share) for lesion in marked.lesions]
     assert found == [pytest.approx((0.012, 1 / 3)), pytest.approx((0.004, 0))]
 
 
@@ -43,7 +44,7 @@ def test_a_lesion_is_measured_in_training_as_in_results():
     part, mask, answers = marked_case()
     case = Case(*(Volume(voxels, GRID, Path("invented")) for voxels in (part.case.adc, part.case.zadc)))
     said = describe(Segmentation(mask, mask.astype(np.float32)), case)["lesion_list"]
-    fitted = marked_lesions([part], answers)
+    fitted = Marked.of([part], answers).lesions
     assert [one["volume_ml"] for one in said] == pytest.approx([one.volume_ml for one in fitted])
 
 
@@ -55,7 +56,7 @@ def lesions_of(case: str, fold: int, *lesions: tuple[float, float]) -> list[Mark
 def test_every_case_has_the_same_weight():
     """All lesions look the same: the chance is the mean over the cases of the share that is real, (1 + 1/4) / 2."""
     alike = [*lesions_of("a", 0, (0.5, 0.2)), *lesions_of("b", 0, (0.5, 0.9), *[(0.5, 0.19)] * 3)]
-    assert fit_certainty(alike).chance_real(np.array([0.5])) == pytest.approx(5 / 8, abs=1e-3)
+    assert Marked(alike, []).fit().chance_real(np.array([0.5])) == pytest.approx(5 / 8, abs=1e-3)
 
 
 def cohort() -> list[MarkedLesion]:
@@ -70,22 +71,140 @@ def cohort() -> list[MarkedLesion]:
 
 
 def test_a_larger_lesion_is_surer():
-    small, large = fit_certainty(cohort()).chance_real(np.array([0.01, 10.0]))
+    small, large = Marked(cohort(), []).fit().chance_real(np.array([0.01, 10.0]))
     assert small < 0.2 < 0.8 < large
 
 
+def cases_of(lesions: list[MarkedLesion]) -> list[MarkedCase]:
+    """Of ten cases, each with a twin: masks of uneven size and number, of which those of twins are smaller."""
+    rng = np.random.default_rng(1)
+    return [
+        MarkedCase(f"case{n}", twin, n // 2, 2.0 * (1 - twin), *mask_of(rng, twin), math.nan, math.nan)
+        for n in range(10)
+        for twin in (0, 1)
+    ]
+
+
+def mask_of(rng: np.random.Generator, twin: int) -> tuple[float, int, float, float]:
+    """Volume in ml, lesions, Dice and the expected Dice."""
+    expected = rng.uniform(0.2, 0.8)
+    return 10 ** rng.normal(-0.5 * twin, 0.5), int(rng.integers(1, 9)), 0.0 if twin else 0.9 * expected, expected
+
+
+def other_truth(marked: Marked, fold: int) -> Marked:
+    """With the opposite said of everything of a fold by its reader."""
+    lesions = [
+        dataclasses.replace(one, marked_share=1 - one.marked_share) if one.fold == fold else one for one in marked.lesions
+    ]
+    cases = [
+        dataclasses.replace(one, true_ml=2 - one.true_ml, dice=1 - one.dice) if one.fold == fold else one
+        for one in marked.cases
+    ]
+    return Marked(lesions, cases)
+
+
 @pytest.mark.parametrize("fold", range(5))
-def test_no_lesion_has_a_say_in_the_chances_of_its_own_fold(fold):
-    lesions = cohort()
-    other = [dataclasses.replace(one, marked_share=1 - one.marked_share) if one.fold == fold else one for one in lesions]
-    before, after = ({one.number: one for one in with_nested_chances(some) if one.fold == fold} for some in (lesions, other))
-    assert [one.chance_real for one in before.values()] == [one.chance_real for one in after.values()]
-    elsewhere = [[one.chance_real for one in with_nested_chances(some) if one.fold != fold] for some in (lesions, other)]
-    assert elsewhere[0] != elsewhere[1]
+def test_nothing_of_a_fold_has_a_say_in_its_own_figures(fold):
+    marked = Marked(cohort(), cases_of(cohort()))
+    before, after = marked.nested(), other_truth(marked, fold).nested()
+    for name, figure in (("lesions", "chance_real"), ("cases", "expected_dice"), ("cases", "chance_of_lesion")):
+        own, others = (
+            [[getattr(one, figure) for one in getattr(some, name) if (one.fold == fold) == mine] for some in (before, after)]
+            for mine in (True, False)
+        )
+        assert own[0] == own[1]
+        assert others[0] != others[1]
+        assert not np.isnan(own[0]).any()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_where_all_lesions_are_real_or_none_there_is_nothing_to_fit(share):
     lesions = [*lesions_of("a", 0, (0.5, share)), *lesions_of("b", 1, (0.1, share))]
-    assert fit_certainty(lesions).chance_real(np.ones(1)) is None
-    assert all(math.isnan(one.chance_real) for one in with_nested_chances(lesions))
+    assert Marked(lesions, []).fit().chance_real(np.ones(1)) is None
+
+
+def test_twins_have_no_say_in_the_expected_dice():
+    cases = cases_of(cohort())
+    alone = [one for one in cases if not one.twin]
+    expected = np.array([0.3, 0.7])
+    both, without = (Marked(cohort(), some).fit().expected_dice(expected) for some in (cases, alone))
+    np.testing.assert_array_equal(both, without)
+    np.testing.assert_allclose(both, 0.9 * expected, atol=0.02)
+
+
+def test_half_of_all_brains_have_a_lesion_however_many_twins_there_are():
+    """All masks look the same: the chance is 1/2, of 10 cases and 3 twins too."""
+    cases = [dataclasses.replace(one, mask_ml=1.0, lesions=3) for one in cases_of(cohort())]
+    some = [one for one in cases if not one.twin or one.fold == 0]
+    chance = Marked(cohort(), some).fit().chance_of_lesion(np.array(1.0), np.array(3))
+    assert chance == pytest.approx(0.5, abs=1e-3)
+
+
+def test_without_twins_no_chance_of_a_lesion_is_fitted():
+    cases = [dataclasses.replace(one, true_ml=0.0) if one.fold == 0 else one for one in cases_of(cohort()) if not one.twin]
+    assert Marked(cohort(), cases).fit().chance_of_lesion(np.array(1.0), np.array(3)) is None
+
+
+# --- twins ---
+
+
+def brain_with_a_lesion() -> PackedCase:
+    """A brain off the middle of the array, of uneven tissue that is the same on both sides, with a lesion on one side."""
+    rng = np.random.default_rng(2)
+    adc, label = np.zeros((7, 20, 31), np.float32), np.zeros((7, 20, 31), bool)
+    half = rng.uniform(900, 1500, (5, 16, 12))
+    adc[1:6, 2:18, 3:27] = np.concatenate([half, half[..., ::-1]], axis=2)
+    label[3:5, 6:9, 6:10] = True
+    zadc = np.where(adc > 0, (adc - 1200) / 200, 0).astype(np.float32)
+    zadc[label] -= 4
+    adc[label] *= 0.5
+    return PackedCase("one", adc, zadc, label, (3.0, 1.25, 1.0))
+
+
+def test_a_twin_has_no_lesion_and_differs_near_it_alone():
+    case = brain_with_a_lesion()
+    twin = healthy_twin(case)
+    assert has_twin(case)
+    assert not twin.label.any()
+    np.testing.assert_array_equal(twin.brain, case.brain)
+    far = np.ones(case.adc.shape, bool)
+    far[1:7, 2:13, 1:15] = False  # 4 mm to all sides: 1, 3 and 4 voxels, and no more
+    for name in ("adc", "zadc"):
+        np.testing.assert_array_equal(getattr(twin, name)[far], getattr(case, name)[far])
+    assert twin.zadc[case.label].min() > -2.5 > case.zadc[case.label].max()
+    assert case.label.any()  # the case itself stays as it was
+
+
+def test_what_replaces_a_lesion_is_the_other_sides_texture_on_the_mean_around():
+    """The brain is the same on both sides: what comes from the other side differs by the mean around alone."""
+    case = brain_with_a_lesion()
+    twin = healthy_twin(case)
+    mirrored = case.adc[..., 29 - np.arange(24)]  # about the middle of 3 to 26
+    here = case.label[..., :24]
+    new, other = twin.adc[..., :24][here], mirrored[here]
+    assert np.corrcoef(new, other)[0, 1] > 0.95
+    assert new.mean() == pytest.approx(other.mean(), rel=0.05)
+
+
+def test_both_maps_get_their_tissue_from_the_same_places():
+    twin, label = healthy_twin(brain_with_a_lesion()), brain_with_a_lesion().label
+    assert np.corrcoef(twin.adc[label], twin.zadc[label])[0, 1] > 0.95
+
+
+def test_healthy_tissue_is_replaced_by_such_of_the_same_mean_and_spread():
+    case = dataclasses.replace(brain_with_a_lesion(), label=np.zeros((7, 20, 31), bool))
+    case.adc[...] = np.where(case.brain, np.random.default_rng(3).normal(1200, 100, case.adc.shape), 0)
+    region = np.zeros(case.adc.shape, bool)
+    region[2:5, 4:15, 12:18] = True  # across the middle: its other side is in the region too
+    new = replaced(case, region).adc[region]
+    assert (new.mean(), new.std()) == (pytest.approx(1200, abs=25), pytest.approx(100, abs=15))
+    assert np.abs(new - case.adc[region]).mean() > 50
+
+
+@pytest.mark.parametrize(("load", "expected"), [(0, False), (1, True), (2, False)])
+def test_a_twin_has_a_lesion_below_5_percent(load, expected):
+    """Of 1920 voxels of the brain: none, 95 and 96."""
+    case = brain_with_a_lesion()
+    label = np.zeros(case.adc.size, bool)
+    label[np.flatnonzero(case.brain)[: (0, 95, 96)[load]]] = True
+    assert has_twin(dataclasses.replace(case, label=label.reshape(case.adc.shape))) == expected

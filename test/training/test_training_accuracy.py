@@ -16,7 +16,17 @@ from training.pages.agreement import agreement
 from training.pages.learning_curve import by_size, curve_words
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.methods import ESTIMATED as OF_ESTIMATES
-from training.scores.rows import Bin, CurvePoint, Row, ZError, as_frame, write_configuration, write_records
+from training.scores.rows import (
+    Bin,
+    CurvePoint,
+    MarkedCase,
+    MarkedLesion,
+    Row,
+    ZError,
+    as_frame,
+    write_configuration,
+    write_records,
+)
 from training.scores.statistics import case_means
 
 DICE = {"decision": 0.75, "trees": 0.7, "trees-on-networks": 0.6, "networks": 0.5, RULE: 0.25, "adc": 0.125}
@@ -43,6 +53,12 @@ CURVE = [
     for size in (10, 20, 35)
     for draw in range(2)
     for case in range(1, 6)
+]
+LESIONS = [MarkedLesion(f"case{case}", case, n, 0.5, n / 2, 0.3 + n / 5) for case in range(5) for n in range(2)]
+CASES = [
+    MarkedCase(f"case{case}", twin, case, 2.0 - 2 * twin, 1.0, 2, 0.5 + case / 10, 0.5 + case / 9, 0.5, 0.6 - twin / 4)
+    for case in range(5)
+    for twin in range(2)
 ]
 BINS = [Bin(method, number, 0.05 + number / 10, 0.04, 9) for method in ("networks", "decision") for number in range(3)]
 
@@ -202,6 +218,9 @@ def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, command, ref
         assert f"{name}.csv" in refusal(accuracy.main, *words)
         write_records(records, tmp_path / f"{name}.csv", kind)
         write_records(BINS, tmp_path / "reliability.csv", Bin)
+    for name in ("crossval", "estimated"):
+        write_records(LESIONS, tmp_path / f"{name}-lesions.csv", MarkedLesion)
+        write_records(CASES, tmp_path / f"{name}-cases.csv", MarkedCase)
     for name, digest in (("crossval", "0f"), ("learning_curve", "0f"), ("estimated", "1f")):
         write_configuration({"data": {"case0": digest}}, tmp_path / f"{name}.csv")
     assert "are of different data (case0)" in refusal(accuracy.main, *words)
@@ -210,7 +229,8 @@ def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, command, ref
     for _ in range(2):
         command(accuracy.main, *words)
         pages.append({path.name: path.read_bytes() for path in (tmp_path / "docs").rglob("*.*") if path.is_file()})
-    assert sorted(pages[0]) == ["accuracy-reliability.png", "accuracy-volume.png", "accuracy.md", "learning-curve.png"]
+    figures = [f"accuracy-{name}.png" for name in ("lesions", "reliability", "volume")]
+    assert sorted(pages[0]) == [*figures, "accuracy.md", "learning-curve.png"]
     assert pages[0] == pages[1]
     readme = (tmp_path / "README.md").read_text()
     assert readme.startswith(f"before\n{begin}\n| out of fold | Dice, 6 cases | Dice, 5 cases with a lesion |")

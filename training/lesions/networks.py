@@ -20,9 +20,10 @@ from training.data.dataset import PackedCase
 from training.data.same import digests
 from training.data.seen import require_held_out, require_same_data
 from training.data.splits import read_fold
-from training.lesions.fit_certainty import fit_certainty, marked_lesions
+from training.data.twins import has_twin, healthy_twin
+from training.lesions.fit_certainty import Marked
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
-from training.lesions.held_out import HeldOut, calibrated, fit_calibration
+from training.lesions.held_out import HeldOut, calibrated, fit_calibration, nested_calibrations
 
 DECISION_FILES = (f"{DECISION}.safetensors", f"{DECISION}.json")
 
@@ -56,14 +57,21 @@ def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
 def gather(
     cases: dict[str, PackedCase], tables: dict[str, CandidateTable], trees: dict[int, Trees], ensemble: Ensemble
 ) -> list[HeldOut]:
-    """What the trees and networks that a case was held out from say about it, for every case. trees: by fold."""
+    """What the trees and networks that a case was held out from say about it, for every given case. trees: by fold."""
     parts = []
     for fold in trees:
         predictor = Predictor(fold_ensemble(ensemble, fold))
-        for name in tqdm(read_fold(fold)[1], desc=f"fold {fold}", unit="case", disable=None):
+        names = [name for name in read_fold(fold)[1] if name in cases]
+        for name in tqdm(names, desc=f"fold {fold}", unit="case", disable=None):
             (probabilities,) = predictor.group_probabilities(cases[name].adc, cases[name].zadc)
             parts.append(HeldOut(cases[name], fold, probabilities, tables[name].log_odds(trees[fold])))
     return parts
+
+
+def gather_twins(cases: dict[str, PackedCase], trees: dict[int, Trees], ensemble: Ensemble) -> list[HeldOut]:
+    """What `gather` says about the cases' twins without lesions, by the cases' names."""
+    twins = {name: healthy_twin(case) for name, case in cases.items() if has_twin(case)}
+    return gather(twins, {name: candidate_table(twin) for name, twin in twins.items()}, trees, ensemble)
 
 
 def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.device, command: str) -> None:
@@ -76,7 +84,9 @@ def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.devi
     trees = trees_by_fold(tables)
     parts = gather(cases, tables, trees, ensemble)
     calibration = fit_calibration(parts)
-    certainty = fit_certainty(marked_lesions(parts, calibrated(parts, trees)))
+    calibrations, twins = nested_calibrations(parts), gather_twins(cases, trees, ensemble)
+    answers, of_twins = (calibrated(some, trees, calibrations) for some in (parts, twins))
+    certainty = Marked.of(parts, answers, twins, of_twins).fit()
     decision = Decision(fit_trees(list(tables.values())), FEATURES, calibration, certainty)
     save_decision(weights, decision, of_fit(command, cases))
     print(

@@ -3,8 +3,9 @@
 `training/results/<protocol>.csv` has the columns of `Row`, `<protocol>-curves.csv` those of `Epoch`, and
 `<protocol>.json` the configuration that all rows share: the digests of their data among it. `crossval.csv` and
 `estimated.csv` have the columns of `Row`, too, `learning_curve.csv` those of `CurvePoint`, each beside a `.json` with the
-digests; `crossval-lesions.csv` and `estimated-lesions.csv` those of `MarkedLesion`. Numbers that do not exist are `nan`. The
-scores of a folder of masks are written in the same way, with the columns of `CaseScore`.
+digests; `crossval-lesions.csv` and `estimated-lesions.csv` those of `MarkedLesion`, `crossval-cases.csv` and
+`estimated-cases.csv` those of `MarkedCase`. Numbers that do not exist are `nan`. The scores of a folder of masks are written
+in the same way, with the columns of `CaseScore`.
 """
 
 import csv
@@ -136,7 +137,26 @@ class MarkedLesion:
     chance_real: float  # from the fit to the lesions of the other folds; nan where nothing could be fitted
 
 
-Record = TypeVar("Record", Row, CaseScore, Epoch, Bin, ZError, CurvePoint, MarkedLesion)
+@dataclass(frozen=True)
+class MarkedCase:
+    """One mask that was drawn out of fold, of a case or of its twin without lesions, and what it was expected to be.
+
+    Figures are from the fit to the cases of the other folds, nan where nothing could be fitted.
+    """
+
+    case: str
+    twin: int  # 1 for the twin, else 0
+    fold: int
+    true_ml: float  # the reader's
+    mask_ml: float
+    lesions: int  # 26-connected components of the mask
+    dice: float
+    plug_in: float  # the expected Dice by which the mask was chosen
+    expected_dice: float
+    chance_of_lesion: float
+
+
+Record = TypeVar("Record", Row, CaseScore, Epoch, Bin, ZError, CurvePoint, MarkedLesion, MarkedCase)
 RUN = ["method", "seed", "fold"]  # columns that name the run that a row comes from
 KEYS = {
     Row: [*RUN, "case"],
@@ -146,6 +166,7 @@ KEYS = {
     ZError: ["case"],
     CurvePoint: ["size", "draw", "case"],
     MarkedLesion: ["case", "number"],
+    MarkedCase: ["case", "twin"],
 }  # what rows are about
 
 

@@ -1,0 +1,190 @@
+"""The section of docs/accuracy.md on how sure the masks are: the chances of lesions and of cases, and the expected Dice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata, spearmanr
+
+from model.errors import UserError
+from model.lesions.certainty import REAL_SHARE
+from training.pages.cells import interval, number
+from training.pages.markdown import table, wrapped
+from training.pages.plots import BLUE, VERMILION, new_figure, save, styled
+from training.scores.rows import MarkedCase, MarkedLesion, read_frame
+from training.scores.statistics import LEVEL, SEED, Estimate
+
+RESAMPLES = 2000  # of the cases, for each interval
+BINS = 5
+MAPS = {"crossval": "given Z map", "estimated": "Z estimated from the ADC"}  # by the name of the rows
+STYLES = {"crossval": (VERMILION, "s"), "estimated": (BLUE, "o")}
+LEVELS = (0.2, 0.3, 0.4, 0.5)  # chances of a lesion
+
+HOW = """Made from training/results/crossval-lesions.csv and crossval-cases.csv, and from those of the estimates, which the
+same commands write. Each figure is a logistic regression fitted to the out-of-fold masks of the other four folds. Intervals
+resample cases, a case with its twin. As the calibration, the fits saw masks of trees that had the scored fold in training."""
+REAL = f"""**`chance_real`** of a lesion, from its volume alone: the chance that a reader marks {100 * REAL_SHARE:.0f} % of
+it or more. In the fit every case has the same weight. Lowest Z and calibrated probabilities of the lesion added nothing."""
+DICE = """**`expected_dice`** of a case is the figure by which the mask was chosen, calibrated. It puts masks in order, so that
+a reader can begin with the worst; it does not tell how good a single mask is. One calibration does not change the order, so
+the rank correlation is that of the figure before it: each fold's own would move the folds against each other."""
+CHANCE = """**`chance_of_lesion`** of a case, from the volume and the number of the marked lesions. Three cases are without a
+lesion; to them come pseudo-healthy twins: each case below 5 % load with its lesions replaced by tissue of the other side or
+from nearby (`training/data/twins.py`). Those with and without a lesion weigh the same in the fit, so the chance is that of a
+place where half of all brains have one."""
+FLATTERS = """The numbers were chosen among about thirty while looking at these cases, which may flatter by 0.01 to 0.02.
+Estimated Z maps tell too little for it (AUC 0.63 at best), so it is not given there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Certainty:
+    """The rows of one kind of Z map: lesions with `real` and the weight 1 / lesions of the case; cases, and with twins."""
+
+    lesions: pd.DataFrame
+    cases: pd.DataFrame
+    with_twins: pd.DataFrame
+
+
+def read(results: Path) -> dict[str, Certainty]:
+    """By the keys of MAPS. Raises UserError where there are no rows."""
+    found = {}
+    for name in MAPS:
+        lesions = read_frame(results / f"{name}-lesions.csv", MarkedLesion)
+        cases = read_frame(results / f"{name}-cases.csv", MarkedCase)
+        if lesions.empty or cases.empty:
+            maker = "crossval" if name == "crossval" else "zmap"
+            raise UserError(f"{results}: no {name}-lesions.csv or {name}-cases.csv, made by python -m training.{maker}")
+        weights = 1 / lesions.groupby("case")["case"].transform("count")
+        lesions = lesions.assign(real=lesions["marked_share"] >= REAL_SHARE, weight=weights)
+        cases = cases.assign(ill=cases["true_ml"] > 0)
+        found[name] = Certainty(lesions, cases[cases["twin"] == 0], cases)
+    return found
+
+
+def section(found: dict[str, Certainty], figure: str) -> str:
+    """figure: the path of what `draw` drew, from the page."""
+    given = found["crossval"]
+    parts = [
+        wrapped(HOW),
+        wrapped(REAL),
+        real_table(found),
+        f"![Share of marked lesions that are real against their chance]({figure})",
+        wrapped(DICE),
+        dice_table(found),
+        wrapped(f"{CHANCE} {chance_words(given.with_twins)} {FLATTERS}"),
+        levels_table(given.with_twins),
+    ]
+    return "\n\n".join(parts)
+
+
+def auc(values: pd.Series, truth: pd.Series) -> float:
+    """The chance that a true one has the higher value, ties half; nan where all are true, or none."""
+    true = truth.to_numpy(bool)
+    positive, negative = int(true.sum()), int((~true).sum())
+    if not positive or not negative:
+        return float("nan")
+    return float((rankdata(values)[true].sum() - positive * (positive + 1) / 2) / (positive * negative))
+
+
+def over_cases(rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) -> Estimate:
+    """A statistic of rows with its bootstrap interval over the cases that they are of."""
+    places = [np.asarray(rows_of) for rows_of in rows.reset_index(drop=True).groupby("case").indices.values()]
+    rng = np.random.default_rng(SEED)
+    drawn = [np.concatenate([places[n] for n in rng.integers(len(places), size=len(places))]) for _ in range(RESAMPLES)]
+    low, high = np.nanquantile([statistic(rows.iloc[some]) for some in drawn], (LEVEL / 2, 1 - LEVEL / 2))
+    return Estimate(statistic(rows), float(low), float(high), len(places))
+
+
+def brier(chance: pd.Series, truth: pd.Series, weights: pd.Series | None = None) -> float:
+    """Mean squared difference of chance and truth."""
+    return float(np.average((chance - truth) ** 2, weights=weights))
+
+
+def real_table(found: dict[str, Certainty]) -> str:
+    """How well the chances of lesions tell real ones, over all lesions and with the same weight for each case."""
+    header = ["out of fold", "lesions", "real", "AUC", "Brier", "Brier of the share", "Brier, each case the same weight"]
+    lines = []
+    for name, title in MAPS.items():
+        rows = found[name].lesions
+        share = rows["real"].mean()
+        lines.append(
+            [
+                title,
+                str(len(rows)),
+                f"{100 * share:.0f} %",
+                interval(over_cases(rows, lambda some: auc(some["chance_real"], some["real"])), 2),
+                number(brier(rows["chance_real"], rows["real"]), 2),
+                number(share * (1 - share), 2),
+                number(brier(rows["chance_real"], rows["real"], rows["weight"]), 2),
+            ]
+        )
+    return table(header, lines)
+
+
+def dice_table(found: dict[str, Certainty]) -> str:
+    """Expected against true Dice: in thirds of the cases, and the rank correlation of the figure behind the former."""
+    header = ["out of fold", "cases", "rank correlation with the Dice", "lowest third: said, true", "middle", "highest"]
+    lines = []
+    for name, title in MAPS.items():
+        all_cases = found[name].cases
+        for words, rows in (("", all_cases), (", with a lesion", all_cases[all_cases["ill"]])):
+            ordered = rows.sort_values("expected_dice", kind="stable")
+            thirds = [ordered.iloc[places] for places in np.array_split(np.arange(len(rows)), 3)]
+            means = [f"{part['expected_dice'].mean():.2f}, {part['dice'].mean():.2f}" for part in thirds]
+            found_rank = over_cases(rows, lambda some: float(spearmanr(some["plug_in"], some["dice"]).statistic))
+            lines.append([f"{title}{words}", str(len(rows)), interval(found_rank, 2), *means])
+    return table(header, lines)
+
+
+def chance_words(cases: pd.DataFrame) -> str:
+    """How well the chance tells cases with a lesion from those without, twins among them, in words."""
+    twins = cases[cases["case"].isin(cases[cases["twin"] == 1]["case"])]
+    whole, alike, plain = (
+        interval(over_cases(rows.assign(said=rows[field]), lambda some: auc(some["said"], some["ill"])), 2)
+        for rows, field in ((cases, "chance_of_lesion"), (twins, "chance_of_lesion"), (cases, "plug_in"))
+    )
+    counts = f"{cases['ill'].sum()} cases with a lesion and {(~cases['ill']).sum()} brains without"
+    return (
+        f"Out of fold its AUC is {whole} between {counts}; {alike} between the {twins['case'].nunique()} cases that have a"
+        f" twin and their twins; that of the expected Dice alone, not calibrated, {plain}. Brier score: "
+        f"{number(brier(cases['chance_of_lesion'], cases['ill']), 2)}."
+    )
+
+
+def levels_table(cases: pd.DataFrame) -> str:
+    """How many masks `--empty-below` would leave empty."""
+    kinds = {
+        "with a lesion": cases[cases["ill"]],
+        "twins": cases[cases["twin"] == 1],
+        "without a lesion": cases[~cases["ill"] & (cases["twin"] == 0)],
+    }
+    header = ["`--empty-below`", *(f"of {len(rows)} {kind}" for kind, rows in kinds.items())]
+    return table(
+        header,
+        [
+            [f"{level:g}", *(str(int((rows["chance_of_lesion"] < level).sum())) for rows in kinds.values())]
+            for level in LEVELS
+        ],
+    )
+
+
+def draw(found: dict[str, Certainty], path: Path) -> None:
+    """Share of lesions that are real against their mean chance, in bins of it; every case has the same weight."""
+    with styled():
+        figure = new_figure(4.2, 4.0)
+        axes = figure.subplots()
+        axes.plot((0, 1), (0, 1), color="0.6", linestyle=":", label="perfect calibration")
+        for name, title in MAPS.items():
+            rows = found[name].lesions.dropna(subset="chance_real")
+            bins = np.minimum((rows["chance_real"] * BINS).astype(int), BINS - 1)
+            points = [
+                [np.average(part[field], weights=part["weight"]) for field in ("chance_real", "real")]
+                for _, part in rows.groupby(bins)
+            ]
+            colour, marker = STYLES[name]
+            axes.plot(*np.transpose(points), color=colour, marker=marker, label=title)
+        axes.set(xlabel="mean chance of marked lesions", ylabel="share that is real", xlim=(0, 1), ylim=(0, 1))
+        axes.legend(loc="upper left")
+        save(figure, path)
