@@ -92,8 +92,8 @@ class LesionNet(nn.Module):
             for i in reversed(levels[1:])
         )
         self.head = Head(config.channels[0], self.block**2)
-        nn.init.zeros_(self.head.conv.conv.weight)
-        nn.init.zeros_(self.head.conv.conv.bias)
+        for parameter in self.head.conv.conv.parameters():
+            nn.init.zeros_(parameter)
         self.slope = nn.Parameter(torch.tensor(config.z_slope))
         self.threshold = nn.Parameter(torch.tensor(config.z_threshold))
 

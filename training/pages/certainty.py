@@ -24,11 +24,11 @@ LEVELS = (0.2, 0.3, 0.4, 0.5)  # chances of a lesion
 
 HOW = """Made from training/results/crossval-lesions.csv and crossval-cases.csv, and from those of the estimates, which the
 same commands write. Each figure is a logistic regression fitted to the out-of-fold masks of the other four folds. Intervals
-resample cases, a case with its twin. As the calibration, the fits saw masks of trees that had the scored fold in training."""
+resample cases, a case with its twin. As the calibration, the fits saw masks of trees trained on the scored fold too."""
 REAL = f"""**`chance_real`** of a lesion, from its volume alone: the chance that a reader marks {100 * REAL_SHARE:.0f} % of
 it or more. In the fit every case has the same weight. Lowest Z and calibrated probabilities of the lesion added nothing."""
-DICE = """**`expected_dice`** of a case is the figure by which the mask was chosen, calibrated. It puts masks in order, so that
-a reader can begin with the worst; it does not tell how good a single mask is. One calibration does not change the order, so
+DICE = """**`expected_dice`** of a case is the figure by which the mask was chosen, calibrated. It puts masks in order, so a
+reader can begin with the worst; it does not tell how good a single mask is. One calibration does not change the order, so
 the rank correlation is that of the figure before it: each fold's own would move the folds against each other."""
 CHANCE = """**`chance_of_lesion`** of a case, from the volume and the number of the marked lesions. Three cases are without a
 lesion; to them come pseudo-healthy twins: each case below 5 % load with its lesions replaced by tissue of the other side or
