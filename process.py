@@ -163,7 +163,7 @@ def add_ways_to_run(parser: argparse.ArgumentParser) -> None:
         "--bids", action="store_true", help="write a BIDS derivative; the cases are a BIDS data set's or are called sub-..."
     )
     folder.add_argument(
-        "--overwrite", action="store_true", help="do outdated and changed cases again; current ones and files of others stay"
+        "--overwrite", action="store_true", help="do outdated and changed cases again; what is there moves to previous/"
     )
 
 

@@ -30,6 +30,7 @@ from model.inputs.cases import find_cases
 from model.lesions import candidates, decision, trees
 from model.networks import predict
 from model.outputs.place import Options, Place
+from model.outputs.previous import Previous
 from model.run import one_case
 
 # name, where it is looked up, and how far it is a part of the one above
@@ -86,7 +87,7 @@ def main() -> None:
             place = Place(
                 folder=Path(folder, case.name), work=Path(folder), mask="m.mha", probabilities="p.mha", zmap="z.mha"
             )
-            one_case.run_case(case, ours, Options(), place)
+            one_case.run_case(case, ours, Options(), place, Previous(Path(folder)))
     whole = [sum(clock.seconds[name][n] for name, _, _, depth in PARTS if not depth) for n in (0, 1)]
     print(f"| {len(cases)} cases, each | seconds | processor s | share |\n|---|---|---|---|")
     for name, _, _, depth in PARTS:

@@ -34,7 +34,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(_partial_name(path, secrets.token_hex(4)))
     try:
         yield partial
-        _rename(partial, path)
+        rename(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -59,12 +59,10 @@ def writable(root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def files_into(folder: Path, work: Path, *, first: str = "", last: str = "") -> Iterator[Path]:
-    """Yields a new, hidden folder in `work`; when the block ends well, its files move to the same places in `folder`.
+def staged_for(folder: Path, work: Path) -> Iterator[Path]:
+    """Yields a new, hidden folder in `work` for what will be in `folder`; it is removed at the end of the block.
 
-    A new `folder` appears with all its files at once. In one that is there each file takes the place of an older one whole,
-    `first` before and `last` after the others, and files of other names stay. When the block fails nothing changes. A kill
-    leaves the hidden folder, which `remove_partial_folders` removes. work: a folder on the same file system.
+    A kill leaves it, and `remove_partial_folders` removes it then. work: a folder on the same file system.
 
     Raises UserError when files cannot be written; one of the block names them by the places that they were meant for.
     """
@@ -75,11 +73,6 @@ def files_into(folder: Path, work: Path, *, first: str = "", last: str = "") -> 
         (partial / MARKER).touch()
         staged.mkdir()
         yield staged
-        if os.path.lexists(folder):
-            _move_files(staged, folder, first, last)
-        else:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            _rename(staged, folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
     except UserError as error:
@@ -88,11 +81,22 @@ def files_into(folder: Path, work: Path, *, first: str = "", last: str = "") -> 
         _remove_partial_folder(partial)
 
 
-def _move_files(source: Path, target: Path, first: str, last: str) -> None:
-    names = files_below(source)
-    for name in sorted(names, key=lambda name: (name == last, name != first, name)):
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        _rename(source / name, target / name)
+@contextlib.contextmanager
+def files_into(folder: Path, work: Path, *, first: str = "") -> Iterator[Path]:
+    """Yields a folder as `staged_for`; when the block ends well, its files move to the same places in `folder`.
+
+    A new `folder` appears with all its files at once. In one that is there each file takes the place of an older one whole,
+    `first` before the others, and files of other names stay. When the block fails nothing changes.
+    """
+    with staged_for(folder, work) as staged:
+        yield staged
+        if not os.path.lexists(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            rename(staged, folder)
+            return
+        for name in sorted(files_below(staged), key=lambda name: (name != first, name)):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            rename(staged / name, folder / name)
 
 
 def files_below(folder: Path) -> list[str]:
@@ -133,7 +137,7 @@ def is_circular(path: Path) -> bool:
     return False
 
 
-def _rename(source: Path, target: Path) -> None:
+def rename(source: Path, target: Path) -> None:
     """As `os.replace`, with an error that names the cause where a file system does not do that at all."""
     try:
         os.replace(source, target)

@@ -163,5 +163,17 @@ def arguments(case: Path, output: Path, weights: Path, device: str = "cpu") -> l
 
 
 def files_below(folder: Path) -> list[str]:
-    """Every file, hidden ones too, as paths relative to the folder."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+    """Every file, hidden ones too, as paths relative to the folder, without what moved aside for later runs."""
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+    return [name for name in names if not name.startswith("previous/")]
+
+
+def moved_aside(output: Path) -> dict[str, bytes]:
+    """What moved aside in an output folder in all its runs, by its place there; the overviews left out."""
+    found = {}
+    for path in (path for path in (output / "previous").rglob("*") if not path.is_dir() and path.exists()):
+        name = "/".join(path.relative_to(output).parts[2:])
+        if name not in ("summary.csv", "index.html"):
+            assert name not in found
+            found[name] = path.read_bytes()
+    return found

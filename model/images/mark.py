@@ -1,8 +1,7 @@
 """The marks in the headers of images that this program wrote: its name, its version, and what the image is.
 
 Whatever its name, such an image is none of the inputs. A mask as `.mha` has a SHA-256 sum in its mark. The sum is of the
-whole file with zeros in the sum's place, so a mask that anyone changed, or saved anew, is not taken for one as it was
-written.
+whole file with zeros in the sum's place, so anyone can tell whether a mask is as it was written.
 """
 
 import gzip
@@ -74,18 +73,3 @@ def sign(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(found.start(1))
         file.write(hashlib.sha256(data).hexdigest().encode())
-
-
-def is_signed(path: Path) -> bool:
-    """Whether a file is a mask as this program wrote it, by its mark; a link is not."""
-    if path.is_symlink() or not path.is_file():
-        return False
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return False
-    found = MARK.search(data[:HEADER_BYTES])
-    if found is None:
-        return False
-    unsigned = data[: found.start(1)] + BLANK + data[found.end(1) :]
-    return hashlib.sha256(unsigned).hexdigest().encode() == found[1]

@@ -46,7 +46,7 @@ from model.inputs.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, is
 from model.inputs.mask_names import says_mask
 from model.inputs.platform import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_scan
 from model.inputs.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, ZADC_FOLDER, ZADC_STEM
-from model.names.output_names import INDEX, SUMMARY
+from model.names.output_names import INDEX, PREVIOUS, SUMMARY
 
 DEEPEST = 3  # folders below a case's in which cases are looked for, to say that they lie too deep
 LAYOUTS = (
@@ -94,7 +94,7 @@ def _with_usable_name(case: FoundCase) -> FoundCase:
     """The case, or one with a problem when no folder of the output can have its name."""
     name = case.name
     usable = name.isprintable() and name == Path(name).name and not name.startswith(".") and len(name.encode()) <= 200
-    if usable and name.casefold() not in (SUMMARY, INDEX):
+    if usable and name.casefold() not in (SUMMARY, INDEX, PREVIOUS):
         return case
     if case.problem and name.isprintable():
         return replace(case, name=name[:200])

@@ -9,6 +9,7 @@ from model.files import is_circular
 from model.images.dicom.files import DICOM_SUFFIXES, MOST_FILES_EXAMINED, is_dicom
 from model.images.formats.names import READ, suffix_of
 from model.images.not_fetched import FETCH_ANNEX, is_link_of_annex, not_fetched
+from model.names.output_names import PREVIOUS, TIME_NAME
 
 DICOM = "DICOM"  # read from a folder for each case, not where other images lie
 PICTURE, ARRAY, ARCHIVE = "picture", "array", "archive"
@@ -70,7 +71,7 @@ def images_below(folder: Path, deepest: int) -> dict[Path, list[Path]]:
     """The folders in a folder, down to `deepest` below it, in order, each with its `images_or_none`."""
     found = {}
     for place, names, _ in os.walk(folder):
-        names[:] = sorted(name for name in names if not is_of_the_system(Path(name)))
+        names[:] = sorted(name for name in names if not is_of_the_system(Path(place, name)))
         if len(Path(place).relative_to(folder).parts) >= deepest:
             names.clear()
         if place != str(folder):
@@ -97,8 +98,19 @@ def dangling(paths: Iterable[Path | None]) -> str:
 
 
 def is_of_the_system(path: Path) -> bool:
-    """Whether a file or folder is one that operating systems leave everywhere."""
-    return path.name.startswith(".") or path.name.casefold() in (*SYSTEM_FILES, *SYSTEM_FOLDERS)
+    """Whether a file or folder is one that operating systems leave everywhere, or holds what moved aside for a run."""
+    return path.name.startswith(".") or path.name.casefold() in (*SYSTEM_FILES, *SYSTEM_FOLDERS) or is_previous(path)
+
+
+def is_previous(path: Path) -> bool:
+    """Whether a folder holds earlier results that moved aside for later ones: by its name and by the names in it alone."""
+    if path.name != PREVIOUS or not os.path.isdir(path):
+        return False
+    try:
+        names = os.listdir(path)
+    except OSError:
+        return False
+    return bool(names) and all(map(TIME_NAME.fullmatch, names))
 
 
 def is_no_image(path: Path) -> bool:
@@ -123,7 +135,8 @@ def holds_scan(folder: Path) -> bool:
 
     An archive beside a program, as on a CD with a viewer, belongs to it.
     """
-    if folder.name.casefold() in SYSTEM_FOLDERS or folder.name.casefold().startswith(HIDDEN_OF_TOOLS):
+    name = folder.name.casefold()
+    if name in SYSTEM_FOLDERS or name.startswith(HIDDEN_OF_TOOLS) or is_previous(folder):
         return False
     has_archive = False
     try:
@@ -155,7 +168,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not is_of_the_system(Path(name)))
+        folders[:] = sorted(name for name in folders if not is_of_the_system(Path(place, name)))
         yield from (Path(place, name) for name in sorted(names))
 
 

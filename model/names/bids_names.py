@@ -16,9 +16,6 @@ PREFIX = "hie"  # of the descriptions of all that is written
 OURS = f"desc-{PREFIX}"
 MASK, PROBABILITIES = f"{OURS}_mask", f"label-L_{OURS}_probseg"  # L is BIDS' label of lesions
 ZMAP = f"{OURS}zscore_ADC"  # an estimated one
-DERIVED = re.compile(  # of what is written, from the folder of the subject or the session on
-    rf"({'|'.join(DATATYPES)})/sub-{LABEL}(_[a-z]+-{LABEL})*_({MASK}|{PROBABILITIES}|{ZMAP})\.(nii\.gz|json)"
-)
 
 
 @dataclass(frozen=True)
@@ -46,11 +43,6 @@ def case_folder(name: str) -> str:
     """`sub-01/ses-1` of the case `sub-01_ses-1`; empty for a name that is of no subject or session."""
     match = CASE.fullmatch(name)
     return "/".join(part for part in (match["subject"], match["session"]) if part) if match else ""
-
-
-def is_mask(name: str) -> bool:
-    """Whether a path from a case's folder on is that of a mask that is written."""
-    return bool(DERIVED.fullmatch(name)) and name.endswith(f"{MASK}{SUFFIX}")
 
 
 def derived_name(adc: Path, case: str, what: str) -> str:

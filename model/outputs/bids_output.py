@@ -18,14 +18,15 @@ from model.images.mark import PROGRAM
 from model.inputs.bids import DERIVATIVES, DESCRIPTION, is_bids
 from model.inputs.found_case import FoundCase
 from model.names.bids_names import MASK, PROBABILITIES, ZMAP, case_folder, derived_name
-from model.names.output_names import INDEX, SUMMARY
+from model.names.output_names import INDEX, PREVIOUS, SUMMARY
 from model.names.platform_paths import CAPTURE_PATH, REPORT_PATH, RESULTS_PATH, SEGMENTATION_PATH
 from model.outputs.place import Place
+from model.outputs.previous import Previous
 
 BIDS_VERSION = "1.11.1"
 SOURCE = "source"  # what BIDS URIs call the data set of the input
 IGNORE = ".bidsignore"
-IGNORED = (SUMMARY, INDEX, RESULTS_PATH, REPORT_PATH, SEGMENTATION_PATH, CAPTURE_PATH)  # files that BIDS does not know
+IGNORED = (SUMMARY, INDEX, RESULTS_PATH, REPORT_PATH, SEGMENTATION_PATH, CAPTURE_PATH, f"/{PREVIOUS}")  # BIDS knows none
 Sidecar = Callable[[dict], dict]
 
 
@@ -121,7 +122,7 @@ def is_own_description(path: Path) -> bool:
     return not path.is_symlink() and any(entry["Name"] == PROGRAM for entry in _generated_by(json_object(path)))
 
 
-def begin_data_set(root: Path, output: Path, weights: str) -> None:
+def begin_data_set(root: Path, output: Path, weights: str, previous: Previous) -> None:
     """Write `dataset_description.json` and `.bidsignore`; root: of the input, weights: empty where no case could be run.
 
     Raises UserError when that is not possible.
@@ -141,7 +142,8 @@ def begin_data_set(root: Path, output: Path, weights: str) -> None:
         others = [other for other in there["GeneratedBy"] if other != without]
         content = there | {"GeneratedBy": [entry, *others]}
     if content != there:
-        write_whole(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        with previous.replacing(path):
+            write_whole(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     if not os.path.lexists(output / IGNORE):
         write_whole(output / IGNORE, "".join(f"{name}\n" for name in IGNORED).encode())
 

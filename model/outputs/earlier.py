@@ -2,96 +2,98 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import model
 from model.errors import UserError
-from model.images.formats.names import digest, suffix_of
+from model.images.formats.names import digest
 from model.images.space import space_in_name
-from model.inputs.contents import visible_in
+from model.inputs.contents import is_of_the_system, visible_in
+from model.names.output_names import PREVIOUS
 from model.names.platform_paths import RESULTS_PATH
-from model.outputs.own_files import FILES, REPLACED, foreign_files, is_current, is_mask, is_own, read_own_results, state_of
-from model.outputs.summary import CHANGED, DONE_BEFORE, FAILED, OUTDATED
+from model.outputs.previous import obstacle
+from model.outputs.record import FILES, is_current, read_own_results
+from model.outputs.summary import CHANGED, DONE_BEFORE, OUTDATED
 from model.report.results import ESTIMATED
 
 if TYPE_CHECKING:
     from model.inputs.found_case import FoundCase
     from model.outputs.place import Options, Place
 
+ON_DEMAND = f"--overwrite does the case again and moves what is there to {PREVIOUS}/"
+
+
+class ChangedFiles(UserError):
+    """Files that someone made or changed lie where a run's would be written."""
+
 
 @dataclass(frozen=True)
 class Earlier:
     """An earlier run of a case: `results` where its record is there, and why the case is not run again, if it is not.
 
-    stays: `--overwrite` changes nothing about that. changed: by name, the `state_of` files that someone changed since.
+    changed: which files someone made or changed there, in words. holds: the results are those of the case's files, with
+    these weights and options.
     """
 
     results: dict | None = None
     status: str = ""
     reason: str = ""
-    stays: bool = False
-    changed: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def mask(self) -> str:
-        """The mask's path in the case's folder; empty without a record."""
-        names = (self.results or {FILES: {}})[FILES]
-        return next(filter(is_mask, names), "")
+    changed: str = ""
+    holds: bool = False
 
 
 def earlier_run(case: FoundCase, place: Place, weights: str, options: Options) -> Earlier:
     """Look at what lies where the case's files are written. weights: the id of those that would run now."""
     results = read_own_results(place.folder / place.results)
-    earlier = Earlier(results)
+    changed = changed_files(case, place, options)
     if case.problem:
-        return earlier
-    if obstacle := place.obstacle:
-        return Earlier(None, FAILED, obstacle, stays=True)
-    written = place.written(options, estimated=not case.zadc)
-    if foreign := foreign_files(place.folder, written, results, place.results):
-        return _changed(place, results, foreign)
-    if results is None:
-        return earlier
+        return Earlier(results, changed=changed)
     try:
-        reason = difference(case, earlier, weights, options, place)
+        reason = difference(case, results, weights, options, place) if results else ""
     except (OSError, ValueError, UserError):  # running the case will say what is wrong with its files
-        return earlier
+        return Earlier(results, changed=changed)
+    holds = bool(results) and not reason
+    names = [name for name in place.written(options, estimated=not case.zadc) if name != place.results]
+    if results and holds and all(is_current(place.folder, name, results) for name in names):
+        return Earlier(results, DONE_BEFORE, holds=True)
+    if changed:
+        return Earlier(results, CHANGED, f"{changed}; {ON_DEMAND}", changed, holds)
     if reason:
-        return Earlier(results, OUTDATED, f"{reason} since; --overwrite does the case again")
-    wanted = [name for name in written if name != place.results]
-    if REPLACED not in results and all(is_current(place.folder, name, results) for name in wanted):
-        return Earlier(results, DONE_BEFORE)
-    return earlier
+        return Earlier(results, OUTDATED, f"{reason} since; {ON_DEMAND}")
+    return Earlier(results, holds=holds)
 
 
-def _changed(place: Place, results: dict | None, foreign: list[str]) -> Earlier:
-    """A case with files of others: what a run wrote once is replaced on demand, what none wrote stays."""
-    stays = any(name not in (results or {FILES: ()})[FILES] for name in foreign)
-    names = ", ".join(str(place.folder / name) for name in foreign)
-    what = "it stays, so move it or name another folder" if stays else "--overwrite replaces it"
-    reason = f"{names}: changed since it was written, or not of this program; {what}"
-    return Earlier(results, CHANGED, reason, stays, {name: state_of(place.folder / name) for name in foreign})
+def changed_files(case: FoundCase, place: Place, options: Options) -> str:
+    """Which files where a case's are written are not, or no longer, this program's; empty where there are none."""
+    if found := obstacle(place.folder, place.work):
+        return f"{found}: expected a folder, found a link or a file"
+    results = read_own_results(place.folder / place.results)
+    known = {place.results} if results else set()
+    names = {*place.written(options, estimated=not case.zadc), *(results or {FILES: ()})[FILES]} - known
+    there = [name for name in sorted(names) if os.path.lexists(place.folder / name)]
+    changed = [str(place.folder / name) for name in there if not (results and is_current(place.folder, name, results))]
+    return f"{', '.join(changed)}: changed since it was written, or not of this program" if changed else ""
 
 
 def with_extras(options: Options, earlier: Earlier, place: Place) -> Options:
     """The options, with what an earlier run of the same files was asked for."""
+    files = (earlier.results or {FILES: ()})[FILES]
     return replace(
         options,
-        probabilities=options.probabilities or is_own(place.folder, place.probabilities, earlier.results),
-        report=options.report or is_own(place.folder, place.report, earlier.results),
+        probabilities=options.probabilities or place.probabilities in files,
+        report=options.report or place.report in files,
     )
 
 
-def difference(case: FoundCase, earlier: Earlier, weights: str, options: Options, place: Place) -> str:
+def difference(case: FoundCase, results: dict, weights: str, options: Options, place: Place) -> str:
     """What changed since an earlier run of the case; empty where nothing did.
 
     Raises OSError, ValueError or UserError when a map cannot be read.
     """
-    results = earlier.results or {}
-    renamed = earlier.mask != place.mask and suffix_of(Path(earlier.mask)) == suffix_of(Path(place.mask))
     try:
         estimated, sums = results["z_map"] == ESTIMATED, results["inputs"]
         differences = {
@@ -102,8 +104,7 @@ def difference(case: FoundCase, earlier: Earlier, weights: str, options: Options
             "the version of this program changed": results["software"]["hie-lesions"] != model.__version__,
             f"the ADC unit (--adc-unit) changed from {results['adc_unit']}": results["adc_unit"] != options.adc_unit,
             f"--empty-below changed from {results['empty_below']:g}": results["empty_below"] != options.empty_below,
-            f"the masks' format changed from {suffix_of(Path(earlier.mask))}": earlier.mask != place.mask and not renamed,
-            f"the mask's name changed from {earlier.mask}": renamed,
+            f"the mask's name or format changed to {place.mask}": place.mask not in results[FILES],
         }
     except (KeyError, TypeError):
         return "the version of this program changed"
@@ -130,5 +131,5 @@ def is_output_of_a_run(output: Path) -> bool:
 
 def places_of_cases(output: Path) -> list[str]:
     """What can be folders of cases in an output folder, as paths from there on, sorted. Raises OSError."""
-    folders = [path for path in visible_in(output) if path.is_dir()]
+    folders = [path for path in visible_in(output) if path.is_dir() and not is_of_the_system(path)]
     return [path.relative_to(output).as_posix() for path in (*folders, *sorted(output.glob("sub-*/ses-*")))]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +30,7 @@ class Options:
 class Place:
     """Where a case's files are written: paths in `folder`. `work` is a folder beside or above, for what is not whole yet.
 
+    entries: what takes its place at once when all is written, one after the other: by default the folder as a whole.
     sidecars: what makes the JSON beside an image, by the image's path, of the results.
     """
 
@@ -41,6 +41,7 @@ class Place:
     zmap: str
     results: str = RESULTS_PATH
     report: str = REPORT_PATH
+    entries: Sequence[str] = (".",)
     dicom: bool = False  # whether the ADC map comes as DICOM, so that the mask is written as such too
     sidecars: Mapping[str, Callable[[dict], dict]] = field(default_factory=dict)
 
@@ -58,14 +59,6 @@ class Place:
         )
         names = [self.mask, *(name for name, wanted in extras if wanted)]
         return [self.results, *names, *self.objects, *(sidecar_of(name) for name in names if name in self.sidecars)]
-
-    @property
-    def obstacle(self) -> str:
-        """What lies in the place of a folder of the case and is none, as a sentence; a link is none. `work` may be one."""
-        parts = (self.folder / self.mask).parent.relative_to(self.work).parts if self.folder != self.work else ()
-        folders = [self.work.joinpath(*parts[: n + 1]) for n in range(len(parts))]
-        wrong = [path for path in folders if os.path.lexists(path) and (path.is_symlink() or not path.is_dir())]
-        return f"{wrong[0]}: expected a folder, found a link or a file, which stays" if wrong else ""
 
 
 def sidecar_of(image: str) -> str:

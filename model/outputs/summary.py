@@ -65,6 +65,15 @@ def write_summary(outcomes: list[Outcome], path: Path) -> None:
     write_whole(path, file.getvalue().encode(ENCODING, "backslashreplace"))  # names of files need not be Unicode
 
 
+def is_summary(path: Path) -> bool:
+    """Whether a file is a summary as `write_summary` writes it, by its header. Raises OSError."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open(newline="", encoding=ENCODING, errors="replace") as file:
+        columns = next(csv.reader(file), [])
+    return "case" in columns and "status" in columns and set(columns) <= set(COLUMNS)
+
+
 def summary_row(outcome: Outcome, root: Path) -> dict:
     """Empty where there is nothing to say; the mask's path is relative to the summary."""
     results = outcome.results or {}

@@ -81,14 +81,14 @@ def _summary(results: dict) -> str:
 
 
 def _provenance(case: Case, results: dict) -> str:
-    """The maps' grid, the DICOM series, weights, device, time and the versions of the software."""
+    """The maps' grid, the DICOM series, weights, device and the versions of the software."""
     z, y, x = case.grid.size
     spacing = f" {TIMES} ".join(f"{mm:.4g}" for mm in case.grid.spacing_mm[::-1])
     rows = [
         ("Both maps", f"{x} {TIMES} {y} {TIMES} {z} voxels (x, y, z) of {spacing} mm"),
         *((name, results.get("series", {}).get(key)) for name, key in SERIES),
         ("Z map", "estimated from the ADC" if is_estimated(results) else "given"),
-        *((name, results.get(name.lower())) for name in ("Weights", "Device", "Seconds")),
+        *((name, results.get(name.lower())) for name in ("Weights", "Device")),
         *sorted(results.get("software", {}).items()),
     ]
     lines = "".join(

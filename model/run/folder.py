@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
 import traceback
@@ -27,25 +26,33 @@ from model.inputs.shared_voxels import without_shared_voxels
 from model.names.output_names import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, ZMAP_STEM
 from model.names.platform_paths import RESULTS_PATH
 from model.outputs.bids_output import as_bids, begin_data_set, bids_place, is_own_description, require_outside
-from model.outputs.earlier import Earlier, earlier_run, is_output_of_a_run, places_of_cases, with_extras
+from model.outputs.earlier import (
+    ChangedFiles,
+    Earlier,
+    changed_files,
+    earlier_run,
+    is_output_of_a_run,
+    places_of_cases,
+    with_extras,
+)
 from model.outputs.names_apart import is_one_of, plain, require_names_apart
-from model.outputs.own_files import ChangedFiles, read_own_results
 from model.outputs.place import Options, Place
+from model.outputs.previous import Previous
+from model.outputs.record import FILES, read_own_results
 from model.outputs.same_maps import has_warning, warnings_to_have, with_warning
 from model.outputs.summary import (
     CHANGED,
-    COLUMNS,
     DONE,
     DONE_BEFORE,
-    ENCODING,
     FAILED,
     GONE,
     Outcome,
     announce,
     index_entry,
+    is_summary,
     write_summary,
 )
-from model.run.at_once import AtOnce, Job, has_ended
+from model.run.at_once import AtOnce, Job, Stopped, has_ended
 from model.run.one_case import run_case
 
 if TYPE_CHECKING:
@@ -53,7 +60,15 @@ if TYPE_CHECKING:
     from model.segmenter import Segmenter
 
 PlannedCase = tuple[FoundCase, Place, Earlier]  # with where its files are written, and what an earlier run left there
-INDEX_TITLE = b"<title>Cases</title>"  # of the page of a folder
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the cases of a folder are run with."""
+
+    segmenter: Segmenter
+    options: FolderOptions
+    previous: Previous
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +94,8 @@ def segment_folder(
 
     A case that is done already, from the same files by the same weights, is not run again; one whose files, weights or
     options changed since, or whose mask did, only with `overwrite`. A case that cannot be used is listed with the reason,
-    and the others are done. Raises UserError, before anything is written, when no cases are found or the output folder
-    cannot be used or holds something else.
+    and the others are done. What lies in the way of anything moves aside: see `Previous`. Raises UserError, before anything
+    is written, when no cases are found or the output folder cannot be used or holds something else.
     """
     if not root.is_dir():
         hint = "" if table is None else f"; {table} was taken for the table of cases, --input names the folder"
@@ -97,8 +112,9 @@ def segment_folder(
         require_names_apart(cases, output)
         weights = weights_of(cases, segmenter.predictors)
         prepare(output, options)
+        run = Run(segmenter, options, Previous(output))
         if options.bids:
-            begin_data_set(root, output, ", ".join(weights.values()))
+            begin_data_set(root, output, ", ".join(weights.values()), run.previous)
         places = [place_of(case, root, output, options) for case in cases]
         earlier = [
             earlier_run(case, place, weights.get(not case.zadc, ""), options)
@@ -109,33 +125,30 @@ def segment_folder(
         outcomes: list[Outcome] = []
         each = list(zip(cases, places, earlier, strict=True))
         try:
-            outcomes_of(each, segmenter, options, outcomes)
-            with_same_maps(each, segmenter, options, outcomes)
+            outcomes_of(each, run, outcomes)
+            with_same_maps(each, run, outcomes)
         finally:
-            gone = scans_gone(output, cases)
-            for outcome in gone:
-                announce(outcome)
-            outcomes += gone
-            write_overviews(outcomes, output, page=options.report)
+            outcomes += scans_gone(output, cases)
+            write_overviews(outcomes, output, run.previous, page=options.report)
     return outcomes
 
 
-def outcomes_of(each: list[PlannedCase], segmenter: Segmenter, options: FolderOptions, outcomes: list[Outcome]) -> None:
+def outcomes_of(each: list[PlannedCase], run: Run, outcomes: list[Outcome]) -> None:
     """Run the cases, several at once, and tell in their order what became of each; a stopped run, of all there are."""
-    at_once = AtOnce([job_of(*one, segmenter, options) for one in each])
+    at_once = AtOnce([job_of(*one, run) for one in each])
     try:
         with at_once:
             for (case, place, earlier), job in progress(list(zip(each, at_once.begun, strict=True))):
-                outcomes.append(outcome_of(case, place, earlier, job))
+                outcomes.append(outcome_of(case, place, earlier, job, run.previous))
                 announce(outcomes[-1])
     finally:
         for one, job in list(zip(each, at_once.begun, strict=True))[len(outcomes) :]:
-            outcomes.append(outcome_of(*one, job) if has_ended(job) else unreached(*one))
+            outcomes.append(outcome_of(*one, job, run.previous) if has_ended(job) else unreached(*one))
             if has_ended(job):
                 announce(outcomes[-1])
 
 
-def with_same_maps(each: list[PlannedCase], segmenter: Segmenter, options: FolderOptions, outcomes: list[Outcome]) -> None:
+def with_same_maps(each: list[PlannedCase], run: Run, outcomes: list[Outcome]) -> None:
     """Run cases again whose results do not say rightly which other cases have the same ADC map. There are few.
 
     That two are the same is known once both were read. Pages, DICOM objects and sidecars hold the warnings too, and each has
@@ -147,10 +160,8 @@ def with_same_maps(each: list[PlannedCase], segmenter: Segmenter, options: Folde
     cases = [(_remarked(each[n][0], warnings[n]), each[n][1]) for n in again]
     told: list[Outcome] = []
     try:
-        outcomes_of(
-            [(case, place, Earlier(read_own_results(place.folder / place.results))) for case, place in cases],
-            *(segmenter, options, told),
-        )
+        before = [Earlier(read_own_results(place.folder / place.results), holds=True) for _, place in cases]
+        outcomes_of([(*one, earlier) for one, earlier in zip(cases, before, strict=True)], run, told)
     finally:
         for n, outcome in zip(again, told, strict=False):
             outcomes[n] = with_warning(outcomes[n], warnings[n]) if outcome.status == FAILED else outcome
@@ -169,13 +180,16 @@ def weights_of(cases: list[FoundCase], predictors: Predictors) -> dict[bool, str
     return {estimated: predictors.of(estimated=estimated).ensemble.id for estimated in sorted(kinds)}
 
 
-def write_overviews(outcomes: list[Outcome], output: Path, *, page: bool) -> None:
-    """Write `summary.csv`, and on demand `index.html`; an older one, which would link to what is no more, in any case."""
-    write_summary(outcomes, output / SUMMARY)
-    if page or (output / INDEX).exists():
+def write_overviews(outcomes: list[Outcome], output: Path, previous: Previous, *, page: bool) -> None:
+    """Write `summary.csv`, and on demand `index.html`; also where there is one, which would link to what is no more."""
+    page = page or os.path.lexists(output / INDEX)
+    with previous.replacing(output / SUMMARY):
+        write_summary(outcomes, output / SUMMARY)
+    if page:
         from model.report.folder_page import write_index
 
-        write_index(output / INDEX, [index_entry(outcome) for outcome in outcomes])
+        with previous.replacing(output / INDEX):
+            write_index(output / INDEX, [index_entry(outcome) for outcome in outcomes])
 
 
 def require_apart(root: Path, cases: list[FoundCase], output: Path) -> None:
@@ -191,39 +205,20 @@ def require_apart(root: Path, cases: list[FoundCase], output: Path) -> None:
 def prepare(output: Path, options: FolderOptions) -> None:
     """Remove what a killed run left.
 
-    Raises UserError when the folder is not empty and no run's output, unless `overwrite`; and when another file than a run's
-    would be replaced.
+    Raises UserError when the folder is not empty and no run's output, unless `overwrite`; and when it is a BIDS data set of
+    something else.
     """
     with writable(output):
-        names = [path.name for path in visible_in(output) if not is_of_the_system(path)]
-        own = {SUMMARY: is_summary(output / SUMMARY), INDEX: is_index(output / INDEX)}
-        if options.bids:
-            own[DESCRIPTION] = is_own_description(output / DESCRIPTION)
-        others = [name for name, is_own in own.items() if name in names and not is_own]
-        if others:
-            raise UserError(f"{output}: found {' and '.join(others)} of something else, which stays; name another folder")
-        foreign = [name for name in names if name not in own]
-        if foreign and not (options.overwrite or own[SUMMARY] or is_output_of_a_run(output)):
-            more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        there = [path.name for path in visible_in(output) if not is_of_the_system(path)]
+        if options.bids and DESCRIPTION in there and not is_own_description(output / DESCRIPTION):
+            raise UserError(f"{output}: found {DESCRIPTION} of something else, which stays; name another folder")
+        if there and not (options.overwrite or is_summary(output / SUMMARY) or is_output_of_a_run(output)):
+            more = f" and {len(there) - 5} more" if len(there) > 5 else ""
             raise UserError(
                 f"{output}: expected an empty folder, or one of an earlier run,"
-                f" found {', '.join(foreign[:5])}{more}; name another folder, or say --overwrite"
+                f" found {', '.join(there[:5])}{more}; name another folder, or say --overwrite"
             )
         remove_partial_folders(output)
-
-
-def is_summary(path: Path) -> bool:
-    """Whether a file is a summary as `write_summary` writes it, by its header. Raises OSError."""
-    if path.is_symlink() or not path.is_file():
-        return False
-    with path.open(newline="", encoding=ENCODING, errors="replace") as file:
-        columns = next(csv.reader(file), [])
-    return "case" in columns and "status" in columns and set(columns) <= set(COLUMNS)
-
-
-def is_index(path: Path) -> bool:
-    """Whether a file is the page of a folder. Raises OSError."""
-    return path.is_file() and not path.is_symlink() and INDEX_TITLE in path.read_bytes()[:4096]
 
 
 def place_of(case: FoundCase, root: Path, output: Path, options: FolderOptions) -> Place:
@@ -237,21 +232,38 @@ def place_of(case: FoundCase, root: Path, output: Path, options: FolderOptions) 
     return Place(folder=where, work=output, mask=mask, probabilities=probabilities, zmap=zmap, dicom=dicom)
 
 
-def job_of(case: FoundCase, place: Place, earlier: Earlier, segmenter: Segmenter, options: FolderOptions) -> Job | None:
-    """What is to be done for a case; None where that was done before, or nothing may be done."""
-    again = options.overwrite and not earlier.stays and earlier.status != DONE_BEFORE
-    if earlier.status and not again:
+def job_of(case: FoundCase, place: Place, earlier: Earlier, run: Run) -> Job | None:
+    """What is to be done for a case; None where that was done before, or may not be done.
+
+    A case that fails has no result: one of other files or options, or of files that cannot be used now, moves aside, unless
+    someone changed it and `overwrite` was not said.
+    """
+    overwrite = run.options.overwrite
+    if earlier.status and not (overwrite and earlier.status != DONE_BEFORE):
         return None
+    options = run.options if earlier.status else with_extras(run.options, earlier, place)
 
-    def run() -> dict:
-        wanted = options if earlier.status else with_extras(options, earlier, place)
-        return run_case(case, segmenter, wanted, place, earlier.changed)
+    def require() -> None:
+        if not overwrite and (changed := changed_files(case, place, options)):
+            raise ChangedFiles(f"{changed}, while the case was run; it stays")
 
-    return run
+    def job() -> dict:
+        try:
+            return run_case(case, run.segmenter, options, place, run.previous, require)
+        except (ChangedFiles, Stopped):
+            raise
+        except Exception:
+            if not earlier.holds and (overwrite or not changed_files(case, place, options)):
+                own = {*place.written(options, estimated=not case.zadc), *(earlier.results or {FILES: ()})[FILES]}
+                with run.previous.replacing(place.folder, own=own):
+                    pass
+            raise
+
+    return job
 
 
-def outcome_of(case: FoundCase, place: Place, earlier: Earlier, job: Future[dict] | None) -> Outcome:
-    """What became of a case. What an earlier run left of one that fails stays, and the reason says so."""
+def outcome_of(case: FoundCase, place: Place, earlier: Earlier, job: Future[dict] | None, previous: Previous) -> Outcome:
+    """What became of a case. The reason of one that fails says where an earlier run's results are."""
     if job is None:
         return outcome_before(case, place, earlier)
     try:
@@ -261,14 +273,16 @@ def outcome_of(case: FoundCase, place: Place, earlier: Earlier, job: Future[dict
     except Exception as error:
         if not is_users(error) and not lacks_memory(error):
             traceback.print_exc()
-        return Outcome(case, FAILED, reason=reason_of(error) + of_an_earlier_run(place, earlier))
+        return Outcome(case, FAILED, reason=reason_of(error) + of_an_earlier_run(place, earlier, previous))
     return Outcome(case, DONE, results, mask=place.folder / place.mask)
 
 
-def of_an_earlier_run(place: Place, earlier: Earlier) -> str:
-    """Says that a case which failed now has a mask from before; empty where it has none."""
-    mask = place.folder / earlier.mask
-    return f"; {mask} is of an earlier run" if earlier.mask and os.path.lexists(mask) else ""
+def of_an_earlier_run(place: Place, earlier: Earlier, previous: Previous | None = None) -> str:
+    """Says that a case which failed now has results from before, and where; empty where it has none."""
+    if previous and (moved := previous.moved(place.folder)):
+        return f"; earlier results are in {moved}"
+    there = os.path.lexists(place.folder / place.results)
+    return f"; {place.folder} is of an earlier run" if earlier.results and there else ""
 
 
 def outcome_before(case: FoundCase, place: Place, earlier: Earlier) -> Outcome:
@@ -286,7 +300,7 @@ def unreached(case: FoundCase, place: Place, earlier: Earlier) -> Outcome:
 
 
 def scans_gone(output: Path, cases: list[FoundCase]) -> list[Outcome]:
-    """Results in the output folder of cases that the input does not have."""
+    """Announce and return results in the output folder of cases that the input does not have."""
     known = {case.place for case in cases}
     spelt = {plain(place): place for place in known}
     gone = [
@@ -295,7 +309,10 @@ def scans_gone(output: Path, cases: list[FoundCase]) -> list[Outcome]:
         if place not in known and not is_one_of(place, spelt, output) and read_own_results(output / place / RESULTS_PATH)
     ]
     reason = "an earlier run's results stay, their scan is not in the input any more"
-    return [Outcome(FoundCase(place.replace("/", "_"), folder=place), GONE, reason=reason) for place in gone]
+    outcomes = [Outcome(FoundCase(place.replace("/", "_"), folder=place), GONE, reason=reason) for place in gone]
+    for outcome in outcomes:
+        announce(outcome)
+    return outcomes
 
 
 def progress(cases: list) -> Iterator:

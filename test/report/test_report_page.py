@@ -153,7 +153,6 @@ def test_summary_checks_and_provenance(tmp_path):
         ["Z map", "given"],
         ["Weights", "0123456789abcdef"],
         ["Device", "cpu"],
-        ["Seconds", "4.56"],
         ["numpy", "2.4.6"],
         ["torch", "2.13.0"],
     ]

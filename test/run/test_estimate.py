@@ -207,12 +207,18 @@ def test_z_map_that_appears_or_goes_makes_the_mask_outdated(go, scans, output):
     assert go("--estimate-z", "--probabilities")[0] == 0
     write_image(small_maps()[1], GRID, scans / "alone" / "zadc.nii.gz")
     code, rows, _ = go("--estimate-z")
-    assert (code, rows["alone"]["reason"]) == (2, "the Z map was added since; --overwrite does the case again")
+    assert (code, rows["alone"]["reason"]) == (
+        2,
+        "the Z map was added since; --overwrite does the case again and moves what is there to previous/",
+    )
     assert go("--overwrite")[1]["alone"]["z_map"] == "given"
     assert "zmap-estimated.nii.gz" not in files_below(output / "alone")  # of the mask that is no more
     (scans / "alone" / "zadc.nii.gz").unlink()
     code, rows, _ = go("--estimate-z")
-    assert (code, rows["alone"]["reason"]) == (2, "the Z map was removed since; --overwrite does the case again")
+    assert (code, rows["alone"]["reason"]) == (
+        2,
+        "the Z map was removed since; --overwrite does the case again and moves what is there to previous/",
+    )
     assert go("--estimate-z", "--overwrite")[1]["alone"]["z_map"] == "estimated"
 
 
@@ -285,7 +291,10 @@ def test_mask_that_changes_makes_a_mask_outdated(go, heads):
     brain[-1] = 0
     write_image(brain, GRID, heads / "alone" / "adc_mask.nii.gz")
     code, rows, _ = go(*WITH_MASK)
-    assert (code, rows["alone"]["reason"]) == (2, "the brain mask was replaced since; --overwrite does the case again")
+    assert (code, rows["alone"]["reason"]) == (
+        2,
+        "the brain mask was replaced since; --overwrite does the case again and moves what is there to previous/",
+    )
     assert rows["both"]["status"] == "done before"
     (heads / "both" / "adc_mask.nii.gz").unlink()
     assert go(*WITH_MASK)[1]["both"]["reason"].startswith("the brain mask was removed since")

@@ -1,14 +1,19 @@
 """A folder of cases: what is found, what is written, what is not run again, and what one bad case does to the rest."""
 
 import json
+import os
 import shutil
+import signal
+import threading
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from folder_helpers import GOOD, REASONS, summary, write_maps
+from folder_helpers import GOOD, REASONS, summary, wait_for_stop, write_maps
 from inference_helpers import GRID, arguments, files_below, rule, small_maps
 from phantom import write_image
+
+from model.outputs.place import Place
 
 
 def test_mixed_folder(go, scans, output):
@@ -68,7 +73,7 @@ def test_masks_in_another_format_are_not_lost(go, good, output):
     before = files_below(output)
     code, _, error = go(good, "--format", "nrrd")
     assert code == 2
-    assert error.startswith("error: 2 of 2 cases not done again: a: the masks' format changed from .mha since; --overwrite")
+    assert error.startswith("error: 2 of 2 cases not done again: a: the mask's name or format changed to lesions.nrrd")
     assert files_below(output) == before
     assert go(good, "--format", "nrrd", "--overwrite")[0] == 0
     assert files_below(output / "a") == ["lesions.nrrd", "results.json"]
@@ -102,35 +107,13 @@ def test_format_on_demand(go, good, output):
     assert files_below(output / "a") == ["lesions.nii.gz", "results.json"]
 
 
-def test_killed_run_goes_on_where_it_was(go, good, output, count, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr("model.run.one_case.write_case", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            go(good)
-    assert files_below(output) == ["summary.csv"]
-    (output / ".a.0f3c0f3c.partial" / "files").mkdir(parents=True)  # of a run that had no time to clean up
+def test_what_a_killed_run_left_is_gone(go, good, output):
+    (output / ".a.0f3c0f3c.partial" / "files").mkdir(parents=True)
     (output / ".a.0f3c0f3c.partial" / "written-by-hie-lesions").touch()
     (output / ".a.0f3c0f3c.partial" / "files" / "lesions.mha").touch()
     (output / ".b.0f3c0f3c.partial").mkdir()
     assert go(good)[0] == 0
-    assert files_below(output) == [f"{n}/{file}" for n in "ab" for file in ("lesions.mha", "results.json")] + ["summary.csv"]
     assert sorted(path.name for path in output.iterdir()) == ["a", "b", "summary.csv"]
-
-
-@pytest.mark.parametrize("other", ["a/lesions.mha", "b/results.json", "old/thing.txt", "paper.docx"])
-def test_output_with_something_else_is_refused_and_left_alone(go, good, output, other):
-    (output / other).parent.mkdir(parents=True, exist_ok=True)
-    (output / other).write_text("{}")
-    code, _, error = go(good)
-    assert code == 2
-    assert f"found {other.split('/')[0]}; name another folder, or say --overwrite" in error
-    assert files_below(output) == [other]
-    in_the_way = other in ("a/lesions.mha", "b/results.json")
-    code, _, error = go(good, "--overwrite")
-    assert code == (2 if in_the_way else 0)
-    assert (f"{output / other}: changed since it was written, or not of this program; it stays" in error) == in_the_way
-    assert (output / other).read_text() == "{}"
-    assert (output / ("b" if other.startswith("a") else "a") / "lesions.mha").stat().st_size > 100
 
 
 def test_unexpected_error_in_one_case_leaves_the_others(go, good, output, monkeypatch):
@@ -189,3 +172,69 @@ def test_options_that_do_not_fit(main, capfd, words, says):
         main(words)
     assert stop.value.code == 2
     assert says in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_all_that_looks_like_a_case_is_in_the_summary(go, good, output):
+    (good / "gone").symlink_to("nowhere")
+    (good / "tif").mkdir()
+    (good / "tif" / "adc.tif").touch()
+    write_maps(good / "site" / "c", ".mha")
+    (good / "loose_adc.nii.gz").touch()
+    (good / "empty").mkdir()
+    (good / "README.md").touch()
+    code, _, error = go(good)
+    assert code == 2
+    assert error.startswith("error: 5 of 7 cases failed: ")
+    assert {name: row["status"] for name, row in summary(output).items()} == dict.fromkeys("ab", "done") | dict.fromkeys(
+        ("gone", "tif", "site/c", "loose_adc.nii.gz", "empty"), "failed"
+    )
+    assert files_below(output / "a") == ["lesions.mha", "results.json"]
+    assert sorted(path.name for path in output.iterdir()) == ["a", "b", "summary.csv"]
+
+
+def test_stopped_repeat_still_lists_every_case(go, good, output, monkeypatch):
+    go(good)
+    with monkeypatch.context() as patch:
+        patch.setattr("model.run.folder.announce", lambda outcome: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            go(good)
+    assert {name: row["status"] for name, row in summary(output).items()} == {"a": "done before", "b": "done before"}
+
+
+def test_unreadable_name_is_one_failed_case(go, good, output):
+    broken = good / os.fsdecode(b"caf\xe9")
+    broken.mkdir()
+    shutil.copy(good / "a" / "adc.mha", broken)
+    (good / "b" / "zadc.mha").rename(good / "b" / os.fsdecode(b"zadc\xe9.mha"))
+    code, _, error = go(good)
+    assert code == 2
+    assert "2 of 3 cases failed" in error
+    assert "expected a path that is UTF-8" in error
+    assert "cannot name a case" in error
+    assert summary(output)["a"]["status"] == "done"
+
+
+def test_ctrl_c_keeps_the_finished_cases_and_what_is_being_written(go, good, output, monkeypatch, capfd):
+    """Stopped when the first of two cases is done and the second is being written."""
+    from model.run.one_case import write_case as write
+
+    first_is_done = threading.Event()
+
+    def interrupted(place: Place, name: str, *rest: object) -> dict:
+        if name == "b":
+            assert first_is_done.wait(60)
+            os.kill(os.getpid(), signal.SIGINT)
+            wait_for_stop()
+        results = write(place, name, *rest)
+        first_is_done.set()
+        return results
+
+    monkeypatch.setattr("model.run.one_case.write_case", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        go(good)
+    assert stop.value.code == 130
+    out, err = capfd.readouterr()
+    assert err == "error: stopped by SIGINT (Ctrl-C)\n"
+    assert "b: done: 0.009 ml" in out
+    assert {name: row["status"] for name, row in summary(output).items()} == {"a": "done", "b": "done"}
+    assert files_below(output) == [f"{n}/{file}" for n in "ab" for file in ("lesions.mha", "results.json")] + ["summary.csv"]

@@ -28,7 +28,7 @@ from phantom import write_image
 
 from model.files import only_run
 from model.images.volume import write_mask
-from model.outputs.own_files import with_record
+from model.outputs.record import with_record
 from model.report.results import write_results
 from model.segmenter import Segmenter
 
@@ -190,21 +190,11 @@ def test_bad_weights(main, case_tree, tmp_path, capfd, spoil):
     assert files_below(output) == []
 
 
-@pytest.mark.parametrize("place", ["output", "output/images", "output/images/hie-lesion-segmentation"])
-def test_output_where_a_file_is_in_the_way(main, case_tree, tmp_path, rule_weights, capfd, place):
-    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / place).write_text("in the way")
+def test_output_that_is_a_file(main, case_tree, tmp_path, rule_weights, capfd):
+    (tmp_path / "output").write_text("in the way")
     line = refused(capfd, main(arguments(case_tree(), tmp_path / "output", rule_weights)))
     assert f"{tmp_path / 'output'}: output cannot be written there" in line
-    assert (tmp_path / place).read_text() == "in the way"
-
-
-@pytest.mark.parametrize("name", [MASK, RESULTS])
-def test_output_where_a_folder_has_the_name_of_a_file(main, case_tree, tmp_path, rule_weights, capfd, name):
-    (tmp_path / "output" / name / "deep").mkdir(parents=True)
-    line = refused(capfd, main(arguments(case_tree(), tmp_path / "output", rule_weights)))
-    assert str(tmp_path / "output" / name) in line
-    assert files_below(tmp_path / "output") == []
+    assert (tmp_path / "output").read_text() == "in the way"
 
 
 def test_output_that_no_one_may_write(main, case_tree, rule_weights, capfd):
@@ -230,84 +220,6 @@ def test_an_output_folder_that_is_closed_is_told_before_weights_are_loaded(
     assert line.startswith(f"error: {output}")
     assert "output cannot be written there (Permission denied: " in line
     assert line.endswith('; make the folder first, and start a container with --user "$(id -u):$(id -g)"')
-
-
-def test_foreign_file_beside_the_mask_is_named_and_stays(main, case_tree, tmp_path, rule_weights, capfd):
-    output = tmp_path / "output"
-    older_output(output)
-    (output / MASK).with_name("mine.mha").write_text("keep me")
-    line = refused(capfd, main(arguments(case_tree(), output, rule_weights)))
-    assert str((output / MASK).parent) in line
-    assert "mine.mha" in line
-    assert files_below(output) == [str(Path(MASK).with_name("mine.mha"))]
-
-
-def test_files_of_someone_else_are_named_and_stay(main, tmp_path, rule_weights, capfd):
-    """The input is not there; before that is said, nothing may have been removed."""
-    project = tmp_path / "project"
-    project.mkdir()
-    for name in (RESULTS, "report.html", "notes.txt"):
-        (project / name).write_text('{"files": {}, "mine": 1}')
-    line = refused(capfd, main([*arguments(tmp_path / "nothere", project, rule_weights), "--report"]))
-    assert f"{project / RESULTS}, {project / 'report.html'}: not written by this program, or changed since" in line
-    assert sorted(path.name for path in project.iterdir()) == ["notes.txt", "report.html", RESULTS]
-
-
-@pytest.mark.parametrize("input_is_there", [True, False])
-def test_report_of_someone_else_is_in_nobodys_way_where_none_is_asked_for(
-    main, case_tree, tmp_path, rule_weights, capfd, input_is_there
-):
-    case, project = case_tree(), tmp_path / "project"
-    project.mkdir()
-    (project / "report.html").write_text("mine")
-    code = main(arguments(case if input_is_there else tmp_path / "nothere", project, rule_weights))
-    assert code == (0 if input_is_there else 2)
-    assert files_below(project) == ([MASK, "report.html", RESULTS] if input_is_there else ["report.html"])
-    assert (project / "report.html").read_text() == "mine"
-
-
-@pytest.mark.parametrize("recorded", [True, False])
-@pytest.mark.parametrize("kind", ["float", "two", "text", "link", "mask"])
-def test_mask_of_someone_else_stays(main, case_tree, tmp_path, rule_weights, capfd, recorded, kind):
-    """A mask that was corrected by hand after a run, and images of others where the platform wants the mask."""
-    output = tmp_path / "output"
-    older_output(output)
-    if not recorded:
-        (output / RESULTS).unlink()
-    voxels = np.ones(GRID.size, np.float32 if kind == "float" else np.uint8)
-    voxels[0, 0, 0] = 2 if kind == "two" else 0  # "mask": as one of this program, without its mark
-    write_image(voxels, GRID, tmp_path / "mine.mha")
-    (output / MASK).unlink()
-    if kind == "link":
-        (output / MASK).symlink_to(tmp_path / "mine.mha")
-    elif kind == "text":
-        (output / MASK).write_text("mine")
-    else:
-        (output / MASK).write_bytes((tmp_path / "mine.mha").read_bytes())
-    before = (output / MASK).read_bytes()
-    line = refused(capfd, main(arguments(case_tree(), output, rule_weights)))
-    assert f"error: {output / MASK}: not written by this program, or changed since; it stays" in line
-    assert files_below(output) == ([MASK, RESULTS] if recorded else [MASK])
-    assert (output / MASK).read_bytes() == before
-    assert (tmp_path / "mine.mha").exists()
-
-
-def test_mask_corrected_by_hand_stays(main, case_tree, tmp_path, rule_weights, capfd):
-    """Its results.json says that it is not the mask that was written, though it looks like one."""
-    output = tmp_path / "output"
-    older_output(output)
-    write_mask(np.zeros(GRID.size, bool), GRID, output / MASK)
-    before = (output / MASK).read_bytes()
-    assert str(output / MASK) in refused(capfd, main(arguments(case_tree(), output, rule_weights)))
-    assert (output / MASK).read_bytes() == before
-
-
-def test_mask_without_its_results_does_not_outlive_a_failure(main, tmp_path, rule_weights, capfd):
-    """A mask at the platform's path that has this program's mark is its own."""
-    older_output(tmp_path / "output")
-    (tmp_path / "output" / RESULTS).unlink()
-    refused(capfd, main(arguments(tmp_path / "nowhere", tmp_path / "output", rule_weights)))
-    assert files_below(tmp_path / "output") == []
 
 
 def test_disk_that_is_full_leaves_neither_file(main, case_tree, tmp_path, rule_weights, monkeypatch, capfd):

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from http_helpers import ask
 from inference_helpers import (
     ADC_FOLDER,
     MASK,
@@ -26,7 +27,6 @@ from inference_helpers import (
     save_ensemble,
     small_maps,
 )
-from test_serve import ask
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESS = ROOT / "process.py"

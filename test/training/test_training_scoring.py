@@ -21,7 +21,7 @@ from evaluation.evaluate import METRICS, LesionEvaluation
 from model.files import sha256_of
 from model.images.volume import Grid
 from model.inputs.found_case import FoundCase
-from model.outputs.own_files import with_record
+from model.outputs.record import with_record
 from model.outputs.summary import Outcome, write_summary
 from training import evaluate
 from training.common.outputs import RECORD

@@ -8,7 +8,7 @@ from model.errors import UserError
 from model.images.formats.names import digest, suffix_of
 from model.names.output_names import SUMMARY
 from model.names.platform_paths import RESULTS_PATH
-from model.outputs.own_files import is_current, read_own_results
+from model.outputs.record import is_current, read_own_results
 from model.outputs.summary import CHANGED, FAILED, GONE, OUTDATED, cell
 from training.scores.names import case_of
 

@@ -7,8 +7,6 @@ import struct
 import threading
 import time
 import tracemalloc
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,14 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from http_helpers import PATIENCE_S, ask
 from inference_helpers import ADC_FOLDER, MASK, RESULTS, arguments, files_below, random_maps, rule, small_maps
 
 from model.run.one_case import segment
 from model.segmenter import Segmenter
 from model.services import serve
 from model.services.serve import make_server
-
-PATIENCE_S = 20
 
 
 @contextlib.contextmanager
@@ -51,16 +48,6 @@ def raw(send: functools.partial, *parts: bytes) -> bytes:
             client.sendall(part)
         with client.makefile("rb") as answer:
             return answer.read()
-
-
-def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, str]:
-    request = urllib.request.Request(f"http://localhost:{port}{path}", body, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as answer:
-        with answer:
-            return answer.code, answer.read().decode()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bids_helpers import describe, errors_of, write_session
 from folder_helpers import summary
-from inference_helpers import BRAIN_VOXELS, GRID, LESION_VOXELS, arguments, files_below, rule, small_maps
+from inference_helpers import BRAIN_VOXELS, GRID, LESION_VOXELS, arguments, files_below, moved_aside, rule, small_maps
 
 from model.inputs.cases import find_cases
 from model.names.bids_names import ZMAP
@@ -208,7 +208,7 @@ def test_a_map_that_was_renamed_has_one_mask(go_bids, data_set, tmp_path):
         path.rename(path.with_name(path.name.replace("sub-02_", "sub-02_run-1_")))
     code, _, error = go_bids(output)
     assert code == 2
-    assert "sub-02: the mask's name changed from dwi/sub-02_desc-hie_mask.nii.gz since; --overwrite" in error
+    assert "sub-02: the mask's name or format changed to dwi/sub-02_run-1_desc-hie_mask.nii.gz since; --overwrite" in error
     assert go_bids(output, "--overwrite")[0] == 0
     assert files_below(output / "sub-02") == [
         *("dwi/sub-02_run-1_desc-hie_mask.json", "dwi/sub-02_run-1_desc-hie_mask.nii.gz", "results.json")
@@ -222,7 +222,7 @@ def test_without_bids_the_folders_keep_their_names(main, data_set, tmp_path, rul
     assert files_below(output / "sub-01" / "ses-1") == ["lesions.nii.gz", "report.html", "results.json"]
     assert "sub-01/ses-1/report.html" in (output / "index.html").read_text()
     assert main([*words, "--bids"]) == 2
-    assert "the mask's name changed from lesions.nii.gz since" in capfd.readouterr().err
+    assert "the mask's name or format changed to dwi/sub-" in capfd.readouterr().err
     assert main([*words, "--bids", "--overwrite"]) == 0
     assert files_below(output / "sub-02") == [
         *("dwi/sub-02_desc-hie_mask.json", "dwi/sub-02_desc-hie_mask.nii.gz", "report.html", "results.json")
@@ -231,19 +231,11 @@ def test_without_bids_the_folders_keep_their_names(main, data_set, tmp_path, rul
     assert sorted(path.name for path in (output / "sub-02").iterdir()) == ["lesions.nii.gz", "report.html", "results.json"]
 
 
-def test_a_killed_run_leaves_no_half_mask_and_goes_on(go_bids, tmp_path, monkeypatch):
-    output = tmp_path / "output"
-    with monkeypatch.context() as patch:
-        patch.setattr("model.run.one_case.require_unchanged", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            go_bids(output)
-    (output / "summary.csv").unlink()  # as a SIGKILL leaves it
-    assert files_below(output) == [".bidsignore", "dataset_description.json"]
-    left = output / ".ses-1.0f3c0f3c.partial"
-    left.mkdir()
+def test_what_a_killed_run_left_is_gone(go_bids, tmp_path):
+    left = tmp_path / "output" / ".ses-1.0f3c0f3c.partial"
+    left.mkdir(parents=True)
     (left / "written-by-hie-lesions").touch()
-    assert go_bids(output)[0] == 0
-    assert errors_of(output) == []
+    assert go_bids(tmp_path / "output")[0] == 0
     assert not left.exists()
 
 
@@ -258,21 +250,32 @@ def test_a_session_that_is_gone_is_listed(go_bids, data_set, tmp_path):
 
 
 @pytest.mark.parametrize("place", ["sub-01", "sub-01/ses-1", "sub-01/ses-1/dwi"])
-@pytest.mark.parametrize("kind", ["link", "file"])
-def test_links_and_files_in_place_of_folders_stay(go_bids, tmp_path, place, kind):
+def test_links_in_place_of_folders_move_aside_on_demand(go_bids, tmp_path, place):
     output, precious = tmp_path / "output", tmp_path / "precious"
     precious.mkdir()
     (output / place).parent.mkdir(parents=True)
-    if kind == "link":
-        (output / place).symlink_to(precious)
-    else:
-        (output / place).write_text("a file")
-    code, _, error = go_bids(output, "--overwrite")
-    assert code == 2
-    assert f"{output / place}: expected a folder, found a link or a file, which stays" in error
-    assert summary(output)["sub-02"]["status"] == "done"
+    (output / place).symlink_to(precious)
+    assert go_bids(output)[0] == 2
+    assert go_bids(output, "--overwrite")[0] == 0
+    assert errors_of(output) == []
     assert files_below(precious) == []
-    assert kind == "link" or (output / place).read_text() == "a file"
+    assert [path.readlink() for path in output.glob(f"previous/*/{place}")] == [precious]
+
+
+def test_a_subject_s_folder_is_shared_by_its_own_case_and_its_sessions(go_bids, data_set, tmp_path):
+    """The subject's results are replaced; those of its sessions stay where they are, whole."""
+    output = tmp_path / "output"
+    write_session(data_set, "sub-01")
+    assert go_bids(output)[0] == 0
+    before = {name: (output / name).read_bytes() for name in files_below(output) if name.startswith("sub-01/ses-")}
+    assert len(before) == 6
+    (output / "sub-01" / "dwi" / "sub-01_desc-hie_mask.nii.gz").write_text("corrected")
+    assert go_bids(output, "--overwrite")[0] == 0
+    assert {row["status"] for name, row in summary(output).items() if name != "sub-01"} == {"done before"}
+    assert summary(output)["sub-01"]["status"] == "done"
+    assert {name: (output / name).read_bytes() for name in before} == before
+    assert moved_aside(output)["sub-01/dwi/sub-01_desc-hie_mask.nii.gz"] == b"corrected"
+    assert errors_of(output) == []
 
 
 @pytest.mark.parametrize("words", [(), ("--overwrite",)])

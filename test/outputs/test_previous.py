@@ -1,0 +1,155 @@
+"""What lies where something new is put moves aside: every kind of it, and wherever a kill comes."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from model.errors import UserError
+from model.files import remove_partial_folders, staged_for
+from model.outputs.previous import Previous, obstacle
+
+FILE_OPERATIONS = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.listdir", "os.scandir", "shutil.rmtree")
+OLD = {"lesions.mha": "old", "results.json": '{"seconds": 1, "n": 1}', "dwi/a.json": "same"}
+NEW = {"lesions.mha": "new", "results.json": '{"seconds": 2, "n": 1}', "dwi/a.json": "same", "dwi/new.json": "new"}
+THEIRS = {"notes.txt": "mine", "dwi/notes.txt": "mine too", "ses-1/lesions.mha": "of another case"}
+OWN = {*OLD, *NEW}
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def read(folder: Path) -> dict[str, str]:
+    """By path: what every file that is not hidden holds, and where every link leads."""
+    paths = [path for path in folder.rglob("*") if not path.relative_to(folder).parts[0].startswith(".")]
+    return {
+        path.relative_to(folder).as_posix(): str(path.readlink()) if path.is_symlink() else path.read_text()
+        for path in paths
+        if path.is_symlink() or not path.is_dir()
+    }
+
+
+def aside(output: Path) -> dict[str, str]:
+    """What moved aside, by its place in the output folder."""
+    return {name.split("/", 1)[1]: text for name, text in read(output / "previous").items()}
+
+
+def put(output: Path) -> None:
+    with staged_for(output / "a", output) as staged:
+        Previous(output).put(write(staged, NEW), output / "a", own=OWN)
+
+
+def test_what_differs_moves_aside_and_files_of_others_keep_their_places(tmp_path):
+    write(tmp_path / "a", OLD | THEIRS)
+    (tmp_path / "a" / "link").symlink_to("nowhere")
+    (tmp_path / "a" / "folder").symlink_to("dwi")
+    put(tmp_path)
+    assert read(tmp_path / "a") == NEW | THEIRS | {"link": "nowhere", "folder": "dwi"}
+    assert aside(tmp_path) == {"a/lesions.mha": "old"}  # the other results say the same, but for the seconds
+    put(tmp_path)
+    assert aside(tmp_path) == {"a/lesions.mha": "old"}
+
+
+def test_nothing_moves_where_nothing_lay(tmp_path):
+    put(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_lies_in_the_place_of_a_file_of_others_is_not_lost(tmp_path):
+    """Two runs in the same second, and a file of someone's where the new has a folder."""
+    write(tmp_path / "a", {"dwi": "a file"})
+    put(tmp_path)
+    (tmp_path / "a" / "lesions.mha").write_text("corrected")
+    put(tmp_path)
+    assert read(tmp_path / "a") == NEW
+    assert aside(tmp_path) == {"a/dwi": "a file", "a/lesions.mha": "corrected"}
+
+
+@pytest.mark.parametrize("place", ["a", "a/b"])
+@pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
+def test_what_is_no_folder_moves_aside_and_is_not_written_through(tmp_path, place, kind):
+    precious, output = write(tmp_path / "precious", {"x": "mine"}), tmp_path / "out"
+    output.mkdir()
+    target = {"file": None, "link": precious, "dangling link": tmp_path / "nowhere"}[kind]
+    if target is None:
+        (output / "a").write_text("mine")
+    else:
+        (output / "a").symlink_to(target)
+    assert obstacle(output / place, output) == output / "a"
+    with staged_for(output / place, output) as staged:
+        Previous(output).put(write(staged, NEW), output / place, own=OWN)
+    assert read(output / place) == NEW
+    assert aside(output) == {"a": str(target) if target else "mine"}
+    assert read(precious) == {"x": "mine"}
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_folder_for_what_moves_aside_that_is_none_is_refused(tmp_path, kind):
+    if kind == "file":
+        (tmp_path / "previous").write_text("mine")
+    else:
+        (tmp_path / "previous").symlink_to(tmp_path)
+    with pytest.raises(UserError, match=r"previous: expected a folder for what moves aside, found a link or a file"):
+        Previous(tmp_path)
+
+
+def test_when_the_new_fails_the_old_stays_aside_and_files_of_others_come_back(tmp_path):
+    write(tmp_path / "a", OLD | THEIRS)
+    with pytest.raises(ZeroDivisionError), Previous(tmp_path).replacing(tmp_path / "a", own=OWN):
+        raise ZeroDivisionError
+    assert read(tmp_path / "a") == THEIRS
+    assert aside(tmp_path) == {f"a/{name}": text for name, text in OLD.items()}
+
+
+def killed(work: Callable[[], None], number: int) -> bool:
+    """Run `work` in a copy of this process that is killed before one of its file operations; whether it came so far."""
+    if (child := os.fork()) == 0:
+        left = [number]
+
+        def hook(event: str, _: tuple) -> None:
+            if event in FILE_OPERATIONS:
+                if left[0] == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                left[0] -= 1
+
+        sys.addaudithook(hook)
+        try:
+            work()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
+
+
+def test_a_kill_before_any_file_operation_loses_nothing_and_the_next_run_goes_on(tmp_path):
+    """At the place lies the old, the new, or for a moment neither; all else is there once, and the old or a copy of it."""
+    number, neither = 0, 0
+    while True:
+        output = write(tmp_path / str(number), {f"a/{name}": text for name, text in (OLD | THEIRS).items()})
+        if not killed(lambda output=output: put(output), number):
+            break
+        there, moved = read(output / "a"), aside(output)
+        assert {name: there.get(name) for name in OLD} in ({name: f.get(name) for name in OLD} for f in (OLD, NEW, {}))
+        neither += "lesions.mha" not in there
+        for name, text in THEIRS.items():
+            assert [f.get(key) for f, key in ((there, name), (moved, f"a/{name}"))].count(text) == 1
+        assert "old" in (there.get("lesions.mha"), moved.get("a/lesions.mha"))
+        remove_partial_folders(output)
+        put(output)
+        assert read(output / "a") | THEIRS == NEW | THEIRS
+        assert "old" in aside(output).values()
+        assert not list(output.glob(".*"))
+        number += 1
+    assert number > 15
+    assert 0 < neither < 5
+    assert json.loads((output / "a" / "results.json").read_text())["seconds"] == 2
