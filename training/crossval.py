@@ -25,6 +25,7 @@ from training.common.cli import run
 from training.data.dataset import load_folds, require_packed
 from training.data.same import digests
 from training.data.seen import training_seed
+from training.data.twins import healthy_twin, sham
 from training.lesions.fit_certainty import Marked, require_own_rows
 from training.lesions.fit_trees import candidate_table, trees_by_fold
 from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, nested_calibrations
@@ -33,6 +34,8 @@ from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.rows import (
     RESULTS,
+    SHAM,
+    TWIN,
     Bin,
     Row,
     read_records,
@@ -123,8 +126,11 @@ def main() -> None:
     if not seed:
         networks = {part.case.name: part.probabilities for part in parts}
         write_records(reliability(parts, {"networks": networks} | answers), args.results / "reliability.csv", Bin)
-        twins = gather_twins(cases, trees, ensemble)
-        Marked.of(parts, answers["decision"], twins, calibrated(twins, trees, calibrations)).write(args.results, "crossval")
+        marked = Marked.of(parts, answers["decision"])
+        for kind, make in ((TWIN, healthy_twin), (SHAM, sham)):
+            made = gather_twins(cases, trees, ensemble, make)
+            marked = marked.beside(made, calibrated(made, trees, calibrations), kind)
+        marked.write(args.results, "crossval")
     print(mean_lines(rows, CROSSVAL))
     for fold, found in calibrations.items():
         print(f"fold {fold}: {found}")

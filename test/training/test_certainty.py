@@ -12,10 +12,10 @@ from model.images.grid import Grid, Volume
 from model.networks.predict import Segmentation
 from model.report.results import describe
 from training.data.dataset import PackedCase
-from training.data.twins import has_twin, healthy_twin, replaced
+from training.data.twins import has_twin, healthy_twin, replaced, sham
 from training.lesions.fit_certainty import Marked
 from training.lesions.held_out import HeldOut
-from training.scores.rows import MarkedCase, MarkedLesion
+from training.scores.rows import CASE, SHAM, TWIN, MarkedCase, MarkedLesion
 
 GRID = Grid((3, 5, 6), (4.0, 2.0, 0.5), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))  # 0.004 ml a voxel
 
@@ -79,13 +79,13 @@ def cases_of(lesions: list[MarkedLesion]) -> list[MarkedCase]:
     """Of ten cases, each with a twin: masks of uneven size and number, of which those of twins are smaller."""
     rng = np.random.default_rng(1)
     return [
-        MarkedCase(f"case{n}", twin, n // 2, 2.0 * (1 - twin), *mask_of(rng, twin), math.nan, math.nan)
+        MarkedCase(f"case{n}", kind, n // 2, 2.0 * (kind != TWIN), *mask_of(rng, kind == TWIN), math.nan, math.nan)
         for n in range(10)
-        for twin in (0, 1)
+        for kind in (CASE, TWIN, SHAM)
     ]
 
 
-def mask_of(rng: np.random.Generator, twin: int) -> tuple[float, int, float, float]:
+def mask_of(rng: np.random.Generator, twin: bool) -> tuple[float, int, float, float]:
     """Volume in ml, lesions, Dice and the expected Dice."""
     expected = rng.uniform(0.2, 0.8)
     return 10 ** rng.normal(-0.5 * twin, 0.5), int(rng.integers(1, 9)), 0.0 if twin else 0.9 * expected, expected
@@ -123,9 +123,14 @@ def test_where_all_lesions_are_real_or_none_there_is_nothing_to_fit(share):
     assert Marked(lesions, []).fit().chance_real(np.ones(1)) is None
 
 
+def test_shams_have_no_say():
+    cases = cases_of(cohort())
+    assert Marked(cohort(), cases).fit() == Marked(cohort(), [one for one in cases if one.kind != SHAM]).fit()
+
+
 def test_twins_have_no_say_in_the_expected_dice():
     cases = cases_of(cohort())
-    alone = [one for one in cases if not one.twin]
+    alone = [one for one in cases if one.kind == CASE]
     expected = np.array([0.3, 0.7])
     both, without = (Marked(cohort(), some).fit().expected_dice(expected) for some in (cases, alone))
     np.testing.assert_array_equal(both, without)
@@ -135,13 +140,14 @@ def test_twins_have_no_say_in_the_expected_dice():
 def test_half_of_all_brains_have_a_lesion_however_many_twins_there_are():
     """All masks look the same: the chance is 1/2, of 10 cases and 3 twins too."""
     cases = [dataclasses.replace(one, mask_ml=1.0, lesions=3) for one in cases_of(cohort())]
-    some = [one for one in cases if not one.twin or one.fold == 0]
+    some = [one for one in cases if one.kind == CASE or one.fold == 0]
     chance = Marked(cohort(), some).fit().chance_of_lesion(np.array(1.0), np.array(3))
     assert chance == pytest.approx(0.5, abs=1e-3)
 
 
 def test_without_twins_no_chance_of_a_lesion_is_fitted():
-    cases = [dataclasses.replace(one, true_ml=0.0) if one.fold == 0 else one for one in cases_of(cohort()) if not one.twin]
+    cases = [one for one in cases_of(cohort()) if one.kind == CASE]
+    cases = [dataclasses.replace(one, true_ml=0.0) if one.fold == 0 else one for one in cases]
     assert Marked(cohort(), cases).fit().chance_of_lesion(np.array(1.0), np.array(3)) is None
 
 
@@ -199,6 +205,17 @@ def test_healthy_tissue_is_replaced_by_such_of_the_same_mean_and_spread():
     new = replaced(case, region).adc[region]
     assert (new.mean(), new.std()) == (pytest.approx(1200, abs=25), pytest.approx(100, abs=15))
     assert np.abs(new - case.adc[region]).mean() > 50
+
+
+def test_a_sham_leaves_the_lesions_and_replaces_healthy_brain_by_such():
+    case = brain_with_a_lesion()
+    other = sham(case)
+    np.testing.assert_array_equal(other.label, case.label)
+    np.testing.assert_array_equal(other.zadc[case.label], case.zadc[case.label])
+    changed = other.zadc != case.zadc
+    assert changed.sum() > case.label.sum()
+    assert other.zadc[changed].min() > -2.5  # nothing of the lesion was copied
+    np.testing.assert_array_equal(other.brain, case.brain)
 
 
 @pytest.mark.parametrize(("load", "expected"), [(0, False), (1, True), (2, False)])

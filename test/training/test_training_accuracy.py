@@ -17,6 +17,9 @@ from training.pages.learning_curve import by_size, curve_words
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.methods import ESTIMATED as OF_ESTIMATES
 from training.scores.rows import (
+    CASE,
+    SHAM,
+    TWIN,
     Bin,
     CurvePoint,
     MarkedCase,
@@ -56,9 +59,9 @@ CURVE = [
 ]
 LESIONS = [MarkedLesion(f"case{case}", case, n, 0.5, n / 2, 0.3 + n / 5) for case in range(5) for n in range(2)]
 CASES = [
-    MarkedCase(f"case{case}", twin, case, 2.0 - 2 * twin, 1.0, 2, 0.5 + case / 10, 0.5 + case / 9, 0.5, 0.6 - twin / 4)
+    MarkedCase(f"case{case}", kind, case, 2.0 * (kind != TWIN), 1.0, 2, 0.5 + case / 10, 0.5 + case / 9, 0.5, chance)
     for case in range(5)
-    for twin in range(2)
+    for kind, chance in ((CASE, 0.6), (TWIN, 0.4), (SHAM, 0.6))
 ]
 BINS = [Bin(method, number, 0.05 + number / 10, 0.04, 9) for method in ("networks", "decision") for number in range(3)]
 

@@ -28,18 +28,38 @@ def has_twin(case: PackedCase) -> bool:
 
 def healthy_twin(case: PackedCase) -> PackedCase:
     """The case without its lesions and what lies within MARGIN_MM of them, with an empty label."""
-    near = ndimage.distance_transform_edt(~case.label, sampling=case.spacing_mm) <= MARGIN_MM
-    return dataclasses.replace(replaced(case, near & case.brain), label=np.zeros_like(case.label))
+    return dataclasses.replace(replaced(case, _within(case, MARGIN_MM)), label=np.zeros_like(case.label))
+
+
+def sham(case: PackedCase) -> PackedCase:
+    """The case with as much healthy brain replaced near its lesions, in parts of the same shapes, and the lesions untouched.
+
+    What tells it from the case is a trace of the replacement.
+    """
+    healthy = case.brain & ~_within(case, MARGIN_MM + BLEND_MM)
+    region = np.zeros_like(case.label)
+    region[tuple(_nearby(_within(case, MARGIN_MM), healthy, case.spacing_mm))] = True
+    return replaced(case, region)
+
+
+def _within(case: PackedCase, mm: float) -> np.ndarray:
+    """The brain that is at most so far from a lesion, boolean (z, y, x)."""
+    return case.brain & (_distance_mm(case.label, case.spacing_mm) <= mm)
+
+
+def _distance_mm(mask: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+    """To the nearest voxel of a mask; infinite where it has none."""
+    return ndimage.distance_transform_edt(~mask, sampling=spacing_mm) if mask.any() else np.full(mask.shape, np.inf)
 
 
 def replaced(case: PackedCase, region: np.ndarray) -> PackedCase:
     """The case with other tissue in a region of its brain, boolean (z, y, x), in both maps from the same places.
 
-    It is the mean around, over the brain outside the region, plus the difference from such a mean at another place: on the
-    other side of the brain where that is brain and outside the region, else nearby. The brain stays the brain.
+    It is the mean around, over the healthy brain outside the region, plus the difference from such a mean at another place:
+    on the other side of the brain where that is healthy, else nearby. The brain stays the brain.
     """
-    healthy = case.brain & ~region
-    distance_mm = ndimage.distance_transform_edt(~region, sampling=case.spacing_mm)
+    healthy = case.brain & ~region & ~_within(case, MARGIN_MM)
+    distance_mm = _distance_mm(region, case.spacing_mm)
     changed = case.brain & (distance_mm < BLEND_MM)
     own = distance_mm[changed] / BLEND_MM  # what counts of the case's own, 0 in the region
     donors, weight = _donors(case, changed, healthy), blur(healthy, AROUND_MM, case.spacing_mm)

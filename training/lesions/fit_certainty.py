@@ -14,33 +14,27 @@ from model.lesions.certainty import INTERCEPT, NUMBERS, REAL_SHARE, Certainty, c
 from model.lesions.decision import most_dice, plug_in_dice
 from training.lesions.held_out import WEAKEST_PENALTY, HeldOut
 from training.scores.metrics import dice_of
-from training.scores.rows import MarkedCase, MarkedLesion, read_records, write_records
+from training.scores.rows import CASE, SHAM, MarkedCase, MarkedLesion, read_records, write_records
 
 Weights = dict[str, float]  # of a figure, by number
 
 
 @dataclass(frozen=True)
 class Marked:
-    """The masks of all cases and of twins without lesions, as they were drawn out of fold."""
+    """The masks of all cases, and of what is made of them, as they were drawn out of fold."""
 
     lesions: list[MarkedLesion]  # of the cases alone
     cases: list[MarkedCase]
 
     @classmethod
-    def of(
-        cls,
-        parts: Sequence[HeldOut],
-        answers: dict[str, np.ndarray],
-        twins: Sequence[HeldOut] = (),
-        of_twins: dict[str, np.ndarray] | None = None,
-    ) -> "Marked":
-        """answers, of_twins: by case the probabilities of lesion, float32 (z, y, x), calibrated nested."""
-        masks = {part.case.name: most_dice(answers[part.case.name]) for part in parts}
-        cases = [_case_of(part, masks[part.case.name], answers[part.case.name], 0) for part in parts]
-        for twin in twins:
-            p = (of_twins or {})[twin.case.name]
-            cases.append(_case_of(twin, most_dice(p), p, 1))
-        return cls([lesion for part in parts for lesion in _lesions_of(part, masks[part.case.name])], cases)
+    def of(cls, parts: Sequence[HeldOut], answers: dict[str, np.ndarray]) -> "Marked":
+        """Of the cases. answers: by case the probabilities of lesion, float32 (z, y, x), calibrated nested."""
+        lesions = [lesion for part in parts for lesion in _lesions_of(part, most_dice(answers[part.case.name]))]
+        return cls(lesions, []).beside(parts, answers, CASE)
+
+    def beside(self, parts: Sequence[HeldOut], answers: dict[str, np.ndarray], kind: str) -> "Marked":
+        """With those of others that are made of the cases. kind: of `MarkedCase`."""
+        return Marked(self.lesions, [*self.cases, *(_case_of(part, answers[part.case.name], kind) for part in parts)])
 
     def fit(self) -> Certainty:
         """The figures that there is something to fit to."""
@@ -111,16 +105,17 @@ def _chance_real(lesions: Sequence[MarkedLesion]) -> Weights:
 
 
 def _expected_dice(cases: Sequence[MarkedCase]) -> Weights:
-    """Twins have no say."""
-    some = [case for case in cases if not case.twin]
+    """The cases alone have a say."""
+    some = [case for case in cases if case.kind == CASE]
     dice, plug_in = (np.array([getattr(case, name) for case in some]) for name in ("dice", "plug_in"))
     return _logistic("expected_dice", [logit(plug_in)], dice, np.ones(len(some)))
 
 
 def _chance_of_lesion(cases: Sequence[MarkedCase]) -> Weights:
     """Those with a lesion weigh as much in all as those without; nothing without twins: cases without one are too few."""
-    if not any(case.twin for case in cases):
+    if all(case.kind == CASE for case in cases):
         return {}
+    cases = [case for case in cases if case.kind != SHAM]
     ill = np.array([case.true_ml > 0 for case in cases], float)
     weights = np.where(ill, 0.5 / max(ill.sum(), 1), 0.5 / max((1 - ill).sum(), 1))
     return _logistic("chance_of_lesion", case_numbers(*_volumes_and_numbers(cases)), ill, weights)
@@ -134,11 +129,12 @@ def _voxel_ml(part: HeldOut) -> float:
     return math.prod(part.case.spacing_mm) / 1000
 
 
-def _case_of(part: HeldOut, mask: np.ndarray, probabilities: np.ndarray, twin: int) -> MarkedCase:
+def _case_of(part: HeldOut, probabilities: np.ndarray, kind: str) -> MarkedCase:
     """Its figures are not known yet."""
+    mask = most_dice(probabilities)
     return MarkedCase(
         case=part.case.name,
-        twin=twin,
+        kind=kind,
         fold=part.fold,
         true_ml=float(part.case.label.sum()) * _voxel_ml(part),
         mask_ml=float(mask.sum()) * _voxel_ml(part),

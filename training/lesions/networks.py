@@ -1,7 +1,7 @@
 """Networks that hold out folds: what they say about the cases that they never saw, and a lesion decision fitted to that."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from training.data.twins import has_twin, healthy_twin
 from training.lesions.fit_certainty import Marked
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
 from training.lesions.held_out import HeldOut, calibrated, fit_calibration, nested_calibrations
+from training.scores.rows import TWIN
 
 DECISION_FILES = (f"{DECISION}.safetensors", f"{DECISION}.json")
 
@@ -68,9 +69,14 @@ def gather(
     return parts
 
 
-def gather_twins(cases: dict[str, PackedCase], trees: dict[int, Trees], ensemble: Ensemble) -> list[HeldOut]:
-    """What `gather` says about the cases' twins without lesions, by the cases' names."""
-    twins = {name: healthy_twin(case) for name, case in cases.items() if has_twin(case)}
+def gather_twins(
+    cases: dict[str, PackedCase],
+    trees: dict[int, Trees],
+    ensemble: Ensemble,
+    make: Callable[[PackedCase], PackedCase] = healthy_twin,
+) -> list[HeldOut]:
+    """What `gather` says about the cases' twins without lesions, or others that are made of them, by the cases' names."""
+    twins = {name: make(case) for name, case in cases.items() if has_twin(case)}
     return gather(twins, {name: candidate_table(twin) for name, twin in twins.items()}, trees, ensemble)
 
 
@@ -86,7 +92,7 @@ def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.devi
     calibration = fit_calibration(parts)
     calibrations, twins = nested_calibrations(parts), gather_twins(cases, trees, ensemble)
     answers, of_twins = (calibrated(some, trees, calibrations) for some in (parts, twins))
-    certainty = Marked.of(parts, answers, twins, of_twins).fit()
+    certainty = Marked.of(parts, answers).beside(twins, of_twins, TWIN).fit()
     decision = Decision(fit_trees(list(tables.values())), FEATURES, calibration, certainty)
     save_decision(weights, decision, of_fit(command, cases))
     print(

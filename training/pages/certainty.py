@@ -13,7 +13,7 @@ from model.lesions.certainty import REAL_SHARE
 from training.pages.cells import interval, number
 from training.pages.markdown import table, wrapped
 from training.pages.plots import BLUE, VERMILION, new_figure, save, styled
-from training.scores.rows import MarkedCase, MarkedLesion, read_frame
+from training.scores.rows import CASE, SHAM, TWIN, MarkedCase, MarkedLesion, read_frame
 from training.scores.statistics import LEVEL, SEED, Estimate
 
 RESAMPLES = 2000  # of the cases, for each interval
@@ -24,27 +24,28 @@ LEVELS = (0.2, 0.3, 0.4, 0.5)  # chances of a lesion
 
 HOW = """Made from training/results/crossval-lesions.csv and crossval-cases.csv, and from those of the estimates, which the
 same commands write. Each figure is a logistic regression fitted to the out-of-fold masks of the other four folds. Intervals
-resample cases, a case with its twin. As the calibration, the fits saw masks of trees trained on the scored fold too."""
+resample cases, a case with its twin. Like the calibration, the fits saw masks of trees that had the scored fold in
+training."""
 REAL = f"""**`chance_real`** of a lesion, from its volume alone: the chance that a reader marks {100 * REAL_SHARE:.0f} % of
-it or more. In the fit every case has the same weight. Lowest Z and calibrated probabilities of the lesion added nothing."""
-DICE = """**`expected_dice`** of a case is the figure by which the mask was chosen, calibrated. It puts masks in order, so a
-reader can begin with the worst; it does not tell how good a single mask is. One calibration does not change the order, so
-the rank correlation is that of the figure before it: each fold's own would move the folds against each other."""
+it or more. In the fit every case has the same weight. Its lowest Z and its probabilities added nothing."""
+DICE = """**`expected_dice`** of a case is the figure by which the mask was chosen, calibrated. It puts masks in order, so
+that a reader can begin with the worst; it does not tell how good a single mask is. One calibration does not change the
+order, so the rank correlation is that of the figure before it: each fold's own would move the folds against each other."""
 CHANCE = """**`chance_of_lesion`** of a case, from the volume and the number of the marked lesions. Three cases are without a
 lesion; to them come pseudo-healthy twins: each case below 5 % load with its lesions replaced by tissue of the other side or
 from nearby (`training/data/twins.py`). Those with and without a lesion weigh the same in the fit, so the chance is that of a
 place where half of all brains have one."""
-FLATTERS = """The numbers were chosen among about thirty while looking at these cases, which may flatter by 0.01 to 0.02.
-Estimated Z maps tell too little for it (AUC 0.63 at best), so it is not given there."""
+FLATTERS = """The two numbers were chosen among about thirty while looking at these cases, which flatters. Estimated Z maps
+tell too little for it ([experiments](appendix/experiments.md)), so it is not given there."""
 
 
 @dataclass(frozen=True, eq=False)
 class Certainty:
-    """The rows of one kind of Z map: lesions with `real` and the weight 1 / lesions of the case; cases, and with twins."""
+    """The rows of one kind of Z map: lesions with `real` and the weight 1 / lesions of the case; cases; others too."""
 
     lesions: pd.DataFrame
     cases: pd.DataFrame
-    with_twins: pd.DataFrame
+    with_others: pd.DataFrame
 
 
 def read(results: Path) -> dict[str, Certainty]:
@@ -59,7 +60,7 @@ def read(results: Path) -> dict[str, Certainty]:
         weights = 1 / lesions.groupby("case")["case"].transform("count")
         lesions = lesions.assign(real=lesions["marked_share"] >= REAL_SHARE, weight=weights)
         cases = cases.assign(ill=cases["true_ml"] > 0)
-        found[name] = Certainty(lesions, cases[cases["twin"] == 0], cases)
+        found[name] = Certainty(lesions, cases[cases["kind"] == CASE], cases)
     return found
 
 
@@ -73,8 +74,8 @@ def section(found: dict[str, Certainty], figure: str) -> str:
         f"![Share of marked lesions that are real against their chance]({figure})",
         wrapped(DICE),
         dice_table(found),
-        wrapped(f"{CHANCE} {chance_words(given.with_twins)} {FLATTERS}"),
-        levels_table(given.with_twins),
+        wrapped(f"{CHANCE} {chance_words(given.with_others)} {FLATTERS}"),
+        levels_table(given.with_others),
     ]
     return "\n\n".join(parts)
 
@@ -139,26 +140,32 @@ def dice_table(found: dict[str, Certainty]) -> str:
 
 
 def chance_words(cases: pd.DataFrame) -> str:
-    """How well the chance tells cases with a lesion from those without, twins among them, in words."""
-    twins = cases[cases["case"].isin(cases[cases["twin"] == 1]["case"])]
-    whole, alike, plain = (
-        interval(over_cases(rows.assign(said=rows[field]), lambda some: auc(some["said"], some["ill"])), 2)
-        for rows, field in ((cases, "chance_of_lesion"), (twins, "chance_of_lesion"), (cases, "plug_in"))
-    )
-    counts = f"{cases['ill'].sum()} cases with a lesion and {(~cases['ill']).sum()} brains without"
+    """How well the chance tells cases with a lesion from those without, twins among them, and from shams, in words."""
+    twins, shams = (set(cases[cases["kind"] == kind]["case"]) for kind in (TWIN, SHAM))
+    given = cases[cases["kind"] != SHAM]
+    alike, touched = given[given["case"].isin(twins)], cases[cases["case"].isin(shams) & (cases["kind"] != TWIN)]
+
+    def told(rows: pd.DataFrame, field: str, truth: pd.Series) -> str:
+        some = rows.assign(said=rows[field], truth=truth)
+        return interval(over_cases(some, lambda part: auc(part["said"], part["truth"])), 2)
+
     return (
-        f"Out of fold its AUC is {whole} between {counts}; {alike} between the {twins['case'].nunique()} cases that have a"
-        f" twin and their twins; that of the expected Dice alone, not calibrated, {plain}. Brier score: "
-        f"{number(brier(cases['chance_of_lesion'], cases['ill']), 2)}."
+        f"Out of fold its AUC is {told(given, 'chance_of_lesion', given['ill'])} between {given['ill'].sum()} cases with a"
+        f" lesion and {(~given['ill']).sum()} brains without; {told(alike, 'chance_of_lesion', alike['ill'])} between the"
+        f" {len(twins)} cases that have a twin and their twins; that of the expected Dice alone, not calibrated,"
+        f" {told(given, 'plug_in', given['ill'])}. Brier score: {number(brier(given['chance_of_lesion'], given['ill']), 2)}."
+        " The replacement itself should have no say: where as much healthy brain was replaced and the lesions were left,"
+        " it tells such brains from untouched ones with an AUC of"
+        f" {told(touched, 'chance_of_lesion', touched['kind'] == SHAM)}."
     )
 
 
 def levels_table(cases: pd.DataFrame) -> str:
     """How many masks `--empty-below` would leave empty."""
     kinds = {
-        "with a lesion": cases[cases["ill"]],
-        "twins": cases[cases["twin"] == 1],
-        "without a lesion": cases[~cases["ill"] & (cases["twin"] == 0)],
+        "with a lesion": cases[cases["ill"] & (cases["kind"] == CASE)],
+        "twins": cases[cases["kind"] == TWIN],
+        "without a lesion": cases[~cases["ill"] & (cases["kind"] == CASE)],
     }
     header = ["`--empty-below`", *(f"of {len(rows)} {kind}" for kind, rows in kinds.items())]
     return table(

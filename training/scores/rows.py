@@ -137,15 +137,18 @@ class MarkedLesion:
     chance_real: float  # from the fit to the lesions of the other folds; nan where nothing could be fitted
 
 
+CASE, TWIN, SHAM = "case", "twin", "sham"  # of a `MarkedCase`
+
+
 @dataclass(frozen=True)
 class MarkedCase:
-    """One mask that was drawn out of fold, of a case or of its twin without lesions, and what it was expected to be.
+    """One mask that was drawn out of fold, of a case or of what `training.data.twins` makes of it, and what was expected.
 
     Figures are from the fit to the cases of the other folds, nan where nothing could be fitted.
     """
 
     case: str
-    twin: int  # 1 for the twin, else 0
+    kind: str  # CASE, TWIN or SHAM
     fold: int
     true_ml: float  # the reader's
     mask_ml: float
@@ -166,7 +169,7 @@ KEYS = {
     ZError: ["case"],
     CurvePoint: ["size", "draw", "case"],
     MarkedLesion: ["case", "number"],
-    MarkedCase: ["case", "twin"],
+    MarkedCase: ["case", "kind"],
 }  # what rows are about
 
 
