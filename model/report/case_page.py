@@ -76,7 +76,7 @@ def _summary(results: dict) -> str:
         *certainty_facts(results),
     )
     items = "".join(f'<div><dt>{name}</dt><dd id="{key}">{value}</dd></div>' for name, value, key in facts)
-    said = '<p id="reviewed-facts" class="soft" hidden>As reviewed on this page; results.json has the draft.</p>'
+    said = '<p id="reviewed-facts" class="soft">As reviewed on this page; results.json has the draft.</p>'
     return f'<dl class="facts">{items}</dl>{said}'
 
 

@@ -23,10 +23,12 @@ SCRIPTS = ("review_voxels.js", "review_state.js", "review_page.js", "report.js")
 PANEL = f"""<div id="review">
 <p id="review-next" role="status"></p>
 <fieldset><legend id="chosen-name">No lesion is chosen</legend>
+<div class="pair">
 <button type="button" id="keep" aria-pressed="false">Keep <kbd>K</kbd></button>
 <button type="button" id="reject" aria-pressed="false"><span id="reject-word">Reject</span> <kbd>X</kbd></button>
-<button type="button" id="next">Next <kbd>N</kbd></button>
 <button type="button" id="previous">Previous <kbd>P</kbd></button>
+<button type="button" id="next">Next <kbd>N</kbd></button>
+</div>
 <label class="size">Size <input type="range" id="chosen-size" min="{SIZES[0]}" max="{SIZES[-1]}" step="1" value="0">
 <span id="chosen-size-words"></span></label>
 </fieldset>
@@ -39,19 +41,24 @@ PANEL = f"""<div id="review">
 <option value="5">5 voxels</option></select></label>
 <button type="button" id="fill-between">Fill between slices</button>
 </fieldset>
-<fieldset><legend>The whole mask: <span id="review-total"></span></legend>
+<fieldset><legend>The whole mask</legend>
+<span id="review-total"></span>
+<div class="pair">
 <button type="button" id="undo">Undo</button>
 <button type="button" id="redo">Redo</button>
-<button type="button" id="keep-rest" hidden>Keep the undecided</button>
+<button type="button" id="keep-rest">Keep the undecided</button>
 <button type="button" id="no-lesion">No lesion in this brain</button>
-<label class="size">All sizes <input type="range" id="case-size" min="{SIZES[0]}" max="{SIZES[-1]}" step="1" value="0">
+</div>
+<label class="size">Sizes <input type="range" id="case-size" min="{SIZES[0]}" max="{SIZES[-1]}" step="1" value="0">
 <span id="case-size-words"></span></label>
 </fieldset>
 <fieldset><legend>The review</legend>
 <label>Initials <input type="text" id="initials" maxlength="{LONGEST["initials"]}" size="6" autocomplete="off"></label>
 <label class="remark">Remark <textarea id="remark" maxlength="{LONGEST["remark"]}" rows="1"></textarea></label>
+<div class="pair">
 <button type="button" id="save" class="main">Save review</button>
-<button type="button" id="save-mask">Save mask as NIfTI</button>
+<button type="button" id="save-mask">Save mask</button>
+</div>
 <button type="button" id="open-review">Open a review</button>
 <input type="file" id="review-file" accept=".json" aria-label="Review file" tabindex="-1" hidden>
 </fieldset>

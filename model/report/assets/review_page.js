@@ -34,14 +34,14 @@ class ReviewPage {
       largest: parts.length ? `${volumeWords(Math.max(...voxels) * this.ml)} ml` : "none",
     };
     for (const [id, words] of Object.entries(facts)) byId(id).textContent = changed ? words : this.facts[id];
-    byId("reviewed-facts").hidden = !changed;
+    byId("reviewed-facts").classList.toggle("shown", changed);
     const undecided = this.undecided();
     byId("review-total").textContent = `${facts.lesion_volume_ml}, ${facts.lesion_share_of_brain} of the brain, ${parts.length} ${parts.length === 1 ? "lesion" : "lesions"}`;
     byId("review-next").textContent = this.#nextWords(undecided.length, parts.length);
     byId("undo").disabled = review.now === 0;
     byId("redo").disabled = review.now === review.states.length - 1;
-    byId("keep-rest").hidden = undecided.length < 2;
-    byId("keep-rest").textContent = `Keep all ${undecided.length} undecided`;
+    byId("keep-rest").disabled = !undecided.length;
+    byId("keep-rest").textContent = undecided.length ? `Keep the ${undecided.length} undecided` : "None is undecided";
     byId("case-size").value = state.size;
     byId("case-size").setAttribute("aria-valuetext", sizeWords(state.size));
     byId("case-size-words").textContent = sizeWords(state.size);
@@ -76,14 +76,14 @@ class ReviewPage {
     slider.disabled = !region && (!lesion || decision === "reject");
     slider.value = size;
     const voxels = lesion ? review.lesion(lesion) : region ? review.added(region) : [];
-    const words = slider.disabled ? "" : `${sizeWords(size)}, ${volumeWords(voxels.length * this.ml)} ml`;
+    const words = slider.disabled ? "" : `${sizeWords(size)} · ${volumeWords(voxels.length * this.ml)} ml`;
     byId("chosen-size-words").textContent = words;
     slider.setAttribute("aria-valuetext", words || "no lesion");
   }
 
   #lesionWords(number) {
     const { side, ml, chance } = this.review.about.lesions[number - 1];
-    const parts = [`Lesion ${number}`, side, `${volumeWords(ml)} ml`, chance === null ? null : `${Math.round(100 * chance)} % real`];
+    const parts = [`Lesion ${number}`, side, `${volumeWords(ml)} ml`, chance === null ? null : `real ${Math.round(100 * chance)}\u00a0%`];
     return parts.filter(Boolean).join(" · ");
   }
 
@@ -101,7 +101,7 @@ class ReviewPage {
     if (number && decisions[number - 1] === "undecided") {
       return `Is lesion ${number} real? K keeps it, X rejects it. ${undecided === 1 ? "It is the last" : `${undecided} are`} undecided.`;
     }
-    if (undecided) return `${undecided} of ${decisions.length} lesions are undecided. N goes to the least sure one.`;
+    if (undecided) return `${undecided} of ${decisions.length} lesions are still to be decided. Press N: the least sure comes first.`;
     if (!this.unsaved && review.now > 0) return `Saved. ${parts ? "" : "There is no lesion in this brain. "}You can close this page, or go on.`;
     if (!decisions.length && !parts) return "The draft has no lesion. Was one missed? Put the cross on it and press A. Then save the review.";
     return `All ${decisions.length} lesions are decided. Was one missed? Put the cross on it and press A. Then save the review.`;
@@ -176,6 +176,7 @@ class ReviewPage {
     const stops = undecided.length ? undecided : all;
     const at = stops.findIndex(({ lesion, added }) => lesion === this.chosen?.lesion && added === this.chosen?.added);
     if (!stops.length) return;
+    byId("viewer").scrollIntoView({ block: "nearest" });
     this.choose(stops[at < 0 ? (by > 0 ? 0 : stops.length - 1) : (at + by + stops.length) % stops.length]);
   }
 
@@ -426,6 +427,5 @@ function percentWords(share) {
 }
 
 function sizeWords(size) {
-  if (size === 0) return "as drafted";
-  return `${Math.abs(size)} ${Math.abs(size) === 1 ? "step" : "steps"} ${size > 0 ? "larger" : "smaller"}`;
+  return size ? `${Math.abs(size)} ${size > 0 ? "larger" : "smaller"}` : "as drafted";
 }
