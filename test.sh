@@ -92,12 +92,14 @@ mkdir -p "$work/broken/images/z-score-adc"
 new_output "$work/refused"
 mkdir -p -m 777 "$work/refused/images" "$work/refused/images/hie-lesion-segmentation"
 mask=images/hie-lesion-segmentation/overlay.mha
-cp "$work/official/$mask" "$work/refused/$mask" # an older result of this program must not outlive the failure
+cp "$work/official/$mask" "$work/refused/$mask" # an older result moves aside: it must not pass for this case's
 status=0
 docker run --rm "${OFFICIAL[@]}" -v "$work/broken:/input:ro" -v "$work/refused:/output" hie-lesions 2>"$work/stderr" || status=$?
 tail -n 1 "$work/stderr"
 [[ $status == 2 ]] || { echo "WRONG: exit code $status, expected 2"; exit 1; }
-[[ -z $(find "$work/refused" -type f) ]] || { echo "WRONG: a refused case left files"; exit 1; }
+[[ -z $(find "$work/refused" -path "$work/refused/previous" -prune -o -type f -print) ]] ||
+  { echo "WRONG: a refused case left files"; exit 1; }
+cmp -s "$work/official/$mask" "$work"/refused/previous/*/"$mask" || { echo "WRONG: the older result is lost"; exit 1; }
 
 echo "== image, invoked twice"
 ./build.sh --invoke
