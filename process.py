@@ -84,6 +84,8 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(words)
     if args.cases is None and (args.format or args.overwrite or args.bids or args.series):
         parser.error("--bids, --series, --format and --overwrite go with --cases")
+    if args.atlas and not args.estimate_z:
+        parser.error("--atlas goes with --estimate-z")
     if args.smallest_brain_ml != SMALLEST_BRAIN_ML and not args.brain_mask:
         parser.error("--smallest-brain goes with --brain-mask")
     if args.bids and args.format not in (None, SUFFIX):
@@ -104,6 +106,14 @@ def add_about_input(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="segment cases without a Z map on one that is estimated from the ADC map; a given one is used as usual;"
         " the column zadc of cases.csv may be missing then",
+    )
+    parser.add_argument(
+        "--atlas",
+        nargs=2,
+        type=Path,
+        metavar=("MEAN", "SD"),
+        help="with --estimate-z: your own atlas of normal newborns in place of the built-in one, two images of the mean ADC"
+        " and its standard deviation in 1e-6 mm2/s, 0 outside the brain",
     )
     parser.add_argument(
         "--brain-mask",
@@ -187,7 +197,7 @@ def run(args: argparse.Namespace) -> None:
     if args.cases is not None:
         run_folder(args)
         return
-    segmenter = Segmenter(args.weights, args.device, args.engine, say=say)
+    segmenter = Segmenter(args.weights, args.device, args.engine, atlas=args.atlas, say=say)
     job = functools.partial(segment, args.input, args.output, segmenter, Options(**case_options(args)))
     if args.serve:
         segmenter.predictors.load(estimate_z=args.estimate_z)  # before the port opens: /health means ready
@@ -231,7 +241,7 @@ def run_folder(args: argparse.Namespace) -> None:
 
     options = FolderOptions(**case_options(args), suffix=args.format or "", overwrite=args.overwrite, bids=args.bids)
     table = args.input / args.cases if args.cases != Path() else None
-    segmenter = Segmenter(args.weights, args.device, args.engine, at_once=MAX_PARALLEL, say=say)
+    segmenter = Segmenter(args.weights, args.device, args.engine, atlas=args.atlas, at_once=MAX_PARALLEL, say=say)
     outcomes = segment_folder(args.input, args.output, segmenter, options, table)
     print(f"summary: {args.output / SUMMARY}")
     if args.report:

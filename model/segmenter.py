@@ -29,6 +29,7 @@ from model.networks.canonical_orientation import estimate_canonical, segment_can
 from model.report.results import CHANCE, describe, describe_files, describe_run
 
 if TYPE_CHECKING:
+    from model.networks.predict import Predictor
     from model.networks.predict import Segmentation as Answer
     from model.networks.predictors import Predictors
 
@@ -87,6 +88,8 @@ class Segmenter:
         weights: folder of weights; by default /opt/ml/model where anything lies there, else the built-in ones.
         device: "auto" (CUDA where it can be used), "cpu" or "cuda".
         engine: "auto", "torch" or "openvino".
+        atlas: two images, the mean ADC of normal newborns and its standard deviation, in 1e-6 mm2/s and 0 outside the
+            brain, in place of the built-in atlas where a Z map is estimated.
         at_once: how many cases will be segmented at the same time, each in a thread.
         say: gets a line for everything that is loaded or done without.
     """
@@ -97,6 +100,7 @@ class Segmenter:
         device: str = "auto",
         engine: str = "auto",
         *,
+        atlas: tuple[FilePath, FilePath] | None = None,
         at_once: int = 1,
         say: Callable[[str], object] = lambda _: None,
     ) -> None:
@@ -104,6 +108,7 @@ class Segmenter:
             if value not in choices:
                 raise UserError(f"{name} {value!r}: expected one of {', '.join(choices)}")
         self._weights = Path(weights) if weights is not None else None
+        self._atlas = (Path(atlas[0]), Path(atlas[1])) if atlas else None
         self._device, self._engine, self._at_once, self._say = device, engine, at_once, say
 
     @functools.cached_property
@@ -121,7 +126,7 @@ class Segmenter:
             engine, notes = pick_engine(self._engine, self._device, folder, self._at_once)
             for note in notes:
                 self._say(note)
-            return load_predictors(folder, engine, say=self._say)
+            return load_predictors(folder, engine, say=self._say, atlas_files=self._atlas)
 
     def segment(
         self,
@@ -202,10 +207,11 @@ class Segmenter:
         empty_below: the chance of a lesion in 0..1 below which the mask is left empty. Raises UserError when the weights
         cannot be used, or do not say that chance and it is asked for.
         """
-        predictors = self.predictors
+        predictor: Predictor
         if case.z_map is None:
-            case = estimate_canonical(case, predictors.estimating)
-        predictor = predictors.of(estimated=case.estimated)
+            case, predictor = estimate_canonical(case, self.predictors.estimating)
+        else:
+            predictor = self.predictors.of(estimated=case.estimated)
         answer = segment_canonical(case, predictor)
         numbers = describe(answer, case)
         if empty_below and numbers[CHANCE] is None:

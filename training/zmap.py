@@ -9,15 +9,15 @@ For each fold trees are fitted to the ADC and Z maps of the other four, whose le
 its cases. The lesion decision is fitted to such out-of-fold estimates, again of the other four folds, because that is what
 it will see. Those estimates are by trees that saw this fold, which may flatter (stacking). Z errors go to zmap.csv in
 --results, the scores to estimated.csv: of that decision, of the rule Z < -2 on the estimates, and of the ADC below the
-threshold that is best on the other four folds, which needs no estimate. How sure the decision's masks are
-goes to estimated-lesions.csv and estimated-cases.csv. --ship writes trees fitted to all cases, and a decision fitted to all
-out-of-fold estimates.
+threshold that is best on the other four folds, which needs no estimate. How sure the decision's masks are goes to
+estimated-lesions.csv and estimated-cases.csv. The same is done without an atlas and from the atlas alone. --ship writes
+trees fitted to all cases, with and without an atlas, each with a decision fitted to all out-of-fold estimates of its kind.
 """
 
 import argparse
-import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +28,20 @@ from model.images.limits import LARGEST_PUBLISHED_Z
 from model.lesions.brain_map import BrainMap
 from model.lesions.candidates import FEATURES
 from model.lesions.decision import Decision, most_dice
-from model.networks.stored import IMAGE_WEIGHTS, ZMAP, read_sidecar, save_decision, save_estimator
+from model.lesions.estimate import ESTIMATE_FEATURES
+from model.networks.stored import ATLAS, IMAGE_WEIGHTS, ZMAP, read_sidecar, save_decision, save_estimator
 from training.common.cli import run
 from training.common.provenance import of_fit
 from training.data.dataset import PackedCase, load_folds, require_packed
 from training.data.same import digests
 from training.data.splits import FOLDS, all_folds, read_fold
+from training.lesions.fit_atlas import AtlasFit, fit_atlas
 from training.lesions.fit_certainty import Marked, require_own_rows
-from training.lesions.fit_estimate import LOW_Z, VoxelTable, fit_estimator
-from training.lesions.fit_trees import candidate_table, fit_trees, trees_by_fold
-from training.lesions.held_out import answers_of_trees, calibrated, fit_calibration, nested_calibrations
+from training.lesions.fit_estimate import LOW_Z, VoxelTable, fit_estimator, voxel_table
+from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
+from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, fit_calibration, nested_calibrations
 from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
-from training.scores.methods import ESTIMATED, RULE
+from training.scores.methods import ESTIMATED, ESTIMATES, RULE
 from training.scores.metrics import dice_of
 from training.scores.rows import RESULTS, Row, ZError, read_records, write_configuration, write_records
 from training.scores.rule import rule_mask
@@ -48,19 +50,51 @@ SMOOTHED_MM = 2.0  # the ADC of the threshold
 THRESHOLDS = tuple(range(500, 1501, 50))  # 1e-6 mm2/s
 
 
-def estimate_folds(cases: dict[str, PackedCase], tables: dict[str, VoxelTable]) -> dict[str, PackedCase]:
-    """Every case with the Z map that trees, which did not see it, estimate in the place of its own."""
-    estimated = {}
+def estimate_folds(
+    cases: dict[str, PackedCase], tables: dict[str, VoxelTable], fit: AtlasFit
+) -> dict[str, dict[str, PackedCase]]:
+    """By method of ESTIMATES, every case with the Z map that trees, which did not see it, estimate in the place of its own.
+
+    Nor did the atlas see it: of each fold one is made of the other cases, to which its held-out cases are registered.
+    """
+    estimated: dict[str, dict[str, PackedCase]] = {variant: {} for variant in ESTIMATES}
     for fold in tqdm(range(FOLDS), desc="estimates", unit="fold", disable=None):
         training, held_out = read_fold(fold)
-        estimator = fit_estimator([tables[name] for name in training])
-        for name in held_out:
-            case = cases[name]
-            estimated[name] = dataclasses.replace(case, zadc=estimator.estimate(case.adc, case.spacing_mm))
+        seen = fit.of(training)
+        some = [tables[name] for name in training]
+        beside = with_atlas(cases, some, seen)
+        registered = {name: seen.atlas.register(cases[name].adc, cases[name].spacing_mm) for name in held_out}
+        estimators = (
+            fit_estimator(beside, seen.atlas),
+            fit_estimator(some),
+            fit_estimator([atlas_alone(table) for table in beside], seen.atlas),
+        )
+        for variant, estimator in zip(ESTIMATES, estimators, strict=True):
+            for name in held_out:
+                case = cases[name]
+                zadc = estimator.estimate(case.adc, case.spacing_mm, registered[name])
+                estimated[variant][name] = replace(case, zadc=zadc)
     return estimated
 
 
-def z_error(case: PackedCase, estimated: PackedCase, fold: int) -> ZError:
+def with_atlas(cases: dict[str, PackedCase], tables: Sequence[VoxelTable], fit: AtlasFit) -> list[VoxelTable]:
+    """The tables with the atlas's features; what an atlas says about a case of its own is taken from one without it."""
+    return [
+        table.with_atlas(
+            BrainMap(cases[table.name].adc, cases[table.name].spacing_mm), fit.without(table.name), fit.places[table.name]
+        )
+        for table in tables
+    ]
+
+
+def atlas_alone(table: VoxelTable) -> VoxelTable:
+    """The table without what the other features say."""
+    features = table.features.copy()
+    features[:, : len(ESTIMATE_FEATURES)] = 0
+    return replace(table, features=features)
+
+
+def z_error(case: PackedCase, estimated: PackedCase, method: str, fold: int) -> ZError:
     """The estimate of one case against its own Z map."""
     given, found = (
         np.clip(c.zadc, -LARGEST_PUBLISHED_Z, LARGEST_PUBLISHED_Z)[case.brain].astype(float) for c in (case, estimated)
@@ -72,6 +106,7 @@ def z_error(case: PackedCase, estimated: PackedCase, fold: int) -> ZError:
 
     return ZError(
         case=case.name,
+        method=method,
         fold=fold,
         brain_median=median(np.abs(error)),
         brain_p90=float(np.percentile(np.abs(error), 90)),
@@ -105,11 +140,41 @@ def adc_masks(cases: dict[str, PackedCase]) -> dict[str, np.ndarray]:
     return chosen
 
 
-def ship(cases: dict[str, PackedCase], tables: dict[str, VoxelTable], decision: Decision, weights: Path) -> None:
-    """Write trees fitted to all cases, and the decision beside them."""
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What is found on estimates. parts, candidates, marked: what their decision is fitted to; masks: by case, nested."""
+
+    parts: list[HeldOut]
+    candidates: dict[str, CandidateTable]
+    masks: dict[str, np.ndarray]
+    marked: Marked
+
+    @classmethod
+    def on(cls, estimated: dict[str, PackedCase]) -> "Found":
+        """Of each case by a decision that was fitted to the estimates of the other folds."""
+        candidates = {name: candidate_table(case) for name, case in estimated.items()}
+        trees = trees_by_fold(candidates)
+        parts = answers_of_trees(estimated, candidates, trees)
+        answers = calibrated(parts, trees, nested_calibrations(parts, trees_alone=True))
+        masks = {name: most_dice(probabilities) for name, probabilities in answers.items()}
+        return cls(parts, candidates, masks, Marked.of(parts, answers))
+
+    def decision(self) -> Decision:
+        """Fitted to all of them."""
+        calibration = fit_calibration(self.parts, trees_alone=True)
+        return Decision(fit_trees(list(self.candidates.values())), FEATURES, calibration, self.marked.fit())
+
+
+def ship(
+    cases: dict[str, PackedCase], tables: dict[str, VoxelTable], fit: AtlasFit, found: dict[str, Found], weights: Path
+) -> None:
+    """Write trees fitted to all cases, with and without an atlas of all, each with its decision."""
     provenance = of_fit("training.zmap", cases)
-    save_estimator(weights / ZMAP, fit_estimator(list(tables.values())), provenance)
-    save_decision(weights / ZMAP, decision, provenance)
+    some = list(tables.values())
+    beside = fit_estimator(with_atlas(cases, some, fit), fit.atlas)
+    for name, estimator, method in ((ATLAS, beside, "decision"), (ZMAP, fit_estimator(some), "no-atlas")):
+        save_estimator(weights / name, estimator, provenance)
+        save_decision(weights / name, found[method].decision(), provenance)
 
 
 def main() -> None:
@@ -125,22 +190,20 @@ def main() -> None:
     read_records(args.results / "zmap.csv", ZError)  # refuses a table of something else
     read_records(args.results / "estimated.csv", Row)
     require_own_rows(args.results, "estimated")
-    for path in sorted((args.weights / ZMAP).glob("*.json")) if args.ship else ():
+    for path in sorted(path for name in (ATLAS, ZMAP) for path in (args.weights / name).glob("*.json")) if args.ship else ():
         read_sidecar(path)
     folds, cases = all_folds(), load_folds(args.data)
-    voxels = {name: VoxelTable(case) for name, case in cases.items()}
-    estimated = estimate_folds(cases, voxels)
-    errors = [z_error(cases[name], case, folds[name]) for name, case in estimated.items()]
+    voxels = {name: voxel_table(case) for name, case in cases.items()}
+    fit = fit_atlas(cases.values())
+    estimated = estimate_folds(cases, voxels, fit)
+    errors = [
+        z_error(cases[name], case, method, folds[name]) for method, some in estimated.items() for name, case in some.items()
+    ]
     write_records(errors, args.results / "zmap.csv", ZError)
-    candidates = {name: candidate_table(case) for name, case in estimated.items()}
-    trees = trees_by_fold(candidates)
-    parts = answers_of_trees(estimated, candidates, trees)
-    answers = calibrated(parts, trees, nested_calibrations(parts, trees_alone=True))
-    marked = Marked.of(parts, answers)
-    marked.write(args.results, "estimated")
-    masks = {
-        "decision": {name: most_dice(probabilities) for name, probabilities in answers.items()},
-        RULE: {name: rule_mask(case.adc, case.zadc) for name, case in estimated.items()},
+    found = {method: Found.on(some) for method, some in estimated.items()}
+    found["decision"].marked.write(args.results, "estimated")
+    masks = {method: one.masks for method, one in found.items()} | {
+        RULE: {name: rule_mask(case.adc, case.zadc) for name, case in estimated["decision"].items()},
         "adc": adc_masks(cases),
     }
     facts = NO_RUN | {"predict_seconds": math.nan}
@@ -152,9 +215,7 @@ def main() -> None:
     write_records(rows, args.results / "estimated.csv", Row)
     write_configuration({"data": digests(cases.values())}, args.results / "estimated.csv")  # last: of rows that are there
     if args.ship:
-        calibration = fit_calibration(parts, trees_alone=True)
-        decision = Decision(fit_trees(list(candidates.values())), FEATURES, calibration, marked.fit())
-        ship(cases, voxels, decision, args.weights)
+        ship(cases, voxels, fit, found, args.weights)
     print(mean_lines(rows, ESTIMATED))
 
 

@@ -22,6 +22,7 @@ from model.images.mark import require_not_ours
 from model.images.missing import without_missing
 from model.images.orientation import in_order_of, turn_to_canonical
 from model.images.pair import Pair, misfit, pair_of
+from model.images.registered import Registration
 from model.images.space import in_template, is_doubtful
 from model.images.stripping import stripped, usable_brain_mask
 from model.images.volume import Grid, Volume, read_volume, require_same_grid
@@ -44,6 +45,7 @@ class Case:
     remarks: tuple[str, ...] = ()  # sentences on what was done to the files' voxels, for the warnings
     brain_mask: Volume | None = None  # that was applied to the maps
     estimated: bool = False  # whether the Z map was estimated
+    registration: Registration | None = None  # to the atlas beside which it was
 
     @property
     def zadc(self) -> Volume:
@@ -52,9 +54,10 @@ class Case:
             raise ValueError(f"{self.adc.path}: its Z map was not estimated yet")
         return self.z_map
 
-    def with_estimate(self, voxels: np.ndarray) -> "Case":
-        """The case with an estimated Z map, float32 (z, y, x) on its grid."""
-        return replace(self, z_map=replace(self.adc, voxels=voxels, sha256="", remarks=(), dicom=None), estimated=True)
+    def with_estimate(self, voxels: np.ndarray, registration: Registration | None = None) -> "Case":
+        """The case with an estimated Z map, float32 (z, y, x) on its grid. registration: to an atlas, if one was asked."""
+        z_map = replace(self.adc, voxels=voxels, sha256="", remarks=(), dicom=None)
+        return replace(self, z_map=z_map, estimated=True, registration=registration)
 
     @property
     def space(self) -> str:

@@ -13,6 +13,7 @@ from model.images.case import ADC_UNIT, Case
 from model.images.limits import LARGEST_PUBLISHED_Z
 from model.images.orientation import turn_to_canonical
 from model.images.pair import LESION_Z, LOWEST_DETAIL, Pair, better_fit
+from model.images.registered import Registration
 from model.images.space import NAMED, TEMPLATE, in_template
 from model.images.volume import Grid
 
@@ -27,6 +28,8 @@ LEAST_OF_A_SIGN = 0.03  # share of the brain
 MEAN_TOO_EXACT = 0.002
 USUAL_SPREAD = (1.8, 9.0)  # of Z's detail per 1000 of ADC's; 2.2 to 4.4 in the published cases
 MOST_ALIKE = 0.95  # correlation of Z and ADC, at most 0.68 in the published cases
+USUAL_CORRELATION = 0.4  # of the ADC with the atlas's
+USUAL_SCALE = (0.75, 1.4)  # along any axis
 ESTIMATED_WARNING = (
     "The Z map was estimated from the ADC map (--estimate-z): the mask is much less reliable"
     " than with the challenge's Z map."
@@ -48,6 +51,7 @@ def warnings_of(case: Case) -> list[str]:
         _template(case),
         *(_pair(case, case.pair) if case.pair else []),
         *(adc_doubts(case.adc_figures) if case.adc_figures else []),
+        _registration(case.registration) if case.registration else "",
     ]
     return [sentence for sentence in found if sentence]
 
@@ -66,6 +70,22 @@ def _pair(case: Case, pair: Pair) -> list[str]:
 
 def _estimated(case: Case) -> str:
     return ESTIMATED_WARNING if case.estimated else ""
+
+
+def _registration(found: Registration) -> str:
+    if not found.usable:
+        return (
+            f"The brain could not be registered to the atlas (correlation {found.correlation:.2f}, usually"
+            f" {USUAL_CORRELATION:g} or more): its Z map was estimated without the atlas, which is less exact."
+        )
+    low, high = min(found.scale), max(found.scale)
+    if found.correlation >= USUAL_CORRELATION and USUAL_SCALE[0] <= low <= high <= USUAL_SCALE[1]:
+        return ""
+    scale = " x ".join(f"{part:.2f}" for part in found.scale[::-1])
+    return (
+        f"The brain fits the atlas unusually (correlation {found.correlation:.2f}, usually {USUAL_CORRELATION:g} or more;"
+        f" scaled by {scale}, usually {USUAL_SCALE[0]:g} to {USUAL_SCALE[1]:g}): is it whole, upright and a newborn's?"
+    )
 
 
 def _stripping(case: Case) -> str:

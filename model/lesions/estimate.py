@@ -11,6 +11,8 @@ import numpy as np
 
 from model.images.brain import uncrop
 from model.images.limits import LARGEST_PUBLISHED_Z
+from model.images.registered import Registration
+from model.lesions.atlas import ATLAS_FEATURES, Atlas, atlas_features
 from model.lesions.brain_map import BrainMap, Spacing, rounded
 from model.lesions.trees import Trees
 
@@ -39,6 +41,7 @@ ESTIMATE_FEATURES = (
     "place_y",
     "off_middle",  # likewise along x, without sign
 )
+WITH_ATLAS = ESTIMATE_FEATURES + ATLAS_FEATURES
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,30 +50,41 @@ class ZEstimator:
 
     trees: Trees
     features: tuple[str, ...]
+    atlas: Atlas | None = None  # with one they are asked about its features, too
 
     def __post_init__(self) -> None:
-        if self.features != ESTIMATE_FEATURES:
+        if self.features != (WITH_ATLAS if self.atlas else ESTIMATE_FEATURES):
             raise ValueError("fitted to other features than this version computes")
-        if not 0 <= self.trees.feature.min() <= self.trees.feature.max() < len(ESTIMATE_FEATURES):
+        if not 0 <= self.trees.feature.min() <= self.trees.feature.max() < len(self.features):
             raise ValueError("a tree asks for a feature that does not exist")
 
-    def estimate(self, adc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+    def estimate(self, adc: np.ndarray, spacing_mm: Spacing, registration: Registration | None = None) -> np.ndarray:
         """The Z map of an ADC map (1e-6 mm2/s) in the canonical orientation with at least one brain voxel.
 
+        registration: to the atlas, where there is one; sought where it is not given.
         float32 of its shape, clipped as the published maps are, 0 outside the brain.
         """
         brain_map = BrainMap(adc, spacing_mm)
+        places = None
+        if self.atlas:
+            places = (registration or self.atlas.register(adc, spacing_mm)).places
         inside = np.zeros(brain_map.brain.shape, np.float32)
-        answers = self.trees.answers(estimate_features(brain_map))
+        answers = self.trees.answers(estimate_features(brain_map, self.atlas, places))
         inside[brain_map.brain] = np.clip(answers, -LARGEST_PUBLISHED_Z, LARGEST_PUBLISHED_Z)
         return uncrop(inside, brain_map.box, brain_map.shape)
 
 
-def estimate_features(brain_map: BrainMap) -> np.ndarray:
-    """The features of every brain voxel, float32 (voxels, len(ESTIMATE_FEATURES))."""
-    table = np.empty((len(ESTIMATE_FEATURES), np.count_nonzero(brain_map.brain)), np.float32)
-    for column, values in zip(table, _columns(brain_map), strict=True):
-        column[:] = rounded(values)
+def estimate_features(brain_map: BrainMap, atlas: Atlas | None = None, places: np.ndarray | None = None) -> np.ndarray:
+    """The features of every brain voxel, float32 (voxels, features); with an atlas its own behind the others.
+
+    places: of the brain's voxels in the atlas.
+    """
+    columns = [rounded(values) for values in _columns(brain_map)]
+    if atlas is not None and places is not None:
+        columns += [rounded(values) for values in atlas_features(brain_map, atlas, places)]
+    table = np.empty((len(columns), np.count_nonzero(brain_map.brain)), np.float32)
+    for column, values in zip(table, columns, strict=True):
+        column[:] = values
     return table.T
 
 

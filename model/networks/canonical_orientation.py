@@ -13,11 +13,20 @@ if TYPE_CHECKING:
     from model.networks.predictors import EstimatingPredictor
 
 
-def estimate_canonical(case: Case, predictor: EstimatingPredictor) -> Case:
-    """The case with the Z map that is estimated from its ADC map, on the case's own grid."""
+def estimate_canonical(case: Case, predictor: EstimatingPredictor) -> tuple[Case, EstimatingPredictor]:
+    """The case with the Z map that is estimated from its ADC map, on the case's own grid; and what segments it.
+
+    That is the predictor, or the one without an atlas where the case does not fit the atlas, which its warnings say then.
+    """
     turn = turn_to_canonical(case.grid)
-    estimate = predictor.estimator.estimate(turn.to_canonical(case.adc.voxels), turn.spacing_mm(case.grid))
-    return case.with_estimate(turn.from_canonical(estimate))
+    adc, spacing_mm = turn.to_canonical(case.adc.voxels), turn.spacing_mm(case.grid)
+    registration = None
+    if predictor.estimator.atlas and predictor.without_atlas:
+        registration = predictor.estimator.atlas.register(adc, spacing_mm)
+        if not registration.usable:
+            predictor = predictor.without_atlas
+    estimate = predictor.estimator.estimate(adc, spacing_mm, registration)
+    return case.with_estimate(turn.from_canonical(estimate), registration), predictor
 
 
 def segment_canonical(case: Case, predictor: Predictor) -> Segmentation:

@@ -8,18 +8,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from model.errors import UserError
+from model.lesions.atlas import Atlas
 from model.lesions.estimate import ZEstimator
+from model.lesions.own_atlas import read_atlas
 from model.networks.config import InferenceConfig
 from model.networks.predict import Predictor
-from model.networks.stored import Engine, Ensemble, load_ensemble, load_estimator, zmap_folder
+from model.networks.stored import ATLAS, ESTIMATE, Engine, Ensemble, load_ensemble, load_estimator, zmap_folder
 
 
 class EstimatingPredictor(Predictor):
-    """Segments cases that have no Z map, on one that it estimates first."""
+    """Segments cases that have no Z map, on one that it estimates first.
 
-    def __init__(self, estimator: ZEstimator, lesions: Ensemble) -> None:
+    without_atlas: takes its place where a case does not fit the atlas; None where the estimator asks none.
+    """
+
+    def __init__(self, estimator: ZEstimator, lesions: Ensemble, without_atlas: EstimatingPredictor | None = None) -> None:
         super().__init__(lesions)
-        self.estimator = estimator
+        self.estimator, self.without_atlas = estimator, without_atlas
 
 
 class Predictors:
@@ -48,8 +54,13 @@ class Predictors:
             self.of(estimated=estimated)
 
 
-def load_predictors(folder: Path, engine: Engine, *, say: Callable[[str], object]) -> Predictors:
-    """The predictors of a folder of weights; `say` gets a line for each that is loaded."""
+def load_predictors(
+    folder: Path, engine: Engine, *, say: Callable[[str], object], atlas_files: tuple[Path, Path] | None = None
+) -> Predictors:
+    """The predictors of a folder of weights; `say` gets a line for each that is loaded.
+
+    atlas_files: mean and standard deviation, which take the place of the folder's atlas.
+    """
 
     def load_given() -> Predictor:
         predictor = Predictor(load_ensemble(folder, engine))
@@ -57,21 +68,42 @@ def load_predictors(folder: Path, engine: Engine, *, say: Callable[[str], object
         return predictor
 
     def load_estimating() -> EstimatingPredictor:
-        predictor = load_estimating_predictor(folder, lambda: predictors.given.ensemble)
-        say(f"weights for estimated Z maps: {predictor.ensemble.id} from {zmap_folder(folder)}")
+        atlas = read_atlas(*atlas_files) if atlas_files else None
+        predictor = load_estimating_predictor(folder, lambda: predictors.given.ensemble, atlas)
+        asked = predictor.estimator.atlas
+        where = f"{folder / ATLAS}, atlas: {asked.name}" if asked else f"{zmap_folder(folder)}, without an atlas"
+        say(f"weights for estimated Z maps: {predictor.ensemble.id} from {where}")
         return predictor
 
     predictors = Predictors(load_given, load_estimating)
     return predictors
 
 
-def load_estimating_predictor(folder: Path, lesions: Callable[[], Ensemble]) -> EstimatingPredictor:
-    """The trees that estimate, with the lesion decision that was fitted to their estimates.
+def load_estimating_predictor(
+    folder: Path, lesions: Callable[[], Ensemble], atlas: Atlas | None = None
+) -> EstimatingPredictor:
+    """The trees that estimate, each with the lesion decision that was fitted to their estimates.
 
-    lesions: gives the networks that find lesions. They are asked only where that decision's calibration gives them a weight.
-    Raises UserError as `load_estimator`, and when the folder cannot estimate.
+    Those that ask an atlas, where the folder has them, with those that do not beside them: both have the id of all.
+    lesions: gives the networks that find lesions. They are asked only where a decision's calibration gives them a weight.
+    atlas: in place of the folder's.
+    Raises UserError as `load_estimator`, and when the folder cannot estimate, or has no atlas to be replaced.
     """
-    estimator, decision, identity = load_estimator(zmap_folder(folder))
+    plain = _estimating(zmap_folder(folder), lesions)
+    if not (folder / ATLAS / f"{ESTIMATE}.safetensors").is_file():
+        if atlas:
+            raise UserError(f"--atlas: {folder / ATLAS}: these weights ask no atlas, no {ESTIMATE}.safetensors")
+        return plain
+    asking = _estimating(folder / ATLAS, lesions)
+    identity = asking.ensemble.id + plain.ensemble.id + (atlas.digest if atlas else "")
+    identity = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    estimator = replace(asking.estimator, atlas=atlas or asking.estimator.atlas)
+    plain = EstimatingPredictor(plain.estimator, replace(plain.ensemble, id=identity))
+    return EstimatingPredictor(estimator, replace(asking.ensemble, id=identity), plain)
+
+
+def _estimating(folder: Path, lesions: Callable[[], Ensemble]) -> EstimatingPredictor:
+    estimator, decision, identity = load_estimator(folder)
     if decision.calibration.networks == 0:
         return EstimatingPredictor(estimator, Ensemble((), (), InferenceConfig(), identity, (), decision, "numpy", "cpu"))
     networks = lesions()

@@ -7,17 +7,19 @@ Nothing here needs torch: what makes a network of the files is an engine (`model
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse_safetensors
 from safetensors.numpy import save as to_safetensors
 
 from model.errors import UserError, one_line
 from model.files import whole_file
+from model.lesions.atlas import Atlas
 from model.lesions.certainty import Certainty
 from model.lesions.decision import Calibration, Decision
 from model.lesions.estimate import ZEstimator
@@ -30,7 +32,8 @@ EXPORT = "python -m training.export"  # the command that makes the .onnx files o
 SEAL = "sidecar_sha256"
 DECISION = "decision"  # name of the files that hold the lesion decision
 ZMAP = "zmap"  # folder, beside the networks, of the trees that estimate Z and of the lesion decision for such estimates
-ESTIMATE = "estimate"  # name of the files, in that folder, of the trees that estimate Z
+ATLAS = "atlas"  # likewise, of those that ask an atlas too; and the name of its files there
+ESTIMATE = "estimate"  # name of the files, in these folders, of the trees that estimate Z
 UPLOADED_WEIGHTS = Path("/opt/ml/model")  # where the platform unpacks a model tarball
 
 
@@ -151,29 +154,51 @@ def zmap_folder(folder: Path) -> Path:
 
 
 def load_estimator(folder: Path) -> tuple[ZEstimator, Decision, str]:
-    """The trees that estimate Z, the lesion decision that was fitted to their estimates, and the two's SHA-256 as an id.
+    """The trees that estimate Z, the lesion decision that was fitted to their estimates, and all files' SHA-256 as an id.
 
-    Raises UserError when a file is missing, altered, or does not fit the other.
+    With the atlas that the trees ask, where one lies in the folder.
+    Raises UserError when a file is missing, altered, or does not fit the others.
     """
-    path = folder / f"{ESTIMATE}.safetensors"
-    data, digest, sidecar = _read_pair(path)
-    try:
-        if type(sidecar["features"]) is not list:
-            raise ValueError("features must be a list")
-        estimator = ZEstimator(Trees(**parse_safetensors(data)), tuple(sidecar["features"]))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not usable with {path.stem}.json ({one_line(error)})") from None
-    decision, fitted = _load_decision(folder / f"{DECISION}.safetensors", {ESTIMATE: digest})
-    return estimator, decision, hashlib.sha256((digest + fitted).encode()).hexdigest()[:12]
+    files: dict[str, str] = {}
+    atlas = None
+    if any(folder.glob(f"{ATLAS}.*")):
+        atlas = _read_arrays(folder / f"{ATLAS}.safetensors", files, lambda arrays, _: Atlas.of_arrays(**arrays))
+    estimator = _read_arrays(
+        folder / f"{ESTIMATE}.safetensors",
+        files,
+        lambda arrays, sidecar: ZEstimator(Trees(**arrays), _names(sidecar["features"]), atlas),
+    )
+    decision, fitted = _load_decision(folder / f"{DECISION}.safetensors", files)
+    return estimator, decision, hashlib.sha256(("".join(files.values()) + fitted).encode()).hexdigest()[:12]
 
 
 def save_estimator(folder: Path, estimator: ZEstimator, provenance: dict) -> Path:
-    """Write the trees that estimate Z, and their sidecar; a decision for their estimates goes beside them."""
+    """Write the trees that estimate Z, their atlas if they ask one, and sidecars; their decision goes beside them."""
+    if estimator.atlas:
+        save_pair(folder / f"{ATLAS}.safetensors", to_safetensors(estimator.atlas.arrays()), {"provenance": provenance})
     path = folder / f"{ESTIMATE}.safetensors"
     save_pair(
         path, to_safetensors(estimator.trees.arrays()), {"features": list(estimator.features), "provenance": provenance}
     )
     return path
+
+
+Read = TypeVar("Read")
+
+
+def _read_arrays(path: Path, digests: dict[str, str], make: Callable[[dict[str, np.ndarray], dict], Read]) -> Read:
+    """What is made of a file's arrays and its sidecar; its SHA-256 goes into `digests`. Raises UserError."""
+    data, digests[path.stem], sidecar = _read_pair(path)
+    try:
+        return make(parse_safetensors(data), sidecar)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not usable with {path.stem}.json ({one_line(error)})") from None
+
+
+def _names(features: object) -> tuple[str, ...]:
+    if type(features) is not list:
+        raise ValueError("features must be a list")
+    return tuple(features)
 
 
 def read_networks(folder: Path) -> list[StoredNetwork]:

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import math
 import platform
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from model.images.case import Case
 from model.images.checks import warnings_of
 from model.images.components import connected_components
 from model.images.orientation import turn_to_canonical
+from model.images.registered import Registration
 from model.lesions.decision import plug_in_dice
 
 if TYPE_CHECKING:
@@ -143,6 +145,7 @@ def describe_files(case: Case) -> dict:
     series = {"series": case.adc.dicom.series} if case.adc.dicom else {}
     return {
         "z_map": ESTIMATED if case.estimated else GIVEN,
+        **({"registration": describe_registration(case.registration)} if case.registration else {}),
         "warnings": warnings_of(case),
         "adc_unit": case.adc_unit,
         "space": case.space,
@@ -152,6 +155,17 @@ def describe_files(case: Case) -> dict:
             | ({VOXELS: voxel_digest(case)} if what == "adc" else {})
             for what, volume in files.items()
         },
+    }
+
+
+def describe_registration(found: Registration) -> dict:
+    """How a brain fits the atlas: correlation of its ADC with the atlas's, scale (z, y, x), largest displacement in mm."""
+    return {
+        "correlation": round(found.correlation, 4) if math.isfinite(found.correlation) else None,
+        "scale": [round(part, 3) for part in found.scale],
+        "largest_displacement_mm": round(found.largest_mm, 2),
+        "atlas": found.atlas,
+        "atlas_used": found.usable,
     }
 
 

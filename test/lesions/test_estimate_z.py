@@ -168,7 +168,7 @@ def test_same_estimate_however_the_case_is_stored(name, threshold):
     def estimated(order: str) -> np.ndarray:
         stored = sitk.DICOMOrient(image, order)
         grid = Grid(stored.GetSize()[::-1], stored.GetSpacing()[::-1], stored.GetOrigin(), stored.GetDirection())
-        case = estimate_canonical(Case(Volume(sitk.GetArrayFromImage(stored), grid, Path("a.mha")), None), predictor)
+        case, _ = estimate_canonical(Case(Volume(sitk.GetArrayFromImage(stored), grid, Path("a.mha")), None), predictor)
         found = sitk.GetImageFromArray(case.zadc.voxels)
         found.CopyInformation(stored)
         return sitk.GetArrayFromImage(sitk.DICOMOrient(found, "LPS"))

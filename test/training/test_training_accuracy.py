@@ -32,7 +32,16 @@ from training.scores.rows import (
 )
 from training.scores.statistics import case_means
 
-DICE = {"decision": 0.75, "trees": 0.7, "trees-on-networks": 0.6, "networks": 0.5, RULE: 0.25, "adc": 0.125}
+DICE = {
+    "decision": 0.75,
+    "no-atlas": 0.6,
+    "atlas-alone": 0.5,
+    "trees": 0.7,
+    "trees-on-networks": 0.6,
+    "networks": 0.5,
+    RULE: 0.25,
+    "adc": 0.125,
+}
 
 
 def row(case: int, method: str, **changes: float | str) -> Row:
@@ -48,7 +57,8 @@ def row(case: int, method: str, **changes: float | str) -> Row:
 ROWS = [row(case, method) for method in CROSSVAL for case in range(6)]
 ESTIMATED = [row(case, method, dice=DICE[method] / 2) for method in OF_ESTIMATES for case in range(6)]
 ERRORS = [
-    ZError(f"case{case}", 0, 0.25 * case, 1.0, 0.5, *((0.75, case / 4) if case else (math.nan, math.nan)), 0.5)
+    ZError(f"case{case}", method, 0, factor * case, 1.0, 0.5, *((0.75, case / 4) if case else (math.nan, math.nan)), 0.5)
+    for method, factor in (("decision", 0.25), ("no-atlas", 0.5), ("atlas-alone", 1.0))
     for case in range(6)
 ]
 CURVE = [
@@ -152,11 +162,11 @@ def test_adc_alone_stands_beside_the_given_z_map() -> None:
     """Dice halved: 0.75 + 0.025 on average with the Z map, 0.375 without; cases 1 to 3 are below 1 %."""
     text = adc_alone.section(averaged(ROWS), averaged(ESTIMATED), as_frame(ERRORS, ZError))
     (given,) = [line for line in text.splitlines() if line.startswith("| given Z map: shipped |")]
-    (alone,) = [line for line in text.splitlines() if line.startswith("| Z estimated from the ADC")]
+    (alone,) = [line for line in text.splitlines() if line.startswith("| Z estimated from the ADC, with an atlas")]
     assert given.split(" | ")[1:4] == ["0.775 [0.762, 0.788]", "0.780 [0.768, 0.792]", "0.770 [0.760, 0.780]"]
     assert alone.split(" | ")[1:4] == ["0.375 [0.375, 0.375]"] * 3
     assert "Estimated minus given: -0.400 [" in text
-    assert "| in the brain: median absolute error | 0.62 | 1.25 |" in text
+    assert "| in the brain: median absolute error | 0.62 | 1.25 | 1.25 | 2.50 |" in text
     assert "| in lesions: median absolute error | 0.75 | 0.75 |" in text
     biases = "on average +0.50 (below 1 %), +1.00 (1-5 %), +1.25 (above 5 %)."  # cases 1 to 3, 4, 5: a quarter of the number
     assert biases in text.replace("\n", " ")

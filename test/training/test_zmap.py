@@ -11,12 +11,15 @@ from training_helpers import write_packed
 
 from model.lesions.candidates import sigmoid
 from model.lesions.decision import LOWEST_LOG_ODDS, most_dice
+from model.lesions.estimate import ESTIMATE_FEATURES, WITH_ATLAS
 from model.networks.stored import load_estimator
 from training import zmap
 from training.data.dataset import PackedCase
 from training.lesions import fit_trees, held_out
-from training.lesions.fit_estimate import FIT_Z, VoxelTable, fit_estimator
-from training.scores.methods import ESTIMATED, RULE
+from training.lesions.fit_atlas import AtlasFit, fit_atlas, sums_of
+from training.lesions.fit_certainty import Marked
+from training.lesions.fit_estimate import FIT_Z, VoxelTable, fit_estimator, voxel_table
+from training.scores.methods import ESTIMATED, ESTIMATES, RULE
 from training.scores.metrics import dice_of
 from training.scores.rows import Row, ZError, read_records
 
@@ -46,17 +49,37 @@ def invented_folds(use_folds, few_trees) -> None:
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, VoxelTable]:
-    return {name: VoxelTable(case) for name, case in CASES.items()}
+    return {name: voxel_table(case) for name, case in CASES.items()}
+
+
+@pytest.fixture(scope="module")
+def fit() -> AtlasFit:
+    return fit_atlas(CASES.values())
 
 
 @pytest.mark.parametrize("name", ["case0", "case9"])
-def test_a_case_has_a_say_in_the_estimates_of_all_folds_but_its_own(tables, name):
-    other = tables | {name: VoxelTable(dataclasses.replace(CASES[name], zadc=-CASES[name].zadc))}
-    before, after = zmap.estimate_folds(CASES, tables), zmap.estimate_folds(CASES, other)
-    assert before.keys() == after.keys() == CASES.keys()
-    same = {case for case in CASES if np.array_equal(before[case].zadc, after[case].zadc)}
-    assert same == set(FOLDS[FOLD_OF[name]])
-    assert all(found.label is CASES[case].label for case, found in before.items())
+def test_a_case_has_a_say_in_the_estimates_of_all_folds_but_its_own(tables, fit, name):
+    """In the trees and in the atlas; the places that the fit of the atlas found come from the ADC."""
+    changed = dataclasses.replace(CASES[name], zadc=-CASES[name].zadc)
+    other = tables | {name: voxel_table(changed)}
+    other_fit = AtlasFit(fit.places, fit.sums | {name: sums_of(changed, fit.places[name], fit.atlas.mean.shape)})
+    before, after = zmap.estimate_folds(CASES, tables, fit), zmap.estimate_folds(CASES, other, other_fit)
+    for method in ESTIMATES:
+        assert before[method].keys() == after[method].keys() == CASES.keys()
+        same = {case for case in CASES if np.array_equal(before[method][case].zadc, after[method][case].zadc)}
+        assert same == set(FOLDS[FOLD_OF[name]])
+        assert all(found.label is CASES[case].label for case, found in before[method].items())
+
+
+def test_features_of_a_case_that_is_fitted_to_come_from_an_atlas_without_it(tables, fit):
+    (table,) = zmap.with_atlas(CASES, [tables["case3"]], fit)
+    rest = fit.of(name for name in CASES if name != "case3").atlas
+    np.testing.assert_allclose(
+        table.features[:, WITH_ATLAS.index("atlas_mean")], rest.at(fit.places["case3"])[0][table.chosen] / 1000, rtol=2e-3
+    )
+    np.testing.assert_array_equal(table.features[:, : len(ESTIMATE_FEATURES)], tables["case3"].features)
+    alone = zmap.atlas_alone(table)
+    assert not alone.features[:, : len(ESTIMATE_FEATURES)].any()
 
 
 def test_trees_answer_for_the_cases_of_their_fold():
@@ -81,7 +104,7 @@ def test_trees_learn_a_line_and_are_the_same_in_any_order(tables):
 
 def test_voxels_of_low_z_and_of_lesions_weigh_more_and_cases_the_same():
     case = dataclasses.replace(CASES["case0"], zadc=4 * CASES["case0"].zadc)
-    table = VoxelTable(case)
+    table = voxel_table(case)
     assert np.abs(case.zadc[case.brain]).max() > FIT_Z
     assert len(table.z) == np.count_nonzero(case.brain)  # a small brain is taken whole
     np.testing.assert_array_equal(table.z, np.clip(case.zadc[case.brain], -FIT_Z, FIT_Z))
@@ -93,7 +116,7 @@ def test_large_brain_is_thinned_evenly_and_keeps_its_lesion():
     adc = np.full((12, 60, 60), 1300, np.float32)
     label = np.zeros(adc.shape, bool)
     label[5, 20:24, 20:24] = True
-    table = VoxelTable(PackedCase("a", adc, np.zeros_like(adc), label, (3.0, 1.0, 1.0)))
+    table = voxel_table(PackedCase("a", adc, np.zeros_like(adc), label, (3.0, 1.0, 1.0)))
     assert 8000 <= len(table.z) <= 8000 + 16
     assert np.count_nonzero(table.weights > table.weights.min()) == 16
 
@@ -102,13 +125,13 @@ def test_errors_on_paper():
     """Three voxels of which one is lesion and one is clipped: errors 0.5, 1 and 2, in the lesion 1 above."""
     row = lambda *values: np.array(values, np.float32).reshape(1, 1, -1)  # noqa: E731
     case = PackedCase("a", row(1, 1, 1, 0), row(-2, 0, 14, 9), row(1, 0, 0, 0) > 0, (1, 1, 1))
-    found = zmap.z_error(case, dataclasses.replace(case, zadc=row(-1, 0.5, 8, 0)), 3)
-    assert (found.case, found.fold) == ("a", 3)
+    found = zmap.z_error(case, dataclasses.replace(case, zadc=row(-1, 0.5, 8, 0)), "decision", 3)
+    assert (found.case, found.method, found.fold) == ("a", "decision", 3)
     assert (found.brain_median, found.low_median, found.lesion_median, found.lesion_bias) == (1, 1, 1, 1)
     assert found.brain_p90 == pytest.approx(1.8)
     assert found.correlation == pytest.approx(np.corrcoef([-2, 0, 10], [-1, 0.5, 8])[0, 1])
     empty = dataclasses.replace(case, label=case.label & False)
-    assert math.isnan(zmap.z_error(empty, case, 0).lesion_bias)
+    assert math.isnan(zmap.z_error(empty, case, "decision", 0).lesion_bias)
 
 
 def test_threshold_is_the_best_of_the_other_folds():
@@ -123,8 +146,8 @@ def test_threshold_is_the_best_of_the_other_folds():
         np.testing.assert_array_equal(masks[name], cases[name].label)
 
 
-def test_command_writes_rows_errors_and_files_that_load(tables, tmp_path, command):
-    """The decision is fitted to the estimates, and both to the other folds alone; what is shipped to all cases."""
+def test_command_writes_rows_errors_and_files_that_load(tables, fit, tmp_path, command):
+    """The decisions are fitted to the estimates, and both to the other folds alone; what is shipped to all cases."""
     for case in CASES.values():
         write_packed(case, tmp_path)
     words = ("--data", tmp_path, "--results", tmp_path / "results", "--weights", tmp_path / "weights", "--ship")
@@ -133,26 +156,32 @@ def test_command_writes_rows_errors_and_files_that_load(tables, tmp_path, comman
     errors = read_records(tmp_path / "results" / "zmap.csv", ZError)
     configuration = json.loads((tmp_path / "results" / "estimated.json").read_text())
     assert configuration == {"data": {name: case.digest for name, case in CASES.items()}}
-    assert {(row.case, row.fold) for row in errors} == set(FOLD_OF.items())
-    assert {(row.case, row.method, row.fold) for row in rows} == {
-        (name, method, fold) for name, fold in FOLD_OF.items() for method in ESTIMATED
-    }
+    for some, methods in ((rows, ESTIMATED), (errors, ESTIMATES)):
+        assert {(row.case, row.method, row.fold) for row in some} == {
+            (name, method, fold) for name, fold in FOLD_OF.items() for method in methods
+        }
 
-    estimated = zmap.estimate_folds(CASES, tables)
-    candidates = {name: fit_trees.candidate_table(case) for name, case in estimated.items()}
-    trees = fit_trees.trees_by_fold(candidates)
-    parts = held_out.answers_of_trees(estimated, candidates, trees)
-    nested = held_out.nested_calibrations(parts, trees_alone=True)
-    answers = held_out.calibrated(parts, trees, nested)
+    estimates = zmap.estimate_folds(CASES, tables, fit)
     dice = {(row.method, row.case): row.dice for row in rows}
-    for name, case in estimated.items():
-        assert dice["decision", name] == pytest.approx(dice_of(most_dice(answers[name]), case.label), rel=1e-5)
-        assert dice[RULE, name] == pytest.approx(dice_of(case.brain & (case.zadc < -2), case.label), rel=1e-5)
-    assert np.mean([dice["decision", name] for name in CASES]) > 0.9
+    every = list(tables.values())
+    shipped = {"decision": ("atlas", zmap.with_atlas(CASES, every, fit), fit.atlas), "no-atlas": ("zmap", every, None)}
+    for method, (folder, some, atlas) in shipped.items():
+        estimated = estimates[method]
+        candidates = {name: fit_trees.candidate_table(case) for name, case in estimated.items()}
+        trees = fit_trees.trees_by_fold(candidates)
+        parts = held_out.answers_of_trees(estimated, candidates, trees)
+        nested = held_out.nested_calibrations(parts, trees_alone=True)
+        answers = held_out.calibrated(parts, trees, nested)
+        for name, case in CASES.items():
+            assert dice[method, name] == pytest.approx(dice_of(most_dice(answers[name]), case.label), rel=1e-5)
+        assert np.mean([dice[method, name] for name in CASES]) > 0.9
 
-    estimator, decision, _ = load_estimator(tmp_path / "weights" / "zmap")
-    expected = fit_estimator(list(tables.values())), fit_trees.fit_trees(list(candidates.values()))
-    for found, trees in zip((estimator.trees, decision.trees), (expected[0].trees, expected[1]), strict=True):
-        for name, array in trees.arrays().items():
-            np.testing.assert_array_equal(found.arrays()[name], array)
-    assert decision.calibration == held_out.fit_calibration(parts, trees_alone=True)
+        estimator, decision, _ = load_estimator(tmp_path / "weights" / folder)
+        expected = fit_estimator(some, atlas), fit_trees.fit_trees(list(candidates.values()))
+        for found, fitted in zip((estimator.trees, decision.trees), (expected[0].trees, expected[1]), strict=True):
+            for name, array in fitted.arrays().items():
+                np.testing.assert_array_equal(found.arrays()[name], array)
+        assert decision.calibration == held_out.fit_calibration(parts, trees_alone=True)
+        assert decision.certainty == Marked.of(parts, answers).fit()
+    for name, case in estimates["decision"].items():
+        assert dice[RULE, name] == pytest.approx(dice_of(case.brain & (case.zadc < -2), case.label), rel=1e-5)

@@ -4,13 +4,16 @@ LightGBM fits them to evenly spaced voxels of all cases, each case with the same
 where it is low weigh more, and lesion voxels, which are few, more still. What LightGBM draws by chance is fixed by its seed.
 """
 
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import lightgbm
 import numpy as np
 
-from model.lesions.brain_map import BrainMap
-from model.lesions.estimate import ESTIMATE_FEATURES, ZEstimator, estimate_features
+from model.lesions.atlas import Atlas, atlas_features
+from model.lesions.brain_map import BrainMap, rounded
+from model.lesions.estimate import ESTIMATE_FEATURES, WITH_ATLAS, ZEstimator, estimate_features
 from training.data.dataset import PackedCase
 from training.lesions.fit_trees import SETTINGS, as_trees
 
@@ -32,17 +35,34 @@ ESTIMATE_SETTINGS = SETTINGS | {
 }
 
 
+@dataclass(frozen=True, eq=False)
 class VoxelTable:
-    """What the fit takes of one case. features: float32 (voxels, features); z, weights: (voxels,); weights add to 1."""
+    """What the fit takes of one case. features: float32 (voxels, features); z, weights: (voxels,); weights add to 1.
 
-    def __init__(self, case: PackedCase) -> None:
-        brain_map = BrainMap(case.adc, case.spacing_mm)
-        lesion = case.label[brain_map.box][brain_map.brain]
-        z = np.clip(case.zadc[brain_map.box][brain_map.brain], -FIT_Z, FIT_Z)
-        chosen = np.union1d(_spaced(np.arange(len(z)), VOXELS), _spaced(np.flatnonzero(lesion), LESION_VOXELS))
-        self.name, self.features, self.z = case.name, estimate_features(brain_map)[chosen], z[chosen]
-        weights = 1 + LOW_WEIGHT * (self.z < LOW_Z) + LESION_WEIGHT * lesion[chosen]
-        self.weights = weights / len(chosen)
+    chosen: which of the brain's voxels they are.
+    """
+
+    name: str
+    chosen: np.ndarray
+    features: np.ndarray
+    z: np.ndarray
+    weights: np.ndarray
+
+    def with_atlas(self, brain_map: BrainMap, atlas: Atlas, places: np.ndarray) -> "VoxelTable":
+        """The same voxels of the case, with the features of an atlas, in which the brain's voxels lie at `places`."""
+        columns = [np.broadcast_to(rounded(v), len(places))[self.chosen] for v in atlas_features(brain_map, atlas, places)]
+        features = np.hstack([self.features, np.stack(columns, axis=1).astype(np.float32)])
+        return dataclasses.replace(self, features=features)
+
+
+def voxel_table(case: PackedCase) -> VoxelTable:
+    """Of a labelled case, without an atlas."""
+    brain_map = BrainMap(case.adc, case.spacing_mm)
+    lesion = case.label[case.brain]
+    z = np.clip(case.zadc[case.brain], -FIT_Z, FIT_Z)
+    chosen = np.union1d(_spaced(np.arange(len(z)), VOXELS), _spaced(np.flatnonzero(lesion), LESION_VOXELS))
+    weights = 1 + LOW_WEIGHT * (z[chosen] < LOW_Z) + LESION_WEIGHT * lesion[chosen]
+    return VoxelTable(case.name, chosen, estimate_features(brain_map)[chosen], z[chosen], weights / len(chosen))
 
 
 def _spaced(places: np.ndarray, most: int) -> np.ndarray:
@@ -50,9 +70,13 @@ def _spaced(places: np.ndarray, most: int) -> np.ndarray:
     return places[np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)]
 
 
-def fit_estimator(tables: Sequence[VoxelTable]) -> ZEstimator:
-    """Trees that estimate Z; every case counts the same, in whatever order they come."""
+def fit_estimator(tables: Sequence[VoxelTable], atlas: Atlas | None = None) -> ZEstimator:
+    """Trees that estimate Z; every case counts the same, in whatever order they come.
+
+    atlas: that they are asked beside, where the tables have its features.
+    """
     ordered = sorted(tables, key=lambda table: table.name)
     features, z, weights = (np.concatenate([getattr(t, part) for t in ordered]) for part in ("features", "z", "weights"))
     data = lightgbm.Dataset(features, z, weight=weights / weights.mean(), params=ESTIMATE_SETTINGS)
-    return ZEstimator(as_trees(lightgbm.train(ESTIMATE_SETTINGS, data, num_boost_round=ROUNDS)), ESTIMATE_FEATURES)
+    trees = as_trees(lightgbm.train(ESTIMATE_SETTINGS, data, num_boost_round=ROUNDS))
+    return ZEstimator(trees, WITH_ATLAS if atlas else ESTIMATE_FEATURES, atlas)

@@ -18,10 +18,12 @@ ERRORS = {
     "correlation": "correlation over the brain",
 }
 HOW = """Made from training/results/estimated.csv and zmap.csv, which `python -m training.zmap --data data/packed` writes.
-A case's Z map is estimated by trees fitted to maps and labels of the other four folds. The lesion decision is fitted to such
+A case's Z map is estimated by trees fitted to maps and labels of the other four folds, and by an atlas, mean and standard
+deviation of normal ADC, that is made of their maps; the case is registered to it. The lesion decision is fitted to such
 estimates of the other four folds; its calibration is nested. No network is used. The threshold on the ADC is the best one on
-the other four folds. Two things may make the scores optimistic: the estimator's features and weights were chosen while
-looking at folds 0 to 2; and a fold's decision and calibration are fitted to estimates from trees that saw it (stacking)."""
+the other four folds. Three things may make the scores optimistic: the features and weights were chosen while looking at
+these cases; a fold's decision and calibration are fitted to estimates from trees that saw it (stacking); and the other
+folds' cases lie in the atlas where a registration to an atlas of all cases put them."""
 PULLED = """The estimate is biased towards normal in lesions: what looks like a lesion can be another tissue, and the trees
 cannot tell them apart."""
 
@@ -66,13 +68,19 @@ def words(given: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame) ->
 def bias_words(estimated: pd.DataFrame, errors: pd.DataFrame) -> str:
     """The mean bias in lesions of the cases of each lesion load that has some."""
     loads = load_strata(estimated).groupby(estimated["case"]).first()
-    means = errors.set_index("case")["lesion_bias"].groupby(loads).mean().dropna()
+    shipped = errors[errors["method"] == "decision"].set_index("case")
+    means = shipped["lesion_bias"].groupby(loads).mean().dropna()
     biases = [f"{number(means[load], 2, '+')} ({load})" for load in LOADS if load in means]
     return f"By lesion load, the median of estimated minus given Z in lesions is on average {', '.join(biases)}."
 
 
 def errors_table(errors: pd.DataFrame) -> str:
-    """Means over cases of what `training.scores.rows.ZError` holds."""
-    worst = {field: errors[field].min() if field == "correlation" else errors[field].max() for field in ERRORS}
-    lines = [[name, number(errors[field].mean(), 2), number(worst[field], 2)] for field, name in ERRORS.items()]
-    return table(["estimated against given Z", "mean over cases", "worst case"], lines)
+    """Means over cases of what `training.scores.rows.ZError` holds, with the atlas and without it."""
+    lines = [[name] for name in ERRORS.values()]
+    for method in ("decision", "no-atlas"):
+        some = errors[errors["method"] == method]
+        for line, field in zip(lines, ERRORS, strict=True):
+            worst = some[field].min() if field == "correlation" else some[field].max()
+            line += [number(some[field].mean(), 2), number(worst, 2)]
+    header = ["mean over cases", "worst case", "mean, without the atlas", "worst case, without"]
+    return table(["estimated against given Z", *header], lines)

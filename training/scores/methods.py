@@ -13,7 +13,10 @@ CROSSVAL = {  # crossval.csv
     RULE: RULE_TITLE,
 }
 ESTIMATED = {  # estimated.csv
-    "decision": "Z estimated from the ADC, trees alone: `--estimate-z`",
+    "decision": "Z estimated from the ADC, with an atlas: `--estimate-z`",
+    "no-atlas": "the same without the atlas, as where registration fails",
+    "atlas-alone": "the same, the estimate from the atlas's features alone",
     RULE: f"{RULE_TITLE} on the estimate",
     "adc": "ADC smoothed by 2 mm below a threshold, no estimate",
 }
+ESTIMATES = tuple(method for method in ESTIMATED if method in ("decision", "no-atlas", "atlas-alone"))  # also of zmap.csv

@@ -106,6 +106,7 @@ class ZError:
     """How far an estimated Z map is from the given one, in units of Z. Medians over voxels; nan where there are none."""
 
     case: str
+    method: str  # by which features, as in estimated.csv
     fold: int  # that was held out
     brain_median: float  # of the absolute error
     brain_p90: float  # its 90th percentile
@@ -166,7 +167,7 @@ KEYS = {
     Epoch: [*RUN, "epoch"],
     Bin: ["method", "number"],
     CaseScore: ["case"],
-    ZError: ["case"],
+    ZError: ["method", "case"],
     CurvePoint: ["size", "draw", "case"],
     MarkedLesion: ["case", "number"],
     MarkedCase: ["case", "kind"],

@@ -1,0 +1,104 @@
+"""A newborn's normal ADC at each place of the brain, and what it says about a case that was registered to it.
+
+Arrays are (z, y, x) in the canonical order, ADC in 1e-6 mm2/s.
+"""
+
+import functools
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from model.images.registered import GRID_MM, Registration, box_mm, relative, sampled
+from model.lesions.brain_map import BrainMap, Spacing
+
+SMOOTHING_MM = (1.5, 3.0)
+BUILT_IN = "built-in"
+LARGEST_Z = 10.0  # to which Z by the atlas is cut, as the published maps are
+ATLAS_FEATURES = (
+    "atlas_mean",  # 1e-3 mm2/s
+    "atlas_sd",
+    "atlas_z",
+    *(f"atlas_z_smooth_{mm:g}mm" for mm in SMOOTHING_MM),
+    "atlas_z_median",  # of the whole case
+    "atlas_place_z",  # 0 to 1 in the box of the atlas's brain
+    "atlas_place_y",
+    "atlas_off_middle",  # 0 to 0.5
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """Mean and standard deviation over normal newborns, float32 with voxels of GRID_MM, both 0 where they are not known."""
+
+    mean: np.ndarray
+    sd: np.ndarray
+    name: str = BUILT_IN  # for results.json
+
+    def __post_init__(self) -> None:
+        if self.mean.ndim != 3 or self.mean.shape != self.sd.shape or not (self.mean > 0).any():
+            raise ValueError("an atlas is two volumes of one shape with some brain")
+        if not all(np.isfinite(part).all() for part in (self.mean, self.sd)) or (self.sd <= 0)[self.mean > 0].any():
+            raise ValueError("an atlas has finite values, and a standard deviation above 0 wherever it has a mean")
+
+    @classmethod
+    def of_arrays(cls, shape: np.ndarray, known: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> "Atlas":
+        """What `arrays` gave. Raises ValueError when they do not fit."""
+        size = tuple(shape.tolist())
+        inside = np.unpackbits(known, count=int(np.prod(size))).astype(bool).reshape(size)
+        parts = (np.zeros(size, np.float32), np.zeros(size, np.float32))
+        for part, values in zip(parts, (mean, sd), strict=True):
+            part[inside] = values
+        return cls(*parts)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """By name, as they are stored: the values where it is known, in half precision."""
+        known = self.mean > 0
+        values = {name: getattr(self, name)[known].astype(np.float16) for name in ("mean", "sd")}
+        return {"shape": np.array(known.shape), "known": np.packbits(known)} | values
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of what it says."""
+        return hashlib.sha256(b"".join(array.tobytes() for array in self.arrays().values())).hexdigest()
+
+    @functools.cached_property
+    def template(self) -> np.ndarray:
+        """What cases are registered to."""
+        return relative(self.mean)
+
+    @functools.cached_property
+    def box(self) -> np.ndarray:
+        """Lower and upper side of its brain, (2, 3) in mm."""
+        return box_mm(np.argwhere(self.mean > 0) * GRID_MM)
+
+    def register(self, adc: np.ndarray, spacing_mm: Spacing) -> Registration:
+        """Where each voxel of a brain lies in the atlas."""
+        from model.images.registration import register  # and SimpleITK only now
+
+        return replace(register(adc, spacing_mm, self.template, self.box), atlas=self.name)
+
+    def at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation at places in voxels, (place, 3); of the whole brain where nothing near is known."""
+        known = self.mean > 0
+        whole = np.array([1, self.mean[known].mean(), self.sd[known].mean()])
+        share, *values = sampled(np.stack([known, self.mean, self.sd], -1).astype(np.float32), places).T
+        near = share > 1e-3
+        mean, sd = (np.where(near, v / np.where(near, share, 1), w) for v, w in zip(values, whole[1:], strict=True))
+        return mean, sd
+
+
+def atlas_features(brain_map: BrainMap, atlas: Atlas, places: np.ndarray) -> list[np.ndarray | float]:
+    """In the order of ATLAS_FEATURES, of every brain voxel; those of the whole case as one number.
+
+    places: of the brain's voxels in the atlas, (voxels, 3), as `Registration` has them.
+    """
+    brain = brain_map.brain
+    mean, sd = atlas.at(places)
+    z = np.clip((brain_map.adc[brain] - mean) / sd, -LARGEST_Z, LARGEST_Z)
+    filled = np.zeros(brain.shape)
+    filled[brain] = z
+    low, high = atlas.box / GRID_MM
+    place_z, place_y, place_x = np.clip((places - low) / (high - low), -0.5, 1.5).T
+    smooth = (brain_map.smooth(filled, mm)[brain] for mm in SMOOTHING_MM)
+    return [mean / 1000, sd / 1000, z, *smooth, float(np.median(z)), place_z, place_y, np.abs(place_x - 0.5)]

@@ -1,0 +1,197 @@
+"""ADC maps alone beside an atlas: a registered case, one that does not fit, and a user's own atlas."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from atlas_helpers import invented_atlas, scan
+from inference_helpers import one_question, save_zmap, stump
+
+from model import Segmenter
+from model.errors import UserError
+from model.images.registered import GRID_MM
+from model.lesions.atlas import Atlas
+from model.lesions.estimate import WITH_ATLAS, ZEstimator
+from model.networks.stored import load_estimator, save_decision, save_estimator
+from model.report.results import describe_registration
+
+SPACING_MM = (3.0, 2.0, 1.8)
+BELOW, ABOVE = -3.5, 0.5  # estimated Z where the atlas's is at most -2.5, and above
+NO_ATLAS_Z = -2.1  # of the tree without an atlas, at an ADC of at most 500
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trees that estimate from the atlas's Z, and beside them those of `save_zmap`, which ask no atlas."""
+    folder = save_zmap(tmp_path_factory.mktemp("weights"))
+    trees = one_question(WITH_ATLAS.index("atlas_z"), -2.5, BELOW, ABOVE)
+    save_estimator(folder / "atlas", ZEstimator(trees, WITH_ATLAS, invented_atlas()), {})
+    save_decision(folder / "atlas", stump("z", -3, at_most=0.9, above=0.01), {})
+    return folder
+
+
+def with_lesion() -> tuple[np.ndarray, np.ndarray]:
+    """A scan and, boolean, a lesion in it: four standard deviations of the invented atlas below the mean."""
+    adc, _ = scan(SPACING_MM)
+    lesion = np.zeros(adc.shape, bool)
+    lesion[12:16, 20:28, 30:36] = True
+    return np.where(lesion, adc - 800, adc), lesion
+
+
+def write(values: np.ndarray, path: Path, spacing: float = GRID_MM) -> Path:
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing([spacing] * 3)
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def test_lesion_is_told_by_the_atlas(weights):
+    adc, lesion = with_lesion()
+    found = Segmenter(weights).segment(adc, spacing_mm=SPACING_MM, direction=np.eye(3))
+    np.testing.assert_array_equal(found.mask, lesion)
+    np.testing.assert_array_equal(found.zmap, np.where(lesion, BELOW, np.where(adc > 0, ABOVE, 0)))
+    registration = found.results["registration"]
+    assert registration["correlation"] > 0.8
+    np.testing.assert_allclose(registration["scale"], 1, atol=0.03)
+    assert registration["largest_displacement_mm"] < 3
+    assert (registration["atlas"], registration["atlas_used"]) == ("built-in", True)
+    assert not [warning for warning in found.warnings if "atlas" in warning]
+
+
+@pytest.mark.parametrize("order", ["LAS", "PIR", "SLA"])
+def test_stored_in_any_order(weights, tmp_path, order):
+    adc, lesion = with_lesion()
+    image = sitk.GetImageFromArray(adc)
+    image.SetSpacing(SPACING_MM[::-1])
+    path = tmp_path / "adc.nii.gz"
+    sitk.WriteImage(sitk.DICOMOrient(image, order), str(path))
+    found = Segmenter(weights).segment_files(path)
+    stored = sitk.GetImageFromArray(lesion.astype(np.uint8))
+    np.testing.assert_array_equal(found.mask, sitk.GetArrayFromImage(sitk.DICOMOrient(stored, order)))
+
+
+def test_case_that_does_not_fit_is_estimated_without_the_atlas(weights):
+    adc, lesion = with_lesion()
+    noise = np.where(adc > 0, np.random.default_rng(0).gamma(4, 250, adc.shape) + 600, 0)
+    found = Segmenter(weights).segment(np.where(lesion, 400, noise), spacing_mm=SPACING_MM, direction=np.eye(3))
+    assert not found.results["registration"]["atlas_used"]
+    np.testing.assert_array_equal(found.mask, lesion)
+    assert set(found.zmap[lesion]) == {np.float32(NO_ATLAS_Z)}
+    assert any("could not be registered to the atlas" in warning for warning in found.warnings)
+    segmenter = Segmenter(weights)
+    fits = segmenter.segment(adc, spacing_mm=SPACING_MM, direction=np.eye(3))
+    assert fits.results["weights"] == found.results["weights"]  # a run does not do the case again for it
+
+
+def test_unusual_registration_is_said(weights):
+    adc, _ = scan(SPACING_MM, np.diag([0.62, 0.62, 0.62]))
+    found = Segmenter(weights).segment(adc, spacing_mm=SPACING_MM, direction=np.eye(3))
+    (said,) = [warning for warning in found.warnings if "fits the atlas unusually" in warning]
+    assert "scaled by 1.6" in said
+
+
+def test_registration_without_a_correlation_is_null():
+    flat = np.where(scan(SPACING_MM)[0] > 0, np.float32(1200), 0)
+    found = invented_atlas().register(flat, SPACING_MM)
+    assert describe_registration(found)["correlation"] is None
+    assert not found.usable
+
+
+# --- a user's own atlas ---
+
+
+def files(atlas: Atlas, folder: Path) -> tuple[Path, Path]:
+    return write(atlas.mean, folder / "mean.nii.gz"), write(atlas.sd, folder / "sd.nii.gz")
+
+
+def test_own_atlas_that_is_ours_gives_the_same(weights, tmp_path):
+    adc, lesion = with_lesion()
+    segmenter = Segmenter(weights, atlas=files(invented_atlas(), tmp_path))
+    found = segmenter.segment(adc, spacing_mm=SPACING_MM, direction=np.eye(3))
+    assert np.count_nonzero(found.mask ^ lesion) < 0.03 * np.count_nonzero(lesion)
+    assert found.results["registration"]["atlas"] == "mean.nii.gz, sd.nii.gz"
+    built_in = Segmenter(weights).segment(adc, spacing_mm=SPACING_MM, direction=np.eye(3))
+    assert found.results["weights"] != built_in.results["weights"]
+
+
+def test_hospital_whose_adc_is_higher_uses_its_own_atlas(weights, tmp_path):
+    """All ADC 400 higher: by the built-in atlas the lesion is only two standard deviations low, by one's own four."""
+    adc, lesion = with_lesion()
+    higher = np.where(adc > 0, adc + 400, 0)
+    shifted = dataclasses.replace(invented_atlas(), mean=np.where(invented_atlas().mean > 0, invented_atlas().mean + 400, 0))
+    own = Segmenter(weights, atlas=files(shifted, tmp_path))
+    masks = [s.segment(higher, spacing_mm=SPACING_MM, direction=np.eye(3)).zmap <= BELOW for s in (own, Segmenter(weights))]
+    assert np.count_nonzero(masks[0] ^ lesion) < 0.03 * np.count_nonzero(lesion)
+    assert np.count_nonzero(masks[1]) < 0.03 * np.count_nonzero(lesion)
+
+
+def at_half_size(values: np.ndarray) -> np.ndarray:
+    return values[::2, ::2, ::2]
+
+
+WRONG = {
+    "a variance": (lambda m: m, lambda s: s**2, "sd.nii.gz: no standard deviation in the mean's unit: is it a variance"),
+    "swapped": (lambda m: m / 6, lambda s: s * 6, "look swapped"),
+    "mean in 1e-3 mm2/s": (lambda m: m / 1000, lambda s: s, "another unit"),
+    "sd in 1e-3 mm2/s": (lambda m: m, lambda s: s / 1000, "no standard deviation in the mean's unit"),
+    "both in 1e-3 mm2/s": (lambda m: m / 1000, lambda s: s / 1000, "another unit"),
+    "error of the mean": (lambda m: m, lambda s: s / 3.6, "an error of the mean"),
+    "the same image twice": (lambda m: m, lambda s: invented_atlas().mean, "the same image"),
+    "other size": (lambda m: m, at_half_size, "not on one grid: size"),
+    "not stripped": (lambda m: np.where(m > 0, m, 300), lambda s: np.where(s > 0, s, 90), "skull-stripped"),
+    "a Z map": (lambda m: m - 1300, lambda s: s, "values below 0"),
+    "sd below 0": (lambda m: m, lambda s: -s, "sd.nii.gz: expected a standard deviation"),
+    "sd of half a brain": (
+        lambda m: m,
+        lambda s: np.where(np.arange(s.shape[2]) < 40, s, 0),
+        "sd.nii.gz: is above 0 in 91%",
+    ),
+    "empty": (lambda m: m * 0, lambda s: s, "none above"),
+    "one number": (lambda m: np.where(m > 0, 1300, 0), lambda s: s, "nearly the same everywhere"),
+    "NaN outside": (lambda m: np.where(m > 0, m, np.nan), lambda s: s, "NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_no_atlas_is_refused(weights, tmp_path, kind):
+    change_mean, change_sd, words = WRONG[kind]
+    atlas = invented_atlas()
+    mean = write(change_mean(atlas.mean).astype(np.float32), tmp_path / "mean.nii.gz")
+    sd = write(change_sd(atlas.sd).astype(np.float32), tmp_path / "sd.nii.gz")
+    adc, _ = with_lesion()
+    with pytest.raises(UserError, match=words) as error:
+        Segmenter(weights, atlas=(mean, sd)).segment(adc, spacing_mm=SPACING_MM)
+    assert "\n" not in str(error.value)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_weights_without_an_atlas_refuse_another(tmp_path):
+    folder = save_zmap(tmp_path / "weights")
+    adc, _ = with_lesion()
+    with pytest.raises(UserError, match="these weights ask no atlas"):
+        Segmenter(folder, atlas=files(invented_atlas(), tmp_path)).segment(adc, spacing_mm=SPACING_MM)
+
+
+def test_altered_atlas_is_refused(weights, tmp_path):
+    folder = tmp_path / "weights"
+    shutil.copytree(weights, folder)
+    stored = folder / "atlas" / "atlas.safetensors"
+    stored.write_bytes(stored.read_bytes()[:-1] + b"\1")
+    with pytest.raises(UserError, match=r"atlas\.safetensors: truncated or altered"):
+        load_estimator(folder / "atlas")
+
+
+def test_stored_atlas_is_read_as_it_was(weights):
+    stored, written = load_estimator(weights / "atlas")[0].atlas, invented_atlas()
+    np.testing.assert_allclose(stored.mean, written.mean, rtol=1e-3)
+    np.testing.assert_array_equal(stored.sd, written.sd)
+
+
+def test_atlas_without_estimate_z_is_refused(main, capfd, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        main(["--atlas", "mean.nii.gz", "sd.nii.gz", "--input", str(tmp_path)])
+    assert stop.value.code == 2
+    assert "--atlas goes with --estimate-z" in capfd.readouterr().err

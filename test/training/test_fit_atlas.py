@@ -1,0 +1,66 @@
+"""The atlas that is got back from pairs of ADC and Z: known on paper, of an invented brain that was moved."""
+
+import numpy as np
+import pytest
+from atlas_helpers import CENTRE, SIZE, adc_at, scan
+
+from model.images.registered import GRID_MM
+from training.data.dataset import PackedCase
+from training.lesions.fit_atlas import AtlasFit, fit_atlas, sums_of
+
+SPACING_MM = (3.0, 2.0, 1.8)
+SD = 240.0
+
+
+def case_of(number: int, matrix: np.ndarray | None = None) -> tuple[PackedCase, np.ndarray]:
+    """A brain whose ADC strays from the invented mean by twice SD, slowly from place to place; Z tells by how much."""
+    mean, places = scan(SPACING_MM, matrix)
+    rng = np.random.default_rng(number)
+    strays = np.zeros(mean.shape)
+    strays[mean > 0] = 2 * SD * rng.normal(size=np.count_nonzero(mean))
+    adc = np.where(mean > 0, np.maximum(mean + strays, 1), 0).astype(np.float32)
+    zadc = np.where(mean > 0, (adc - mean) / SD, 0).astype(np.float32)
+    return PackedCase(f"case{number}", adc, zadc, adc < 0, SPACING_MM), places
+
+
+def fit_of(cases: list[tuple[PackedCase, np.ndarray]]) -> AtlasFit:
+    return AtlasFit(
+        {case.name: places for case, places in cases}, {case.name: sums_of(case, places, SIZE) for case, places in cases}
+    )
+
+
+def test_mean_and_sd_are_found_again_where_places_are_known():
+    atlas = fit_of([case_of(number) for number in range(12)]).atlas
+    mean = adc_at((np.moveaxis(np.indices(SIZE), 0, -1) - CENTRE) * GRID_MM)
+    both = (atlas.mean > 0) & (mean > 0)
+    assert np.count_nonzero(both) > 0.85 * np.count_nonzero(mean)
+    assert np.median(np.abs(atlas.mean - mean)[both]) < 25
+    assert np.median(np.abs(atlas.sd[both] / SD - 1)) < 0.05
+    assert not atlas.sd[atlas.mean == 0].any()
+
+
+def test_without_a_case_is_as_if_it_had_never_been_there():
+    cases = [case_of(number) for number in range(3)]
+    without, others = fit_of(cases).without("case1"), fit_of([cases[0], cases[2]]).atlas
+    np.testing.assert_allclose(without.mean, others.mean, rtol=2e-3)
+    np.testing.assert_allclose(without.sd, others.sd, rtol=2e-3)
+
+
+def test_cut_z_has_no_say():
+    case, places = case_of(0)
+    cut = np.where(case.zadc > 1, 10, case.zadc).astype(np.float32)
+    sums = sums_of(PackedCase("a", case.adc, cut, case.label, SPACING_MM), places, SIZE).sums.sum((1, 2, 3))
+    voxel = np.prod(SPACING_MM) / GRID_MM**3
+    kept = case.zadc[case.brain][case.zadc[case.brain] <= 1].astype(float)
+    assert sums[0] == pytest.approx(voxel * np.count_nonzero(case.brain))
+    assert sums[1] == pytest.approx(voxel * kept.size)
+    assert sums[4] == pytest.approx(voxel * kept.sum(), rel=1e-4)
+    assert sums[5] == pytest.approx(voxel * (kept**2).sum(), rel=1e-4)
+
+
+def test_scaled_brains_come_to_lie_in_one_atlas_in_any_order():
+    cases = [case_of(n, np.diag(scale))[0] for n, scale in enumerate([(1, 1, 1), (0.9, 1.1, 1), (1.1, 0.95, 0.9)])]
+    fit, again = fit_atlas(cases, rounds=1), fit_atlas(cases[::-1], rounds=1)
+    np.testing.assert_array_equal(fit.atlas.mean, again.atlas.mean)
+    extents = [np.ptp(places, axis=0) for places in fit.places.values()]
+    assert np.ptp(extents, axis=0).max() * GRID_MM < 6
