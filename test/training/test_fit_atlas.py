@@ -5,6 +5,7 @@ import pytest
 from atlas_helpers import CENTRE, SIZE, adc_at, scan
 
 from model.images.registered import GRID_MM
+from training.atlas import atlas_case
 from training.data.dataset import PackedCase
 from training.lesions.fit_atlas import AtlasFit, fit_atlas, sums_of
 
@@ -64,3 +65,12 @@ def test_scaled_brains_come_to_lie_in_one_atlas_in_any_order():
     np.testing.assert_array_equal(fit.atlas.mean, again.atlas.mean)
     extents = [np.ptp(places, axis=0) for places in fit.places.values()]
     assert np.ptp(extents, axis=0).max() * GRID_MM < 6
+
+
+def test_what_an_atlas_keeps_of_a_case():
+    """Nearly nothing where Z says of each voxel how far it strays: without the case the same line is found."""
+    found = atlas_case(case_of(0)[0], fit_of([case_of(number) for number in range(6)]))
+    assert found.case == "case0"
+    assert found.correlation > 0.5
+    assert 0 < found.change < 60
+    assert -1 <= found.kept < 0.7

@@ -117,6 +117,20 @@ class ZError:
 
 
 @dataclass(frozen=True)
+class AtlasCase:
+    """A case of the atlas that all labelled cases make: how it fits, and what of it the atlas keeps."""
+
+    case: str
+    correlation: float  # of its ADC with the atlas's
+    scale_z: float  # the atlas's size over the brain's
+    scale_y: float
+    scale_x: float
+    largest_mm: float  # displacement beyond the affine map
+    kept: float  # correlation of the case's ADC minus the mean with what leaving it out changes in the mean
+    change: float  # median of that change, without sign, 1e-6 mm2/s
+
+
+@dataclass(frozen=True)
 class CurvePoint:
     """One case that has a lesion, segmented by trees that were fitted to some of the other folds' cases."""
 
@@ -160,7 +174,7 @@ class MarkedCase:
     chance_of_lesion: float
 
 
-Record = TypeVar("Record", Row, CaseScore, Epoch, Bin, ZError, CurvePoint, MarkedLesion, MarkedCase)
+Record = TypeVar("Record", Row, CaseScore, Epoch, Bin, ZError, AtlasCase, CurvePoint, MarkedLesion, MarkedCase)
 RUN = ["method", "seed", "fold"]  # columns that name the run that a row comes from
 KEYS = {
     Row: [*RUN, "case"],
@@ -168,6 +182,7 @@ KEYS = {
     Bin: ["method", "number"],
     CaseScore: ["case"],
     ZError: ["method", "case"],
+    AtlasCase: ["case"],
     CurvePoint: ["size", "draw", "case"],
     MarkedLesion: ["case", "number"],
     MarkedCase: ["case", "kind"],

@@ -1,0 +1,64 @@
+"""Registers every labelled case to an atlas of all, and asks whether a single case could be got back from that atlas.
+
+Example:
+
+    python -m training.atlas --data data/packed
+
+The atlas is the one that `python -m training.zmap --ship` writes. Rows go to atlas.csv in --results. `kept` is the
+correlation, over the atlas, of what sets a case's ADC apart from the atlas's mean with what leaving the case out changes
+in that mean: near 1 a case could be told from two atlases, near 0 not even from those.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from model.files import require_writable
+from model.images.registered import GRID_MM
+from model.lesions.brain_map import blur
+from training.common.cli import run
+from training.data.dataset import PackedCase, load_folds, require_packed
+from training.lesions.fit_atlas import SMOOTHING_MM, AtlasFit, fit_atlas
+from training.scores.rows import RESULTS, AtlasCase, read_records, write_records
+
+
+def atlas_case(case: PackedCase, fit: AtlasFit) -> AtlasCase:
+    """One of the cases of an atlas: how it fits, and what of it the atlas keeps."""
+    found = fit.atlas.register(case.adc, case.spacing_mm)
+    own = fit.sums[case.name].sums
+    brain, _, adc = (blur(part, SMOOTHING_MM, (GRID_MM,) * 3) for part in own[:3])
+    count = blur(own[1], SMOOTHING_MM, (GRID_MM,) * 3)
+    both = (fit.atlas.mean > 0) & (fit.without(case.name).mean > 0) & (brain > 0.5) & (count > 0.5)
+    apart = adc[both] / count[both] - fit.atlas.mean[both]
+    change = fit.atlas.mean[both] - fit.without(case.name).mean[both]
+    return AtlasCase(
+        case=case.name,
+        correlation=found.correlation,
+        scale_z=found.scale[0],
+        scale_y=found.scale[1],
+        scale_x=found.scale[2],
+        largest_mm=found.largest_mm,
+        kept=float(np.corrcoef(apart, change)[0, 1]),
+        change=float(np.median(np.abs(change))),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
+    args = parser.parse_args()
+    require_packed(args.data)
+    require_writable(args.results)
+    read_records(args.results / "atlas.csv", AtlasCase)  # refuses a table of something else
+    cases = load_folds(args.data)
+    fit = fit_atlas(cases.values())
+    rows = [atlas_case(case, fit) for case in cases.values()]
+    write_records(rows, args.results / "atlas.csv", AtlasCase)
+    kept, least = np.array([row.kept for row in rows]), min(row.correlation for row in rows)
+    print(f"kept: mean {kept.mean():.3f}, at most {kept.max():.3f}; correlation: at least {least:.3f}")
+
+
+if __name__ == "__main__":
+    run(main)
