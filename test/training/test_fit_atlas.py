@@ -71,6 +71,7 @@ def test_what_an_atlas_keeps_of_a_case():
     """Nearly nothing where Z says of each voxel how far it strays: without the case the same line is found."""
     found = atlas_case(case_of(0)[0], fit_of([case_of(number) for number in range(6)]))
     assert found.case == "case0"
-    assert found.correlation > 0.5
-    assert 0 < found.change < 60
-    assert -1 <= found.kept < 0.7
+    assert found.correlation > 0.2  # of an ADC that strays by twice the spread, voxel by voxel
+    assert abs(found.scale_z - 1) < 0.05
+    assert found.change < 5
+    assert found.kept < 0.3
