@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,8 @@ def read_atlas(mean_path: Path, sd_path: Path) -> Atlas:
     of_mean, of_sd = (turn.to_canonical(volume.voxels) for volume in (mean, sd))
     if problem := _misfit(mean, of_mean, sd, of_sd):
         raise UserError(f"--atlas: {problem}")
-    name = f"{mean_path.name}, {sd_path.name}"
-    return Atlas(*_on_grid(of_mean, of_sd, turn.spacing_mm(mean.grid)), name)
+    atlas = Atlas(*_on_grid(of_mean, of_sd, turn.spacing_mm(mean.grid)))
+    return replace(atlas, name=f"{mean_path.name}, {sd_path.name} ({atlas.digest[:12]})")
 
 
 def _misfit(mean: Volume, of_mean: np.ndarray, sd: Volume, of_sd: np.ndarray) -> str:

@@ -48,6 +48,12 @@ class Predictors:
         """The one for a case whose Z map is estimated, or for one that has its own."""
         return self.estimating if estimated else self.given
 
+    @property
+    def atlas(self) -> str:
+        """The name of the atlas beside which Z maps are estimated; empty where they are estimated without one."""
+        atlas = self.estimating.estimator.atlas
+        return atlas.name if atlas else ""
+
     def load(self, *, estimate_z: bool) -> None:
         """Load all that the cases of a run can need, before the first one."""
         for estimated in (False, True) if estimate_z else (False,):

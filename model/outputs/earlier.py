@@ -46,14 +46,17 @@ class Earlier:
     holds: bool = False
 
 
-def earlier_run(case: FoundCase, place: Place, weights: str, options: Options) -> Earlier:
-    """Look at what lies where the case's files are written. weights: the id of those that would run now."""
+def earlier_run(case: FoundCase, place: Place, weights: str, options: Options, atlas: str = "") -> Earlier:
+    """Look at what lies where the case's files are written.
+
+    weights: the id of those that would run now; atlas: the name of the one beside which Z would be estimated.
+    """
     results = read_own_results(place.folder / place.results)
     changed = changed_files(case, place, options)
     if case.problem:
         return Earlier(results, changed=changed)
     try:
-        reason = difference(case, results, weights, options, place) if results else ""
+        reason = difference(case, results, weights, options, place, atlas) if results else ""
     except (OSError, ValueError, UserError):  # running the case will say what is wrong with its files
         return Earlier(results, changed=changed)
     holds = bool(results) and not reason
@@ -89,18 +92,21 @@ def with_extras(options: Options, earlier: Earlier, place: Place) -> Options:
     )
 
 
-def difference(case: FoundCase, results: dict, weights: str, options: Options, place: Place) -> str:
+def difference(case: FoundCase, results: dict, weights: str, options: Options, place: Place, atlas: str = "") -> str:
     """What changed since an earlier run of the case; empty where nothing did.
 
-    Raises OSError, ValueError or UserError when a map cannot be read.
+    The weights' id is of the atlas, too. Raises OSError, ValueError or UserError when a map cannot be read.
     """
     try:
         estimated, sums = results["z_map"] == ESTIMATED, results["inputs"]
+        same_kind = estimated == (not case.zadc)
+        before = results["registration"]["atlas"] if atlas and same_kind and "registration" in results else atlas
         differences = {
             **_difference_of("ADC map", sums["adc"], case.adc_map, options.series, adc=True),
             **_difference_of("Z map", sums.get("zadc"), case.zadc, options.series),
             **_difference_of("brain mask", sums.get("brain_mask"), case.brain_mask),
-            "the weights were replaced": results["weights"] != weights and estimated == (not case.zadc),
+            "the weights were replaced": results["weights"] != weights and same_kind and before == atlas,
+            f"the atlas (--atlas) changed from {before}": before != atlas,
             "the version of this program changed": results["software"]["hie-lesions"] != model.__version__,
             f"the ADC unit (--adc-unit) changed from {results['adc_unit']}": results["adc_unit"] != options.adc_unit,
             f"--empty-below changed from {results['empty_below']:g}": results["empty_below"] != options.empty_below,

@@ -111,13 +111,14 @@ def segment_folder(
         require_writable(output)  # before the weights are loaded
         require_names_apart(cases, output)
         weights = weights_of(cases, segmenter.predictors)
+        atlas = segmenter.predictors.atlas if True in weights else ""
         prepare(output, options)
         run = Run(segmenter, options, Previous(output))
         if options.bids:
             begin_data_set(root, output, ", ".join(weights.values()), run.previous)
         places = [place_of(case, root, output, options) for case in cases]
         earlier = [
-            earlier_run(case, place, weights.get(not case.zadc, ""), options)
+            earlier_run(case, place, weights.get(not case.zadc, ""), options, atlas)
             for case, place in zip(cases, places, strict=True)
         ]
         with loading():  # `results.json` names what is loaded, whichever case came first

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from atlas_helpers import invented_atlas, scan
-from inference_helpers import one_question, save_zmap, stump
+from folder_helpers import summary
+from inference_helpers import arguments, one_question, save_zmap, stump
+from phantom import write_image
 
 from model import Segmenter
 from model.errors import UserError
+from model.images.grid import Grid
 from model.images.registered import GRID_MM
 from model.lesions.atlas import Atlas
 from model.lesions.estimate import WITH_ATLAS, ZEstimator
@@ -112,7 +115,7 @@ def test_own_atlas_that_is_ours_gives_the_same(weights, tmp_path):
     segmenter = Segmenter(weights, atlas=files(invented_atlas(), tmp_path))
     found = segmenter.segment(adc, spacing_mm=SPACING_MM, direction=np.eye(3))
     assert np.count_nonzero(found.mask ^ lesion) < 0.03 * np.count_nonzero(lesion)
-    assert found.results["registration"]["atlas"] == "mean.nii.gz, sd.nii.gz"
+    assert found.results["registration"]["atlas"].startswith("mean.nii.gz, sd.nii.gz (")
     built_in = Segmenter(weights).segment(adc, spacing_mm=SPACING_MM, direction=np.eye(3))
     assert found.results["weights"] != built_in.results["weights"]
 
@@ -126,6 +129,29 @@ def test_hospital_whose_adc_is_higher_uses_its_own_atlas(weights, tmp_path):
     masks = [s.segment(higher, spacing_mm=SPACING_MM, direction=np.eye(3)).zmap <= BELOW for s in (own, Segmenter(weights))]
     assert np.count_nonzero(masks[0] ^ lesion) < 0.03 * np.count_nonzero(lesion)
     assert np.count_nonzero(masks[1]) < 0.03 * np.count_nonzero(lesion)
+
+
+def test_another_atlas_makes_earlier_results_outdated(weights, main, tmp_path):
+    """Another option and other contents under the same names alike; the same atlas again does not."""
+    scans, output = tmp_path / "scans", tmp_path / "out"
+    (scans / "a").mkdir(parents=True)
+    adc = with_lesion()[0]
+    write_image(adc, Grid(adc.shape, SPACING_MM, (0.0, 0.0, 0.0), tuple(np.eye(3).ravel())), scans / "a" / "adc.mha")
+    own = ["--atlas", *map(str, files(invented_atlas(), tmp_path))]
+
+    def run(*words: str) -> tuple[str, str]:
+        main([*arguments(scans, output, weights), "--cases", "--estimate-z", *words])
+        row = summary(output)["a"]
+        return row["status"], row["reason"].split(" since;")[0]
+
+    assert run() == ("done", "")
+    assert run(*own) == ("outdated", "the atlas (--atlas) changed from built-in")
+    assert run(*own, "--overwrite") == ("done", "")
+    assert run(*own) == ("done before", "")
+    files(dataclasses.replace(invented_atlas(), mean=invented_atlas().mean * 1.01), tmp_path)
+    status, reason = run(*own)
+    assert status == "outdated"
+    assert reason.startswith("the atlas (--atlas) changed from mean.nii.gz, sd.nii.gz (")
 
 
 def at_half_size(values: np.ndarray) -> np.ndarray:
