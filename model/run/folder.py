@@ -84,11 +84,7 @@ class FolderOptions(Options):
 
 
 def segment_folder(
-    root: Path,
-    output: Path,
-    segmenter: Segmenter,
-    options: FolderOptions,
-    table: Path | None = None,
+    root: Path, output: Path, segmenter: Segmenter, options: FolderOptions, table: Path | None = None
 ) -> list[Outcome]:
     """Segment every case below `root`, or those of `table`, into a folder of its own below `output`.
 
