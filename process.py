@@ -28,6 +28,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model.images.case import ADC_UNIT, ADC_UNITS
 from model.images.formats.names import DEFAULT, WRITTEN
@@ -39,6 +40,9 @@ from model.names.platform_paths import MASK_PATH, PORT, PROBABILITIES_PATH, REPO
 from model.outputs.place import Options
 from model.run.one_case import segment
 from model.segmenter import DEVICES, ENGINES, Segmenter
+
+if TYPE_CHECKING:
+    from model.outputs.summary import Outcome
 
 STARTED = time.perf_counter()
 
@@ -236,17 +240,23 @@ def case_options(args: argparse.Namespace) -> dict:
 def run_folder(args: argparse.Namespace) -> None:
     """Segment every case; raises UserError at the end when one failed."""
     from model.outputs.summary import require_success
+
+    outcomes = outcomes_of_folder(args)
+    print(f"summary: {args.output / SUMMARY}")
+    if args.report:
+        print(f"pages: {args.output / INDEX}")
+    require_success(outcomes)
+
+
+def outcomes_of_folder(args: argparse.Namespace) -> list[Outcome]:
+    """Segment every case; what became of each."""
     from model.run.at_once import MAX_PARALLEL
     from model.run.folder import FolderOptions, segment_folder  # brings what a single case does not need
 
     options = FolderOptions(**case_options(args), suffix=args.format or "", overwrite=args.overwrite, bids=args.bids)
     table = args.input / args.cases if args.cases != Path() else None
     segmenter = Segmenter(args.weights, args.device, args.engine, atlas=args.atlas, at_once=MAX_PARALLEL, say=say)
-    outcomes = segment_folder(args.input, args.output, segmenter, options, table)
-    print(f"summary: {args.output / SUMMARY}")
-    if args.report:
-        print(f"pages: {args.output / INDEX}")
-    require_success(outcomes)
+    return segment_folder(args.input, args.output, segmenter, options, table)
 
 
 def main(words: list[str] | None = None) -> int:

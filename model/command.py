@@ -96,8 +96,10 @@ def missing_cpu_flags(cpuinfo: Path = CPUINFO) -> list[str]:
 
 
 def _stop_at_once(number: int, frame: object) -> None:
-    """While modules are imported: nothing is written yet, and an exception might be taken for an import that failed."""
+    """While modules are imported: no file is half-written, and an exception might be taken for an import that failed."""
     _say_stopped(number)
+    for step in LAST_STEPS:
+        step()
     os._exit(128 + number)
 
 

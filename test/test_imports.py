@@ -48,7 +48,10 @@ def ids(path: Path) -> str:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=ids)
 def test_what_the_image_ships_needs_only_its_requirements(path):
-    assert {name.split(".")[0] for name in imported(path)} - set(sys.stdlib_module_names) <= REQUIREMENTS | {"model"}
+    assert {name.split(".")[0] for name in imported(path)} - set(sys.stdlib_module_names) <= REQUIREMENTS | {
+        "model",
+        "process",
+    }
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=ids)

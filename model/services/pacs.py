@@ -3,8 +3,8 @@
     python -m model.services.pacs 1.2.840.99.1 --server http://127.0.0.1:8042 -- --estimate-z
 
 The user and the password come from ORTHANC_USER and ORTHANC_PASSWORD in the environment, since other users of a machine can
-see the words of a command. What follows `--` goes to process.py. The images are in a temporary folder, which this user alone
-can open, while they are segmented; it goes with them, and however the command is stopped. No message names it.
+see the words of a command. Behind `--` come options of process.py. The images are in a temporary folder, which this user
+alone can open, while they are segmented; it goes with them, and however the command is stopped. No message names it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ if __name__ == "__main__":
 import argparse
 import base64
 import contextlib
-import csv
 import http.client
 import json
 import os
@@ -29,14 +28,13 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import process
 from model.errors import UserError, one_line
 from model.images.dicom.files import MOST_FILES
 from model.images.streams import MOST_BYTES
-from model.names.output_names import SUMMARY
 from model.names.platform_paths import CAPTURE_PATH, RESULTS_PATH, SEGMENTATION_PATH
-from model.services.working_folder import run_command, without_paths, working_folder
+from model.services.working_folder import working_folder
 
-PROCESS = Path(__file__).resolve().parents[2] / "process.py"
 SERVER = "http://127.0.0.1:8042"  # as Orthanc listens when nothing else is set
 CASE = "study"  # what the case is called: no name or number of the patient
 NAMES = {f"scans/{CASE}": "the study's images", "lesions": "the results"}  # of what is in the working folder
@@ -179,45 +177,22 @@ def require_same_study(images: Path, output: Path) -> None:
     try:
         headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in (earlier, min(images.iterdir()))]
     except pydicom.errors.InvalidDicomError:
-        return  # process.py says what it is
+        return  # the segmentation says what it is
     found, given = ([str(header.get(name) or "") for name in ("StudyInstanceUID", "PatientID")] for header in headers)
     if found != given:
         raise UserError(f"{output}: expected an empty folder, or results of this study, found another study's; name another")
 
 
-def segment(images: Path, output: Path, words: list[str]) -> Path:
-    """Run process.py on the folder `images` is in; returns the case's folder. Raises UserError with its reason."""
-    command = [sys.executable, str(PROCESS), *words, "--input", str(images.parent), "--output", str(output), "--cases"]
-    work, before = images.parents[1], _state(output / SUMMARY)
+def segment(images: Path, output: Path, args: argparse.Namespace) -> Path:
+    """Segment the study; returns the case's folder. Raises UserError with the reason where it has no mask.
 
-    def shown(line: str) -> str:
-        names_a_file_alone = re.fullmatch(rf"\w+: {re.escape(str(work))}\S*\n", line)
-        return "" if names_a_file_alone else without_paths(line, work, NAMES)
-
-    code, errors = run_command(command, shown, clears_up=work not in output.parents)
-    if code == 0:
-        return output / CASE
-    told = next(_reasons(output / SUMMARY), "") if _state(output / SUMMARY) != before else ""
-    ended = f"process.py was ended by signal {-code}" if code < 0 else "no reason given"
-    raise UserError(told or (errors or [ended])[-1].strip().removeprefix("error: "))
-
-
-def _state(path: Path) -> tuple[int, int] | None:
-    """What differs when a file was written anew; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
-
-
-def _reasons(summary: Path) -> Iterator[str]:
-    """Why the case failed, as a run's summary says."""
-    try:
-        with summary.open(newline="", encoding="utf-8-sig") as file:
-            yield from (row.get("reason", "") for row in csv.DictReader(file) if row.get("case") == CASE)
-    except OSError:
-        return
+    args: of process.py.
+    """
+    args.input, args.output = images.parent, output
+    (outcome,) = (found for found in process.outcomes_of_folder(args) if found.case.name == CASE)
+    if not outcome.mask:
+        raise UserError(outcome.reason)
+    return outcome.mask.parent
 
 
 def store(server: Server, study: str, objects: dict[str, bytes]) -> list[str]:
@@ -259,7 +234,7 @@ def run(words: list[str] | None = None) -> None:
         images.mkdir(parents=True)
         print(f"fetched: {fetch(server, study, images)} {MODALITY} images", flush=True)
         require_same_study(images, output)
-        case = segment(images, output, args.words)
+        case = segment(images, output, args.process)
         results = json.loads((case / RESULTS_PATH).read_text(encoding="utf-8"))
         objects = {name: (case / name).read_bytes() for name in (SEGMENTATION_PATH, CAPTURE_PATH)}
     for name, instance in zip(objects, store(server, study, objects), strict=True):
@@ -277,7 +252,7 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
         "--output", type=Path, help="folder that keeps the mask, the report and the objects (default: none is kept)"
     )
     args = parser.parse_args(own)
-    args.words = passed_on
+    args.process = process.parse_arguments([*passed_on, "--cases"])
     return args
 
 

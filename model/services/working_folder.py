@@ -1,50 +1,98 @@
-"""A temporary folder for a patient's images that is gone however a command ends, and a program that works in it."""
+"""A temporary folder for a patient's images that is gone however a command ends, or when the next one begins."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import functools
+import io
+import os
 import shutil
-import subprocess
+import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from model.command import LAST_STEPS, undisturbed
 from model.errors import UserError, is_users, reason_of
 
-CLEAN_UP_S = 10.0  # that a program has to clear up when the command is stopped
+PREFIX = "hie-lesions-"
+LOCKED_AFTER_S = 60.0  # in which a new folder has its lock
 
 
 @contextlib.contextmanager
 def working_folder(names: dict[str, str]) -> Iterator[Path]:
     """A folder that this user alone can open, removed at the end of the block; removed on signals, too.
 
-    What fails in the block is told without the folder's path; names: what is said for paths in it, see `without_paths`.
-    Raises UserError where no such folder can be made.
+    What is printed in the block, and what fails in it, is told without the folder's path; names: what is said for paths in
+    it, see `without_paths`. First removes what killed commands left. Raises UserError where no such folder can be made.
     """
     work = None
-    try:
-        with undisturbed():
-            work = Path(tempfile.mkdtemp(prefix="hie-lesions-")).resolve()
-            remove = functools.partial(shutil.rmtree, work, ignore_errors=True)
-            LAST_STEPS.append(remove)
-            atexit.register(remove)
-        yield work
-    except (UserError, OSError) as error:
-        if work is None:
-            raise UserError("TMPDIR: expected a folder that this user can write temporary files to, found none") from None
-        if not is_users(error):
-            raise
-        raise UserError(without_paths(reason_of(error), work, names)) from None
-    finally:
-        if work is not None:
+    with contextlib.ExitStack() as stack:
+        try:
             with undisturbed():
-                remove()
-                LAST_STEPS.remove(remove)
-                atexit.unregister(remove)
+                remove_left_folders()
+                work = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+                stack.callback(os.close, _locked(work))
+                remove = functools.partial(shutil.rmtree, work, ignore_errors=True)
+                LAST_STEPS.append(remove)
+                atexit.register(remove)
+            stack.enter_context(contextlib.redirect_stdout(WithoutPaths(sys.stdout, work, names)))
+            stack.enter_context(contextlib.redirect_stderr(WithoutPaths(sys.stderr, work, names)))
+            yield work
+        except (UserError, OSError) as error:
+            if work is None:
+                expected = "expected a folder that this user can write temporary files to, found none"
+                raise UserError(f"TMPDIR: {expected}") from None
+            if not is_users(error):
+                raise
+            raise UserError(without_paths(reason_of(error), work, names)) from None
+        finally:
+            if work is not None:
+                with undisturbed():
+                    remove()
+                    LAST_STEPS.remove(remove)
+                    atexit.unregister(remove)
+
+
+def remove_left_folders() -> None:
+    """Of this user's commands that were killed: no lock is held on their folders any more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            status = folder.lstat()
+            if status.st_uid != os.getuid() or time.time() - status.st_mtime < LOCKED_AFTER_S:
+                continue
+            lock = _locked(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _locked(folder: Path) -> int:
+    """A lock on a folder, which lasts until it is closed or the process ends. Raises OSError where another has it."""
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+class WithoutPaths(io.TextIOBase):
+    """A stream whose texts go to another without the paths of a folder that is gone when they are read."""
+
+    def __init__(self, stream: TextIO, work: Path, names: dict[str, str]) -> None:
+        self.stream, self.work, self.names = stream, work, names
+
+    def write(self, text: str) -> int:
+        self.stream.write(without_paths(text, self.work, self.names))
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
 
 
 def without_paths(text: str, work: Path, names: dict[str, str]) -> str:
@@ -52,30 +100,3 @@ def without_paths(text: str, work: Path, names: dict[str, str]) -> str:
     for relative, name in names.items():
         text = text.replace(str(work / relative), name)
     return text.replace(str(work), "a temporary folder")
-
-
-def run_command(command: list[str], shown: Callable[[str], str], *, clears_up: bool) -> tuple[int, list[str]]:
-    """Run a program and print what it prints, each line as `shown` makes it; returns its exit code and its lines on stderr.
-
-    When this process is stopped the program is, too: at once, or, where it clears up, with time for that.
-    """
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
-    LAST_STEPS.insert(0, process.kill)  # before its folder is removed
-    errors: list[str] = []
-    reader = threading.Thread(target=lambda: errors.extend(process.stderr or ()), daemon=True)
-    try:
-        reader.start()
-        for line in process.stdout or ():
-            print(shown(line), end="", flush=True)
-        reader.join()
-        return process.wait(), errors
-    except BaseException:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            if clears_up:
-                process.terminate()
-                process.wait(CLEAN_UP_S)
-        process.kill()
-        process.wait()
-        raise
-    finally:
-        LAST_STEPS.remove(process.kill)

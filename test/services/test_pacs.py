@@ -1,7 +1,9 @@
 """A study from a real Orthanc and back to it."""
 
+import argparse
 import contextlib
 import errno
+import fcntl
 import http.server
 import json
 import os
@@ -14,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,14 +54,14 @@ def study(server, tmp_path) -> Iterator[str]:
 def go(server, tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
     """Runs the command with the test's user; returns exit code, stdout and stderr. No temporary file may be left."""
 
-    def run(*words: str, user: str = USER, password: str = PASSWORD) -> tuple[int, str, str]:
+    def run(*words: str, user: str = USER, password: str = PASSWORD, leaves: Collection[Path] = ()) -> tuple[int, str, str]:
         monkeypatch.setenv(pacs.USER, user)
         monkeypatch.setenv(pacs.PASSWORD, password)
         (tmp_path / "tmp").mkdir(exist_ok=True)
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
         capfd.readouterr()
         code = pacs.main(["--server", server.url, *words])  # a later --server counts
-        assert not list((tmp_path / "tmp").iterdir())
+        assert {*(tmp_path / "tmp").iterdir()} == {*leaves}
         return code, *capfd.readouterr()
 
     return run
@@ -84,7 +86,7 @@ def stand_in(monkeypatch) -> Callable[[Callable[[Made], object]], None]:
     """Lets a function make the objects in place of process.py."""
 
     def use(make: Callable[[Made], object]) -> None:
-        def segment(images: Path, output: Path, words: list[str]) -> Path:
+        def segment(images: Path, output: Path, args: argparse.Namespace) -> Path:
             (output / pacs.CASE).mkdir(parents=True, exist_ok=True)
             (output / pacs.CASE / "results.json").write_text('{"lesion_volume_ml": 1, "lesions": 1}')
             make(Made(sorted(images.iterdir()), output / pacs.CASE))
@@ -190,56 +192,44 @@ def test_one_uid_of_two_patients(server, study, go, tmp_path):
     assert all(found in error for found in (study, other))
 
 
-def test_a_case_that_cannot_be_segmented(server, study, go):
-    code, _, error = go(STUDY, "--", "--adc-unit", "mm2/s", "--weights", "/nowhere")
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "the study's images: "),
+        (["--estimate-z", "--weights", "/nowhere"], "--estimate-z: /nowhere/zmap: "),
+    ],
+)
+def test_a_case_that_cannot_be_segmented(server, study, go, words, reason, tmp_path):
+    """Nothing that is said names a folder that is gone."""
+    code, out, error = go(STUDY, "--", *words)
     assert (code, error.count("\n")) == (2, 1)
-    assert error.startswith("error: ")
+    assert error.startswith(f"error: {reason}")
+    assert str(tmp_path) not in out + error
     assert server.instances().keys() == {"MR"}
 
 
-SCRIPT = """
-import csv, pathlib, signal, sys
-place = {sys.argv[n]: pathlib.Path(sys.argv[n + 1]) for n in range(1, len(sys.argv) - 1)}
-"""
-WRITES_A_SUMMARY = """
-place["--output"].mkdir(exist_ok=True)
-print(f"study: failed: {place['--input'] / 'study'}: no brain; {place['--output'] / 'study'}: no mask")
-with (place["--output"] / "summary.csv").open("w", encoding="utf-8-sig") as file:
-    csv.writer(file).writerows([["case", "reason"], ["study", f"{place['--input'] / 'study'}: no brain"]])
-print(f"summary: {place['--output'] / 'summary.csv'}")
-print("error: 1 of 1 cases", file=sys.stderr)
-sys.exit(2)
-"""
+def test_words_that_process_does_not_know_are_refused_before_anything_is_fetched(go, capfd):
+    with pytest.raises(SystemExit):
+        go("1.2.3", "--", "--unknown")
+    assert "unrecognized arguments: --unknown" in capfd.readouterr().err
 
 
-@pytest.fixture
-def script(monkeypatch, tmp_path) -> Callable[[str], None]:
-    """Lets a text of Python stand in for process.py."""
-
-    def use(text: str) -> None:
-        (tmp_path / "script.py").write_text(SCRIPT + text)
-        monkeypatch.setattr(pacs, "PROCESS", tmp_path / "script.py")
-
-    return use
-
-
-def test_nothing_that_is_said_names_a_folder_that_is_gone(server, study, go, script, tmp_path):
-    script(WRITES_A_SUMMARY)
-    code, out, error = go(STUDY)
-    assert (code, error) == (2, "error: the study's images: no brain\n")
-    assert "study: failed: the study's images: no brain; the results/study: no mask" in out
-    assert "summary" not in out
-    assert str(tmp_path) not in out
-
-
-def test_the_reason_is_this_runs_and_not_an_earlier_ones(server, study, go, script, tmp_path):
-    kept = tmp_path / "kept"
-    script(WRITES_A_SUMMARY)
-    assert go(STUDY, "--output", str(kept))[2] == "error: the study's images: no brain\n"
-    script('sys.exit("error: no such weights")')
-    assert go(STUDY, "--output", str(kept))[::2] == (2, "error: no such weights\n")
-    script("signal.raise_signal(signal.SIGKILL)")
-    assert go(STUDY, "--output", str(kept))[::2] == (2, "error: process.py was ended by signal 9\n")
+def test_what_a_killed_command_left_is_removed(server, study, go, tmp_path):
+    names = ("left", "in-use", "new")
+    left, in_use, new = (tmp_path / "tmp" / f"hie-lesions-{name}" for name in names)
+    for folder in (left, in_use, new):
+        (folder / "scans").mkdir(parents=True)
+    link = tmp_path / "tmp" / "hie-lesions-link"
+    link.symlink_to(tmp_path / "adc")
+    for path in (left, in_use, link):
+        os.utime(path, (0, 0), follow_symlinks=False)
+    lock = os.open(in_use, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        go(STUDY, leaves={in_use, new, link})
+    finally:
+        os.close(lock)
+    assert (tmp_path / "adc").is_dir()
 
 
 @pytest.mark.parametrize("change", [{"StudyInstanceUID": "1.2.3.5"}, {"PatientID": "P2"}, {}])
@@ -281,28 +271,44 @@ COMMAND = """
 import signal, sys
 for number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, signal.SIG_DFL)
-from pathlib import Path
 from model import command
 from model.services import pacs
 command.SECOND_SIGNAL_AFTER_S = 0.1
-pacs.PROCESS = Path(sys.argv[1])
-sys.exit(pacs.main(sys.argv[2:]))
+insists = sys.argv.pop(1) == "True"
+
+def segment(*_):
+    print("works", flush=True)
+    while True:
+        try:
+            signal.pause()
+        except SystemExit:
+            if not insists:
+                raise
+
+def imports(*_):
+    with command.loading():
+        print("works", flush=True)
+        signal.pause()
+
+pacs.segment = imports if sys.argv.pop(1) == "True" else segment
+sys.exit(pacs.main(sys.argv[1:]))
 """
 
 
 @pytest.mark.parametrize(
-    ("number", "insists"),
-    [*((n, False) for n in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)), (signal.SIGHUP, True)],
+    ("number", "insists", "imports"),
+    [
+        *((n, False, False) for n in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)),
+        (signal.SIGHUP, True, False),
+        (signal.SIGTERM, False, True),
+    ],
 )
-def test_no_signal_leaves_images(tmp_path, number, insists):
-    """process.py stands still; of one that insists with a second signal, it does not heed the first."""
+def test_no_signal_leaves_images(tmp_path, number, insists, imports):
+    """Nor where the segmentation does not heed the first signal and a second one comes, nor while libraries are imported."""
     answers = {"/lookup": LOOKUP, "/series": SERIES, "/file": b"an image"}
-    stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN)" if insists else ""
-    stubborn += f"\nimport os\nprint(os.getpid(), file=open({str(tmp_path / 'pid')!r}, 'w'), flush=True)"
-    (tmp_path / "script.py").write_text(f"{SCRIPT}{stubborn}\nprint('works', flush=True)\nsignal.pause()\n")
     (tmp_path / "tmp").mkdir()
     with strange_server(answers) as url:
-        words = [tmp_path / "script.py", STUDY, "--server", url, *(["--output", tmp_path / "kept"] if insists else [])]
+        words = [str(insists), str(imports), STUDY, "--server", url, "--output", str(tmp_path / "kept")]
         environment = os.environ | {"TMPDIR": str(tmp_path / "tmp")}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with subprocess.Popen([sys.executable, "-c", COMMAND, *words], cwd=ROOT, env=environment, **pipes) as process:
@@ -317,11 +323,6 @@ def test_no_signal_leaves_images(tmp_path, number, insists):
             assert process.wait(30) == 128 + number
             assert process.stderr.read().startswith(f"error: stopped by {number.name}")
     assert not list((tmp_path / "tmp").iterdir())
-    words = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
-    deadline = time.monotonic() + 10
-    while words.exists() and words.read_bytes():  # of one that was killed nothing is left, or no words
-        assert time.monotonic() < deadline, "process.py goes on"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
