@@ -20,7 +20,7 @@ from training.data.splits import FOLDS, read_fold
 from training.pages.cells import SCORE_HEADER, first_word, score_cells
 from training.pages.markdown import replace_block, require_own_pages, table, wrapped, write_text
 from training.pages.plots import draw_curves, draw_dice, draw_dice_by_volume, is_figure
-from training.pages.study_page import PHANTOM, both_protocols, figure_name, short_answer, study_text
+from training.pages.study_page import PHANTOM, figure_name, short_answer, study_text
 from training.pages.study_tables import TITLES, Study, method_lines
 from training.scores.methods import RULE, STUDY
 from training.scores.rows import KEYS, RESULTS, RUN, Epoch, Row, curves_path, read_frame
@@ -77,7 +77,7 @@ def draw_figures(study: Study, figures: Path) -> None:
 
 
 def readme_block(studies: list[Study]) -> str:
-    """The README's table and what it says: of the native protocol, and what the other says of that."""
+    """The README's table of the native protocol, and what it says."""
     parts = []
     for study in (study for study in studies if study.protocol == "native" and not study.rows.empty):
 
@@ -86,7 +86,7 @@ def readme_block(studies: list[Study]) -> str:
 
         header = SCORE_HEADER[:-1]
         parts.append(table([study.title.lower(), *header], method_lines(study.rows, len(header), line)))
-        parts.append(wrapped(f"{short_answer(study)} {both_protocols(studies)}".strip()))
+        parts.append(wrapped(short_answer(study)))
     return "\n\n".join(parts)
 
 

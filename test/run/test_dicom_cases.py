@@ -1,6 +1,7 @@
 """Folders of DICOM through the entrypoint: studies, series, files with many frames, and what is told of the patient."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,7 @@ def test_studies_series_and_a_file_with_many_frames(tmp_path, go, output):
         assert f'<th scope="row">{name}</th><td>{value}</td>' in page
     told = out + "".join(map(str, output.rglob("*")))
     told += "".join(path.read_text() for path in output.rglob("*") if path.suffix in (".json", ".html", ".csv"))
+    told = re.sub(r"[0-9a-f]{12,}|base64,[\w+/=]+", "", told)  # digests and images have any letters
     assert not [secret for secret in SECRETS if secret.casefold() in told.casefold()]
 
 
