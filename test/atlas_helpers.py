@@ -3,7 +3,7 @@
 import numpy as np
 
 from model.images.registered import GRID_MM
-from model.lesions.atlas import Atlas
+from model.lesions.atlas import MAPS_MM, Atlas, maps_shape
 
 HALF_MM = np.array([38.0, 50.0, 41.0])  # half axes of the brain, (z, y, x)
 MARGIN_MM = 12.0
@@ -11,6 +11,7 @@ SIZE = tuple(np.ceil(2 * (HALF_MM + MARGIN_MM) / GRID_MM).astype(int).tolist())
 CENTRE = (HALF_MM + MARGIN_MM) / GRID_MM  # in voxels of the atlas
 FLUID = ((8.0, -10.0, 9.0), (8.0, -10.0, -9.0), (4.0, 22.0, 0.0))  # centres in mm; no two sides are alike
 GREY = ((-2.0, 2.0, 14.0), (-2.0, 2.0, -14.0), (-22.0, 26.0, 0.0), (15.0, -30.0, 12.0))
+MAP_SLOPES = ((0.01, 0.0, 0.0), (0.0, 0.02, 0.0), (0.0, 0.0, 0.03), (0.01, -0.02, 0.01))  # of each map, a voxel of the atlas
 
 
 def adc_at(places_mm: np.ndarray) -> np.ndarray:
@@ -37,4 +38,6 @@ def scan(spacing_mm: tuple[float, float, float], matrix: np.ndarray | None = Non
 def invented_atlas(sd: float = 200.0) -> Atlas:
     places = np.moveaxis(np.indices(SIZE), 0, -1)
     mean = adc_at((places - CENTRE) * GRID_MM)
-    return Atlas(mean, np.where(mean > 0, sd, 0).astype(np.float32))
+    coarse = np.moveaxis(np.indices(maps_shape(SIZE)), 0, -1) * (MAPS_MM / GRID_MM) - CENTRE
+    maps = np.stack([coarse @ weights for weights in MAP_SLOPES], axis=-1).astype(np.float32)
+    return Atlas(mean, np.where(mean > 0, sd, 0).astype(np.float32), maps)

@@ -5,6 +5,7 @@ Arrays are (z, y, x) in the canonical order, ADC in 1e-6 mm2/s.
 
 import functools
 import hashlib
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,13 @@ from model.lesions.brain_map import BrainMap, Spacing
 SMOOTHING_MM = (1.5, 3.0)
 BUILT_IN = "built-in"
 LARGEST_Z = 10.0  # to which Z by the atlas is cut, as the published maps are
+MAPS_MM = 4.0  # voxels of the maps
+MAPS = (
+    "atlas_lesion_share",  # of the cases' brain there
+    "atlas_low_share",  # of it: Z below -2 without a lesion
+    "atlas_healthy_z",  # mean outside lesions
+    "atlas_adc_sd",  # 1e-3 mm2/s, over cases and voxels near, without regard to Z
+)
 ATLAS_FEATURES = (
     "atlas_mean",  # 1e-3 mm2/s
     "atlas_sd",
@@ -24,43 +32,52 @@ ATLAS_FEATURES = (
     "atlas_place_z",  # 0 to 1 in the box of the atlas's brain
     "atlas_place_y",
     "atlas_off_middle",  # 0 to 0.5
+    *MAPS,
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Atlas:
-    """Mean and standard deviation over normal newborns, float32 with voxels of GRID_MM, both 0 where they are not known."""
+    """Mean and standard deviation over normal newborns, float32 with voxels of GRID_MM, both 0 where they are not known.
+
+    maps: what else is known of each place, float32 (z, y, x, map) with voxels of MAPS_MM, in the order of MAPS.
+    """
 
     mean: np.ndarray
     sd: np.ndarray
+    maps: np.ndarray
     name: str = BUILT_IN  # for results.json
 
     def __post_init__(self) -> None:
         if self.mean.ndim != 3 or self.mean.shape != self.sd.shape or not (self.mean > 0).any():
             raise ValueError("an atlas is two volumes of one shape with some brain")
+        if self.maps.shape != (*maps_shape(self.mean.shape), len(MAPS)) or not np.isfinite(self.maps).all():
+            raise ValueError("an atlas has finite maps that cover its volume")
         if not all(np.isfinite(part).all() for part in (self.mean, self.sd)) or (self.sd <= 0)[self.mean > 0].any():
             raise ValueError("an atlas has finite values, and a standard deviation above 0 wherever it has a mean")
 
     @classmethod
-    def of_arrays(cls, shape: np.ndarray, known: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> "Atlas":
+    def of_arrays(cls, shape: np.ndarray, known: np.ndarray, mean: np.ndarray, sd: np.ndarray, maps: np.ndarray) -> "Atlas":
         """What `arrays` gave. Raises ValueError when they do not fit."""
         size = tuple(shape.tolist())
         inside = np.unpackbits(known, count=int(np.prod(size))).astype(bool).reshape(size)
         parts = (np.zeros(size, np.float32), np.zeros(size, np.float32))
         for part, values in zip(parts, (mean, sd), strict=True):
             part[inside] = values
-        return cls(*parts)
+        return cls(*parts, maps.astype(np.float32))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """By name, as they are stored: the values where it is known, in half precision."""
+        """By name, as they are stored: mean and standard deviation where they are known, and maps, in half precision."""
         known = self.mean > 0
         values = {name: getattr(self, name)[known].astype(np.float16) for name in ("mean", "sd")}
+        values["maps"] = self.maps.astype(np.float16)
         return {"shape": np.array(known.shape), "known": np.packbits(known)} | values
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of what it says."""
-        return hashlib.sha256(b"".join(array.tobytes() for array in self.arrays().values())).hexdigest()
+        """SHA-256 of what was measured of it, mean and standard deviation."""
+        measured = (array.tobytes() for name, array in self.arrays().items() if name != "maps")
+        return hashlib.sha256(b"".join(measured)).hexdigest()
 
     @functools.cached_property
     def template(self) -> np.ndarray:
@@ -88,6 +105,11 @@ class Atlas:
         return mean, sd
 
 
+def maps_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of the maps of an atlas of that shape: its voxels at the same places, of MAPS_MM."""
+    return tuple(math.ceil((size - 1) * GRID_MM / MAPS_MM) + 1 for size in shape)
+
+
 def atlas_features(brain_map: BrainMap, atlas: Atlas, places: np.ndarray) -> list[np.ndarray | float]:
     """In the order of ATLAS_FEATURES, of every brain voxel; those of the whole case as one number.
 
@@ -101,4 +123,5 @@ def atlas_features(brain_map: BrainMap, atlas: Atlas, places: np.ndarray) -> lis
     low, high = atlas.box / GRID_MM
     place_z, place_y, place_x = np.clip((places - low) / (high - low), -0.5, 1.5).T
     smooth = (brain_map.smooth(filled, mm)[brain] for mm in SMOOTHING_MM)
-    return [mean / 1000, sd / 1000, z, *smooth, float(np.median(z)), place_z, place_y, np.abs(place_x - 0.5)]
+    maps = sampled(atlas.maps, places * (GRID_MM / MAPS_MM)).T
+    return [mean / 1000, sd / 1000, z, *smooth, float(np.median(z)), place_z, place_y, np.abs(place_x - 0.5), *maps]

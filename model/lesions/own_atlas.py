@@ -1,4 +1,8 @@
-"""A user's own normative atlas, from two images: the mean ADC of normal newborns and its standard deviation."""
+"""A user's own normative atlas, from two images: the mean ADC of normal newborns and its standard deviation.
+
+The images have no maps of where lesions lay. Those of the built-in atlas are brought to where they belong in this one: its
+mean is registered to the built-in atlas as a case is.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,8 @@ from model.images.grid import require_same_grid
 from model.images.orientation import turn_to_canonical
 from model.images.registered import GRID_MM, sampled
 from model.images.volume import read_volume
-from model.lesions.atlas import Atlas
+from model.lesions.atlas import MAPS_MM, Atlas, maps_shape
+from model.lesions.brain_map import blur
 
 if TYPE_CHECKING:
     from model.images.grid import Volume
@@ -30,10 +35,12 @@ LEAST_CONTRAST = 0.06  # distance of the mean's quartiles, over its median
 MARGIN_MM = 12.0  # around the brain
 
 
-def read_atlas(mean_path: Path, sd_path: Path) -> Atlas:
+def read_atlas(mean_path: Path, sd_path: Path, built_in: Atlas) -> Atlas:
     """Read and check the two images, which lie on one grid, in 1e-6 mm2/s, 0 outside the brain.
 
-    Raises UserError when they cannot be read, are swapped, in another unit, a variance, or not of a newborn's brain alone.
+    built_in: from which the maps are taken.
+    Raises UserError when they cannot be read, are swapped, in another unit, a variance, not of a newborn's brain alone, or
+    do not fit the built-in atlas.
     """
     mean, sd = read_volume(mean_path), read_volume(sd_path)
     require_same_grid(mean, sd)
@@ -43,7 +50,13 @@ def read_atlas(mean_path: Path, sd_path: Path) -> Atlas:
     of_mean, of_sd = (turn.to_canonical(volume.voxels) for volume in (mean, sd))
     if problem := _misfit(mean, of_mean, sd, of_sd):
         raise UserError(f"--atlas: {problem}")
-    atlas = Atlas(*_on_grid(of_mean, of_sd, turn.spacing_mm(mean.grid)))
+    on_grid = _on_grid(of_mean, of_sd, turn.spacing_mm(mean.grid))
+    registration = built_in.register(on_grid[0], (GRID_MM,) * 3)
+    if not registration.usable:
+        raise UserError(
+            f"--atlas: {mean_path}: could not be registered to the built-in atlas, expected a newborn's mean ADC"
+        )
+    atlas = Atlas(*on_grid, _maps(on_grid[0] > 0, registration.places, built_in))
     return replace(atlas, name=f"{mean_path.name}, {sd_path.name} ({atlas.digest[:12]})")
 
 
@@ -95,3 +108,21 @@ def _on_grid(mean: np.ndarray, sd: np.ndarray, spacing_mm: Spacing) -> tuple[np.
     inside = share > 0.5
     of_mean, of_sd = (np.where(inside, v / np.where(inside, share, 1), 0).astype(np.float32).reshape(size) for v in values)
     return of_mean, of_sd
+
+
+def _maps(brain: np.ndarray, places: np.ndarray, built_in: Atlas) -> np.ndarray:
+    """The built-in atlas's maps in an atlas with that brain, whose voxels lie at `places` in the built-in one.
+
+    Outside the brain they go on as they are at its surface, and far from it have the brain's mean.
+    """
+    values = sampled(built_in.maps, places * (GRID_MM / MAPS_MM))
+    maps = np.empty((*maps_shape(brain.shape), values.shape[1]), np.float32)
+    grid = (GRID_MM,) * 3
+    share = np.maximum(blur(brain, GRID_MM, grid), 1e-3)
+    centres = np.moveaxis(np.indices(maps.shape[:3]), 0, -1).reshape(-1, 3) * (MAPS_MM / GRID_MM)
+    for number, mean in enumerate(values.mean(axis=0)):
+        apart = np.zeros(brain.shape)
+        apart[brain] = values[:, number] - mean
+        smooth = mean + blur(apart, GRID_MM, grid) / share
+        maps[..., number] = sampled(smooth[..., None], centres).reshape(maps.shape[:3])
+    return maps

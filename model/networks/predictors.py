@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.errors import UserError
-from model.lesions.atlas import Atlas
 from model.lesions.estimate import ZEstimator
 from model.lesions.own_atlas import read_atlas
 from model.networks.config import InferenceConfig
@@ -65,7 +64,7 @@ def load_predictors(
 ) -> Predictors:
     """The predictors of a folder of weights; `say` gets a line for each that is loaded.
 
-    atlas_files: mean and standard deviation, which take the place of the folder's atlas.
+    atlas_files: mean and standard deviation, which take the place of those of the folder's atlas.
     """
 
     def load_given() -> Predictor:
@@ -74,8 +73,7 @@ def load_predictors(
         return predictor
 
     def load_estimating() -> EstimatingPredictor:
-        atlas = read_atlas(*atlas_files) if atlas_files else None
-        predictor = load_estimating_predictor(folder, lambda: predictors.given.ensemble, atlas)
+        predictor = load_estimating_predictor(folder, lambda: predictors.given.ensemble, atlas_files)
         asked = predictor.estimator.atlas
         where = f"{folder / ATLAS}, atlas: {asked.name}" if asked else f"{zmap_folder(folder)}, without an atlas"
         say(f"weights for estimated Z maps: {predictor.ensemble.id} from {where}")
@@ -86,24 +84,26 @@ def load_predictors(
 
 
 def load_estimating_predictor(
-    folder: Path, lesions: Callable[[], Ensemble], atlas: Atlas | None = None
+    folder: Path, lesions: Callable[[], Ensemble], atlas_files: tuple[Path, Path] | None = None
 ) -> EstimatingPredictor:
     """The trees that estimate, each with the lesion decision that was fitted to their estimates.
 
     Those that ask an atlas, where the folder has them, with those that do not beside them: both have the id of all.
     lesions: gives the networks that find lesions. They are asked only where a decision's calibration gives them a weight.
-    atlas: in place of the folder's.
-    Raises UserError as `load_estimator`, and when the folder cannot estimate, or has no atlas to be replaced.
+    atlas_files: mean and standard deviation, which take the place of those of the folder's atlas.
+    Raises UserError as `load_estimator` and `read_atlas`, and when the folder cannot estimate or has no atlas to replace.
     """
     plain = _estimating(zmap_folder(folder), lesions)
     if not (folder / ATLAS / f"{ESTIMATE}.safetensors").is_file():
-        if atlas:
+        if atlas_files:
             raise UserError(f"--atlas: {folder / ATLAS}: these weights ask no atlas, no {ESTIMATE}.safetensors")
         return plain
     asking = _estimating(folder / ATLAS, lesions)
+    built_in = asking.estimator.atlas
+    atlas = read_atlas(*atlas_files, built_in) if atlas_files and built_in else None
     identity = asking.ensemble.id + plain.ensemble.id + (atlas.digest if atlas else "")
     identity = hashlib.sha256(identity.encode()).hexdigest()[:12]
-    estimator = replace(asking.estimator, atlas=atlas or asking.estimator.atlas)
+    estimator = replace(asking.estimator, atlas=atlas or built_in)
     plain = EstimatingPredictor(plain.estimator, replace(plain.ensemble, id=identity))
     return EstimatingPredictor(estimator, replace(asking.ensemble, id=identity), plain)
 

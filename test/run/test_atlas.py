@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from atlas_helpers import invented_atlas, scan
+from atlas_helpers import MAP_SLOPES, invented_atlas, scan
 from folder_helpers import summary
 from inference_helpers import arguments, one_question, save_zmap, stump
 from phantom import write_image
@@ -16,8 +16,9 @@ from model import Segmenter
 from model.errors import UserError
 from model.images.grid import Grid
 from model.images.registered import GRID_MM
-from model.lesions.atlas import Atlas
+from model.lesions.atlas import MAPS_MM, Atlas
 from model.lesions.estimate import WITH_ATLAS, ZEstimator
+from model.lesions.own_atlas import read_atlas
 from model.networks.stored import load_estimator, save_decision, save_estimator
 from model.report.results import describe_registration
 
@@ -131,6 +132,21 @@ def test_hospital_whose_adc_is_higher_uses_its_own_atlas(weights, tmp_path):
     assert np.count_nonzero(masks[1]) < 0.03 * np.count_nonzero(lesion)
 
 
+def test_own_atlas_takes_the_maps_of_the_built_in_one_to_their_places(tmp_path):
+    """Of one that is the built-in one, but larger and elsewhere on its grid: each map is known on paper."""
+    atlas, larger = invented_atlas(), 1.08
+    mean, sd = (np.pad(part, ((3, 9), (0, 5), (14, 2))) for part in (atlas.mean, atlas.sd))
+    paths = [write(part, tmp_path / f"{name}.nii.gz", larger * GRID_MM) for name, part in (("mean", mean), ("sd", sd))]
+    own = read_atlas(*paths, atlas)
+    middle = np.argwhere(own.mean > 0).mean(0)
+    places = np.moveaxis(np.indices(own.maps.shape[:3]), 0, -1) * (MAPS_MM / GRID_MM)
+    expected = np.stack([(places - middle) / larger @ weights for weights in MAP_SLOPES], axis=-1)
+    inside = own.mean[::2, ::2, ::2] > 0
+    found = own.maps[: inside.shape[0], : inside.shape[1], : inside.shape[2]][inside]
+    error = np.abs(found - expected[: inside.shape[0], : inside.shape[1], : inside.shape[2]][inside])
+    assert (error.mean(0) < 1.5 * np.linalg.norm(MAP_SLOPES, axis=1)).all()  # a voxel and a half of the atlas
+
+
 def test_another_atlas_makes_earlier_results_outdated(weights, main, tmp_path):
     """Another option and other contents under the same names alike; the same atlas again does not."""
     scans, output = tmp_path / "scans", tmp_path / "out"
@@ -175,6 +191,11 @@ WRONG = {
         lambda s: np.where(np.arange(s.shape[2]) < 40, s, 0),
         "sd.nii.gz: is above 0 in 91%",
     ),
+    "no brain's pattern": (
+        lambda m: np.where(m > 0, np.random.default_rng(0).uniform(900, 1700, m.shape), 0),
+        lambda s: s,
+        "could not be registered to the built-in atlas",
+    ),
     "empty": (lambda m: m * 0, lambda s: s, "none above"),
     "one number": (lambda m: np.where(m > 0, 1300, 0), lambda s: s, "nearly the same everywhere"),
     "NaN outside": (lambda m: np.where(m > 0, m, np.nan), lambda s: s, "NaN or infinite"),
@@ -214,6 +235,7 @@ def test_stored_atlas_is_read_as_it_was(weights):
     stored, written = load_estimator(weights / "atlas")[0].atlas, invented_atlas()
     np.testing.assert_allclose(stored.mean, written.mean, rtol=1e-3)
     np.testing.assert_array_equal(stored.sd, written.sd)
+    np.testing.assert_allclose(stored.maps, written.maps, rtol=1e-3)
 
 
 def test_atlas_without_estimate_z_is_refused(main, capfd, tmp_path):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from atlas_helpers import CENTRE, SIZE, adc_at, scan
 
-from model.images.registered import GRID_MM
+from model.images.registered import GRID_MM, sampled
+from model.lesions.atlas import MAPS, MAPS_MM
 from training.atlas import atlas_case
 from training.data.dataset import PackedCase
 from training.lesions.fit_atlas import AtlasFit, fit_atlas, sums_of
@@ -40,11 +41,39 @@ def test_mean_and_sd_are_found_again_where_places_are_known():
     assert not atlas.sd[atlas.mean == 0].any()
 
 
+def test_maps_say_how_often_and_how_much_at_their_places():
+    """Of five cases two have a lesion and one a low Z without one, each in a block; elsewhere Z is 0.5 and the ADC known."""
+    adc, places = scan(SPACING_MM)
+    brain = adc > 0
+    from_centre = np.zeros((*adc.shape, 3))
+    from_centre[brain] = (places - CENTRE) * GRID_MM
+    blocks = [brain & (np.abs(from_centre - centre) < 14).all(-1) for centre in ((10, 25, -15), (-10, -20, 18))]
+    cases = []
+    for number in range(5):
+        lesion, low = (block & (number < cases_with) for block, cases_with in zip(blocks, (2, 1), strict=True))
+        zadc = np.where(brain, np.where(lesion, -4, np.where(low, -2.5, 0.5)), 0).astype(np.float32)
+        values = np.where(brain, 1300 + 100 * (number - 2), 0).astype(np.float32)
+        cases.append((PackedCase(f"case{number}", values, zadc, lesion, SPACING_MM), places))
+    maps = fit_of(cases).atlas.maps
+    assert maps.shape == (26, 32, 27, len(MAPS))  # of 50, 62 and 53 voxels at half their number, both ends in it
+
+    def at(centre: tuple[int, int, int]) -> np.ndarray:
+        return sampled(maps, (np.array([centre]) / GRID_MM + CENTRE) * (GRID_MM / MAPS_MM))[0]
+
+    sd = 0.1 * np.sqrt(2)  # of 1.1, 1.2, ... 1.5
+    np.testing.assert_allclose(at((10, 25, -15)), (2 / 5, 0, 0.5, sd), atol=0.03)
+    np.testing.assert_allclose(at((-10, -20, 18)), (0, 1 / 5, (4 * 0.5 - 2.5) / 5, sd), atol=0.05)
+    np.testing.assert_allclose(at((0, 5, 35)), (0, 0, 0.5, sd), atol=0.03)
+    far = (0.4, 0.2) * np.array([np.count_nonzero(block) for block in blocks]) / np.count_nonzero(brain)
+    np.testing.assert_allclose(maps[0, 0, 0, :2], far, rtol=0.01)  # no brain is near: the whole brain's
+
+
 def test_without_a_case_is_as_if_it_had_never_been_there():
     cases = [case_of(number) for number in range(3)]
     without, others = fit_of(cases).without("case1"), fit_of([cases[0], cases[2]]).atlas
     np.testing.assert_allclose(without.mean, others.mean, rtol=2e-3)
     np.testing.assert_allclose(without.sd, others.sd, rtol=2e-3)
+    np.testing.assert_allclose(without.maps, others.maps, rtol=2e-3, atol=1e-4)
 
 
 def test_cut_z_has_no_say():

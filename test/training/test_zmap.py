@@ -9,6 +9,8 @@ import pytest
 from inference_helpers import stump
 from training_helpers import write_packed
 
+from model.images.registered import GRID_MM, sampled
+from model.lesions.atlas import MAPS, MAPS_MM
 from model.lesions.candidates import sigmoid
 from model.lesions.decision import LOWEST_LOG_ODDS, most_dice
 from model.lesions.estimate import ESTIMATE_FEATURES, WITH_ATLAS
@@ -77,6 +79,8 @@ def test_features_of_a_case_that_is_fitted_to_come_from_an_atlas_without_it(tabl
     np.testing.assert_allclose(
         table.features[:, WITH_ATLAS.index("atlas_mean")], rest.at(fit.places["case3"])[0][table.chosen] / 1000, rtol=2e-3
     )
+    maps = sampled(rest.maps, fit.places["case3"][table.chosen] * (GRID_MM / MAPS_MM))
+    np.testing.assert_allclose(table.features[:, [WITH_ATLAS.index(name) for name in MAPS]], maps, rtol=2e-3, atol=1e-4)
     np.testing.assert_array_equal(table.features[:, : len(ESTIMATE_FEATURES)], tables["case3"].features)
     alone = zmap.atlas_alone(table)
     assert not alone.features[:, : len(ESTIMATE_FEATURES)].any()

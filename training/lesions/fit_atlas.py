@@ -13,7 +13,7 @@ import numpy as np
 
 from model.images.limits import LARGEST_PUBLISHED_Z
 from model.images.registered import GRID_MM, box_mm, corners
-from model.lesions.atlas import Atlas
+from model.lesions.atlas import MAPS_MM, Atlas, maps_shape
 from model.lesions.brain_map import blur
 from training.data.dataset import PackedCase
 
@@ -22,6 +22,9 @@ MARGIN_MM = 12.0  # of the atlas's grid around the brains' median box
 SMOOTHING_MM = 1.2  # standard deviation, of the sums
 WIDE_MM, WIDE_WEIGHT = 6.0, 0.02  # of wider sums beside them, for places where nearly all is fluid, whose Z is cut
 LEAST_CASES = 0.5  # share of them that have brain where the atlas is known
+MAPS_SMOOTHING_MM = 4.0  # of the sums that the maps are made of
+PRIOR = 0.05  # brains of the cohort's mean, which count at each place of the maps: what is known where no brain is near
+LOW_Z = -2.0  # below which Z counts as low for the map of false low values
 SD_LIMITS = (80.0, 800.0)  # 1e-6 mm2/s
 
 
@@ -30,16 +33,19 @@ class AtlasSums:
     """What an atlas is made of: of some cases at each of its voxels, float64 (6, z, y, x).
 
     Brain in voxels of the atlas; then, of the voxels whose Z is not cut, their number, ADC, its square, Z and its square.
+    coarse: likewise, in voxels of the maps (8, z, y, x): brain, lesion, low Z without a lesion; of the voxels whose Z is
+    not cut, number and Z of those without a lesion, and number, ADC and its square of all.
     """
 
     sums: np.ndarray
+    coarse: np.ndarray
     cases: int
 
     def __add__(self, other: "AtlasSums") -> "AtlasSums":
-        return AtlasSums(self.sums + other.sums, self.cases + other.cases)
+        return AtlasSums(self.sums + other.sums, self.coarse + other.coarse, self.cases + other.cases)
 
     def __sub__(self, other: "AtlasSums") -> "AtlasSums":
-        return AtlasSums(self.sums - other.sums, self.cases - other.cases)
+        return AtlasSums(self.sums - other.sums, self.coarse - other.coarse, self.cases - other.cases)
 
     def atlas(self) -> Atlas:
         """Rounded as it is stored."""
@@ -52,18 +58,38 @@ class AtlasSums:
         sd = np.clip(spread, *SD_LIMITS)
         known = fine[0] >= LEAST_CASES * self.cases
         mean, sd = (np.where(known, part, 0).astype(np.float16).astype(np.float32) for part in (adc - sd * z, sd))
-        return Atlas(mean, sd)
+        return Atlas(mean, sd, self._maps().astype(np.float16).astype(np.float32))
+
+    def _maps(self) -> np.ndarray:
+        """(z, y, x, map), in the order of MAPS."""
+        smooth = np.array([blur(part, MAPS_SMOOTHING_MM, (MAPS_MM,) * 3) for part in self.coarse])
+        whole = self.coarse.sum((1, 2, 3), keepdims=True)
+        brain, lesion, low, healthy, healthy_z, uncut, adc, adc_square = smooth + PRIOR * self.cases * whole / whole[0]
+        adc_sd = np.sqrt(np.maximum(adc_square / uncut - (adc / uncut) ** 2, 0)) / 1000
+        return np.stack([lesion / brain, low / brain, healthy_z / healthy, adc_sd], axis=-1)
 
 
 def sums_of(case: PackedCase, places: np.ndarray, shape: tuple[int, int, int]) -> AtlasSums:
     """Of one case. places: of its brain's voxels in an atlas of that shape, (voxels, 3)."""
     adc, z = (part[case.brain].astype(float) for part in (case.adc, case.zadc))
     uncut = (np.abs(z) < LARGEST_PUBLISHED_Z).astype(float)
+    lesion = case.label[case.brain].astype(float)
+    healthy, low, all_ = uncut * (1 - lesion), (z < LOW_Z) * (1 - lesion), np.ones_like(z)
+    fine = (all_, uncut, *(uncut * part for part in (adc, adc**2, z, z**2)))
+    coarse = (all_, lesion, low, healthy, healthy * z, uncut, uncut * adc, uncut * adc**2)
+    volume = float(np.prod(case.spacing_mm))
+    return AtlasSums(
+        _dealt(fine, places, shape) * volume / GRID_MM**3,
+        _dealt(coarse, places * (GRID_MM / MAPS_MM), maps_shape(shape)) * volume / MAPS_MM**3,
+        1,
+    )
+
+
+def _dealt(values: Sequence[np.ndarray], places: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Sums of values (value, place) at places in voxels (place, 3), dealt to the voxels around them: (value, *shape)."""
     indices, weights = corners(places, shape)
-    weights *= np.prod(case.spacing_mm) / GRID_MM**3
-    values = (np.ones_like(z), uncut, *(uncut * part for part in (adc, adc**2, z, z**2)))
-    flat = [np.bincount(indices.ravel(), (weights * value).ravel(), int(np.prod(shape))) for value in values]
-    return AtlasSums(np.reshape(flat, (6, *shape)), 1)
+    size = int(np.prod(shape))
+    return np.reshape([np.bincount(indices.ravel(), (weights * v).ravel(), size) for v in values], (len(values), *shape))
 
 
 @dataclass(frozen=True, eq=False)
