@@ -6,29 +6,31 @@ Example:
 
 The atlas is the one that `python -m training.zmap --ship` writes. Rows go to atlas.csv in --results. `kept` is the
 correlation, over the atlas, of what sets a case's ADC apart from the atlas's mean with what leaving the case out changes
-in that mean: near 1 a case could be told from two atlases, near 0 not even from those.
+in that mean: near 1 a case could be told from two atlases, near 0 not even from those. `own_lesion` is the share that a
+case's own lesions have in what the map of lesions says where they are: 1 where no other case has any.
 """
 
 import argparse
+import math
 from pathlib import Path
 
 import numpy as np
 
 from model.files import require_writable
 from model.images.registered import GRID_MM
+from model.lesions.atlas import MAPS_MM
 from model.lesions.brain_map import blur
 from training.common.cli import run
 from training.data.dataset import PackedCase, load_folds, require_packed
-from training.lesions.fit_atlas import SMOOTHING_MM, AtlasFit, fit_atlas
+from training.lesions.fit_atlas import LESION, MAPS_SMOOTHING_MM, SMOOTHING_MM, AtlasFit, fit_atlas
 from training.scores.rows import RESULTS, AtlasCase, read_records, write_records
 
 
 def atlas_case(case: PackedCase, fit: AtlasFit) -> AtlasCase:
     """One of the cases of an atlas: how it fits, and what of it the atlas keeps."""
     found = fit.atlas.register(case.adc, case.spacing_mm)
-    own = fit.sums[case.name].sums
-    brain, _, adc = (blur(part, SMOOTHING_MM, (GRID_MM,) * 3) for part in own[:3])
-    count = blur(own[1], SMOOTHING_MM, (GRID_MM,) * 3)
+    own = fit.sums[case.name]
+    brain, count, adc = (blur(part, SMOOTHING_MM, (GRID_MM,) * 3) for part in own.sums[:3])
     both = (fit.atlas.mean > 0) & (fit.without(case.name).mean > 0) & (brain > 0.5) & (count > 0.5)
     apart = adc[both] / count[both] - fit.atlas.mean[both]
     change = fit.atlas.mean[both] - fit.without(case.name).mean[both]
@@ -41,7 +43,18 @@ def atlas_case(case: PackedCase, fit: AtlasFit) -> AtlasCase:
         largest_mm=found.largest_mm,
         kept=float(np.corrcoef(apart, change)[0, 1]),
         change=float(np.median(np.abs(change))),
+        own_lesion=own_lesion(case.name, fit),
     )
+
+
+def own_lesion(name: str, fit: AtlasFit) -> float:
+    """The share of a case in what the map of lesions says, mean over its lesions; nan where it has none."""
+    own, of_all = (part.coarse[LESION] for part in (fit.sums[name], fit.total))
+    if not own.any():
+        return math.nan
+    near, of_all_near = (blur(part, MAPS_SMOOTHING_MM, (MAPS_MM,) * 3) for part in (own, of_all))
+    inside = own > 0
+    return float(np.average(near[inside] / of_all_near[inside], weights=own[inside]))
 
 
 def main() -> None:
@@ -58,6 +71,8 @@ def main() -> None:
     write_records(rows, args.results / "atlas.csv", AtlasCase)
     kept, least = np.array([row.kept for row in rows]), min(row.correlation for row in rows)
     print(f"kept: mean {kept.mean():.3f}, at most {kept.max():.3f}; correlation: at least {least:.3f}")
+    own = np.array([row.own_lesion for row in rows])
+    print(f"own_lesion: mean {np.nanmean(own):.3f}, at most {np.nanmax(own):.3f}")
 
 
 if __name__ == "__main__":

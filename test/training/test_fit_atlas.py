@@ -6,7 +6,7 @@ from atlas_helpers import CENTRE, SIZE, adc_at, scan
 
 from model.images.registered import GRID_MM, sampled
 from model.lesions.atlas import MAPS, MAPS_MM
-from training.atlas import atlas_case
+from training.atlas import atlas_case, own_lesion
 from training.data.dataset import PackedCase
 from training.lesions.fit_atlas import AtlasFit, fit_atlas, sums_of
 
@@ -54,7 +54,9 @@ def test_maps_say_how_often_and_how_much_at_their_places():
         zadc = np.where(brain, np.where(lesion, -4, np.where(low, -2.5, 0.5)), 0).astype(np.float32)
         values = np.where(brain, 1300 + 100 * (number - 2), 0).astype(np.float32)
         cases.append((PackedCase(f"case{number}", values, zadc, lesion, SPACING_MM), places))
-    maps = fit_of(cases).atlas.maps
+    fit = fit_of(cases)
+    np.testing.assert_allclose([own_lesion(name, fit) for name in fit.sums], [1 / 2, 1 / 2, *[np.nan] * 3])
+    maps = fit.atlas.maps
     assert maps.shape == (26, 32, 27, len(MAPS))  # of 50, 62 and 53 voxels at half their number, both ends in it
 
     def at(centre: tuple[int, int, int]) -> np.ndarray:

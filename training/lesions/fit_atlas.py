@@ -19,12 +19,13 @@ from training.data.dataset import PackedCase
 
 ROUNDS = 2  # of registration, each to the atlas of the one before
 MARGIN_MM = 12.0  # of the atlas's grid around the brains' median box
-SMOOTHING_MM = 1.2  # standard deviation, of the sums
+SMOOTHING_MM = 0.9  # standard deviation, of the sums
 WIDE_MM, WIDE_WEIGHT = 6.0, 0.02  # of wider sums beside them, for places where nearly all is fluid, whose Z is cut
 LEAST_CASES = 0.5  # share of them that have brain where the atlas is known
 MAPS_SMOOTHING_MM = 4.0  # of the sums that the maps are made of
 PRIOR = 0.05  # brains of the cohort's mean, which count at each place of the maps: what is known where no brain is near
 LOW_Z = -2.0  # below which Z counts as low for the map of false low values
+LESION = 1  # which of the coarse sums counts lesions
 SD_LIMITS = (80.0, 800.0)  # 1e-6 mm2/s
 
 

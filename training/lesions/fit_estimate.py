@@ -17,7 +17,7 @@ from model.lesions.estimate import ESTIMATE_FEATURES, WITH_ATLAS, ZEstimator, es
 from training.data.dataset import PackedCase
 from training.lesions.fit_trees import SETTINGS, as_trees
 
-ROUNDS = 250
+ROUNDS = 400
 VOXELS = 8000  # of a case, evenly spaced over its brain
 LESION_VOXELS = 6000  # beside them
 FIT_Z = 6.0  # Z is cut there while fitting: high values are fluid, where nothing is to be told

@@ -128,6 +128,7 @@ class AtlasCase:
     largest_mm: float  # displacement beyond the affine map
     kept: float  # correlation of the case's ADC minus the mean with what leaving it out changes in the mean
     change: float  # median of that change, without sign, 1e-6 mm2/s
+    own_lesion: float  # share of its own in what the atlas's map says of lesions, mean over its lesions; nan without any
 
 
 @dataclass(frozen=True)
