@@ -98,8 +98,13 @@ def review_about(name: str, case: Case, mask: np.ndarray, results: dict, box: Bo
         "nifti_head": base64_text(_nifti_head(case)),
         "lesions": [_lesion(lesion, case) for lesion in results["lesion_list"]],
     }
-    content = json.dumps(about).replace("<", "\\u003c")  # a name ends no block
-    return f'<script type="application/json" id="review-about">{content}</script>'
+    return json_block("review-about", about)
+
+
+def json_block(name: str, content: dict) -> str:
+    """JSON that the scripts read, as a block of that name; no text in it ends the block."""
+    escaped = json.dumps(content).replace("<", "\\u003c")
+    return f'<script type="application/json" id="{name}">{escaped}</script>'
 
 
 def _place(case: Case, box: Box) -> dict:

@@ -139,7 +139,7 @@ def write_case(
         if options.report:
             from model.report.case_page import write_report  # and its libraries only where it is asked for
 
-            write_report(staged / place.report, name, case, segmentation.answer, results)
+            write_report(staged / place.report, name, case, segmentation.answer, results, draft)
         if place.dicom:
             from model.report.dicom.objects import write_objects
 
