@@ -134,21 +134,25 @@ def with_extras(options: Options, earlier: Earlier, place: Place) -> Options:
 def difference(case: FoundCase, results: dict, weights: str, options: Options, place: Place, atlas: str = "") -> str:
     """What changed since an earlier run of the case; empty where nothing did.
 
-    The weights' id is of the atlas, too. Raises OSError, ValueError or UserError when a map cannot be read.
+    A reviewed mask is a reader's: weights, atlas, version and `--empty-below` made its draft alone, and do not count. The
+    weights' id is of the atlas, too. Raises OSError, ValueError or UserError when a map cannot be read.
     """
     try:
         estimated, sums = results["z_map"] == ESTIMATED, results["inputs"]
         same_kind = estimated == (not case.zadc)
         before = results["registration"]["atlas"] if atlas and same_kind and "registration" in results else atlas
+        of_draft = {
+            "the weights were replaced": results["weights"] != weights and same_kind and before == atlas,
+            f"the atlas (--atlas) changed from {before}": before != atlas,
+            "the version of this program changed": results["software"]["hie-lesions"] != model.__version__,
+            f"--empty-below changed from {results['empty_below']:g}": results["empty_below"] != options.empty_below,
+        }
         differences = {
             **_difference_of("ADC map", sums["adc"], case.adc_map, options.series, adc=True),
             **_difference_of("Z map", sums.get("zadc"), case.zadc, options.series),
             **_difference_of("brain mask", sums.get("brain_mask"), case.brain_mask),
-            "the weights were replaced": results["weights"] != weights and same_kind and before == atlas,
-            f"the atlas (--atlas) changed from {before}": before != atlas,
-            "the version of this program changed": results["software"]["hie-lesions"] != model.__version__,
+            **({} if REVIEW in results else of_draft),
             f"the ADC unit (--adc-unit) changed from {results['adc_unit']}": results["adc_unit"] != options.adc_unit,
-            f"--empty-below changed from {results['empty_below']:g}": results["empty_below"] != options.empty_below,
             f"the mask's name or format changed to {place.mask}": place.mask not in results[FILES],
         }
     except (KeyError, TypeError):

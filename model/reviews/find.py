@@ -78,7 +78,10 @@ def _given(path: Path, known: set[str]) -> tuple[str, GivenReview]:
     name, of_dicom = "", is_dicom_path(path)
     if of_dicom or format_of(path):
         stem = path.stem if path.name.lower().endswith(DICOM_SUFFIXES) else stem_of(path)
-        name = stem if stem in known else stem.removesuffix(REVIEWED)
+        name = stem.removesuffix(REVIEWED)
+        if stem != name and {stem, name} <= known:
+            raise UserError(f"{path}: there are cases {name} and {stem}, so that this mask could be of either; rename it")
+        name = stem if stem in known else name
     if name not in known:
         raise UserError(f"{path}: expected {EXPECTED}, found a file that is of no case of the input")
     changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import numpy as np
 from model.errors import UserError
 from model.images.case import Case
 from model.images.formats.names import is_dicom_path, is_segmentation
+from model.images.grid import MAX_VOXELS
 from model.images.orientation import in_order_of
 from model.images.stripping import BETWEEN_VOXELS, filled_to_map, other_values
 from model.images.volume import read_volume, require_same_grid
@@ -46,12 +48,15 @@ def _read_dicom_segmentation(path: Path, case: Case) -> tuple[np.ndarray, str]:
         with quiet():
             found = hd.seg.segread(io.BytesIO(data))
             _require_of_case(found, path, case)
+            geometry = found.get_volume_geometry()
+            if not geometry or math.prod(geometry.spatial_shape) > MAX_VOXELS:  # slices far apart would fill the memory
+                raise UserError(f"{path}: its slices are not regular, or more than {MAX_VOXELS} voxels")
             volume = found.get_volume(combine_segments=True, allow_missing_positions=True)
     except UserError:
         raise
     except Exception as error:  # of a file that comes from outside: highdicom and pydicom raise whatever they meet
         raise UserError(f"{path}: cannot be read as a DICOM segmentation ({type(error).__name__})") from None
-    mask = _on_grid(np.argwhere(volume.array > 0), volume.affine, path, case)
+    mask = _on_grid(volume.array > 0, volume.affine, path, case)
     return mask, hashlib.sha256(data).hexdigest()
 
 
@@ -66,14 +71,15 @@ def _require_of_case(found: Segmentation, path: Path, case: Case) -> None:
         raise UserError(f"{path}: expected a segmentation of the case's ADC series, found one of another series")
 
 
-def _on_grid(places: np.ndarray, affine: np.ndarray, path: Path, case: Case) -> np.ndarray:
-    """A mask of voxels, (voxel, 3) in an array whose affine gives mm to the left, back and top, on the case's grid."""
+def _on_grid(array: np.ndarray, affine: np.ndarray, path: Path, case: Case) -> np.ndarray:
+    """A mask, boolean in any order of its axes, whose affine gives mm to the left, back and top, on the case's grid."""
     corners = np.column_stack([np.vstack([np.zeros(3), np.eye(3)]), np.ones(4)]) @ affine[:3].T
     first, *ends = (case.grid.to_index(corner) for corner in corners)
     steps = np.subtract(ends, first)
-    whole = steps.round()
-    if np.abs(steps - whole).max() > BETWEEN_VOXELS or not (np.abs(whole).sum(0) == 1).all():
+    whole, ends_at = steps.round(), np.subtract(array.shape, 1)[:, np.newaxis]
+    if (np.abs(steps - whole) * ends_at).max() > BETWEEN_VOXELS or not (np.abs(whole).sum(0) == 1).all():
         raise UserError(f"{path} and {case.adc.path} are not on one grid: their voxels have other sizes or directions")
+    places = np.argwhere(array)
     exact = first + places @ steps
     nearest = exact.round().astype(int)
     if len(places) and np.abs(exact - nearest).max() > BETWEEN_VOXELS:

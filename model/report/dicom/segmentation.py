@@ -64,7 +64,7 @@ def made_with(results: dict) -> dict[str, str]:
 
 def creator_of(results: dict) -> str | None:
     """The reviewer's initials as a person's name, in the letters that every character set has; None where none are left."""
-    given = unicodedata.normalize("NFKD", (results.get(REVIEW) or {}).get("by") or "")
+    given = unicodedata.normalize("NFD", (results.get(REVIEW) or {}).get("by") or "")
     return "".join(letter for letter in given if letter.isascii() and (letter.isalnum() or letter in " .-")).strip() or None
 
 
