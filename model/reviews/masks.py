@@ -15,6 +15,7 @@ from model.images.case import Case
 from model.images.formats.names import is_dicom_path, is_segmentation
 from model.images.grid import MAX_VOXELS
 from model.images.orientation import in_order_of
+from model.images.streams import MOST_BYTES, BoundedFile
 from model.images.stripping import BETWEEN_VOXELS, filled_to_map, other_values
 from model.images.volume import read_volume, require_same_grid
 
@@ -42,9 +43,13 @@ def _read_dicom_segmentation(path: Path, case: Case) -> tuple[np.ndarray, str]:
     import highdicom as hd
 
     from model.images.dicom.persons import quiet  # which brings pydicom
+    from model.images.dicom.syntax import is_inflatable
 
     try:
-        data = path.read_bytes()
+        with BoundedFile(path) as file:
+            if file.size > MOST_BYTES or not is_inflatable(file):
+                raise UserError(f"{path}: more than {MOST_BYTES >> 20} MiB, expected a DICOM segmentation")
+            data = file.read()
         with quiet():
             found = hd.seg.segread(io.BytesIO(data))
             _require_of_case(found, path, case)
@@ -61,6 +66,10 @@ def _read_dicom_segmentation(path: Path, case: Case) -> tuple[np.ndarray, str]:
 
 
 def _require_of_case(found: Segmentation, path: Path, case: Case) -> None:
+    from model.images.dicom.pixels import NATIVE
+
+    if found.file_meta.TransferSyntaxUID not in NATIVE:  # a decoder can end the process
+        raise UserError(f"{path}: is compressed, expected an uncompressed segmentation")
     if (segments := found.number_of_segments) != 1:
         raise UserError(f"{path}: expected one segment, found {segments}")
     if found.SegmentationType != "BINARY":

@@ -87,7 +87,9 @@ def with_review(drafted: Segmentation, review: Review, given: GivenReview, name:
     digest, lesions = mask_digest(draft), int(numbers.max())
     if given.kind == PAGE and (review.draft_sha256 != digest or len(review.lesions) != lesions):
         made_by = (review.weights or "not known", review.software)
-        same = " on another device or with other options" if made_by == (drafted.results["weights"], model.__version__) else ""
+        same = (
+            " on another device or with other options" if made_by == (drafted.results["weights"], model.__version__) else ""
+        )
         raise RefusedReview(
             f"{given.path}: a review of a draft by weights {made_by[0]} and version {made_by[1]}{same}, expected one of the"
             f" draft by {drafted.results['weights']} and {model.__version__}; {name}{REVIEWED}.nii.gz of the same page,"
