@@ -86,27 +86,22 @@ def with_review(drafted: Segmentation, review: Review, given: GivenReview, name:
     numbers = largest_first(draft)
     digest, lesions = mask_digest(draft), int(numbers.max())
     if given.kind == PAGE and (review.draft_sha256 != digest or len(review.lesions) != lesions):
-        made_by = (review.weights or "not known", review.software)
-        same = (
-            " on another device or with other options" if made_by == (drafted.results["weights"], model.__version__) else ""
-        )
+        before, now = (review.weights or "not known", review.software), (drafted.results["weights"], model.__version__)
         raise RefusedReview(
-            f"{given.path}: a review of a draft by weights {made_by[0]} and version {made_by[1]}{same}, expected one of the"
-            f" draft by {drafted.results['weights']} and {model.__version__}; {name}{REVIEWED}.nii.gz of the same page,"
-            " given instead, takes the mask itself"
+            f"{given.path}: a review of a draft by weights {before[0]} and version {before[1]}"
+            f"{' on another device or with other options' if before == now else ''}, expected one of the draft by"
+            f" {now[0]} and {now[1]}; {name}{REVIEWED}.nii.gz of the same page, given instead, takes the mask itself"
         )
-    outside = np.count_nonzero(review.mask & ~case.brain)
     mask = review.mask & case.brain
     changes = changes_of(numbers, mask)
+    said = _odd(given, review.mask, mask, draft)
     if given.kind != PAGE:
         gone = set(changes["rejected"])
         kept = tuple(ReviewedLesion("reject" if n in gone else "keep", None) for n in range(1, lesions + 1))
         review = replace(review, case=name, weights=drafted.results["weights"], draft_sha256=digest, lesions=kept)
     answer = replace(drafted.answer, mask=mask, certainty=NOT_FITTED)
     results = drafted.results | describe(answer, case)
-    if outside:
-        said = f"{outside} voxel(s) of the reviewed mask lie outside the brain (ADC above 0) and were left out."
-        results["warnings"] = [*results["warnings"], said]
+    results["warnings"] = [*results["warnings"], *said]
     results[REVIEW] = {
         "by": review.initials or None,
         "time": review.time.isoformat(),
@@ -118,6 +113,21 @@ def with_review(drafted: Segmentation, review: Review, given: GivenReview, name:
         "draft": {key: drafted.results[key] for key in OF_DRAFT},
     }
     return replace(drafted, answer=answer, results=results), Draft(drafted.answer, replace(review, mask=mask))
+
+
+def _odd(given: GivenReview, whole: np.ndarray, mask: np.ndarray, draft: np.ndarray) -> list[str]:
+    """Warnings about a reviewed mask: whole, and what of it lies in the brain. Raises RefusedReview: less than half does."""
+    all_voxels, voxels = np.count_nonzero(whole), np.count_nonzero(mask)
+    outside = all_voxels - voxels
+    found = f"{outside} of {all_voxels} voxel(s) of the reviewed mask lie outside the brain (ADC above 0)"
+    if voxels < outside:
+        raise RefusedReview(f"{given.path}: {found}, expected a mask of this scan")
+    apart = given.kind != PAGE and voxels and draft.any() and not (mask & draft).any()
+    said = {
+        f"{found} and were left out.": outside,
+        "The reviewed mask shares no voxel with the draft: it may be of another scan.": apart,
+    }
+    return [words for words, holds in said.items() if holds]
 
 
 def changes_of(numbers: np.ndarray, mask: np.ndarray) -> dict:

@@ -144,11 +144,21 @@ def test_what_was_changed_is_told_by_the_drafts_numbers(drafted, take, folder, p
 
 
 def test_voxels_outside_the_brain_are_left_out_with_a_warning(drafted, take, folder):
-    write_mask(folder / "a.mha", mask_of(FIRST, (0, 0, slice(0, 4))))
+    write_mask(folder / "a.mha", mask_of(FIRST, (0, 0, slice(0, 2))))
     code, out, _ = take()
-    said = "4 voxel(s) of the reviewed mask lie outside the brain (ADC above 0) and were left out."
+    said = "2 of 4 voxel(s) of the reviewed mask lie outside the brain (ADC above 0) and were left out."
     assert (code, f"a: warning: {said}" in out, said in summary(drafted)["a"]["warnings"]) == (0, True, True)
     assert voxels_of(drafted / "a" / "lesions.mha").tolist() == mask_of(FIRST).tolist()
+
+
+def test_a_mask_that_may_be_of_another_scan_is_told_or_refused(drafted, take, folder):
+    write_mask(folder / "a.mha", mask_of(OTHER))
+    assert take()[0] == 0
+    assert "shares no voxel with the draft" in summary(drafted)["a"]["warnings"]
+    write_mask(folder / "a.mha", mask_of(FIRST, (0, 0, slice(0, 3))))
+    assert take()[0] == 2
+    assert "3 of 5 voxel(s) of the reviewed mask lie outside the brain" in summary(drafted)["a"]["reason"]
+    assert voxels_of(drafted / "a" / "lesions.mha").tolist() == mask_of(OTHER).tolist()
 
 
 def test_other_runs_keep_a_reviewed_mask_and_need_no_review(reviewed, go, good, take, count):
@@ -160,6 +170,19 @@ def test_other_runs_keep_a_reviewed_mask_and_need_no_review(reviewed, go, good, 
         assert summary(reviewed)["a"]["reviewed"] == "2026-03-01 12:30+01:00 AB"
     assert files_and_bytes(reviewed / "a") == before
     assert not count
+
+
+def test_what_made_the_draft_does_not_outdate_a_reviewed_mask(reviewed, go, good, take, random_weights):
+    before = files_and_bytes(reviewed / "a")
+    for words in (("--empty-below", "0.9"), ("--weights", str(random_weights))):
+        for run in (lambda *more: go(good, *more), take):
+            assert run(*words)[0] == 2  # since case b is outdated
+            rows = summary(reviewed)
+            assert (rows["a"]["status"], rows["b"]["status"]) == ("done before", "outdated")
+            run(*words, "--overwrite")
+            assert summary(reviewed)["a"]["status"] == "done before"
+            go(good, "--overwrite")
+    assert files_and_bytes(reviewed / "a") == before
 
 
 def files_and_bytes(folder: Path) -> dict[str, bytes]:
@@ -371,6 +394,13 @@ def test_what_is_no_review_of_a_case_stops_the_run_before_anything_is_written(dr
     code, _, error = take()
     assert (code, says in error) == (2, True)
     assert files_and_bytes(drafted) == before
+
+
+def test_a_mask_that_could_be_of_two_cases_is_refused(take, folder, good):
+    shutil.copytree(good / "b", good / "a-reviewed")
+    write_mask(folder / "a-reviewed.nii.gz", KEPT)
+    code, _, error = take()
+    assert (code, "there are cases a and a-reviewed, so that this mask could be of either" in error) == (2, True)
 
 
 def test_there_has_to_be_a_folder_and_cases(main, good, output, rule_weights, tmp_path, capfd):

@@ -174,11 +174,9 @@ def moved(columns: float) -> object:
     """Along a row, by so many columns of 0.8 mm."""
 
     def make(scans: Path, path: Path) -> None:
-        images = images_of(scans)
+        images, shift = images_of(scans), 0.8 * columns * np.array(GRID.direction[::3])
         for image in images:
-            image.ImagePositionPatient = list(
-                np.array(image.ImagePositionPatient, float) + 0.8 * columns * np.array(GRID.direction[::3])
-            )
+            image.ImagePositionPatient = list(np.array(image.ImagePositionPatient, float) + shift)
         as_segmentation(images, KEPT, path)
 
     return make
