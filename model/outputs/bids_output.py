@@ -111,7 +111,7 @@ def _draft_fields(results: dict) -> dict:
 def _probability_fields(results: dict) -> dict:
     return {
         "Description": "Calibrated probability, 0 to 1, that a voxel is a lesion of hypoxic-ischaemic encephalopathy. The"
-        " mask is the one with the highest expected Dice under it, so no fixed threshold makes the mask.",
+        " program's mask is the one with the highest expected Dice under it, so no fixed threshold makes it.",
     }
 
 
