@@ -14,7 +14,7 @@ from model.errors import UserError
 from model.images.case import Case
 from model.images.formats.names import is_dicom_path, is_segmentation
 from model.images.grid import MAX_VOXELS
-from model.images.orientation import in_order_of
+from model.images.orientation import reordered
 from model.images.streams import MOST_BYTES, BoundedFile
 from model.images.stripping import BETWEEN_VOXELS, filled_to_map, other_values
 from model.images.volume import read_volume, require_same_grid
@@ -30,7 +30,9 @@ def read_mask(path: Path, case: Case) -> tuple[np.ndarray, str]:
     """
     if is_dicom_path(path):
         return _read_dicom_segmentation(path, case)
-    mask = in_order_of(case.adc, read_volume(path, of_brain=False))
+    mask = read_volume(path, of_brain=False)
+    if mask.oriented and case.adc.oriented:  # other programs store voxels in another order
+        mask = reordered(case.adc, mask)
     if is_segmentation(path):
         mask = filled_to_map(mask, case.adc)
     require_same_grid(case.adc, mask)

@@ -41,6 +41,7 @@ DECISIONS = ("keep", "reject", "undecided")
 SIZES = range(-10, 11)
 LARGEST_FILE = 32 << 20  # bytes; a mask of 4 million runs fits
 LONGEST = {"case": 1000, "initials": 20, "remark": 4000, "software": 100, "weights": 100}  # letters
+YEARS = range(2000, 3000)  # beyond, no offset leads out of what a time can be
 LARGEST_MM = 1e13  # of a grid's numbers
 SHA256 = re.compile("[0-9a-f]{64}")
 BREAKS = "\n\t"  # that a remark may hold; other control characters have no place in any text
@@ -222,6 +223,7 @@ def _time(value: Any) -> datetime:
     except (ValueError, TypeError):  # of text, and of anything else
         time = datetime.min
     _require(time.tzinfo is not None, "a time that is not in ISO 8601 with an offset from UTC")
+    _require(time.year in YEARS, f"a time outside the years {YEARS[0]} to {YEARS[-1]}")
     return time
 
 

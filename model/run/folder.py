@@ -95,7 +95,7 @@ def segment_folder(
     usable = [case.for_options(estimate_z=options.estimate_z, use_mask=options.brain_mask) for case in found]
     usable = without_shared_voxels(usable)
     cases = as_bids(usable) if options.bids else usable
-    require_apart(root, cases, output)
+    require_apart([root, *filter(None, [options.reviews])], cases, output)
     reviews = find_reviews(options.reviews, [case.name for case in cases]) if options.reviews else {}
     with only_run(output):
         require_writable(output)  # before the weights are loaded
@@ -189,9 +189,9 @@ def write_overviews(outcomes: list[Outcome], output: Path, previous: Previous, *
             write_index(output / INDEX, [index_entry(outcome) for outcome in outcomes])
 
 
-def require_apart(root: Path, cases: list[FoundCase], output: Path) -> None:
-    """Raise UserError when the input, or a file of a case, lies where a case's results would take its place."""
-    inputs = [root, *(path for case in cases for path in case.files)]
+def require_apart(folders: list[Path], cases: list[FoundCase], output: Path) -> None:
+    """Raise UserError when a folder of the input, or a file of a case, lies where a case's results would take its place."""
+    inputs = [*folders, *(path for case in cases for path in case.files)]
     taken = {(output / case.place).resolve(): case.name for case in cases if not case.problem}
     for path in map(Path.resolve, inputs):
         for place in (path, *path.parents):

@@ -259,6 +259,28 @@ def test_a_newer_review_is_taken_and_an_older_one_is_not(reviewed, take, folder)
     assert files_and_bytes(reviewed / "a") == before
 
 
+def test_a_review_of_a_time_to_come_is_refused(drafted, take, folder):
+    """Else no review of today would be newer."""
+    page(time="2999-12-31T23:00:00-12:00")(folder, results_of(drafted / "a"))
+    os.utime(write_mask(folder / "b.nii.gz", KEPT), (4e9, 4e9))
+    assert take()[0] == 2
+    for row, time in zip(summary(drafted).values(), ("2999-12-31 23:00:00-12:00", "2096-10-02 07:06:40+00:00"), strict=True):
+        assert (row["status"], f": of {time}, which is still to come" in row["reason"]) == ("failed", True)
+
+
+@pytest.mark.parametrize("axes", [(0,), (1, 2)])
+def test_a_mask_in_another_order_of_voxels_is_taken_by_its_header(drafted, take, folder, axes):
+    """As programs store it that turn all images one way."""
+    directions, origin, steps = np.reshape(GRID.direction, (3, 3)).copy(), np.array(GRID.origin_mm), GRID.spacing_mm[::-1]
+    for axis in axes:
+        origin += directions[:, axis] * steps[axis] * (GRID.size[2 - axis] - 1)
+        directions[:, axis] *= -1
+    grid = type(GRID)(GRID.size, GRID.spacing_mm, tuple(origin.tolist()), tuple(directions.ravel().tolist()))
+    write_image(np.flip(KEPT, [2 - axis for axis in axes]).astype(np.uint8), grid, folder / "a.nii.gz")
+    assert take()[0] == 0
+    assert voxels_of(drafted / "a" / "lesions.mha").tolist() == KEPT.tolist()
+
+
 def kept(decision: str) -> dict:
     return {"decision": decision, "size": None}
 
@@ -324,6 +346,12 @@ def cut(folder: Path, results: dict) -> None:
     path.write_bytes(path.read_bytes()[:-9])
 
 
+def missing_value(folder: Path, results: dict) -> None:
+    voxels = KEPT.astype(np.float32)
+    voxels[0, 0, 0] = np.nan
+    write_image(voxels, GRID, folder / "a.nii.gz")
+
+
 SHIFTED = type(GRID)(GRID.size, GRID.spacing_mm, (-31.25, 12.5, -69.75), GRID.direction)
 REFUSED = {
     "another scan": (page(adc_voxels_sha256="0" * 64), "a review of another scan"),
@@ -335,6 +363,7 @@ REFUSED = {
     "another grid": (other_grid, "not on one grid: spacing_mm"),
     "a mask on another grid": (mask_on(SHIFTED), "not on one grid: origin_mm"),
     "other labels": (labels, "expected a mask of lesions with the values 0 and 1, found 2"),
+    "missing values": (missing_value, "1 of 1260 voxels are NaN or infinite"),
     "two reviews": (two, "expected one review of the case, found "),
     "cut off": (cut, "a.nii.gz: "),
 }
@@ -369,6 +398,8 @@ def test_a_refused_review_changes_nothing_of_a_reviewed_or_outdated_case(reviewe
 NO_REVIEW = {
     "notes.txt": "found a file that is of no case of the input",
     "c.nii.gz": "found a file that is of no case of the input",
+    "A.nii.gz": "found a file that is of no case of the input",
+    "a2.nii.gz": "found a file that is of no case of the input",
     "a.review.nii.gz": "found a file that is of no case of the input",
     "other.json": 'found a file without "format"',
     "c.review.json": "found a review of a case that is not in the input",
@@ -413,6 +444,14 @@ def test_there_has_to_be_a_folder_and_cases(main, good, output, rule_weights, tm
         assert main([*words, "--cases", "--reviews", str(tmp_path / path)]) == 2
         assert says in capfd.readouterr().err
     assert not output.exists()
+
+
+def test_the_folder_of_reviews_is_not_where_a_case_is_written(drafted, go, good):
+    shutil.copytree(good / "a", good / "new")
+    write_mask(drafted / "new" / "new.nii.gz", KEPT)
+    code, _, error = go(good, "--reviews", str(drafted / "new"))
+    assert (code, "expected another folder, the results of new would replace" in error) == (2, True)
+    assert files_below(drafted / "new") == ["new.nii.gz"]
 
 
 def test_a_hostile_review_reaches_the_table_as_text(drafted, take, folder):
