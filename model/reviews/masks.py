@@ -59,6 +59,8 @@ def _read_dicom_segmentation(path: Path, case: Case) -> tuple[np.ndarray, str]:
             if not geometry or math.prod(geometry.spatial_shape) > MAX_VOXELS:  # slices far apart would fill the memory
                 raise UserError(f"{path}: its slices are not regular, or more than {MAX_VOXELS} voxels")
             volume = found.get_volume(combine_segments=True, allow_missing_positions=True)
+            if np.count_nonzero(volume.array) != np.count_nonzero(found.pixel_array):  # frames without a place or a segment
+                raise UserError(f"{path}: has frames of no segment, expected one segment")
     except UserError:
         raise
     except Exception as error:  # of a file that comes from outside: highdicom and pydicom raise whatever they meet

@@ -196,6 +196,12 @@ def compressed(scans: Path, path: Path) -> None:
     as_segmentation(images_of(scans), KEPT, path, **more)
 
 
+def of_no_segment(scans: Path, path: Path) -> None:
+    found = as_segmentation(images_of(scans), KEPT, path)
+    found.SharedFunctionalGroupsSequence[0].SegmentIdentificationSequence[0].ReferencedSegmentNumber = 2
+    found.save_as(path)
+
+
 def far_apart(scans: Path, path: Path) -> None:
     found = as_segmentation(images_of(scans), KEPT, path)
     place = found.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0]
@@ -216,6 +222,7 @@ def far_apart(scans: Path, path: Path) -> None:
         (moved(75), "reaches beyond the ADC map"),
         (a_slice, "cannot be read as a DICOM segmentation"),
         (cut_off, "cannot be read as a DICOM segmentation"),
+        (of_no_segment, "has frames of no segment"),
         (far_apart, "its slices are not regular, or more than"),
     ],
 )
