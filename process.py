@@ -86,8 +86,8 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     )
     add_ways_to_run(parser)
     args = parser.parse_args(words)
-    if args.cases is None and (args.format or args.overwrite or args.bids or args.series):
-        parser.error("--bids, --series, --format and --overwrite go with --cases")
+    if args.cases is None and (args.format or args.overwrite or args.bids or args.series or args.reviews):
+        parser.error("--bids, --reviews, --series, --format and --overwrite go with --cases")
     if args.atlas and not args.estimate_z:
         parser.error("--atlas goes with --estimate-z")
     if args.smallest_brain_ml != SMALLEST_BRAIN_ML and not args.brain_mask:
@@ -177,6 +177,12 @@ def add_ways_to_run(parser: argparse.ArgumentParser) -> None:
         "--bids", action="store_true", help="write a BIDS derivative; the cases are a BIDS data set's or are called sub-..."
     )
     folder.add_argument(
+        "--reviews",
+        type=Path,
+        metavar="FOLDER",
+        help="take what readers made of the drafts: NAME.review.json of a case's page, or a mask called NAME",
+    )
+    folder.add_argument(
         "--overwrite", action="store_true", help="do outdated and changed cases again; what is there moves to previous/"
     )
 
@@ -253,7 +259,8 @@ def outcomes_of_folder(args: argparse.Namespace) -> list[Outcome]:
     from model.run.at_once import MAX_PARALLEL
     from model.run.folder import FolderOptions, segment_folder  # brings what a single case does not need
 
-    options = FolderOptions(**case_options(args), suffix=args.format or "", overwrite=args.overwrite, bids=args.bids)
+    own = {"suffix": args.format or "", "overwrite": args.overwrite, "bids": args.bids, "reviews": args.reviews}
+    options = FolderOptions(**case_options(args), **own)
     table = args.input / args.cases if args.cases != Path() else None
     segmenter = Segmenter(args.weights, args.device, args.engine, atlas=args.atlas, at_once=MAX_PARALLEL, say=say)
     return segment_folder(args.input, args.output, segmenter, options, table)

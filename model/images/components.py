@@ -14,6 +14,15 @@ def connected_components(mask: np.ndarray, *, by_faces: bool = False) -> tuple[n
     return labels, int(labels.max())
 
 
+def largest_first(mask: np.ndarray) -> np.ndarray:
+    """The `connected_components` of a boolean (z, y, x) mask numbered from 1 by their size, the largest first; 0 outside."""
+    labels, count = connected_components(mask)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    numbers = np.zeros(count + 1, labels.dtype)
+    numbers[np.argsort(-sizes, kind="stable") + 1] = np.arange(1, count + 1)
+    return numbers[labels]
+
+
 def depth_mm(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
     """Distance of each voxel of a boolean (z, y, x) mask to the nearest voxel outside, float32 mm; 0 outside.
 

@@ -71,11 +71,16 @@ def turn_to_canonical(grid: Grid) -> Turn:
 def in_order_of(adc: Volume, other: Volume) -> Volume:
     """A volume that belongs to an ADC map in DICOM, its voxels in that map's order; beside any other map as it is.
 
-    DICOM has no order of voxels that files made from it keep: converters turn rows or slices around. Nothing is
-    interpolated, and whether the two lie on one grid is still to be asked.
+    DICOM has no order of voxels that files made from it keep: converters turn rows or slices around.
     """
-    if adc.dicom is None:
-        return other
+    return other if adc.dicom is None else reordered(adc, other)
+
+
+def reordered(adc: Volume, other: Volume) -> Volume:
+    """Another volume with its voxels in the order of an ADC map's, by what the headers say.
+
+    Nothing is interpolated, and whether the two lie on one grid is still to be asked.
+    """
     here, there = turn_to_canonical(adc.grid), turn_to_canonical(other.grid)
     numbers = here.from_canonical(there.to_canonical(np.arange(other.voxels.size).reshape(other.grid.size)))
     ends = [(0, 0, 0), *(tuple(int(axis == n) * (size - 1) for n in range(3)) for axis, size in enumerate(numbers.shape))]

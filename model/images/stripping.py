@@ -25,13 +25,10 @@ def usable_brain_mask(mask: Volume, adc: Volume, smallest_ml: float = SMALLEST_B
     filled with 0 to the map's grid.
     """
     mask = in_order_of(adc, mask)
-    mask = _filled(mask, adc) if is_segmentation(mask.path) else mask
+    mask = filled_to_map(mask, adc) if is_segmentation(mask.path) else mask
     require_same_grid(adc, mask)
     both = f"{mask.path} is no brain mask for {adc.path}"
-    values = np.unique(mask.voxels)
-    others = values[~np.isin(values, (0, 1))]
-    if others.size:
-        shown = ", ".join(f"{value:.4g}" for value in others[:3]) + (", ..." if others.size > 3 else "")
+    if shown := other_values(mask):
         raise UserError(f"{both}: expected the values 0 and 1, found {shown}")
     if not mask.voxels.any():
         raise UserError(f"{both}: it is empty, expected 1 in the brain")
@@ -46,7 +43,14 @@ def usable_brain_mask(mask: Volume, adc: Volume, smallest_ml: float = SMALLEST_B
     return mask
 
 
-def _filled(mask: Volume, adc: Volume) -> Volume:
+def other_values(mask: Volume) -> str:
+    """Which values but 0 and 1 a mask holds, the first three in words; empty where it holds none."""
+    values = np.unique(mask.voxels)
+    others = values[~np.isin(values, (0, 1))]
+    return ", ".join(f"{value:.4g}" for value in others[:3]) + (", ..." if others.size > 3 else "")
+
+
+def filled_to_map(mask: Volume, adc: Volume) -> Volume:
     """A mask whose voxels are some of an ADC map's, on all of its grid.
 
     Raises UserError where it has other steps, lies between the map's voxels, or has voxels beyond the map.

@@ -14,7 +14,17 @@ import SimpleITK as sitk
 from model.errors import UserError, lacks_memory
 from model.files import whole_file
 from model.images import mark
-from model.images.formats.names import DETACHED_HEADER, READ, WRITTEN, Format, format_of, is_dicom_path, suffix_of
+from model.images.formats import segmentation
+from model.images.formats.names import (
+    DETACHED_HEADER,
+    READ,
+    SEGMENTATION,
+    WRITTEN,
+    Format,
+    format_of,
+    is_dicom_path,
+    suffix_of,
+)
 from model.images.grid import (
     GRID_TOLERANCE,
     Grid,
@@ -40,11 +50,14 @@ __all__ = [
 sitk.ProcessObject.GlobalWarningDisplayOff()  # NIfTI leftovers in MHA headers warn on stderr, which must stay empty
 
 
-def read_volume(path: Path, keep_nan: bool = False, *, series: Sequence[str] = (), adc: bool = False) -> Volume:
+def read_volume(
+    path: Path, keep_nan: bool = False, *, series: Sequence[str] = (), adc: bool = False, of_brain: bool = True
+) -> Volume:
     """Read one 3D scalar image as float32 (z, y, x); each file that belongs to it is opened once.
 
     A folder is read as DICOM: the one of `series`, UIDs, that lies in it, else the one ADC series with `adc`, or its only
-    series. Its files' headers are looked at before.
+    series. Its files' headers are looked at before. of_brain: which segment of a segmentation of 3D Slicer is read, see
+    `segmentation.read_plain`.
 
     Raises UserError when the file cannot be read whole, is not 3D with one component, or holds NaN or infinite voxels and
     `keep_nan` is false.
@@ -54,7 +67,7 @@ def read_volume(path: Path, keep_nan: bool = False, *, series: Sequence[str] = (
     if path.exists() and not path.is_file() and not of_dicom:  # reading a pipe or a device might never end
         raise UserError(f"{path}: cannot be read, expected a file")
     try:
-        volume = _read_dicom(path, series, adc) if of_dicom else _read_file(path)
+        volume = _read_dicom(path, series, adc) if of_dicom else _read_file(path, of_brain)
     except (RuntimeError, MemoryError) as error:  # ITK's own words mislead: a truncated file is "No such file or directory"
         if lacks_memory(error):
             raise UserError(f"{path}: not enough memory to read it") from None
@@ -86,11 +99,11 @@ def _read_dicom(path: Path, series: Sequence[str], adc: bool) -> Volume:
     return read_dicom(path, series, adc)
 
 
-def _read_file(path: Path) -> Volume:
+def _read_file(path: Path, of_brain: bool = True) -> Volume:
     form = format_of(path)
     if form is None:
         raise ValueError(f"expected a name that ends in one of {', '.join(READ)}")
-    found = form.read(path)
+    found = form.read(path) if of_brain or form is not SEGMENTATION else segmentation.read_plain(path, of_brain=False)
     volume = found if isinstance(found, Volume) else _read_with_itk(found, path)
     return replace(volume, space=space_of(path, volume.space))
 

@@ -15,6 +15,7 @@ OF_DWI = ("sub", "ses", "acq", "rec", "dir", "run", "part", "chunk", "space", "r
 PREFIX = "hie"  # of the descriptions of all that is written
 OURS = f"desc-{PREFIX}"
 MASK, PROBABILITIES = f"{OURS}_mask", f"label-L_{OURS}_probseg"  # L is BIDS' label of lesions
+DRAFT = f"{OURS}draft_mask"  # the mask before a review
 ZMAP = f"{OURS}zscore_ADC"  # an estimated one
 
 
@@ -46,7 +47,7 @@ def case_folder(name: str) -> str:
 
 
 def derived_name(adc: Path, case: str, what: str) -> str:
-    """The path, from the case's folder on, of an image that is made of an ADC map; `what` is MASK, PROBABILITIES or ZMAP.
+    """The path, from the case's folder on, of an image that is made of an ADC map; `what` is MASK, DRAFT and so on.
 
     It keeps all entities of the ADC map's name, as BIDS wants of what has one source, other than a description of its own. A
     Z map has the suffix ADC, which BIDS knows in the first of the DATATYPES alone, and of the entities those of that.

@@ -17,11 +17,12 @@ from model.images.formats.names import is_dicom_path
 from model.images.mark import PROGRAM
 from model.inputs.bids import DERIVATIVES, DESCRIPTION, is_bids
 from model.inputs.found_case import FoundCase
-from model.names.bids_names import MASK, PROBABILITIES, ZMAP, case_folder, derived_name
+from model.names.bids_names import DRAFT, MASK, PROBABILITIES, ZMAP, case_folder, derived_name
 from model.names.output_names import INDEX, PREVIOUS, SUMMARY
 from model.names.platform_paths import CAPTURE_PATH, REPORT_PATH, RESULTS_PATH, SEGMENTATION_PATH
 from model.outputs.place import Place
 from model.outputs.previous import Previous
+from model.report.results import REVIEW
 
 BIDS_VERSION = "1.11.1"
 SOURCE = "source"  # what BIDS URIs call the data set of the input
@@ -56,18 +57,20 @@ def as_bids(cases: list[FoundCase]) -> list[FoundCase]:
 def bids_place(case: FoundCase, root: Path, output: Path) -> Place:
     """Where the files of a case are written that can be run, and what its sidecars hold."""
     adc = case.adc_map
-    mask, probabilities, zmap = (derived_name(adc, case.name, what) for what in (MASK, PROBABILITIES, ZMAP))
+    mask, draft, probabilities, zmap = (derived_name(adc, case.name, what) for what in (MASK, DRAFT, PROBABILITIES, ZMAP))
     sources = [uri for uri in (source_uri(path, root) for path in case.files) if uri]
     shared = partial(_sidecar, sources=sources, reference=source_uri(adc, root) or "orig")
     return Place(
         folder=output / case.place,
         work=output,
         mask=mask,
+        draft=draft,
         dicom=is_dicom_path(adc),
         probabilities=probabilities,
         zmap=zmap,
         sidecars={
-            mask: partial(shared, _mask_fields),
+            mask: partial(shared, _mask_fields, manual=True),
+            draft: partial(shared, _draft_fields),
             probabilities: partial(shared, _probability_fields),
             zmap: partial(shared, _zmap_fields),
         },
@@ -80,9 +83,10 @@ def source_uri(path: Path, root: Path) -> str:
     return "" if relative.startswith("..") else f"bids:{SOURCE}:{quote(Path(relative).as_posix(), safe='/+')}"
 
 
-def _sidecar(fields: Sidecar, results: dict, *, sources: list[str], reference: str) -> dict:
+def _sidecar(fields: Sidecar, results: dict, *, sources: list[str], reference: str, manual: bool = False) -> dict:
     pipeline = {"Name": PROGRAM, "Version": model.__version__, "Weights": results["weights"]}
-    return fields(results) | {"Sources": sources, "SpatialReference": reference, "Manual": False, "Pipeline": pipeline}
+    of_reader = manual and REVIEW in results
+    return fields(results) | {"Sources": sources, "SpatialReference": reference, "Manual": of_reader, "Pipeline": pipeline}
 
 
 def _mask_fields(results: dict) -> dict:
@@ -99,10 +103,15 @@ def _mask_fields(results: dict) -> dict:
     }
 
 
+def _draft_fields(results: dict) -> dict:
+    described = "Lesions as this program marked them, before a reader changed the mask: 1 in lesions, 0 elsewhere."
+    return _mask_fields(results | results[REVIEW]["draft"]) | {"Description": described}
+
+
 def _probability_fields(results: dict) -> dict:
     return {
         "Description": "Calibrated probability, 0 to 1, that a voxel is a lesion of hypoxic-ischaemic encephalopathy. The"
-        " mask is the one with the highest expected Dice under it, so no fixed threshold makes the mask.",
+        " program's mask is the one with the highest expected Dice under it, so no fixed threshold makes it.",
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,15 @@ from model.names.output_names import PREVIOUS
 from model.names.platform_paths import RESULTS_PATH
 from model.outputs.previous import obstacle
 from model.outputs.record import FILES, is_current, read_own_results
-from model.outputs.summary import CHANGED, DONE_BEFORE, OUTDATED
-from model.report.results import ESTIMATED
+from model.outputs.summary import CHANGED, DONE_BEFORE, FAILED, OUTDATED
+from model.report.results import ESTIMATED, REVIEW
 
 if TYPE_CHECKING:
     from model.inputs.found_case import FoundCase
     from model.outputs.place import Options, Place
+    from model.reviews.find import GivenReview
 
+REVIEWED_STAYS = "a reviewed mask is replaced by a newer review alone (--reviews), or when its folder is moved away"
 ON_DEMAND = f"--overwrite does the case again and moves what is there to {PREVIOUS}/"
 
 
@@ -36,7 +39,7 @@ class Earlier:
     """An earlier run of a case: `results` where its record is there, and why the case is not run again, if it is not.
 
     changed: which files someone made or changed there, in words. holds: the results are those of the case's files, with
-    these weights and options.
+    these weights and options. stays: `--overwrite` does not do the case again either.
     """
 
     results: dict | None = None
@@ -44,15 +47,47 @@ class Earlier:
     reason: str = ""
     changed: str = ""
     holds: bool = False
+    stays: bool = False
+
+    @property
+    def review(self) -> dict | None:
+        """What the results say of the review that the mask is from; None where it is a draft."""
+        return (self.results or {}).get(REVIEW)
 
 
-def earlier_run(case: FoundCase, place: Place, weights: str, options: Options, atlas: str = "") -> Earlier:
+def earlier_run(
+    case: FoundCase, place: Place, weights: str, options: Options, atlas: str = "", given: GivenReview | None = None
+) -> Earlier:
     """Look at what lies where the case's files are written.
 
-    weights: the id of those that would run now; atlas: the name of the one beside which Z would be estimated.
+    weights: the id of those that would run now; atlas: the name of the one beside which Z would be estimated; given: the
+    case's review. A newer one than that which was taken lets the case be done again; without one a reviewed mask stays.
     """
+    found = _earlier_run(case, place, weights, options, atlas, reviewed=bool(given))
+    taken = found.review
+    if given and given.problem:
+        return replace(found, status=FAILED, reason=given.problem, stays=True)
+    if given and not (taken and taken["sha256"] == given.sha256):
+        if taken and given.time <= datetime.fromisoformat(taken["time"]):
+            older = f"{given.path}: of {said(given.time)}, not newer than {taken['file']} of {said(taken['time'])}"
+            return replace(found, status=FAILED, reason=f"{older}, which was taken; {REVIEWED_STAYS}", stays=True)
+        return found if found.status == CHANGED else replace(found, status="", reason="", stays=False)
+    if taken and not given and found.status != DONE_BEFORE and not case.problem:
+        reason = found.reason.removesuffix(f"; {ON_DEMAND}") or "its files are not all there as wanted"
+        return replace(found, status=found.status or OUTDATED, reason=f"{reason}; {REVIEWED_STAYS}", stays=True)
+    return found
+
+
+def said(time: datetime | str) -> str:
+    """A time, given or as ISO 8601, in UTC to the second."""
+    given = datetime.fromisoformat(time) if isinstance(time, str) else time
+    return given.astimezone(UTC).isoformat(" ", "seconds")
+
+
+def _earlier_run(case: FoundCase, place: Place, weights: str, options: Options, atlas: str, *, reviewed: bool) -> Earlier:
+    """What there is to say without a look at the reviews. reviewed: the case has one now."""
     results = read_own_results(place.folder / place.results)
-    changed = changed_files(case, place, options)
+    changed = changed_files(case, place, options, reviewed=reviewed)
     if case.problem:
         return Earlier(results, changed=changed)
     try:
@@ -60,9 +95,10 @@ def earlier_run(case: FoundCase, place: Place, weights: str, options: Options, a
     except (OSError, ValueError, UserError):  # running the case will say what is wrong with its files
         return Earlier(results, changed=changed)
     holds = bool(results) and not reason
-    names = [name for name in place.written(options, estimated=not case.zadc) if name != place.results]
+    written = place.written(options, estimated=not case.zadc, reviewed=bool(results and results.get(REVIEW)))
+    names = [name for name in written if name != place.results]
     if results and holds and all(is_current(place.folder, name, results) for name in names):
-        return Earlier(results, DONE_BEFORE, holds=True)
+        return Earlier(results, DONE_BEFORE, holds=True, stays=True)
     if changed:
         return Earlier(results, CHANGED, f"{changed}; {ON_DEMAND}", changed, holds)
     if reason:
@@ -70,13 +106,16 @@ def earlier_run(case: FoundCase, place: Place, weights: str, options: Options, a
     return Earlier(results, holds=holds)
 
 
-def changed_files(case: FoundCase, place: Place, options: Options) -> str:
-    """Which files where a case's are written are not, or no longer, this program's; empty where there are none."""
+def changed_files(case: FoundCase, place: Place, options: Options, *, reviewed: bool = False) -> str:
+    """Which files where a case's are written are not, or no longer, this program's; empty where there are none.
+
+    reviewed: a review of the case is taken.
+    """
     if found := obstacle(place.folder, place.work):
         return f"{found}: expected a folder, found a link or a file"
     results = read_own_results(place.folder / place.results)
     known = {place.results} if results else set()
-    names = {*place.written(options, estimated=not case.zadc), *(results or {FILES: ()})[FILES]} - known
+    names = {*place.written(options, estimated=not case.zadc, reviewed=reviewed), *(results or {FILES: ()})[FILES]} - known
     there = [name for name in sorted(names) if os.path.lexists(place.folder / name)]
     changed = [str(place.folder / name) for name in there if not (results and is_current(place.folder, name, results))]
     return f"{', '.join(changed)}: changed since it was written, or not of this program" if changed else ""
@@ -95,21 +134,25 @@ def with_extras(options: Options, earlier: Earlier, place: Place) -> Options:
 def difference(case: FoundCase, results: dict, weights: str, options: Options, place: Place, atlas: str = "") -> str:
     """What changed since an earlier run of the case; empty where nothing did.
 
-    The weights' id is of the atlas, too. Raises OSError, ValueError or UserError when a map cannot be read.
+    A reviewed mask is a reader's: weights, atlas, version and `--empty-below` made its draft alone, and do not count. The
+    weights' id is of the atlas, too. Raises OSError, ValueError or UserError when a map cannot be read.
     """
     try:
         estimated, sums = results["z_map"] == ESTIMATED, results["inputs"]
         same_kind = estimated == (not case.zadc)
         before = results["registration"]["atlas"] if atlas and same_kind and "registration" in results else atlas
+        of_draft = {
+            "the weights were replaced": results["weights"] != weights and same_kind and before == atlas,
+            f"the atlas (--atlas) changed from {before}": before != atlas,
+            "the version of this program changed": results["software"]["hie-lesions"] != model.__version__,
+            f"--empty-below changed from {results['empty_below']:g}": results["empty_below"] != options.empty_below,
+        }
         differences = {
             **_difference_of("ADC map", sums["adc"], case.adc_map, options.series, adc=True),
             **_difference_of("Z map", sums.get("zadc"), case.zadc, options.series),
             **_difference_of("brain mask", sums.get("brain_mask"), case.brain_mask),
-            "the weights were replaced": results["weights"] != weights and same_kind and before == atlas,
-            f"the atlas (--atlas) changed from {before}": before != atlas,
-            "the version of this program changed": results["software"]["hie-lesions"] != model.__version__,
+            **({} if REVIEW in results else of_draft),
             f"the ADC unit (--adc-unit) changed from {results['adc_unit']}": results["adc_unit"] != options.adc_unit,
-            f"--empty-below changed from {results['empty_below']:g}": results["empty_below"] != options.empty_below,
             f"the mask's name or format changed to {place.mask}": place.mask not in results[FILES],
         }
     except (KeyError, TypeError):

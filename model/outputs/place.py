@@ -39,6 +39,7 @@ class Place:
     mask: str
     probabilities: str
     zmap: str
+    draft: str = ""  # the mask before a review
     results: str = RESULTS_PATH
     report: str = REPORT_PATH
     entries: Sequence[str] = (".",)
@@ -50,9 +51,10 @@ class Place:
         """The DICOM objects beside the mask: segmentation and secondary capture."""
         return [SEGMENTATION_PATH, CAPTURE_PATH] if self.dicom else []
 
-    def written(self, options: Options, *, estimated: bool) -> list[str]:
-        """The files that a run with these options writes of a case whose Z map is estimated, or given."""
+    def written(self, options: Options, *, estimated: bool, reviewed: bool = False) -> list[str]:
+        """The files that a run with these options writes of a case whose Z map is estimated, or given; reviewed, or not."""
         extras = (
+            (self.draft, reviewed),
             (self.probabilities, options.probabilities),
             (self.zmap, options.probabilities and estimated),
             (self.report, options.report),

@@ -15,6 +15,7 @@ from model.errors import UserError
 from model.files import write_whole
 from model.inputs.found_case import FoundCase
 from model.names.platform_paths import REPORT_PATH
+from model.report.wording import reviewed_words
 
 DONE, DONE_BEFORE, FAILED = "done", "done before", "failed"
 OUTDATED, CHANGED = "outdated", "changed"  # results of other files, weights or options; files that someone changed since
@@ -32,7 +33,8 @@ NO_TEXT = re.compile(  # what a spreadsheet makes a number, a date, a time, a tr
 )
 OF_BRAIN = ("lesion_volume_ml", "brain_volume_ml", "lesion_share_of_brain", "lesions")
 NUMBERS = (*OF_BRAIN, "chance_of_lesion", "expected_dice", "seconds")
-COLUMNS = ("case", "status", "reason", *NUMBERS, "warnings", "weights", "z_map", "adc", "zadc", "brain_mask", "mask")
+FILES_OF_CASE = ("adc", "zadc", "brain_mask", "mask")
+COLUMNS = ("case", "status", "reason", *NUMBERS, "reviewed", "warnings", "weights", "z_map", *FILES_OF_CASE)
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def summary_row(outcome: Outcome, root: Path) -> dict:
         "case": outcome.case.name,
         "status": outcome.status,
         "reason": outcome.reason,
+        "reviewed": reviewed_words(results),
         "warnings": " ".join(results.get("warnings", [])),
         "weights": results.get("weights", ""),
         "z_map": results.get("z_map", ""),

@@ -11,40 +11,45 @@ from model.report.lesion_table import lesion_table
 from model.report.montage import choose_slices, montage
 from model.report.numbers import percent, shown, volume
 from model.report.page import asset, page, text
+from model.report.results import REVIEW
 from model.report.review_panel import SCRIPTS
 from model.report.thumbnail import thumbnail
 from model.report.viewer import BUNDLE, viewer, viewer_data
-from model.report.wording import ESTIMATED, certainty_facts, is_estimated, other_warnings, z_map_name
+from model.report.wording import ESTIMATED, certainty_facts, is_estimated, other_warnings, reviewed_words, z_map_name
 
 if TYPE_CHECKING:
     from model.networks.predict import Segmentation
+    from model.run.reviewed import Draft
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 SERIES = (("Series", "uid"), ("Description", "description"), ("Study date", "study_date"))  # of the ADC map, in DICOM
+OF_DRAFT = '<p class="note">The lesions of the draft; the viewer and the last column show what the reader decided.</p>\n'
 NO_SIDES = "The file does not say how its voxels lie in the patient: left and right are not known."
 
 
-def write_report(path: Path, name: str, case: Case, found: Segmentation, results: dict) -> None:
+def write_report(path: Path, name: str, case: Case, found: Segmentation, results: dict, draft: Draft | None = None) -> None:
     """Write the report of the case called `name`, whole or not at all.
 
-    found: mask and probabilities on the case's grid; `results`: what results.json holds.
+    found: mask and probabilities on the case's grid; `results`: what results.json holds; draft: of a reviewed case. The
+    viewer and the table show the draft's lesions then, with the review loaded.
     Raises UserError when the file cannot be written, ValueError when the mask is not of the grid's size.
     """
     mask = found.mask
     if mask.shape != case.grid.size:
         raise ValueError(f"the mask is {mask.shape}, the grid is {case.grid.size}")
     lesions = results["lesion_list"]
+    drafted = results | results[REVIEW]["draft"] if draft else results
     figures = {index + 1 for index in choose_slices(mask, case.brain, lesions)[0]}
     sections = (
         _header(name, case, found, results),
         "<main>",
         viewer(results),
-        f'<section id="lesions"><h2>Lesions</h2>\n{lesion_table(results, figures)}</section>',
+        f'<section id="lesions"><h2>Lesions</h2>\n{OF_DRAFT if draft else ""}{lesion_table(drafted, figures)}</section>',
         f'<section id="slices"><h2>Slices</h2>\n{montage(case, mask, lesions, z_map_name(results))}</section>',
         _provenance(case, results),
         _licences(),
         "</main>",
-        viewer_data(name, case, found, results),
+        viewer_data(name, case, draft.answer if draft else found, drafted, draft.review if draft else None),
     )
     weights = [results["weights"]] if results.get("weights") else []
     write_whole(path, page(f"{name}: report", "\n".join(sections), SCRIPTS, weights, [asset(BUNDLE)]).encode())
@@ -60,8 +65,17 @@ def _header(name: str, case: Case, found: Segmentation, results: dict) -> str:
     return (
         f'<header><div class="title"><div><h1>{text(name)}</h1>'
         "<p>Lesions of hypoxic-ischaemic encephalopathy in a newborn's diffusion MRI, marked by software.</p>\n"
-        f"{_summary(results)}</div>{thumbnail(case, found.mask)}</div>\n{box if remarks else ''}</header>"
+        f"{_reviewed(results)}{_summary(results)}</div>{thumbnail(case, found.mask)}</div>\n"
+        f"{box if remarks else ''}</header>"
     )
+
+
+def _reviewed(results: dict) -> str:
+    """When the mask was reviewed, by whom, and the remark; empty where it was not."""
+    if not (words := reviewed_words(results)):
+        return ""
+    remark = results[REVIEW]["remark"]
+    return f'<p id="reviewed">Mask reviewed on {text(words)}.{text(f" Remark: {remark}") if remark else ""}</p>\n'
 
 
 def _summary(results: dict) -> str:
@@ -76,7 +90,7 @@ def _summary(results: dict) -> str:
         *certainty_facts(results),
     )
     items = "".join(f'<div><dt>{name}</dt><dd id="{key}">{value}</dd></div>' for name, value, key in facts)
-    said = '<p id="reviewed-facts" class="soft">As reviewed on this page; results.json has the draft.</p>'
+    said = '<p id="reviewed-facts" class="soft">As changed on this page; results.json has what it began with.</p>'
     return f'<dl class="facts">{items}</dl>{said}'
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from model.files import write_whole
 from model.report.numbers import percent, shown, volume, whole_percent
 from model.report.page import link, page, text
+from model.report.results import REVIEW
 from model.report.thumbnail import thumbnail_of
 from model.report.volume_plot import volume_plot
-from model.report.wording import ESTIMATED, is_estimated, other_warnings, verdict
+from model.report.wording import ESTIMATED, is_estimated, other_warnings, reviewed_words, verdict
 
 COLUMNS = (
     "Case",
@@ -27,7 +28,8 @@ COLUMNS = (
 WORDS = ("Case", "Side", "Remark")  # columns that hold no numbers
 
 FILTER = """<p class="controls"><label>Filter by name <input type="search" id="filter" autocomplete="off"></label>
-<span id="shown" role="status"></span></p>"""
+{to_review}<span id="shown" role="status"></span></p>"""
+TO_REVIEW = '<label><input type="checkbox" id="to-review" autocomplete="off"> To review only</label>\n'
 
 
 def write_index(path: Path, entries: list[dict]) -> None:
@@ -43,7 +45,9 @@ def write_index(path: Path, entries: list[dict]) -> None:
     rows = "".join(_row(entry, path.parent) for entry in ordered)
     sections = (
         f"<header><h1>Cases</h1><p>{_totals(entries, done)}</p>{_estimated(done)}</header>",
-        f'<main>{FILTER}\n<div class="wide" tabindex="0" role="region" aria-label="Cases"><table id="cases">{_head()}',
+        f"<main>{FILTER.format(to_review=TO_REVIEW if _reviewed(done) else '')}",
+        '<div class="wide" tabindex="0" role="region" aria-label="Cases">',
+        f'<table id="cases">{_head()}',
         f"<tbody>{rows}</tbody></table></div>",
         f"<section><h2>Lesion volumes</h2>\n{volume_plot(done)}</section>" if len(done) > 1 else "",
         "</main>",
@@ -55,7 +59,12 @@ def write_index(path: Path, entries: list[dict]) -> None:
 def _totals(entries: list[dict], done: list[dict]) -> str:
     empty = sum(entry["results"]["lesion_volume_ml"] == 0 for entry in done)
     cases = "1 case" if len(entries) == 1 else f"{len(entries)} cases"
-    return f'<span id="totals">{cases}: {len(done)} done, {_others(entries)}. {empty} without a lesion.</span>'
+    reviewed = f" {_reviewed(done)} of {len(done)} reviewed." if _reviewed(done) else ""
+    return f'<span id="totals">{cases}: {len(done)} done, {_others(entries)}. {empty} without a lesion.{reviewed}</span>'
+
+
+def _reviewed(done: list[dict]) -> int:
+    return sum(REVIEW in entry["results"] for entry in done)
 
 
 def _others(entries: list[dict]) -> str:
@@ -87,10 +96,12 @@ def _row(entry: dict, folder: Path) -> str:
     case = f'<a href="{address}">{name}</a>' if address else name
     badge = ' <span class="badge" title="the mask is much less reliable than with the challenge\'s Z map">Z estimated</span>'
     failed = entry["status"] != "done"
+    reviewed = f' <span class="badge reviewed" title="{text(reviewed_words(results))}">reviewed</span>'
+    attribute = "" if failed else f' data-reviewed="{"yes" if REVIEW in results else "no"}"'
     remark = f"{entry['status']}: {entry['reason']}" if failed else " ".join([*_said(results), *other_warnings(results)])
     return (
-        f'<tr><td class="picture">{picture}</td><th scope="row" class="words" data-value="{name}">{case}'
-        f"{badge if is_estimated(results) else ''}</th>{_numbers(results)}"
+        f'<tr{attribute}><td class="picture">{picture}</td><th scope="row" class="words" data-value="{name}">{case}'
+        f"{badge if is_estimated(results) else ''}{reviewed if REVIEW in results else ''}</th>{_numbers(results)}"
         f'<td class="words{" failed" if failed else ""}">{text(remark)}</td></tr>\n'
     )
 

@@ -19,7 +19,7 @@ from model.files import write_whole
 from model.images.brain import brain_box
 from model.images.case import Case
 from model.images.checks import warnings_of
-from model.images.components import connected_components
+from model.images.components import largest_first
 from model.images.orientation import turn_to_canonical
 from model.images.registered import Registration
 from model.lesions.decision import plug_in_dice
@@ -31,6 +31,7 @@ GIVEN, ESTIMATED = "given", "estimated"  # what `z_map` says
 MIDLINE_MM = 5.0  # to the left or the right of the brain's middle, up to which a place counts as on the midline
 BOTH_SIDES = 0.2  # of a lesion's voxels to the left of the midline, and as many to its right: it is on both sides
 CHANCE = "chance_of_lesion"
+REVIEW = "review"  # what is known of a reader's review, where the mask is a reviewed one
 VOXELS = "voxels_sha256"  # of the ADC map, under `inputs`
 LIBRARIES = ("numpy", "SimpleITK", "nibabel", "pydicom", "highdicom", "torch", "openvino")
 
@@ -99,7 +100,7 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
         return []
     box = brain_box(found.mask, margin=0)
     mask = found.mask[box]
-    labels = connected_components(mask)[0][mask]
+    labels = largest_first(mask)[mask]
     order = np.argsort(labels, kind="stable")  # lesion after lesion; all lesions at once, there can be thousands
     sizes = np.bincount(labels)[1:]
     starts = np.cumsum(sizes) - sizes
@@ -128,7 +129,7 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
             "slice": int(inside[n][0]) + 1,
             "chance_real": None if chances is None else _rounded(chances[n]),
         }
-        for n in np.argsort(-sizes, kind="stable").tolist()
+        for n in range(len(sizes))
     ]
 
 

@@ -16,7 +16,7 @@ from model.images.mark import MASK, text_of
 from model.images.orientation import turn_to_canonical
 from model.report.page import base64_text
 from model.report.results import voxel_digest
-from model.reviews.review_file import LONGEST, SIZES, mask_digest
+from model.reviews.review_file import LONGEST, SIZES, grid_content, mask_digest
 
 SCRIPTS = ("review_voxels.js", "review_state.js", "review_page.js", "report.js")
 
@@ -91,20 +91,20 @@ def review_about(name: str, case: Case, mask: np.ndarray, results: dict, box: Bo
         "adc_sha256": case.adc.sha256,
         "adc_voxels_sha256": voxel_digest(case),
         "draft_sha256": mask_digest(mask),
-        "grid": {
-            "size": list(grid.size),
-            "spacing_mm": list(map(float, grid.spacing_mm)),
-            "origin_mm": list(map(float, grid.origin_mm)),
-            "direction": list(map(float, grid.direction)),
-        },
+        "grid": grid_content(grid),
         "place": _place(case, box),
         "voxel_ml": grid.voxel_mm3 / 1000,
         "brain_ml": float(case.brain.sum()) * grid.voxel_mm3 / 1000,
         "nifti_head": base64_text(_nifti_head(case)),
         "lesions": [_lesion(lesion, case) for lesion in results["lesion_list"]],
     }
-    content = json.dumps(about).replace("<", "\\u003c")  # a name ends no block
-    return f'<script type="application/json" id="review-about">{content}</script>'
+    return json_block("review-about", about)
+
+
+def json_block(name: str, content: dict) -> str:
+    """JSON that the scripts read, as a block of that name; no text in it ends the block."""
+    escaped = json.dumps(content).replace("<", "\\u003c")
+    return f'<script type="application/json" id="{name}">{escaped}</script>'
 
 
 def _place(case: Case, box: Box) -> dict:

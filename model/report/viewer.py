@@ -21,8 +21,9 @@ from model.images.orientation import turn_to_canonical
 from model.report.montage import ADC_WINDOW, BLUE_TO_RED, GREYS, MASK_COLOUR, Z_WINDOW, scale
 from model.report.page import asset, base64_text, text
 from model.report.results import centroid, from_brain_centre
-from model.report.review_panel import PANEL, review_about
+from model.report.review_panel import PANEL, json_block, review_about
 from model.report.wording import z_map_name
+from model.reviews.review_file import Review, review_content
 
 if TYPE_CHECKING:
     from model.networks.predict import Segmentation
@@ -126,14 +127,18 @@ def viewer_volumes(case: Case, found: "Segmentation") -> dict[str, bytes]:
     return {name: encode_nifti(layer, grid) for name, layer in turned.items()}
 
 
-def viewer_data(name: str, case: Case, found: "Segmentation", results: dict) -> str:
-    """What the scripts of the page read of the case called `name`: blocks of base64 that no browser runs, and settings."""
+def viewer_data(name: str, case: Case, found: "Segmentation", results: dict, review: Review | None = None) -> str:
+    """What the scripts of the page read of the case called `name`: blocks of base64 that no browser runs, and settings.
+
+    review: of this mask, with which the page begins.
+    """
     volumes = viewer_volumes(case, found)
     packed = {"niivue": _packed_bundle()} | {name: base64_text(content) for name, content in volumes.items()}
     blocks = [f'<script type="application/gzip" id="{name}-data">{content}</script>' for name, content in packed.items()]
     settings = json.dumps(viewer_settings(case))
     about = review_about(name, case, found.mask, results, viewer_box(case, found.mask))
-    return "\n".join([*blocks, f'<script type="application/json" id="settings">{settings}</script>', about])
+    begun = [json_block("review-begun", review_content(review))] if review else []
+    return "\n".join([*blocks, f'<script type="application/json" id="settings">{settings}</script>', about, *begun])
 
 
 def viewer_settings(case: Case) -> dict:

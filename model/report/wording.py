@@ -1,5 +1,7 @@
 """What the pages say of a Z map, the challenge's or estimated from the ADC map, and of how sure a mask is."""
 
+import datetime
+
 from model.images.checks import ESTIMATED_WARNING
 from model.report import results as of_a_case
 from model.report.numbers import shown, whole_percent
@@ -35,6 +37,15 @@ def verdict(results: dict) -> str:
         return ""
     emptied = f", mask left empty as below {100 * results['empty_below']:g} %"
     return f"probably no lesion{emptied if chance < results.get('empty_below', 0) else ''}"
+
+
+def reviewed_words(results: dict) -> str:
+    """When the mask was reviewed, to the minute, and by whom if it is known; empty where it was not. Text from outside."""
+    review = results.get(of_a_case.REVIEW)
+    if not review:
+        return ""
+    time = datetime.datetime.fromisoformat(review["time"]).isoformat(" ", "minutes")
+    return f"{time} {review['by'] or ''}".strip()
 
 
 def certainty_facts(results: dict) -> list[tuple[str, str, str]]:

@@ -24,7 +24,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ DECISIONS = ("keep", "reject", "undecided")
 SIZES = range(-10, 11)
 LARGEST_FILE = 32 << 20  # bytes; a mask of 4 million runs fits
 LONGEST = {"case": 1000, "initials": 20, "remark": 4000, "software": 100, "weights": 100}  # letters
+YEARS = range(2000, 3000)  # beyond, no offset leads out of what a time can be
 LARGEST_MM = 1e13  # of a grid's numbers
 SHA256 = re.compile("[0-9a-f]{64}")
 BREAKS = "\n\t"  # that a remark may hold; other control characters have no place in any text
@@ -80,6 +81,7 @@ class Review:
     lesions: tuple[ReviewedLesion, ...]
     added: tuple[AddedRegion, ...]
     mask: np.ndarray
+    sha256: str = ""  # of the file
 
     def numbers_of(self, decision: str) -> tuple[int, ...]:
         """The lesions of the draft, counted from 1, that have one of DECISIONS."""
@@ -97,17 +99,49 @@ def read_review(path: Path) -> Review:
     Raises UserError, one line, where it is no such file, or anything in it is not as it must be.
     """
     try:
-        found = _object(_content(path))
+        data = _bytes_of(path)
+        found = _object(_content(data))
     except _WrongError as error:
         raise UserError(f"{path}: expected a review as the page of a case saves it, found {error}") from None
-    return found
+    return replace(found, sha256=hashlib.sha256(data).hexdigest())
+
+
+def grid_content(grid: Grid) -> dict:
+    """A grid as a review file holds it."""
+    return {
+        "size": list(grid.size),
+        "spacing_mm": list(map(float, grid.spacing_mm)),
+        "origin_mm": list(map(float, grid.origin_mm)),
+        "direction": list(map(float, grid.direction)),
+    }
+
+
+def review_content(review: Review) -> dict:
+    """A review as a file holds it, which `read_review` reads again."""
+    names = (*LONGEST, "adc_sha256", "adc_voxels_sha256", "draft_sha256", "size")
+    return {name: getattr(review, name) for name in names} | {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "time": review.time.isoformat(),
+        "grid": grid_content(review.grid),
+        "lesions": [asdict(lesion) for lesion in review.lesions],
+        "added": [{"voxel": list(region.voxel), "size": region.size} for region in review.added],
+        "mask": _runs(review.mask),
+    }
+
+
+def _runs(mask: np.ndarray) -> list[int]:
+    inside = mask.ravel()
+    ends = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    runs: list[int] = np.diff([0, *ends.tolist(), inside.size]).tolist()
+    return [0, *runs] if inside[0] else runs
 
 
 class _WrongError(ValueError):
     """What is wrong with a review, in words that go behind "found"."""
 
 
-def _content(path: Path) -> dict:
+def _bytes_of(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
@@ -115,6 +149,10 @@ def _content(path: Path) -> dict:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     if len(data) > LARGEST_FILE:
         raise _WrongError(f"more than {LARGEST_FILE >> 20} MiB")
+    return data
+
+
+def _content(data: bytes) -> dict:
     try:
         content = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_number)
     except _WrongError:
@@ -139,7 +177,7 @@ def _no_number(name: str) -> None:
 
 
 def _object(content: dict) -> Review:
-    keys = {*Review.__dataclass_fields__, "format", "format_version"}
+    keys = {*Review.__dataclass_fields__, "format", "format_version"} - {"sha256"}
     _require_keys(content, keys, "the file")
     grid = _grid(content["grid"])
     _require(type(content["lesions"]) is list and type(content["added"]) is list, "lesions and added that are no lists")
@@ -185,6 +223,7 @@ def _time(value: Any) -> datetime:
     except (ValueError, TypeError):  # of text, and of anything else
         time = datetime.min
     _require(time.tzinfo is not None, "a time that is not in ISO 8601 with an offset from UTC")
+    _require(time.year in YEARS, f"a time outside the years {YEARS[0]} to {YEARS[-1]}")
     return time
 
 

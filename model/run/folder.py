@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from model.command import loading
-from model.errors import UserError, is_users, lacks_memory, reason_of
+from model.errors import UserError
 from model.files import only_run, remove_partial_folders, require_writable, writable
 from model.images.formats.names import is_dicom_path, mask_suffix
 from model.images.volume import load_libraries
@@ -23,8 +21,7 @@ from model.inputs.cases import find_cases
 from model.inputs.contents import is_of_the_system, visible_in
 from model.inputs.found_case import FoundCase
 from model.inputs.shared_voxels import without_shared_voxels
-from model.names.output_names import INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, ZMAP_STEM
-from model.names.platform_paths import RESULTS_PATH
+from model.names.output_names import DRAFT_STEM, INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, ZMAP_STEM
 from model.outputs.bids_output import as_bids, begin_data_set, bids_place, is_own_description, require_outside
 from model.outputs.earlier import (
     ChangedFiles,
@@ -32,31 +29,24 @@ from model.outputs.earlier import (
     changed_files,
     earlier_run,
     is_output_of_a_run,
-    places_of_cases,
     with_extras,
 )
-from model.outputs.names_apart import is_one_of, plain, require_names_apart
+from model.outputs.names_apart import require_names_apart
 from model.outputs.place import Options, Place
 from model.outputs.previous import Previous
 from model.outputs.record import FILES, read_own_results
 from model.outputs.same_maps import has_warning, warnings_to_have, with_warning
-from model.outputs.summary import (
-    CHANGED,
-    DONE,
-    DONE_BEFORE,
-    FAILED,
-    GONE,
-    Outcome,
-    announce,
-    index_entry,
-    is_summary,
-    write_summary,
-)
+from model.outputs.summary import FAILED, Outcome, announce, index_entry, is_summary, write_summary
+from model.report.results import REVIEW
+from model.reviews.find import find_reviews
 from model.run.at_once import AtOnce, Job, Stopped, has_ended
 from model.run.one_case import run_case
+from model.run.outcomes import outcome_of, scans_gone, unreached
+from model.run.reviewed import RefusedReview
 
 if TYPE_CHECKING:
     from model.networks.predictors import Predictors
+    from model.reviews.find import GivenReview
     from model.segmenter import Segmenter
 
 PlannedCase = tuple[FoundCase, Place, Earlier]  # with where its files are written, and what an earlier run left there
@@ -69,18 +59,20 @@ class Run:
     segmenter: Segmenter
     options: FolderOptions
     previous: Previous
+    reviews: dict[str, GivenReview]  # by the case's name
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderOptions(Options):
     """What is wanted of every case; the format is the one of `mask_suffix` unless `suffix` names another.
 
-    bids: write a BIDS derivative.
+    bids: write a BIDS derivative. reviews: a folder of reviews, which are taken.
     """
 
     suffix: str = ""
     overwrite: bool = False
     bids: bool = False
+    reviews: Path | None = None
 
 
 def segment_folder(
@@ -89,9 +81,10 @@ def segment_folder(
     """Segment every case below `root`, or those of `table`, into a folder of its own below `output`.
 
     A case that is done already, from the same files by the same weights, is not run again; one whose files, weights or
-    options changed since, or whose mask did, only with `overwrite`. A case that cannot be used is listed with the reason,
-    and the others are done. What lies in the way of anything moves aside: see `Previous`. Raises UserError, before anything
-    is written, when no cases are found or the output folder cannot be used or holds something else.
+    options changed since, or whose mask did, only with `overwrite`; one with a new review, always. A case that cannot be
+    used is listed with the reason, and the others are done. What lies in the way of anything moves aside: see `Previous`.
+    Raises UserError, before anything is written, when no cases are found or the output folder cannot be used or holds
+    something else.
     """
     if not root.is_dir():
         hint = "" if table is None else f"; {table} was taken for the table of cases, --input names the folder"
@@ -102,19 +95,20 @@ def segment_folder(
     usable = [case.for_options(estimate_z=options.estimate_z, use_mask=options.brain_mask) for case in found]
     usable = without_shared_voxels(usable)
     cases = as_bids(usable) if options.bids else usable
-    require_apart(root, cases, output)
+    require_apart([root, *filter(None, [options.reviews])], cases, output)
+    reviews = find_reviews(options.reviews, [case.name for case in cases]) if options.reviews else {}
     with only_run(output):
         require_writable(output)  # before the weights are loaded
         require_names_apart(cases, output)
         weights = weights_of(cases, segmenter.predictors)
         atlas = segmenter.predictors.atlas if True in weights else ""
         prepare(output, options)
-        run = Run(segmenter, options, Previous(output))
+        run = Run(segmenter, options, Previous(output), reviews)
         if options.bids:
             begin_data_set(root, output, ", ".join(weights.values()), run.previous)
         places = [place_of(case, root, output, options) for case in cases]
         earlier = [
-            earlier_run(case, place, weights.get(not case.zadc, ""), options, atlas)
+            earlier_run(case, place, weights.get(not case.zadc, ""), options, atlas, reviews.get(case.name))
             for case, place in zip(cases, places, strict=True)
         ]
         with loading():  # `results.json` names what is loaded, whichever case came first
@@ -149,11 +143,17 @@ def with_same_maps(each: list[PlannedCase], run: Run, outcomes: list[Outcome]) -
     """Run cases again whose results do not say rightly which other cases have the same ADC map. There are few.
 
     That two are the same is known once both were read. Pages, DICOM objects and sidecars hold the warnings too, and each has
-    its checksum in the record: to write them all again is less code than to change them in place. Where that fails, the
-    overviews say it.
+    its checksum in the record: to write them all again is less code than to change them in place. Where that fails, and
+    where a mask was reviewed and the review is not given again, the overviews say it.
     """
     warnings = warnings_to_have(outcomes, [earlier for _, _, earlier in each])
-    again = [n for n, outcome in enumerate(outcomes) if outcome.results and not has_warning(outcome, warnings[n])]
+    again = []
+    for n, outcome in enumerate(outcomes):
+        if outcome.results and not has_warning(outcome, warnings[n]):
+            if REVIEW in outcome.results and outcome.case.name not in run.reviews:
+                outcomes[n] = with_warning(outcome, warnings[n])
+            else:
+                again.append(n)
     cases = [(_remarked(each[n][0], warnings[n]), each[n][1]) for n in again]
     told: list[Outcome] = []
     try:
@@ -189,9 +189,9 @@ def write_overviews(outcomes: list[Outcome], output: Path, previous: Previous, *
             write_index(output / INDEX, [index_entry(outcome) for outcome in outcomes])
 
 
-def require_apart(root: Path, cases: list[FoundCase], output: Path) -> None:
-    """Raise UserError when the input, or a file of a case, lies where a case's results would take its place."""
-    inputs = [root, *(path for case in cases for path in case.files)]
+def require_apart(folders: list[Path], cases: list[FoundCase], output: Path) -> None:
+    """Raise UserError when a folder of the input, or a file of a case, lies where a case's results would take its place."""
+    inputs = [*folders, *(path for case in cases for path in case.files)]
     taken = {(output / case.place).resolve(): case.name for case in cases if not case.problem}
     for path in map(Path.resolve, inputs):
         for place in (path, *path.parents):
@@ -223,93 +223,40 @@ def place_of(case: FoundCase, root: Path, output: Path, options: FolderOptions) 
     if options.bids and not case.problem:
         return bids_place(case, root, output)
     suffix = options.suffix or (mask_suffix(case.adc) if case.adc else "")
-    mask, probabilities, zmap = (f"{stem}{suffix}" for stem in (MASK_STEM, PROBABILITIES_STEM, ZMAP_STEM))
+    mask, draft, probabilities, zmap = (f"{stem}{suffix}" for stem in (MASK_STEM, DRAFT_STEM, PROBABILITIES_STEM, ZMAP_STEM))
     dicom = case.adc is not None and is_dicom_path(case.adc)
     where = output / case.place
-    return Place(folder=where, work=output, mask=mask, probabilities=probabilities, zmap=zmap, dicom=dicom)
+    return Place(folder=where, work=output, mask=mask, draft=draft, probabilities=probabilities, zmap=zmap, dicom=dicom)
 
 
 def job_of(case: FoundCase, place: Place, earlier: Earlier, run: Run) -> Job | None:
     """What is to be done for a case; None where that was done before, or may not be done.
 
     A case that fails has no result: one of other files or options, or of files that cannot be used now, moves aside, unless
-    someone changed it and `overwrite` was not said.
+    someone changed it and `overwrite` was not said. A reviewed one stays, and so does all where a review is refused.
     """
-    overwrite = run.options.overwrite
-    if earlier.status and not (overwrite and earlier.status != DONE_BEFORE):
+    overwrite, given = run.options.overwrite, run.reviews.get(case.name)
+    if earlier.stays or (earlier.status and not overwrite):
         return None
     options = run.options if earlier.status else with_extras(run.options, earlier, place)
 
     def require() -> None:
-        if not overwrite and (changed := changed_files(case, place, options)):
+        if not overwrite and (changed := changed_files(case, place, options, reviewed=bool(given))):
             raise ChangedFiles(f"{changed}, while the case was run; it stays")
 
     def job() -> dict:
         try:
-            return run_case(case, run.segmenter, options, place, run.previous, require)
-        except (ChangedFiles, Stopped):
+            return run_case(case, run.segmenter, options, place, run.previous, require, given)
+        except (ChangedFiles, RefusedReview, Stopped):
             raise
         except Exception:
-            if not earlier.holds and (overwrite or not changed_files(case, place, options)):
+            if not earlier.holds and not earlier.review and (overwrite or not changed_files(case, place, options)):
                 own = {*place.written(options, estimated=not case.zadc), *(earlier.results or {FILES: ()})[FILES]}
                 with run.previous.replacing(place.folder, own=own):
                     pass
             raise
 
     return job
-
-
-def outcome_of(case: FoundCase, place: Place, earlier: Earlier, job: Future[dict] | None, previous: Previous) -> Outcome:
-    """What became of a case. The reason of one that fails says where an earlier run's results are."""
-    if job is None:
-        return outcome_before(case, place, earlier)
-    try:
-        results = job.result()
-    except ChangedFiles as error:
-        return Outcome(case, CHANGED, reason=reason_of(error))
-    except Exception as error:
-        if not is_users(error) and not lacks_memory(error):
-            traceback.print_exc()
-        return Outcome(case, FAILED, reason=reason_of(error) + of_an_earlier_run(place, earlier, previous))
-    return Outcome(case, DONE, results, mask=place.folder / place.mask)
-
-
-def of_an_earlier_run(place: Place, earlier: Earlier, previous: Previous | None = None) -> str:
-    """Says that a case which failed now has results from before, and where; empty where it has none."""
-    if previous and (moved := previous.moved(place.folder)):
-        return f"; earlier results are in {moved}"
-    there = os.path.lexists(place.folder / place.results)
-    return f"; {place.folder} is of an earlier run" if earlier.results and there else ""
-
-
-def outcome_before(case: FoundCase, place: Place, earlier: Earlier) -> Outcome:
-    """The outcome of a case that is not run again: done before, or why what is there does not hold."""
-    if earlier.status == DONE_BEFORE:
-        return Outcome(case, DONE_BEFORE, earlier.results, mask=place.folder / place.mask)
-    return Outcome(case, earlier.status, reason=earlier.reason)
-
-
-def unreached(case: FoundCase, place: Place, earlier: Earlier) -> Outcome:
-    """What to say of a case when the run was stopped before it."""
-    if earlier.status == DONE_BEFORE:
-        return outcome_before(case, place, earlier)
-    return Outcome(case, FAILED, reason="the run was stopped before this case" + of_an_earlier_run(place, earlier))
-
-
-def scans_gone(output: Path, cases: list[FoundCase]) -> list[Outcome]:
-    """Announce and return results in the output folder of cases that the input does not have."""
-    known = {case.place for case in cases}
-    spelt = {plain(place): place for place in known}
-    gone = [
-        place
-        for place in places_of_cases(output)
-        if place not in known and not is_one_of(place, spelt, output) and read_own_results(output / place / RESULTS_PATH)
-    ]
-    reason = "an earlier run's results stay, their scan is not in the input any more"
-    outcomes = [Outcome(FoundCase(place.replace("/", "_"), folder=place), GONE, reason=reason) for place in gone]
-    for outcome in outcomes:
-        announce(outcome)
-    return outcomes
 
 
 def progress(cases: list) -> Iterator:

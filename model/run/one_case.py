@@ -36,9 +36,12 @@ from model.outputs.place import Options, Place, sidecar_of
 from model.outputs.previous import Previous
 from model.outputs.record import FILES, read_own_results, with_record
 from model.report.results import write_results
+from model.run.reviewed import read_given, with_review
 
 if TYPE_CHECKING:
     from model.inputs.found_case import FoundCase
+    from model.reviews.find import GivenReview
+    from model.run.reviewed import Draft
     from model.segmenter import Segmentation, Segmenter
 
 # of the platform's output folder, which cannot be replaced as a whole; the mask last: where it is there, everything is
@@ -77,10 +80,11 @@ def run_case(
     place: Place,
     previous: Previous,
     require: Callable[[], None] = lambda: None,
+    given: GivenReview | None = None,
 ) -> dict:
     """Read, segment and write one case; returns what `results.json` holds. Raises UserError.
 
-    found: as `for_options` gave it. require: see `write_case`.
+    found: as `for_options` gave it. require: see `write_case`. given: the case's review, which is taken.
     """
     started = time.perf_counter()
     case = read_found(found, options)
@@ -88,9 +92,12 @@ def run_case(
         from model.report.dicom.objects import require_objects
 
         require_objects(case)  # before the segmentation
-    segmentation = segmenter.segment_case(case, options.empty_below)
+    review = read_given(given, case) if given else None  # before the segmentation
+    segmentation, draft = segmenter.segment_case(case, options.empty_below), None
+    if given and review:
+        segmentation, draft = with_review(segmentation, review, given, found.name)
     results = segmentation.results | {"seconds": round(time.perf_counter() - started, 2)}
-    return write_case(place, found.name, segmentation, results, options, previous, require)
+    return write_case(place, found.name, segmentation, results, options, previous, require, draft)
 
 
 def read_found(found: FoundCase, options: Options) -> Case:
@@ -119,24 +126,25 @@ def write_case(
     options: Options,
     previous: Previous,
     require: Callable[[], None] = lambda: None,
+    draft: Draft | None = None,
 ) -> dict:
     """Write what `options` ask for, all or nothing; what lies there moves aside. Returns the results with their record.
 
     require: raises where that may not be, and is asked when all is written, right before it takes its place: while a case is
-    run, its reader may correct a mask. Raises UserError when files cannot be written.
+    run, its reader may correct a mask. draft: of a reviewed case. Raises UserError when files cannot be written.
     """
     case = segmentation.case
     with staged_for(place.folder, place.work) as staged:
-        _write_images(place, staged, segmentation, options)
+        _write_images(place, staged, segmentation, options, draft)
         if options.report:
             from model.report.case_page import write_report  # and its libraries only where it is asked for
 
-            write_report(staged / place.report, name, case, segmentation.answer, results)
+            write_report(staged / place.report, name, case, segmentation.answer, results, draft)
         if place.dicom:
             from model.report.dicom.objects import write_objects
 
             write_objects(staged / SEGMENTATION_PATH, staged / CAPTURE_PATH, case, segmentation.mask, results)
-        names = place.written(options, estimated=case.estimated)
+        names = place.written(options, estimated=case.estimated, reviewed=bool(draft))
         for name in names:
             if name in place.sidecars:
                 write_results(place.sidecars[name](results), staged / sidecar_of(name))
@@ -163,14 +171,17 @@ def _put(staged: Path, place: Place, previous: Previous, names: list[str]) -> No
             raise
 
 
-def _write_images(place: Place, folder: Path, segmentation: Segmentation, options: Options) -> None:
+def _write_images(
+    place: Place, folder: Path, segmentation: Segmentation, options: Options, draft: Draft | None = None
+) -> None:
     case = segmentation.case
-    mask = folder / place.mask
     maps = {place.probabilities: (segmentation.probabilities, PROBABILITIES)} if options.probabilities else {}
     if options.probabilities and case.estimated:
         maps[place.zmap] = (segmentation.zmap, ESTIMATED_Z)
     for name, (voxels, what) in maps.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_probabilities(voxels, case.grid, folder / name, what)
-    mask.parent.mkdir(parents=True, exist_ok=True)
-    write_mask(segmentation.mask, case.grid, mask)
+    masks = {place.mask: segmentation.mask} | ({place.draft: draft.answer.mask} if draft else {})
+    for name, mask in masks.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_mask(mask, case.grid, folder / name)

@@ -98,6 +98,7 @@ def test_masks_at_the_ends(tmp_path, runs, voxels):
         (changed("time", value="2026-03-01T12:30:00"), "an offset from UTC"),
         (changed("time", value="yesterday"), "an offset from UTC"),
         (changed("time", value=12), "an offset from UTC"),
+        (changed("time", value="0001-01-01T00:00:00+12:00"), "outside the years 2000 to 2999"),
         (changed("draft_sha256", value=""), "draft_sha256 that is no SHA-256"),
         (changed("adc_voxels_sha256", value=SUM.upper()), "adc_voxels_sha256 that is no SHA-256"),
         (changed("grid", value=[2, 3, 4]), "a grid that is no object"),

@@ -2,8 +2,11 @@
 
 import contextlib
 import datetime
+import logging
 import re
+import threading
 import unicodedata
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,6 +27,7 @@ LONGEST_TEXT = 64
 NUMBER = re.compile(r"[0-9]|10|[1-9]?[0-9]?[05]0")  # that may stand alone in a description: of a series, 10^-6, b-values
 MOST_NUMBERS = 2  # three could be a date
 DATE = re.compile(r"\d{5}|\d[-./]\d(?! ?mm)")  # or a patient's number; 10-6 mm2/s is none
+_QUIET = threading.RLock()  # what it changes is the process's
 ONE_CASE = "expected the DICOM files of one case, found"
 
 
@@ -170,3 +174,19 @@ def _folded(text: str) -> list[str]:
 def _plain(text: str) -> str:
     """A text without marks on its letters, and with plain digits for raised ones."""
     return "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the words of pydicom and highdicom on odd values, which can be the patient's. For one thread at a time."""
+    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
+    with _QUIET, warnings.catch_warnings():
+        before = [logger.level for logger in loggers]
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL + 1)  # for the loggers below it too
+            yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""Segmentations of 3D Slicer (.seg.nrrd): the one segment that is of a brain, as a mask.
+"""Segmentations of 3D Slicer (.seg.nrrd): one segment, the brain's or the only one, as a mask.
 
 Their voxels are labels, in one or more layers, over as much of the image as the segments need. What a label means stands in
 the header's key/value pairs: `Segment0_Layer`, `Segment0_LabelValue`, `Segment0_Name`. Files of older versions lack the
@@ -23,18 +23,19 @@ FRACTIONAL = re.compile(rb"^Segmentation_\w+Representation:=Fractional", re.MULT
 BRAIN = re.compile(r"(whole[-_ ]?)?brain([-_ ]?mask)?")
 
 
-def read_plain(path: Path) -> PlainFile:
+def read_plain(path: Path, *, of_brain: bool = True) -> PlainFile:
     """As `nrrd.read_plain`, of one plain NRRD file with 1 in the segment of the brain and 0 elsewhere.
 
-    That segment is the only one, or the only one that is called brain. Raises ValueError where the file is cut off or
-    damaged, UserError where no such segment is in it, or others are in its layer.
+    That segment is the only one, or the only one that is called brain; without `of_brain` the only one, whatever it is
+    called. Raises ValueError where the file is cut off or damaged, UserError where no such segment is in it, or others are
+    in its layer.
     """
     file = read_file(path)
     fields, start = nrrd.read_header(file.data[: nrrd.HEADER_LIMIT])
     head = file.data[:start]
     if FRACTIONAL.search(head):
         raise UserError(f"{path}: a fractional segmentation, expected a binary one")
-    layer, label = _segment_of_brain(_segments(head), path)
+    layer, label = _chosen(_segments(head), path, of_brain)
     sizes, axis = fields.get("sizes", "").split(), _list_axis(fields)
     one = nrrd.one_volume(fields if axis is None else fields | {"sizes": " ".join([*sizes[:axis], "1", *sizes[axis + 1 :]])})
     nrrd.require_spacing(one, path)
@@ -47,7 +48,7 @@ def read_plain(path: Path) -> PlainFile:
     labels = voxels.reshape(layers, z, y, x)[layer] if axis == 3 else voxels.reshape(z, y, x, layers)[..., layer]
     mask = labels == label
     if (labels[~mask] != 0).any():
-        raise UserError(f"{path}: other segments are in the layer of the one that is used; export the brain alone")
+        raise UserError(f"{path}: other segments are in the layer of the one that is used; export that one alone")
     header = nrrd.plain_header(one | {"type": "uint8"})
     space = space_by_fields(fields, oriented=one.get("space") in nrrd.ORIENTED)
     sha256 = hashlib.sha256(file.data).hexdigest()
@@ -69,10 +70,12 @@ def _segments(head: bytes) -> list[dict[str, str]]:
     return [found[number] for number in sorted(found)]
 
 
-def _segment_of_brain(segments: list[dict[str, str]], path: Path) -> tuple[int, int]:
+def _chosen(segments: list[dict[str, str]], path: Path, of_brain: bool) -> tuple[int, int]:
     """Layer and label. What segments are called is not told: it may be a patient's name."""
+    if not of_brain and len(segments) != 1:
+        raise UserError(f"{path}: expected one segment, found {len(segments)}")
     names = [segment.get("Name", segment.get("ID", "")).casefold() for segment in segments]
-    if len(segments) == 1:
+    if of_brain and len(segments) == 1:
         brain, parts, is_other = said_of(re.findall(r"[^\W_]+", names[0]))
         if is_other or (parts and not brain):
             raise UserError(f"{path}: its segment is called a lesion, a part or the like, expected a brain")

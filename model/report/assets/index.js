@@ -1,7 +1,7 @@
 "use strict";
 
 // Sorts the table of cases by the column whose head is pressed; pressed again, the other way round. Cells without a
-// value, as failed cases have them, stay at the end both ways. Filters the cases by their names.
+// value, as failed cases have them, stay at the end both ways. Filters the cases by their names, and by whether they are to be reviewed.
 const table = document.getElementById("cases");
 const heads = [...table.tHead.rows[0].cells];
 const rows = [...table.tBodies[0].rows];
@@ -28,10 +28,11 @@ heads.forEach((head, column) => {
   if (head.querySelector("button")) head.addEventListener("click", () => sortBy(column)); // with the space around its button
 });
 
-const filter = document.getElementById("filter");
-filter.addEventListener("input", () => {
-  const wanted = filter.value.trim().toLowerCase();
-  for (const row of rows) row.hidden = !valueOf(row, 1).toLowerCase().includes(wanted);
+const filter = document.getElementById("filter"), toReview = document.getElementById("to-review");
+function show() {
+  const wanted = filter.value.trim().toLowerCase(), open = toReview?.checked;
+  for (const row of rows) row.hidden = !valueOf(row, 1).toLowerCase().includes(wanted) || (open && row.dataset.reviewed !== "no");
   const count = rows.filter((row) => !row.hidden).length;
-  document.getElementById("shown").textContent = wanted ? `${count} of ${rows.length} shown` : "";
-});
+  document.getElementById("shown").textContent = wanted || open ? `${count} of ${rows.length} shown` : "";
+}
+for (const input of [filter, toReview]) input?.addEventListener("input", show);

@@ -207,7 +207,9 @@ async function start() {
     const steering = connectSlices(viewer, niivue.SLICE_TYPE, connectOverlay(viewer));
     const about = JSON.parse(byId("review-about").textContent), dims = viewer.volumes[0].dimsRAS.slice(1, 4);
     const review = new Review(dims, viewer.volumes[2].img2RAS(), draft, settings.maps.probability, about);
-    connectLesions(viewer, new ReviewPage(viewer, review, steering));
+    const page = new ReviewPage(viewer, review, steering);
+    connectLesions(viewer, page);
+    if (byId("review-begun")) page.begin(byId("review-begun").textContent);
     document.body.classList.add("with-viewer");
   } catch (error) {
     byId("viewer-stage").hidden = true;

@@ -26,7 +26,7 @@ class ReviewPage {
     this.viewer.refreshDrawing(true);
     const parts = components(this.dims, mask), voxels = parts.map((part) => part.length);
     const ml = voxels.reduce((sum, n) => sum + n, 0) * this.ml;
-    const changed = review.now > 0 || review.saved !== review.states[0];
+    const changed = state !== review.start;
     const facts = {
       lesion_volume_ml: `${volumeWords(ml)} ml`,
       lesion_share_of_brain: `${percentWords(ml / review.about.brain_ml)} %`,
@@ -335,15 +335,31 @@ class ReviewPage {
     if (!file) return;
     try {
       if (file.size > LARGEST_FILE) throw new Error(DAMAGED);
-      const { initials, remark } = this.review.continueFrom(await file.text());
-      byId("initials").value = initials;
-      byId("remark").value = remark;
-      this.#markSaved();
-      this.choose(null);
+      this.#continueFrom(await file.text());
       this.notice("The review was opened. Undo goes back to what was here before.");
     } catch (error) {
       this.notice(error.message, true);
     }
+  }
+
+  // Begin with the review from which the page's numbers are.
+  begin(text) {
+    try {
+      this.#continueFrom(text);
+      this.review.start = this.review.state;
+      this.choose(null);
+      this.notice("This case was reviewed. Undo goes back to the draft.");
+    } catch {
+      this.notice("The review of this case cannot be shown here: this is the draft. The numbers above and the slices below are as reviewed.", true);
+    }
+  }
+
+  #continueFrom(text) {
+    const { initials, remark } = this.review.continueFrom(text);
+    byId("initials").value = initials;
+    byId("remark").value = remark;
+    this.#markSaved();
+    this.choose(null);
   }
 
   notice(words, wrong = false) {

@@ -26,7 +26,7 @@ class Review {
       decisions: Array(count).fill("undecided"), sizes: Array(count).fill(null), size: 0, added: [], drawn: [], erased: [],
     }];
     this.now = 0;
-    this.saved = this.state;
+    this.saved = this.start = this.state;
   }
 
   // The draft's lesions have the numbers of results.json, which gives a voxel of each.

@@ -27,6 +27,7 @@ from model.report.montage import (
     make_view,
 )
 from model.report.numbers import percent, volume
+from model.report.results import REVIEW
 from model.report.wording import ESTIMATED, is_estimated, z_map_name
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def sentences(case: Case, mask: np.ndarray, results: dict) -> list[str]:
     made_by = f"{USE.capitalize()}. {MAKER} {model.__version__}, weights {results['weights']}. {z_map}."
     scales = "ADC: {} to {} x 10^-6 mm2/s; {}: {} (blue) to {} (red); yellow: outline of the mask"
     shown = choose_slices(mask, case.brain, results["lesion_list"])[1]
-    return [found, made_by, f"{shown} {scales.format(*ADC_WINDOW, z_map_name(results), *Z_WINDOW)}."]
+    reviewed = f" Reviewed by a reader on {results[REVIEW]['time'][:10]}." if REVIEW in results else ""
+    return [found, f"{made_by}{reviewed}", f"{shown} {scales.format(*ADC_WINDOW, z_map_name(results), *Z_WINDOW)}."]
 
 
 def draw(case: Case, mask: np.ndarray, lesions: list[dict], lines: list[str]) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 
 from model.errors import UserError, one_line
 from model.images.case import Case
-from model.images.dicom.persons import counting
-from model.report.dicom.source import INSTEAD, Source, quiet, read_source
+from model.images.dicom.persons import counting, quiet
+from model.report.dicom.source import INSTEAD, Source, read_source
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

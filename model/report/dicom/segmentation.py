@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import model
 from model.report.dicom.source import Source, uid_of
 from model.report.montage import MASK_COLOUR
+from model.report.results import REVIEW
+from model.reviews.find import PAGE
 
 if TYPE_CHECKING:
-    from highdicom.seg import Segmentation, SegmentDescription
+    from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
     from pydicom.dataset import Dataset
 
 MAKER = "hie-lesions"
@@ -42,7 +45,8 @@ def segmentation(source: Source, mask: np.ndarray, results: dict) -> Segmentatio
         plane_positions=[hd.PlanePositionSequence(hd.CoordinateSystemNames.PATIENT, mm) for mm in source.positions_mm],
         omit_empty_frames=False,
         content_label="HIE_LESIONS",
-        content_description=f"HIE lesions; {USE}",
+        content_creator_name=creator_of(results),
+        content_description=f"HIE lesions{', reviewed' if REVIEW in results else ''}; {USE}",
         series_description="HIE lesions (research use)",
     )
     for item in (*made.DimensionIndexSequence, *made.DimensionOrganizationSequence):
@@ -54,7 +58,24 @@ def segmentation(source: Source, mask: np.ndarray, results: dict) -> Segmentatio
 
 def made_with(results: dict) -> dict[str, str]:
     """What decides on a mask beside the input."""
-    return {"version": model.__version__, "weights": results["weights"], "Z map": results["z_map"]}
+    reviewed = {"review": results[REVIEW]["sha256"]} if REVIEW in results else {}
+    return {"version": model.__version__, "weights": results["weights"], "Z map": results["z_map"]} | reviewed
+
+
+def creator_of(results: dict) -> str | None:
+    """The reviewer's initials as a person's name, in the letters that every character set has; None where none are left."""
+    given = unicodedata.normalize("NFD", (results.get(REVIEW) or {}).get("by") or "")
+    return "".join(letter for letter in given if letter.isascii() and (letter.isalnum() or letter in " .-")).strip() or None
+
+
+def _algorithm_type(results: dict) -> SegmentAlgorithmTypeValues:
+    """MANUAL is a mask that was drawn elsewhere and shares no voxel with the draft."""
+    import highdicom as hd
+
+    types, review = hd.seg.SegmentAlgorithmTypeValues, results.get(REVIEW)
+    if not review:
+        return types.AUTOMATIC
+    return types.SEMIAUTOMATIC if review["kind"] == PAGE or review["dice_with_draft"] > 0 else types.MANUAL
 
 
 def instance_of(source: Source, made_of: Sequence[str | bytes]) -> dict[str, Any]:
@@ -89,13 +110,16 @@ def _description(results: dict) -> SegmentDescription:
     import highdicom as hd
     from pydicom.sr.codedict import codes
 
+    algorithm_type = _algorithm_type(results)
     return hd.seg.SegmentDescription(
         segment_number=1,
         segment_label="HIE lesions",
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         segmented_property_type=codes.SCT.Lesion,
-        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=hd.AlgorithmIdentificationSequence(
+        algorithm_type=algorithm_type,
+        algorithm_identification=None
+        if algorithm_type == hd.seg.SegmentAlgorithmTypeValues.MANUAL
+        else hd.AlgorithmIdentificationSequence(
             name=MAKER,
             family=codes.DCM.ArtificialIntelligence,
             version=model.__version__,

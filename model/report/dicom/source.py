@@ -6,16 +6,12 @@ descriptions, names of institutions and staff, and private attributes stay behin
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
-import logging
 import os
 import re
-import threading
 import uuid
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,8 +50,6 @@ EMPTY = (  # attributes that every object has, with or without a value
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
 )
-
-_QUIET = threading.RLock()  # what it changes is the process's
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,22 +143,6 @@ def uid_of(*words: str | bytes) -> str:
         data = word.encode() if isinstance(word, str) else word
         digest.update(len(data).to_bytes(8, "big") + data)
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, digest.hexdigest()).int}"
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the words of pydicom and highdicom on odd values, which can be the patient's. For one thread at a time."""
-    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
-    with _QUIET, warnings.catch_warnings():
-        before = [logger.level for logger in loggers]
-        warnings.simplefilter("ignore")
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.CRITICAL + 1)  # for the loggers below it too
-            yield
-        finally:
-            for logger, level in zip(loggers, before, strict=True):
-                logger.setLevel(level)
 
 
 def _is_date(text: str) -> bool:

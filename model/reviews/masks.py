@@ -1,0 +1,104 @@
+"""A lesion mask that a reader made elsewhere: read, and put onto the grid of the case's ADC map."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.errors import UserError
+from model.images.case import Case
+from model.images.formats.names import is_dicom_path, is_segmentation
+from model.images.grid import MAX_VOXELS
+from model.images.orientation import reordered
+from model.images.streams import MOST_BYTES, BoundedFile
+from model.images.stripping import BETWEEN_VOXELS, filled_to_map, other_values
+from model.images.volume import read_volume, require_same_grid
+
+if TYPE_CHECKING:
+    from highdicom.seg import Segmentation
+
+
+def read_mask(path: Path, case: Case) -> tuple[np.ndarray, str]:
+    """A mask of lesions, boolean (z, y, x) on the case's grid, with the SHA-256 of its file; of any format or a DICOM SEG.
+
+    Raises UserError where it is on another grid, holds other values than 0 and 1, or not one segment.
+    """
+    if is_dicom_path(path):
+        return _read_dicom_segmentation(path, case)
+    mask = read_volume(path, of_brain=False)
+    if mask.oriented and case.adc.oriented:  # other programs store voxels in another order
+        mask = reordered(case.adc, mask)
+    if is_segmentation(path):
+        mask = filled_to_map(mask, case.adc)
+    require_same_grid(case.adc, mask)
+    if shown := other_values(mask):
+        raise UserError(f"{path}: expected a mask of lesions with the values 0 and 1, found {shown}")
+    return mask.voxels == 1, mask.sha256
+
+
+def _read_dicom_segmentation(path: Path, case: Case) -> tuple[np.ndarray, str]:
+    import highdicom as hd
+
+    from model.images.dicom.persons import quiet  # which brings pydicom
+    from model.images.dicom.syntax import is_inflatable
+
+    try:
+        with BoundedFile(path) as file:
+            if file.size > MOST_BYTES or not is_inflatable(file):
+                raise UserError(f"{path}: more than {MOST_BYTES >> 20} MiB, expected a DICOM segmentation")
+            data = file.read()
+        with quiet():
+            found = hd.seg.segread(io.BytesIO(data))
+            _require_of_case(found, path, case)
+            geometry = found.get_volume_geometry()
+            if not geometry or math.prod(geometry.spatial_shape) > MAX_VOXELS:  # slices far apart would fill the memory
+                raise UserError(f"{path}: its slices are not regular, or more than {MAX_VOXELS} voxels")
+            volume = found.get_volume(combine_segments=True, allow_missing_positions=True)
+            if np.count_nonzero(volume.array) != np.count_nonzero(found.pixel_array):  # frames without a place or a segment
+                raise UserError(f"{path}: has frames of no segment, expected one segment")
+    except UserError:
+        raise
+    except Exception as error:  # of a file that comes from outside: highdicom and pydicom raise whatever they meet
+        raise UserError(f"{path}: cannot be read as a DICOM segmentation ({type(error).__name__})") from None
+    mask = _on_grid(volume.array > 0, volume.affine, path, case)
+    return mask, hashlib.sha256(data).hexdigest()
+
+
+def _require_of_case(found: Segmentation, path: Path, case: Case) -> None:
+    from model.images.dicom.pixels import NATIVE
+
+    if found.file_meta.TransferSyntaxUID not in NATIVE:  # a decoder can end the process
+        raise UserError(f"{path}: is compressed, expected an uncompressed segmentation")
+    if (segments := found.number_of_segments) != 1:
+        raise UserError(f"{path}: expected one segment, found {segments}")
+    if found.SegmentationType != "BINARY":
+        raise UserError(f"{path}: expected a binary segmentation, found another type")
+    uid = case.adc.dicom.series.get("uid") if case.adc.dicom else None
+    referenced = {str(series.SeriesInstanceUID) for series in found.get("ReferencedSeriesSequence", ())}
+    if uid and referenced and uid not in referenced:
+        raise UserError(f"{path}: expected a segmentation of the case's ADC series, found one of another series")
+
+
+def _on_grid(array: np.ndarray, affine: np.ndarray, path: Path, case: Case) -> np.ndarray:
+    """A mask, boolean in any order of its axes, whose affine gives mm to the left, back and top, on the case's grid."""
+    corners = np.column_stack([np.vstack([np.zeros(3), np.eye(3)]), np.ones(4)]) @ affine[:3].T
+    first, *ends = (case.grid.to_index(corner) for corner in corners)
+    steps = np.subtract(ends, first)
+    whole, ends_at = steps.round(), np.subtract(array.shape, 1)[:, np.newaxis]
+    if (np.abs(steps - whole) * ends_at).max() > BETWEEN_VOXELS or not (np.abs(whole).sum(0) == 1).all():
+        raise UserError(f"{path} and {case.adc.path} are not on one grid: their voxels have other sizes or directions")
+    places = np.argwhere(array)
+    exact = first + places @ steps
+    nearest = exact.round().astype(int)
+    if len(places) and np.abs(exact - nearest).max() > BETWEEN_VOXELS:
+        raise UserError(f"{path} and {case.adc.path} are not on one grid: the mask's voxels lie between the map's")
+    if (nearest < 0).any() or (nearest >= case.grid.size).any():
+        raise UserError(f"{path}: reaches beyond the ADC map, expected a mask that lies in it")
+    mask = np.zeros(case.grid.size, bool)
+    mask[tuple(nearest.T)] = True
+    return mask
