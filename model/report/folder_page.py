@@ -11,7 +11,7 @@ from model.report.page import link, page, text
 from model.report.results import REVIEW
 from model.report.thumbnail import thumbnail_of
 from model.report.volume_plot import volume_plot
-from model.report.wording import ESTIMATED, is_estimated, other_warnings, reviewed_words, verdict
+from model.report.wording import ESTIMATED, is_estimated, is_reviewed, other_warnings, reviewed_words, verdict
 
 COLUMNS = (
     "Case",
@@ -45,7 +45,7 @@ def write_index(path: Path, entries: list[dict]) -> None:
     rows = "".join(_row(entry, path.parent) for entry in ordered)
     sections = (
         f"<header><h1>Cases</h1><p>{_totals(entries, done)}</p>{_estimated(done)}</header>",
-        f"<main>{FILTER.format(to_review=TO_REVIEW if _reviewed(done) else '')}",
+        f"<main>{FILTER.format(to_review=TO_REVIEW if _progress(done) else '')}",
         '<div class="wide" tabindex="0" role="region" aria-label="Cases">',
         f'<table id="cases">{_head()}',
         f"<tbody>{rows}</tbody></table></div>",
@@ -59,12 +59,15 @@ def write_index(path: Path, entries: list[dict]) -> None:
 def _totals(entries: list[dict], done: list[dict]) -> str:
     empty = sum(entry["results"]["lesion_volume_ml"] == 0 for entry in done)
     cases = "1 case" if len(entries) == 1 else f"{len(entries)} cases"
-    reviewed = f" {_reviewed(done)} of {len(done)} reviewed." if _reviewed(done) else ""
-    return f'<span id="totals">{cases}: {len(done)} done, {_others(entries)}. {empty} without a lesion.{reviewed}</span>'
+    others = f"{len(done)} done, {_others(entries)}. {empty} without a lesion."
+    return f'<span id="totals">{cases}: {others}{_progress(done)}</span>'
 
 
-def _reviewed(done: list[dict]) -> int:
-    return sum(REVIEW in entry["results"] for entry in done)
+def _progress(done: list[dict]) -> str:
+    """How many are reviewed; empty where no review was taken."""
+    if not any(REVIEW in entry["results"] for entry in done):
+        return ""
+    return f" {sum(is_reviewed(entry['results']) for entry in done)} of {len(done)} reviewed."
 
 
 def _others(entries: list[dict]) -> str:
@@ -96,8 +99,10 @@ def _row(entry: dict, folder: Path) -> str:
     case = f'<a href="{address}">{name}</a>' if address else name
     badge = ' <span class="badge" title="the mask is much less reliable than with the challenge\'s Z map">Z estimated</span>'
     failed = entry["status"] != "done"
-    reviewed = f' <span class="badge reviewed" title="{text(reviewed_words(results))}">reviewed</span>'
-    attribute = "" if failed else f' data-reviewed="{"yes" if REVIEW in results else "no"}"'
+    whole = is_reviewed(results)
+    said = f"reviewed{'' if whole else ' in part'}"
+    reviewed = f' <span class="badge reviewed" title="{text(reviewed_words(results))}">{said}</span>'
+    attribute = "" if failed else f' data-reviewed="{"yes" if whole else "no"}"'
     remark = f"{entry['status']}: {entry['reason']}" if failed else " ".join([*_said(results), *other_warnings(results)])
     return (
         f'<tr{attribute}><td class="picture">{picture}</td><th scope="row" class="words" data-value="{name}">{case}'

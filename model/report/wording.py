@@ -40,12 +40,22 @@ def verdict(results: dict) -> str:
 
 
 def reviewed_words(results: dict) -> str:
-    """When the mask was reviewed, to the minute, and by whom if it is known; empty where it was not. Text from outside."""
+    """When the mask was reviewed, to the minute, by whom if it is known, and how many lesions were not decided.
+
+    Empty where it was not reviewed. Text from outside.
+    """
     review = results.get(of_a_case.REVIEW)
     if not review:
         return ""
     time = datetime.datetime.fromisoformat(review["time"]).isoformat(" ", "minutes")
-    return f"{time} {review['by'] or ''}".strip()
+    left = f"({len(review['undecided'])} undecided)" if review["undecided"] else ""
+    return " ".join(filter(None, [time, review["by"], left]))
+
+
+def is_reviewed(results: dict) -> bool:
+    """Whether a reader decided on every lesion of the draft."""
+    review = results.get(of_a_case.REVIEW)
+    return review is not None and not review["undecided"]
 
 
 def certainty_facts(results: dict) -> list[tuple[str, str, str]]:

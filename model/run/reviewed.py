@@ -110,6 +110,7 @@ def with_review(drafted: Segmentation, review: Review, given: GivenReview, name:
         "sha256": review.sha256,
         "kind": given.kind,
         **changes,
+        "undecided": [n for n in review.numbers_of("undecided") if n not in changes["rejected"]],
         "draft": {key: drafted.results[key] for key in OF_DRAFT},
     }
     return replace(drafted, answer=answer, results=results), Draft(drafted.answer, replace(review, mask=mask))

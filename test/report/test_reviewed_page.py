@@ -130,24 +130,26 @@ def test_picture_and_slices_are_of_the_reviewed_mask_and_the_table_of_the_draft(
 
 def test_the_index_counts_what_is_reviewed_and_shows_what_is_not(page, tmp_path, drafted):
     segmentation, _, _ = reviewed(drafted, PAGE)
-    results = {"a": segmentation.results, "b": drafted.results, "c": None}
+    part = segmentation.results | {"review": segmentation.results["review"] | {"undecided": [2]}}
+    results = {"a": segmentation.results, "b": drafted.results, "c": None, "d": part}
     entries = [
         {"case": name, "status": "done" if found else "failed", "reason": "", "results": found, "report": None}
         for name, found in results.items()
     ]
     write_index(tmp_path / "index.html", entries)
     page.goto((tmp_path / "index.html").as_uri())
-    assert page.inner_text("#totals").endswith("1 of 2 reviewed.")
+    assert page.inner_text("#totals").endswith("1 of 3 reviewed.")
     badges = page.locator(".badge.reviewed")
-    assert (badges.count(), badges.get_attribute("title")) == (1, f"2026-03-01 12:30+00:00 {HOSTILE[:20]}")
+    titles = [badge.get_attribute("title") for badge in badges.all()]
+    assert titles == [f"2026-03-01 12:30+00:00 {HOSTILE[:20]}", f"2026-03-01 12:30+00:00 {HOSTILE[:20]} (1 undecided)"]
     rows = page.locator("#cases tbody tr:visible th")
-    assert rows.all_inner_texts() == ["c", "a reviewed", "b"]
+    assert rows.all_inner_texts() == ["c", "a reviewed", "b", "d reviewed in part"]
     page.check("#to-review")
-    assert (rows.all_inner_texts(), page.inner_text("#shown")) == (["b"], "1 of 3 shown")
+    assert (rows.all_inner_texts(), page.inner_text("#shown")) == (["b", "d reviewed in part"], "2 of 4 shown")
     page.fill("#filter", "a")
-    assert (rows.all_inner_texts(), page.inner_text("#shown")) == ([], "0 of 3 shown")
+    assert (rows.all_inner_texts(), page.inner_text("#shown")) == ([], "0 of 4 shown")
     page.uncheck("#to-review")
     assert rows.all_inner_texts() == ["a reviewed"]
-    write_index(tmp_path / "index.html", entries[1:])
+    write_index(tmp_path / "index.html", entries[1:3])
     assert "to-review" not in {a.get("id") for _, a in Tags(tmp_path / "index.html").elements}
     assert json.dumps(HOSTILE) not in (tmp_path / "index.html").read_text(encoding="utf-8")

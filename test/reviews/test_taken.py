@@ -79,6 +79,7 @@ def test_a_review_of_a_page_becomes_the_mask_and_the_draft_stays_beside_it(draft
         "rejected": [2],
         "changed": [],
         "added": 1,
+        "undecided": [1],
         "dice_with_draft": 0.6667,  # 2 * 2 / (3 + 3)
         "draft": {
             key: before[key]
@@ -93,7 +94,8 @@ def test_a_review_of_a_page_becomes_the_mask_and_the_draft_stays_beside_it(draft
         },
     }
     rows = summary(drafted)
-    assert (rows["a"]["status"], rows["a"]["reviewed"], rows["a"]["lesions"]) == ("done", "2026-03-01 12:30+01:00 AB", "2")
+    words = [rows["a"][column] for column in ("status", "reviewed", "lesions")]
+    assert words == ["done", "2026-03-01 12:30+01:00 AB (1 undecided)", "2"]
     assert (rows["b"]["status"], rows["b"]["reviewed"]) == ("done before", "")
     assert sorted(moved_aside(drafted)) == ["a/lesions.mha", "a/results.json"]
 
@@ -167,7 +169,7 @@ def test_other_runs_keep_a_reviewed_mask_and_need_no_review(reviewed, go, good, 
         assert go(good, *words)[0] == 0
         assert take(*words)[0] == 0
         assert summary(reviewed)["a"]["status"] == "done before"
-        assert summary(reviewed)["a"]["reviewed"] == "2026-03-01 12:30+01:00 AB"
+        assert summary(reviewed)["a"]["reviewed"] == "2026-03-01 12:30+01:00 AB (1 undecided)"
     assert files_and_bytes(reviewed / "a") == before
     assert not count
 
@@ -459,7 +461,7 @@ def test_a_hostile_review_reaches_the_table_as_text(drafted, take, folder):
     hostile = {"initials": "=cmd|' /C calc'!A0", "remark": '=HYPERLINK("x")\n</script><b>'}
     write_review(folder / "=a.json", review_of(results_of(drafted / "a"), "a", KEPT, **hostile))
     assert take()[0] == 0
-    assert summary(drafted)["a"]["reviewed"] == f"2026-03-01 12:30+01:00 {hostile['initials']}"
+    assert summary(drafted)["a"]["reviewed"] == f"2026-03-01 12:30+01:00 {hostile['initials']} (1 undecided)"
     assert "HYPERLINK" not in (drafted / "summary.csv").read_text(encoding="utf-8")
     assert results_of(drafted / "a")["review"]["remark"] == hostile["remark"]
 
