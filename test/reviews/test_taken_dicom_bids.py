@@ -147,6 +147,19 @@ def test_a_segmentation_in_dicom_becomes_the_mask(go, scans, folder, take, outpu
     assert summary(output)["baby"]["status"] == "done before"
 
 
+def test_a_segmentation_in_another_plane_lies_where_it_says(go, scans, folder, take, output):
+    """Sagittal frames, from the patient's other side; placed by highdicom."""
+    images = images_of(scans)
+    as_segmentation(images, KEPT, folder / "axial.dcm")
+    axial = hd.seg.segread(folder / "axial.dcm").get_volume(combine_segments=True)
+    (folder / "axial.dcm").unlink()
+    sagittal = axial.permute_spatial_axes([2, 0, 1]).flip_spatial(0)
+    assert sagittal.spatial_shape == (12, 3, 15)  # columns, the slices from first to last lesion, rows
+    as_segmentation(images, KEPT, folder / "baby.dcm", pixel_array=sagittal)
+    assert take()[0] == 0
+    assert np.array_equal(read_volume(output / "baby" / "lesions.nii.gz").voxels == 1, KEPT)
+
+
 def two_segments(scans: Path, path: Path) -> None:
     as_segmentation(images_of(scans), KEPT + mask_of(SECOND) * 2, path)
 
