@@ -18,7 +18,10 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import RLELossless
 from review_helpers import OTHER, mask_of, results_of, review_of, write_mask, write_review
 
+from model.errors import UserError
+from model.images.case import read_case
 from model.images.volume import read_volume
+from model.reviews.masks import read_mask
 
 FIRST, SECOND = LESIONS
 KEPT = mask_of(FIRST, OTHER)
@@ -248,6 +251,24 @@ def test_a_segmentation_that_does_not_fit_is_refused_in_one_line(go, scans, fold
     assert (code, says in reason, str(folder / "baby.dcm") in error) == (2, True, True), reason
     assert "Doe" not in error + reason
     assert {name: (output / "baby" / name).read_bytes() for name in files_below(output / "baby")} == before
+
+
+def test_a_damaged_segmentation_is_read_or_refused_in_one_line(scans, folder):
+    """Bytes of its header and frames are changed; a mask that is read has the grid's size."""
+    case = read_case(scans / "baby", scans / "baby" / "zmap.nii.gz")
+    as_segmentation(images_of(scans), KEPT, folder / "whole.dcm")
+    whole, rng, refused = (folder / "whole.dcm").read_bytes(), np.random.default_rng(0), []
+    for _ in range(60):
+        data = np.frombuffer(whole, np.uint8).copy()
+        data[rng.integers(len(data), size=3)] = rng.integers(256, size=3)
+        (folder / "baby.dcm").write_bytes(data[: rng.integers(len(data) // 2, 2 * len(data))].tobytes())
+        try:
+            mask, _ = read_mask(folder / "baby.dcm", case)
+            assert (mask.shape, mask.dtype) == (GRID.size, bool)
+        except UserError as error:
+            refused.append(str(error))
+    assert 0 < len(refused) < 60
+    assert all(words.startswith(str(folder / "baby.dcm")) and "\n" not in words for words in refused)
 
 
 def test_a_bids_derivative_follows_a_review(main, tmp_path, folder, rule_weights):
