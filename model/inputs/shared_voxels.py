@@ -6,8 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.errors import UserError
-from model.images.formats.metaimage import voxel_file
-from model.images.formats.names import DETACHED_HEADER, suffix_of
+from model.images.formats.names import is_header, voxel_file
 from model.inputs.contents import MOST_LISTED, images_or_none
 from model.inputs.found_case import FoundCase
 
@@ -20,9 +19,9 @@ def without_shared_voxels(cases: list[FoundCase]) -> list[FoundCase]:
     The other is of any case, or lies beside. Headers that cannot be read are passed over here: reading the case says what is
     wrong with them.
     """
-    of_cases = [path for case in cases for path in case.files if suffix_of(path) == DETACHED_HEADER]
+    of_cases = [path for case in cases for path in case.files if is_header(path)]
     beside = [other for folder in dict.fromkeys(path.parent for path in of_cases) for other in images_or_none(folder)]
-    headers = dict.fromkeys([*of_cases, *(path for path in beside if suffix_of(path) == DETACHED_HEADER)])
+    headers = dict.fromkeys([*of_cases, *(path for path in beside if is_header(path))])
     named: dict[Identity, dict[Identity, Path]] = {}  # headers by the file of their voxels
     shared: dict[Path, Identity] = {}
     for header in headers:

@@ -26,7 +26,7 @@ class Format:
     suffixes: ends of its names, in lower case. read: raises OSError, ValueError where a file is cut off or damaged, and
     UserError where it is no single 3D map. written: the suffixes in which masks are written, each with a mask's first bytes;
     none where the format is only read. encode: (voxels, grid, compress, description) -> a file; None where ITK writes it.
-    load: imports the library that it needs.
+    load: imports the library that it needs. voxel_file: of a header, the file of its voxels; None where all is in one file.
     """
 
     suffixes: tuple[str, ...]
@@ -34,6 +34,7 @@ class Format:
     written: Mapping[str, bytes] = field(default_factory=dict)
     encode: Callable[[np.ndarray, Grid, bool, str], bytes] | None = None
     load: Callable[[], None] | None = None
+    voxel_file: Callable[[Path], Path] | None = None
 
 
 NIFTI = Format(
@@ -45,7 +46,8 @@ NIFTI = Format(
 )
 SEGMENTATION = Format((".seg.nrrd",), segmentation.read_plain)  # of 3D Slicer: one or more masks, each called a segment
 FORMATS = (
-    Format((".mha", DETACHED_HEADER), metaimage.read_plain, {".mha": b"ObjectType", DETACHED_HEADER: b"ObjectType"}),
+    Format((".mha",), metaimage.read_plain, {".mha": b"ObjectType"}),
+    Format((DETACHED_HEADER,), metaimage.read_plain, {DETACHED_HEADER: b"ObjectType"}, voxel_file=metaimage.voxel_file),
     NIFTI,
     SEGMENTATION,  # before .nrrd, with which its names end too
     Format((".nrrd",), nrrd.read_plain, {".nrrd": b"NRRD"}),
@@ -76,6 +78,18 @@ def is_segmentation(path: Path) -> bool:
     return format_of(path) is SEGMENTATION
 
 
+def is_header(path: Path) -> bool:
+    """Whether a name is that of a header, whose voxels may be in another file."""
+    found = format_of(path)
+    return found is not None and found.voxel_file is not None
+
+
+def voxel_file(path: Path) -> Path:
+    """The file that holds an image's voxels, itself where `is_header` is not so. Raises OSError, ValueError or UserError."""
+    found = format_of(path)
+    return found.voxel_file(path) if found and found.voxel_file else path
+
+
 def stem_of(path: Path) -> str:
     """The name without the format's suffix."""
     return path.name[: len(path.name) - len(suffix_of(path))]
@@ -97,7 +111,7 @@ def digest(path: Path, series: Sequence[str] = (), adc: bool = False) -> str:
 
         return joint_digest(sha256_of(file) for file in wanted(path, series, adc).files)
     digests = hashlib.sha256()
-    for part in (path, metaimage.voxel_file(path)) if suffix_of(path) == DETACHED_HEADER else (path,):
+    for part in dict.fromkeys((path, voxel_file(path))):
         if reason := not_fetched(part):
             raise UserError(f"{part}: {reason}")
         with part.open("rb") as file:

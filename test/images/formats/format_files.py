@@ -36,6 +36,6 @@ def file_of(path: Path, voxels: np.ndarray = ADC, *, compress: bool | None = Non
 
 
 def voxels_of(path: Path) -> Path:
-    """Where the voxels are: the file itself, or the one beside an .mhd."""
-    beside = path.with_suffix(".zraw"), path.with_suffix(".raw")
-    return next((other for other in beside if path.suffix == ".mhd" and other.name in path.read_text()), path)
+    """Where the voxels are: the file itself, or the one that lies beside a header."""
+    beside = [other for other in path.parent.iterdir() if other != path and other.name.startswith(f"{path.stem}.")]
+    return next((other for other in beside if other.name.encode() in path.read_bytes()), path)

@@ -101,6 +101,12 @@ def test_header_that_lies_is_refused(tmp_path, place, value):
         read_volume(path)
 
 
+def test_mhd_with_its_voxels_in_it_has_the_digest_of_one_file(tmp_path):
+    path = tmp_path / "adc.mhd"
+    path.write_bytes(file_of(tmp_path / "adc.mha").read_bytes())
+    assert read_volume(path).sha256 == digest(path)
+
+
 @pytest.mark.parametrize("name", ["../adc.zraw", "/etc/passwd", "LIST", "part%d.raw", "", "gone.zraw", "adc.mhd"])
 def test_mhd_that_points_elsewhere_is_refused(tmp_path, name):
     folder = tmp_path / "in"

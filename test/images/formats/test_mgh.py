@@ -134,7 +134,7 @@ def test_one_grid_with_the_same_map_as_nifti(tmp_path):
 
 
 def test_no_mask_is_written_in_it(tmp_path):
-    assert set(READ) - set(WRITTEN) == {".mgz", ".mgh"}
+    assert {".mgz", ".mgh"} <= set(READ) - set(WRITTEN)
     with pytest.raises(UserError, match=r"mask\.mgz: cannot be written, expected a name that ends in one of \.mha, \.mhd"):
         write_mask(ADC > 0, GRID, tmp_path / "mask.mgz")
     assert not list(tmp_path.iterdir())
