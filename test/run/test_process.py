@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 
@@ -31,7 +32,7 @@ from inference_helpers import (
 )
 
 from model.networks.predict import Predictor
-from model.networks.stored import load_ensemble, save_decision
+from model.networks.stored import save_decision
 from model.networks.torch_engine import TorchEngine
 from model.run.one_case import segment
 from model.segmenter import Segmenter
@@ -112,16 +113,14 @@ def test_without_a_manifest_the_challenges_paths_are_read(main, case_tree, outpu
     assert (output / MASK).is_file()
 
 
-def test_networks_are_loaded_once_for_several_cases(case_tree, output, rule_weights, monkeypatch):
-    calls = []
-    monkeypatch.setattr(
-        "model.networks.predictors.load_ensemble",
-        lambda folder, engine: calls.append(folder) or load_ensemble(folder, engine),
-    )
-    segmenter = Segmenter(rule_weights, "cpu")
-    for name in ("first", "second"):
-        segment(case_tree(name=name), output, segmenter)
-    assert calls == [rule_weights]
+def test_networks_are_loaded_once_for_several_cases(case_tree, output, rule_weights, tmp_path):
+    """The second case does not need their files any more."""
+    weights = shutil.copytree(rule_weights, tmp_path / "weights")
+    segmenter = Segmenter(weights, "cpu")
+    segment(case_tree(name="first"), output, segmenter)
+    shutil.rmtree(weights)
+    segment(case_tree(name="second"), output, segmenter)
+    assert json.loads((output / RESULTS).read_text())["weights"] == load(rule_weights).id
 
 
 def test_weights_that_come_along_are_taken_where_none_are_named(main, case_tree, output, rule_weights, monkeypatch):

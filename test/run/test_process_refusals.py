@@ -30,7 +30,6 @@ from model.files import only_run
 from model.images.volume import write_mask
 from model.outputs.record import with_record
 from model.report.results import write_results
-from model.segmenter import Segmenter
 
 ADC, ZADC = f"{ADC_FOLDER}/0f3c.mha", f"{ZADC_FOLDER}/0f3c.mha"
 
@@ -206,7 +205,10 @@ def test_output_that_no_one_may_write(main, case_tree, rule_weights, capfd):
 def test_an_output_folder_that_is_closed_is_told_before_weights_are_loaded(
     main, case_tree, tmp_path, monkeypatch, capfd, ways
 ):
-    """As for a user other than the folder's, though the tests may run as root, who may write everywhere."""
+    """As for a user other than the folder's, though the tests may run as root, who may write everywhere.
+
+    The folder of weights has none: loading them first would be told.
+    """
     output, root = tmp_path / "output", case_tree()
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans/a").symlink_to(root)
@@ -215,7 +217,6 @@ def test_an_output_folder_that_is_closed_is_told_before_weights_are_loaded(
         raise PermissionError(errno.EACCES, "Permission denied", str(options["dir"]))
 
     monkeypatch.setattr("tempfile.TemporaryFile", closed)
-    monkeypatch.setattr(Segmenter, "predictors", property(lambda _: pytest.fail("loaded")))
     line = refused(capfd, main([*arguments(tmp_path / "scans" if ways else root, output, tmp_path), *ways]))
     assert line.startswith(f"error: {output}")
     assert "output cannot be written there (Permission denied: " in line
