@@ -36,10 +36,11 @@ def working_folder(names: dict[str, str]) -> Iterator[Path]:
             with undisturbed():
                 remove_left_folders()
                 work = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
-                stack.callback(os.close, _locked(work))
                 remove = functools.partial(shutil.rmtree, work, ignore_errors=True)
                 LAST_STEPS.append(remove)
                 atexit.register(remove)
+                with contextlib.suppress(OSError):  # of a file system without locks: there no one's are removed either
+                    stack.callback(os.close, _locked(work))
             stack.enter_context(contextlib.redirect_stdout(WithoutPaths(sys.stdout, work, names)))
             stack.enter_context(contextlib.redirect_stderr(WithoutPaths(sys.stderr, work, names)))
             yield work
