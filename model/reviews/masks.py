@@ -21,6 +21,9 @@ from model.images.volume import read_volume, require_same_grid
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation
+    from pydicom.dataset import Dataset
+
+SAME_SLICES = 0.999  # of two slices' normals, the cosine from which on they are parallel
 
 
 def read_mask(path: Path, case: Case) -> tuple[np.ndarray, str]:
@@ -43,6 +46,7 @@ def read_mask(path: Path, case: Case) -> tuple[np.ndarray, str]:
 
 def _read_dicom_segmentation(path: Path, case: Case) -> tuple[np.ndarray, str]:
     import highdicom as hd
+    from pydicom import dcmread
 
     from model.images.dicom.persons import quiet  # which brings pydicom
     from model.images.dicom.syntax import is_inflatable
@@ -53,7 +57,9 @@ def _read_dicom_segmentation(path: Path, case: Case) -> tuple[np.ndarray, str]:
                 raise UserError(f"{path}: more than {MOST_BYTES >> 20} MiB, expected a DICOM segmentation")
             data = file.read()
         with quiet():
-            found = hd.seg.segread(io.BytesIO(data))
+            read = dcmread(io.BytesIO(data))
+            _say_spacing(read, case)
+            found = hd.seg.Segmentation.from_dataset(read, copy=False)
             _require_of_case(found, path, case)
             geometry = found.get_volume_geometry()
             if not geometry or math.prod(geometry.spatial_shape) > MAX_VOXELS:  # slices far apart would fill the memory
@@ -82,6 +88,23 @@ def _require_of_case(found: Segmentation, path: Path, case: Case) -> None:
     referenced = {str(series.SeriesInstanceUID) for series in found.get("ReferencedSeriesSequence", ())}
     if uid and referenced and uid not in referenced:
         raise UserError(f"{path}: expected a segmentation of the case's ADC series, found one of another series")
+
+
+def _say_spacing(read: Dataset, case: Case) -> None:
+    """Write the case's spacing into a segmentation of its slices that leaves out how far they lie apart, as it may.
+
+    Else the smallest distance of two of its frames would be taken for that, and 1 mm where there is one. Thicker slices than
+    the case's are others.
+    """
+    spacing_mm, axes = case.grid.spacing_mm[0], np.reshape(case.grid.direction, (3, 3))
+    for shared in read.get("SharedFunctionalGroupsSequence", ()):
+        for measures, plane in zip(
+            shared.get("PixelMeasuresSequence", ()), shared.get("PlaneOrientationSequence", ()), strict=False
+        ):
+            normal = np.cross(*np.reshape(plane.ImageOrientationPatient, (2, 3)).astype(float))
+            thin = float(measures.get("SliceThickness") or 0) < 1.5 * spacing_mm
+            if thin and abs(normal @ axes[:, 2]) > SAME_SLICES and not measures.get("SpacingBetweenSlices"):
+                measures.SpacingBetweenSlices = f"{spacing_mm:.10g}"
 
 
 def _on_grid(array: np.ndarray, affine: np.ndarray, path: Path, case: Case) -> np.ndarray:

@@ -163,6 +163,17 @@ def test_a_segmentation_in_another_plane_lies_where_it_says(go, scans, folder, t
     assert np.array_equal(read_volume(output / "baby" / "lesions.nii.gz").voxels == 1, KEPT)
 
 
+@pytest.mark.parametrize("slices", [(3,), (1, 3), (1, 3, 4), (0, 3)])
+def test_a_segmentation_that_does_not_say_how_far_its_slices_lie_apart(scans, folder, slices):
+    """On one slice, or on some with others between."""
+    mask = mask_of(*[(z, 8 + z, slice(5, 8)) for z in slices])
+    found = as_segmentation(images_of(scans), mask, folder / "baby.dcm", omit_empty_frames=True)
+    del found.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    found.save_as(folder / "baby.dcm")
+    read, _ = read_mask(folder / "baby.dcm", read_case(scans / "baby", scans / "baby" / "zmap.nii.gz"))
+    assert np.array_equal(read, mask)
+
+
 def two_segments(scans: Path, path: Path) -> None:
     as_segmentation(images_of(scans), KEPT + mask_of(SECOND) * 2, path)
 
