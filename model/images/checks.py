@@ -6,6 +6,8 @@ outside it, a median ADC of 909 to 1583 and fluid of at least 3659, a lowest Z o
 8 to 90 % of the brain with Z below 0, a mean Z at least 0.03 away from 0. Details of the two maps: see `model.images.pair`.
 """
 
+import math
+
 import numpy as np
 
 from model.images.adc_only_checks import FLUID_ADC, USUAL_HOLES, USUAL_MEDIAN, adc_doubts
@@ -74,8 +76,9 @@ def _estimated(case: Case) -> str:
 
 def _registration(found: Registration) -> str:
     if not found.usable:
+        correlation = f"{found.correlation:.2f}" if math.isfinite(found.correlation) else "not known"
         return (
-            f"The brain could not be registered to the atlas (correlation {found.correlation:.2f}, usually"
+            f"The brain could not be registered to the atlas (correlation {correlation}, usually"
             f" {USUAL_CORRELATION:g} or more): its Z map was estimated without the atlas, which is less exact."
         )
     low, high = min(found.scale), max(found.scale)

@@ -1,6 +1,7 @@
 """ADC maps alone beside an atlas: a registered case, one that does not fit, and a user's own atlas."""
 
 import dataclasses
+import math
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from phantom import write_image
 
 from model import Segmenter
 from model.errors import UserError
+from model.images.checks import warnings_of
 from model.images.grid import Grid
 from model.images.registered import GRID_MM
 from model.lesions.atlas import MAPS_MM, Atlas
@@ -95,6 +97,13 @@ def test_unusual_registration_is_said(weights):
     found = Segmenter(weights).segment(adc, spacing_mm=SPACING_MM, direction=np.eye(3))
     (said,) = [warning for warning in found.warnings if "fits the atlas unusually" in warning]
     assert "scaled by 1.6" in said
+
+
+def test_registration_without_a_correlation_is_said_in_words(weights):
+    case = Segmenter(weights).segment(with_lesion()[0], spacing_mm=SPACING_MM, direction=np.eye(3)).case
+    unknown = dataclasses.replace(case.registration, correlation=math.nan)
+    (said,) = warnings_of(dataclasses.replace(case, registration=unknown))[-1:]
+    assert "could not be registered to the atlas (correlation not known" in said
 
 
 def test_registration_without_a_correlation_is_null():
