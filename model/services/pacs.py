@@ -252,6 +252,9 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
         "--output", type=Path, help="folder that keeps the mask, the report and the objects (default: none is kept)"
     )
     args = parser.parse_args(own)
+    words_of_options = {word.partition("=")[0] for word in passed_on}
+    if here := [name for name in ("--input", "--output", "--cases") if name in words_of_options]:
+        parser.error(f"{' and '.join(here)} behind --: the study is the input, and --output comes before --")
     args.process = process.parse_arguments([*passed_on, "--cases"])
     return args
 

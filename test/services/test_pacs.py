@@ -214,6 +214,13 @@ def test_words_that_process_does_not_know_are_refused_before_anything_is_fetched
     assert "unrecognized arguments: --unknown" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["--output", "kept"], ["--output=kept"], ["--input", "other"], ["--cases", "some.csv"]])
+def test_options_that_would_have_no_say_are_refused(words, capfd):
+    with pytest.raises(SystemExit):
+        pacs.main(["1.2.3", "--", *words])
+    assert "the study is the input, and --output comes before --" in capfd.readouterr().err
+
+
 def test_what_a_killed_command_left_is_removed(server, study, go, tmp_path):
     names = ("left", "in-use", "new")
     left, in_use, new = (tmp_path / "tmp" / f"hie-lesions-{name}" for name in names)
