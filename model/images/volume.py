@@ -73,7 +73,8 @@ def read_volume(
             raise UserError(f"{path}: not enough memory to read it") from None
         raise UserError(f"{path}: {_unreadable(path)}") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: {_unreadable(path)} ({error})") from None
+        said = "" if isinstance(error, FileNotFoundError) else f" ({error})"
+        raise UserError(f"{path}: {_unreadable(path)}{said}") from None
     require_usable_grid(volume.grid, path)
     if volume.nan_is_background and not keep_nan:
         return replace(volume, voxels=np.nan_to_num(volume.voxels))

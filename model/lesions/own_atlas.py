@@ -42,8 +42,11 @@ def read_atlas(mean_path: Path, sd_path: Path, built_in: Atlas) -> Atlas:
     Raises UserError when they cannot be read, are swapped, in another unit, a variance, not of a newborn's brain alone, or
     do not fit the built-in atlas.
     """
-    mean, sd = read_volume(mean_path), read_volume(sd_path)
-    require_same_grid(mean, sd)
+    try:
+        mean, sd = read_volume(mean_path), read_volume(sd_path)
+        require_same_grid(mean, sd)
+    except UserError as error:
+        raise UserError(f"--atlas: {error}") from None
     if not mean.oriented:
         raise UserError(f"--atlas: {mean_path}: does not say how it lies in the patient, expected a header that does")
     turn = turn_to_canonical(mean.grid)

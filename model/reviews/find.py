@@ -74,7 +74,11 @@ def _given(path: Path, known: set[str]) -> tuple[str, GivenReview]:
     if path.name.lower().endswith(".json"):
         review = read_review(path)
         if review.case not in known:
-            raise UserError(f"{path}: expected {EXPECTED}, found a review of a case that is not in the input")
+            raise UserError(
+                f"{path}: found a review of a case that is not in the input, {review.case[:100]!r}; the name"
+                " in the file counts, not the file's: to give it to another case, save the mask on its page and call it"
+                f" NAME{REVIEWED}.nii.gz"
+            )
         return review.case, _dated(path, PAGE, review.time, review.sha256)
     name, of_dicom = "", is_dicom_path(path)
     if of_dicom or format_of(path):

@@ -196,7 +196,9 @@ def require_apart(folders: list[Path], cases: list[FoundCase], output: Path) -> 
     for path in map(Path.resolve, inputs):
         for place in (path, *path.parents):
             if place in taken:
-                raise UserError(f"{output}: expected another folder, the results of {taken[place]} would replace {path}")
+                raise UserError(
+                    f"{output}: expected another folder, the results of {taken[place]} would replace {path}, which is read"
+                )
 
 
 def prepare(output: Path, options: FolderOptions) -> None:

@@ -49,7 +49,9 @@ def read_given(given: GivenReview, case: Case) -> Review:
 def _of_page(given: GivenReview, case: Case) -> Review:
     review = read_review(given.path)
     if review.adc_voxels_sha256 != voxel_digest(case):
-        raise UserError(f"{given.path}: a review of another scan, expected one of {case.adc.path} with its brain mask")
+        raise UserError(
+            f"{given.path}: a review of another scan, or with another brain mask, expected one of {case.adc.path}"
+        )
     if name := difference(review.grid, case.grid):
         raise UserError(f"{given.path} and {case.adc.path} are not on one grid: {name} ({ORDER[name]}) differs")
     return replace(review, grid=case.grid)
