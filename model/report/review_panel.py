@@ -65,9 +65,11 @@ PANEL = f"""<div id="review">
 <p id="review-notice" role="status"></p>
 <details id="review-help" class="note"><summary>Help <kbd>?</kbd></summary><dl>
 <dt><kbd>N</kbd> <kbd>P</kbd></dt><dd>next and previous undecided lesion, the least sure first</dd>
-<dt><kbd>K</kbd> <kbd>X</kbd></dt><dd>keep or reject it; a rejected one stays as an outline, and K takes it back</dd>
+<dt><kbd>K</kbd> <kbd>X</kbd></dt><dd>keep or reject it and go on to the next;
+a rejected one stays as an outline, and K takes it back</dd>
 <dt><kbd>+</kbd> <kbd>&minus;</kbd></dt><dd>make it larger or smaller, by the probability</dd>
-<dt><kbd>A</kbd></dt><dd>add the region around the cross that may be lesion; + and &minus; size it, X removes it</dd>
+<dt><kbd>A</kbd></dt><dd>add the region around the cross that may be lesion:
+what Probability colours in the picture; + and &minus; size it, X removes it</dd>
 <dt><kbd>D</kbd> <kbd>E</kbd></dt><dd>draw or erase at the cross, with the width of the pen</dd>
 <dt><kbd>H</kbd></dt><dd>with the focus in the picture: hide and show the mask</dd>
 <dt>arrows</dt><dd>there too: other slices; with <kbd>Shift</kbd> the cross moves in its slice</dd>

@@ -77,7 +77,7 @@ VIEWER = """<section id="viewer">
 </div>
 <div id="viewer-frame"><canvas id="viewer-canvas" role="application" aria-label="ADC with what is chosen over it"
  aria-describedby="location viewer-keys"></canvas></div>
-<p class="legend" id="viewer-legend">{legend}</p>
+<p class="legend" id="viewer-legend">{legend} <strong id="overlay-hidden" hidden>Hidden: H shows it again</strong></p>
 <p id="location"></p>
 <p class="note" id="viewer-keys">A click into the picture moves the cross. After it the wheel and the arrow keys step through
 the slices, and H hides and shows what lies over the ADC. Drawing a box with the right button sets the contrast, a double

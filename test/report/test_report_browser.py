@@ -286,10 +286,22 @@ def test_h_hides_and_shows_what_lies_over_the_adc(page, tmp_path):
     open_report(page, tmp_path / "report.html")
     wait_for_viewer(page)
     page.focus("#viewer-canvas")
+    assert page.is_hidden("#overlay-hidden")
     page.keyboard.press("h")
     assert not yellow(canvas_pixels(page)).any()
+    assert page.is_visible("#overlay-hidden")
     page.keyboard.press("h")
     assert yellow(canvas_pixels(page)).any()
+    assert page.is_hidden("#overlay-hidden")
+
+
+def test_the_key_of_the_help_brings_it_into_view(page, tmp_path):
+    open_report(page, tmp_path / "report.html")
+    wait_for_viewer(page)
+    page.set_viewport_size({"width": 1366, "height": 650})
+    page.keyboard.press("?")
+    assert page.is_visible("#review-help dl")
+    assert page.locator("#review-help summary").evaluate("help => help.getBoundingClientRect().bottom <= innerHeight")
 
 
 def test_an_empty_mask_shows_nothing(page, tmp_path):

@@ -86,6 +86,7 @@ function connectOverlay(viewer) {
     });
     viewer.drawOpacity = chosen === "mask" && !hidden ? Number(opacity.value) : 0;
     viewer.updateGLVolume();
+    byId("overlay-hidden").hidden = !hidden;
     for (const legend of document.querySelectorAll("[data-overlay]")) {
       legend.hidden = legend.dataset.overlay !== chosen;
     }

@@ -408,12 +408,17 @@ class ReviewPage {
       : !writes && !event.altKey && {
         k: () => this.decide("keep"), x: () => this.decide("reject"), n: () => this.step(1), p: () => this.step(-1), a: () => this.add(),
         d: () => this.dab(LABELS.mask), e: () => this.dab(0), "+": () => this.#resizeBy(1), "-": () => this.#resizeBy(-1),
-        escape: () => this.use("look"), "?": () => (byId("review-help").open = true),
+        escape: () => this.use("look"), "?": () => this.#help(),
       }[key];
     if (!act) return;
     event.preventDefault();
     event.stopPropagation(); // the viewer has keys of its own
     act();
+  }
+
+  #help() {
+    byId("review-help").open = true;
+    byId("review-help").scrollIntoView({ block: "nearest" });
   }
 
   #resizeBy(steps) {
