@@ -180,7 +180,7 @@ def ship(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
-    parser.add_argument("--ship", action="store_true", help=f"write estimator and decision to {ZMAP}/ in --weights")
+    parser.add_argument("--ship", action="store_true", help=f"write what estimates to {ATLAS}/ and {ZMAP}/ in --weights")
     parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
     args = parser.parse_args()

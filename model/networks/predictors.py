@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.errors import UserError
+from model.lesions.certainty import NOT_FITTED
 from model.lesions.estimate import ZEstimator
 from model.lesions.own_atlas import read_atlas
 from model.networks.config import InferenceConfig
@@ -90,7 +91,8 @@ def load_estimating_predictor(
 
     Those that ask an atlas, where the folder has them, with those that do not beside them: both have the id of all.
     lesions: gives the networks that find lesions. They are asked only where a decision's calibration gives them a weight.
-    atlas_files: mean and standard deviation, which take the place of those of the folder's atlas.
+    atlas_files: mean and standard deviation, which take the place of those of the folder's atlas; how sure masks are is not
+    known then.
     Raises UserError as `load_estimator` and `read_atlas`, and when the folder cannot estimate or has no atlas to replace.
     """
     plain = _estimating(zmap_folder(folder), lesions)
@@ -105,7 +107,10 @@ def load_estimating_predictor(
     identity = hashlib.sha256(identity.encode()).hexdigest()[:12]
     estimator = replace(asking.estimator, atlas=atlas or built_in)
     plain = EstimatingPredictor(plain.estimator, replace(plain.ensemble, id=identity))
-    return EstimatingPredictor(estimator, replace(asking.ensemble, id=identity), plain)
+    ensemble = replace(asking.ensemble, id=identity)
+    if atlas and ensemble.decision:
+        ensemble = replace(ensemble, decision=replace(ensemble.decision, certainty=NOT_FITTED))
+    return EstimatingPredictor(estimator, ensemble, plain)
 
 
 def _estimating(folder: Path, lesions: Callable[[], Ensemble]) -> EstimatingPredictor:

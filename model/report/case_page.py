@@ -75,7 +75,7 @@ def _reviewed(results: dict) -> str:
     if not (words := reviewed_words(results)):
         return ""
     remark = results[REVIEW]["remark"]
-    return f'<p id="reviewed">Mask reviewed on {text(words)}.{text(f" Remark: {remark}") if remark else ""}</p>\n'
+    return f'<p id="reviewed">Mask reviewed: {text(words)}.{text(f" Remark: {remark}") if remark else ""}</p>\n'
 
 
 def _summary(results: dict) -> str:

@@ -89,10 +89,11 @@ def with_review(drafted: Segmentation, review: Review, given: GivenReview, name:
     digest, lesions = mask_digest(draft), int(numbers.max())
     if given.kind == PAGE and (review.draft_sha256 != digest or len(review.lesions) != lesions):
         before, now = (review.weights or "not known", review.software), (drafted.results["weights"], model.__version__)
+        other = f"by weights {before[0]} and version {before[1]}, expected one of the draft by {now[0]} and {now[1]}"
+        which = "that was made on another device or with other options" if before == now else other
         raise RefusedReview(
-            f"{given.path}: a review of a draft by weights {before[0]} and version {before[1]}"
-            f"{' on another device or with other options' if before == now else ''}, expected one of the draft by"
-            f" {now[0]} and {now[1]}; {name}{REVIEWED}.nii.gz of the same page, given instead, takes the mask itself"
+            f"{given.path}: a review of a draft {which};"
+            f" {name}{REVIEWED}.nii.gz of the same page, given instead, takes the mask itself"
         )
     mask = review.mask & case.brain
     changes = changes_of(numbers, mask)

@@ -85,7 +85,7 @@ def test_a_page_begins_with_the_review_and_saves_the_same_mask(page, tmp_path, d
     assert np.array_equal(again.mask, mask)
     assert again.numbers_of("reject") == (1,)
     if kind == PAGE:
-        assert page.inner_text("#reviewed") == f"Mask reviewed on 2026-03-01 12:30+00:00 {HOSTILE[:20]}. Remark: {HOSTILE}"
+        assert page.inner_text("#reviewed") == f"Mask reviewed: 2026-03-01 12:30+00:00 {HOSTILE[:20]}. Remark: {HOSTILE}"
         assert (page.input_value("#initials"), page.input_value("#remark"), page.title()) == (
             HOSTILE[:20],
             HOSTILE,

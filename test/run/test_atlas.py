@@ -19,6 +19,7 @@ from model.images.checks import warnings_of
 from model.images.grid import Grid
 from model.images.registered import GRID_MM
 from model.lesions.atlas import MAPS_MM, Atlas
+from model.lesions.certainty import Certainty
 from model.lesions.estimate import WITH_ATLAS, ZEstimator
 from model.lesions.own_atlas import read_atlas
 from model.networks.stored import load_estimator, save_decision, save_estimator
@@ -35,7 +36,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = save_zmap(tmp_path_factory.mktemp("weights"))
     trees = one_question(WITH_ATLAS.index("atlas_z"), -2.5, BELOW, ABOVE)
     save_estimator(folder / "atlas", ZEstimator(trees, WITH_ATLAS, invented_atlas()), {})
-    save_decision(folder / "atlas", stump("z", -3, at_most=0.9, above=0.01), {})
+    certainty = Certainty({"chance_real": {"intercept": 0.5, "log10_ml": 1.0}})
+    decision = dataclasses.replace(stump("z", -3, at_most=0.9, above=0.01), certainty=certainty)
+    save_decision(folder / "atlas", decision, {})
     return folder
 
 
@@ -128,6 +131,7 @@ def test_own_atlas_that_is_ours_gives_the_same(weights, tmp_path):
     assert found.results["registration"]["atlas"].startswith("mean.nii.gz, sd.nii.gz (")
     built_in = Segmenter(weights).segment(adc, spacing_mm=SPACING_MM, direction=np.eye(3))
     assert found.results["weights"] != built_in.results["weights"]
+    assert [{type(lesion["chance_real"]) for lesion in s.lesions} for s in (built_in, found)] == [{float}, {type(None)}]
 
 
 def test_hospital_whose_adc_is_higher_uses_its_own_atlas(weights, tmp_path):

@@ -21,9 +21,9 @@ HOW = """Made from training/results/estimated.csv and zmap.csv, which `python -m
 A case's Z map is estimated by trees fitted to maps and labels of the other four folds, and by an atlas, mean and standard
 deviation of normal ADC, that is made of their maps; the case is registered to it. The lesion decision is fitted to such
 estimates of the other four folds; its calibration is nested. No network is used. The threshold on the ADC is the best one on
-the other four folds. Three things may make the scores optimistic: the features and weights were chosen while looking at
-these cases; a fold's decision and calibration are fitted to estimates from trees that saw it (stacking); and the other
-folds' cases lie in the atlas where a registration to an atlas of all cases put them."""
+the other four folds. Three things may make the scores optimistic: the features, the atlas's settings and the weights were
+chosen while looking at these cases; a fold's decision and calibration are fitted to estimates from trees that saw it
+(stacking); and the other folds' cases lie in the atlas where a registration to an atlas of all cases put them."""
 PULLED = """The estimate is biased towards normal in lesions: what looks like a lesion can be another tissue, and the trees
 cannot tell them apart."""
 

@@ -99,7 +99,7 @@ class ReviewPage {
     const { review, chosen } = this, { decisions } = review.state;
     const number = chosen?.lesion;
     if (number && decisions[number - 1] === "undecided") {
-      return `Is lesion ${number} real? K keeps it, X rejects it. ${undecided === 1 ? "It is the last" : `${undecided} are`} undecided.`;
+      return `Is lesion ${number} real? K keeps it, X rejects it, both go on. ${undecided === 1 ? "It is the last" : `${undecided} are`} undecided.`;
     }
     if (undecided) return `${undecided} of ${decisions.length} lesions are still to be decided. Press N: the least sure comes first.`;
     if (!this.unsaved && review.now > 0) return `Saved. ${parts ? "" : "There is no lesion in this brain. "}You can close this page, or go on.`;
@@ -321,7 +321,7 @@ class ReviewPage {
     this.#markSaved();
     this.show();
     const left = this.undecided().length;
-    this.notice(`${this.name}.review.json is in your downloads. Put it into the folder of reviews.${left ? ` The ${left} undecided stay in the mask.` : ""}`);
+    this.notice(`${this.name}.review.json is in your downloads. It goes into the folder that --reviews names.${left ? ` The ${left} undecided stay in the mask.` : ""}`);
   }
 
   async saveMask() {
