@@ -39,7 +39,7 @@ from model.names.output_names import INDEX, SUMMARY
 from model.names.platform_paths import MASK_PATH, PORT, PROBABILITIES_PATH, REPORT_PATH, ZMAP_PATH
 from model.outputs.place import Options
 from model.run.one_case import segment
-from model.segmenter import DEVICES, ENGINES, Segmenter
+from model.segmenter import DEVICES, ENGINES, NETWORKS, Segmenter
 
 if TYPE_CHECKING:
     from model.outputs.summary import Outcome
@@ -71,6 +71,12 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--weights", type=Path, help="folder of .safetensors files (default: /opt/ml/model, else the built-in ones)"
+    )
+    parser.add_argument(
+        "--networks",
+        type=int,
+        choices=NETWORKS,
+        help="how many networks are run beside the trees; 0 needs no engine (default: all that the weights have)",
     )
     add_about_input(parser)
     parser.add_argument(
@@ -207,7 +213,7 @@ def run(args: argparse.Namespace) -> None:
     if args.cases is not None:
         run_folder(args)
         return
-    segmenter = Segmenter(args.weights, args.device, args.engine, atlas=args.atlas, say=say)
+    segmenter = Segmenter(**segmenter_options(args))
     job = functools.partial(segment, args.input, args.output, segmenter, Options(**case_options(args)))
     if args.serve:
         segmenter.predictors.load(estimate_z=args.estimate_z)  # before the port opens: /health means ready
@@ -238,6 +244,11 @@ def what_cuda_cost(args: argparse.Namespace) -> str:
     return sooner_on_cpu(args.weights or default_folder(), time.perf_counter() - STARTED, voxels)
 
 
+def segmenter_options(args: argparse.Namespace) -> dict:
+    """With what cases are segmented."""
+    return {name: getattr(args, name) for name in ("weights", "device", "engine", "atlas", "networks")} | {"say": say}
+
+
 def case_options(args: argparse.Namespace) -> dict:
     """The options for every case."""
     return {field.name: getattr(args, field.name) for field in dataclasses.fields(Options)} | {"series": tuple(args.series)}
@@ -262,7 +273,7 @@ def outcomes_of_folder(args: argparse.Namespace) -> list[Outcome]:
     own = {"suffix": args.format or "", "overwrite": args.overwrite, "bids": args.bids, "reviews": args.reviews}
     options = FolderOptions(**case_options(args), **own)
     table = args.input / args.cases if args.cases != Path() else None
-    segmenter = Segmenter(args.weights, args.device, args.engine, atlas=args.atlas, at_once=MAX_PARALLEL, say=say)
+    segmenter = Segmenter(**segmenter_options(args), at_once=MAX_PARALLEL)
     return segment_folder(args.input, args.output, segmenter, options, table)
 
 

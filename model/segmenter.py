@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from model.networks.predict import Predictor
     from model.networks.predict import Segmentation as Answer
     from model.networks.predictors import Predictors
+    from model.networks.stored import Engine
 
 DEVICES, ENGINES = ("auto", "cpu", "cuda"), ("auto", "torch", "openvino")
+NETWORKS = (0, 1, 5)  # how many may be asked for: those whose scores docs/accuracy.md tells
 IDENTITY_DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FilePath = str | Path
 
@@ -90,6 +92,7 @@ class Segmenter:
         engine: "auto", "torch" or "openvino".
         atlas: two images, the mean ADC of normal newborns and its standard deviation, in 1e-6 mm2/s and 0 outside the
             brain, in place of the built-in atlas where a Z map is estimated.
+        networks: how many are run beside the trees: 0, 1 or 5; by default all that the weights have.
         at_once: how many cases will be segmented at the same time, each in a thread.
         say: gets a line for everything that is loaded or done without.
     """
@@ -101,15 +104,23 @@ class Segmenter:
         engine: str = "auto",
         *,
         atlas: tuple[FilePath, FilePath] | None = None,
+        networks: int | None = None,
         at_once: int = 1,
         say: Callable[[str], object] = lambda _: None,
     ) -> None:
         for name, value, choices in (("device", device, DEVICES), ("engine", engine, ENGINES)):
             if value not in choices:
                 raise UserError(f"{name} {value!r}: expected one of {', '.join(choices)}")
+        if networks not in (None, *NETWORKS):
+            raise UserError(f"networks {networks!r}: expected one of {', '.join(map(str, NETWORKS))}")
+        if networks == 0 and (engine != "auto" or device == "cuda"):
+            raise UserError(
+                "--networks 0: the trees alone run without an engine or CUDA, expected no --engine or --device cuda"
+            )
         self._weights = Path(weights) if weights is not None else None
         self._atlas = (Path(atlas[0]), Path(atlas[1])) if atlas else None
         self._device, self._engine, self._at_once, self._say = device, engine, at_once, say
+        self._networks = networks
 
     @functools.cached_property
     def predictors(self) -> Predictors:
@@ -123,10 +134,18 @@ class Segmenter:
             from model.networks.stored import default_folder
 
             folder = self._weights or default_folder()
-            engine, notes = pick_engine(self._engine, self._device, folder, self._at_once)
-            for note in notes:
-                self._say(note)
-            return load_predictors(folder, engine, say=self._say, atlas_files=self._atlas)
+
+            @functools.cache
+            def engine() -> Engine:
+                with loading():
+                    picked, notes = pick_engine(self._engine, self._device, folder, self._at_once)
+                for note in notes:
+                    self._say(note)
+                return picked
+
+            if self._engine != "auto" or self._device == "cuda":
+                engine()  # refused also where no case of the run needs it
+            return load_predictors(folder, engine, say=self._say, atlas_files=self._atlas, networks=self._networks)
 
     def segment(
         self,

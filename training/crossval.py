@@ -28,7 +28,7 @@ from training.data.seen import training_seed
 from training.data.twins import healthy_twin, sham
 from training.lesions.fit_certainty import Marked, require_own_rows
 from training.lesions.fit_trees import candidate_table, trees_by_fold
-from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, nested_calibrations
+from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, nested_calibrations, without_networks
 from training.lesions.networks import gather, gather_twins, load_held_out
 from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
 from training.scores.methods import CROSSVAL, RULE
@@ -113,10 +113,10 @@ def main() -> None:
     tables = {name: candidate_table(case) for name, case in cases.items()}
     trees = trees_by_fold(tables)
     parts = gather(cases, tables, trees, ensemble)
-    calibrations = nested_calibrations(parts)
+    calibrations, alone = nested_calibrations(parts), without_networks(parts)
     answers = {
         "decision": calibrated(parts, trees, calibrations),
-        "trees": calibrated(answers_of_trees(cases, tables, trees), trees),
+        "trees": calibrated(alone, trees, nested_calibrations(alone, trees_alone=True)),
         "trees-on-networks": calibrated(trees_on_networks(parts), trees),
     }
     rows = []

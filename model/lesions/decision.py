@@ -5,6 +5,8 @@ The networks see them beside the maps. Then one calibration weighs the networks'
 mask is the one of the highest expected Dice.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -40,19 +42,23 @@ class Calibration:
 class Decision:
     """The first stage's trees, the calibration of the networks that saw their answers, and how sure their masks are.
 
-    Raises ValueError when the trees were fitted to other features than `model.lesions.candidates` computes.
+    trees_alone: the same trees, calibrated without networks; None where that was not fitted. Raises ValueError when the
+    trees were fitted to other features than `model.lesions.candidates` computes, or that calibration weighs networks.
     """
 
     trees: Trees
     features: tuple[str, ...]
     calibration: Calibration
     certainty: Certainty = NOT_FITTED
+    trees_alone: Decision | None = None
 
     def __post_init__(self) -> None:
         if self.features != FEATURES:
             raise ValueError("fitted to other features than this version computes")
         if not 0 <= self.trees.feature.min() <= self.trees.feature.max() < len(FEATURES):
             raise ValueError("a tree asks for a feature that does not exist")
+        if self.trees_alone and self.trees_alone.calibration.networks:
+            raise ValueError("the calibration of the trees alone weighs networks")
 
     def first_stage(self, maps: CaseMaps) -> np.ndarray:
         """Of each voxel, float32 (z, y, x): the trees' log odds of lesion, at least LOWEST_LOG_ODDS."""

@@ -14,7 +14,16 @@ from model.lesions.estimate import ZEstimator
 from model.lesions.own_atlas import read_atlas
 from model.networks.config import InferenceConfig
 from model.networks.predict import Predictor
-from model.networks.stored import ATLAS, ESTIMATE, Engine, Ensemble, load_ensemble, load_estimator, zmap_folder
+from model.networks.stored import (
+    ATLAS,
+    ESTIMATE,
+    WITHOUT_ENGINE,
+    Engine,
+    Ensemble,
+    load_ensemble,
+    load_estimator,
+    zmap_folder,
+)
 
 
 class EstimatingPredictor(Predictor):
@@ -61,15 +70,21 @@ class Predictors:
 
 
 def load_predictors(
-    folder: Path, engine: Engine, *, say: Callable[[str], object], atlas_files: tuple[Path, Path] | None = None
+    folder: Path,
+    engine: Callable[[], Engine],
+    *,
+    say: Callable[[str], object],
+    atlas_files: tuple[Path, Path] | None = None,
+    networks: int | None = None,
 ) -> Predictors:
     """The predictors of a folder of weights; `say` gets a line for each that is loaded.
 
-    atlas_files: mean and standard deviation, which take the place of those of the folder's atlas.
+    engine: called where networks are loaded. atlas_files: mean and standard deviation, which take the place of those of the
+    folder's atlas. networks: how many are asked, by default all.
     """
 
     def load_given() -> Predictor:
-        predictor = Predictor(load_ensemble(folder, engine))
+        predictor = Predictor(load_ensemble(folder, None if networks == 0 else engine(), networks=networks))
         say(f"weights: {predictor.ensemble.id} from {folder}")
         return predictor
 
@@ -116,7 +131,9 @@ def load_estimating_predictor(
 def _estimating(folder: Path, lesions: Callable[[], Ensemble]) -> EstimatingPredictor:
     estimator, decision, identity = load_estimator(folder)
     if decision.calibration.networks == 0:
-        return EstimatingPredictor(estimator, Ensemble((), (), InferenceConfig(), identity, (), decision, "numpy", "cpu"))
+        return EstimatingPredictor(estimator, Ensemble((), (), InferenceConfig(), identity, (), decision, *WITHOUT_ENGINE))
     networks = lesions()
+    if not networks.networks:
+        raise UserError(f"--networks 0: the decision in {folder} weighs networks")
     identity = hashlib.sha256((identity + networks.id).encode()).hexdigest()[:12]
     return EstimatingPredictor(estimator, replace(networks, decision=decision, id=identity))

@@ -34,6 +34,7 @@ DECISION = "decision"  # name of the files that hold the lesion decision
 ZMAP = "zmap"  # folder, beside the networks, of the trees that estimate Z and of the lesion decision for such estimates
 ATLAS = "atlas"  # likewise, of those that ask an atlas too; and the name of its files there
 ESTIMATE = "estimate"  # name of the files, in these folders, of the trees that estimate Z
+WITHOUT_ENGINE = ("numpy", "cpu")  # name and device of what computes where no network is asked
 UPLOADED_WEIGHTS = Path("/opt/ml/model")  # where the platform unpacks a model tarball
 
 
@@ -125,12 +126,13 @@ def sealed(values: dict) -> dict:
     return others | {SEAL: hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()}
 
 
-def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True) -> Ensemble:
-    """Load every network of a folder and, where there is one, its `decision.safetensors`.
+def load_ensemble(folder: Path, engine: Engine | None, with_decision: bool = True, networks: int | None = None) -> Ensemble:
+    """Load the networks of a folder and, where there is one, its `decision.safetensors`.
 
     Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group.
-    Raises UserError when there is none, a file is missing, altered or does not fit its configuration, or the sidecars
-    disagree on how answers are averaged.
+    networks: how many are loaded, the first ones; by default all. The id is the same. engine: None where that is 0.
+    Raises UserError when there is none, a file is missing, altered or does not fit its configuration, the sidecars disagree
+    on how answers are averaged, or the decision was not fitted to so many networks.
     """
     stored = read_networks(folder)
     rules = {network.inference for network in stored}
@@ -142,8 +144,26 @@ def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True) -> E
         decision, digest = _load_decision(folder / f"{DECISION}.safetensors", digests)
     identity = hashlib.sha256("".join([*(network.digest for network in stored), digest]).encode()).hexdigest()[:12]
     groups = tuple(network.path.stem.split("-")[0] for network in stored)
-    networks, models = [engine.load(network) for network in stored], [network.model for network in stored]
-    return Ensemble(networks, models, rules.pop(), identity, groups, decision, engine.name, engine.device)
+    if networks is not None:
+        decision = _decision_for(networks, groups, decision, folder)
+    if not engine:
+        return Ensemble((), (), rules.pop(), identity, (), decision, *WITHOUT_ENGINE)
+    members, models = [engine.load(one) for one in stored[:networks]], [one.model for one in stored[:networks]]
+    return Ensemble(members, models, rules.pop(), identity, groups[:networks], decision, engine.name, engine.device)
+
+
+def _decision_for(networks: int, groups: Sequence[str], decision: Decision | None, folder: Path) -> Decision | None:
+    """The decision where only so many networks are asked. Raises UserError where none was fitted for that.
+
+    The calibration was fitted to the answers of one group about each case, so it suits any number of whole groups.
+    """
+    if networks > len(groups):
+        raise UserError(f"--networks {networks}: {folder} has {len(groups)}")
+    if networks == 0 and not (decision and decision.trees_alone):
+        raise UserError(f"--networks 0: {folder} has no trees that were calibrated without networks (docs/train.md)")
+    if decision and len(set(groups)) < len(groups) > networks > 0:
+        raise UserError(f"--networks {networks}: the decision in {folder} was fitted to several networks at a time")
+    return decision.trees_alone if decision and networks == 0 else decision
 
 
 def zmap_folder(folder: Path) -> Path:
@@ -218,8 +238,7 @@ def save_decision(folder: Path, decision: Decision, provenance: dict) -> None:
     """Write `decision.safetensors` and its sidecar, which names what it was fitted to: the networks or estimator there."""
     values = {
         "features": list(decision.features),
-        "calibration": dataclasses.asdict(decision.calibration),
-        "certainty": decision.certainty.coefficients,
+        **_fitted(decision),
         "fitted_to": {path.stem: hashlib.sha256(read_bytes(path)).hexdigest() for path in network_files(folder)},
         "provenance": provenance,
     }
@@ -232,17 +251,27 @@ def _load_decision(path: Path, beside: dict[str, str]) -> tuple[Decision, str]:
     if sidecar.get("fitted_to") != beside:
         raise UserError(f"{path}: fitted to other weights than the ones beside it; fit it anew (docs/train.md)")
     try:
-        trees = Trees(**parse_safetensors(data))
-        certainty = sidecar.get("certainty", {})  # of an earlier version there is none: its masks are given as before
-        if type(sidecar["features"]) is not list or type(sidecar["calibration"]) is not dict:
-            raise ValueError("features must be a list, calibration a table")
-        if sidecar["calibration"].keys() != {field.name for field in dataclasses.fields(Calibration)}:
-            raise ValueError("calibration has missing or unknown fields")
-        decision = Decision(trees, tuple(sidecar["features"]), Calibration(**sidecar["calibration"]), Certainty(certainty))
+        decision = _decision_of(Trees(**parse_safetensors(data)), _names(sidecar["features"]), sidecar)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not usable with {path.stem}.json ({one_line(error)})") from None
-    values = [decision.features, dataclasses.asdict(decision.calibration), decision.certainty.coefficients]
-    return decision, digest + json.dumps(values, sort_keys=True)
+    return decision, digest + json.dumps([decision.features, *_fitted(decision).values()], sort_keys=True)
+
+
+def _fitted(decision: Decision) -> dict:
+    """What a sidecar says of a decision beside its trees and their features."""
+    values = {"calibration": dataclasses.asdict(decision.calibration), "certainty": decision.certainty.coefficients}
+    return values | ({"trees_alone": _fitted(decision.trees_alone)} if decision.trees_alone else {})
+
+
+def _decision_of(trees: Trees, features: tuple[str, ...], values: dict) -> Decision:
+    """From what `_fitted` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+    if type(values) is not dict or type(values["calibration"]) is not dict:
+        raise ValueError("calibration must be a table")
+    if values["calibration"].keys() != {field.name for field in dataclasses.fields(Calibration)}:
+        raise ValueError("calibration has missing or unknown fields")
+    certainty, alone = values.get("certainty", {}), values.get("trees_alone")  # an earlier version has neither
+    beside = None if alone is None else _decision_of(trees, features, alone)
+    return Decision(trees, features, Calibration(**values["calibration"]), Certainty(certainty), beside)
 
 
 def _read_network(path: Path) -> StoredNetwork:

@@ -23,6 +23,7 @@ from model.report.results import ESTIMATED, REVIEW
 
 if TYPE_CHECKING:
     from model.inputs.found_case import FoundCase
+    from model.networks.stored import Ensemble
     from model.outputs.place import Options, Place
     from model.reviews.find import GivenReview
 
@@ -56,14 +57,20 @@ class Earlier:
 
 
 def earlier_run(
-    case: FoundCase, place: Place, weights: str, options: Options, atlas: str = "", given: GivenReview | None = None
+    case: FoundCase,
+    place: Place,
+    ensemble: Ensemble | None,
+    options: Options,
+    atlas: str = "",
+    given: GivenReview | None = None,
 ) -> Earlier:
     """Look at what lies where the case's files are written.
 
-    weights: the id of those that would run now; atlas: the name of the one beside which Z would be estimated; given: the
-    case's review. A newer one than that which was taken lets the case be done again; without one a reviewed mask stays.
+    ensemble: what would be asked now, None where the case has a problem; atlas: the name of the one beside which Z would be
+    estimated; given: the case's review. A newer one than that which was taken lets the case be done again; without one a
+    reviewed mask stays.
     """
-    found = _earlier_run(case, place, weights, options, atlas, reviewed=bool(given))
+    found = _earlier_run(case, place, ensemble, options, atlas, reviewed=bool(given))
     taken = found.review
     if given and given.problem:
         return replace(found, status=FAILED, reason=given.problem, stays=True)
@@ -84,14 +91,16 @@ def said(time: datetime | str) -> str:
     return given.astimezone(UTC).isoformat(" ", "seconds")
 
 
-def _earlier_run(case: FoundCase, place: Place, weights: str, options: Options, atlas: str, *, reviewed: bool) -> Earlier:
+def _earlier_run(
+    case: FoundCase, place: Place, ensemble: Ensemble | None, options: Options, atlas: str, *, reviewed: bool
+) -> Earlier:
     """What there is to say without a look at the reviews. reviewed: the case has one now."""
     results = read_own_results(place.folder / place.results)
     changed = changed_files(case, place, options, reviewed=reviewed)
-    if case.problem:
+    if case.problem or not ensemble:
         return Earlier(results, changed=changed)
     try:
-        reason = difference(case, results, weights, options, place, atlas) if results else ""
+        reason = difference(case, results, ensemble, options, place, atlas) if results else ""
     except (OSError, ValueError, UserError):  # running the case will say what is wrong with its files
         return Earlier(results, changed=changed)
     holds = bool(results) and not reason
@@ -131,7 +140,7 @@ def with_extras(options: Options, earlier: Earlier, place: Place) -> Options:
     )
 
 
-def difference(case: FoundCase, results: dict, weights: str, options: Options, place: Place, atlas: str = "") -> str:
+def difference(case: FoundCase, results: dict, ensemble: Ensemble, options: Options, place: Place, atlas: str = "") -> str:
     """What changed since an earlier run of the case; empty where nothing did.
 
     A reviewed mask is a reader's: weights, atlas, version and `--empty-below` made its draft alone, and do not count. The
@@ -139,10 +148,13 @@ def difference(case: FoundCase, results: dict, weights: str, options: Options, p
     """
     try:
         estimated, sums = results["z_map"] == ESTIMATED, results["inputs"]
-        same_kind = estimated == (not case.zadc)
+        same_kind, networks = estimated == (not case.zadc), len(ensemble.networks)
+        replaced = results["weights"] != ensemble.id
         before = results["registration"]["atlas"] if atlas and same_kind and "registration" in results else atlas
         of_draft = {
-            "the weights were replaced": results["weights"] != weights and same_kind and before == atlas,
+            "the weights were replaced": replaced and same_kind and before == atlas,
+            f"the networks (--networks) changed from {results['networks']}": results["networks"] != networks
+            and not replaced,
             f"the atlas (--atlas) changed from {before}": before != atlas,
             "the version of this program changed": results["software"]["hie-lesions"] != model.__version__,
             f"--empty-below changed from {results['empty_below']:g}": results["empty_below"] != options.empty_below,

@@ -189,11 +189,18 @@ def version(library: str) -> str:
 
 
 def describe_run(predictor: Predictor) -> dict:
-    """What it was done with: device, engine, weights, versions of this project and of the libraries that were loaded."""
+    """What it was done with: device, engine, weights, number of networks, versions of this project and of its libraries."""
     libraries = {name: version(name) for name in LIBRARIES if name in sys.modules}
     software = {"hie-lesions": model.__version__, "python": platform.python_version()} | libraries
     ensemble = predictor.ensemble
-    return {"device": ensemble.device, "engine": ensemble.engine, "weights": ensemble.id, "software": software}
+    networks = len(ensemble.networks)
+    return {
+        "device": ensemble.device,
+        "engine": ensemble.engine,
+        "weights": ensemble.id,
+        "networks": networks,
+        "software": software,
+    }
 
 
 def write_results(results: dict, path: Path) -> None:

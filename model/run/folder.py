@@ -46,6 +46,7 @@ from model.run.reviewed import RefusedReview
 
 if TYPE_CHECKING:
     from model.networks.predictors import Predictors
+    from model.networks.stored import Ensemble
     from model.reviews.find import GivenReview
     from model.segmenter import Segmenter
 
@@ -100,15 +101,15 @@ def segment_folder(
     with only_run(output):
         require_writable(output)  # before the weights are loaded
         require_names_apart(cases, output)
-        weights = weights_of(cases, segmenter.predictors)
-        atlas = segmenter.predictors.atlas if True in weights else ""
+        ensembles = ensembles_of(cases, segmenter.predictors)
+        atlas = segmenter.predictors.atlas if True in ensembles else ""
         prepare(output, options)
         run = Run(segmenter, options, Previous(output), reviews)
         if options.bids:
-            begin_data_set(root, output, ", ".join(weights.values()), run.previous)
+            begin_data_set(root, output, ", ".join(ensemble.id for ensemble in ensembles.values()), run.previous)
         places = [place_of(case, root, output, options) for case in cases]
         earlier = [
-            earlier_run(case, place, weights.get(not case.zadc, ""), options, atlas, reviews.get(case.name))
+            earlier_run(case, place, ensembles.get(not case.zadc), options, atlas, reviews.get(case.name))
             for case, place in zip(cases, places, strict=True)
         ]
         with loading():  # `results.json` names what is loaded, whichever case came first
@@ -168,13 +169,13 @@ def _remarked(case: FoundCase, warning: str) -> FoundCase:
     return replace(case, remarks=(*case.remarks, *filter(None, [warning])))
 
 
-def weights_of(cases: list[FoundCase], predictors: Predictors) -> dict[bool, str]:
-    """The id of the weights that cases with an estimated Z map get (True), and those with a given one, where there are any.
+def ensembles_of(cases: list[FoundCase], predictors: Predictors) -> dict[bool, Ensemble]:
+    """What cases with an estimated Z map are asked of (True), and those with a given one, where there are any.
 
     Loads them, so that a run with weights that cannot be used is refused before anything is written.
     """
     kinds = {not case.zadc for case in cases if not case.problem}
-    return {estimated: predictors.of(estimated=estimated).ensemble.id for estimated in sorted(kinds)}
+    return {estimated: predictors.of(estimated=estimated).ensemble for estimated in sorted(kinds)}
 
 
 def write_overviews(outcomes: list[Outcome], output: Path, previous: Previous, *, page: bool) -> None:

@@ -88,6 +88,7 @@ def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
         "device": "cpu",
         "engine": "openvino",
         "weights": load(rule_weights).id,
+        "networks": 1,
     }
     out, err = capfd.readouterr()
     assert err == ""

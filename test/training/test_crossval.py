@@ -27,7 +27,7 @@ from training.data.same import digests
 from training.data.seen import require_held_out, training_seed
 from training.learning.study_runs import run_folder
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
-from training.lesions.held_out import HeldOut, fit_calibration, nested_calibrations
+from training.lesions.held_out import HeldOut, answers_of_trees, fit_calibration, nested_calibrations
 from training.lesions.networks import fold_ensemble, gather, load_held_out
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.metrics import dice_of, score
@@ -337,12 +337,16 @@ def test_command_writes_rows_and_reliability_and_leaves_the_decision(places, wei
 
     found = gather(CASES, tables, trees_by_fold(tables), load_held_out(weights, CASES, CPU))
     parts, calibrations = {part.case.name: part for part in found}, nested_calibrations(found)
+    silent = [dataclasses.replace(part, probabilities=np.zeros_like(part.probabilities)) for part in found]
+    without = nested_calibrations(silent, trees_alone=True)
     for row in rows:
         part = parts[row.case]
         decision = dataclasses.replace(stump("z", 0, 0.5, 0.5), calibration=calibrations[part.fold])
+        alone = dataclasses.replace(decision, calibration=without[part.fold])
         masks = {
             "networks": part.probabilities > 0.5,
             "decision": most_dice(decision.calibrate(part.probabilities, part.first_stage)),
+            "trees": most_dice(alone.calibrate(np.zeros_like(part.probabilities), part.first_stage)),
         }
         if row.method in masks:
             assert row.dice == pytest.approx(dice_of(masks[row.method], part.case.label), rel=1e-5)
@@ -355,6 +359,11 @@ def require_fitted_to_all(weights: Path, tables: dict[str, CandidateTable], make
     trees = load(weights).decision.trees
     for name, array in fit_trees(list(tables.values())).arrays().items():
         np.testing.assert_array_equal(trees.arrays()[name], array)
+    alone, by_fold = load(weights).decision.trees_alone, trees_by_fold(tables)
+    found = answers_of_trees(CASES, tables, by_fold)
+    assert alone.calibration == fit_calibration(found, trees_alone=True)
+    assert alone.certainty.coefficients
+    assert alone.certainty != load(weights).decision.certainty
     provenance = json.loads((weights / "decision.json").read_text())["provenance"]
     assert provenance["cases"]["training"] == sorted(CASES)
     assert maker in provenance["command"]

@@ -1,7 +1,7 @@
 """What trees and networks say about cases that they never saw, and the calibration that is fitted to it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -41,6 +41,11 @@ def answers_of_trees(
         for fold in trees
         for name in read_fold(fold)[1]
     ]
+
+
+def without_networks(parts: Sequence[HeldOut]) -> list[HeldOut]:
+    """The same, beside networks that say nothing."""
+    return [replace(part, probabilities=np.zeros_like(part.probabilities)) for part in parts]
 
 
 def fit_calibration(parts: Sequence[HeldOut], *, trees_alone: bool = False) -> Calibration:

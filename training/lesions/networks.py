@@ -1,7 +1,7 @@
 """Networks that hold out folds: what they say about the cases that they never saw, and a lesion decision fitted to that."""
 
-import dataclasses
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from training.data.splits import read_fold
 from training.data.twins import has_twin, healthy_twin
 from training.lesions.fit_certainty import Marked
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
-from training.lesions.held_out import HeldOut, calibrated, fit_calibration, nested_calibrations
+from training.lesions.held_out import HeldOut, calibrated, fit_calibration, nested_calibrations, without_networks
 from training.scores.rows import TWIN
 
 DECISION_FILES = (f"{DECISION}.safetensors", f"{DECISION}.json")
@@ -52,7 +52,7 @@ def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
     if not mine:
         raise UserError(f"weights {ensemble.id}: no network of fold {fold}, expected fold{fold}-<name>.safetensors")
     parts: dict[str, Any] = {name: [getattr(ensemble, name)[i] for i in mine] for name in ("networks", "models")}
-    return dataclasses.replace(ensemble, **parts, groups=(f"fold{fold}",) * len(mine), decision=None)
+    return replace(ensemble, **parts, groups=(f"fold{fold}",) * len(mine), decision=None)
 
 
 def gather(
@@ -88,13 +88,23 @@ def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.devi
     ensemble = load_held_out(weights, cases, device)
     tables = {name: candidate_table(case) for name, case in cases.items()}
     trees = trees_by_fold(tables)
-    parts = gather(cases, tables, trees, ensemble)
-    calibration = fit_calibration(parts)
-    calibrations, twins = nested_calibrations(parts), gather_twins(cases, trees, ensemble)
+    parts, twins = gather(cases, tables, trees, ensemble), gather_twins(cases, trees, ensemble)
+    shipped = fit_trees(list(tables.values()))
+    alone = decide(shipped, without_networks(parts), without_networks(twins), trees, trees_alone=True)
+    decision = replace(decide(shipped, parts, twins, trees), trees_alone=alone)
+    save_decision(weights, decision, of_fit(command, cases))
+    for name, found in (("networks and trees", decision.calibration), ("trees alone", alone.calibration)):
+        print(f"{name}: log odds = {found.intercept:.2f} + {found.networks:.2f} networks + {found.first_stage:.2f} trees")
+
+
+def decide(
+    shipped: Trees, parts: list[HeldOut], twins: list[HeldOut], trees: dict[int, Trees], *, trees_alone: bool = False
+) -> Decision:
+    """A decision of the shipped trees, calibrated by what was said about cases that were held out; trees: by fold.
+
+    How sure its masks are is fitted to those of the cases and of their twins, calibrated nested.
+    """
+    calibrations = nested_calibrations(parts, trees_alone=trees_alone)
     answers, of_twins = (calibrated(some, trees, calibrations) for some in (parts, twins))
     certainty = Marked.of(parts, answers).beside(twins, of_twins, TWIN).fit()
-    decision = Decision(fit_trees(list(tables.values())), FEATURES, calibration, certainty)
-    save_decision(weights, decision, of_fit(command, cases))
-    print(
-        f"log odds = {calibration.intercept:.2f} + {calibration.networks:.2f} networks + {calibration.first_stage:.2f} trees"
-    )
+    return Decision(shipped, FEATURES, fit_calibration(parts, trees_alone=trees_alone), certainty)
