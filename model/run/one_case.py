@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,7 +114,7 @@ def read_found(found: FoundCase, options: Options) -> Case:
         )
         said = f" ({others})" if others else ""
         remarks.append(f"No brain mask was found for {found.adc_map.name}{said}: it was used as it is (--brain-mask).")
-    return replace(case, remarks=tuple(remarks))
+    return case.with_remarks(remarks)
 
 
 def write_case(
