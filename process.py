@@ -57,27 +57,7 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=Path("/output"), help="folder of what is written (default: %(default)s)"
     )
-    parser.add_argument(
-        "--device",
-        choices=DEVICES,
-        default="auto",
-        help="auto takes CUDA where it can be used, else the CPU (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--engine",
-        choices=ENGINES,
-        default="auto",
-        help="auto takes torch on CUDA and openvino on the CPU (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--weights", type=Path, help="folder of .safetensors files (default: /opt/ml/model, else the built-in ones)"
-    )
-    parser.add_argument(
-        "--networks",
-        type=int,
-        choices=NETWORKS,
-        help="how many networks are run beside the trees; 0 needs no engine (default: all that the weights have)",
-    )
+    add_about_computing(parser)
     add_about_input(parser)
     parser.add_argument(
         "--empty-below",
@@ -101,6 +81,31 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     if args.bids and args.format not in (None, SUFFIX):
         parser.error(f"--bids writes {SUFFIX}")
     return args
+
+
+def add_about_computing(parser: argparse.ArgumentParser) -> None:
+    """What computes, and what is asked."""
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="auto takes CUDA where it can be used, else the CPU (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="auto",
+        help="auto takes torch on CUDA and openvino on the CPU (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--weights", type=Path, help="folder of .safetensors files (default: /opt/ml/model, else the built-in ones)"
+    )
+    parser.add_argument(
+        "--networks",
+        type=int,
+        choices=NETWORKS,
+        help="how many networks are run beside the trees; 0 needs no engine (default: all that the weights have)",
+    )
 
 
 def add_about_input(parser: argparse.ArgumentParser) -> None:

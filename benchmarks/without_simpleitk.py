@@ -1,5 +1,6 @@
 """The lesion decision's two filters by scipy, for a machine that lacks SimpleITK. Arrays are (z, y, x)."""
 
+import math
 import sys
 from types import ModuleType
 
@@ -14,11 +15,11 @@ def connected_components(mask: np.ndarray, *, by_faces: bool = False) -> tuple[n
     return ndimage.label(mask, None if by_faces else np.ones((3, 3, 3)))
 
 
-def depth_mm(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+def depth_mm(mask: np.ndarray, spacing_mm: tuple[float, float, float], deepest_mm: float = math.inf) -> np.ndarray:
     """As in `model.images.components`."""
     if mask.all():
-        return np.full(mask.shape, np.inf, np.float32)
-    return ndimage.distance_transform_edt(mask, spacing_mm).astype(np.float32)
+        return np.full(mask.shape, deepest_mm, np.float32)
+    return np.minimum(ndimage.distance_transform_edt(mask, spacing_mm), deepest_mm).astype(np.float32)
 
 
 def stand_in() -> str:

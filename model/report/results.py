@@ -69,12 +69,6 @@ def side(left_mm: float, share_left: float, share_right: float) -> str:
     return "left" if left_mm > 0 else "right"
 
 
-def centroid(mask: np.ndarray) -> np.ndarray:
-    """The mean place of a mask's voxels in the array, (z, y, x). The mask is not empty."""
-    others = ((1, 2), (0, 2), (0, 1))
-    return np.array([np.average(np.arange(n), weights=mask.sum(axes)) for n, axes in zip(mask.shape, others, strict=True)])
-
-
 def from_brain_centre(places: np.ndarray, case: Case) -> np.ndarray:
     """How far from the brain's centroid places in the array, (place, 3) as (z, y, x), lie: (place, 3) in mm, left, back, up.
 
@@ -82,7 +76,7 @@ def from_brain_centre(places: np.ndarray, case: Case) -> np.ndarray:
     turned in the scanner.
     """
     turn = turn_to_canonical(case.grid)
-    stored_mm = (places - centroid(case.brain)) * case.grid.spacing_mm
+    stored_mm = (places - case.brain_centre) * case.grid.spacing_mm
     up_back_left = stored_mm[:, turn.axes] * np.where(turn.reversed, -1.0, 1.0)
     return up_back_left[:, ::-1]
 

@@ -20,7 +20,7 @@ from model.images.grid import Grid
 from model.images.orientation import turn_to_canonical
 from model.report.montage import ADC_WINDOW, BLUE_TO_RED, GREYS, MASK_COLOUR, Z_WINDOW, scale
 from model.report.page import asset, base64_text, text
-from model.report.results import centroid, from_brain_centre
+from model.report.results import from_brain_centre
 from model.report.review_panel import PANEL, json_block, review_about
 from model.report.wording import z_map_name
 from model.reviews.review_file import Review, review_content
@@ -156,7 +156,7 @@ def viewer_settings(case: Case) -> dict:
     return {
         "adcWindow": ADC_WINDOW,
         "slices": case.grid.size[0],
-        "slice": [float(centroid(case.brain)[0]) + 1, per_mm],
+        "slice": [float(case.brain_centre[0]) + 1, per_mm],
         "stack": 2 - canonical,
         "place": _rows(from_brain_centre(indices, case)),
         "oriented": case.adc.oriented,

@@ -1,6 +1,7 @@
 """Connected components on masks of two voxels, and depths beside scipy's."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -38,13 +39,15 @@ def test_an_empty_mask_has_no_component():
         assert not labels.any()
 
 
+@pytest.mark.parametrize("deepest_mm", [math.inf, 4.0, 1.3])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
 @pytest.mark.parametrize("spacing_mm", [(3.0, 1.25, 0.8), (0.5, 2.0, 7.0)])
-def test_depth_is_scipys_distance_to_the_outside(share, spacing_mm):
+def test_depth_is_scipys_distance_to_the_outside(share, spacing_mm, deepest_mm):
     mask = np.random.default_rng(0).random((6, 11, 9)) < share
-    found = depth_mm(mask, spacing_mm)
+    found = depth_mm(mask, spacing_mm, deepest_mm)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, ndimage.distance_transform_edt(mask, sampling=spacing_mm), rtol=0, atol=1e-5)
+    expected = np.minimum(ndimage.distance_transform_edt(mask, sampling=spacing_mm), deepest_mm)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
 def test_depth_of_a_box_at_the_border_ignores_the_border():
