@@ -64,14 +64,14 @@ class CaseMaps(BrainMap):
 
 
 def candidate_features(probabilities: np.ndarray, maps: CaseMaps) -> tuple[np.ndarray, np.ndarray]:
-    """The candidates, boolean (z, y, x), and their features, float32 (candidates, len(FEATURES)).
+    """The candidates, boolean (z, y, x), and their features as `rounded` makes them, (candidates, len(FEATURES)).
 
     probabilities: the softened rule's, or any other first answer, of the case's shape.
     """
     inside = np.where(maps.brain, probabilities[maps.box], 0)
     candidates = inside > LOWEST_PROBABILITY
     places = np.flatnonzero(candidates)
-    table = np.empty((len(FEATURES), places.size), np.float32)
+    table = np.empty((len(FEATURES), places.size), rounded(0).dtype)
     for column, values in zip(table, _columns(inside, candidates, places, maps), strict=True):
         column[:] = rounded(values)
     return uncrop(candidates, maps.box, maps.shape), table.T

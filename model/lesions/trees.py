@@ -61,7 +61,7 @@ class Trees:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def answers(self, features: np.ndarray) -> np.ndarray:
-        """The answer, float64, for each row of float32 (rows, features)."""
+        """The answer, float64, for each row of (rows, features), float32 or less precise."""
         total = np.full(len(features), float(self.baseline))
         for start in range(0, len(features), ROWS):
             rows = slice(start, start + ROWS)
@@ -102,7 +102,7 @@ class Trees:
 
     def _below(self, features: np.ndarray) -> np.ndarray:
         """(question, candidate): all bits set where the feature is at most the threshold, else none."""
-        columns = np.ascontiguousarray(features.T)
+        columns = np.ascontiguousarray(features.T, np.float32)
         below = np.empty((len(self._questions[0]), len(features)), self._index)
         for row, feature, threshold in zip(below, *self._questions[:2], strict=True):
             np.less_equal(columns[feature], threshold, out=row, casting="unsafe")

@@ -19,6 +19,8 @@ from model.networks.stored import Ensemble
 from model.networks.windows import Network, in_windows, window_boxes
 
 LARGER_WINDOW_FACTOR = 2  # times the voxels of `max_patch` in a window, where flips are asked one by one
+# share of such a window that its neighbour covers too, at most: with half, each axis of many windows would double the work
+LARGER_WINDOW_OVERLAP = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +102,7 @@ def predict_crop(network: Network, inputs: np.ndarray, model: ModelConfig, infer
     if all(size <= side for size, side in zip(inputs.shape[1:], patch, strict=True)):  # faster than one by one
         answers = sigmoid(in_windows(network, batch, patch, inference.overlap))
     else:  # one by one takes less memory, which larger windows may have
+        inference = dataclasses.replace(inference, overlap=min(inference.overlap, LARGER_WINDOW_OVERLAP))
         patch = larger_window(inputs.shape[1:], model.divisor, inference)
         answers = sigmoid(np.concatenate([in_windows(network, one[None], patch, inference.overlap) for one in batch]))
     return np.mean([np.flip(answer, axes) for answer, axes in zip(answers, flips, strict=True)], axis=0)

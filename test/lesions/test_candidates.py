@@ -45,7 +45,7 @@ def table(maps: Maps) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("model.lesions.brain_map.PRECISION", np.float64)
         candidates, features = candidate_features(maps[0], CaseMaps(*maps[1:], SPACING_MM))
-    assert features.dtype == np.float32
+    assert features.dtype == np.float64
     assert features.shape == (candidates.sum(), len(FEATURES))
     return candidates, dict(zip(FEATURES, features.T, strict=True))
 

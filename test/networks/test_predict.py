@@ -1,6 +1,7 @@
 """Prediction with networks whose output is known for every voxel, on odd shapes that are larger than a window."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -81,6 +82,20 @@ def test_a_crop_larger_than_max_patch_gets_the_windows_that_have_the_fewest_voxe
     window = larger_window(shape, TINY.divisor, inference)
     assert sorted(window[1:]) == sorted(expected[1:])
     assert window[0] == expected[0]
+
+
+@pytest.mark.parametrize("times", [(1, 1, 1), (1, 2, 2), (2, 2, 2), (3, 2, 4), (4, 4, 4), (5, 6, 7)])
+def test_the_work_of_a_voxel_does_not_grow_with_the_grid(times):
+    """Half of a window shared along three axes would be up to eight times the grid."""
+    shape = tuple(np.multiply(times, (8, 16, 16)).tolist())
+    asked = []
+
+    def network(batch: np.ndarray) -> np.ndarray:
+        asked.append(math.prod(batch.shape[2:]))
+        return batch[:, :1]
+
+    predict_crop(network, np.zeros((2, *shape), np.float32), TINY, InferenceConfig(max_patch=(8, 16, 16), overlap=0.5))
+    assert 1 <= sum(asked) / math.prod(shape) < 2
 
 
 def test_flips_of_several_windows_are_asked_one_by_one():
@@ -233,7 +248,7 @@ def test_networks_in_windows_and_flips_give_the_same_bytes_twice():
     answers = [predictor(*networks, inference=WINDOWS["all flips"]).probabilities(adc, zadc, GRID.spacing_mm) for _ in "ab"]
     first, second = answers
     assert first.tobytes() == second.tobytes()
-    assert ((first > 0.5) != rule(adc, zadc)).sum() > 20  # the U-Net has a say
+    assert ((first > 0.5) != rule(adc, zadc)).sum() > 10  # the U-Net has a say
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 4, 2), (1, 3, 40), (40, 1, 1)])

@@ -40,7 +40,7 @@ class CandidateTable:
 
     name: str
     candidates: np.ndarray  # boolean (z, y, x)
-    features: np.ndarray  # float32 (candidates, features)
+    features: np.ndarray  # float16 (candidates, features)
     lesion: np.ndarray  # boolean (candidates,)
 
     def log_odds(self, trees: Trees) -> np.ndarray:
@@ -62,7 +62,7 @@ def fit_trees(tables: Sequence[CandidateTable]) -> Trees:
     some = sorted((table for table in tables if len(table.lesion)), key=lambda table: table.name)
     weights = np.concatenate([np.full(len(table.lesion), 1 / len(table.lesion)) for table in some])
     data = lightgbm.Dataset(
-        np.concatenate([table.features for table in some]),
+        np.concatenate([table.features for table in some], dtype=np.float32),
         np.concatenate([table.lesion for table in some]).astype(float),
         weight=weights / weights.mean(),
         params=SETTINGS,
