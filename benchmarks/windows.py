@@ -23,11 +23,12 @@ from model.images.orientation import turn_to_canonical
 from model.inputs.cases import find_cases
 from model.networks import predict
 from model.networks.canonical_orientation import segment_canonical
-from model.networks.config import Triple
+from model.networks.config import InferenceConfig, Triple
 from model.networks.engines import pick_engine
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.networks.windows import window_boxes
 
+OVERLAPS = {False: InferenceConfig().overlap, True: predict.LARGER_WINDOW_OVERLAP}  # by whether windows are larger
 Answer = tuple[np.ndarray, np.ndarray]  # the mask, and the networks alone at 0.5
 
 
@@ -50,9 +51,9 @@ def work(case: Case, predictor: predict.Predictor, larger: bool) -> float:
     box = brain_box(case.brain, model.margin)
     shape = tuple(part.stop - part.start for part in box)
     choose = predict.larger_window if larger else patch_alone
-    window = choose(shape, model.divisor, inference)
+    window = choose(shape, model.divisor, dataclasses.replace(inference, overlap=OVERLAPS[larger]))
     padded = tuple(map(max, shape, window))
-    return len(window_boxes(padded, window, inference.overlap)) * math.prod(window) / math.prod(shape)
+    return len(window_boxes(padded, window, OVERLAPS[larger])) * math.prod(window) / math.prod(shape)
 
 
 def patch_alone(shape: tuple[int, ...], divisor: Triple, inference: predict.InferenceConfig) -> Triple:
@@ -75,7 +76,8 @@ def main() -> None:
         case = read_case(*found.maps)
         whole = answer(predict.Predictor(ensemble), case)
         for name, larger in (("of max_patch", False), ("larger", True)):
-            with mock.patch.object(predict, "larger_window", predict.larger_window if larger else patch_alone):
+            choose = predict.larger_window if larger else patch_alone
+            with mock.patch.multiple(predict, larger_window=choose, LARGER_WINDOW_OVERLAP=OVERLAPS[larger]):
                 masks = answer(cut, case)
             rows[name].append((*map(dice, whole, masks), work(case, cut, larger)))
     print(f"{len(rows['larger'])} cases, max_patch {'x'.join(map(str, args.max_patch))}\n")
