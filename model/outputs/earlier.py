@@ -143,8 +143,8 @@ def with_extras(options: Options, earlier: Earlier, place: Place) -> Options:
 def difference(case: FoundCase, results: dict, ensemble: Ensemble, options: Options, place: Place, atlas: str = "") -> str:
     """What changed since an earlier run of the case; empty where nothing did.
 
-    A reviewed mask is a reader's: weights, atlas, version and `--empty-below` made its draft alone, and do not count. The
-    weights' id is of the atlas, too. Raises OSError, ValueError or UserError when a map cannot be read.
+    A reviewed mask is a reader's: weights, networks, atlas, version and `--empty-below` made its draft alone, and do not
+    count. The weights' id is of the atlas, too. Raises OSError, ValueError or UserError when a map cannot be read.
     """
     try:
         estimated, sums = results["z_map"] == ESTIMATED, results["inputs"]
