@@ -12,23 +12,24 @@ import argparse
 from pathlib import Path
 
 from model.files import require_writable
-from model.networks.stored import IMAGE_WEIGHTS
 from model.networks.torch_engine import pick_device
 from training.common.cli import run
 from training.data.dataset import load_folds, require_packed
 from training.lesions.networks import DECISION_FILES, fit_decision, require_sidecars
+from training.scores.places import add_weights_option, weights_of
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
-    parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
+    add_weights_option(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     args = parser.parse_args()
     require_packed(args.data)
-    require_writable(args.weights)
-    require_sidecars(args.weights, DECISION_FILES)
-    fit_decision(args.weights, load_folds(args.data), pick_device(args.device)[0], "training.fit")
+    weights = weights_of(args)
+    require_writable(weights)
+    require_sidecars(weights, DECISION_FILES)
+    fit_decision(weights, load_folds(args.data), pick_device(args.device)[0], "training.fit")
 
 
 if __name__ == "__main__":

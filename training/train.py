@@ -16,6 +16,7 @@ from model.errors import UserError
 from model.networks.config import ModelConfig, from_json
 from model.networks.torch_engine import pick_device
 from training.common.cli import run
+from training.data.dataset import folds_of_packed
 from training.learning.train_config import add_config_options, config_from, protocol_defaults
 from training.learning.training_run import train
 
@@ -45,6 +46,7 @@ def main() -> None:
     device, note = pick_device(args.device)
     if note:
         print(note)
+    print(folds_of_packed(args.data)[1], flush=True)
     model = read_model(args.model) if args.model else None
     say = None if sys.stdout.isatty() else functools.partial(print, flush=True)  # a terminal has the progress bar
     print(train(config_from(args), args.data, args.run, device, model=model, say=say))

@@ -1,12 +1,17 @@
 """Which cases weights were trained on, as their sidecars say."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model.errors import UserError
 from model.networks.stored import read_sidecar
-from training.data.same import differing
-from training.data.splits import read_fold
+from training.data.same import differing, listed
+
+if TYPE_CHECKING:
+    from training.data.dataset import PackedCase
 
 
 def trained_on(sidecar: Path) -> set[str]:
@@ -76,12 +81,17 @@ def _training(sidecar: Path) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def require_held_out(weights: Path) -> None:
-    """Raise UserError when a network was trained on a case of the fold that it holds out, or its name says another fold."""
+def require_held_out(weights: Path, cases: Iterable[PackedCase]) -> None:
+    """Raise UserError when a network was trained on a case of the fold that it holds out, or its name says another fold.
+
+    cases: all that are at hand, each with its fold. Where the sidecar has digests, a copy of another name is found too.
+    """
+    some = list(cases)
     for path in sorted(weights.glob("fold*.json")):
         names, fold = trained_on(path), held_out_fold(path)
         if path.stem.split("-")[0] != f"fold{fold}":
             raise UserError(f"{path}: holds out fold {fold}, expected a name that begins with fold{fold}-")
-        seen = names & set(read_fold(fold)[1])
-        if seen:
-            raise UserError(f"{path}: trained on {', '.join(sorted(seen))}, which its fold holds out")
+        known = read_sidecar(path)["provenance"].get("data", {})
+        copies = {known.get(name) for name in names} - {None}
+        if seen := listed(case.name for case in some if case.fold == fold and (case.name in names or case.digest in copies)):
+            raise UserError(f"{path}: trained on {seen}, which its fold holds out")

@@ -19,7 +19,6 @@ from training.common.provenance import of_fit
 from training.data.dataset import PackedCase
 from training.data.same import digests
 from training.data.seen import require_held_out, require_same_data
-from training.data.splits import read_fold
 from training.data.twins import has_twin, healthy_twin
 from training.lesions.fit_certainty import Marked
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
@@ -40,7 +39,7 @@ def load_held_out(weights: Path, cases: dict[str, PackedCase], device: torch.dev
 
     Raises UserError when a network was trained on a case of its fold, or on other data than the cases.
     """
-    require_held_out(weights)
+    require_held_out(weights, cases.values())
     if untold := require_same_data(weights.glob("fold*.json"), digests(cases.values())):
         print(f"{weights}: {len(untold)} networks do not say on which data they were trained: that is not checked")
     return load_ensemble(weights, TorchEngine(device), with_decision=False)  # an outdated one is no obstacle
@@ -62,10 +61,10 @@ def gather(
     parts = []
     for fold in trees:
         predictor = Predictor(fold_ensemble(ensemble, fold))
-        names = [name for name in read_fold(fold)[1] if name in cases]
-        for name in tqdm(names, desc=f"fold {fold}", unit="case", disable=None):
-            (probabilities,) = predictor.group_probabilities(cases[name].adc, cases[name].zadc)
-            parts.append(HeldOut(cases[name], fold, probabilities, tables[name].log_odds(trees[fold])))
+        held_out = [case for case in cases.values() if case.fold == fold]
+        for case in tqdm(held_out, desc=f"fold {fold}", unit="case", disable=None):
+            (probabilities,) = predictor.group_probabilities(case.adc, case.zadc)
+            parts.append(HeldOut(case, fold, probabilities, tables[case.name].log_odds(trees[fold])))
     return parts
 
 

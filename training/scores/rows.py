@@ -15,13 +15,17 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import pandas as pd
 
 from model.errors import UserError
 from model.files import only_run, whole_file
-from training.data.same import differing
+from training.data.same import differing, digests
+from training.data.splits import folds_by_number
+
+if TYPE_CHECKING:
+    from training.data.dataset import PackedCase
 
 RESULTS = Path(__file__).parents[1] / "results"
 LEARNING_CURVE = "learning_curve.csv"
@@ -270,6 +274,12 @@ def require_configuration(configuration: dict, path: Path) -> None:
             f"{path}: its rows come from another configuration ({', '.join(other)});"
             " move the file away or choose another --results folder"
         )
+
+
+def configuration_of(cases: "Iterable[PackedCase]") -> dict:
+    """What rows of some cases share, each with its fold: the folds, and the digests of the data."""
+    some = list(cases)
+    return {"folds": folds_by_number(some), "data": digests(some)}
 
 
 def write_configuration(configuration: dict, path: Path) -> None:
