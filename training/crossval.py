@@ -29,19 +29,10 @@ from training.lesions.fit_trees import candidate_table, trees_by_fold
 from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, nested_calibrations
 from training.lesions.networks import gather, gather_twins, load_held_out
 from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
+from training.scores.configuration import configuration_of, require_configuration, write_configuration
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.places import add_results_option, add_weights_option, results_of, weights_of
-from training.scores.rows import (
-    SHAM,
-    TWIN,
-    Bin,
-    Row,
-    configuration_of,
-    read_records,
-    require_configuration,
-    write_configuration,
-    write_records,
-)
+from training.scores.rows import SHAM, TWIN, Bin, Row, read_records, write_records
 from training.scores.rule import rule_mask
 
 BINS = 10

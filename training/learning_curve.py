@@ -24,16 +24,10 @@ from training.data.dataset import PackedCase, load_folds, require_packed
 from training.data.splits import folds_by_number
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees
 from training.lesions.held_out import answers_of_trees, calibrated, fit_calibration
+from training.scores.configuration import configuration_of, write_configuration
 from training.scores.metrics import dice_of
 from training.scores.places import add_results_option, results_of
-from training.scores.rows import (
-    LEARNING_CURVE,
-    CurvePoint,
-    configuration_of,
-    read_records,
-    write_configuration,
-    write_records,
-)
+from training.scores.rows import LEARNING_CURVE, CurvePoint, read_records, write_records
 
 SIZES = (10, 15, 20, 28)  # cases; and as many as every fold leaves, if there are no more: 35 of the committed folds
 DRAWS = 6

@@ -34,9 +34,10 @@ from training.learning.study_runs import (
 )
 from training.learning.study_status import status_text
 from training.learning.train_config import TrainConfig, add_config_options, config_from, protocol_defaults
+from training.scores.configuration import require_configuration
 from training.scores.methods import RULE
 from training.scores.places import add_results_option, results_of
-from training.scores.rows import Row, add_results, read_records, require_configuration
+from training.scores.rows import Row, add_results, read_records
 
 
 def asked_for(args: argparse.Namespace, config: TrainConfig) -> list[Job]:

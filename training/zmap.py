@@ -40,10 +40,11 @@ from training.lesions.fit_estimate import LOW_Z, VoxelTable, fit_estimator, voxe
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
 from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, fit_calibration, nested_calibrations
 from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
+from training.scores.configuration import configuration_of, write_configuration
 from training.scores.methods import ESTIMATED, ESTIMATES, RULE
 from training.scores.metrics import dice_of
 from training.scores.places import add_results_option, add_weights_option, results_of, weights_of
-from training.scores.rows import Row, ZError, configuration_of, read_records, write_configuration, write_records
+from training.scores.rows import Row, ZError, read_records, write_records
 from training.scores.rule import rule_mask
 
 SMOOTHED_MM = 2.0  # the ADC of the threshold

@@ -15,8 +15,9 @@ from training.common.provenance import LICENCE, licence, of_fit
 from training.data.dataset import PackedCase, load_folds
 from training.data.splits import SPLITS, fold_words, folds_of, read_folds
 from training.pages.cohort import require_elsewhere, require_one_cohort, require_rows_of
+from training.scores.configuration import configuration_of, write_configuration
 from training.scores.places import results_of, weights_of
-from training.scores.rows import RESULTS, Row, configuration_of, read_frame, write_configuration
+from training.scores.rows import RESULTS, Row, read_frame
 
 COMMITTED = read_folds(SPLITS).held_out
 

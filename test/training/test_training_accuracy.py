@@ -14,6 +14,7 @@ from training import accuracy
 from training.pages import adc_alone
 from training.pages.agreement import agreement
 from training.pages.learning_curve import by_size, curve_words
+from training.scores.configuration import write_configuration
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.methods import ESTIMATED as OF_ESTIMATES
 from training.scores.rows import (
@@ -27,7 +28,6 @@ from training.scores.rows import (
     Row,
     ZError,
     as_frame,
-    write_configuration,
     write_records,
 )
 from training.scores.statistics import case_means

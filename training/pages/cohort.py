@@ -8,7 +8,7 @@ import pandas as pd
 from model.errors import UserError
 from training.data.same import differing, listed
 from training.data.splits import fold_words, is_committed
-from training.scores.rows import read_configuration
+from training.scores.configuration import read_configuration
 
 REPOSITORY = Path(__file__).parents[2]
 
