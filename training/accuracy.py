@@ -24,15 +24,18 @@ from training.pages.learning_curve import HOW as HOW_CURVE
 from training.pages.learning_curve import curve_words, draw_curve
 from training.pages.markdown import replace_block, require_own_pages, table, wrapped, write_text
 from training.pages.plots import is_figure, new_figure, save, styled
+from training.pages.reader import draw_reader
+from training.pages.reader import readme_line as reader_line
+from training.pages.reader import section as reader_section
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.metrics import METRICS
-from training.scores.rows import LEARNING_CURVE, RESULTS, Bin, CurvePoint, Row, ZError, read_frame
+from training.scores.rows import LEARNING_CURVE, READER, RESULTS, Bin, CurvePoint, ReaderRow, Row, ZError, read_frame
 from training.scores.statistics import case_means, compare, load_strata, per_case, strata, with_holm
 
 ROOT = Path(__file__).parents[1]
 MARKERS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
 FIGURES, RELIABILITY, VOLUME, CURVE = "figures", "accuracy-reliability.png", "accuracy-volume.png", "learning-curve.png"
-LESIONS = "accuracy-lesions.png"
+LESIONS, READER_FIGURE = "accuracy-lesions.png", "reader.png"
 LEGEND = {"networks": ("networks alone", "#0072B2", "o"), "decision": ("shipped", "#D55E00", "s")}
 SPARSEG, STUDY = "https://papers.miccai.org/miccai-2025/0850-Paper4455.html", "https://arxiv.org/abs/2502.09148"
 CHALLENGE = "https://bonbid-hie2023.grand-challenge.org/"
@@ -180,6 +183,7 @@ def page(
     estimated: pd.DataFrame,
     errors: pd.DataFrame,
     curve: pd.DataFrame,
+    readings: pd.DataFrame,
     how_sure: str,
     folds: Sequence[Sequence[str]],
 ) -> str:
@@ -201,6 +205,8 @@ def page(
         adc_alone.section(rows, estimated, errors),
         "## How sure a mask is",
         how_sure,
+        "## What a reader's corrections are worth",
+        reader_section(readings, f"{FIGURES}/{READER_FIGURE}"),
         "## Would more cases help?",
         wrapped(f"{HOW_CURVE} {curve_words(curve)}"),
         f"![Dice of the trees alone by the number of cases that they are fitted to]({FIGURES}/{CURVE})",
@@ -259,24 +265,29 @@ def main() -> None:
     curve = read_frame(args.results / LEARNING_CURVE, CurvePoint)
     if curve.empty:
         raise UserError(f"{args.results}: no {LEARNING_CURVE}, made by python -m training.learning_curve")
+    readings = read_frame(args.results / READER, ReaderRow)
+    if readings.empty:
+        raise UserError(f"{args.results}: no {READER}, made by python -m training.reader")
     sure = certainty.read(args.results)
-    folds = require_one_cohort(args.results, ("crossval.csv", "estimated.csv", LEARNING_CURVE))
-    for name, frame in (("crossval.csv", rows), ("estimated.csv", estimated)):
+    folds = require_one_cohort(args.results, ("crossval.csv", "estimated.csv", LEARNING_CURVE, READER))
+    for name, frame in (("crossval.csv", rows), ("estimated.csv", estimated), (READER, readings)):
         require_rows_of(frame, folds, args.results / name)
     require_elsewhere(folds, args.docs, args.readme)
     readme = args.readme.read_text(encoding="utf-8")
-    replaced = replace_block(readme, readme_block(rows, estimated), args.readme, MARKERS)
+    block = f"{readme_block(rows, estimated)}\n\n{wrapped(reader_line(readings))}"
+    replaced = replace_block(readme, block, args.readme, MARKERS)
     require_writable(args.docs)
-    figures = [args.docs / FIGURES / name for name in (RELIABILITY, VOLUME, CURVE, LESIONS)]
+    figures = [args.docs / FIGURES / name for name in (RELIABILITY, VOLUME, CURVE, LESIONS, READER_FIGURE)]
     require_own_pages(args.docs / "accuracy.md", "accuracy", figures, is_figure)
-    of_bins, of_volumes, of_curve, of_lesions = figures
+    of_bins, of_volumes, of_curve, of_lesions, of_reader = figures
     of_bins.parent.mkdir(parents=True, exist_ok=True)
     draw_reliability(bins, of_bins)
     draw_agreement(group(rows, "decision"), of_volumes)
     draw_curve(curve, of_curve)
     certainty.draw(sure, of_lesions)
+    draw_reader(readings, of_reader)
     how_sure = certainty.section(sure, f"{FIGURES}/{LESIONS}")
-    write_text(args.docs / "accuracy.md", page(rows, estimated, errors, curve, how_sure, folds))
+    write_text(args.docs / "accuracy.md", page(rows, estimated, errors, curve, readings, how_sure, folds))
     if replaced != readme:
         write_text(args.readme, replaced)
     print(args.docs / "accuracy.md")

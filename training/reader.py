@@ -5,9 +5,9 @@ Example, the rows that `python -m training.accuracy` shows:
     python -m training.reader --data data/packed
 
 The drafts are those of trees and calibrations that were fitted to the other folds, for given and for estimated Z maps. The
-reader goes through the lesions of a draft as the page does, the least sure first, by chances fitted to the other folds. He
-rejects the false ones ("strikes"), then clicks on each missed one ("adds"), then sets the size of each that is left
-("resizes"). He knows the label, so this is an upper bound; some of his decisions are wrong by chance. Rows go to reader.csv
+reader goes through the lesions of a draft as the page does, those least likely to be real first (fitted to other folds).
+The false ones are rejected ("strikes"), then each missed one gets a click ("adds"), then each that is left gets its size
+("resizes"). The reader knows the label, so this is an upper bound; some decisions are wrong by chance. Rows go to reader.csv
 in --results: Dice and NSD as the draft comes, after some actions and after all, means over the draws of a case.
 """
 
@@ -26,20 +26,21 @@ from model.lesions.decision import most_dice
 from training.common.cli import run
 from training.data.dataset import PackedCase, load_folds, require_packed
 from training.data.splits import fold_number
+from training.lesions.estimates import estimate_folds
+from training.lesions.fit_atlas import fit_atlas
 from training.lesions.fit_certainty import Marked
-from training.lesions.fit_estimate import VoxelTable
+from training.lesions.fit_estimate import voxel_table
 from training.lesions.fit_trees import candidate_table, trees_by_fold
 from training.lesions.held_out import answers_of_trees, calibrated, nested_calibrations
-from training.lesions.simulated_reader import NEIGHBOURS, READERS, Draft, read
+from training.lesions.reader_names import AFTER, ALL, READERS
+from training.lesions.simulated_reader import NEIGHBOURS, Draft, read
 from training.scores.configuration import configuration_of, write_configuration
 from training.scores.metrics import Scores, score
 from training.scores.places import add_results_option, results_of
 from training.scores.rows import READER, ReaderRow, read_records, write_records
-from training.zmap import estimate_folds
 
 WRONG = (0.0, 0.1, 0.2)  # share of the decisions
 DRAWS = 10  # of wrong decisions
-AFTER = (0, 1, 2, 3, 5, 10)  # actions
 
 
 def drafts(cases: dict[str, PackedCase]) -> Iterator[tuple[PackedCase, Draft]]:
@@ -68,8 +69,8 @@ def reader_rows(case: PackedCase, draft: Draft, z_map: str) -> Iterator[ReaderRo
     scored = scores_of(case)
     for reader, wrong in itertools.product(READERS, WRONG):
         readings = [reading(draft, reader, wrong, draw, case.name) for draw in range(DRAWS if wrong else 1)]
-        for after in (*map(str, AFTER), "all"):
-            stages = [min(int(after), len(masks) - 1) if after != "all" else len(masks) - 1 for masks in readings]
+        for after in (*map(str, AFTER), ALL):
+            stages = [min(int(after), len(masks) - 1) if after != ALL else len(masks) - 1 for masks in readings]
             found = [scored(masks[stage]) for masks, stage in zip(readings, stages, strict=True)]
             dice, nsd = (float(np.mean([getattr(one, field) for one in found])) for field in ("dice", "nsd"))
             key = (case.name, fold_number(case), z_map, reader, wrong, after)
@@ -100,7 +101,8 @@ def main() -> None:
     require_writable(path.parent)
     read_records(path, ReaderRow)  # refuses a table of something else
     cases = load_folds(args.data)
-    estimated = estimate_folds(cases, {name: VoxelTable(case) for name, case in cases.items()})
+    voxels = {name: voxel_table(case) for name, case in cases.items()}
+    estimated = estimate_folds(cases, voxels, fit_atlas(cases.values()), ["decision"])["decision"]
     rows: list[ReaderRow] = []
     for z_map, some in (("given", cases), ("estimated", estimated)):
         for case, draft in tqdm(drafts(some), desc=f"{z_map} Z", total=len(some), unit="case", disable=None):
@@ -109,7 +111,7 @@ def main() -> None:
     write_configuration(configuration_of(cases.values()), path)
     write_records(rows, path, ReaderRow)
     for z_map, reader, wrong in itertools.product(("given", "estimated"), READERS, WRONG):
-        mine = [row for row in rows if (row.z_map, row.reader, row.wrong, row.after) == (z_map, reader, wrong, "all")]
+        mine = [row for row in rows if (row.z_map, row.reader, row.wrong, row.after) == (z_map, reader, wrong, ALL)]
         dice, nsd, clicks = (np.mean([getattr(row, field) for row in mine]) for field in ("dice", "nsd", "clicks"))
         print(f"{z_map:10} {reader:8} {wrong:4.0%} wrong  Dice {dice:.4f}  NSD {nsd:.4f}  {clicks:.1f} clicks")
 

@@ -17,23 +17,22 @@ trees fitted to all cases, with and without an atlas, each with a decision fitte
 import argparse
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from model.files import require_writable
 from model.images.limits import LARGEST_PUBLISHED_Z
 from model.lesions.brain_map import BrainMap
 from model.lesions.candidates import FEATURES
 from model.lesions.decision import Decision, most_dice
-from model.lesions.estimate import ESTIMATE_FEATURES
 from model.networks.stored import ATLAS, ZMAP, read_sidecar, save_decision, save_estimator
 from training.common.cli import run
 from training.common.provenance import of_fit
 from training.data.dataset import PackedCase, load_folds, require_packed
 from training.data.splits import fold_number, numbers_of_folds
+from training.lesions.estimates import estimate_folds, with_atlas
 from training.lesions.fit_atlas import AtlasFit, fit_atlas
 from training.lesions.fit_certainty import Marked, require_own_rows
 from training.lesions.fit_estimate import LOW_Z, VoxelTable, fit_estimator, voxel_table
@@ -41,7 +40,7 @@ from training.lesions.fit_trees import CandidateTable, candidate_table, fit_tree
 from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, fit_calibration, nested_calibrations
 from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
 from training.scores.configuration import configuration_of, write_configuration
-from training.scores.methods import ESTIMATED, ESTIMATES, RULE
+from training.scores.methods import ESTIMATED, RULE
 from training.scores.metrics import dice_of
 from training.scores.places import add_results_option, add_weights_option, results_of, weights_of
 from training.scores.rows import Row, ZError, read_records, write_records
@@ -49,51 +48,6 @@ from training.scores.rule import rule_mask
 
 SMOOTHED_MM = 2.0  # the ADC of the threshold
 THRESHOLDS = tuple(range(500, 1501, 50))  # 1e-6 mm2/s
-
-
-def estimate_folds(
-    cases: dict[str, PackedCase], tables: dict[str, VoxelTable], fit: AtlasFit
-) -> dict[str, dict[str, PackedCase]]:
-    """By method of ESTIMATES, every case with the Z map that trees, which did not see it, estimate in the place of its own.
-
-    Nor did the atlas see it: of each fold one is made of the other cases, to which its held-out cases are registered.
-    """
-    estimated: dict[str, dict[str, PackedCase]] = {variant: {} for variant in ESTIMATES}
-    for fold in tqdm(numbers_of_folds(cases.values()), desc="estimates", unit="fold", disable=None):
-        training = [name for name, case in cases.items() if case.fold != fold]
-        held_out = [name for name in cases if name not in training]
-        seen = fit.of(training)
-        some = [tables[name] for name in training]
-        beside = with_atlas(cases, some, seen)
-        registered = {name: seen.atlas.register(cases[name].adc, cases[name].spacing_mm) for name in held_out}
-        estimators = (
-            fit_estimator(beside, seen.atlas),
-            fit_estimator(some),
-            fit_estimator([atlas_alone(table) for table in beside], seen.atlas),
-        )
-        for variant, estimator in zip(ESTIMATES, estimators, strict=True):
-            for name in held_out:
-                case = cases[name]
-                zadc = estimator.estimate(case.adc, case.spacing_mm, registered[name])
-                estimated[variant][name] = replace(case, zadc=zadc)
-    return estimated
-
-
-def with_atlas(cases: dict[str, PackedCase], tables: Sequence[VoxelTable], fit: AtlasFit) -> list[VoxelTable]:
-    """The tables with the atlas's features; what an atlas says about a case of its own is taken from one without it."""
-    return [
-        table.with_atlas(
-            BrainMap(cases[table.name].adc, cases[table.name].spacing_mm), fit.without(table.name), fit.places[table.name]
-        )
-        for table in tables
-    ]
-
-
-def atlas_alone(table: VoxelTable) -> VoxelTable:
-    """The table without what the other features say."""
-    features = table.features.copy()
-    features[:, : len(ESTIMATE_FEATURES)] = 0
-    return replace(table, features=features)
 
 
 def z_error(case: PackedCase, estimated: PackedCase, method: str) -> ZError:

@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("command", "page"), [(tables, "study.md"), (accuracy, "accuracy.md")])
 def test_page_and_readme(folder: Path, monkeypatch: pytest.MonkeyPatch, command: object, page: str) -> None:
-    for name in ("draw_figures", "draw_reliability", "draw_agreement", "draw_curve"):
+    for name in ("draw_figures", "draw_reliability", "draw_agreement", "draw_curve", "draw_reader"):
         monkeypatch.setattr(command, name, lambda *_: None, raising=False)
     assert exit_code(command.main, f"--docs={folder / 'docs'}", f"--readme={folder / 'README.md'}") == 0
     assert (folder / "docs" / page).read_text() == (ROOT / "docs" / page).read_text()

@@ -18,6 +18,7 @@ from model.networks.stored import load_estimator
 from training import zmap
 from training.data.dataset import PackedCase
 from training.lesions import fit_trees, held_out
+from training.lesions.estimates import atlas_alone, estimate_folds, with_atlas
 from training.lesions.fit_atlas import AtlasFit, fit_atlas, sums_of
 from training.lesions.fit_certainty import Marked
 from training.lesions.fit_estimate import FIT_Z, VoxelTable, fit_estimator, voxel_table
@@ -65,7 +66,7 @@ def test_a_case_has_a_say_in_the_estimates_of_all_folds_but_its_own(tables, fit,
     changed = dataclasses.replace(CASES[name], zadc=-CASES[name].zadc)
     other = tables | {name: voxel_table(changed)}
     other_fit = AtlasFit(fit.places, fit.sums | {name: sums_of(changed, fit.places[name], fit.atlas.mean.shape)})
-    before, after = zmap.estimate_folds(CASES, tables, fit), zmap.estimate_folds(CASES, other, other_fit)
+    before, after = estimate_folds(CASES, tables, fit), estimate_folds(CASES, other, other_fit)
     for method in ESTIMATES:
         assert before[method].keys() == after[method].keys() == CASES.keys()
         same = {case for case in CASES if np.array_equal(before[method][case].zadc, after[method][case].zadc)}
@@ -74,7 +75,7 @@ def test_a_case_has_a_say_in_the_estimates_of_all_folds_but_its_own(tables, fit,
 
 
 def test_features_of_a_case_that_is_fitted_to_come_from_an_atlas_without_it(tables, fit):
-    (table,) = zmap.with_atlas(CASES, [tables["case3"]], fit)
+    (table,) = with_atlas(CASES, [tables["case3"]], fit)
     rest = fit.of(name for name in CASES if name != "case3").atlas
     np.testing.assert_allclose(
         table.features[:, WITH_ATLAS.index("atlas_mean")], rest.at(fit.places["case3"])[0][table.chosen] / 1000, rtol=2e-3
@@ -82,7 +83,7 @@ def test_features_of_a_case_that_is_fitted_to_come_from_an_atlas_without_it(tabl
     maps = sampled(rest.maps, fit.places["case3"][table.chosen] * (GRID_MM / MAPS_MM))
     np.testing.assert_allclose(table.features[:, [WITH_ATLAS.index(name) for name in MAPS]], maps, rtol=2e-3, atol=1e-4)
     np.testing.assert_array_equal(table.features[:, : len(ESTIMATE_FEATURES)], tables["case3"].features)
-    alone = zmap.atlas_alone(table)
+    alone = atlas_alone(table)
     assert not alone.features[:, : len(ESTIMATE_FEATURES)].any()
 
 
@@ -165,10 +166,10 @@ def test_command_writes_rows_errors_and_files_that_load(tables, fit, tmp_path, c
             (name, method, fold) for name, fold in FOLD_OF.items() for method in methods
         }
 
-    estimates = zmap.estimate_folds(CASES, tables, fit)
+    estimates = estimate_folds(CASES, tables, fit)
     dice = {(row.method, row.case): row.dice for row in rows}
     every = list(tables.values())
-    shipped = {"decision": ("atlas", zmap.with_atlas(CASES, every, fit), fit.atlas), "no-atlas": ("zmap", every, None)}
+    shipped = {"decision": ("atlas", with_atlas(CASES, every, fit), fit.atlas), "no-atlas": ("zmap", every, None)}
     for method, (folder, some, atlas) in shipped.items():
         estimated = estimates[method]
         candidates = {name: fit_trees.candidate_table(case) for name, case in estimated.items()}

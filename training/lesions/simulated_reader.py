@@ -18,7 +18,6 @@ from model.reviews.review_file import SIZES
 LOGIT_STEP = 0.35  # of a size, in log odds
 FAINTEST_ADDED = 0.02  # peak of the probability, below which a click adds nothing
 NEIGHBOURS = np.ones((3, 3, 3))
-READERS = ("strikes", "adds", "resizes")  # each does what those before it do, too
 Region = np.ndarray
 
 
@@ -92,12 +91,12 @@ class Draft:
     def _steepest(self, voxel: int) -> int:
         """The most probable voxel outside the draft among a voxel and its 26 neighbours."""
         place = np.unravel_index(voxel, self.lesions.shape)
-        around = tuple(slice(max(n - 1, 0), n + 2) for n in place)
-        p = np.where(self.lesions[around] == 0, self.probabilities[around], -1)
+        around = [slice(max(int(n) - 1, 0), int(n) + 2) for n in place]
+        p = np.where(self.lesions[*around] == 0, self.probabilities[*around], -1)
         if p.max() <= self.probabilities[place]:
             return voxel
-        best = np.unravel_index(p.argmax(), p.shape)
-        return int(np.ravel_multi_index([b + part.start for b, part in zip(best, around, strict=True)], self.lesions.shape))
+        best = [int(n) + part.start for n, part in zip(np.unravel_index(p.argmax(), p.shape), around, strict=True)]
+        return int(np.ravel_multi_index(best, self.lesions.shape))
 
 
 def moved(border: float, size: int) -> float:
