@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from model.errors import UserError
+from model.files import require_writable
 from model.networks.config import ModelConfig, from_json
 from model.networks.torch_engine import pick_device
 from training.common.cli import run
@@ -46,9 +47,10 @@ def main() -> None:
     device, note = pick_device(args.device)
     if note:
         print(note)
-    print(folds_of_packed(args.data)[1], flush=True)
     model = read_model(args.model) if args.model else None
     say = None if sys.stdout.isatty() else functools.partial(print, flush=True)  # a terminal has the progress bar
+    require_writable(args.run)
+    print(folds_of_packed(args.data)[1], flush=True)
     print(train(config_from(args), args.data, args.run, device, model=model, say=say))
 
 

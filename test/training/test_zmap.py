@@ -40,7 +40,7 @@ def case_of(number: int) -> PackedCase:
     return PackedCase(f"case{number}", adc, zadc, label, (3.0, 1.5, 1.25))
 
 
-CASES = {f"case{number}": case_of(number) for number in range(10)}
+CASES = {f"case{number}": dataclasses.replace(case_of(number), fold=number // 2) for number in range(10)}
 FOLDS = [[f"case{2 * fold}", f"case{2 * fold + 1}"] for fold in range(5)]
 FOLD_OF = {name: fold for fold, names in enumerate(FOLDS) for name in names}
 
@@ -129,14 +129,14 @@ def test_large_brain_is_thinned_evenly_and_keeps_its_lesion():
 def test_errors_on_paper():
     """Three voxels of which one is lesion and one is clipped: errors 0.5, 1 and 2, in the lesion 1 above."""
     row = lambda *values: np.array(values, np.float32).reshape(1, 1, -1)  # noqa: E731
-    case = PackedCase("a", row(1, 1, 1, 0), row(-2, 0, 14, 9), row(1, 0, 0, 0) > 0, (1, 1, 1))
-    found = zmap.z_error(case, dataclasses.replace(case, zadc=row(-1, 0.5, 8, 0)), "decision", 3)
+    case = PackedCase("a", row(1, 1, 1, 0), row(-2, 0, 14, 9), row(1, 0, 0, 0) > 0, (1, 1, 1), fold=3)
+    found = zmap.z_error(case, dataclasses.replace(case, zadc=row(-1, 0.5, 8, 0)), "decision")
     assert (found.case, found.method, found.fold) == ("a", "decision", 3)
     assert (found.brain_median, found.low_median, found.lesion_median, found.lesion_bias) == (1, 1, 1, 1)
     assert found.brain_p90 == pytest.approx(1.8)
     assert found.correlation == pytest.approx(np.corrcoef([-2, 0, 10], [-1, 0.5, 8])[0, 1])
     empty = dataclasses.replace(case, label=case.label & False)
-    assert math.isnan(zmap.z_error(empty, case, "decision", 0).lesion_bias)
+    assert math.isnan(zmap.z_error(empty, case, "decision").lesion_bias)
 
 
 def test_threshold_is_the_best_of_the_other_folds():
@@ -160,7 +160,7 @@ def test_command_writes_rows_errors_and_files_that_load(tables, fit, tmp_path, c
     rows = read_records(tmp_path / "results" / "estimated.csv", Row)
     errors = read_records(tmp_path / "results" / "zmap.csv", ZError)
     configuration = json.loads((tmp_path / "results" / "estimated.json").read_text())
-    assert configuration == {"data": {name: case.digest for name, case in CASES.items()}}
+    assert configuration == {"folds": FOLDS, "data": {name: case.digest for name, case in CASES.items()}}
     for some, methods in ((rows, ESTIMATED), (errors, ESTIMATES)):
         assert {(row.case, row.method, row.fold) for row in some} == {
             (name, method, fold) for name, fold in FOLD_OF.items() for method in methods

@@ -70,8 +70,8 @@ def readme_line(rows: pd.DataFrame) -> str:
     rejected, added, resized = (part(rows, "given", reader, 0.0)["dice"].mean() for reader in READERS)
     return (
         f"A simulated reader who knows the label raises the mean Dice of {rows['case'].nunique()} drafts of the trees alone"
-        f" from {draft:.2f} to {rejected:.2f} by rejecting false lesions, to {added:.2f} with a click for each missed one, and to"
-        f" {resized:.2f} by setting sizes too. That is an upper bound."
+        f" from {draft:.2f} to {rejected:.2f} by rejecting false lesions, to {added:.2f} with a click for each missed"
+        f" one, and to {resized:.2f} by setting sizes too. That is an upper bound."
     )
 
 
