@@ -5,7 +5,7 @@ Example, for the networks that are shipped:
     python -m training.fit --data data/packed
 
 A weights folder holds `fold<k>-<name>.safetensors`. The trees are fitted to all cases; the calibration to what trees and
-networks say about the cases that they did not see.
+networks say about the cases that they did not see. --trees-alone fits a decision for a folder without networks.
 """
 
 import argparse
@@ -23,13 +23,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
     add_weights_option(parser)
+    parser.add_argument("--trees-alone", action="store_true", help="without networks: weights of trees alone")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     args = parser.parse_args()
     require_packed(args.data)
     weights = weights_of(args)
     require_writable(weights)
     require_sidecars(weights, DECISION_FILES)
-    fit_decision(weights, load_folds(args.data), pick_device(args.device)[0], "training.fit")
+    device = None if args.trees_alone else pick_device(args.device)[0]
+    fit_decision(weights, load_folds(args.data), device, "training.fit")
 
 
 if __name__ == "__main__":

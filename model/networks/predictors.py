@@ -11,9 +11,8 @@ from pathlib import Path
 from model.errors import UserError
 from model.lesions.estimate import ZEstimator
 from model.lesions.own_atlas import read_atlas
-from model.networks.config import InferenceConfig
 from model.networks.predict import Predictor
-from model.networks.stored import ATLAS, ESTIMATE, Engine, Ensemble, load_ensemble, load_estimator, zmap_folder
+from model.networks.stored import ATLAS, ESTIMATE, Engine, Ensemble, load_ensemble, load_estimator, trees_alone, zmap_folder
 
 
 class EstimatingPredictor(Predictor):
@@ -111,7 +110,7 @@ def load_estimating_predictor(
 def _estimating(folder: Path, lesions: Callable[[], Ensemble]) -> EstimatingPredictor:
     estimator, decision, identity = load_estimator(folder)
     if decision.calibration.networks == 0:
-        return EstimatingPredictor(estimator, Ensemble((), (), InferenceConfig(), identity, (), decision, "numpy", "cpu"))
+        return EstimatingPredictor(estimator, trees_alone(decision, identity))
     networks = lesions()
     identity = hashlib.sha256((identity + networks.id).encode()).hexdigest()[:12]
     return EstimatingPredictor(estimator, replace(networks, decision=decision, id=identity))

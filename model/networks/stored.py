@@ -128,10 +128,13 @@ def sealed(values: dict) -> dict:
 def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True) -> Ensemble:
     """Load every network of a folder and, where there is one, its `decision.safetensors`.
 
-    Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group.
-    Raises UserError when there is none, a file is missing, altered or does not fit its configuration, or the sidecars
+    Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group. A folder may hold a
+    decision that asks no network, and none.
+    Raises UserError when there is nothing, a file is missing, altered or does not fit its configuration, or the sidecars
     disagree on how answers are averaged.
     """
+    if with_decision and not network_files(folder) and (folder / f"{DECISION}.safetensors").exists():
+        return _load_trees_alone(folder)
     stored = read_networks(folder)
     rules = {network.inference for network in stored}
     if len(rules) > 1:
@@ -144,6 +147,18 @@ def load_ensemble(folder: Path, engine: Engine, with_decision: bool = True) -> E
     groups = tuple(network.path.stem.split("-")[0] for network in stored)
     networks, models = [engine.load(network) for network in stored], [network.model for network in stored]
     return Ensemble(networks, models, rules.pop(), identity, groups, decision, engine.name, engine.device)
+
+
+def trees_alone(decision: Decision, identity: str) -> Ensemble:
+    """An ensemble without networks: its decision's trees say everything."""
+    return Ensemble((), (), InferenceConfig(), identity, (), decision, "numpy", "cpu")
+
+
+def _load_trees_alone(folder: Path) -> Ensemble:
+    decision, digest = _load_decision(folder / f"{DECISION}.safetensors", {})
+    if decision.calibration.networks != 0:
+        raise UserError(f"{folder}: a lesion decision that asks networks, and no networks beside it")
+    return trees_alone(decision, hashlib.sha256(digest.encode()).hexdigest()[:12])
 
 
 def zmap_folder(folder: Path) -> Path:

@@ -25,12 +25,17 @@ def trained_on(sidecar: Path) -> set[str]:
     return set(names)
 
 
-def require_unseen(names: list[str], weights: Path) -> None:
-    """Raise UserError when a sidecar in `weights` lists one of the cases as trained on, or lists none."""
+def require_unseen(names: Iterable[str], weights: Path, digests: Iterable[str] = ()) -> None:
+    """Raise UserError when a sidecar in `weights` lists one of the cases as trained on, or lists none.
+
+    digests: of the cases' data, where they are known: a copy under another name is found, too.
+    """
     for sidecar in sorted(weights.glob("*.json")):
-        seen = trained_on(sidecar) & set(names)
-        if seen:
-            raise UserError(f"{sidecar}: trained on {', '.join(sorted(seen))}; its score on them would mean nothing")
+        known = read_sidecar(sidecar).get("provenance", {}).get("data", {})
+        taught = trained_on(sidecar)
+        copies = {name for name in taught if known.get(name) in set(digests)}
+        if seen := listed(taught & set(names) | copies):
+            raise UserError(f"{sidecar}: trained on {seen}; its score on them would mean nothing")
 
 
 def require_same_data(sidecars: Iterable[Path], digests: dict[str, str]) -> list[Path]:

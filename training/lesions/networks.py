@@ -13,7 +13,7 @@ from model.lesions.candidates import FEATURES
 from model.lesions.decision import Decision
 from model.lesions.trees import Trees
 from model.networks.predict import Predictor
-from model.networks.stored import DECISION, Ensemble, load_ensemble, read_sidecar, save_decision
+from model.networks.stored import DECISION, Ensemble, load_ensemble, network_files, read_sidecar, save_decision
 from model.networks.torch_engine import TorchEngine
 from training.common.provenance import of_fit
 from training.data.dataset import PackedCase
@@ -22,7 +22,7 @@ from training.data.seen import require_held_out, require_same_data
 from training.data.twins import has_twin, healthy_twin
 from training.lesions.fit_certainty import Marked
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
-from training.lesions.held_out import HeldOut, calibrated, fit_calibration, nested_calibrations
+from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, fit_calibration, nested_calibrations
 from training.scores.rows import TWIN
 
 DECISION_FILES = (f"{DECISION}.safetensors", f"{DECISION}.json")
@@ -55,9 +55,14 @@ def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
 
 
 def gather(
-    cases: dict[str, PackedCase], tables: dict[str, CandidateTable], trees: dict[int, Trees], ensemble: Ensemble
+    cases: dict[str, PackedCase], tables: dict[str, CandidateTable], trees: dict[int, Trees], ensemble: Ensemble | None
 ) -> list[HeldOut]:
-    """What the trees and networks that a case was held out from say about it, for every given case. trees: by fold."""
+    """What the trees and networks that a case was held out from say about it, for every given case. trees: by fold.
+
+    ensemble: None where there are no networks, and trees alone are asked.
+    """
+    if ensemble is None:
+        return answers_of_trees(cases, tables, trees)
     parts = []
     for fold in trees:
         predictor = Predictor(fold_ensemble(ensemble, fold))
@@ -71,7 +76,7 @@ def gather(
 def gather_twins(
     cases: dict[str, PackedCase],
     trees: dict[int, Trees],
-    ensemble: Ensemble,
+    ensemble: Ensemble | None,
     make: Callable[[PackedCase], PackedCase] = healthy_twin,
 ) -> list[HeldOut]:
     """What `gather` says about the cases' twins without lesions, or others that are made of them, by the cases' names."""
@@ -79,17 +84,21 @@ def gather_twins(
     return gather(twins, {name: candidate_table(twin) for name, twin in twins.items()}, trees, ensemble)
 
 
-def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.device, command: str) -> None:
-    """Fit trees to all cases, a calibration to what the networks in `weights` say about those they hold out, and write both.
+def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.device | None, command: str) -> None:
+    """Fit trees to all cases, a calibration to what is said about cases that were held out, and write both.
 
-    command: the module that is told as their maker. Raises UserError as `load_held_out` does.
+    device: on which the networks in `weights` are asked; None where there are none and trees decide alone. command: the
+    module that is told as their maker. Raises UserError as `load_held_out` does, and for networks that would not be asked.
     """
-    ensemble = load_held_out(weights, cases, device)
+    if device is None and (networks := network_files(weights)):
+        raise UserError(f"{networks[0]}: a network, where trees are to decide alone; name another --weights folder")
+    ensemble = load_held_out(weights, cases, device) if device else None
     tables = {name: candidate_table(case) for name, case in cases.items()}
     trees = trees_by_fold(tables)
     parts = gather(cases, tables, trees, ensemble)
-    calibration = fit_calibration(parts)
-    calibrations, twins = nested_calibrations(parts), gather_twins(cases, trees, ensemble)
+    alone = ensemble is None
+    calibration = fit_calibration(parts, trees_alone=alone)
+    calibrations, twins = nested_calibrations(parts, trees_alone=alone), gather_twins(cases, trees, ensemble)
     answers, of_twins = (calibrated(some, trees, calibrations) for some in (parts, twins))
     certainty = Marked.of(parts, answers).beside(twins, of_twins, TWIN).fit()
     decision = Decision(fit_trees(list(tables.values())), FEATURES, calibration, certainty)
