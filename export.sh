@@ -41,7 +41,9 @@ if ((${#files[@]} == 0)) || [[ ! -f $weights/decision.safetensors ]]; then
   echo "error: $weights: expected weights with their decision.safetensors; fit it with training.fit or training.ship" >&2
   exit 2
 fi
-[[ ! -d $weights/zmap ]] || files+=("$weights/zmap")
+for part in zmap atlas; do # what --estimate-z needs
+  [[ ! -d $weights/$part ]] || files+=("$weights/$part")
+done
 
 mkdir -p "$folder"
 require_own "$folder/model.tar.gz"

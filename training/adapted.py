@@ -32,9 +32,10 @@ from training.lesions.networks import gather, load_held_out
 from training.pages.cells import SCORE_HEADER, interval, score_cells
 from training.pages.markdown import require_own_pages, table, wrapped, write_text
 from training.scores.case_row import NO_RUN, Prediction, case_row
+from training.scores.configuration import configuration_of, write_configuration
 from training.scores.methods import ADAPTED, RULE
 from training.scores.places import add_results_option, add_weights_option, results_of, weights_of
-from training.scores.rows import Row, as_frame, configuration_of, read_records, write_configuration, write_records
+from training.scores.rows import Row, as_frame, read_records, write_records
 from training.scores.rule import rule_mask
 from training.scores.statistics import compare, per_case
 
