@@ -1,0 +1,122 @@
+"""From reviewed cases to weights of one's own: the commands of docs/adapt.md, on an invented hospital."""
+
+import dataclasses
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from inference_helpers import TINY, arguments
+from training_helpers import invented_case
+
+from model.networks.config import InferenceConfig
+from model.networks.network import LesionNet
+from model.networks.torch_engine import save_weights
+from model.outputs.record import FILES, OWN_SUM, with_record
+from training import adapted, cases, fit, splits
+from training.data.dataset import PackedCase
+from training.learning.onnx_graph import export
+from training.scores.methods import RULE
+from training.scores.rows import Row, read_records
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def image(voxels: np.ndarray, case: PackedCase) -> sitk.Image:
+    found = sitk.GetImageFromArray(voxels)
+    found.SetSpacing(case.spacing_mm[::-1])
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Hospital:
+    """A folder with scans, what process.py found there, and reviews that were taken back into it."""
+
+    folder: Path
+    cases: dict[str, PackedCase]
+
+    def scan(self) -> None:
+        for name, case in self.cases.items():
+            (self.folder / "scans" / name).mkdir(parents=True)
+            for what, voxels in (("adc", case.adc), ("zadc", case.zadc)):
+                sitk.WriteImage(image(voxels, case), self.folder / "scans" / name / f"{what}.nii.gz")
+
+    def review(self) -> None:
+        """What `process.py --cases --reviews` leaves of each case."""
+        for name, case in self.cases.items():
+            folder = self.folder / "lesions" / name
+            results = json.loads((folder / "results.json").read_text())
+            (folder / "lesions.nii.gz").rename(folder / "lesions-draft.nii.gz")
+            sitk.WriteImage(image(case.label.astype(np.uint8), case), folder / "lesions.nii.gz")
+            (folder / "results.json").unlink()
+            others = {key: value for key, value in results.items() if key not in (FILES, OWN_SUM)}
+            results = with_record(others | {"review": {"by": "XY"}}, folder)
+            (folder / "results.json").write_text(json.dumps(results))
+
+
+def patient(number: int, shift: int) -> PackedCase:
+    """With a lesion of low Z; without a shift the reader changed nothing: the label is what Z < -2 draws."""
+    case = invented_case(number)
+    zadc = np.where(case.brain, case.zadc + np.float32(shift), case.zadc)
+    label = case.label if shift else case.brain & (zadc < -2)
+    return dataclasses.replace(case, name=f"baby{number}", zadc=zadc, label=label)
+
+
+def dice(mask: np.ndarray, label: np.ndarray) -> float:
+    return 2 * np.count_nonzero(mask & label) / (np.count_nonzero(mask) + np.count_nonzero(label))
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    """An untrained network, which answers as the rule does, and says that it was trained on another's case."""
+    folder = tmp_path / "ours"
+    folder.mkdir()
+    provenance = {"cases": {"training": ["other"]}}
+    save_weights(folder / "fold0-dice.safetensors", LesionNet(TINY), TINY, InferenceConfig(), provenance)
+    export(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(3, "they do better here"), (0, "no measurable gain: keep ours")])
+def test_reviewed_cases_become_weights(
+    tmp_path: Path, ours: Path, few_trees, main, command, shift: int, verdict: str
+) -> None:
+    """Trees alone: packed, dealt, fitted, compared with ours, which are the rule, exported, and put to work.
+
+    A shift of Z by 3 hides from the rule what own trees see. Of a reader who kept each draft there is nothing to learn.
+    """
+    here = Hospital(tmp_path, {case.name: case for case in (patient(number, shift) for number in range(10))})
+    here.scan()
+    scans, lesions, data = (tmp_path / name for name in ("scans", "lesions", "own"))
+    assert main([*arguments(scans, lesions, ours), "--cases"]) == 0
+    here.review()
+    command(cases.main, "--reviewed", lesions, "--scans", scans, "--out", data)
+    command(splits.main, "--data", data)
+    command(fit.main, "--data", data, "--trees-alone")
+    page = command(adapted.main, "--data", data, "--ours", ours)
+    assert (data / "results" / "adapted.md").read_text() in page
+    assert verdict in page.replace("\n", " ")
+    assert "adapted.csv, 10 cases in the 5 folds of splits.json of the data" in page
+    assert "10 of the labels are reviewed drafts" in page
+    rows = read_records(data / "results" / "adapted.csv", Row)
+    for row in rows:
+        if row.method in ("ours", RULE):
+            case = here.cases[row.case]
+            assert row.dice == pytest.approx(dice(case.brain & (case.zadc < -2), case.label), abs=1e-5)
+    provenance = json.loads((data / "weights" / "decision.json").read_text())["provenance"]
+    assert provenance["cases"]["training"] == sorted(here.cases)
+    assert provenance["folds"] == "10 cases in the 5 folds of splits.json of the data"
+
+    words = ("bash", "export.sh", "--model-only", "--weights", data / "weights", tmp_path / "dist")
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    with tarfile.open(tmp_path / "dist" / "model.tar.gz") as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    another = patient(10, shift)
+    Hospital(tmp_path / "next", {another.name: another}).scan()
+    words = arguments(tmp_path / "next" / "scans", tmp_path / "next" / "lesions", tmp_path / "unpacked")
+    assert main([*words, "--cases"]) == 0
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "next" / "lesions" / another.name / "lesions.nii.gz")) > 0
+    assert dice(mask, another.label) > 0.4
