@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from inference_helpers import TINY, arguments
-from training_helpers import invented_case
+from training_helpers import invented_case, write_packed
 
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
+from model.networks.stored import read_sidecar, write_sidecar
 from model.networks.torch_engine import save_weights
 from model.outputs.record import FILES, OWN_SUM, with_record
 from training import adapted, cases, fit, splits
@@ -74,7 +75,7 @@ def ours(tmp_path: Path) -> Path:
     """An untrained network, which answers as the rule does, and says that it was trained on another's case."""
     folder = tmp_path / "ours"
     folder.mkdir()
-    provenance = {"cases": {"training": ["other"]}}
+    provenance = {"cases": {"training": ["other"]}, "scans": ["0"]}
     save_weights(folder / "fold0-dice.safetensors", LesionNet(TINY), TINY, InferenceConfig(), provenance)
     export(folder)
     return folder
@@ -99,7 +100,7 @@ def test_reviewed_cases_become_weights(
     page = command(adapted.main, "--data", data, "--ours", ours)
     assert (data / "results" / "adapted.md").read_text() in page
     assert verdict in page.replace("\n", " ")
-    assert "adapted.csv, 10 cases in the 5 folds of splits.json of the data" in page
+    assert "from 10 cases in the 5 folds of splits.json of the data. All are scored." in page.replace("\n", " ")
     assert "10 of the labels are reviewed drafts" in page
     rows = read_records(data / "results" / "adapted.csv", Row)
     for row in rows:
@@ -120,3 +121,29 @@ def test_reviewed_cases_become_weights(
     assert main([*words, "--cases"]) == 0
     mask = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "next" / "lesions" / another.name / "lesions.nii.gz")) > 0
     assert dice(mask, another.label) > 0.4
+
+
+def test_cases_that_ours_saw_teach_and_are_not_scored(tmp_path: Path, ours: Path, few_trees, command, refusal) -> None:
+    """By name, and under another name with another label; of the few others nothing is concluded."""
+    some = [patient(number, 3) for number in range(11)]
+    for case in some:
+        write_packed(case, tmp_path)
+    command(splits.main, "--data", tmp_path)
+    sidecar = read_sidecar(ours / "fold0-dice.json")
+    seen = dataclasses.replace(some[4], name="a", label=~some[4].label)
+
+    def taught(names: list[str], scans: list[str]) -> None:
+        write_sidecar(ours / "fold0-dice.json", sidecar | {"provenance": {"cases": {"training": names}, "scans": scans}})
+
+    taught(["baby2", "a"], [seen.scan_digest])
+    page = command(adapted.main, "--data", tmp_path, "--ours", ours).replace("\n", " ")
+    assert "Scored are the 9 that ours did not see; the other 2 only teach." in page
+    assert "better in 9 and worse in 0 of 9 cases: fewer than 10 cases do not tell: keep ours." in page
+    scored = {row.case for row in read_records(tmp_path / "results" / "adapted.csv", Row)}
+    assert scored == {case.name for case in some} - {"baby2", "baby4"}
+    taught([case.name for case in some], ["0"])
+    assert "trained on all cases" in refusal(adapted.main, "--data", tmp_path, "--ours", ours)
+    taught(["other"], [])
+    assert "no sidecar says which scans the weights were trained on" in refusal(
+        adapted.main, "--data", tmp_path, "--ours", ours
+    )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.data.seen import SCANS
 from training.data.splits import fold_words, folds_by_number
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def of_fit(module: str, cases: Mapping[str, PackedCase]) -> dict[str, Any]:
         "git_commit": git_commit(),
         "versions": {name: importlib.metadata.version(name) for name in ("numpy", "lightgbm", "scikit-learn")},
         "cases": {"training": sorted(cases)},
+        SCANS: sorted(case.scan_digest for case in cases.values()),
         "folds": fold_words(folds_by_number(cases.values())),
         "data_licence": licence(cases.values()),
     }

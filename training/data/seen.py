@@ -13,6 +13,8 @@ from training.data.same import differing, listed
 if TYPE_CHECKING:
     from training.data.dataset import PackedCase
 
+SCANS = "scans"  # of a sidecar: digests of the ADC maps that weights were trained on
+
 
 def trained_on(sidecar: Path) -> set[str]:
     """Names of the cases. Raises UserError when the sidecar lists none."""
@@ -25,17 +27,27 @@ def trained_on(sidecar: Path) -> set[str]:
     return set(names)
 
 
-def require_unseen(names: Iterable[str], weights: Path, digests: Iterable[str] = ()) -> None:
-    """Raise UserError when a sidecar in `weights` lists one of the cases as trained on, or lists none.
-
-    digests: of the cases' data, where they are known: a copy under another name is found, too.
-    """
+def require_unseen(names: list[str], weights: Path) -> None:
+    """Raise UserError when a sidecar in `weights` lists one of the cases as trained on, or lists none."""
     for sidecar in sorted(weights.glob("*.json")):
-        known = read_sidecar(sidecar).get("provenance", {}).get("data", {})
-        taught = trained_on(sidecar)
-        copies = {name for name in taught if known.get(name) in set(digests)}
-        if seen := listed(taught & set(names) | copies):
-            raise UserError(f"{sidecar}: trained on {seen}; its score on them would mean nothing")
+        seen = trained_on(sidecar) & set(names)
+        if seen:
+            raise UserError(f"{sidecar}: trained on {', '.join(sorted(seen))}; its score on them would mean nothing")
+
+
+def seen_by(weights: Path, cases: Iterable[PackedCase]) -> set[str]:
+    """Names of the cases that the weights were trained on: by their names or, under other names or labels, by their scans.
+
+    Raises UserError when a sidecar does not say what it was trained on, or none says which scans.
+    """
+    names: set[str] = set()
+    scans: set[str] = set()
+    for sidecar in sorted(weights.glob("*.json")):
+        names |= trained_on(sidecar)
+        scans |= set(read_sidecar(sidecar)["provenance"].get(SCANS, ()))
+    if not scans:
+        raise UserError(f"{weights}: no sidecar says which scans the weights were trained on; fit the decision again")
+    return {case.name for case in cases if case.name in names or case.scan_digest in scans}
 
 
 def require_same_data(sidecars: Iterable[Path], digests: dict[str, str]) -> list[Path]:
