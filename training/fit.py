@@ -11,7 +11,9 @@ networks say about the cases that they did not see. --trees-alone fits a decisio
 import argparse
 from pathlib import Path
 
+from model.errors import UserError
 from model.files import require_writable
+from model.networks.stored import network_files
 from model.networks.torch_engine import pick_device
 from training.common.cli import run
 from training.data.dataset import load_folds, require_packed
@@ -28,6 +30,8 @@ def main() -> None:
     args = parser.parse_args()
     require_packed(args.data)
     weights = weights_of(args)
+    if not args.trees_alone and not network_files(weights):
+        raise UserError(f"{weights}: no networks; name the folder that has them, or say --trees-alone")
     require_writable(weights)
     require_sidecars(weights, DECISION_FILES)
     device = None if args.trees_alone else pick_device(args.device)[0]

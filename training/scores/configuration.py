@@ -24,12 +24,21 @@ def require_configuration(configuration: dict, path: Path) -> None:
         return
     known, found = read_configuration(path), json.loads(json.dumps(configuration))
     cases = differing(known.pop("data", None), found.pop("data"))
-    other = [*differences(known, found), *([f"other data: {cases}"] if cases else [])]
+    folds = differing(_fold_of(known.pop("folds", None)), _fold_of(found.pop("folds", None)))
+    other = [*differences(known, found), *([f"other folds: {folds}"] if folds else [])]
+    other += [f"other data: {cases}"] if cases else []
     if other:
         raise UserError(
             f"{path}: its rows come from another configuration ({', '.join(other)});"
             " move the file away or choose another --results folder"
         )
+
+
+def _fold_of(folds: object) -> dict[str, str]:
+    """The fold of each case, by its name."""
+    return {
+        str(name): str(number) for number, names in enumerate(folds if isinstance(folds, list) else ()) for name in names
+    }
 
 
 def configuration_of(cases: "Iterable[PackedCase]") -> dict:
