@@ -138,7 +138,7 @@ def test_cases_that_ours_saw_teach_and_are_not_scored(tmp_path: Path, ours: Path
     taught(["baby2", "a"], [seen.scan_digest])
     page = command(adapted.main, "--data", tmp_path, "--ours", ours).replace("\n", " ")
     assert "Scored are the 9 that ours did not see; the other 2 only teach." in page
-    assert "better in 9 and worse in 0 of 9 cases: fewer than 10 cases do not tell: keep ours." in page
+    assert "better in 9 and worse in 0 of 9 cases: fewer than 10 cases with a lesion do not tell: keep ours." in page
     scored = {row.case for row in read_records(tmp_path / "results" / "adapted.csv", Row)}
     assert scored == {case.name for case in some} - {"baby2", "baby4"}
     taught([case.name for case in some], ["0"])
@@ -147,3 +147,14 @@ def test_cases_that_ours_saw_teach_and_are_not_scored(tmp_path: Path, ours: Path
     assert "no sidecar says which scans the weights were trained on" in refusal(
         adapted.main, "--data", tmp_path, "--ours", ours
     )
+
+
+def test_of_cases_without_a_lesion_nothing_is_learnt(tmp_path: Path, ours: Path, few_trees, command, refusal) -> None:
+    """Empty masks would be better than any other."""
+    for case in (patient(number, 3) for number in range(10)):
+        write_packed(dataclasses.replace(case, label=case.label & False), tmp_path)
+    command(splits.main, "--data", tmp_path)
+    page = command(adapted.main, "--data", tmp_path, "--ours", ours).replace("\n", " ")
+    assert "fewer than 10 cases with a lesion do not tell: keep ours." in page
+    assert refusal(fit.main, "--data", tmp_path, "--trees-alone").startswith("none of the 10 cases has a lesion")
+    assert not list((tmp_path / "weights").glob("*"))

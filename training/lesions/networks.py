@@ -92,6 +92,8 @@ def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.devi
     """
     if device is None and (networks := network_files(weights)):
         raise UserError(f"{networks[0]}: a network, where trees are to decide alone; name another --weights folder")
+    if not any(case.label.any() for case in cases.values()):
+        raise UserError(f"none of the {len(cases)} cases has a lesion, so that there is nothing to learn")
     ensemble = load_held_out(weights, cases, device) if device else None
     tables = {name: candidate_table(case) for name, case in cases.items()}
     trees = trees_by_fold(tables)
