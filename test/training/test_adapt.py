@@ -16,7 +16,6 @@ from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.stored import read_sidecar, write_sidecar
 from model.networks.torch_engine import save_weights
-from model.outputs.record import FILES, OWN_SUM, with_record
 from training import adapted, cases, fit, splits
 from training.data.dataset import PackedCase
 from training.learning.onnx_graph import export
@@ -32,30 +31,12 @@ def image(voxels: np.ndarray, case: PackedCase) -> sitk.Image:
     return found
 
 
-@dataclasses.dataclass(frozen=True)
-class Hospital:
-    """A folder with scans, what process.py found there, and reviews that were taken back into it."""
-
-    folder: Path
-    cases: dict[str, PackedCase]
-
-    def scan(self) -> None:
-        for name, case in self.cases.items():
-            (self.folder / "scans" / name).mkdir(parents=True)
-            for what, voxels in (("adc", case.adc), ("zadc", case.zadc)):
-                sitk.WriteImage(image(voxels, case), self.folder / "scans" / name / f"{what}.nii.gz")
-
-    def review(self) -> None:
-        """What `process.py --cases --reviews` leaves of each case."""
-        for name, case in self.cases.items():
-            folder = self.folder / "lesions" / name
-            results = json.loads((folder / "results.json").read_text())
-            (folder / "lesions.nii.gz").rename(folder / "lesions-draft.nii.gz")
-            sitk.WriteImage(image(case.label.astype(np.uint8), case), folder / "lesions.nii.gz")
-            (folder / "results.json").unlink()
-            others = {key: value for key, value in results.items() if key not in (FILES, OWN_SUM)}
-            results = with_record(others | {"review": {"by": "XY"}}, folder)
-            (folder / "results.json").write_text(json.dumps(results))
+def write_scans(cases: dict[str, PackedCase], folder: Path) -> None:
+    """As process.py --cases takes them."""
+    for name, case in cases.items():
+        (folder / name).mkdir(parents=True)
+        for what, voxels in (("adc", case.adc), ("zadc", case.zadc)):
+            sitk.WriteImage(image(voxels, case), folder / name / f"{what}.nii.gz")
 
 
 def patient(number: int, shift: int) -> PackedCase:
@@ -89,11 +70,13 @@ def test_reviewed_cases_become_weights(
 
     A shift of Z by 3 hides from the rule what own trees see. Of a reader who kept each draft there is nothing to learn.
     """
-    here = Hospital(tmp_path, {case.name: case for case in (patient(number, shift) for number in range(10))})
-    here.scan()
-    scans, lesions, data = (tmp_path / name for name in ("scans", "lesions", "own"))
-    assert main([*arguments(scans, lesions, ours), "--cases"]) == 0
-    here.review()
+    here = {case.name: case for case in (patient(number, shift) for number in range(10))}
+    scans, lesions, reviews, data = (tmp_path / name for name in ("scans", "lesions", "reviews", "own"))
+    write_scans(here, scans)
+    reviews.mkdir()
+    for name, case in here.items():
+        sitk.WriteImage(image(case.label.astype(np.uint8), case), reviews / f"{name}.nii.gz")
+    assert main([*arguments(scans, lesions, ours), "--cases", "--reviews", str(reviews)]) == 0
     command(cases.main, "--reviewed", lesions, "--scans", scans, "--out", data)
     command(splits.main, "--data", data)
     command(fit.main, "--data", data, "--trees-alone")
@@ -105,10 +88,10 @@ def test_reviewed_cases_become_weights(
     rows = read_records(data / "results" / "adapted.csv", Row)
     for row in rows:
         if row.method in ("ours", RULE):
-            case = here.cases[row.case]
+            case = here[row.case]
             assert row.dice == pytest.approx(dice(case.brain & (case.zadc < -2), case.label), abs=1e-5)
     provenance = json.loads((data / "weights" / "decision.json").read_text())["provenance"]
-    assert provenance["cases"]["training"] == sorted(here.cases)
+    assert provenance["cases"]["training"] == sorted(here)
     assert provenance["folds"] == "10 cases in the 5 folds of splits.json of the data"
 
     words = ("bash", "export.sh", "--model-only", "--weights", data / "weights", tmp_path / "dist")
@@ -116,7 +99,7 @@ def test_reviewed_cases_become_weights(
     with tarfile.open(tmp_path / "dist" / "model.tar.gz") as archive:
         archive.extractall(tmp_path / "unpacked", filter="data")
     another = patient(10, shift)
-    Hospital(tmp_path / "next", {another.name: another}).scan()
+    write_scans({another.name: another}, tmp_path / "next" / "scans")
     words = arguments(tmp_path / "next" / "scans", tmp_path / "next" / "lesions", tmp_path / "unpacked")
     assert main([*words, "--cases"]) == 0
     mask = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "next" / "lesions" / another.name / "lesions.nii.gz")) > 0

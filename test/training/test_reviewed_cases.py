@@ -34,7 +34,7 @@ def folders(main, rule_weights, tmp_path: Path) -> tuple[Path, Path, Path]:
     return tmp_path / "lesions", tmp_path / "scans", tmp_path / "packed"
 
 
-def review(folder: Path, mask: np.ndarray | None) -> None:
+def review(folder: Path, mask: np.ndarray | None, undecided: tuple[int, ...] = ()) -> None:
     """Take a review back into a case's folder: the mask (boolean, as on GRID; None for the draft's) and the record of it."""
     path = folder / "lesions.nii.gz"
     results = json.loads((folder / "results.json").read_text())
@@ -47,7 +47,7 @@ def review(folder: Path, mask: np.ndarray | None) -> None:
         sitk.WriteImage(sitk.Resample(image, draft, sitk.Transform(), sitk.sitkNearestNeighbor), str(path))
     (folder / "results.json").unlink()
     others = {key: value for key, value in results.items() if key not in (FILES, OWN_SUM)}
-    results = with_record(others | {"review": {"by": "XY", "rejected": [1]}}, folder)
+    results = with_record(others | {"review": {"by": "XY", "rejected": [1], "undecided": undecided}}, folder)
     (folder / "results.json").write_text(json.dumps(results))
 
 
@@ -64,7 +64,9 @@ def test_reviewed_masks_become_labels_and_the_others_are_counted(folders, monkey
         review(folders[0] / name, MASK)
     out = pack(folders, monkeypatch)
     assert {path.name for path in out.glob("*.npz")} == {"a.npz", "b.npz"}
-    counted = "2 reviewed cases of .*lesions; passed over: 1 without a review, 0 with an estimated Z map"
+    counted = (
+        "2 reviewed cases of .*lesions; passed over: 1 without a review, 0 with undecided lesions, 0 with an estimated Z map"
+    )
     assert re.search(counted, capsys.readouterr().out)
     for name in ("a", "b"):
         case = load_case(out / f"{name}.npz")
@@ -73,8 +75,15 @@ def test_reviewed_masks_become_labels_and_the_others_are_counted(folders, monkey
         assert case.spacing_mm == pytest.approx(GRID.spacing_mm)
 
 
+def test_what_a_reader_left_undecided_is_no_label(folders, monkeypatch, capsys) -> None:
+    review(folders[0] / "a", MASK)
+    review(folders[0] / "b", None, undecided=(1,))
+    assert {path.name for path in pack(folders, monkeypatch).glob("*.npz")} == {"a.npz"}
+    assert "passed over: 1 without a review, 1 with undecided lesions, 0 with an estimated Z map" in capsys.readouterr().out
+
+
 def test_without_a_review_there_is_nothing_to_pack(folders, monkeypatch) -> None:
-    with pytest.raises(UserError, match="found none: 3 without a review, 0 with an estimated Z map"):
+    with pytest.raises(UserError, match="found none: 3 without a review, 0 with undecided lesions, 0 with an estimated"):
         pack(folders, monkeypatch)
     assert not folders[2].exists() or not list(folders[2].glob("*.npz"))
 

@@ -55,10 +55,12 @@ def reviewed_cases(lesions: Path, scans: Path) -> tuple[list[ReviewedCase], str]
     for scan in find_cases(scans, estimate_z=True):
         by_place |= {lesions / scan.place: scan, lesions / (case_folder(scan.name) or scan.place): scan}
     reviewed = {folder: results for folder, results in found.items() if results and isinstance(results.get("review"), dict)}
-    usable = {folder: results for folder, results in reviewed.items() if results.get("z_map") != ESTIMATED}
+    whole = {folder: results for folder, results in reviewed.items() if not results["review"].get("undecided")}
+    usable = {folder: results for folder, results in whole.items() if results.get("z_map") != ESTIMATED}
     if missing := listed(str(folder.relative_to(lesions)) for folder in usable.keys() - by_place.keys()):
         raise UserError(f"{scans}: no scan of {missing}, which {lesions} has a review of")
-    passed = f"{len(found) - len(reviewed)} without a review, {len(reviewed) - len(usable)} with an estimated Z map"
+    passed = f"{len(found) - len(reviewed)} without a review, {len(reviewed) - len(whole)} with undecided lesions,"
+    passed += f" {len(whole) - len(usable)} with an estimated Z map"
     if not usable:
         raise UserError(f"{lesions}: expected reviewed cases with a Z map of their own, found none: {passed}")
     cases = [ReviewedCase(by_place[folder], folder, results) for folder, results in usable.items()]
