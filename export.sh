@@ -4,7 +4,9 @@
 #   model.tar.gz       the weights alone, for the platform's /opt/ml/model
 #   <image>.tar.gz     the container image
 #
-#   ./export.sh [--invoke | --cpu | --model-only] [FOLDER]
+#   ./export.sh [--invoke | --cpu | --model-only] [--weights WEIGHTS] [FOLDER]
+#
+# --weights: pack these weights instead of model/weights, which the image keeps; the platform takes the packed ones.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -13,6 +15,11 @@ case ${1:-} in
   --invoke | --cpu) mode=("$1") name=hie-lesions-${1#--}; shift ;;
   --model-only) image=no; shift ;;
 esac
+weights=model/weights
+if [[ ${1:-} == --weights ]]; then
+  weights=${2:?--weights needs a folder}
+  shift 2
+fi
 folder=${1:-dist}
 name=${IMAGE:-$name}
 
@@ -28,10 +35,20 @@ finish() { # FILE: it was written beside its name, as .FILE.partial
   ls -lh "$folder/$1"
 }
 
+shopt -s nullglob
+files=("$weights"/*.safetensors "$weights"/*.json "$weights"/*.onnx)
+if ((${#files[@]} == 0)) || [[ ! -f $weights/decision.safetensors ]]; then
+  echo "error: $weights: expected weights with their decision.safetensors; fit it with training.fit or training.ship" >&2
+  exit 2
+fi
+for part in zmap atlas; do # what --estimate-z needs
+  [[ ! -d $weights/$part ]] || files+=("$weights/$part")
+done
+
 mkdir -p "$folder"
 require_own "$folder/model.tar.gz"
 [[ $image == no ]] || require_own "$folder/$name.tar.gz"
-(cd model/weights && tar -cz -- *.safetensors *.json *.onnx $([[ ! -d zmap ]] || echo zmap)) >"$folder/.model.tar.gz.partial"
+tar -cz -C "$weights" -- "${files[@]#"$weights"/}" >"$folder/.model.tar.gz.partial"
 finish model.tar.gz
 [[ $image == yes ]] || exit 0
 

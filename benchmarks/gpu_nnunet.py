@@ -21,7 +21,7 @@ import numpy as np
 from model.errors import UserError
 from training.common.cli import run
 from training.data.dataset import PackedCase, load_cases
-from training.data.splits import FOLDS, read_fold
+from training.data.splits import FOLDS, Folds, folds_of
 from training.scores.metrics import Scores, mean_scores, score
 
 NAME, TRAINER = "Dataset001_HIE", "nnUNetTrainer_20epochs"
@@ -58,10 +58,10 @@ def write_raw(cases: list[PackedCase], folder: Path) -> None:
     (folder / "dataset.json").write_text(json.dumps(facts))  # last: its presence says that the rest is there
 
 
-def write_splits(folder: Path) -> None:
+def write_splits(folder: Path, folds: Folds) -> None:
     """Our folds as nnU-Net reads them."""
-    folds = [dict(zip(("train", "val"), read_fold(fold), strict=True)) for fold in range(FOLDS)]
-    (folder / "splits_final.json").write_text(json.dumps(folds))
+    splits = [dict(zip(("train", "val"), folds.of(fold), strict=True)) for fold in range(len(folds))]
+    (folder / "splits_final.json").write_text(json.dumps(splits))
 
 
 def environment(work: Path) -> dict[str, str]:
@@ -121,10 +121,10 @@ def main() -> None:
         write_raw(load_cases(args.data), work / "raw" / NAME)
     if not (work / "preprocessed" / NAME / "splits_final.json").exists():
         call(PLAN, ["-d", "1", "-c", "3d_fullres", "-np", "4", "-npfp", "4", "--no_pbar"], work)
-        write_splits(work / "preprocessed" / NAME)
+        write_splits(work / "preprocessed" / NAME, folds_of(args.data))
     print(f"| {args.trainer}, fold | cases | Dice | MASD mm | NSD |\n|---|---|---|---|---|")
     for fold in args.folds:
-        cases = load_cases(args.data, read_fold(fold)[1])
+        cases = load_cases(args.data, folds_of(args.data).of(fold)[1])
         mean = mean_scores(fold_scores(cases, train_fold(fold, work, args.trainer, args.device, args.tiny)))
         print(f"| {fold} | {len(cases)} | {mean.dice:.4f} | {mean.masd_mm:.3f} | {mean.nsd:.4f} |", flush=True)
 

@@ -13,22 +13,21 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from training_helpers import invented_case, write_packed
 
-from training.data.splits import FOLDS, read_fold
+from training.data.splits import SPLITS, read_folds
 from training.scores.methods import RULE
 from training.scores.rows import Row, read_records
 
 
 def write(folder: Path) -> None:
-    names = [name for fold in range(FOLDS) for name in read_fold(fold)[1]]
-    for number, name in enumerate(names):
+    for number, name in enumerate(read_folds(SPLITS).fold_of):
         write_packed(dataclasses.replace(invented_case(number % 8), name=name), folder)
 
 
 def check(results: Path, runs: list[str]) -> None:
-    expected = [(RULE, fold, name) for fold in range(FOLDS) for name in read_fold(fold)[1]]
+    expected = [(RULE, fold, name) for name, fold in read_folds(SPLITS).fold_of.items()]
     for run in runs:
         loss, fold = run.split(":")
-        expected += [(loss, int(fold), name) for name in read_fold(int(fold))[1]]
+        expected += [(loss, int(fold), name) for name in read_folds(SPLITS).held_out[int(fold)]]
     found = [(row.method, row.fold, row.case) for row in read_records(results, Row)]
     if sorted(found) != sorted(expected):
         sys.exit(

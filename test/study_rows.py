@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from training.common.loss_names import LOSS_NAMES
-from training.data.splits import FOLDS, read_fold
+from training.data.splits import FOLDS, SPLITS, read_folds
 from training.scores.methods import RULE, STUDY
 from training.scores.rows import Epoch, Row, as_frame, curves_path, write_records
 
@@ -29,7 +29,7 @@ def table(*rows: Row) -> pd.DataFrame:
 
 def invented_rows(protocol: str, method: str, fold: int, seed: int = 0) -> list[Row]:
     """Rows of one run that look like real ones: harder for small lesions, each loss a little different."""
-    return [invented_row(protocol, case, method, fold, seed) for case in read_fold(fold)[1]]
+    return [invented_row(protocol, case, method, fold, seed) for case in read_folds(SPLITS).held_out[fold]]
 
 
 def invented_row(protocol: str, case: str, method: str, fold: int, seed: int) -> Row:

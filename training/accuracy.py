@@ -15,23 +15,27 @@ import pandas as pd
 from model.errors import UserError
 from model.files import require_writable
 from training.common.cli import run
-from training.data.same import differing
+from training.data.splits import fold_words
 from training.pages import adc_alone, certainty
 from training.pages.agreement import agreement_words, draw_agreement
 from training.pages.cells import SCORE_HEADER, first_word, interval, number, p_value, score_cells
+from training.pages.cohort import require_elsewhere, require_one_cohort, require_rows_of
 from training.pages.learning_curve import HOW as HOW_CURVE
 from training.pages.learning_curve import curve_words, draw_curve
 from training.pages.markdown import replace_block, require_own_pages, table, wrapped, write_text
 from training.pages.plots import is_figure, new_figure, save, styled
+from training.pages.reader import draw_reader
+from training.pages.reader import readme_line as reader_line
+from training.pages.reader import section as reader_section
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.metrics import METRICS
-from training.scores.rows import LEARNING_CURVE, RESULTS, Bin, CurvePoint, Row, ZError, read_configuration, read_frame
+from training.scores.rows import LEARNING_CURVE, READER, RESULTS, Bin, CurvePoint, ReaderRow, Row, ZError, read_frame
 from training.scores.statistics import case_means, compare, load_strata, per_case, strata, with_holm
 
 ROOT = Path(__file__).parents[1]
 MARKERS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
 FIGURES, RELIABILITY, VOLUME, CURVE = "figures", "accuracy-reliability.png", "accuracy-volume.png", "learning-curve.png"
-LESIONS = "accuracy-lesions.png"
+LESIONS, READER_FIGURE = "accuracy-lesions.png", "reader.png"
 LEGEND = {"networks": ("networks alone", "#0072B2", "o"), "decision": ("shipped", "#D55E00", "s")}
 SPARSEG, STUDY = "https://papers.miccai.org/miccai-2025/0850-Paper4455.html", "https://arxiv.org/abs/2502.09148"
 CHALLENGE = "https://bonbid-hie2023.grand-challenge.org/"
@@ -174,16 +178,24 @@ def draw_reliability(bins: pd.DataFrame, path: Path) -> None:
         save(figure, path)
 
 
-def page(rows: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame, curve: pd.DataFrame, how_sure: str) -> str:
-    """docs/accuracy.md. how_sure: its section on how sure the masks are."""
+def page(
+    rows: pd.DataFrame,
+    estimated: pd.DataFrame,
+    errors: pd.DataFrame,
+    curve: pd.DataFrame,
+    readings: pd.DataFrame,
+    how_sure: str,
+    folds: Sequence[Sequence[str]],
+) -> str:
+    """docs/accuracy.md. how_sure: its section on how sure the masks are; folds: the cases that each holds out."""
     parts = [
         "# Accuracy",
-        wrapped(f"{HOW} {seed_words(rows)}"),
+        wrapped(f"{HOW} {seed_words(rows)} The rows are of {fold_words(folds)}."),
         "## All cases",
         scores_table(rows),
         wrapped(
             "The published figures are by others, on different cases; they show the order of magnitude. The shipped average "
-            "was never scored: it combines all five folds' networks with trees and a calibration fitted to all 44 cases."
+            "was never scored: it combines all folds' networks with trees and a calibration fitted to all cases."
         ),
         "## Cases that have a lesion",
         wrapped(EMPTY),
@@ -193,6 +205,8 @@ def page(rows: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame, curv
         adc_alone.section(rows, estimated, errors),
         "## How sure a mask is",
         how_sure,
+        "## What a reader's corrections are worth",
+        reader_section(readings, f"{FIGURES}/{READER_FIGURE}"),
         "## Would more cases help?",
         wrapped(f"{HOW_CURVE} {curve_words(curve)}"),
         f"![Dice of the trees alone by the number of cases that they are fitted to]({FIGURES}/{CURVE})",
@@ -251,24 +265,29 @@ def main() -> None:
     curve = read_frame(args.results / LEARNING_CURVE, CurvePoint)
     if curve.empty:
         raise UserError(f"{args.results}: no {LEARNING_CURVE}, made by python -m training.learning_curve")
+    readings = read_frame(args.results / READER, ReaderRow)
+    if readings.empty:
+        raise UserError(f"{args.results}: no {READER}, made by python -m training.reader")
     sure = certainty.read(args.results)
-    known = read_configuration(args.results / "crossval.csv").get("data")
-    for name in ("estimated.csv", LEARNING_CURVE):
-        if cases := differing(known, read_configuration(args.results / name).get("data", {})):
-            raise UserError(f"{args.results}: crossval.csv and {name} are of different data ({cases})")
+    folds = require_one_cohort(args.results, ("crossval.csv", "estimated.csv", LEARNING_CURVE, READER))
+    for name, frame in (("crossval.csv", rows), ("estimated.csv", estimated), (READER, readings)):
+        require_rows_of(frame, folds, args.results / name)
+    require_elsewhere(folds, args.docs, args.readme)
     readme = args.readme.read_text(encoding="utf-8")
-    replaced = replace_block(readme, readme_block(rows, estimated), args.readme, MARKERS)
+    block = f"{readme_block(rows, estimated)}\n\n{wrapped(reader_line(readings))}"
+    replaced = replace_block(readme, block, args.readme, MARKERS)
     require_writable(args.docs)
-    figures = [args.docs / FIGURES / name for name in (RELIABILITY, VOLUME, CURVE, LESIONS)]
+    figures = [args.docs / FIGURES / name for name in (RELIABILITY, VOLUME, CURVE, LESIONS, READER_FIGURE)]
     require_own_pages(args.docs / "accuracy.md", "accuracy", figures, is_figure)
-    of_bins, of_volumes, of_curve, of_lesions = figures
+    of_bins, of_volumes, of_curve, of_lesions, of_reader = figures
     of_bins.parent.mkdir(parents=True, exist_ok=True)
     draw_reliability(bins, of_bins)
     draw_agreement(group(rows, "decision"), of_volumes)
     draw_curve(curve, of_curve)
     certainty.draw(sure, of_lesions)
+    draw_reader(readings, of_reader)
     how_sure = certainty.section(sure, f"{FIGURES}/{LESIONS}")
-    write_text(args.docs / "accuracy.md", page(rows, estimated, errors, curve, how_sure))
+    write_text(args.docs / "accuracy.md", page(rows, estimated, errors, curve, readings, how_sure, folds))
     if replaced != readme:
         write_text(args.readme, replaced)
     print(args.docs / "accuracy.md")

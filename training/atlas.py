@@ -23,7 +23,9 @@ from model.lesions.brain_map import blur
 from training.common.cli import run
 from training.data.dataset import PackedCase, load_folds, require_packed
 from training.lesions.fit_atlas import LESION, MAPS_SMOOTHING_MM, SMOOTHING_MM, AtlasFit, fit_atlas
-from training.scores.rows import RESULTS, AtlasCase, read_records, write_records
+from training.scores.configuration import configuration_of, write_configuration
+from training.scores.places import add_results_option, results_of
+from training.scores.rows import AtlasCase, read_records, write_records
 
 
 def atlas_case(case: PackedCase, fit: AtlasFit) -> AtlasCase:
@@ -65,15 +67,17 @@ def own_lesion(name: str, fit: AtlasFit) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
+    add_results_option(parser)
     args = parser.parse_args()
     require_packed(args.data)
-    require_writable(args.results)
-    read_records(args.results / "atlas.csv", AtlasCase)  # refuses a table of something else
+    path = results_of(args) / "atlas.csv"
+    require_writable(path.parent)
+    read_records(path, AtlasCase)  # refuses a table of something else
     cases = load_folds(args.data)
     fit = fit_atlas(cases.values())
     rows = [atlas_case(case, fit) for case in cases.values()]
-    write_records(rows, args.results / "atlas.csv", AtlasCase)
+    write_records(rows, path, AtlasCase)
+    write_configuration(configuration_of(cases.values()), path)  # last: of rows that are there
     kept, least = np.array([row.kept for row in rows]), min(row.correlation for row in rows)
     print(f"kept: mean {kept.mean():.3f}, at most {kept.max():.3f}; correlation: at least {least:.3f}")
     fewest = int(cases_at(fit)[fit.atlas.mean > 0].min())

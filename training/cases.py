@@ -1,14 +1,21 @@
-"""Finds the cases of the published archive and packs each into one `.npz` that trains without SimpleITK.
+"""Packs labelled cases, each into one `.npz` that trains without SimpleITK: those of the published archive, reviewed ones.
 
 Arrays are packed in the orientation in which the networks are asked (`model.images.orientation`), whatever the file's.
 
-Example:
+Example, the published cases:
 
     python -m training.cases --data data/BONBID2023_Train --out data/packed
+
+The cases of a folder that process.py wrote to LESIONS from SCANS, and that a reader has reviewed since:
+
+    python -m training.cases --reviewed LESIONS --scans SCANS --out FOLDER
+
+Both may be packed into one folder, in one call. Cases without a review, and those with an estimated Z map, are passed over.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -18,27 +25,50 @@ from model.files import require_writable
 from model.images.case import read_case
 from training.common.cli import run
 from training.common.outputs import own_files_into
+from training.data.dataset import PUBLISHED, REVIEWED
 from training.data.published import CaseFiles, canonical_arrays, published_cases, read_label
+from training.data.reviewed import ReviewedCase, reviewed_arrays, reviewed_cases
 
 
-def pack(files: CaseFiles, folder: Path) -> None:
-    """Write one case's arrays to `folder/<name>.npz`, in the orientation in which the networks are asked."""
+def published_arrays(files: CaseFiles) -> dict[str, Any]:
+    """The arrays of a published case, in the orientation in which the networks are asked."""
     case = read_case(files.adc, files.zadc)
-    label = read_label(files.label, case.adc)
-    np.savez_compressed(folder / f"{files.name}.npz", **canonical_arrays(case, label))
+    return canonical_arrays(case, read_label(files.label, case.adc))
+
+
+def pack(files: CaseFiles | ReviewedCase, folder: Path) -> None:
+    """Write one case's arrays, and where its label is from, to `folder/<name>.npz`."""
+    source, arrays = (
+        (PUBLISHED, published_arrays(files)) if isinstance(files, CaseFiles) else (REVIEWED, reviewed_arrays(files))
+    )
+    np.savez_compressed(folder / f"{files.name}.npz", **arrays, source=np.array(source))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
+    parser.add_argument("--data", type=Path, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
+    parser.add_argument("--reviewed", type=Path, metavar="LESIONS", help="folder that process.py wrote, with reviews")
+    parser.add_argument("--scans", type=Path, help="the folder that it was made from")
     parser.add_argument("--out", type=Path, required=True, help="folder for the packed cases")
     args = parser.parse_args()
+    if not args.data and not args.reviewed:
+        parser.error("expected --data, or --reviewed and --scans, or all three")
+    if bool(args.reviewed) != bool(args.scans):
+        parser.error("--reviewed and --scans go together")
     require_writable(args.out)
-    found = published_cases(args.data)
+    found: list[CaseFiles | ReviewedCase] = [*published_cases(args.data)] if args.data else []
+    if args.reviewed:
+        reviewed, said = reviewed_cases(args.reviewed, args.scans)
+        print(said, flush=True)
+        found += reviewed
+    inputs = [folder for folder in (args.data, args.reviewed, args.scans) if folder]
     names = [f"{files.name}.npz" for files in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"{twice[0]}: a case of more than one folder, expected each name once")
     if others := sorted({path.name for path in args.out.glob("*.npz")} - set(names)):
-        raise UserError(f"{args.out}: holds {others[0]}, which is no case of {args.data}; name another folder")
-    with own_files_into(args.out, names, [args.data]) as staged:
+        where = " or ".join(map(str, inputs))
+        raise UserError(f"{args.out}: holds {others[0]}, which is no case of {where}; name another folder")
+    with own_files_into(args.out, names, inputs) as staged:
         for files in tqdm(found, desc="packing", unit="case"):
             pack(files, staged)
 

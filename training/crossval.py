@@ -19,11 +19,9 @@ import numpy as np
 
 from model.files import require_writable
 from model.lesions.decision import most_dice
-from model.networks.stored import IMAGE_WEIGHTS
 from model.networks.torch_engine import pick_device
 from training.common.cli import run
 from training.data.dataset import load_folds, require_packed
-from training.data.same import digests
 from training.data.seen import training_seed
 from training.data.twins import healthy_twin, sham
 from training.lesions.fit_certainty import Marked, require_own_rows
@@ -31,18 +29,10 @@ from training.lesions.fit_trees import candidate_table, trees_by_fold
 from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, nested_calibrations, without_networks
 from training.lesions.networks import gather, gather_twins, load_held_out
 from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
+from training.scores.configuration import configuration_of, require_configuration, write_configuration
 from training.scores.methods import CROSSVAL, RULE
-from training.scores.rows import (
-    RESULTS,
-    SHAM,
-    TWIN,
-    Bin,
-    Row,
-    read_records,
-    require_configuration,
-    write_configuration,
-    write_records,
-)
+from training.scores.places import add_results_option, add_weights_option, results_of, weights_of
+from training.scores.rows import SHAM, TWIN, Bin, Row, read_records, write_records
 from training.scores.rule import rule_mask
 
 BINS = 10
@@ -78,38 +68,39 @@ def reliability(parts: list[HeldOut], by_method: dict[str, dict[str, np.ndarray]
     return bins
 
 
-def rows_to_keep(path: Path, seed: int, data: dict[str, str]) -> list[Row]:
-    """The rows of other seeds that are there. Raises UserError when they come from other data than `data`, by digests."""
+def rows_to_keep(path: Path, seed: int, configuration: dict) -> list[Row]:
+    """The rows of other seeds that are there. Raises UserError when they come from other data or other folds."""
     kept = [row for row in read_records(path, Row) if row.seed != seed]
     if kept:
-        require_configuration({"data": data}, path)
+        require_configuration(configuration, path)
     return kept
 
 
-def write_rows(rows: list[Row], path: Path, seed: int, data: dict[str, str]) -> None:
+def write_rows(rows: list[Row], path: Path, seed: int, configuration: dict) -> None:
     """Write the rows of a seed; those of other seeds stay."""
-    kept = rows_to_keep(path, seed, data)
+    kept = rows_to_keep(path, seed, configuration)
     if not kept:
         path.unlink(missing_ok=True)  # before the digests of its data are replaced
-        write_configuration({"data": data}, path)
+        write_configuration(configuration, path)
     write_records([*kept, *rows], path, Row)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
-    parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
+    add_weights_option(parser)
+    add_results_option(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     args = parser.parse_args()
     require_packed(args.data)
-    require_writable(args.results)
+    results, weights = results_of(args), weights_of(args)
+    require_writable(results)
     cases = load_folds(args.data)
-    ensemble = load_held_out(args.weights, cases, pick_device(args.device)[0])
-    seed, data = training_seed(args.weights), digests(cases.values())
-    rows_to_keep(args.results / "crossval.csv", seed, data)  # before work that takes long
-    read_records(args.results / "reliability.csv", Bin)  # refuses a table of something else
-    require_own_rows(args.results, "crossval")
+    ensemble = load_held_out(weights, cases, pick_device(args.device)[0])
+    seed, configuration = training_seed(weights), configuration_of(cases.values())
+    rows_to_keep(results / "crossval.csv", seed, configuration)  # before work that takes long
+    read_records(results / "reliability.csv", Bin)  # refuses a table of something else
+    require_own_rows(results, "crossval")
     tables = {name: candidate_table(case) for name, case in cases.items()}
     trees = trees_by_fold(tables)
     parts = gather(cases, tables, trees, ensemble)
@@ -122,15 +113,15 @@ def main() -> None:
     rows = []
     for part in parts:
         rows += case_rows(part, {method: answers[method][part.case.name] for method in answers}, seed)
-    write_rows(rows, args.results / "crossval.csv", seed, data)
+    write_rows(rows, results / "crossval.csv", seed, configuration)
     if not seed:
         networks = {part.case.name: part.probabilities for part in parts}
-        write_records(reliability(parts, {"networks": networks} | answers), args.results / "reliability.csv", Bin)
+        write_records(reliability(parts, {"networks": networks} | answers), results / "reliability.csv", Bin)
         marked = Marked.of(parts, answers["decision"])
         for kind, make in ((TWIN, healthy_twin), (SHAM, sham)):
             made = gather_twins(cases, trees, ensemble, make)
             marked = marked.beside(made, calibrated(made, trees, calibrations), kind)
-        marked.write(args.results, "crossval")
+        marked.write(results, "crossval")
     print(mean_lines(rows, CROSSVAL))
     for fold, found in calibrations.items():
         print(f"fold {fold}: {found}")

@@ -41,7 +41,7 @@ from training.common.cli import run
 from training.common.outputs import own_files_into, require_outside, require_own_files
 from training.data.published import CaseFiles, published_cases, read_label
 from training.data.seen import require_unseen
-from training.data.splits import read_fold
+from training.data.splits import folds_of
 from training.pages.score_summary import FILES, write_scores
 from training.scores.mask_score import score_pair
 from training.scores.metrics import METRICS, Scores, mean_scores, score
@@ -109,7 +109,7 @@ def write_csv(rows: Rows, path: Path) -> None:
 def pick_cases(data: Path, fold: int | None) -> list[CaseFiles]:
     """The held-out cases of a fold, or all cases. Raises UserError when one of them is missing."""
     cases = {files.name: files for files in published_cases(data)}
-    names = list(cases) if fold is None else read_fold(fold)[1]
+    names = list(cases) if fold is None else folds_of(data).of(fold)[1]
     missing = sorted(set(names) - cases.keys())
     if missing:
         raise UserError(f"{data}: held-out cases are missing: {', '.join(missing)}")

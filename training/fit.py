@@ -5,30 +5,37 @@ Example, for the networks that are shipped:
     python -m training.fit --data data/packed
 
 A weights folder holds `fold<k>-<name>.safetensors`. The trees are fitted to all cases; the calibration to what trees and
-networks say about the cases that they did not see.
+networks say about the cases that they did not see. --trees-alone fits a decision for a folder without networks.
 """
 
 import argparse
 from pathlib import Path
 
+from model.errors import UserError
 from model.files import require_writable
-from model.networks.stored import IMAGE_WEIGHTS
+from model.networks.stored import network_files
 from model.networks.torch_engine import pick_device
 from training.common.cli import run
 from training.data.dataset import load_folds, require_packed
 from training.lesions.networks import DECISION_FILES, fit_decision, require_sidecars
+from training.scores.places import add_weights_option, weights_of
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
-    parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
+    add_weights_option(parser)
+    parser.add_argument("--trees-alone", action="store_true", help="without networks: weights of trees alone")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     args = parser.parse_args()
     require_packed(args.data)
-    require_writable(args.weights)
-    require_sidecars(args.weights, DECISION_FILES)
-    fit_decision(args.weights, load_folds(args.data), pick_device(args.device)[0], "training.fit")
+    weights = weights_of(args)
+    if not args.trees_alone and not network_files(weights):
+        raise UserError(f"{weights}: no networks; name the folder that has them, or say --trees-alone")
+    require_writable(weights)
+    require_sidecars(weights, DECISION_FILES)
+    device = None if args.trees_alone else pick_device(args.device)[0]
+    fit_decision(weights, load_folds(args.data), device, "training.fit")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ of two numbers takes the first cases of the same draw. The rows go to learning_c
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +21,27 @@ from model.lesions.decision import most_dice
 from model.lesions.trees import Trees
 from training.common.cli import run
 from training.data.dataset import PackedCase, load_folds, require_packed
-from training.data.same import digests
-from training.data.splits import FOLDS, read_fold
+from training.data.splits import folds_by_number
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees
 from training.lesions.held_out import answers_of_trees, calibrated, fit_calibration
+from training.scores.configuration import configuration_of, write_configuration
 from training.scores.metrics import dice_of
-from training.scores.rows import LEARNING_CURVE, RESULTS, CurvePoint, read_records, write_configuration, write_records
+from training.scores.places import add_results_option, results_of
+from training.scores.rows import LEARNING_CURVE, CurvePoint, read_records, write_records
 
-SIZES = (10, 15, 20, 28, 35)  # cases; a fold leaves 35 or 36
+SIZES = (10, 15, 20, 28)  # cases; and as many as every fold leaves, if there are no more: 35 of the committed folds
 DRAWS = 6
 
 
-def drawn(fold: int, draw: int, size: int) -> list[str]:
+def sizes(folds: Sequence[Sequence[str]]) -> list[int]:
+    """How many cases to draw, for folds that hold out these: those of SIZES that every fold leaves, and all that it does."""
+    left = sum(map(len, folds)) - max(map(len, folds))
+    return [*(size for size in SIZES if size < left), left]
+
+
+def drawn(folds: Sequence[Sequence[str]], fold: int, draw: int, size: int) -> list[str]:
     """Names of `size` of the cases that a fold does not hold out; sorted, all of them where there are no more."""
-    names = read_fold(fold)[0]
+    names = sorted(name for number, held_out in enumerate(folds) for name in held_out if number != fold)
     order = np.random.default_rng((draw, fold)).permutation(len(names))
     return sorted(names[place] for place in order[:size])
 
@@ -61,23 +69,25 @@ def curve_points(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
+    add_results_option(parser)
     args = parser.parse_args()
     require_packed(args.data)
-    require_writable(args.results)
-    path = args.results / LEARNING_CURVE
+    results = results_of(args)
+    require_writable(results)
+    path = results / LEARNING_CURVE
     read_records(path, CurvePoint)  # refuses a table of something else
     cases = load_folds(args.data)
     tables = {name: candidate_table(case) for name, case in cases.items()}
     fitted: dict[tuple[str, ...], Trees] = {}
     points = []
-    for size in SIZES:
+    split = folds_by_number(cases.values())
+    for size in sizes(split):
         for draw in tqdm(range(DRAWS), desc=f"{size} cases", unit="draw", disable=None):
-            folds = {fold: drawn(fold, draw, size) for fold in range(FOLDS)}
+            folds = {fold: drawn(split, fold, draw, size) for fold in range(len(split))}
             dice = curve_points(cases, tables, folds, fitted)
             points += [CurvePoint(name, size, draw, value) for name, value in dice.items()]
         print(f"{size:3} cases  Dice {np.mean([point.dice for point in points if point.size == size]):.4f}", flush=True)
-    write_configuration({"data": digests(cases.values())}, path)
+    write_configuration(configuration_of(cases.values()), path)
     write_records(points, path, CurvePoint)
 
 

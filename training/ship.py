@@ -10,6 +10,7 @@ folder of its own: those may be scored (`training.crossval`) but not shipped.
 
 import argparse
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from model.errors import UserError
@@ -19,28 +20,30 @@ from model.networks.stored import IMAGE_WEIGHTS, read_sidecar, write_sidecar
 from model.networks.torch_engine import pick_device
 from training.common.cli import run
 from training.common.loss_names import LOSS_NAMES
-from training.data.dataset import load_folds, require_packed
+from training.data.dataset import PackedCase, load_folds, require_packed
 from training.data.same import digests
 from training.data.seen import require_held_out, require_same_data
-from training.data.splits import FOLDS
+from training.data.splits import numbers_of_folds
 from training.learning.onnx_graph import export
 from training.learning.study_runs import run_folder
 from training.lesions.networks import DECISION_FILES, fit_decision, require_sidecars
+from training.scores.places import add_weights_option, weights_of
 
 REPLACED = ("fold*.safetensors", "fold*.onnx", "fold*.json", *DECISION_FILES)
 
 
-def copy_networks(runs: Path, losses: list[str], weights: Path, data: dict[str, str], seed: int = 0) -> None:
+def copy_networks(runs: Path, losses: list[str], weights: Path, cases: Collection[PackedCase], seed: int = 0) -> None:
     """Replace the networks in `weights` by the study's runs of these losses and seed, all folds; a decision goes too.
 
-    data: digests of the cases. Raises UserError, and replaces nothing, when a run is missing or was trained on other data.
+    cases: all, each with its fold. Raises UserError, and replaces nothing, when a run is missing or was trained on other
+    data, or on a case that its fold holds out.
     """
-    pairs = [(fold, loss) for fold in range(FOLDS) for loss in losses]
+    pairs = [(fold, loss) for fold in numbers_of_folds(cases) for loss in losses]
     sources = {(fold, loss): run_folder(runs, loss, fold, seed) / f"fold{fold}.safetensors" for fold, loss in pairs}
     missing = [path for path in sources.values() if not (path.exists() and path.with_suffix(".json").exists())]
     if missing:  # before anything is removed
         raise UserError(f"{missing[0]}: not trained yet ({len(missing)} of {len(sources)} runs are missing)")
-    require_same_data((path.with_suffix(".json") for path in sources.values()), data)
+    require_same_data((path.with_suffix(".json") for path in sources.values()), digests(cases))
     weights.parent.mkdir(parents=True, exist_ok=True)
     with files_into(weights, weights.parent) as staged:  # nothing is replaced before all of it is there and usable
         for (fold, loss), path in sources.items():
@@ -49,7 +52,7 @@ def copy_networks(runs: Path, losses: list[str], weights: Path, data: dict[str, 
             sidecar = read_sidecar(path.with_suffix(".json")) | {"inference": to_json(SHIPPED_INFERENCE)}
             write_sidecar(target.with_suffix(".json"), sidecar)
         export(staged)  # also proves that the networks are usable
-        require_held_out(staged)
+        require_held_out(staged, cases)
         taken = set(files_below(staged))
     for name in REPLACED:
         for path in weights.glob(name):
@@ -63,17 +66,18 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True, help="folder of the study's runs, with its protocol")
     parser.add_argument("--losses", nargs="+", choices=LOSS_NAMES, required=True, help="whose runs")
     parser.add_argument("--seed", type=int, default=0, help="training seed of the runs (default: %(default)s)")
-    parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
+    add_weights_option(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     args = parser.parse_args()
-    if args.seed and args.weights.resolve() == IMAGE_WEIGHTS.resolve():
+    weights = weights_of(args)
+    if args.seed and weights.resolve() == IMAGE_WEIGHTS.resolve():
         raise UserError("--seed goes with another --weights folder: seed 0 is what is shipped")
     require_packed(args.data)
-    require_writable(args.weights)
-    require_sidecars(args.weights, REPLACED)
+    require_writable(weights)
+    require_sidecars(weights, REPLACED)
     cases = load_folds(args.data)
-    copy_networks(args.runs, args.losses, args.weights, digests(cases.values()), args.seed)
-    fit_decision(args.weights, cases, pick_device(args.device)[0], "training.ship")
+    copy_networks(args.runs, args.losses, weights, cases.values(), args.seed)
+    fit_decision(weights, cases, pick_device(args.device)[0], "training.ship")
 
 
 if __name__ == "__main__":

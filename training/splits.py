@@ -1,30 +1,46 @@
-"""Deals the labelled cases into five folds, stratified by slice thickness and lesion load; identifiers only.
+"""Deals labelled cases into five folds, stratified by slice thickness and lesion load; identifiers only.
 
-Example:
+Example, for cases of one's own:
 
-    python -m training.splits --data data/packed --out training/data/splits.json
+    python -m training.splits --data FOLDER
+
+Every command that takes --data FOLDER then uses FOLDER/splits.json instead of the committed folds. Scans of one patient,
+named PATIENT-VISIT_n or PATIENT_ses-n, come into one fold. The same cases are dealt in the same way every time.
 """
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 
-from model.files import write_whole
+from model.errors import UserError
+from model.files import require_writable, write_whole
 from training.common.cli import run
-from training.common.outputs import require_outside, require_own_file
+from training.common.outputs import require_own_file
 from training.data.dataset import PackedCase, load_cases
+from training.data.same import require_each_scan_once
 from training.data.splits import FOLDS, SPLITS
 from training.data.strata import is_thick
 
+VISIT = re.compile(r"[-_](visit|ses)[-_].*", re.IGNORECASE)  # what follows the patient in a case's name
+
 
 def deal(cases: list[PackedCase], seed: int = 0) -> list[list[str]]:
-    """Shuffle, sort by stratum and lesion load, then deal like cards: neighbours in the order land in different folds."""
+    """Shuffle, sort by stratum and lesion load, then deal like cards: neighbours in the order land in different folds.
+
+    A patient with several scans is dealt as one card, by the scan with the largest lesion load.
+    """
+    by_patient: dict[str, list[PackedCase]] = {}
+    for case in cases:
+        by_patient.setdefault(VISIT.sub("", case.name), []).append(case)
+    patients = [max(scans, key=lambda case: case.lesion_load) for scans in by_patient.values()]
     rng = np.random.default_rng(seed)
-    shuffled = [cases[i] for i in rng.permutation(len(cases))]
+    shuffled = [patients[i] for i in rng.permutation(len(patients))]
     ordered = sorted(shuffled, key=lambda c: (c.load_class, is_thick(c.spacing_mm[0]), c.lesion_load))
-    return [sorted(case.name for case in ordered[fold::FOLDS]) for fold in range(FOLDS)]
+    hands = ([VISIT.sub("", case.name) for case in ordered[fold::FOLDS]] for fold in range(FOLDS))
+    return [sorted(case.name for patient in hand for case in by_patient[patient]) for hand in hands]
 
 
 def is_split(path: Path) -> bool:
@@ -36,12 +52,21 @@ def is_split(path: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases")
-    parser.add_argument("--out", type=Path, default=SPLITS, help="default: %(default)s")
+    parser.add_argument("--out", type=Path, help=f"default: {SPLITS.name} in --data, where commands look for it")
     args = parser.parse_args()
-    require_outside(args.out, [args.data])
-    require_own_file(args.out, is_split, "an earlier split")
-    folds = deal(load_cases(args.data))
-    write_whole(args.out, (json.dumps({"seed": 0, "folds": folds}, indent=1) + "\n").encode())
+    out = args.out or args.data / SPLITS.name
+    require_own_file(out, is_split, "an earlier split")
+    cases = load_cases(args.data)
+    require_writable(out.parent)
+    require_each_scan_once(cases)
+    folds = deal(cases)
+    if not all(folds):
+        raise UserError(f"{args.data}: {len(cases)} cases, expected at least {FOLDS} patients to deal into {FOLDS} folds")
+    text = (json.dumps({"seed": 0, "folds": folds}, indent=1) + "\n").encode()
+    if out.exists() and out.read_bytes() != text:
+        print(f"{out}: replaced; weights and rows of the earlier folds do not fit any more")
+    write_whole(out, text)
+    print(f"{out}: {', '.join(map(str, map(len, folds)))} cases")
 
 
 if __name__ == "__main__":

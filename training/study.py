@@ -20,8 +20,8 @@ from model.errors import UserError
 from model.files import require_writable
 from training.common.cli import run
 from training.common.loss_names import LOSS_NAMES
-from training.data.dataset import require_packed
-from training.data.splits import FOLDS
+from training.data.dataset import folds_of_packed, require_packed
+from training.data.splits import folds_of
 from training.learning.executors import LocalExecutor, slurm_executor, slurm_options, work_off
 from training.learning.study_runs import (
     PER_RUN,
@@ -34,8 +34,10 @@ from training.learning.study_runs import (
 )
 from training.learning.study_status import status_text
 from training.learning.train_config import TrainConfig, add_config_options, config_from, protocol_defaults
+from training.scores.configuration import require_configuration
 from training.scores.methods import RULE
-from training.scores.rows import RESULTS, Row, add_results, read_records, require_configuration
+from training.scores.places import add_results_option, results_of
+from training.scores.rows import Row, add_results, read_records
 
 
 def asked_for(args: argparse.Namespace, config: TrainConfig) -> list[Job]:
@@ -63,10 +65,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/packed"), help="packed cases (default: %(default)s)")
     parser.add_argument("--losses", nargs="+", default=["all"], help="all, or some of: " + ", ".join(LOSS_NAMES))
-    parser.add_argument("--folds", nargs="+", default=["all"], help="all, or some of 0 to 4 (default: all)")
+    parser.add_argument("--folds", nargs="+", default=["all"], help="all, or some of their numbers (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="default: 0")
     parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="folder of the runs (default: %(default)s)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results (default: %(default)s)")
+    add_results_option(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     parser.add_argument("--executor", choices=("local", "slurm"), default="local", help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=0, help="local runs at once (default: one per GPU, or one)")
@@ -76,7 +78,8 @@ def parse_arguments() -> argparse.Namespace:
     add_config_options(parser, protocol_defaults(), leave_out=PER_RUN)
     args = parser.parse_args()
     args.losses = chosen(args.losses, list(LOSS_NAMES), "--losses")
-    args.folds = chosen(args.folds, list(range(FOLDS)), "--folds")
+    args.folds = chosen(args.folds, list(range(len(folds_of(args.data)))), "--folds")
+    args.results = results_of(args)
     return args
 
 
@@ -91,16 +94,18 @@ def main() -> None:
     require_packed(args.data)
     for folder in (args.results, args.runs):
         require_writable(folder)
+    folds, words = folds_of_packed(args.data)
+    print(words, flush=True)
     digests, rule = {}, []
     ruled = RULE in {row.method for row in read_records(results, Row)}
-    for fold, case in cases_of_folds(args.data):
+    for fold, case in cases_of_folds(args.data, folds):
         digests[case.name] = case.digest
         rule += [] if ruled else [rule_row(case, fold)]
-    configuration = study_configuration(config, digests)
+    configuration = study_configuration(config, folds, digests)
     require_configuration(configuration, results)
     if rule:
         add_results(rule, [], configuration, results)
-    done = finished_runs(read_records(results, Row))
+    done = finished_runs(read_records(results, Row), folds)
     to_do = [job for job in jobs if job.key not in done]
     print(f"{len(to_do)} of {len(jobs)} runs to do", flush=True)
     if args.executor == "slurm":

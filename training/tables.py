@@ -9,6 +9,7 @@ Example:
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,8 +17,9 @@ import pandas as pd
 from model.errors import UserError
 from model.files import require_writable
 from training.common.cli import run
-from training.data.splits import FOLDS, read_fold
+from training.data.splits import FOLDS, SPLITS, read_folds
 from training.pages.cells import SCORE_HEADER, first_word, score_cells
+from training.pages.cohort import require_elsewhere
 from training.pages.markdown import replace_block, require_own_pages, table, wrapped, write_text
 from training.pages.plots import draw_curves, draw_dice, draw_dice_by_volume, is_figure
 from training.pages.study_page import PHANTOM, figure_name, short_answer, study_text
@@ -40,11 +42,11 @@ def load_study(results: Path, protocol: str) -> Study:
     rows, epochs = read_frame(path, Row), read_frame(curves, Epoch)
     require_known(rows, path, KEYS[Row])
     require_known(epochs, curves, KEYS[Epoch])
-    require_whole_runs(rows, path)
     of_losses = rows[rows["method"] != RULE]
     cases = (rows if of_losses.empty else of_losses)["case"]
     finished = rows[RUN].drop_duplicates()  # a run that was killed while its rows were added has curves only
     configuration = json.loads(beside.read_text(encoding="utf-8")) if (beside := path.with_suffix(".json")).exists() else {}
+    require_whole_runs(rows, path, configuration.get("folds") or read_folds(SPLITS).held_out)
     return Study(protocol, rows[rows["case"].isin(cases)], epochs.merge(finished), configuration)
 
 
@@ -58,10 +60,12 @@ def require_known(records: pd.DataFrame, path: Path, key: list[str]) -> None:
         raise UserError(f"{path}: {method}, fold {fold}, seed {seed}, {last}: there is more than one such row")
 
 
-def require_whole_runs(rows: pd.DataFrame, path: Path) -> None:
+def require_whole_runs(rows: pd.DataFrame, path: Path, folds: Sequence[Sequence[str]]) -> None:
     """Raise UserError when a run's cases are not the held-out cases of its fold: a mean over some would mislead."""
+    if len(folds) != FOLDS:
+        raise UserError(f"{path}: rows of {len(folds)} folds, the page is for studies of {FOLDS}")
     for (method, seed, fold), run_rows in rows.groupby(RUN):
-        differing = sorted(set(run_rows["case"]) ^ set(read_fold(fold)[1]))
+        differing = sorted(set(run_rows["case"]) ^ set(folds[fold]))
         if differing:
             raise UserError(
                 f"{path}: {method}, fold {fold}, seed {seed}: missing or not of this fold: {', '.join(differing)}"
@@ -103,6 +107,8 @@ def main() -> None:
     if all(study.rows.empty for study in studies):
         names = " or ".join(f"{protocol}.csv" for protocol in TITLES)
         raise UserError(f"{args.results}: no results, expected {names} from python -m training.study")
+    for study in studies:
+        require_elsewhere(study.folds, args.docs, args.readme)
     readme = args.readme.read_text(encoding="utf-8") if args.readme.exists() else ""
     replaced = replace_block(readme, readme_block(studies), args.readme, MARKERS)
     require_writable(args.docs)

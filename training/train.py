@@ -13,9 +13,11 @@ import sys
 from pathlib import Path
 
 from model.errors import UserError
+from model.files import require_writable
 from model.networks.config import ModelConfig, from_json
 from model.networks.torch_engine import pick_device
 from training.common.cli import run
+from training.data.dataset import folds_of_packed
 from training.learning.train_config import add_config_options, config_from, protocol_defaults
 from training.learning.training_run import train
 
@@ -47,6 +49,8 @@ def main() -> None:
         print(note)
     model = read_model(args.model) if args.model else None
     say = None if sys.stdout.isatty() else functools.partial(print, flush=True)  # a terminal has the progress bar
+    require_writable(args.run)
+    print(folds_of_packed(args.data)[1], flush=True)
     print(train(config_from(args), args.data, args.run, device, model=model, say=say))
 
 

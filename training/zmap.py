@@ -17,84 +17,40 @@ trees fitted to all cases, with and without an atlas, each with a decision fitte
 import argparse
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from model.files import require_writable
 from model.images.limits import LARGEST_PUBLISHED_Z
 from model.lesions.brain_map import BrainMap
 from model.lesions.candidates import FEATURES
 from model.lesions.decision import Decision, most_dice
-from model.lesions.estimate import ESTIMATE_FEATURES
-from model.networks.stored import ATLAS, IMAGE_WEIGHTS, ZMAP, read_sidecar, save_decision, save_estimator
+from model.networks.stored import ATLAS, ZMAP, read_sidecar, save_decision, save_estimator
 from training.common.cli import run
 from training.common.provenance import of_fit
 from training.data.dataset import PackedCase, load_folds, require_packed
-from training.data.same import digests
-from training.data.splits import FOLDS, all_folds, read_fold
+from training.data.splits import fold_number, numbers_of_folds
+from training.lesions.estimates import estimate_folds, with_atlas
 from training.lesions.fit_atlas import AtlasFit, fit_atlas
 from training.lesions.fit_certainty import Marked, require_own_rows
 from training.lesions.fit_estimate import LOW_Z, VoxelTable, fit_estimator, voxel_table
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
 from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, fit_calibration, nested_calibrations
 from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
-from training.scores.methods import ESTIMATED, ESTIMATES, RULE
+from training.scores.configuration import configuration_of, write_configuration
+from training.scores.methods import ESTIMATED, RULE
 from training.scores.metrics import dice_of
-from training.scores.rows import RESULTS, Row, ZError, read_records, write_configuration, write_records
+from training.scores.places import add_results_option, add_weights_option, results_of, weights_of
+from training.scores.rows import Row, ZError, read_records, write_records
 from training.scores.rule import rule_mask
 
 SMOOTHED_MM = 2.0  # the ADC of the threshold
 THRESHOLDS = tuple(range(500, 1501, 50))  # 1e-6 mm2/s
 
 
-def estimate_folds(
-    cases: dict[str, PackedCase], tables: dict[str, VoxelTable], fit: AtlasFit
-) -> dict[str, dict[str, PackedCase]]:
-    """By method of ESTIMATES, every case with the Z map that trees, which did not see it, estimate in the place of its own.
-
-    Nor did the atlas see it: of each fold one is made of the other cases, to which its held-out cases are registered.
-    """
-    estimated: dict[str, dict[str, PackedCase]] = {variant: {} for variant in ESTIMATES}
-    for fold in tqdm(range(FOLDS), desc="estimates", unit="fold", disable=None):
-        training, held_out = read_fold(fold)
-        seen = fit.of(training)
-        some = [tables[name] for name in training]
-        beside = with_atlas(cases, some, seen)
-        registered = {name: seen.atlas.register(cases[name].adc, cases[name].spacing_mm) for name in held_out}
-        estimators = (
-            fit_estimator(beside, seen.atlas),
-            fit_estimator(some),
-            fit_estimator([atlas_alone(table) for table in beside], seen.atlas),
-        )
-        for variant, estimator in zip(ESTIMATES, estimators, strict=True):
-            for name in held_out:
-                case = cases[name]
-                zadc = estimator.estimate(case.adc, case.spacing_mm, registered[name])
-                estimated[variant][name] = replace(case, zadc=zadc)
-    return estimated
-
-
-def with_atlas(cases: dict[str, PackedCase], tables: Sequence[VoxelTable], fit: AtlasFit) -> list[VoxelTable]:
-    """The tables with the atlas's features; what an atlas says about a case of its own is taken from one without it."""
-    return [
-        table.with_atlas(
-            BrainMap(cases[table.name].adc, cases[table.name].spacing_mm), fit.without(table.name), fit.places[table.name]
-        )
-        for table in tables
-    ]
-
-
-def atlas_alone(table: VoxelTable) -> VoxelTable:
-    """The table without what the other features say."""
-    features = table.features.copy()
-    features[:, : len(ESTIMATE_FEATURES)] = 0
-    return replace(table, features=features)
-
-
-def z_error(case: PackedCase, estimated: PackedCase, method: str, fold: int) -> ZError:
+def z_error(case: PackedCase, estimated: PackedCase, method: str) -> ZError:
     """The estimate of one case against its own Z map."""
     given, found = (
         np.clip(c.zadc, -LARGEST_PUBLISHED_Z, LARGEST_PUBLISHED_Z)[case.brain].astype(float) for c in (case, estimated)
@@ -107,7 +63,7 @@ def z_error(case: PackedCase, estimated: PackedCase, method: str, fold: int) -> 
     return ZError(
         case=case.name,
         method=method,
-        fold=fold,
+        fold=fold_number(case),
         brain_median=median(np.abs(error)),
         brain_p90=float(np.percentile(np.abs(error), 90)),
         low_median=median(np.abs(error[given < LOW_Z])),
@@ -133,10 +89,10 @@ def adc_masks(cases: dict[str, PackedCase]) -> dict[str, np.ndarray]:
     masks = threshold_masks(list(cases.values()))
     dice = np.array([[dice_of(mask, case.label) for mask in row] for row, case in zip(masks, cases.values(), strict=True)])
     chosen: dict[str, np.ndarray] = {}
-    for fold in range(FOLDS):
-        training, held_out = read_fold(fold)
-        best = int(dice[[names.index(name) for name in training]].mean(axis=0).argmax())
-        chosen |= {name: masks[names.index(name), best] for name in held_out}
+    fold_of = np.array([case.fold for case in cases.values()])
+    for fold in numbers_of_folds(cases.values()):
+        best = int(dice[fold_of != fold].mean(axis=0).argmax())
+        chosen |= {names[place]: masks[place, best] for place in np.flatnonzero(fold_of == fold)}
     return chosen
 
 
@@ -181,41 +137,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
     parser.add_argument("--ship", action="store_true", help=f"write what estimates to {ATLAS}/ and {ZMAP}/ in --weights")
-    parser.add_argument("--weights", type=Path, default=IMAGE_WEIGHTS, help="default: %(default)s")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
+    add_weights_option(parser)
+    add_results_option(parser)
     args = parser.parse_args()
     require_packed(args.data)
-    for folder in (args.results, args.weights) if args.ship else (args.results,):
+    results, weights = results_of(args), weights_of(args)
+    for folder in (results, weights) if args.ship else (results,):
         require_writable(folder)
-    read_records(args.results / "zmap.csv", ZError)  # refuses a table of something else
-    read_records(args.results / "estimated.csv", Row)
-    require_own_rows(args.results, "estimated")
-    for path in sorted(path for name in (ATLAS, ZMAP) for path in (args.weights / name).glob("*.json")) if args.ship else ():
+    read_records(results / "zmap.csv", ZError)  # refuses a table of something else
+    read_records(results / "estimated.csv", Row)
+    require_own_rows(results, "estimated")
+    for path in sorted(path for name in (ATLAS, ZMAP) for path in (weights / name).glob("*.json")) if args.ship else ():
         read_sidecar(path)
-    folds, cases = all_folds(), load_folds(args.data)
+    cases = load_folds(args.data)
     voxels = {name: voxel_table(case) for name, case in cases.items()}
     fit = fit_atlas(cases.values())
     estimated = estimate_folds(cases, voxels, fit)
-    errors = [
-        z_error(cases[name], case, method, folds[name]) for method, some in estimated.items() for name, case in some.items()
-    ]
-    write_records(errors, args.results / "zmap.csv", ZError)
+    errors = [z_error(cases[name], case, method) for method, some in estimated.items() for name, case in some.items()]
+    write_records(errors, results / "zmap.csv", ZError)
     found = {method: Found.on(some) for method, some in estimated.items()}
-    found["decision"].marked.write(args.results, "estimated")
+    found["decision"].marked.write(results, "estimated")
     masks = {method: one.masks for method, one in found.items()} | {
         RULE: {name: rule_mask(case.adc, case.zadc) for name, case in estimated["decision"].items()},
         "adc": adc_masks(cases),
     }
     facts = NO_RUN | {"predict_seconds": math.nan}
     rows = [
-        case_row(case, Prediction(masks[method][name]), (method, folds[name], 0), **facts)
+        case_row(case, Prediction(masks[method][name]), (method, fold_number(case), 0), **facts)
         for name, case in cases.items()
         for method in ESTIMATED
     ]
-    write_records(rows, args.results / "estimated.csv", Row)
-    write_configuration({"data": digests(cases.values())}, args.results / "estimated.csv")  # last: of rows that are there
+    write_records(rows, results / "estimated.csv", Row)
+    write_configuration(configuration_of(cases.values()), results / "estimated.csv")  # last: of rows that are there
     if args.ship:
-        ship(cases, voxels, fit, found, args.weights)
+        ship(cases, voxels, fit, found, weights)
     print(mean_lines(rows, ESTIMATED))
 
 

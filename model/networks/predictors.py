@@ -12,18 +12,8 @@ from model.errors import UserError
 from model.lesions.certainty import NOT_FITTED
 from model.lesions.estimate import ZEstimator
 from model.lesions.own_atlas import read_atlas
-from model.networks.config import InferenceConfig
 from model.networks.predict import Predictor
-from model.networks.stored import (
-    ATLAS,
-    ESTIMATE,
-    WITHOUT_ENGINE,
-    Engine,
-    Ensemble,
-    load_ensemble,
-    load_estimator,
-    zmap_folder,
-)
+from model.networks.stored import ATLAS, ESTIMATE, Engine, Ensemble, load_ensemble, load_estimator, trees_alone, zmap_folder
 
 
 class EstimatingPredictor(Predictor):
@@ -131,7 +121,7 @@ def load_estimating_predictor(
 def _estimating(folder: Path, lesions: Callable[[], Ensemble]) -> EstimatingPredictor:
     estimator, decision, identity = load_estimator(folder)
     if decision.calibration.networks == 0:
-        return EstimatingPredictor(estimator, Ensemble((), (), InferenceConfig(), identity, (), decision, *WITHOUT_ENGINE))
+        return EstimatingPredictor(estimator, trees_alone(decision, identity))
     networks = lesions()
     if not networks.networks:
         raise UserError(f"--networks 0: the decision in {folder} weighs networks")

@@ -129,11 +129,16 @@ def sealed(values: dict) -> dict:
 def load_ensemble(folder: Path, engine: Engine | None, with_decision: bool = True, networks: int | None = None) -> Ensemble:
     """Load the networks of a folder and, where there is one, its `decision.safetensors`.
 
-    Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group.
+    Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group. A folder may hold a
+    decision that asks no network, and none.
     networks: how many are loaded, the first ones; by default all. The id is the same. engine: None where that is 0.
-    Raises UserError when there is none, a file is missing, altered or does not fit its configuration, the sidecars disagree
-    on how answers are averaged, or the decision was not fitted to so many networks.
+    Raises UserError when there is nothing, a file is missing, altered or does not fit its configuration, the sidecars
+    disagree on how answers are averaged, or the decision was not fitted to so many networks.
     """
+    if with_decision and not network_files(folder) and (folder / f"{DECISION}.safetensors").exists():
+        if networks:
+            raise UserError(f"--networks {networks}: {folder} has none")
+        return _load_trees_alone(folder)
     stored = read_networks(folder)
     rules = {network.inference for network in stored}
     if len(rules) > 1:
@@ -164,6 +169,18 @@ def _decision_for(networks: int, groups: Sequence[str], decision: Decision | Non
     if decision and len(set(groups)) < len(groups) > networks > 0:
         raise UserError(f"--networks {networks}: the decision in {folder} was fitted to several networks at a time")
     return decision.trees_alone if decision and networks == 0 else decision
+
+
+def trees_alone(decision: Decision, identity: str) -> Ensemble:
+    """An ensemble without networks: its decision's trees say everything."""
+    return Ensemble((), (), InferenceConfig(), identity, (), decision, *WITHOUT_ENGINE)
+
+
+def _load_trees_alone(folder: Path) -> Ensemble:
+    decision, digest = _load_decision(folder / f"{DECISION}.safetensors", {})
+    if decision.calibration.networks != 0:
+        raise UserError(f"{folder}: a lesion decision that asks networks, and no networks beside it")
+    return trees_alone(decision, hashlib.sha256(digest.encode()).hexdigest()[:12])
 
 
 def zmap_folder(folder: Path) -> Path:

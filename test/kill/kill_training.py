@@ -20,7 +20,6 @@ import forked
 import torch
 from training_helpers import SMALL, tensors, write_study
 
-from training.data.splits import read_fold
 from training.learning import training_run as module
 from training.learning.protocols import Native
 from training.learning.train_config import TrainConfig
@@ -31,7 +30,6 @@ CONFIG = TrainConfig(epochs=6, warmup_epochs=1, batch_size=2)
 
 def job(data: Path, folder: Path) -> None:
     module.PROTOCOLS = {"native": lambda model: Native(SMALL)}
-    module.read_fold = lambda fold: read_fold(fold, data / "splits.json")
     torch.set_num_threads(1)
     train(CONFIG, data, folder, torch.device("cpu"), validate_every=2)
 

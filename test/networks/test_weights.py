@@ -390,10 +390,10 @@ def test_half_a_decision_is_refused(decided, missing):
     assert refusal(decided).startswith(f"{decided / missing}: weights cannot be read (No such file")
 
 
-def test_a_decision_without_networks_is_no_weights(decided):
+def test_a_decision_without_the_networks_that_it_was_fitted_to_is_no_weights(decided):
     for path in decided.glob("net*"):
         path.unlink()
-    assert refusal(decided).startswith(f"{decided}: no weights")
+    assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: fitted to other weights")
 
 
 NUMBERS = {"intercept": 0.0, "networks": 1.0, "first_stage": 0.0}

@@ -34,7 +34,7 @@ from training.scores.metrics import dice_of, score
 from training.scores.rows import Bin, Row, read_records
 from training.scores.rule import rule_mask
 
-CASES = {f"case{number}": invented_case(number) for number in range(10)}
+CASES = {f"case{number}": dataclasses.replace(invented_case(number), fold=number // 2) for number in range(10)}
 FOLDS = [[f"case{2 * fold}", f"case{2 * fold + 1}"] for fold in range(5)]
 FOLD_OF = {name: fold for fold, names in enumerate(FOLDS) for name in names}
 CPU = torch.device("cpu")
@@ -234,7 +234,7 @@ def edit(path: Path, training: object) -> None:
 
 def test_networks_that_did_not_see_their_fold_are_taken(weights):
     save_decision(weights, stump("z", 0, 0.5, 0.5), {"cases": list(CASES)})  # a decision may have seen all
-    require_held_out(weights)
+    require_held_out(weights, CASES.values())
 
 
 def test_a_network_that_saw_its_fold_is_refused(weights):
@@ -244,11 +244,18 @@ def test_a_network_that_saw_its_fold_is_refused(weights):
         load_held_out(weights, CASES, CPU)
 
 
+def test_a_network_that_saw_its_fold_under_another_name_is_refused(weights):
+    known = {"data": {"baby": CASES["case7"].digest}}
+    edit(weights / "fold3-dice.json", {"cases": {"training": ["baby"]}, "training": {"fold": 3}} | known)
+    with pytest.raises(UserError, match="trained on case7, which its fold holds out"):
+        load_held_out(weights, CASES, CPU)
+
+
 @pytest.mark.parametrize("provenance", [{}, {"cases": {}}, {"cases": ["case0"]}, {"cases": {"training": None}}])
 def test_a_network_that_does_not_say_what_it_saw_is_refused(weights, provenance):
     edit(weights / "fold1-dice.json", provenance)
     with pytest.raises(UserError, match=r"fold1-dice.json: does not say which cases"):
-        require_held_out(weights)
+        require_held_out(weights, CASES.values())
 
 
 @pytest.mark.parametrize(
@@ -257,7 +264,7 @@ def test_a_network_that_does_not_say_what_it_saw_is_refused(weights, provenance)
 def test_the_fold_is_the_sidecars(weights, training, reason):
     edit(weights / "fold1-dice.json", {"cases": {"training": ["case0"]}, "training": training})
     with pytest.raises(UserError, match=rf"fold1-dice.json: {reason}"):
-        require_held_out(weights)
+        require_held_out(weights, CASES.values())
 
 
 @pytest.fixture
@@ -278,7 +285,7 @@ def test_take_with_a_run_missing_changes_nothing(runs, weights, suffix):
     path = run_folder(runs, "tversky", 4, 0) / "fold4.safetensors"
     path.with_suffix(suffix).unlink()
     with pytest.raises(UserError, match=rf"{path}: not trained yet \(1 of 10 runs are missing\)"):
-        ship.copy_networks(runs, ["dice", "tversky"], weights, {})
+        ship.copy_networks(runs, ["dice", "tversky"], weights, CASES.values())
     assert {path: path.read_bytes() for path in weights.iterdir()} == before
 
 

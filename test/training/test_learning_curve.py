@@ -1,7 +1,6 @@
 """The rows of the learning curve: which cases trees and calibration saw, and what is written."""
 
 import dataclasses
-import itertools
 import json
 from pathlib import Path
 
@@ -17,22 +16,24 @@ from training.scores.rows import CurvePoint, read_records
 CASES = {f"case{number}": invented_case(number) for number in range(11)}  # the last fold has three
 CASES["case3"] = dataclasses.replace(CASES["case3"], label=CASES["case3"].label & False)
 FOLD_OF = {name: min(int(name[4:]) // 2, 4) for name in CASES}
+CASES = {name: dataclasses.replace(case, fold=FOLD_OF[name]) for name, case in CASES.items()}
+FOLDS = [[name for name, fold in FOLD_OF.items() if fold == number] for number in range(5)]
 WITH_LESION = {name for name, case in CASES.items() if case.label.any()}
 
 
 @pytest.fixture(autouse=True)
 def invented_folds(use_folds, few_trees) -> None:
-    use_folds([[name for name, fold in FOLD_OF.items() if fold == number] for number in range(5)])
+    use_folds(FOLDS)
 
 
 def test_a_draw_is_of_the_other_folds_and_holds_the_smaller_one() -> None:
     for fold in range(5):
         others = {name for name in CASES if FOLD_OF[name] != fold}
         for draw in range(3):
-            few, some, most = (set(learning_curve.drawn(fold, draw, size)) for size in (3, 6, 99))
+            few, some, most = (set(learning_curve.drawn(FOLDS, fold, draw, size)) for size in (3, 6, 99))
             assert few < some < most == others
             assert (len(few), len(some)) == (3, 6)
-    assert len({tuple(learning_curve.drawn(0, draw, 3)) for draw in range(6)}) > 1
+    assert len({tuple(learning_curve.drawn(FOLDS, 0, draw, 3)) for draw in range(6)}) > 1
 
 
 TABLES = {name: fit_trees.candidate_table(case) for name, case in CASES.items()}
@@ -51,7 +52,7 @@ def expected(folds: dict[int, list[str]]) -> dict[str, float]:
 
 
 def test_trees_and_calibration_are_fitted_to_the_drawn_cases_alone_and_once() -> None:
-    folds, fitted = {fold: learning_curve.drawn(fold, 0, 3) for fold in range(5)}, {}
+    folds, fitted = {fold: learning_curve.drawn(FOLDS, fold, 0, 3) for fold in range(5)}, {}
     assert learning_curve.curve_points(CASES, TABLES, folds, fitted) == expected(folds)
     assert fitted.keys() == {tuple(names) for names in folds.values()}
     other = dict.fromkeys(fitted, fitted[tuple(folds[0])])
@@ -59,15 +60,14 @@ def test_trees_and_calibration_are_fitted_to_the_drawn_cases_alone_and_once() ->
 
 
 def test_the_command_writes_a_point_for_every_case_with_a_lesion(tmp_path: Path, command) -> None:
-    """The folds leave eight or nine cases, so that every number of cases is all of them."""
+    """The folds leave eight or nine cases, fewer than ten: eight are drawn of each, and no other number."""
     for case in CASES.values():
         write_packed(case, tmp_path)
     command(learning_curve.main, "--data", tmp_path, "--results", tmp_path / "results")
     points = read_records(tmp_path / "results" / "learning_curve.csv", CurvePoint)
-    dice = expected({fold: [name for name in CASES if FOLD_OF[name] != fold] for fold in range(5)})
-    assert {(point.size, point.draw, point.case): point.dice for point in points} == {
-        (size, draw, name): dice[name]
-        for size, draw, name in itertools.product(learning_curve.SIZES, range(learning_curve.DRAWS), dice)
-    }
+    for draw in range(learning_curve.DRAWS):
+        dice = expected({fold: learning_curve.drawn(FOLDS, fold, draw, 8) for fold in range(5)})
+        assert {point.case: point.dice for point in points if point.draw == draw} == dice
+    assert {(point.size, point.draw) for point in points} == {(8, draw) for draw in range(learning_curve.DRAWS)}
     configuration = json.loads((tmp_path / "results" / "learning_curve.json").read_text())
-    assert configuration == {"data": {name: case.digest for name, case in CASES.items()}}
+    assert configuration == {"folds": FOLDS, "data": {name: case.digest for name, case in CASES.items()}}

@@ -1,6 +1,7 @@
 """The accuracy page and the README's table, from invented rows."""
 
 import dataclasses
+import itertools
 import math
 import statistics
 from collections.abc import Iterable
@@ -11,9 +12,12 @@ import pytest
 import study_rows
 
 from training import accuracy
+from training.lesions.reader_names import AFTER, ALL, READERS
 from training.pages import adc_alone
 from training.pages.agreement import agreement
 from training.pages.learning_curve import by_size, curve_words
+from training.pages.reader import readme_line, section
+from training.scores.configuration import write_configuration
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.methods import ESTIMATED as OF_ESTIMATES
 from training.scores.rows import (
@@ -24,10 +28,10 @@ from training.scores.rows import (
     CurvePoint,
     MarkedCase,
     MarkedLesion,
+    ReaderRow,
     Row,
     ZError,
     as_frame,
-    write_configuration,
     write_records,
 )
 from training.scores.statistics import case_means
@@ -72,6 +76,11 @@ CASES = [
     MarkedCase(f"case{case}", kind, case, 2.0 * (kind != TWIN), 1.0, 2, 0.5 + case / 10, 0.5 + case / 9, 0.5, chance)
     for case in range(5)
     for kind, chance in ((CASE, 0.6), (TWIN, 0.4), (SHAM, 0.6))
+]
+READINGS = [  # the draft of case n has a Dice of n / 10; each action adds 0.02, a tenth of wrong decisions costs 0.01
+    ReaderRow(f"case{case}", 0, z_map, kind, wrong, after, case / 10 + 0.02 * clicks - wrong / 10, 0.5, clicks)
+    for case, z_map, kind, wrong in itertools.product(range(6), ("given", "estimated"), READERS, (0.0, 0.1))
+    for after, clicks in [*((str(n), n) for n in AFTER), (ALL, 12.5)]
 ]
 BINS = [Bin(method, number, 0.05 + number / 10, 0.04, 9) for method in ("networks", "decision") for number in range(3)]
 
@@ -193,6 +202,20 @@ def test_the_learning_curve_averages_draws_within_the_case_first() -> None:
     )
 
 
+def test_the_reader_section_has_the_means_of_each_stage() -> None:
+    """0.25 as the draft comes, 0.27 after one action, 0.5 after all; with a tenth wrong 0.01 less."""
+    rows = as_frame(READINGS, ReaderRow)
+    text = section(rows, "figures/reader.png")
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| given | rejects, adds |")]
+    assert [line[3:9] for line in lines] == [
+        ["0.250", "0.270", "0.290", "0.310", "0.350", "0.450"],
+        ["0.240", "0.260", "0.280", "0.300", "0.340", "0.440"],
+    ]
+    assert [(line[9].split()[0], *line[10:]) for line in lines] == [("0.500", "0.500", "12.5"), ("0.490", "0.500", "12.5")]
+    assert "Given Z map: rejecting alone changes Dice by +0.250 [+0.250, +0.250] with 0% wrong" in text.replace("\n", " ")
+    assert "from 0.25 to 0.50 by rejecting" in readme_line(rows)
+
+
 def test_several_seeds_are_one_case() -> None:
     """The second seed scores 0.1 more, predicts 2 ml more, misses case 1; the unit of every number is the case."""
     second = [
@@ -227,6 +250,7 @@ def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, command, ref
         (ESTIMATED, Row, "estimated"),
         (ERRORS, ZError, "zmap"),
         (CURVE, CurvePoint, "learning_curve"),
+        (READINGS, ReaderRow, "reader"),
     ):
         assert f"{name}.csv" in refusal(accuracy.main, *words)
         write_records(records, tmp_path / f"{name}.csv", kind)
@@ -234,16 +258,23 @@ def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, command, ref
     for name in ("crossval", "estimated"):
         write_records(LESIONS, tmp_path / f"{name}-lesions.csv", MarkedLesion)
         write_records(CASES, tmp_path / f"{name}-cases.csv", MarkedCase)
-    for name, digest in (("crossval", "0f"), ("learning_curve", "0f"), ("estimated", "1f")):
-        write_configuration({"data": {"case0": digest}}, tmp_path / f"{name}.csv")
-    assert "are of different data (case0)" in refusal(accuracy.main, *words)
-    write_configuration({"data": {"case0": "0f"}}, tmp_path / "estimated.csv")
+    names = [f"case{case}" for case in range(6)]
+    one = {"folds": [names], "data": dict.fromkeys(names, "0f")}
+    for name in ("crossval", "learning_curve", "reader"):
+        write_configuration(one, tmp_path / f"{name}.csv")
+    for change, reason in (
+        ({"data": one["data"] | {"case0": "1f"}}, "are of different data (case0)"),
+        ({"folds": [names[:3], names[3:]]}, "are of different folds"),
+    ):
+        write_configuration(one | change, tmp_path / "estimated.csv")
+        assert reason in refusal(accuracy.main, *words)
+    write_configuration(one, tmp_path / "estimated.csv")
     pages = []
     for _ in range(2):
         command(accuracy.main, *words)
         pages.append({path.name: path.read_bytes() for path in (tmp_path / "docs").rglob("*.*") if path.is_file()})
     figures = [f"accuracy-{name}.png" for name in ("lesions", "reliability", "volume")]
-    assert sorted(pages[0]) == [*figures, "accuracy.md", "learning-curve.png"]
+    assert sorted(pages[0]) == [*figures, "accuracy.md", "learning-curve.png", "reader.png"]
     assert pages[0] == pages[1]
     readme = (tmp_path / "README.md").read_text()
     assert readme.startswith(f"before\n{begin}\n| out of fold | Dice, 6 cases | Dice, 5 cases with a lesion |")

@@ -86,8 +86,9 @@ def test_the_command_trains_as_its_options_say(
         "5e-4",
     ]
     words += ["--bfloat16", "--model", tmp_path / "model.json", "--run", tmp_path, "--device", "cpu"]
-    *lines, path = command(module.main, "--data", small_study, *words).splitlines()
+    folds, *lines, path = command(module.main, "--data", small_study, *words).splitlines()
     assert Path(path) == tmp_path / "fold2.safetensors"
+    assert folds.startswith("7 cases in the 5 folds of ")
     assert [line.startswith("epoch 1 of 1: loss ") for line in lines] == [True] * (not on_a_terminal)
     sidecar = json.loads(Path(path).with_suffix(".json").read_text())
     config = TrainConfig(fold=2, loss="dice", seed=0, epochs=1, warmup_epochs=0, learning_rate=5e-4, bfloat16=True)

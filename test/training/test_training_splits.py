@@ -11,7 +11,7 @@ from training_helpers import invented_case, write_packed
 from model.errors import UserError
 from training import splits
 from training.data.dataset import PackedCase
-from training.data.splits import FOLDS, SPLITS, read_fold
+from training.data.splits import FOLDS, SPLITS, folds_of, read_folds
 from training.splits import deal
 
 
@@ -39,7 +39,7 @@ def test_the_committed_folds_hold_44_cases_once() -> None:
 
 def test_every_committed_case_validates_exactly_one_fold() -> None:
     everything = sorted(itertools.chain(*json.loads(SPLITS.read_text())["folds"]))
-    pairs = [read_fold(fold) for fold in range(FOLDS)]
+    pairs = [read_folds(SPLITS).of(fold) for fold in range(FOLDS)]
     assert sorted(name for _, validation in pairs for name in validation) == everything
     for training, validation in pairs:
         assert not set(training) & set(validation)
@@ -49,7 +49,7 @@ def test_every_committed_case_validates_exactly_one_fold() -> None:
 @pytest.mark.parametrize("fold", [-1, 5])
 def test_a_fold_that_does_not_exist(fold: int) -> None:
     with pytest.raises(UserError, match=f"expected a fold from 0 to 4, found {fold}"):
-        read_fold(fold)
+        read_folds(SPLITS).of(fold)
 
 
 @pytest.mark.parametrize(("voxels", "expected"), [(0, 0), (1, 1), (9, 1), (11, 2), (49, 2), (51, 3), (900, 3)])
@@ -75,11 +75,11 @@ def test_deal_is_repeatable() -> None:
     assert deal(many_cases()) == deal(many_cases())
 
 
-def test_the_command_writes_what_read_fold_reads(tmp_path: Path, command) -> None:
+def test_the_command_writes_the_folds_of_the_data(tmp_path: Path, command) -> None:
     (tmp_path / "packed").mkdir()
     for number in range(7):
         write_packed(invented_case(number), tmp_path / "packed")
-    command(splits.main, "--data", tmp_path / "packed", "--out", tmp_path / "splits.json")
-    training, validation = read_fold(1, tmp_path / "splits.json")
+    command(splits.main, "--data", tmp_path / "packed")
+    training, validation = folds_of(tmp_path / "packed").of(1)
     assert len(validation) == 2
     assert sorted(training + validation) == [f"case{number}" for number in range(7)]

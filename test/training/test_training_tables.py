@@ -17,7 +17,7 @@ from model.networks.config import InferenceConfig, ModelConfig
 from model.networks.network import LesionNet
 from model.networks.torch_engine import save_weights
 from training import tables
-from training.data.splits import FOLDS, read_fold
+from training.data.splits import FOLDS, SPLITS, read_folds
 from training.learning.losses import LOSSES
 from training.learning.phantom_masks import masks_by_loss
 from training.pages import cells, plots, study_tables
@@ -287,7 +287,7 @@ def same_everywhere(*offsets: tuple[str, float]) -> Study:
     """Losses that differ by a constant and a little noise of their own, on all cases."""
     rows = []
     for method, offset in offsets:
-        for case in (c for fold in range(FOLDS) for c in read_fold(fold)[1]):
+        for case in (c for fold in range(FOLDS) for c in read_folds(SPLITS).held_out[fold]):
             noise = np.random.default_rng([*case.encode(), *method.encode()]).normal(0, 0.02)
             rows.append(row(case, method, dice=0.5 + offset + noise, nsd=0.5 + offset + noise))
     return Study("native", table(*rows), as_frame([], Epoch))
@@ -339,7 +339,7 @@ def test_what_holds_in_both_protocols():
 
 def test_protocols_are_compared_on_the_cases_that_both_have():
     """Over all cases dice is ahead in the native protocol; on the first fold, which alone the other has, tversky is."""
-    first = read_fold(0)[1]
+    first = list(read_folds(SPLITS).held_out[0])
     rows = same_everywhere(("dice", 0.0), ("tversky", 0.2)).rows
     elsewhere = same_everywhere(("dice", 0.4), ("tversky", 0.0)).rows
     native = pd.concat([rows[rows["case"].isin(first)], elsewhere[~elsewhere["case"].isin(first)]], ignore_index=True)

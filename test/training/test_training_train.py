@@ -176,10 +176,12 @@ def test_the_folder_of_another_network_is_refused(data: Path, finished: Path) ->
         train(CONFIG, data, finished, CPU, model=dataclasses.replace(SMALL, margin=3))
 
 
-def test_the_folder_of_other_folds_is_refused(data: Path, finished: Path, use_folds) -> None:
-    use_folds([["case2", "case3"], ["case0", "case1"], *FOLDS[2:]])  # validates on cases trained on
+def test_the_folder_of_other_folds_is_refused(data: Path, finished: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(data, tmp_path / "packed")
+    folds = [["case2", "case3"], ["case0", "case1"], *FOLDS[2:]]  # validates on cases trained on
+    (other / "splits.json").write_text(json.dumps({"folds": folds}))
     with pytest.raises(UserError, match="checkpoint"):
-        train(CONFIG, data, finished, CPU)
+        train(CONFIG, other, finished, CPU)
 
 
 @pytest.mark.parametrize(

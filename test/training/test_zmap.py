@@ -18,6 +18,7 @@ from model.networks.stored import load_estimator
 from training import zmap
 from training.data.dataset import PackedCase
 from training.lesions import fit_trees, held_out
+from training.lesions.estimates import atlas_alone, estimate_folds, with_atlas
 from training.lesions.fit_atlas import AtlasFit, fit_atlas, sums_of
 from training.lesions.fit_certainty import Marked
 from training.lesions.fit_estimate import FIT_Z, VoxelTable, fit_estimator, voxel_table
@@ -39,7 +40,7 @@ def case_of(number: int) -> PackedCase:
     return PackedCase(f"case{number}", adc, zadc, label, (3.0, 1.5, 1.25))
 
 
-CASES = {f"case{number}": case_of(number) for number in range(10)}
+CASES = {f"case{number}": dataclasses.replace(case_of(number), fold=number // 2) for number in range(10)}
 FOLDS = [[f"case{2 * fold}", f"case{2 * fold + 1}"] for fold in range(5)]
 FOLD_OF = {name: fold for fold, names in enumerate(FOLDS) for name in names}
 
@@ -65,7 +66,7 @@ def test_a_case_has_a_say_in_the_estimates_of_all_folds_but_its_own(tables, fit,
     changed = dataclasses.replace(CASES[name], zadc=-CASES[name].zadc)
     other = tables | {name: voxel_table(changed)}
     other_fit = AtlasFit(fit.places, fit.sums | {name: sums_of(changed, fit.places[name], fit.atlas.mean.shape)})
-    before, after = zmap.estimate_folds(CASES, tables, fit), zmap.estimate_folds(CASES, other, other_fit)
+    before, after = estimate_folds(CASES, tables, fit), estimate_folds(CASES, other, other_fit)
     for method in ESTIMATES:
         assert before[method].keys() == after[method].keys() == CASES.keys()
         same = {case for case in CASES if np.array_equal(before[method][case].zadc, after[method][case].zadc)}
@@ -74,7 +75,7 @@ def test_a_case_has_a_say_in_the_estimates_of_all_folds_but_its_own(tables, fit,
 
 
 def test_features_of_a_case_that_is_fitted_to_come_from_an_atlas_without_it(tables, fit):
-    (table,) = zmap.with_atlas(CASES, [tables["case3"]], fit)
+    (table,) = with_atlas(CASES, [tables["case3"]], fit)
     rest = fit.of(name for name in CASES if name != "case3").atlas
     np.testing.assert_allclose(
         table.features[:, WITH_ATLAS.index("atlas_mean")], rest.at(fit.places["case3"])[0][table.chosen] / 1000, rtol=2e-3
@@ -82,7 +83,7 @@ def test_features_of_a_case_that_is_fitted_to_come_from_an_atlas_without_it(tabl
     maps = sampled(rest.maps, fit.places["case3"][table.chosen] * (GRID_MM / MAPS_MM))
     np.testing.assert_allclose(table.features[:, [WITH_ATLAS.index(name) for name in MAPS]], maps, rtol=2e-3, atol=1e-4)
     np.testing.assert_array_equal(table.features[:, : len(ESTIMATE_FEATURES)], tables["case3"].features)
-    alone = zmap.atlas_alone(table)
+    alone = atlas_alone(table)
     assert not alone.features[:, : len(ESTIMATE_FEATURES)].any()
 
 
@@ -128,14 +129,14 @@ def test_large_brain_is_thinned_evenly_and_keeps_its_lesion():
 def test_errors_on_paper():
     """Three voxels of which one is lesion and one is clipped: errors 0.5, 1 and 2, in the lesion 1 above."""
     row = lambda *values: np.array(values, np.float32).reshape(1, 1, -1)  # noqa: E731
-    case = PackedCase("a", row(1, 1, 1, 0), row(-2, 0, 14, 9), row(1, 0, 0, 0) > 0, (1, 1, 1))
-    found = zmap.z_error(case, dataclasses.replace(case, zadc=row(-1, 0.5, 8, 0)), "decision", 3)
+    case = PackedCase("a", row(1, 1, 1, 0), row(-2, 0, 14, 9), row(1, 0, 0, 0) > 0, (1, 1, 1), fold=3)
+    found = zmap.z_error(case, dataclasses.replace(case, zadc=row(-1, 0.5, 8, 0)), "decision")
     assert (found.case, found.method, found.fold) == ("a", "decision", 3)
     assert (found.brain_median, found.low_median, found.lesion_median, found.lesion_bias) == (1, 1, 1, 1)
     assert found.brain_p90 == pytest.approx(1.8)
     assert found.correlation == pytest.approx(np.corrcoef([-2, 0, 10], [-1, 0.5, 8])[0, 1])
     empty = dataclasses.replace(case, label=case.label & False)
-    assert math.isnan(zmap.z_error(empty, case, "decision", 0).lesion_bias)
+    assert math.isnan(zmap.z_error(empty, case, "decision").lesion_bias)
 
 
 def test_threshold_is_the_best_of_the_other_folds():
@@ -159,16 +160,16 @@ def test_command_writes_rows_errors_and_files_that_load(tables, fit, tmp_path, c
     rows = read_records(tmp_path / "results" / "estimated.csv", Row)
     errors = read_records(tmp_path / "results" / "zmap.csv", ZError)
     configuration = json.loads((tmp_path / "results" / "estimated.json").read_text())
-    assert configuration == {"data": {name: case.digest for name, case in CASES.items()}}
+    assert configuration == {"folds": FOLDS, "data": {name: case.digest for name, case in CASES.items()}}
     for some, methods in ((rows, ESTIMATED), (errors, ESTIMATES)):
         assert {(row.case, row.method, row.fold) for row in some} == {
             (name, method, fold) for name, fold in FOLD_OF.items() for method in methods
         }
 
-    estimates = zmap.estimate_folds(CASES, tables, fit)
+    estimates = estimate_folds(CASES, tables, fit)
     dice = {(row.method, row.case): row.dice for row in rows}
     every = list(tables.values())
-    shipped = {"decision": ("atlas", zmap.with_atlas(CASES, every, fit), fit.atlas), "no-atlas": ("zmap", every, None)}
+    shipped = {"decision": ("atlas", with_atlas(CASES, every, fit), fit.atlas), "no-atlas": ("zmap", every, None)}
     for method, (folder, some, atlas) in shipped.items():
         estimated = estimates[method]
         candidates = {name: fit_trees.candidate_table(case) for name, case in estimated.items()}

@@ -1,16 +1,25 @@
 """Which code, and which data's licence, weights come from."""
 
+from __future__ import annotations
+
 import importlib.metadata
 import os
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from training.data.seen import SCANS
+from training.data.splits import fold_words, folds_by_number
+
+if TYPE_CHECKING:
+    from training.data.dataset import PackedCase
 
 LICENCE = "trained on BONBID-HIE (Zenodo 10602767), whose licence statements conflict: treat as non-commercial"
+OWN_CASES = "trained on {} reviewed cases of one's own: whoever reviewed them knows their terms"
 
 
 def git_commit() -> str:
@@ -30,12 +39,25 @@ def git_commit() -> str:
     return commit + ("-dirty" if git("status", "--porcelain", "--", *code) else "")
 
 
-def of_fit(module: str, cases: Iterable[str]) -> dict[str, Any]:
-    """What the sidecar of fitted trees says about how they were made by this run of a command of `training`."""
+def licence(cases: Iterable[PackedCase]) -> str:
+    """Under which terms weights that were trained on some cases are, by where their labels come from."""
+    sources = [case.source for case in cases]
+    reviewed = len(sources) - sources.count("published")
+    words = [LICENCE] if reviewed < len(sources) else []
+    return "; ".join([*words, OWN_CASES.format(reviewed)] if reviewed else words)
+
+
+def of_fit(module: str, cases: Mapping[str, PackedCase]) -> dict[str, Any]:
+    """What the sidecar of fitted trees says about how they were made by this run of a command of `training`.
+
+    cases: by name, those that they were fitted to, each with its fold.
+    """
     return {
         "command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
         "git_commit": git_commit(),
         "versions": {name: importlib.metadata.version(name) for name in ("numpy", "lightgbm", "scikit-learn")},
         "cases": {"training": sorted(cases)},
-        "data_licence": LICENCE,
+        SCANS: sorted(case.scan_digest for case in cases.values()),
+        "folds": fold_words(folds_by_number(cases.values())),
+        "data_licence": licence(cases.values()),
     }

@@ -1,5 +1,6 @@
 """Packed cases in memory, and the batches an epoch is made of. Needs no SimpleITK."""
 
+import dataclasses
 import functools
 import hashlib
 import zipfile
@@ -17,7 +18,8 @@ from model.images.brain import brain_box, brain_mask
 from model.images.limits import LARGEST_Z, SPACING_MM
 from model.networks.config import ModelConfig
 from model.networks.inputs import network_input
-from training.data.splits import all_folds
+from training.data.same import listed, require_each_scan_once
+from training.data.splits import SPLITS, Folds, fold_words, folds_of
 from training.data.strata import load_class
 
 # what numpy and zipfile raise for files that are missing, empty, cut off, altered or of another kind
@@ -25,6 +27,7 @@ DAMAGE = (OSError, EOFError, KeyError, TypeError, ValueError, NotImplementedErro
 MAKE_IT = "make it with python -m training.cases"
 # median of a brain in 1e-6 mm2/s, 909 to 1583 in 44 published cases; no living tissue is below, free water at 37 C is above
 BRAIN_ADC = (300.0, 3000.0)
+PUBLISHED, REVIEWED = "published", "reviewed"  # what a packed case says of its label; older files say nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,8 @@ class PackedCase:
     zadc: np.ndarray  # float32, standard deviations
     label: np.ndarray  # bool
     spacing_mm: tuple[float, float, float]  # (z, y, x)
+    fold: int | None = None  # that holds it out, where it was read with its folds
+    source: str = PUBLISHED  # whose label it has: PUBLISHED or REVIEWED
 
     @functools.cached_property
     def brain(self) -> np.ndarray:
@@ -49,6 +54,12 @@ class PackedCase:
         for voxels in (self.adc, self.zadc, self.label):
             sums.update(np.ascontiguousarray(voxels).data)
         return sums.hexdigest()
+
+    @functools.cached_property
+    def scan_digest(self) -> str:
+        """SHA-256 of the ADC in the brain's box, in hexadecimal: the same of one scan with other labels or names."""
+        adc = np.where(self.brain, self.adc, 0)[brain_box(self.brain, margin=0)]
+        return hashlib.sha256(repr(adc.shape).encode() + np.ascontiguousarray(adc).tobytes()).hexdigest()
 
     @property
     def lesion_load(self) -> float:
@@ -84,12 +95,14 @@ def load_case(path: Path) -> PackedCase:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ("adc", "zadc", "label", "spacing_mm")}
+            source = str(file["source"]) if "source" in file else PUBLISHED
     except DAMAGE as error:
         raise UserError(f"{path}: not a packed case ({one_line(error)}); {MAKE_IT}") from None
     if problem := _shape_problem(arrays) or _value_problem(**arrays):
         raise UserError(f"{path}: {problem}; {MAKE_IT}")
     adc, zadc = (arrays[name].astype(np.float32, copy=False) for name in ("adc", "zadc"))
-    return PackedCase(path.stem, adc, zadc, arrays["label"].astype(bool), tuple(arrays["spacing_mm"].tolist()))
+    spacing_mm = tuple(arrays["spacing_mm"].tolist())
+    return PackedCase(path.stem, adc, zadc, arrays["label"].astype(bool), spacing_mm, source=source)
 
 
 def _shape_problem(arrays: dict[str, np.ndarray]) -> str:
@@ -141,9 +154,34 @@ def load_cases(folder: Path, names: list[str] | None = None) -> list[PackedCase]
     return [load_case(path) for path in paths]
 
 
+def folds_of_packed(folder: Path) -> tuple[Folds, str]:
+    """The folds of a folder of packed cases, and a line that says which they are and how many cases have none.
+
+    Raises UserError when a case of the folds is not there. With a splits.json of its own every packed case must have a fold.
+    """
+    require_packed(folder)
+    folds = folds_of(folder)
+    names, packed = set(folds.fold_of), {path.stem for path in folder.glob("*.npz")}
+    how = f"python -m training.splits --data {folder} deals folds for the cases that are there"
+    if missing := listed(names - packed):
+        raise UserError(f"{folder}: no packed case {missing}, which {folds.path} has a fold for; {how}")
+    without = packed - names
+    if without and folds.path != SPLITS:
+        raise UserError(f"{folder}: {listed(without)}: without a fold in {folds.path}; {how}")
+    left_out = f"; {len(without)} more in {folder} have no fold and are not used: {how}" if without else ""
+    return folds, f"{fold_words(folds.held_out)}{left_out}"
+
+
 def load_folds(folder: Path) -> dict[str, PackedCase]:
-    """Read the cases of all folds, by name, fold by fold."""
-    return {case.name: case for case in load_cases(folder, list(all_folds()))}
+    """Read the cases of all folds, by name, fold by fold, each with its fold; a line on stdout says which folds.
+
+    Raises UserError as `folds_of_packed` does, and when two cases are one scan.
+    """
+    folds, words = folds_of_packed(folder)
+    print(words, flush=True)
+    cases = load_cases(folder, list(folds.fold_of))
+    require_each_scan_once(cases)
+    return {case.name: dataclasses.replace(case, fold=folds.fold_of[case.name]) for case in cases}
 
 
 def to_sample(case: PackedCase, config: ModelConfig, device: torch.device) -> Sample:

@@ -1,17 +1,25 @@
 """Whether cases are the same data as others were: by the digests that checkpoints, sidecars and results hold."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from training.data.dataset import PackedCase
+from model.errors import UserError
 
 MOST_LISTED = 5  # cases that a message lists
 
 
-def digests(cases: Iterable[PackedCase]) -> dict[str, str]:
+class Digested(Protocol):
+    """A case that has the digests of `training.data.dataset.PackedCase`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def scan_digest(self) -> str: ...
+
+
+def digests(cases: Iterable[Digested]) -> dict[str, str]:
     """The cases' digests by name."""
     return {case.name: case.digest for case in cases}
 
@@ -23,6 +31,19 @@ def differing(known: object, found: dict[str, str]) -> str:
     """
     if not isinstance(known, dict):
         return "which data they were is not told"
-    names = sorted(name for name in known.keys() | found.keys() if known.get(name) != found.get(name))
-    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
-    return ", ".join(names[:MOST_LISTED]) + more
+    return listed(name for name in known.keys() | found.keys() if known.get(name) != found.get(name))
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first of some names, sorted, and how many more there are, for a message; empty where there is none."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - MOST_LISTED} more" if len(ordered) > MOST_LISTED else ""
+    return ", ".join(ordered[:MOST_LISTED]) + more
+
+
+def require_each_scan_once(cases: Iterable[Digested]) -> None:
+    """Raise UserError when two cases have the same ADC map: one could be trained on and the other scored as held out."""
+    names: dict[str, str] = {}
+    for case in cases:
+        if (other := names.setdefault(case.scan_digest, case.name)) != case.name:
+            raise UserError(f"{' and '.join(sorted((other, case.name)))} are one scan, expected each scan under one name")

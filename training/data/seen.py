@@ -1,12 +1,19 @@
 """Which cases weights were trained on, as their sidecars say."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model.errors import UserError
 from model.networks.stored import read_sidecar
-from training.data.same import differing
-from training.data.splits import read_fold
+from training.data.same import differing, listed
+
+if TYPE_CHECKING:
+    from training.data.dataset import PackedCase
+
+SCANS = "scans"  # of a sidecar: digests of the ADC maps that weights were trained on
 
 
 def trained_on(sidecar: Path) -> set[str]:
@@ -26,6 +33,21 @@ def require_unseen(names: list[str], weights: Path) -> None:
         seen = trained_on(sidecar) & set(names)
         if seen:
             raise UserError(f"{sidecar}: trained on {', '.join(sorted(seen))}; its score on them would mean nothing")
+
+
+def seen_by(weights: Path, cases: Iterable[PackedCase]) -> set[str]:
+    """Names of the cases that the weights were trained on: by their names or, under other names or labels, by their scans.
+
+    Raises UserError when a sidecar does not say what it was trained on, or none says which scans.
+    """
+    names: set[str] = set()
+    scans: set[str] = set()
+    for sidecar in sorted(weights.glob("*.json")):
+        names |= trained_on(sidecar)
+        scans |= set(read_sidecar(sidecar)["provenance"].get(SCANS, ()))
+    if not scans:
+        raise UserError(f"{weights}: no sidecar says which scans the weights were trained on; fit the decision again")
+    return {case.name for case in cases if case.name in names or case.scan_digest in scans}
 
 
 def require_same_data(sidecars: Iterable[Path], digests: dict[str, str]) -> list[Path]:
@@ -76,12 +98,17 @@ def _training(sidecar: Path) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def require_held_out(weights: Path) -> None:
-    """Raise UserError when a network was trained on a case of the fold that it holds out, or its name says another fold."""
+def require_held_out(weights: Path, cases: Iterable[PackedCase]) -> None:
+    """Raise UserError when a network was trained on a case of the fold that it holds out, or its name says another fold.
+
+    cases: all that are at hand, each with its fold. Where the sidecar has digests, a copy of another name is found too.
+    """
+    some = list(cases)
     for path in sorted(weights.glob("fold*.json")):
         names, fold = trained_on(path), held_out_fold(path)
         if path.stem.split("-")[0] != f"fold{fold}":
             raise UserError(f"{path}: holds out fold {fold}, expected a name that begins with fold{fold}-")
-        seen = names & set(read_fold(fold)[1])
-        if seen:
-            raise UserError(f"{path}: trained on {', '.join(sorted(seen))}, which its fold holds out")
+        known = read_sidecar(path)["provenance"].get("data", {})
+        copies = {known.get(name) for name in names} - {None}
+        if seen := listed(case.name for case in some if case.fold == fold and (case.name in names or case.digest in copies)):
+            raise UserError(f"{path}: trained on {seen}, which its fold holds out")

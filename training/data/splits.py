@@ -1,12 +1,18 @@
-"""The five folds of the labelled cases, as `python -m training.splits` dealt them; identifiers only."""
+"""The folds of the labelled cases, as `python -m training.splits` dealt them; identifiers only.
+
+A folder of cases that holds a `splits.json` has folds of its own. For all others the committed ones hold, SPLITS.
+"""
 
 import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from model.errors import UserError
 
 SPLITS = Path(__file__).with_name("splits.json")
-FOLDS = 5
+FOLDS = 5  # that are dealt
 INNER_EVERY = 8  # with early stopping
 
 
@@ -15,19 +21,82 @@ def inner_places(cases: int) -> range:
     return range(INNER_EVERY // 2, cases, INNER_EVERY)
 
 
-def read_fold(fold: int, path: Path | None = None) -> tuple[list[str], list[str]]:
-    """Case names of one fold: (training, validation). path: of the folds, SPLITS where none is given.
+@dataclass(frozen=True)
+class Folds:
+    """Which cases each fold holds out. path: the file that says so. held_out: names, by fold."""
 
-    Raises UserError for a fold that does not exist.
-    """
-    path = path or SPLITS
-    folds = json.loads(path.read_text())["folds"]
-    if not 0 <= fold < len(folds):
-        raise UserError(f"{path}: expected a fold from 0 to {len(folds) - 1}, found {fold}")
-    training = [name for i, names in enumerate(folds) for name in names if i != fold]
-    return sorted(training), folds[fold]
+    path: Path
+    held_out: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.held_out)
+
+    @property
+    def fold_of(self) -> dict[str, int]:
+        """The fold that holds out each case, by the case's name, fold by fold."""
+        return {name: fold for fold, names in enumerate(self.held_out) for name in names}
+
+    def of(self, fold: int) -> tuple[list[str], list[str]]:
+        """Case names of one fold: (training, validation). Raises UserError for a fold that does not exist."""
+        if not 0 <= fold < len(self):
+            raise UserError(f"{self.path}: expected a fold from 0 to {len(self) - 1}, found {fold}")
+        return sorted(name for name, other in self.fold_of.items() if other != fold), list(self.held_out[fold])
 
 
-def all_folds() -> dict[str, int]:
-    """The fold that holds out each case, by the case's name, fold by fold."""
-    return {name: fold for fold in range(FOLDS) for name in read_fold(fold)[1]}
+def read_folds(path: Path) -> Folds:
+    """Raises UserError for a file that is no split: at least two folds, each with a case, each case once."""
+    try:
+        folds = json.loads(path.read_bytes())["folds"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        folds = None
+    whole = isinstance(folds, list) and len(folds) > 1 and all(isinstance(names, list) and names for names in folds)
+    if not whole or not all(isinstance(name, str) for names in folds for name in names):
+        raise UserError(f"{path}: expected folds as python -m training.splits writes them, found something else")
+    names = [name for fold in folds for name in fold]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"{path}: {twice[0]} is there twice, expected every case in one fold")
+    return Folds(path, tuple(map(tuple, folds)))
+
+
+def folds_of(data: Path) -> Folds:
+    """The folds of a folder's own splits.json where there is one, else the committed ones. Raises UserError."""
+    own = data / SPLITS.name
+    return read_folds(own if own.exists() or own.is_symlink() else SPLITS)
+
+
+class InFold(Protocol):
+    """A case that knows its fold."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fold(self) -> int | None: ...
+
+
+def fold_number(case: InFold) -> int:
+    """The fold that holds a case out. Raises ValueError when the case was read without it."""
+    if case.fold is None:
+        raise ValueError(f"{case.name}: no fold, read it with load_folds")
+    return case.fold
+
+
+def numbers_of_folds(cases: Iterable[InFold]) -> list[int]:
+    """The folds of some cases, sorted. Raises ValueError when a case was read without its fold."""
+    return sorted(set(map(fold_number, cases)))
+
+
+def folds_by_number(cases: Iterable[InFold]) -> list[list[str]]:
+    """The names of the cases that each fold holds out: as results and sidecars hold them."""
+    some = list(cases)
+    return [[case.name for case in some if case.fold == fold] for fold in numbers_of_folds(some)]
+
+
+def is_committed(folds: Sequence[Sequence[str]]) -> bool:
+    """Whether these are the committed folds, wherever they were read."""
+    return [sorted(names) for names in folds] == [sorted(names) for names in read_folds(SPLITS).held_out]
+
+
+def fold_words(folds: Sequence[Sequence[str]]) -> str:
+    """Which folds these are, and how many cases they hold, for sidecars and pages."""
+    name = "training/data/splits.json" if is_committed(folds) else "splits.json of the data"
+    return f"{sum(map(len, folds))} cases in the {len(folds)} folds of {name}"

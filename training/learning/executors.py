@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from model.errors import UserError, one_line
+from training.data.splits import folds_of
 from training.learning.study_runs import Job, run_job, study_configuration
 from training.scores.rows import add_results
 
@@ -83,7 +84,7 @@ def work_off(jobs: list[Job], executor: object, results: Path) -> list[str]:
                 name = f"{job.config.protocol} {job.config.loss} fold {job.config.fold} seed {job.config.seed}"
                 try:
                     rows, epochs, data = pending.pop(job).result()
-                    add_results(rows, epochs, study_configuration(job.config, data), results)
+                    add_results(rows, epochs, study_configuration(job.config, folds_of(job.data), data), results)
                 except Exception as error:  # one failed run must not cost the others
                     failures.append(f"{name}: {reason(error)}")
                     print(failures[-1], file=sys.stderr, flush=True)

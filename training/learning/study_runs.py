@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from model.networks.config import to_json
 from model.networks.torch_engine import pick_device
 from training.data.dataset import PackedCase, load_cases
-from training.data.splits import FOLDS, read_fold
+from training.data.splits import Folds, folds_of
 from training.learning.protocols import PROTOCOLS
 from training.learning.train_config import TrainConfig
 from training.learning.training_run import train
@@ -62,7 +62,7 @@ def run_job(job: Job) -> tuple[list[Row], list[Epoch], dict[str, str]]:
         "machine": machine(device),
     }
     rows = []
-    for case in load_cases(job.data, read_fold(job.config.fold)[1]):
+    for case in load_cases(job.data, folds_of(job.data).of(job.config.fold)[1]):
         started = time.perf_counter()
         prediction = protocol.predict(network, case, device)
         seconds = time.perf_counter() - started
@@ -90,11 +90,10 @@ def peak_mb() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def cases_of_folds(data: Path) -> Iterator[tuple[int, PackedCase]]:
+def cases_of_folds(data: Path, folds: Folds) -> Iterator[tuple[int, PackedCase]]:
     """Every case of the folds, one in memory at a time, with the fold that holds it out."""
-    for fold in range(FOLDS):
-        for name in read_fold(fold)[1]:
-            yield fold, load_cases(data, [name])[0]
+    for name, fold in folds.fold_of.items():
+        yield fold, load_cases(data, [name])[0]
 
 
 def rule_row(case: PackedCase, fold: int) -> Row:
@@ -102,11 +101,11 @@ def rule_row(case: PackedCase, fold: int) -> Row:
     return case_row(case, Prediction(rule_mask(case.adc, case.zadc)), (RULE, fold, -1), predict_seconds=0.0, **NO_RUN)
 
 
-def study_configuration(config: TrainConfig, data: dict[str, str]) -> dict:
+def study_configuration(config: TrainConfig, folds: Folds, data: dict[str, str]) -> dict:
     """What all rows of a results file share. data: digests of the cases."""
     shared = {name: value for name, value in dataclasses.asdict(config).items() if name not in PER_RUN}
-    folds = [read_fold(fold)[1] for fold in range(FOLDS)]
-    return {"training": shared, "model": to_json(PROTOCOLS[config.protocol]().model), "folds": folds, "data": data}
+    names = list(map(list, folds.held_out))
+    return {"training": shared, "model": to_json(PROTOCOLS[config.protocol]().model), "folds": names, "data": data}
 
 
 def run_folder(runs: Path, loss: str, fold: int, seed: int) -> Path:
@@ -114,9 +113,9 @@ def run_folder(runs: Path, loss: str, fold: int, seed: int) -> Path:
     return runs / f"{loss}-fold{fold}-seed{seed}"
 
 
-def finished_runs(rows: list[Row]) -> set[tuple[str, int, int]]:
+def finished_runs(rows: list[Row], folds: Folds) -> set[tuple[str, int, int]]:
     """(loss, fold, seed) of the runs that have a row of every case of their fold."""
     cases: dict[tuple[str, int, int], set[str]] = {}
     for row in rows:
         cases.setdefault((row.method, row.fold, row.seed), set()).add(row.case)
-    return {key for key, names in cases.items() if names >= set(read_fold(key[1])[1])}
+    return {key for key, names in cases.items() if key[1] < len(folds) and names >= set(folds.held_out[key[1]])}

@@ -10,6 +10,7 @@ import torch
 
 from model.errors import UserError
 from model.files import only_run
+from training.data.splits import folds_of
 from training.learning.study_runs import Job, finished_runs
 from training.scores.rows import Row, read_records
 
@@ -36,7 +37,7 @@ class RunStatus:
 def status_text(jobs: list[Job], results: Path) -> str:
     """One line about the study and one about each run."""
     rows = read_records(results, Row)
-    done = finished_runs(rows)
+    done = finished_runs(rows, folds_of(jobs[0].data))
     costs = {(row.method, row.fold, row.seed): (row.epochs, row.train_seconds) for row in rows}
     runs = [_finished(job, *costs[job.key]) if job.key in done else _unfinished(job) for job in jobs]
     known = [run.seconds_per_epoch for run in runs if not math.isnan(run.seconds_per_epoch)]

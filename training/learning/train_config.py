@@ -25,7 +25,7 @@ class TrainConfig:
         "native",
         "native: the patient's grid; paper: as published",
     )
-    fold: int = option(0, "whose cases are held out, 0 to 4")
+    fold: int = option(0, "whose cases are held out, from 0 on")
     loss: str = option("tversky-hausdorffdt", "one of " + ", ".join(LOSSES))
     seed: int = option(0, "of weights, order and augmentation")
     epochs: int = option(30, "passes over the training cases")

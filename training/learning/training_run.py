@@ -24,10 +24,10 @@ from model.files import only_run, require_writable
 from model.networks.config import InferenceConfig, ModelConfig, to_json
 from model.networks.stored import read_sidecar
 from model.networks.torch_engine import round_to_disk_precision, save_weights
-from training.common.provenance import LICENCE
-from training.data.dataset import PackedCase, load_cases
-from training.data.same import digests
-from training.data.splits import inner_places, read_fold
+from training.common.provenance import licence
+from training.data.dataset import PackedCase, folds_of_packed, load_cases
+from training.data.same import digests, require_each_scan_once
+from training.data.splits import fold_words, inner_places
 from training.learning.protocols import PROTOCOLS
 from training.learning.train_config import TrainConfig, options
 from training.learning.training_loop import Training, finished, next_epoch, validate
@@ -50,11 +50,13 @@ def train(
     when the loss is no longer finite.
     """
     protocol = PROTOCOLS[config.protocol](model)
-    names = dict(zip(("training", "validation"), read_fold(config.fold), strict=True))
+    folds = folds_of_packed(data)[0]
+    names = dict(zip(("training", "validation"), folds.of(config.fold), strict=True))
     require_writable(folder)
     chosen, inner = hold_out(load_cases(data, names["training"]), config.patience)
     samples, inner_samples = ([protocol.sample(case, device) for case in cases] for cases in (chosen, inner))
     validation = load_cases(data, names["validation"])
+    require_each_scan_once([*chosen, *inner, *validation])
     identity = run_identity(config, to_json(protocol.model), names, digests([*chosen, *inner, *validation]))
     training = Training(config, protocol, device)
     with only_run(folder):
@@ -78,7 +80,8 @@ def train(
         round_to_disk_precision(network)
         scores = validate(network, validation, protocol, device)
         names |= {"inner": [case.name for case in inner]} if inner else {}
-        description = provenance(config, device, names, scores, training.history) | {"data": identity["data"]}
+        facts = {"data": identity["data"], "folds": fold_words(folds.held_out), "data_licence": licence([*chosen, *inner])}
+        description = provenance(config, device, names, scores, training.history) | facts
         save_weights(path, network, protocol.model, InferenceConfig(), description)
     return path
 
@@ -153,7 +156,6 @@ def provenance(
         "cases": names,
         "validation_scores": {name: _as_json(s) for name, s in zip(names["validation"], scores, strict=True)},
         "validation_mean": _as_json(mean_scores(scores)),
-        "data_licence": LICENCE,
     }
 
 

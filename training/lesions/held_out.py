@@ -10,7 +10,6 @@ from model.lesions.candidates import FEATURES, LOWEST_PROBABILITY, logit
 from model.lesions.decision import LOWEST_LOG_ODDS, Calibration, Decision
 from model.lesions.trees import Trees
 from training.data.dataset import PackedCase
-from training.data.splits import read_fold
 from training.lesions.fit_trees import CandidateTable
 
 WEAKEST_PENALTY = 1e4  # scikit-learn's C: three numbers from a hundred thousand voxels need no penalty
@@ -37,9 +36,10 @@ def answers_of_trees(
 ) -> list[HeldOut]:
     """What the trees of its fold say about every case, beside networks that say nothing. tables: by case; trees: by fold."""
     return [
-        HeldOut(cases[name], fold, np.zeros(cases[name].adc.shape, np.float32), tables[name].log_odds(trees[fold]))
+        HeldOut(case, fold, np.zeros(case.adc.shape, np.float32), tables[name].log_odds(trees[fold]))
         for fold in trees
-        for name in read_fold(fold)[1]
+        for name, case in cases.items()
+        if case.fold == fold
     ]
 
 

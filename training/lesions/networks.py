@@ -13,17 +13,23 @@ from model.lesions.candidates import FEATURES
 from model.lesions.decision import Decision
 from model.lesions.trees import Trees
 from model.networks.predict import Predictor
-from model.networks.stored import DECISION, Ensemble, load_ensemble, read_sidecar, save_decision
+from model.networks.stored import DECISION, Ensemble, load_ensemble, network_files, read_sidecar, save_decision
 from model.networks.torch_engine import TorchEngine
 from training.common.provenance import of_fit
 from training.data.dataset import PackedCase
 from training.data.same import digests
 from training.data.seen import require_held_out, require_same_data
-from training.data.splits import read_fold
 from training.data.twins import has_twin, healthy_twin
 from training.lesions.fit_certainty import Marked
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
-from training.lesions.held_out import HeldOut, calibrated, fit_calibration, nested_calibrations, without_networks
+from training.lesions.held_out import (
+    HeldOut,
+    answers_of_trees,
+    calibrated,
+    fit_calibration,
+    nested_calibrations,
+    without_networks,
+)
 from training.scores.rows import TWIN
 
 DECISION_FILES = (f"{DECISION}.safetensors", f"{DECISION}.json")
@@ -40,7 +46,7 @@ def load_held_out(weights: Path, cases: dict[str, PackedCase], device: torch.dev
 
     Raises UserError when a network was trained on a case of its fold, or on other data than the cases.
     """
-    require_held_out(weights)
+    require_held_out(weights, cases.values())
     if untold := require_same_data(weights.glob("fold*.json"), digests(cases.values())):
         print(f"{weights}: {len(untold)} networks do not say on which data they were trained: that is not checked")
     return load_ensemble(weights, TorchEngine(device), with_decision=False)  # an outdated one is no obstacle
@@ -56,23 +62,28 @@ def fold_ensemble(ensemble: Ensemble, fold: int) -> Ensemble:
 
 
 def gather(
-    cases: dict[str, PackedCase], tables: dict[str, CandidateTable], trees: dict[int, Trees], ensemble: Ensemble
+    cases: dict[str, PackedCase], tables: dict[str, CandidateTable], trees: dict[int, Trees], ensemble: Ensemble | None
 ) -> list[HeldOut]:
-    """What the trees and networks that a case was held out from say about it, for every given case. trees: by fold."""
+    """What the trees and networks that a case was held out from say about it, for every given case. trees: by fold.
+
+    ensemble: None where there are no networks, and trees alone are asked.
+    """
+    if ensemble is None:
+        return answers_of_trees(cases, tables, trees)
     parts = []
     for fold in trees:
         predictor = Predictor(fold_ensemble(ensemble, fold))
-        names = [name for name in read_fold(fold)[1] if name in cases]
-        for name in tqdm(names, desc=f"fold {fold}", unit="case", disable=None):
-            (probabilities,) = predictor.group_probabilities(cases[name].adc, cases[name].zadc)
-            parts.append(HeldOut(cases[name], fold, probabilities, tables[name].log_odds(trees[fold])))
+        held_out = [case for case in cases.values() if case.fold == fold]
+        for case in tqdm(held_out, desc=f"fold {fold}", unit="case", disable=None):
+            (probabilities,) = predictor.group_probabilities(case.adc, case.zadc)
+            parts.append(HeldOut(case, fold, probabilities, tables[case.name].log_odds(trees[fold])))
     return parts
 
 
 def gather_twins(
     cases: dict[str, PackedCase],
     trees: dict[int, Trees],
-    ensemble: Ensemble,
+    ensemble: Ensemble | None,
     make: Callable[[PackedCase], PackedCase] = healthy_twin,
 ) -> list[HeldOut]:
     """What `gather` says about the cases' twins without lesions, or others that are made of them, by the cases' names."""
@@ -80,20 +91,26 @@ def gather_twins(
     return gather(twins, {name: candidate_table(twin) for name, twin in twins.items()}, trees, ensemble)
 
 
-def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.device, command: str) -> None:
-    """Fit trees to all cases, a calibration to what the networks in `weights` say about those they hold out, and write both.
+def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.device | None, command: str) -> None:
+    """Fit trees to all cases, a calibration to what is said about cases that were held out, and write both.
 
-    command: the module that is told as their maker. Raises UserError as `load_held_out` does.
+    device: on which the networks in `weights` are asked; None where there are none and trees decide alone. command: the
+    module that is told as their maker. Raises UserError as `load_held_out` does, and for networks that would not be asked.
     """
-    ensemble = load_held_out(weights, cases, device)
+    if device is None and (networks := network_files(weights)):
+        raise UserError(f"{networks[0]}: a network, where trees are to decide alone; name another --weights folder")
+    if not any(case.label.any() for case in cases.values()):
+        raise UserError(f"none of the {len(cases)} cases has a lesion, so that there is nothing to learn")
+    ensemble = load_held_out(weights, cases, device) if device else None
     tables = {name: candidate_table(case) for name, case in cases.items()}
     trees = trees_by_fold(tables)
     parts, twins = gather(cases, tables, trees, ensemble), gather_twins(cases, trees, ensemble)
     shipped = fit_trees(list(tables.values()))
     alone = decide(shipped, without_networks(parts), without_networks(twins), trees, trees_alone=True)
-    decision = replace(decide(shipped, parts, twins, trees), trees_alone=alone)
+    decision = replace(decide(shipped, parts, twins, trees), trees_alone=alone) if ensemble else alone
     save_decision(weights, decision, of_fit(command, cases))
-    for name, found in (("networks and trees", decision.calibration), ("trees alone", alone.calibration)):
+    calibrations = {"networks and trees": decision.calibration} if ensemble else {}
+    for name, found in (calibrations | {"trees alone": alone.calibration}).items():
         print(f"{name}: log odds = {found.intercept:.2f} + {found.networks:.2f} networks + {found.first_stage:.2f} trees")
 
 

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from training.common.loss_names import LOSS_NAMES
-from training.data.splits import FOLDS
+from training.data.splits import FOLDS, fold_words
 from training.pages import study_tables as tables
 from training.pages.cells import interval, number
 from training.pages.markdown import wrapped
@@ -164,7 +164,7 @@ def both_protocols(studies: list[Study]) -> str:
 
 def protocol_parts(study: Study, figures: Path) -> list[str]:
     """What the page says about one protocol that has rows."""
-    parts = ["### Scores", tables.scores_table(study), *figure_parts(study, figures)]
+    parts = [f"Folds: {fold_words(study.folds)}.", "### Scores", tables.scores_table(study), *figure_parts(study, figures)]
     if study.protocol == "native":
         parts += ["### Differences to the best loss", tables.best_tables(study)]
         parts += ["### By lesion load", STRATA, tables.strata_table(study)]

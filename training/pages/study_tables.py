@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from training.data.splits import FOLDS, inner_places, read_fold
+from training.data.splits import FOLDS, SPLITS, inner_places, read_folds
 from training.pages.cells import SCORE_HEADER, interval, number, p_value, without_masd
 from training.pages.markdown import table, wrapped
 from training.scores.methods import RULE, STUDY
@@ -54,6 +54,11 @@ class Study:
     def title(self) -> str:
         """Its heading."""
         return TITLES[self.protocol]
+
+    @property
+    def folds(self) -> Sequence[Sequence[str]]:
+        """The names of the cases that each fold holds out."""
+        return self.configuration.get("folds") or read_folds(SPLITS).held_out
 
 
 def folds_of(rows: pd.DataFrame) -> str:
@@ -225,7 +230,7 @@ def protocol_table(study: Study) -> str:
     """What differs between the published study and this one."""
     rows = study.rows[study.rows["method"] != RULE]
     folds = sorted(set(rows["fold"]))
-    trained = sorted({len(read_fold(fold)[0]) for fold in folds})
+    trained = sorted({sum(map(len, study.folds)) - len(study.folds[fold]) for fold in folds})
     seeds = rows["seed"].nunique()
     training, model = study.configuration.get("training", {}), study.configuration.get("model", {})
     learnt_from = max(trained, default=0)

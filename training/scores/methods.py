@@ -12,6 +12,12 @@ CROSSVAL = {  # crossval.csv
     "networks": "networks alone, p > 0.5",
     RULE: RULE_TITLE,
 }
+ADAPTED = {  # adapted.csv
+    "ours": "ours as they are, which saw none of these cases",
+    "trees": "own trees alone, out of fold",
+    "decision": "own networks and trees, out of fold",
+    RULE: RULE_TITLE,
+}
 ESTIMATED = {  # estimated.csv
     "decision": "Z estimated from the ADC, with an atlas: `--estimate-z`",
     "no-atlas": "the same without the atlas, as where registration fails",

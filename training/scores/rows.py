@@ -11,7 +11,6 @@ in the same way, with the columns of `CaseScore`.
 import csv
 import dataclasses
 import io
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,10 @@ import pandas as pd
 
 from model.errors import UserError
 from model.files import only_run, whole_file
-from training.data.same import differing
+from training.scores.configuration import require_configuration
 
 RESULTS = Path(__file__).parents[1] / "results"
-LEARNING_CURVE = "learning_curve.csv"
+LEARNING_CURVE, READER = "learning_curve.csv", "reader.csv"
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,22 @@ class MarkedCase:
     chance_of_lesion: float
 
 
-Record = TypeVar("Record", Row, CaseScore, Epoch, Bin, ZError, AtlasCase, CurvePoint, MarkedLesion, MarkedCase)
+@dataclass(frozen=True)
+class ReaderRow:
+    """One case after some actions of a simulated reader; means over the draws of wrong decisions."""
+
+    case: str
+    fold: int  # that was held out
+    z_map: str  # "given" or "estimated"
+    reader: str  # what is done: "strikes", "adds" or "resizes", each of which includes those before
+    wrong: float  # share of the decisions
+    after: str  # how many actions, or "all"
+    dice: float
+    nsd: float
+    clicks: float  # actions until there
+
+
+Record = TypeVar("Record", Row, CaseScore, Epoch, Bin, ZError, AtlasCase, CurvePoint, MarkedLesion, MarkedCase, ReaderRow)
 RUN = ["method", "seed", "fold"]  # columns that name the run that a row comes from
 KEYS = {
     Row: [*RUN, "case"],
@@ -185,6 +199,7 @@ KEYS = {
     ZError: ["method", "case"],
     AtlasCase: ["case"],
     CurvePoint: ["size", "draw", "case"],
+    ReaderRow: ["z_map", "reader", "wrong", "after", "case"],
     MarkedLesion: ["case", "number"],
     MarkedCase: ["case", "kind"],
 }  # what rows are about
@@ -252,57 +267,6 @@ def add_results(rows: list[Row], epochs: list[Epoch], configuration: dict, path:
         kept = [epoch for epoch in read_records(curves, Epoch) if run_key(epoch) not in added]
         write_records([*kept, *epochs], curves, Epoch)
         write_records([*known, *rows], path, Row)  # last: a run that has rows is done
-
-
-def require_configuration(configuration: dict, path: Path) -> None:
-    """Write the configuration beside a new results file, or raise UserError when an existing one has another.
-
-    Its "data" are the digests of the cases.
-    """
-    if not path.with_suffix(".json").exists() and not path.exists():
-        write_configuration(configuration, path)
-        return
-    known, found = read_configuration(path), json.loads(json.dumps(configuration))
-    cases = differing(known.pop("data", None), found.pop("data"))
-    other = [*differences(known, found), *([f"other data: {cases}"] if cases else [])]
-    if other:
-        raise UserError(
-            f"{path}: its rows come from another configuration ({', '.join(other)});"
-            " move the file away or choose another --results folder"
-        )
-
-
-def write_configuration(configuration: dict, path: Path) -> None:
-    """Write what the rows of a results file share beside it, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path.with_suffix(".json")) as partial:
-        partial.write_text(json.dumps(configuration, indent=1) + "\n", encoding="utf-8")
-
-
-def read_configuration(path: Path) -> dict:
-    """What the rows of a results file share. Raises UserError where it is missing or damaged."""
-    beside = path.with_suffix(".json")
-    if not beside.exists():
-        raise UserError(f"{path}: its configuration {beside.name} is missing; restore it or move the rows away")
-    try:
-        known = json.loads(beside.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{beside}: not JSON ({error})") from None
-    if not isinstance(known, dict):
-        raise UserError(f"{beside}: expected a JSON object with a configuration, found another value")
-    return known
-
-
-def differences(first: dict, second: dict, prefix: str = "") -> list[str]:
-    """Dotted names of the values that differ."""
-    found = []
-    for key in sorted(first.keys() | second.keys()):
-        a, b = first.get(key), second.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += differences(a, b, f"{prefix}{key}.")
-        elif a != b:
-            found.append(f"{prefix}{key}: {a} and {b}")
-    return found
 
 
 def curves_path(path: Path) -> Path:

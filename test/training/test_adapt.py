@@ -1,0 +1,143 @@
+"""From reviewed cases to weights of one's own: the commands of docs/adapt.md, on an invented hospital."""
+
+import dataclasses
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from inference_helpers import TINY, arguments
+from training_helpers import invented_case, write_packed
+
+from model.networks.config import InferenceConfig
+from model.networks.network import LesionNet
+from model.networks.stored import read_sidecar, write_sidecar
+from model.networks.torch_engine import save_weights
+from training import adapted, cases, fit, splits
+from training.data.dataset import PackedCase
+from training.learning.onnx_graph import export
+from training.scores.methods import RULE
+from training.scores.rows import Row, read_records
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def image(voxels: np.ndarray, case: PackedCase) -> sitk.Image:
+    found = sitk.GetImageFromArray(voxels)
+    found.SetSpacing(case.spacing_mm[::-1])
+    return found
+
+
+def write_scans(cases: dict[str, PackedCase], folder: Path) -> None:
+    """As process.py --cases takes them."""
+    for name, case in cases.items():
+        (folder / name).mkdir(parents=True)
+        for what, voxels in (("adc", case.adc), ("zadc", case.zadc)):
+            sitk.WriteImage(image(voxels, case), folder / name / f"{what}.nii.gz")
+
+
+def patient(number: int, shift: int) -> PackedCase:
+    """With a lesion of low Z; without a shift the reader changed nothing: the label is what Z < -2 draws."""
+    case = invented_case(number)
+    zadc = np.where(case.brain, case.zadc + np.float32(shift), case.zadc)
+    label = case.label if shift else case.brain & (zadc < -2)
+    return dataclasses.replace(case, name=f"baby{number}", zadc=zadc, label=label)
+
+
+def dice(mask: np.ndarray, label: np.ndarray) -> float:
+    return 2 * np.count_nonzero(mask & label) / (np.count_nonzero(mask) + np.count_nonzero(label))
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    """An untrained network, which answers as the rule does, and says that it was trained on another's case."""
+    folder = tmp_path / "ours"
+    folder.mkdir()
+    provenance = {"cases": {"training": ["other"]}, "scans": ["0"]}
+    save_weights(folder / "fold0-dice.safetensors", LesionNet(TINY), TINY, InferenceConfig(), provenance)
+    export(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(3, "they do better here"), (0, "no measurable gain: keep ours")])
+def test_reviewed_cases_become_weights(
+    tmp_path: Path, ours: Path, few_trees, main, command, shift: int, verdict: str
+) -> None:
+    """Trees alone: packed, dealt, fitted, compared with ours, which are the rule, exported, and put to work.
+
+    A shift of Z by 3 hides from the rule what own trees see. Of a reader who kept each draft there is nothing to learn.
+    """
+    here = {case.name: case for case in (patient(number, shift) for number in range(10))}
+    scans, lesions, reviews, data = (tmp_path / name for name in ("scans", "lesions", "reviews", "own"))
+    write_scans(here, scans)
+    reviews.mkdir()
+    for name, case in here.items():
+        sitk.WriteImage(image(case.label.astype(np.uint8), case), reviews / f"{name}.nii.gz")
+    assert main([*arguments(scans, lesions, ours), "--cases", "--reviews", str(reviews)]) == 0
+    command(cases.main, "--reviewed", lesions, "--scans", scans, "--out", data)
+    command(splits.main, "--data", data)
+    command(fit.main, "--data", data, "--trees-alone")
+    page = command(adapted.main, "--data", data, "--ours", ours)
+    assert (data / "results" / "adapted.md").read_text() in page
+    assert verdict in page.replace("\n", " ")
+    assert "from 10 cases in the 5 folds of splits.json of the data. All are scored." in page.replace("\n", " ")
+    assert "10 of the labels are reviewed drafts" in page
+    rows = read_records(data / "results" / "adapted.csv", Row)
+    for row in rows:
+        if row.method in ("ours", RULE):
+            case = here[row.case]
+            assert row.dice == pytest.approx(dice(case.brain & (case.zadc < -2), case.label), abs=1e-5)
+    provenance = json.loads((data / "weights" / "decision.json").read_text())["provenance"]
+    assert provenance["cases"]["training"] == sorted(here)
+    assert provenance["folds"] == "10 cases in the 5 folds of splits.json of the data"
+
+    words = ("bash", "export.sh", "--model-only", "--weights", data / "weights", tmp_path / "dist")
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    with tarfile.open(tmp_path / "dist" / "model.tar.gz") as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    another = patient(10, shift)
+    write_scans({another.name: another}, tmp_path / "next" / "scans")
+    words = arguments(tmp_path / "next" / "scans", tmp_path / "next" / "lesions", tmp_path / "unpacked")
+    assert main([*words, "--cases"]) == 0
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "next" / "lesions" / another.name / "lesions.nii.gz")) > 0
+    assert dice(mask, another.label) > 0.4
+
+
+def test_cases_that_ours_saw_teach_and_are_not_scored(tmp_path: Path, ours: Path, few_trees, command, refusal) -> None:
+    """By name, and under another name with another label; of the few others nothing is concluded."""
+    some = [patient(number, 3) for number in range(11)]
+    for case in some:
+        write_packed(case, tmp_path)
+    command(splits.main, "--data", tmp_path)
+    sidecar = read_sidecar(ours / "fold0-dice.json")
+    seen = dataclasses.replace(some[4], name="a", label=~some[4].label)
+
+    def taught(names: list[str], scans: list[str]) -> None:
+        write_sidecar(ours / "fold0-dice.json", sidecar | {"provenance": {"cases": {"training": names}, "scans": scans}})
+
+    taught(["baby2", "a"], [seen.scan_digest])
+    page = command(adapted.main, "--data", tmp_path, "--ours", ours).replace("\n", " ")
+    assert "Scored are the 9 that ours did not see; the other 2 only teach." in page
+    assert "better in 9 and worse in 0 of 9 cases: fewer than 10 cases with a lesion do not tell: keep ours." in page
+    scored = {row.case for row in read_records(tmp_path / "results" / "adapted.csv", Row)}
+    assert scored == {case.name for case in some} - {"baby2", "baby4"}
+    taught([case.name for case in some], ["0"])
+    assert "trained on all cases" in refusal(adapted.main, "--data", tmp_path, "--ours", ours)
+    taught(["other"], [])
+    assert "no sidecar says which scans the weights were trained on" in refusal(
+        adapted.main, "--data", tmp_path, "--ours", ours
+    )
+
+
+def test_of_cases_without_a_lesion_nothing_is_learnt(tmp_path: Path, ours: Path, few_trees, command, refusal) -> None:
+    """Empty masks would be better than any other."""
+    for case in (patient(number, 3) for number in range(10)):
+        write_packed(dataclasses.replace(case, label=case.label & False), tmp_path)
+    command(splits.main, "--data", tmp_path)
+    page = command(adapted.main, "--data", tmp_path, "--ours", ours).replace("\n", " ")
+    assert "fewer than 10 cases with a lesion do not tell: keep ours." in page
+    assert refusal(fit.main, "--data", tmp_path, "--trees-alone").startswith("none of the 10 cases has a lesion")
+    assert not list((tmp_path / "weights").glob("*"))

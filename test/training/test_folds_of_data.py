@@ -1,0 +1,180 @@
+"""Folds follow the data: a folder's own splits.json, and what keeps a case from being scored by what it taught."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_helpers import invented_case, write_packed
+
+from model.errors import UserError
+from training import splits
+from training.common.provenance import LICENCE, licence, of_fit
+from training.data.dataset import PackedCase, load_folds
+from training.data.splits import SPLITS, fold_words, folds_of, read_folds
+from training.pages.cohort import require_elsewhere, require_one_cohort, require_rows_of
+from training.scores.configuration import configuration_of, write_configuration
+from training.scores.places import results_of, weights_of
+from training.scores.rows import RESULTS, Row, read_frame
+
+COMMITTED = read_folds(SPLITS).held_out
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Eleven packed cases."""
+    for number in range(11):
+        write_packed(invented_case(number), tmp_path)
+    return tmp_path
+
+
+def deal(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["splits", f"--data={data}"])
+    splits.main()
+
+
+def test_dealt_folds_are_used_and_told(data: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    deal(data, monkeypatch)
+    first = (data / "splits.json").read_bytes()
+    cases = load_folds(data)
+    assert capsys.readouterr().out.splitlines()[-1] == "11 cases in the 5 folds of splits.json of the data"
+    assert {name: case.fold for name, case in cases.items()} == folds_of(data).fold_of
+    assert sorted(map(len, folds_of(data).held_out)) == [2, 2, 2, 2, 3]
+    configuration = configuration_of(cases.values())
+    assert configuration["folds"] == json.loads(first)["folds"]
+    assert of_fit("training.fit", cases)["folds"] == "11 cases in the 5 folds of splits.json of the data"
+    deal(data, monkeypatch)
+    assert (data / "splits.json").read_bytes() == first
+    assert "replaced" not in capsys.readouterr().out
+    write_packed(invented_case(11), data)
+    deal(data, monkeypatch)
+    assert "replaced; weights and rows of the earlier folds do not fit any more" in capsys.readouterr().out
+
+
+def test_what_was_not_named_goes_beside_data_with_folds_of_their_own(data: Path, monkeypatch) -> None:
+    class Args:
+        data, results, weights = None, None, None
+
+    Args.data = data
+    assert (results_of(Args), weights_of(Args).name) == (RESULTS, "weights")
+    assert weights_of(Args).parent.name == "model"
+    deal(data, monkeypatch)
+    assert (results_of(Args), weights_of(Args)) == (data / "results", data / "weights")
+    Args.results = data / "rows"
+    assert results_of(Args) == data / "rows"
+
+
+def test_the_committed_folds_hold_elsewhere_and_say_what_they_leave_out(tmp_path: Path, capsys) -> None:
+    for number, name in enumerate(read_folds(SPLITS).fold_of):
+        write_packed(dataclasses.replace(invented_case(number), name=name), tmp_path)
+    write_packed(invented_case(50), tmp_path)
+    assert len(load_folds(tmp_path)) == 44
+    line = capsys.readouterr().out
+    assert line.startswith("44 cases in the 5 folds of training/data/splits.json; 1 more in ")
+    assert "have no fold and are not used: python -m training.splits" in line
+    (tmp_path / "splits.json").write_bytes(SPLITS.read_bytes())
+    with pytest.raises(UserError, match=r"case50: without a fold in .*splits\.json; python -m training\.splits --data"):
+        load_folds(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"folds": [["case0"], ["case1", "case2", "case0"]]}', "case0 is there twice, expected every case in one fold"),
+        ('{"folds": [["case0", "case1"]]}', "expected folds as"),
+        ('{"folds": [["case0"], []]}', "expected folds as"),
+        ('{"folds": [["case0"], "case1"]}', "expected folds as"),
+        ('{"folds": [["case0"], [1]]}', "expected folds as"),
+        ("[", "expected folds as"),
+        ('{"folds": [["case0"], ["case1"]]}', r"case10, case2, .* and 4 more: without a fold"),
+        ('{"folds": [["case0"], ["other"]]}', "no packed case other, which .* has a fold for"),
+    ],
+)
+def test_folds_that_do_not_fit_the_data_are_refused(data: Path, text: str, reason: str) -> None:
+    (data / "splits.json").write_text(text)
+    with pytest.raises(UserError, match=reason):
+        load_folds(data)
+
+
+def test_data_of_ones_own_need_folds_of_their_own(data: Path) -> None:
+    with pytest.raises(UserError, match=r"no packed case MGHNICU_014.* python -m training\.splits --data"):
+        load_folds(data)
+
+
+def test_one_scan_under_two_names_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with a label of its own, and in a larger field of view."""
+    deal(data, monkeypatch)
+    case = invented_case(3)
+    wider = {name: np.pad(getattr(case, name), ((0, 0), (2, 0), (0, 5))) for name in ("adc", "zadc", "label")}
+    write_packed(dataclasses.replace(case, name="baby", **wider | {"label": wider["label"] & False}), data)
+    for command in (lambda: deal(data, monkeypatch), lambda: load_folds(folds_with(data, "baby"))):
+        with pytest.raises(UserError, match="baby and case3 are one scan"):
+            command()
+
+
+def folds_with(data: Path, name: str) -> Path:
+    """The folder, in whose first fold there is another case."""
+    folds = json.loads((data / "splits.json").read_text())["folds"]
+    (data / "splits.json").write_text(json.dumps({"seed": 0, "folds": [[*folds[0], name], *folds[1:]]}))
+    return data
+
+
+def test_the_scans_of_a_patient_come_into_one_fold() -> None:
+    names = [f"{patient}{visit}" for patient in "abcdefg" for visit in ("-VISIT_01", "-VISIT_02")]
+    names += [f"sub-{patient}_ses-{visit}" for patient in "hi" for visit in (1, 2, 3)]
+    cases = [dataclasses.replace(invented_case(number), name=name) for number, name in enumerate(names)]
+    folds = splits.deal(cases)
+    assert sorted(name for fold in folds for name in fold) == sorted(names)
+    for patient in {name[:5] if name.startswith("sub") else name[0] for name in names}:
+        assert sum(any(name.startswith(patient) for name in fold) for fold in folds) == 1
+
+
+def test_four_patients_cannot_be_dealt_into_five_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        write_packed(invented_case(number), tmp_path)
+    with pytest.raises(UserError, match="4 cases, expected at least 5 patients"):
+        deal(tmp_path, monkeypatch)
+    assert not (tmp_path / "splits.json").exists()
+
+
+def test_a_page_takes_rows_of_one_cohort_and_ours_of_the_committed_folds(tmp_path: Path) -> None:
+    folds = [["a", "b"], ["c"]]
+    whole = {"folds": folds, "data": {"a": "1", "b": "2", "c": "3"}}
+    write_configuration(whole, tmp_path / "first.csv")
+    for other, reason in (
+        (whole | {"folds": [["a"], ["b", "c"]]}, "are of different folds"),
+        (whole | {"data": {"a": "1", "b": "2"}}, r"are of different data \(c\)"),
+    ):
+        write_configuration(other, tmp_path / "second.csv")
+        with pytest.raises(UserError, match=reason):
+            require_one_cohort(tmp_path, ("first.csv", "second.csv"))
+    write_configuration(whole, tmp_path / "second.csv")
+    assert require_one_cohort(tmp_path, ("first.csv", "second.csv")) == folds
+    write_configuration({"data": whole["data"]}, tmp_path / "first.csv")
+    with pytest.raises(UserError, match="does not say in which fold each case is"):
+        require_one_cohort(tmp_path, ("first.csv",))
+    require_elsewhere(COMMITTED, RESULTS.parents[1] / "docs")
+    require_elsewhere(folds, tmp_path)
+    with pytest.raises(UserError, match=r"rows are of 3 cases in the 2 folds of splits\.json of the data; name --docs"):
+        require_elsewhere(folds, RESULTS.parents[1] / "docs")
+
+
+def test_rows_in_other_folds_than_their_configuration_says_are_found() -> None:
+    rows = read_frame(RESULTS / "crossval.csv", Row)
+    require_rows_of(rows, COMMITTED, Path("rows.csv"))
+    moved = [list(COMMITTED[0][1:]), [*COMMITTED[1], COMMITTED[0][0]], *COMMITTED[2:]]
+    with pytest.raises(UserError, match=rf"do not fit \({COMMITTED[0][0]}\)"):
+        require_rows_of(rows, moved, Path("rows.csv"))
+
+
+def test_weights_say_whose_labels_they_learnt_from() -> None:
+    def case(source: str) -> PackedCase:
+        return dataclasses.replace(invented_case(0), source=source)
+
+    assert licence([case("published")]) == LICENCE
+    assert licence([case("reviewed")] * 2).startswith("trained on 2 reviewed cases of one's own")
+    both = licence([case("published"), case("reviewed")])
+    assert both.startswith(f"{LICENCE}; trained on 1 reviewed")
+    assert fold_words([["a"], ["b"]]) == "2 cases in the 2 folds of splits.json of the data"

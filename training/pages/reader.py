@@ -1,0 +1,93 @@
+"""The section of docs/accuracy.md on a simulated reader: what corrections of the out-of-fold drafts are worth."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from training.lesions.reader_names import AFTER, ALL, READERS
+from training.pages.cells import interval, number
+from training.pages.markdown import table, wrapped
+from training.pages.plots import BLUE, GREEN, VERMILION, new_figure, save, styled
+from training.scores.metrics import METRICS
+from training.scores.statistics import compare, estimate, per_case
+
+HOW = """Rows: training/results/reader.csv, from `python -m training.reader --data data/packed`. A simulated reader finishes
+the out-of-fold drafts of the trees alone in the order of the page, the lesion that is least likely to be real first. Each
+decision is an action. A lesion is false if less than a fifth of it is labelled. Then the reader clicks once on each labelled
+lesion that no real one of the draft touches, at its most probable voxel; a click after which less than a fifth of the new
+region would be right is not made. Last each lesion that is left gets the size with the best Dice. **The reader knows the
+label, so this is an upper bound.** Some decisions are wrong by chance, whatever the lesion's size: a real
+lesion is rejected or a false one kept, a missed one overlooked, a size set at random. Ten draws are averaged within a case.
+Among the cases are three without a lesion, which score 1 when all is rejected."""
+DOES = {"strikes": "rejects", "adds": "rejects, adds", "resizes": "rejects, adds, resizes"}
+COLOURS = dict(zip(READERS, (BLUE, GREEN, VERMILION), strict=True))
+Z_MAPS = {"given": "Given Z map", "estimated": "Estimated Z map"}
+
+
+def section(rows: pd.DataFrame, figure: str) -> str:
+    """The words, the table and the figure. figure: where it lies."""
+    image = f"![Dice by the number of a simulated reader's actions]({figure})"
+    return "\n\n".join([wrapped(f"{HOW} {words(rows)}"), reader_table(rows), image])
+
+
+def part(rows: pd.DataFrame, z_map: str, reader: str, wrong: float, after: str = ALL) -> pd.DataFrame:
+    """The rows of one reader after some actions."""
+    wanted = {"z_map": z_map, "reader": reader, "wrong": wrong, "after": after}
+    return rows[(rows[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+
+
+def reader_table(rows: pd.DataFrame) -> str:
+    """Dice after some actions; Dice with its interval, NSD and clicks after all."""
+    header = ["Z map", "the reader", "wrong", *(f"Dice after {n}" if n else "Dice, draft" for n in AFTER)]
+    header += ["Dice, all done", METRICS["nsd"].title, "actions"]
+    lines = []
+    for z_map in Z_MAPS:
+        for reader, does in DOES.items():
+            for wrong in sorted(set(rows["wrong"])):
+                dice = [per_case(part(rows, z_map, reader, wrong, str(n)), "dice").mean() for n in AFTER]
+                done = part(rows, z_map, reader, wrong)
+                cells = [interval(estimate(per_case(done, "dice")), 3)]
+                cells += [number(done["nsd"].mean(), 3), number(done["clicks"].mean(), 1)]
+                lines.append([z_map, does, f"{wrong:.0%}", *(number(mean, 3) for mean in dice), *cells])
+    return table(header, lines)
+
+
+def words(rows: pd.DataFrame) -> str:
+    """What the corrections change, and from how many wrong decisions on they do harm."""
+    sentences = []
+    for z_map, title in Z_MAPS.items():
+        gains = []
+        for wrong in sorted(set(rows["wrong"])):
+            last, draft = (per_case(part(rows, z_map, "strikes", wrong, after), "dice") for after in (ALL, "0"))
+            gains.append(f"{interval(compare('all', 'none', last, draft).difference, 3, '+')} with {wrong:.0%} wrong")
+        sentences.append(f"{title}: rejecting alone changes Dice by {', '.join(gains)}.")
+    return " ".join(sentences)
+
+
+def readme_line(rows: pd.DataFrame) -> str:
+    """For the README: the mean Dice as the draft comes and after each kind of correction without errors, given Z map."""
+    draft = part(rows, "given", "strikes", 0.0, "0")["dice"].mean()
+    rejected, added, resized = (part(rows, "given", reader, 0.0)["dice"].mean() for reader in READERS)
+    return (
+        f"A simulated reader who knows the label raises the mean Dice of {rows['case'].nunique()} drafts of the trees alone"
+        f" from {draft:.2f} to {rejected:.2f} by rejecting false lesions, to {added:.2f} with a click for each missed"
+        f" one, and to {resized:.2f} by setting sizes too. That is an upper bound."
+    )
+
+
+def draw_reader(rows: pd.DataFrame, path: Path) -> None:
+    """Mean Dice against the actions, a panel for each kind of Z map; dashed and dotted: with wrong decisions."""
+    shares = sorted(set(rows["wrong"]))
+    with styled():
+        figure = new_figure(7.2, 3.4)
+        for axes, (z_map, title) in zip(figure.subplots(1, 2, sharey=True), Z_MAPS.items(), strict=True):
+            for reader, colour in COLOURS.items():
+                for wrong, style in zip(shares, ("-", "--", ":"), strict=False):
+                    stages = [part(rows, z_map, reader, wrong, after) for after in (*map(str, AFTER), ALL)]
+                    points = [(stage["clicks"].mean(), stage["dice"].mean()) for stage in stages]
+                    label = f"{DOES[reader]}, {wrong:.0%} wrong"
+                    axes.plot(*zip(*points, strict=True), style, color=colour, marker=".", label=label)
+            axes.set(title=title, xlabel="actions, mean over cases")
+        figure.axes[0].set(ylabel="Dice")
+        figure.axes[1].legend(fontsize="xx-small", loc="upper left")
+        save(figure, path)
