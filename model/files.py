@@ -17,6 +17,7 @@ from model.errors import UserError
 
 PARTIAL = "partial"  # end of the names of folders that are being written
 MARKER = "written-by-hie-lesions"  # in such a folder, beside the one of the files: it is no one else's
+WHOLE = "whole"  # in such a folder, when all is written: the place of its files, as a path from the folder around it on
 LEFT_BEHIND = re.compile(rf"\..+\.[0-9a-f]{{8}}\.{PARTIAL}")
 LARGEST_JSON = 1 << 20  # bytes
 FOR_THIS_USER = '; make the folder first, and start a container with --user "$(id -u):$(id -g)"'
@@ -185,18 +186,40 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def mark_whole(staged: Path, folder: Path, work: Path) -> None:
+    """Say of a folder of `staged_for` that its files are whole and are about to become `folder`.
+
+    A run that is killed between the old and the new leaves neither there; `remove_partial_folders` ends what it began.
+    """
+    (staged.parent / WHOLE).write_text(folder.relative_to(work).as_posix(), encoding="utf-8")
+
+
 def remove_partial_folders(root: Path) -> None:
-    """Remove what killed runs left of `files_into` in `root`. What only has such a name, and no marker in it, stays."""
+    """Remove what killed runs left of `files_into` in `root`. What only has such a name, and no marker in it, stays.
+
+    Files that were whole take their place where nothing lies.
+    """
     for path in root.iterdir():
         if LEFT_BEHIND.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
             if (path / MARKER).is_file():
+                _put_whole_files(path, root)
                 _remove_partial_folder(path)
             elif not any(path.iterdir()):  # killed before the marker was there
                 path.rmdir()
 
 
+def _put_whole_files(partial: Path, root: Path) -> None:
+    if not (partial / WHOLE).is_file() or not (partial / "files").is_dir():
+        return
+    place = Path((partial / WHOLE).read_text(encoding="utf-8", errors="replace"))
+    if place.parts and not place.is_absolute() and ".." not in place.parts and not os.path.lexists(root / place):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        rename(partial / "files", root / place)
+
+
 def _remove_partial_folder(path: Path) -> None:
-    """The marker last, so that a kill leaves what the next run removes."""
+    """The marker last, so that a kill leaves what the next run removes; first what says that the files are whole."""
+    (path / WHOLE).unlink(missing_ok=True)
     for below in path.iterdir() if path.is_dir() else ():
         if below.name != MARKER:
             remove(below)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from model.errors import UserError
+from model.errors import UserError, one_line
 from model.files import sha256_of
 from model.images.dicom.files import DICOM_SUFFIXES
 from model.images.formats.names import DETACHED_HEADER, digest, format_of, is_dicom_path, stem_of
@@ -26,7 +26,8 @@ PAGE, MASK = "page", "mask"  # kinds: what a case's page saved, and a mask that 
 class GivenReview:
     """A review of a case. time: when it was saved, of a mask when its file was changed; sha256: of the file, see `digest`.
 
-    problem: why it cannot be taken, where that is known.
+    problem: why it cannot be taken, where that is known. scan: of a file that was taken before, the `voxel_digest` of the
+    scan that it was taken for.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class GivenReview:
     time: datetime
     sha256: str
     problem: str = ""
+    scan: str = ""
 
 
 def find_reviews(folder: Path, names: Iterable[str]) -> dict[str, GivenReview]:
@@ -49,6 +51,8 @@ def find_reviews(folder: Path, names: Iterable[str]) -> dict[str, GivenReview]:
             name, given = _given(path, known)
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        except ValueError as error:  # a header that names no file of its voxels
+            raise UserError(f"{path}: cannot be read ({one_line(error)})") from None
         found[name].append(given)
     return {name: _only(reviews) for name, reviews in found.items()}
 

@@ -37,7 +37,7 @@ from model.outputs.previous import Previous
 from model.outputs.record import FILES, read_own_results
 from model.outputs.same_maps import has_warning, warnings_to_have, with_warning
 from model.outputs.summary import FAILED, Outcome, announce, index_entry, is_summary, write_summary
-from model.report.results import REVIEW
+from model.report.results import REVIEW, VOXELS
 from model.reviews.find import find_reviews
 from model.run.at_once import AtOnce, Job, Stopped, has_ended
 from model.run.one_case import run_case
@@ -238,7 +238,7 @@ def job_of(case: FoundCase, place: Place, earlier: Earlier, run: Run) -> Job | N
     A case that fails has no result: one of other files or options, or of files that cannot be used now, moves aside, unless
     someone changed it and `overwrite` was not said. A reviewed one stays, and so does all where a review is refused.
     """
-    overwrite, given = run.options.overwrite, run.reviews.get(case.name)
+    overwrite, given = run.options.overwrite, taken_before(run.reviews.get(case.name), earlier)
     if earlier.stays or (earlier.status and not overwrite):
         return None
     options = run.options if earlier.status else with_extras(run.options, earlier, place)
@@ -260,6 +260,13 @@ def job_of(case: FoundCase, place: Place, earlier: Earlier, run: Run) -> Job | N
             raise
 
     return job
+
+
+def taken_before(given: GivenReview | None, earlier: Earlier) -> GivenReview | None:
+    """A case's review, with the scan for which an earlier run took the very same file, if one did."""
+    if given and earlier.results and earlier.review and earlier.review["sha256"] == given.sha256:
+        return replace(given, scan=earlier.results["inputs"]["adc"][VOXELS])
+    return given
 
 
 def progress(cases: list) -> Iterator:

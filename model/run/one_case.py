@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from model.command import undisturbed
 from model.errors import UserError
-from model.files import only_run, remove, remove_partial_folders, require_writable, staged_for, writable
+from model.files import mark_whole, only_run, remove, remove_partial_folders, require_writable, staged_for, writable
 from model.images.case import Case, read_case
 from model.images.converted import of_converted, of_other_grid
 from model.images.dicom.files import segmentations
@@ -160,6 +160,8 @@ def _put(staged: Path, place: Place, previous: Previous, names: list[str]) -> No
     there: list[Path] = []
     with undisturbed():
         try:
+            if tuple(place.entries) == (".",):  # all at once
+                mark_whole(staged, place.folder, place.work)
             for entry in place.entries:
                 if os.path.lexists(staged / entry):
                     previous.put(staged / entry, place.folder / entry, own={*names, *before[FILES], place.results})

@@ -58,6 +58,12 @@ def _of_page(given: GivenReview, case: Case) -> Review:
 
 
 def _of_mask(given: GivenReview, case: Case) -> Review:
+    scan = voxel_digest(case)
+    if given.scan not in ("", scan):  # a mask does not say itself which scan it is of
+        raise UserError(
+            f"{given.path}: was taken for another scan, or with another brain mask, than {case.adc.path} is now; expected a"
+            " mask that was made since, or the case's results moved away, if it fits"
+        )
     mask, sha256 = read_mask(given.path, case)
     return Review(
         case="",
@@ -67,7 +73,7 @@ def _of_mask(given: GivenReview, case: Case) -> Review:
         software=model.__version__,
         weights="",
         adc_sha256=case.adc.sha256,
-        adc_voxels_sha256=voxel_digest(case),
+        adc_voxels_sha256=scan,
         draft_sha256="",
         grid=case.grid,
         size=0,

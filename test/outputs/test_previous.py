@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import UserError
-from model.files import remove_partial_folders, staged_for
+from model.files import PARTIAL, WHOLE, mark_whole, remove_partial_folders, staged_for
 from model.outputs.previous import Previous, obstacle
 
 FILE_OPERATIONS = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.listdir", "os.scandir", "shutil.rmtree")
@@ -153,3 +153,33 @@ def test_a_kill_before_any_file_operation_loses_nothing_and_the_next_run_goes_on
     assert number > 15
     assert 0 < neither < 5
     assert json.loads((output / "a" / "results.json").read_text())["seconds"] == 2
+
+
+def test_after_a_kill_between_the_old_and_the_new_the_new_takes_its_place(tmp_path):
+    """Else the next run would find nothing there, and make a draft where a reader's mask was."""
+
+    def put_whole(output: Path) -> None:
+        with staged_for(output / "a", output) as staged:
+            write(staged, NEW)
+            mark_whole(staged, output / "a", output)
+            Previous(output).put(staged, output / "a", own=OWN)
+
+    number, neither = 0, 0
+    while True:
+        output = write(tmp_path / str(number), {f"a/{name}": text for name, text in OLD.items()})
+        if not killed(lambda output=output: put_whole(output), number):
+            break
+        neither += not (output / "a").exists()
+        remove_partial_folders(output)
+        assert read(output / "a") in (OLD, NEW)
+        assert not list(output.glob(".*"))
+        number += 1
+    assert neither > 0
+
+
+@pytest.mark.parametrize("place", ["/tmp", "../b", "", "."])
+def test_files_that_a_killed_run_left_take_no_place_outside_the_folder(tmp_path, place):
+    partial = tmp_path / "output" / f".a.01234567.{PARTIAL}"
+    write(partial, {"written-by-hie-lesions": "", WHOLE: place, "files/lesions.mha": "new"})
+    remove_partial_folders(tmp_path / "output")
+    assert not list(tmp_path.rglob("lesions.mha"))

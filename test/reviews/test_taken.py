@@ -397,6 +397,32 @@ def test_a_refused_review_changes_nothing_of_a_reviewed_or_outdated_case(reviewe
     assert files_and_bytes(reviewed / "a") == before
 
 
+def test_a_mask_that_was_taken_for_another_scan_is_not_taken_for_this_one(drafted, take, folder, good):
+    """A folder of reviews stays where it is, and `--overwrite` is said for what is outdated."""
+    write_mask(folder / "a.nii.gz", KEPT)
+    assert take()[0] == 0
+    before = files_and_bytes(drafted / "a")
+    adc = read_volume(good / "a" / "adc.mha").voxels
+    write_image(adc * np.float32(1.25), GRID, good / "a" / "adc.mha")
+    assert (take()[0], summary(drafted)["a"]["status"]) == (2, "outdated")
+    for _ in range(2):
+        assert take("--overwrite")[0] == 2
+        row = summary(drafted)["a"]
+        assert (row["status"], "a.nii.gz: was taken for another scan" in row["reason"]) == ("failed", True)
+        assert files_and_bytes(drafted / "a") == before
+    os.utime(write_mask(folder / "a.nii.gz", mask_of(FIRST)), (datetime.now(UTC).timestamp() + 9,) * 2)
+    assert (take()[0], summary(drafted)["a"]["status"]) == (0, "done")
+
+
+def test_a_mask_is_taken_again_for_a_copy_of_its_scan(drafted, take, folder, good):
+    write_mask(folder / "a.nii.gz", KEPT)
+    assert take()[0] == 0
+    write_image(read_volume(good / "a" / "adc.mha").voxels, GRID, good / "a" / "adc.nrrd")
+    (good / "a" / "adc.mha").unlink()
+    assert (take("--overwrite")[0], summary(drafted)["a"]["status"]) == (0, "done")
+    assert voxels_of(drafted / "a" / "lesions.nrrd").tolist() == KEPT.tolist()
+
+
 NO_REVIEW = {
     "notes.txt": "found a file that is of no case of the input",
     "c.nii.gz": "found a file that is of no case of the input",
@@ -407,6 +433,7 @@ NO_REVIEW = {
     "c.review.json": "found a review of a case that is not in the input",
     "folder": "found a folder",
     "": "found an empty folder",
+    "a.mhd": "a.mhd: cannot be read (",
 }
 
 
