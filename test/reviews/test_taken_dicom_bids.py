@@ -1,9 +1,11 @@
 """Reviews of cases that come as DICOM or as BIDS, and segmentations in DICOM as reviews."""
 
+import itertools
 import json
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import highdicom as hd
 import numpy as np
@@ -21,6 +23,7 @@ from review_helpers import OTHER, mask_of, results_of, review_of, write_mask, wr
 from model.errors import UserError
 from model.images.case import read_case
 from model.images.volume import read_volume
+from model.reviews import masks
 from model.reviews.masks import read_mask
 
 FIRST, SECOND = LESIONS
@@ -302,3 +305,34 @@ def test_a_bids_derivative_follows_a_review(main, tmp_path, folder, rule_weights
     assert not read_volume(output / "sub-02" / "dwi" / "sub-02_desc-hie_mask.nii.gz").voxels.any()
     assert main([*words, "--overwrite"]) == 0
     assert {row["status"] for row in summary(output).values()} == {"done before"}
+
+
+ORDERS = list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)))
+
+
+def put_on_grid(voxels: np.ndarray, order: tuple[int, ...], signs: tuple[int, ...], shift: tuple[int, ...] = (0, 0, 0)):
+    """A mask on GRID as a segmentation holds it whose axes are in another order, on the grid again."""
+    turned = np.flip(voxels.transpose(order), [n for n, sign in enumerate(signs) if sign < 0])
+    first, columns = np.array(shift), []
+    for axis, sign in zip(order, signs, strict=True):
+        step = np.eye(3)[axis] * sign
+        columns.append(GRID.to_mm(step) - GRID.to_mm(np.zeros(3)))
+        first = first + np.eye(3)[axis] * (GRID.size[axis] - 1 if sign < 0 else 0)
+    affine = np.eye(4)
+    affine[:3] = np.column_stack([*columns, GRID.to_mm(first)])
+    case = SimpleNamespace(grid=GRID, adc=SimpleNamespace(path=Path("adc")))
+    return masks._on_grid(turned, affine, Path("a.dcm"), case)
+
+
+@pytest.mark.parametrize(("order", "signs"), ORDERS)
+def test_a_segmentation_in_any_order_of_its_axes_lies_where_it_was(order, signs):
+    voxels = np.random.default_rng(1).random(GRID.size) < 0.3
+    np.testing.assert_array_equal(put_on_grid(voxels, order, signs), voxels)
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("by", [-1, 1])
+def test_a_segmentation_one_voxel_beyond_the_map_is_refused(axis, by):
+    shift = tuple(by * (n == axis) for n in range(3))
+    with pytest.raises(UserError, match="reaches beyond the ADC map"):
+        put_on_grid(np.ones(GRID.size, bool), (0, 1, 2), (1, 1, 1), shift)
