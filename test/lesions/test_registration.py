@@ -9,6 +9,8 @@ from atlas_helpers import invented_atlas, scan
 
 from model.images.registered import GRID_MM, corners, sampled
 from model.images.registration import register
+from model.lesions.atlas import ATLAS_FEATURES, atlas_features
+from model.lesions.brain_map import BrainMap
 
 ATLAS = invented_atlas()
 
@@ -91,3 +93,19 @@ def test_the_template_is_not_changed():
     adc, _ = scan((3.0, 2.0, 1.8))
     register(adc, (3.0, 2.0, 1.8), ATLAS.template, ATLAS.box)
     np.testing.assert_array_equal(ATLAS.template, before)
+
+
+def test_far_from_what_an_atlas_knows_the_whole_brain_counts():
+    atlas = invented_atlas(150.0)
+    mean, sd = atlas.at(np.array([[0.0, 0.0, 0.0]]))
+    np.testing.assert_allclose((mean[0], sd[0]), (atlas.mean[atlas.mean > 0].mean(), 150), rtol=1e-5)
+
+
+def test_features_of_a_place_are_its_own_along_each_axis():
+    brain_map = BrainMap(scan((3.0, 2.0, 1.8))[0], (3.0, 2.0, 1.8))
+    low, high = ATLAS.box / GRID_MM
+    place = np.array([low[0], high[1], (low[2] + high[2]) / 2])
+    columns = atlas_features(brain_map, ATLAS, np.tile(place, (np.count_nonzero(brain_map.brain), 1)))
+    features = dict(zip(ATLAS_FEATURES, columns, strict=True))
+    names = ("atlas_place_z", "atlas_place_y", "atlas_off_middle")
+    np.testing.assert_allclose([np.unique(features[name])[0] for name in names], (0, 1, 0), atol=1e-6)

@@ -261,6 +261,23 @@ def test_a_newer_review_is_taken_and_an_older_one_is_not(reviewed, take, folder)
     assert files_and_bytes(reviewed / "a") == before
 
 
+def test_another_review_of_the_very_same_moment_is_not_newer(reviewed, take, folder):
+    other = review_of(results_of(reviewed / "a"), "a", mask_of(FIRST), time="2026-03-01T11:30:00Z")
+    write_review(folder / "a.review.json", other)
+    assert take()[0] == 2
+    assert "not newer than" in summary(reviewed)["a"]["reason"]
+    assert voxels_of(reviewed / "a" / "lesions.mha").tolist() == KEPT.tolist()
+
+
+def test_none_of_two_reviews_is_taken_of_an_outdated_case_either(drafted, take, folder, good):
+    another_z_map(good / "a", drafted / "a")
+    two(folder, results_of(drafted / "a"))
+    before = files_and_bytes(drafted / "a")
+    assert take("--overwrite")[0] == 2
+    assert "expected one review of the case" in summary(drafted)["a"]["reason"]
+    assert files_and_bytes(drafted / "a") == before
+
+
 def test_a_review_of_a_time_to_come_is_refused(drafted, take, folder):
     """Else no review of today would be newer."""
     page(time="2999-12-31T23:00:00-12:00")(folder, results_of(drafted / "a"))
