@@ -32,6 +32,7 @@ USUAL_SPREAD = (1.8, 9.0)  # of Z's detail per 1000 of ADC's; 2.2 to 4.4 in the 
 MOST_ALIKE = 0.95  # correlation of Z and ADC, at most 0.68 in the published cases
 USUAL_CORRELATION = 0.24  # of the ADC with the atlas's; 0.25 to 0.69 in the 44 labelled cases, out of fold
 USUAL_SCALE = (0.75, 1.25)  # along any axis; 0.83 to 1.11
+USUAL_ADC_RATIO = (0.7, 1.3)  # of the brain's ADC to the atlas's; 0.72 to 1.17
 ESTIMATED_WARNING = (
     "The Z map was estimated from the ADC map (--estimate-z): the mask is much less reliable"
     " than with the challenge's Z map."
@@ -82,6 +83,11 @@ def _registration(found: Registration) -> str:
             f" {USUAL_CORRELATION:g} or more): its Z map was estimated without the atlas, which is less exact."
         )
     low, high = min(found.scale), max(found.scale)
+    if not USUAL_ADC_RATIO[0] <= found.adc_ratio <= USUAL_ADC_RATIO[1]:
+        return (
+            f"The brain's ADC is {found.adc_ratio:.2f} times that of the atlas, usually {USUAL_ADC_RATIO[0]:g} to"
+            f" {USUAL_ADC_RATIO[1]:g}: are both of newborns, and by the same units?"
+        )
     if found.correlation >= USUAL_CORRELATION and USUAL_SCALE[0] <= low <= high <= USUAL_SCALE[1]:
         return ""
     scale = " x ".join(f"{part:.2f}" for part in found.scale[::-1])

@@ -3,6 +3,7 @@
 Arrays are (z, y, x), lengths in mm. Needs no SimpleITK, unlike the registration itself.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ class Registration:
     scale: tuple[float, float, float]  # the template's size over the brain's, along (z, y, x)
     largest_mm: float  # displacement of the field, beyond the affine map
     atlas: str = ""  # its name
+    adc_ratio: float = math.nan  # median over the brain of its ADC over the atlas's mean there
 
     @property
     def usable(self) -> bool:

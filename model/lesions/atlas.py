@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from model.images.brain import brain_mask
 from model.images.registered import GRID_MM, Registration, box_mm, relative, sampled
 from model.lesions.brain_map import BrainMap, Spacing
 
@@ -93,7 +94,9 @@ class Atlas:
         """Where each voxel of a brain lies in the atlas."""
         from model.images.registration import register  # and SimpleITK only now
 
-        return replace(register(adc, spacing_mm, self.template, self.box), atlas=self.name)
+        found = register(adc, spacing_mm, self.template, self.box)
+        ratio = float(np.median(adc[brain_mask(adc)] / self.at(found.places)[0]))
+        return replace(found, atlas=self.name, adc_ratio=ratio)
 
     def at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation at places in voxels, (place, 3); of the whole brain where nothing near is known."""

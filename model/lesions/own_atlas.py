@@ -30,6 +30,7 @@ MEDIAN_ADC = (800.0, 2200.0)  # 1e-6 mm2/s, of the mean
 SD_SHARE = (0.08, 0.5)  # median of the standard deviation over the mean
 BRAIN_ML = (150.0, 900.0)
 LEAST_WITH_SD = 0.95  # share of the mean's brain
+LARGEST_SD_RATIO = 5.0  # of the standard deviation to its median, either way; at most 3.7 in the built-in atlas
 LEAST_IN_ONE_PART = 0.9
 LEAST_CONTRAST = 0.06  # distance of the mean's quartiles, over its median
 MARGIN_MM = 12.0  # around the brain
@@ -91,6 +92,12 @@ def _misfit(mean: Volume, of_mean: np.ndarray, sd: Volume, of_sd: np.ndarray) ->
         return f"{mean.path}: the mean is in another unit, or no newborn's ADC; {wanted}"
     if not SD_SHARE[0] <= spread / middle <= SD_SHARE[1]:
         return f"{sd.path}: no standard deviation in the mean's unit: is it a variance, or an error of the mean? {wanted}"
+    unlike = np.abs(np.log(of_sd[with_sd] / spread)) > np.log(LARGEST_SD_RATIO)
+    if unlike.mean() > 1 - LEAST_WITH_SD:
+        return (
+            f"{sd.path}: is more than {LARGEST_SD_RATIO:g} times above or below its median in {unlike.mean():.0%} of the"
+            " brain, expected a standard deviation of much the same size everywhere"
+        )
     p25, p75 = np.percentile(of_mean[brain], (25, 75))
     if p75 - p25 < LEAST_CONTRAST * middle:
         return f"{mean.path}: is nearly the same everywhere in the brain, expected the mean ADC of each place"

@@ -154,14 +154,19 @@ def describe_files(case: Case) -> dict:
 
 
 def describe_registration(found: Registration) -> dict:
-    """How a brain fits the atlas: correlation of its ADC with the atlas's, scale (z, y, x), largest displacement in mm."""
+    """How a brain fits the atlas: see `Registration`; scale along (z, y, x)."""
     return {
-        "correlation": round(found.correlation, 4) if math.isfinite(found.correlation) else None,
+        "correlation": _finite(found.correlation, 4),
         "scale": [round(part, 3) for part in found.scale],
         "largest_displacement_mm": round(found.largest_mm, 2),
+        "adc_ratio": _finite(found.adc_ratio, 3),
         "atlas": found.atlas,
         "atlas_used": found.usable,
     }
+
+
+def _finite(value: float, digits: int) -> float | None:
+    return round(value, digits) if math.isfinite(value) else None
 
 
 def voxel_digest(case: Case) -> str:

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from atlas_helpers import invented_atlas, scan
+from atlas_helpers import CENTRE, HALF_MM, adc_at, invented_atlas, scan
 
 from model.images.registered import GRID_MM, corners, sampled
 from model.images.registration import register
@@ -44,6 +44,21 @@ def test_moved_brain_is_found_again(matrix, spacing_mm):
     assert found.correlation > 0.8
     assert found.usable
     np.testing.assert_allclose(np.prod(found.scale), 1 / np.linalg.det(matrix), rtol=0.15)
+
+
+def test_bent_brain_is_found_again():
+    """Its middle slices lie up to 8 mm further along x, which no affine map can say."""
+    spacing_mm = np.array([3.0, 2.0, 1.8])
+    reach = HALF_MM + 12
+    places_mm = np.moveaxis(np.indices(np.ceil(2 * reach / spacing_mm).astype(int)), 0, -1) * spacing_mm - reach
+    bend = 8 * np.exp(-((places_mm[..., 0] / 14) ** 2))
+    tissue_mm = places_mm + bend[..., None] * [0, 0, 1]
+    adc = adc_at(tissue_mm)
+    found = ATLAS.register(adc, tuple(spacing_mm))
+    brain = adc > 0
+    middle = np.abs(places_mm[..., 0][brain]) < 6
+    error_mm = np.abs((found.places - CENTRE) * GRID_MM - tissue_mm[brain])[middle]
+    assert (np.median(error_mm, axis=0) < (0.4, 0.4, 3.5)).all()  # the field is smooth: it follows half of it, along x alone
 
 
 def test_low_lesions_do_not_pull():

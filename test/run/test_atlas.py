@@ -102,6 +102,13 @@ def test_unusual_registration_is_said(weights):
     assert "scaled by 1.6" in said
 
 
+def test_adc_unlike_the_atlas_is_said(weights):
+    found = Segmenter(weights).segment(with_lesion()[0] * 1.5, spacing_mm=SPACING_MM, direction=np.eye(3))
+    assert found.results["registration"]["adc_ratio"] == pytest.approx(1.5, abs=0.02)
+    (said,) = [warning for warning in found.warnings if "times that of the atlas" in warning]
+    assert "usually 0.7 to 1.3" in said
+
+
 def test_registration_without_a_correlation_is_said_in_words(weights):
     case = Segmenter(weights).segment(with_lesion()[0], spacing_mm=SPACING_MM, direction=np.eye(3)).case
     unknown = dataclasses.replace(case.registration, correlation=math.nan)
@@ -203,6 +210,11 @@ WRONG = {
         lambda m: m,
         lambda s: np.where(np.arange(s.shape[2]) < 40, s, 0),
         "sd.nii.gz: is above 0 in 91%",
+    ),
+    "sd nearly 0 in places": (
+        lambda m: m,
+        lambda s: np.where(np.arange(s.shape[2]) % 10, s, s / 1000),
+        r"sd.nii.gz: is more than 5 times above or below its median in (9|10|11)% of the brain",
     ),
     "no brain's pattern": (
         lambda m: np.where(m > 0, np.random.default_rng(0).uniform(900, 1700, m.shape), 0),
