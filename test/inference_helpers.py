@@ -14,7 +14,8 @@ from model.lesions.estimate import ESTIMATE_FEATURES, ZEstimator
 from model.lesions.trees import Trees
 from model.networks.config import InferenceConfig, ModelConfig
 from model.networks.network import LesionNet
-from model.networks.stored import Ensemble, load_ensemble, save_decision, save_estimator
+from model.networks.stored import Ensemble, load_ensemble, save_decision
+from model.networks.stored_estimator import save_estimator
 from model.networks.torch_engine import TorchEngine, TorchNetwork, round_to_disk_precision, save_weights
 
 # The platform's names for this challenge, written out and not imported: the code is compared with them.

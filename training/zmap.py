@@ -27,7 +27,8 @@ from model.images.limits import LARGEST_PUBLISHED_Z
 from model.lesions.brain_map import BrainMap
 from model.lesions.candidates import FEATURES
 from model.lesions.decision import Decision, most_dice
-from model.networks.stored import ATLAS, ZMAP, read_sidecar, save_decision, save_estimator
+from model.networks.stored import ATLAS, ZMAP, read_sidecar, save_decision
+from model.networks.stored_estimator import save_estimator
 from training.common.cli import run
 from training.common.provenance import of_fit
 from training.data.dataset import PackedCase, load_folds, require_packed

@@ -13,7 +13,8 @@ from model.lesions.certainty import NOT_FITTED
 from model.lesions.estimate import ZEstimator
 from model.lesions.own_atlas import read_atlas
 from model.networks.predict import Predictor
-from model.networks.stored import ATLAS, ESTIMATE, Engine, Ensemble, load_ensemble, load_estimator, trees_alone, zmap_folder
+from model.networks.stored import ATLAS, ESTIMATE, Engine, Ensemble, load_ensemble, trees_alone
+from model.networks.stored_estimator import load_estimator, zmap_folder
 
 
 class EstimatingPredictor(Predictor):

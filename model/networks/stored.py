@@ -19,10 +19,8 @@ from safetensors.numpy import save as to_safetensors
 
 from model.errors import UserError, one_line
 from model.files import whole_file
-from model.lesions.atlas import Atlas
 from model.lesions.certainty import Certainty
 from model.lesions.decision import Calibration, Decision
-from model.lesions.estimate import ZEstimator
 from model.lesions.trees import Trees
 from model.networks.config import InferenceConfig, ModelConfig, from_json, to_json
 from model.networks.windows import Network
@@ -146,7 +144,7 @@ def load_ensemble(folder: Path, engine: Engine | None, with_decision: bool = Tru
     decision, digest = None, ""
     if with_decision and any(path.stem == DECISION for path in folder.glob(f"{DECISION}.*")):
         digests = {network.path.stem: network.sha256 for network in stored}
-        decision, digest = _load_decision(folder / f"{DECISION}.safetensors", digests)
+        decision, digest = load_decision(folder / f"{DECISION}.safetensors", digests)
     identity = hashlib.sha256("".join([*(network.digest for network in stored), digest]).encode()).hexdigest()[:12]
     groups = tuple(network.path.stem.split("-")[0] for network in stored)
     if networks is not None:
@@ -177,53 +175,16 @@ def trees_alone(decision: Decision, identity: str) -> Ensemble:
 
 
 def _load_trees_alone(folder: Path) -> Ensemble:
-    decision, digest = _load_decision(folder / f"{DECISION}.safetensors", {})
+    decision, digest = load_decision(folder / f"{DECISION}.safetensors", {})
     if decision.calibration.networks != 0:
         raise UserError(f"{folder}: a lesion decision that asks networks, and no networks beside it")
     return trees_alone(decision, hashlib.sha256(digest.encode()).hexdigest()[:12])
 
 
-def zmap_folder(folder: Path) -> Path:
-    """Where the trees that estimate Z lie. Raises UserError when a folder of weights has none."""
-    if not (folder / ZMAP / f"{ESTIMATE}.safetensors").is_file():
-        raise UserError(f"--estimate-z: {folder / ZMAP}: these weights cannot estimate a Z map, no {ESTIMATE}.safetensors")
-    return folder / ZMAP
-
-
-def load_estimator(folder: Path) -> tuple[ZEstimator, Decision, str]:
-    """The trees that estimate Z, the lesion decision that was fitted to their estimates, and all files' SHA-256 as an id.
-
-    With the atlas that the trees ask, where one lies in the folder.
-    Raises UserError when a file is missing, altered, or does not fit the others.
-    """
-    files: dict[str, str] = {}
-    atlas = None
-    if any(folder.glob(f"{ATLAS}.*")):
-        atlas = _read_arrays(folder / f"{ATLAS}.safetensors", files, lambda arrays, _: Atlas.of_arrays(**arrays))
-    estimator = _read_arrays(
-        folder / f"{ESTIMATE}.safetensors",
-        files,
-        lambda arrays, sidecar: ZEstimator(Trees(**arrays), _names(sidecar["features"]), atlas),
-    )
-    decision, fitted = _load_decision(folder / f"{DECISION}.safetensors", files)
-    return estimator, decision, hashlib.sha256(("".join(files.values()) + fitted).encode()).hexdigest()[:12]
-
-
-def save_estimator(folder: Path, estimator: ZEstimator, provenance: dict) -> Path:
-    """Write the trees that estimate Z, their atlas if they ask one, and sidecars; their decision goes beside them."""
-    if estimator.atlas:
-        save_pair(folder / f"{ATLAS}.safetensors", to_safetensors(estimator.atlas.arrays()), {"provenance": provenance})
-    path = folder / f"{ESTIMATE}.safetensors"
-    save_pair(
-        path, to_safetensors(estimator.trees.arrays()), {"features": list(estimator.features), "provenance": provenance}
-    )
-    return path
-
-
 Read = TypeVar("Read")
 
 
-def _read_arrays(path: Path, digests: dict[str, str], make: Callable[[dict[str, np.ndarray], dict], Read]) -> Read:
+def read_arrays(path: Path, digests: dict[str, str], make: Callable[[dict[str, np.ndarray], dict], Read]) -> Read:
     """What is made of a file's arrays and its sidecar; its SHA-256 goes into `digests`. Raises UserError."""
     data, digests[path.stem], sidecar = _read_pair(path)
     try:
@@ -232,7 +193,8 @@ def _read_arrays(path: Path, digests: dict[str, str], make: Callable[[dict[str, 
         raise UserError(f"{path}: not usable with {path.stem}.json ({one_line(error)})") from None
 
 
-def _names(features: object) -> tuple[str, ...]:
+def feature_names(features: object) -> tuple[str, ...]:
+    """Of a sidecar. Raises ValueError where they are no list."""
     if type(features) is not list:
         raise ValueError("features must be a list")
     return tuple(features)
@@ -262,13 +224,13 @@ def save_decision(folder: Path, decision: Decision, provenance: dict) -> None:
     save_pair(folder / f"{DECISION}.safetensors", to_safetensors(decision.trees.arrays()), values)
 
 
-def _load_decision(path: Path, beside: dict[str, str]) -> tuple[Decision, str]:
+def load_decision(path: Path, beside: dict[str, str]) -> tuple[Decision, str]:
     """beside: SHA-256 by name of the networks or the estimator there. Raises UserError when it was fitted to others, too."""
     data, digest, sidecar = _read_pair(path)
     if sidecar.get("fitted_to") != beside:
         raise UserError(f"{path}: fitted to other weights than the ones beside it; fit it anew (docs/train.md)")
     try:
-        decision = _decision_of(Trees(**parse_safetensors(data)), _names(sidecar["features"]), sidecar)
+        decision = _decision_of(Trees(**parse_safetensors(data)), feature_names(sidecar["features"]), sidecar)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not usable with {path.stem}.json ({one_line(error)})") from None
     return decision, digest + json.dumps([decision.features, *_fitted(decision).values()], sort_keys=True)

@@ -34,7 +34,8 @@ from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor
 from model.networks.predictors import EstimatingPredictor, Predictors, load_estimating_predictor
-from model.networks.stored import Ensemble, load_estimator, read_sidecar, save_decision, save_estimator, write_sidecar
+from model.networks.stored import Ensemble, read_sidecar, save_decision, write_sidecar
+from model.networks.stored_estimator import load_estimator, save_estimator
 
 NOTHING = Ensemble((), (), InferenceConfig(), "test")
 

@@ -22,7 +22,8 @@ from model.lesions.atlas import MAPS_MM, Atlas
 from model.lesions.certainty import Certainty
 from model.lesions.estimate import WITH_ATLAS, ZEstimator
 from model.lesions.own_atlas import read_atlas
-from model.networks.stored import load_estimator, save_decision, save_estimator
+from model.networks.stored import save_decision
+from model.networks.stored_estimator import load_estimator, save_estimator
 from model.report.results import describe_registration
 
 SPACING_MM = (3.0, 2.0, 1.8)

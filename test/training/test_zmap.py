@@ -14,7 +14,7 @@ from model.lesions.atlas import MAPS, MAPS_MM
 from model.lesions.candidates import sigmoid
 from model.lesions.decision import LOWEST_LOG_ODDS, most_dice
 from model.lesions.estimate import ESTIMATE_FEATURES, WITH_ATLAS
-from model.networks.stored import load_estimator
+from model.networks.stored_estimator import load_estimator
 from training import zmap
 from training.data.dataset import PackedCase
 from training.lesions import fit_trees, held_out
