@@ -30,9 +30,9 @@ def main() -> None:
     args = parser.parse_args()
     require_packed(args.data)
     weights = weights_of(args)
+    require_writable(weights)
     if not args.trees_alone and not network_files(weights):
         raise UserError(f"{weights}: no networks; name the folder that has them, or say --trees-alone")
-    require_writable(weights)
     require_sidecars(weights, DECISION_FILES)
     device = None if args.trees_alone else pick_device(args.device)[0]
     fit_decision(weights, load_folds(args.data), device, "training.fit")
