@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.cases import write_case
 from benchmarks.processes import in_turn, print_table
 from model.cores import cores
+from model.inputs.platform import find_scan
 from model.networks.stored import IMAGE_WEIGHTS, network_files
 
 GRIDS = ((54, 128, 128), (20, 160, 160), (64, 256, 256))  # (z, y, x)
@@ -32,6 +33,15 @@ def one_network(folder: Path) -> Path:
     return folder
 
 
+def adc_alone(case: Path, work: Path) -> Path:
+    """The case without its Z map."""
+    found, folder = find_scan(case).adc_map, work / f"{case.name}-adc-alone"
+    place = folder / found.parent.relative_to(case)
+    place.mkdir(parents=True)
+    shutil.copy(found, place)
+    return folder
+
+
 def commands(case: Path, work: Path, single: Path, nnunet: str | None) -> dict[str, list[str]]:
     """What is compared, the peer first."""
     ours = [sys.executable, "process.py", "--input", str(case), "--output", str(work / "output"), "--device", "cpu"]
@@ -42,6 +52,8 @@ def commands(case: Path, work: Path, single: Path, nnunet: str | None) -> dict[s
         **field,
         **{f"process.py --engine {engine}": [*ours, "--engine", engine] for engine in ("openvino", "torch")},
         "process.py, one network": [*ours, "--weights", str(single)],
+        "process.py --networks 0": [*ours, "--networks", "0"],
+        "process.py --estimate-z, the ADC map alone": [*ours, "--input", str(adc_alone(case, work)), "--estimate-z"],
         "import torch, monai": [sys.executable, "-c", "import torch, monai.inferers"],
     }
 

@@ -46,7 +46,7 @@ def write_whole(path: Path, data: bytes) -> None:
         with whole_file(path) as partial:
             partial.write_bytes(data)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 @contextlib.contextmanager
@@ -75,7 +75,7 @@ def staged_for(folder: Path, work: Path) -> Iterator[Path]:
         staged.mkdir()
         yield staged
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from None
     except UserError as error:
         raise type(error)(str(error).replace(str(staged), str(folder))) from None
     finally:
