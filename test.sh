@@ -146,7 +146,7 @@ echo "== evaluation image"
 
 if [[ -d data/BONBID2023_Train ]]; then
   echo "== image, a real case: the same mask as outside the container"
-  name=$($python -c 'from training.data.splits import read_fold; print(read_fold(0)[1][-1])')
+  name=$($python -c 'from training.data.splits import SPLITS, read_folds; print(read_folds(SPLITS).held_out[0][-1])')
   real=$work/real images=$work/real/images
   mkdir -p "$images"/{skull-stripped-adc-brain-mri,z-score-adc}
   cp data/BONBID2023_Train/1ADC_ss/"$name"* "$images/skull-stripped-adc-brain-mri/"
