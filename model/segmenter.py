@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from model.networks.stored import Engine
 
 DEVICES, ENGINES = ("auto", "cpu", "cuda"), ("auto", "torch", "openvino")
-NETWORKS = (0, 1, 5)  # how many may be asked for: those whose scores docs/accuracy.md tells
+NETWORKS = (0, 1, 5)  # how many may be asked for; docs/accuracy.md has the scores of 0 and 1, benchmarks/README.md the costs
 IDENTITY_DIRECTION = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FilePath = str | Path
 

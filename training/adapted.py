@@ -45,7 +45,8 @@ from training.scores.statistics import compare, per_case
 NAME = "adapted"
 FEWEST_CASES = 10  # with a lesion: the bootstrap's interval of fewer is too narrow, and empty masks win without any
 REVIEWS = """{} of the labels are reviewed drafts. Where ours made the drafts, the labels lean towards ours, which then score
-better here than on labels that were drawn from nothing; the table may hide a gain of the own weights."""
+better here than on labels that were drawn from nothing; the table may hide a gain of the own weights. Where earlier weights
+of one's own made them, the labels lean towards such weights, and the table may show a gain that is none."""
 
 
 def predictions(cases: dict[str, PackedCase], weights: Path, ours: Path, device: str, scored: list[str]) -> dict[str, dict]:

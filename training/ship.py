@@ -26,7 +26,7 @@ from training.data.seen import require_held_out, require_same_data
 from training.data.splits import numbers_of_folds
 from training.learning.onnx_graph import export
 from training.learning.study_runs import run_folder
-from training.lesions.networks import DECISION_FILES, fit_decision, require_sidecars
+from training.lesions.networks import DECISION_FILES, fit_decision, require_lesions, require_sidecars
 from training.scores.places import add_weights_option, weights_of
 
 REPLACED = ("fold*.safetensors", "fold*.onnx", "fold*.json", *DECISION_FILES)
@@ -76,6 +76,7 @@ def main() -> None:
     require_writable(weights)
     require_sidecars(weights, REPLACED)
     cases = load_folds(args.data)
+    require_lesions(cases)  # before a decision is removed
     copy_networks(args.runs, args.losses, weights, cases.values(), args.seed)
     fit_decision(weights, cases, pick_device(args.device)[0], "training.ship")
 

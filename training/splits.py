@@ -10,7 +10,6 @@ named PATIENT-VISIT_n or PATIENT_ses-n, come into one fold. The same cases are d
 
 import argparse
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,8 @@ from training.common.cli import run
 from training.common.outputs import require_own_file
 from training.data.dataset import PackedCase, load_cases
 from training.data.same import require_each_scan_once
-from training.data.splits import FOLDS, SPLITS
+from training.data.splits import FOLDS, SPLITS, patient_of
 from training.data.strata import is_thick
-
-VISIT = re.compile(r"[-_](visit|ses)[-_].*", re.IGNORECASE)  # what follows the patient in a case's name
 
 
 def deal(cases: list[PackedCase], seed: int = 0) -> list[list[str]]:
@@ -34,12 +31,12 @@ def deal(cases: list[PackedCase], seed: int = 0) -> list[list[str]]:
     """
     by_patient: dict[str, list[PackedCase]] = {}
     for case in cases:
-        by_patient.setdefault(VISIT.sub("", case.name), []).append(case)
+        by_patient.setdefault(patient_of(case.name), []).append(case)
     patients = [max(scans, key=lambda case: case.lesion_load) for scans in by_patient.values()]
     rng = np.random.default_rng(seed)
     shuffled = [patients[i] for i in rng.permutation(len(patients))]
     ordered = sorted(shuffled, key=lambda c: (c.load_class, is_thick(c.spacing_mm[0]), c.lesion_load))
-    hands = ([VISIT.sub("", case.name) for case in ordered[fold::FOLDS]] for fold in range(FOLDS))
+    hands = ([patient_of(case.name) for case in ordered[fold::FOLDS]] for fold in range(FOLDS))
     return [sorted(case.name for patient in hand for case in by_patient[patient]) for hand in hands]
 
 

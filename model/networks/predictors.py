@@ -13,7 +13,7 @@ from model.lesions.certainty import NOT_FITTED
 from model.lesions.estimate import ZEstimator
 from model.lesions.own_atlas import read_atlas
 from model.networks.predict import Predictor
-from model.networks.stored import ATLAS, ESTIMATE, Engine, Ensemble, load_ensemble, trees_alone
+from model.networks.stored import ATLAS, ESTIMATE, Engine, Ensemble, load_ensemble, network_files, trees_alone
 from model.networks.stored_estimator import load_estimator, zmap_folder
 
 
@@ -75,7 +75,8 @@ def load_predictors(
     """
 
     def load_given() -> Predictor:
-        predictor = Predictor(load_ensemble(folder, None if networks == 0 else engine(), networks=networks))
+        asks = networks != 0 and network_files(folder)
+        predictor = Predictor(load_ensemble(folder, engine() if asks else None, networks=networks))
         say(f"weights: {predictor.ensemble.id} from {folder}")
         return predictor
 

@@ -129,7 +129,7 @@ def load_ensemble(folder: Path, engine: Engine | None, with_decision: bool = Tru
 
     Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group. A folder may hold a
     decision that asks no network, and none.
-    networks: how many are loaded, the first ones; by default all. The id is the same. engine: None where that is 0.
+    networks: how many are loaded, the first ones; by default all. The id is the same. engine: without one none is loaded.
     Raises UserError when there is nothing, a file is missing, altered or does not fit its configuration, the sidecars
     disagree on how answers are averaged, or the decision was not fitted to so many networks.
     """
@@ -147,6 +147,8 @@ def load_ensemble(folder: Path, engine: Engine | None, with_decision: bool = Tru
         decision, digest = load_decision(folder / f"{DECISION}.safetensors", digests)
     identity = hashlib.sha256("".join([*(network.digest for network in stored), digest]).encode()).hexdigest()[:12]
     groups = tuple(network.path.stem.split("-")[0] for network in stored)
+    if not engine:
+        networks = 0
     if networks is not None:
         decision = _decision_for(networks, groups, decision, folder)
     if not engine:

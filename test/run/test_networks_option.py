@@ -31,7 +31,8 @@ from model.errors import UserError
 from model.lesions.certainty import Certainty
 from model.lesions.decision import Calibration
 from model.networks.config import InferenceConfig
-from model.networks.stored import save_decision
+from model.networks.predictors import load_predictors
+from model.networks.stored import load_ensemble, save_decision
 from model.networks.torch_engine import save_weights
 from model.segmenter import Segmenter
 from training.learning.onnx_graph import export
@@ -127,6 +128,18 @@ def test_estimates_that_ask_no_network_hold_with_any_number(main, good, output, 
     for number in ("0", "1", "5"):
         assert main([*words, "--networks", number]) == 0
         assert {row["status"] for row in summary(output).values()} == {"done" if number == "0" else "done before"}
+
+
+def test_weights_of_trees_alone_ask_no_engine(tmp_path):
+    """Whether or not they say how many networks."""
+    save_decision(tmp_path, DECISION.trees_alone, {})
+    for number in (None, 0):
+        found = load_predictors(tmp_path, lambda: pytest.fail("an engine was picked"), say=print, networks=number).given
+        assert (found.ensemble.engine, found.ensemble.networks) == ("numpy", ())
+
+
+def test_without_an_engine_the_calibration_is_that_of_trees_alone(five):
+    assert load_ensemble(five, None).decision.calibration == DECISION.trees_alone.calibration
 
 
 def several_at_a_time(folder: Path) -> None:

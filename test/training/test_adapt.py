@@ -16,7 +16,7 @@ from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.stored import read_sidecar, write_sidecar
 from model.networks.torch_engine import save_weights
-from training import adapted, cases, fit, splits
+from training import adapted, cases, fit, ship, splits
 from training.data.dataset import PackedCase
 from training.learning.onnx_graph import export
 from training.scores.methods import RULE
@@ -85,6 +85,7 @@ def test_reviewed_cases_become_weights(
     assert verdict in page.replace("\n", " ")
     assert "from 10 cases in the 5 folds of splits.json of the data. All are scored." in page.replace("\n", " ")
     assert "10 of the labels are reviewed drafts" in page
+    assert "Where earlier weights of one's own made them" in page.replace("\n", " ")
     rows = read_records(data / "results" / "adapted.csv", Row)
     for row in rows:
         if row.method in ("ours", RULE):
@@ -124,6 +125,8 @@ def test_cases_that_ours_saw_teach_and_are_not_scored(tmp_path: Path, ours: Path
     assert "better in 9 and worse in 0 of 9 cases: fewer than 10 cases with a lesion do not tell: keep ours." in page
     scored = {row.case for row in read_records(tmp_path / "results" / "adapted.csv", Row)}
     assert scored == {case.name for case in some} - {"baby2", "baby4"}
+    taught([f"{case.name}-VISIT_02" for case in some], ["0"])
+    assert "trained on all cases" in refusal(adapted.main, "--data", tmp_path, "--ours", ours)
     taught([case.name for case in some], ["0"])
     assert "trained on all cases" in refusal(adapted.main, "--data", tmp_path, "--ours", ours)
     taught(["other"], [])
@@ -141,3 +144,5 @@ def test_of_cases_without_a_lesion_nothing_is_learnt(tmp_path: Path, ours: Path,
     assert "fewer than 10 cases with a lesion do not tell: keep ours." in page
     assert refusal(fit.main, "--data", tmp_path, "--trees-alone").startswith("none of the 10 cases has a lesion")
     assert not list((tmp_path / "weights").glob("*"))
+    words = ("--runs", tmp_path, "--losses", "dice")  # before any network is replaced
+    assert refusal(ship.main, "--data", tmp_path, *words).startswith("none of the 10 cases has a lesion")

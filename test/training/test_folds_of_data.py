@@ -131,6 +131,12 @@ def test_the_scans_of_a_patient_come_into_one_fold() -> None:
         assert sum(any(name.startswith(patient) for name in fold) for fold in folds) == 1
 
 
+def test_the_scans_of_a_patient_in_two_folds_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "splits.json").write_text(json.dumps({"seed": 0, "folds": [["a_ses-1", "b"], ["c", "a_ses-2"]]}))
+    with pytest.raises(UserError, match="a_ses-1 and a_ses-2 are of one patient, expected them in one fold"):
+        read_folds(tmp_path / "splits.json")
+
+
 def test_four_patients_cannot_be_dealt_into_five_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         write_packed(invented_case(number), tmp_path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from model.errors import UserError
 from model.networks.stored import read_sidecar
 from training.data.same import differing, listed
+from training.data.splits import patient_of
 
 if TYPE_CHECKING:
     from training.data.dataset import PackedCase
@@ -36,7 +37,7 @@ def require_unseen(names: list[str], weights: Path) -> None:
 
 
 def seen_by(weights: Path, cases: Iterable[PackedCase]) -> set[str]:
-    """Names of the cases that the weights were trained on: by their names or, under other names or labels, by their scans.
+    """Names of the cases whose patients the weights were trained on: by their names or, under others, by their scans.
 
     Raises UserError when a sidecar does not say what it was trained on, or none says which scans.
     """
@@ -47,7 +48,8 @@ def seen_by(weights: Path, cases: Iterable[PackedCase]) -> set[str]:
         scans |= set(read_sidecar(sidecar)["provenance"].get(SCANS, ()))
     if not scans:
         raise UserError(f"{weights}: no sidecar says which scans the weights were trained on; fit the decision again")
-    return {case.name for case in cases if case.name in names or case.scan_digest in scans}
+    patients = set(map(patient_of, names))
+    return {case.name for case in cases if patient_of(case.name) in patients or case.scan_digest in scans}
 
 
 def require_same_data(sidecars: Iterable[Path], digests: dict[str, str]) -> list[Path]:

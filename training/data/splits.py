@@ -4,6 +4,7 @@ A folder of cases that holds a `splits.json` has folds of its own. For all other
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,12 @@ from model.errors import UserError
 SPLITS = Path(__file__).with_name("splits.json")
 FOLDS = 5  # that are dealt
 INNER_EVERY = 8  # with early stopping
+VISIT = re.compile(r"[-_](visit|ses)[-_].*", re.IGNORECASE)  # what follows the patient in a case's name
+
+
+def patient_of(name: str) -> str:
+    """Whose scan a case is, by its name: PATIENT-VISIT_n and PATIENT_ses-n are one patient's."""
+    return VISIT.sub("", name)
 
 
 def inner_places(cases: int) -> range:
@@ -44,7 +51,7 @@ class Folds:
 
 
 def read_folds(path: Path) -> Folds:
-    """Raises UserError for a file that is no split: at least two folds, each with a case, each case once."""
+    """Raises UserError for a file that is no split: at least two folds, each with a case, each patient in one."""
     try:
         folds = json.loads(path.read_bytes())["folds"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -55,6 +62,12 @@ def read_folds(path: Path) -> Folds:
     names = [name for fold in folds for name in fold]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{path}: {twice[0]} is there twice, expected every case in one fold")
+    first: dict[str, tuple[int, str]] = {}
+    for number, fold in enumerate(folds):
+        for name in fold:
+            known, other = first.setdefault(patient_of(name), (number, name))
+            if known != number:
+                raise UserError(f"{path}: {other} and {name} are of one patient, expected them in one fold")
     return Folds(path, tuple(map(tuple, folds)))
 
 

@@ -91,6 +91,12 @@ def gather_twins(
     return gather(twins, {name: candidate_table(twin) for name, twin in twins.items()}, trees, ensemble)
 
 
+def require_lesions(cases: dict[str, PackedCase]) -> None:
+    """Raise UserError where no case has a lesion."""
+    if not any(case.label.any() for case in cases.values()):
+        raise UserError(f"none of the {len(cases)} cases has a lesion, so that there is nothing to learn")
+
+
 def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.device | None, command: str) -> None:
     """Fit trees to all cases, a calibration to what is said about cases that were held out, and write both.
 
@@ -99,8 +105,7 @@ def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.devi
     """
     if device is None and (networks := network_files(weights)):
         raise UserError(f"{networks[0]}: a network, where trees are to decide alone; name another --weights folder")
-    if not any(case.label.any() for case in cases.values()):
-        raise UserError(f"none of the {len(cases)} cases has a lesion, so that there is nothing to learn")
+    require_lesions(cases)
     ensemble = load_held_out(weights, cases, device) if device else None
     tables = {name: candidate_table(case) for name, case in cases.items()}
     trees = trees_by_fold(tables)
