@@ -1,8 +1,8 @@
 """From the trees of the candidates and the networks' answers to calibrated probabilities, and to the mask.
 
 First the boosted trees tell for each candidate, from the Z map and the ADC alone, the log odds of lesion: the first stage.
-The networks see them beside the maps. Then one calibration weighs the networks' mean answer and the first stage's, and the
-mask is the one of the highest expected Dice.
+Then one calibration weighs the networks' mean answer and the first stage's, and the mask is the one of the highest expected
+Dice.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """The first stage's trees, the calibration of the networks that saw their answers, and how sure their masks are.
+    """The first stage's trees, the calibration of their and the networks' answers, and how sure their masks are.
 
     trees_alone: the same trees, calibrated without networks; None where that was not fitted. Raises ValueError when the
     trees were fitted to other features than `model.lesions.candidates` computes, or that calibration weighs networks.

@@ -18,8 +18,9 @@ from model.networks.stored import read_sidecar, write_sidecar
 from model.networks.torch_engine import save_weights
 from training import adapted, cases, fit, ship, splits
 from training.data.dataset import PackedCase
+from training.data.splits import folds_of
 from training.learning.onnx_graph import export
-from training.scores.methods import RULE
+from training.scores.methods import ADAPTED, RULE
 from training.scores.rows import Row, read_records
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,6 +134,29 @@ def test_cases_that_ours_saw_teach_and_are_not_scored(tmp_path: Path, ours: Path
     assert "no sidecar says which scans the weights were trained on" in refusal(
         adapted.main, "--data", tmp_path, "--ours", ours
     )
+
+
+def test_own_networks_are_asked_about_what_they_hold_out(tmp_path: Path, ours: Path, few_trees, command, refusal) -> None:
+    """One that saw a case of its fold is refused, and no page is written."""
+    some = {case.name: case for case in (patient(number, 3) for number in range(10))}
+    for case in some.values():
+        write_packed(case, tmp_path)
+    command(splits.main, "--data", tmp_path)
+    folds, weights = folds_of(tmp_path), tmp_path / "networks"
+
+    def save(fold: int, names: list[str]) -> None:
+        provenance = {"cases": {"training": names}, "training": {"fold": fold, "seed": 0}}
+        save_weights(weights / f"fold{fold}-dice.safetensors", LesionNet(TINY), TINY, InferenceConfig(), provenance)
+
+    for fold in range(5):
+        save(fold, sorted(some) if fold == 3 else folds.of(fold)[0])
+    words = ("--data", tmp_path, "--ours", ours, "--weights", weights, "--device", "cpu")
+    assert f"fold3-dice.json: trained on {folds.held_out[3][0]}" in refusal(adapted.main, *words)
+    assert not list((tmp_path / "results").glob("*.md"))
+    save(3, folds.of(3)[0])
+    assert ADAPTED["decision"] in command(adapted.main, *words)
+    rows = read_records(tmp_path / "results" / "adapted.csv", Row)
+    assert {row.case: row.fold for row in rows if row.method == "decision"} == folds.fold_of
 
 
 def test_of_cases_without_a_lesion_nothing_is_learnt(tmp_path: Path, ours: Path, few_trees, command, refusal) -> None:
