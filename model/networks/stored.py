@@ -92,7 +92,8 @@ class Ensemble:
     networks: Sequence[Network]
     models: Sequence[ModelConfig]
     inference: InferenceConfig
-    id: str  # first 12 hexadecimal digits of the SHA-256 over all weight files and configurations
+    # first 12 hexadecimal digits of the SHA-256 over all weight files and configurations; then, say, -1of5 for one network
+    id: str
     groups: tuple[str, ...] = ()  # of each network; the answers of one group are averaged first. () for one group each
     decision: Decision | None = None  # without one, probabilities are only compared with `inference.threshold`
     engine: str = "torch"
@@ -129,7 +130,7 @@ def load_ensemble(folder: Path, engine: Engine | None, with_decision: bool = Tru
 
     Networks whose names start alike up to the first hyphen (`fold0-dice.safetensors`) are one group. A folder may hold a
     decision that asks no network, and none.
-    networks: how many are loaded, the first ones; by default all. The id is the same. engine: without one none is loaded.
+    networks: how many are loaded, the first ones, which the id says; by default all. engine: without one none is loaded.
     Raises UserError when there is nothing, a file is missing, altered or does not fit its configuration, the sidecars
     disagree on how answers are averaged, or the decision was not fitted to so many networks.
     """
@@ -151,6 +152,7 @@ def load_ensemble(folder: Path, engine: Engine | None, with_decision: bool = Tru
         networks = 0
     if networks is not None:
         decision = _decision_for(networks, groups, decision, folder)
+        identity += f"-{networks}of{len(groups)}" if networks < len(groups) else ""
     if not engine:
         return Ensemble((), (), rules.pop(), identity, (), decision, *WITHOUT_ENGINE)
     members, models = [engine.load(one) for one in stored[:networks]], [one.model for one in stored[:networks]]
