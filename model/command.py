@@ -98,6 +98,10 @@ def missing_cpu_flags(cpuinfo: Path = CPUINFO) -> list[str]:
 def _stop_at_once(number: int, frame: object) -> None:
     """While modules are imported: no file is half-written, and an exception might be taken for an import that failed."""
     _say_stopped(number)
+    _end_at_once(number)
+
+
+def _end_at_once(number: int) -> None:
     for step in LAST_STEPS:
         step()
     os._exit(128 + number)
@@ -149,9 +153,7 @@ def _stopper(stopped: list[int]) -> Callable[[int, object], None]:
 
         def again(number: int, frame: object) -> None:
             if time.monotonic() > insists:
-                for step in LAST_STEPS:
-                    step()
-                os._exit(128 + number)
+                _end_at_once(number)
 
         for each in STOPS:
             signal.signal(each, again)

@@ -25,7 +25,7 @@ from model.networks.engines import pick_engine
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble, network_files
 from model.networks.torch_engine import pick_device
-from training.common.cli import run
+from training.common.cli import add_data_option, run
 from training.data.dataset import REVIEWED, PackedCase, load_folds, require_packed
 from training.data.seen import seen_by
 from training.data.splits import fold_number, fold_words, folds_by_number
@@ -35,10 +35,10 @@ from training.lesions.networks import gather, load_held_out
 from training.pages.cells import SCORE_HEADER, interval, score_cells
 from training.pages.markdown import require_own_pages, table, wrapped, write_text
 from training.scores.case_row import NO_RUN, Prediction, case_row
-from training.scores.configuration import configuration_of, write_configuration
+from training.scores.configuration import configuration_of
 from training.scores.methods import ADAPTED, RULE
 from training.scores.places import add_results_option, add_weights_option, results_of, weights_of
-from training.scores.rows import Row, as_frame, read_records, write_records
+from training.scores.rows import Row, as_frame, read_records, replace_records
 from training.scores.rule import rule_mask
 from training.scores.statistics import compare, per_case
 
@@ -100,7 +100,7 @@ def scored_words(cases: Collection[str], scored: Collection[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
+    add_data_option(parser)
     add_weights_option(parser)
     parser.add_argument("--ours", type=Path, default=IMAGE_WEIGHTS, help="weights to compare with (default: %(default)s)")
     add_results_option(parser)
@@ -125,9 +125,7 @@ def main() -> None:
         for method, found in masks.items()
         for name, mask in found.items()
     ]
-    path.unlink(missing_ok=True)  # before what they share is replaced
-    write_configuration(configuration_of(cases.values()), path)
-    write_records(rows, path, Row)
+    replace_records(rows, path, Row, configuration_of(cases.values()))
     said = page(as_frame(rows, Row), cases)
     write_text(text, said)
     print(said, end="")

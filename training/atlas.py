@@ -12,7 +12,6 @@ case's own lesions have in what the map of lesions says where they are: 1 where 
 
 import argparse
 import math
-from pathlib import Path
 
 import numpy as np
 
@@ -20,12 +19,12 @@ from model.files import require_writable
 from model.images.registered import GRID_MM
 from model.lesions.atlas import MAPS_MM
 from model.lesions.brain_map import blur
-from training.common.cli import run
+from training.common.cli import add_data_option, run
 from training.data.dataset import PackedCase, load_folds, require_packed
 from training.lesions.fit_atlas import LESION, MAPS_SMOOTHING_MM, SMOOTHING_MM, AtlasFit, fit_atlas
-from training.scores.configuration import configuration_of, write_configuration
+from training.scores.configuration import configuration_of
 from training.scores.places import add_results_option, results_of
-from training.scores.rows import AtlasCase, read_records, write_records
+from training.scores.rows import AtlasCase, read_records, replace_records
 
 
 def atlas_case(case: PackedCase, fit: AtlasFit) -> AtlasCase:
@@ -66,7 +65,7 @@ def own_lesion(name: str, fit: AtlasFit) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
+    add_data_option(parser)
     add_results_option(parser)
     args = parser.parse_args()
     require_packed(args.data)
@@ -76,8 +75,7 @@ def main() -> None:
     cases = load_folds(args.data)
     fit = fit_atlas(cases.values())
     rows = [atlas_case(case, fit) for case in cases.values()]
-    write_records(rows, path, AtlasCase)
-    write_configuration(configuration_of(cases.values()), path)  # last: of rows that are there
+    replace_records(rows, path, AtlasCase, configuration_of(cases.values()))
     kept, least = np.array([row.kept for row in rows]), min(row.correlation for row in rows)
     print(f"kept: mean {kept.mean():.3f}, at most {kept.max():.3f}; correlation: at least {least:.3f}")
     fewest = int(cases_at(fit)[fit.atlas.mean > 0].min())

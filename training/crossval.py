@@ -20,7 +20,7 @@ import numpy as np
 from model.files import require_writable
 from model.lesions.decision import most_dice
 from model.networks.torch_engine import pick_device
-from training.common.cli import run
+from training.common.cli import add_data_option, run
 from training.data.dataset import load_folds, require_packed
 from training.data.seen import training_seed
 from training.data.twins import healthy_twin, sham
@@ -29,10 +29,10 @@ from training.lesions.fit_trees import candidate_table, trees_by_fold
 from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, nested_calibrations, without_networks
 from training.lesions.networks import gather, gather_twins, load_held_out
 from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
-from training.scores.configuration import configuration_of, require_configuration, write_configuration
+from training.scores.configuration import configuration_of, require_configuration
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.places import add_results_option, add_weights_option, results_of, weights_of
-from training.scores.rows import SHAM, TWIN, Bin, Row, read_records, write_records
+from training.scores.rows import SHAM, TWIN, Bin, Row, read_records, replace_records, write_records
 from training.scores.rule import rule_mask
 
 BINS = 10
@@ -79,15 +79,15 @@ def rows_to_keep(path: Path, seed: int, configuration: dict) -> list[Row]:
 def write_rows(rows: list[Row], path: Path, seed: int, configuration: dict) -> None:
     """Write the rows of a seed; those of other seeds stay."""
     kept = rows_to_keep(path, seed, configuration)
-    if not kept:
-        path.unlink(missing_ok=True)  # before the digests of its data are replaced
-        write_configuration(configuration, path)
-    write_records([*kept, *rows], path, Row)
+    if kept:
+        write_records([*kept, *rows], path, Row)
+    else:
+        replace_records(rows, path, Row, configuration)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
+    add_data_option(parser)
     add_weights_option(parser)
     add_results_option(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")

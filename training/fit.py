@@ -9,13 +9,12 @@ networks say about the cases that they did not see. --trees-alone fits a decisio
 """
 
 import argparse
-from pathlib import Path
 
 from model.errors import UserError
 from model.files import require_writable
 from model.networks.stored import network_files
 from model.networks.torch_engine import pick_device
-from training.common.cli import run
+from training.common.cli import add_data_option, run
 from training.data.dataset import load_folds, require_packed
 from training.lesions.networks import DECISION_FILES, fit_decision, require_sidecars
 from training.scores.places import add_weights_option, weights_of
@@ -23,7 +22,7 @@ from training.scores.places import add_weights_option, weights_of
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
+    add_data_option(parser)
     add_weights_option(parser)
     parser.add_argument("--trees-alone", action="store_true", help="without networks: weights of trees alone")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")

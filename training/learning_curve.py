@@ -11,7 +11,6 @@ of two numbers takes the first cases of the same draw. The rows go to learning_c
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -19,15 +18,15 @@ from tqdm import tqdm
 from model.files import require_writable
 from model.lesions.decision import most_dice
 from model.lesions.trees import Trees
-from training.common.cli import run
+from training.common.cli import add_data_option, run
 from training.data.dataset import PackedCase, load_folds, require_packed
 from training.data.splits import folds_by_number
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees
 from training.lesions.held_out import answers_of_trees, calibrated, fit_calibration
-from training.scores.configuration import configuration_of, write_configuration
+from training.scores.configuration import configuration_of
 from training.scores.metrics import dice_of
 from training.scores.places import add_results_option, results_of
-from training.scores.rows import LEARNING_CURVE, CurvePoint, read_records, write_records
+from training.scores.rows import LEARNING_CURVE, CurvePoint, read_records, replace_records
 
 SIZES = (10, 15, 20, 28)  # cases; and as many as every fold leaves, if there are no more: 35 of the committed folds
 DRAWS = 6
@@ -68,7 +67,7 @@ def curve_points(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
+    add_data_option(parser)
     add_results_option(parser)
     args = parser.parse_args()
     require_packed(args.data)
@@ -87,8 +86,7 @@ def main() -> None:
             dice = curve_points(cases, tables, folds, fitted)
             points += [CurvePoint(name, size, draw, value) for name, value in dice.items()]
         print(f"{size:3} cases  Dice {np.mean([point.dice for point in points if point.size == size]):.4f}", flush=True)
-    write_configuration(configuration_of(cases.values()), path)
-    write_records(points, path, CurvePoint)
+    replace_records(points, path, CurvePoint, configuration_of(cases.values()))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ in --results: Dice and NSD as the draft comes, after some actions and after all,
 import argparse
 import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
@@ -23,7 +22,7 @@ from tqdm import tqdm
 from model.files import require_writable
 from model.images.brain import brain_box
 from model.lesions.decision import most_dice
-from training.common.cli import run
+from training.common.cli import add_data_option, run
 from training.data.dataset import PackedCase, load_folds, require_packed
 from training.data.splits import fold_number
 from training.lesions.estimates import estimate_folds
@@ -34,10 +33,10 @@ from training.lesions.fit_trees import candidate_table, trees_by_fold
 from training.lesions.held_out import answers_of_trees, calibrated, nested_calibrations
 from training.lesions.reader_names import AFTER, ALL, READERS
 from training.lesions.simulated_reader import NEIGHBOURS, Draft, read
-from training.scores.configuration import configuration_of, write_configuration
+from training.scores.configuration import configuration_of
 from training.scores.metrics import Scores, score
 from training.scores.places import add_results_option, results_of
-from training.scores.rows import READER, ReaderRow, read_records, write_records
+from training.scores.rows import READER, ReaderRow, read_records, replace_records
 
 WRONG = (0.0, 0.1, 0.2)  # share of the decisions
 DRAWS = 10  # of wrong decisions
@@ -93,7 +92,7 @@ def scores_of(case: PackedCase) -> Callable[[np.ndarray], Scores]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
+    add_data_option(parser)
     add_results_option(parser)
     args = parser.parse_args()
     require_packed(args.data)
@@ -107,9 +106,7 @@ def main() -> None:
     for z_map, some in (("given", cases), ("estimated", estimated)):
         for case, draft in tqdm(drafts(some), desc=f"{z_map} Z", total=len(some), unit="case", disable=None):
             rows += reader_rows(case, draft, z_map)
-    path.unlink(missing_ok=True)  # before what they share is replaced
-    write_configuration(configuration_of(cases.values()), path)
-    write_records(rows, path, ReaderRow)
+    replace_records(rows, path, ReaderRow, configuration_of(cases.values()))
     for z_map, reader, wrong in itertools.product(("given", "estimated"), READERS, WRONG):
         mine = [row for row in rows if (row.z_map, row.reader, row.wrong, row.after) == (z_map, reader, wrong, ALL)]
         dice, nsd, clicks = (np.mean([getattr(row, field) for row in mine]) for field in ("dice", "nsd", "clicks"))

@@ -16,7 +16,7 @@ from model.errors import UserError
 from model.files import require_writable
 from model.networks.config import ModelConfig, from_json
 from model.networks.torch_engine import pick_device
-from training.common.cli import run
+from training.common.cli import add_data_option, run
 from training.data.dataset import folds_of_packed
 from training.learning.train_config import add_config_options, config_from, protocol_defaults
 from training.learning.training_run import train
@@ -32,7 +32,7 @@ def read_model(path: Path) -> ModelConfig:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
+    add_data_option(parser)
     parser.add_argument("--run", type=Path, required=True, help="folder of this run: checkpoint and weights")
     parser.add_argument(
         "--model",

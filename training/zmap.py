@@ -29,7 +29,7 @@ from model.lesions.candidates import FEATURES
 from model.lesions.decision import Decision, most_dice
 from model.networks.stored import ATLAS, ZMAP, read_sidecar, save_decision
 from model.networks.stored_estimator import save_estimator
-from training.common.cli import run
+from training.common.cli import add_data_option, run
 from training.common.provenance import of_fit
 from training.data.dataset import PackedCase, load_folds, require_packed
 from training.data.splits import fold_number, numbers_of_folds
@@ -40,11 +40,11 @@ from training.lesions.fit_estimate import LOW_Z, VoxelTable, fit_estimator, voxe
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
 from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, fit_calibration, nested_calibrations
 from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
-from training.scores.configuration import configuration_of, write_configuration
+from training.scores.configuration import configuration_of
 from training.scores.methods import ESTIMATED, RULE
 from training.scores.metrics import dice_of
 from training.scores.places import add_results_option, add_weights_option, results_of, weights_of
-from training.scores.rows import Row, ZError, read_records, write_records
+from training.scores.rows import Row, ZError, read_records, replace_records, write_records
 from training.scores.rule import rule_mask
 
 SMOOTHED_MM = 2.0  # the ADC of the threshold
@@ -136,7 +136,7 @@ def ship(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
+    add_data_option(parser)
     parser.add_argument("--ship", action="store_true", help=f"write what estimates to {ATLAS}/ and {ZMAP}/ in --weights")
     add_weights_option(parser)
     add_results_option(parser)
@@ -168,8 +168,7 @@ def main() -> None:
         for name, case in cases.items()
         for method in ESTIMATED
     ]
-    write_records(rows, results / "estimated.csv", Row)
-    write_configuration(configuration_of(cases.values()), results / "estimated.csv")  # last: of rows that are there
+    replace_records(rows, results / "estimated.csv", Row, configuration_of(cases.values()))
     if args.ship:
         ship(cases, voxels, fit, found, weights)
     print(mean_lines(rows, ESTIMATED))

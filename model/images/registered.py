@@ -13,6 +13,7 @@ from model.images.brain import brain_mask
 Spacing = tuple[float, float, float]  # (z, y, x) in mm
 
 GRID_MM = 2.0  # of a template
+MARGIN_MM = 12.0  # of its grid around the brain
 EDGE = 0.5  # per cent of the brain's voxels beyond each side of its box
 BRIGHTEST = 2.0  # times the brain's median, to which fluid is cut
 LEAST_CORRELATION = 0.15  # below it a brain does not lie in the template; 0.25 and more in the 44 labelled cases

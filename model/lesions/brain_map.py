@@ -9,8 +9,7 @@ import math
 import numpy as np
 
 from model.images.brain import brain_box, brain_mask
-
-Spacing = tuple[float, float, float]  # (z, y, x) in mm
+from model.images.registered import Spacing
 
 DEEPEST_MM = 30.0  # depths below the brain's surface are cut there
 TAIL_SD = 4.0  # standard deviations after which a smoothing kernel ends

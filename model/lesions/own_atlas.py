@@ -17,7 +17,7 @@ from model.images.brain import brain_box
 from model.images.components import connected_components
 from model.images.grid import require_same_grid
 from model.images.orientation import turn_to_canonical
-from model.images.registered import GRID_MM, sampled
+from model.images.registered import GRID_MM, MARGIN_MM, sampled
 from model.images.volume import read_volume
 from model.lesions.atlas import MAPS_MM, Atlas, maps_shape
 from model.lesions.brain_map import blur
@@ -33,7 +33,6 @@ LEAST_WITH_SD = 0.95  # share of the mean's brain
 LARGEST_SD_RATIO = 5.0  # of the standard deviation to its median, either way; at most 3.7 in the built-in atlas
 LEAST_IN_ONE_PART = 0.9
 LEAST_CONTRAST = 0.06  # distance of the mean's quartiles, over its median
-MARGIN_MM = 12.0  # around the brain
 
 
 def read_atlas(mean_path: Path, sd_path: Path, built_in: Atlas) -> Atlas:

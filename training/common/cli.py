@@ -1,9 +1,16 @@
-"""Runs a training command's main function; an error becomes one line on stderr and an exit code."""
+"""What every training command does: its option for the data, and an error as one line on stderr and an exit code."""
 
+import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from model.command import exit_code
+
+
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    """The option for the folder of packed cases."""
+    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases (python -m training.cases)")
 
 
 def run(main: Callable[[], None]) -> None:

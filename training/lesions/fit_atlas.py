@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.images.limits import LARGEST_PUBLISHED_Z
-from model.images.registered import GRID_MM, box_mm, corners
+from model.images.registered import GRID_MM, MARGIN_MM, box_mm, corners
 from model.lesions.atlas import MAPS_MM, Atlas, maps_shape
 from model.lesions.brain_map import blur
 from training.data.dataset import PackedCase
 
 ROUNDS = 2  # of registration, each to the atlas of the one before
-MARGIN_MM = 12.0  # of the atlas's grid around the brains' median box
 SMOOTHING_MM = 0.9  # standard deviation, of the sums
 WIDE_MM, WIDE_WEIGHT = 6.0, 0.02  # of wider sums beside them, for places where nearly all is fluid, whose Z is cut
 LEAST_CASES = 0.5  # share of them that have brain where the atlas is known

@@ -20,7 +20,7 @@ import pandas as pd
 
 from model.errors import UserError
 from model.files import only_run, whole_file
-from training.scores.configuration import require_configuration
+from training.scores.configuration import require_configuration, write_configuration
 
 RESULTS = Path(__file__).parents[1] / "results"
 LEARNING_CURVE, READER = "learning_curve.csv", "reader.csv"
@@ -244,6 +244,13 @@ def write_records(records: Iterable[Record], path: Path, kind: type[Record]) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
         as_frame(records, kind).to_csv(partial, index=False, float_format="%.6g", na_rep="nan", lineterminator="\n")
+
+
+def replace_records(records: Iterable[Record], path: Path, kind: type[Record], configuration: dict) -> None:
+    """Write a results file anew, and what its rows share; a kill leaves no rows beside what others share."""
+    path.unlink(missing_ok=True)
+    write_configuration(configuration, path)
+    write_records(records, path, kind)
 
 
 def run_key(record: Row | Epoch) -> tuple:
