@@ -49,7 +49,7 @@ def warm(cases: list[PackedCase], device: str) -> str:
         predictor.mask(case.adc, case.zadc, case.spacing_mm)
         whole.append(time.perf_counter() - started)
         started = time.perf_counter()
-        predictor.group_probabilities(case.adc, case.zadc)  # ends with the answer on the host: nothing is left to wait for
+        predictor.network_probabilities(case.adc, case.zadc)  # ends with the answer on the host
         networks.append(time.perf_counter() - started)
     later = whole[1:] or whole
     rows = [

@@ -41,7 +41,7 @@ def dice(first: np.ndarray, second: np.ndarray) -> float:
 def answer(predictor: predict.Predictor, case: Case) -> Answer:
     turn = turn_to_canonical(case.grid)
     maps = (turn.to_canonical(volume.voxels) for volume in (case.adc, case.zadc))
-    networks = turn.from_canonical(predictor.group_probabilities(*maps).mean(axis=0))
+    networks = turn.from_canonical(predictor.network_probabilities(*maps))
     return segment_canonical(case, predictor).mask, networks > 0.5
 
 

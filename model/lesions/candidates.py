@@ -4,7 +4,6 @@ Arrays are (z, y, x), spacing (z, y, x) in mm. A candidate is a brain voxel with
 In what is shipped that is the rule on the Z map, softened (`CaseMaps.rule_probabilities`).
 """
 
-import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -56,11 +55,12 @@ class CaseMaps(BrainMap):
         soft = sigmoid(-RULE_SLOPE * (self.zadc.astype(float) - RULE_Z))
         return uncrop(np.where(self.brain, soft, 0).astype(np.float32), self.box, self.shape)
 
-    @functools.cached_property
-    def surroundings(self) -> tuple[np.ndarray, ...]:
+    def surroundings(self) -> Iterator[np.ndarray]:
         """Of every voxel of the box: smoothed Z, its contrast, the rule's share around, and the depth in the brain."""
-        rule = self.smooth(self.zadc < RULE_Z, 4)
-        return self.smooth(self.zadc, 2), self.zadc - self.smooth(self.zadc, 6), rule, self.depth
+        yield self.smooth(self.zadc, 2)
+        yield self.zadc - self.smooth(self.zadc, 6)
+        yield self.smooth(self.zadc < RULE_Z, 4)
+        yield self.depth
 
 
 def candidate_features(probabilities: np.ndarray, maps: CaseMaps) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +87,7 @@ def _columns(
     p, z = probabilities.take(places), maps.zadc.take(places)
     yield from (logit(p), z, maps.adc.take(places) / 1000)
     yield from (logit(maps.smooth(probabilities, mm).take(places)) for mm in SMOOTHING_MM)
-    yield from (values.take(places) for values in maps.surroundings)
+    yield from (values.take(places) for values in maps.surroundings())
     for level in COMPONENT_LEVELS:
         yield from _component(probabilities > level, places, p, z, float(np.prod(maps.spacing_mm)))
     yield from _case(probabilities, maps)

@@ -40,28 +40,32 @@ class Predictor:
         self.device = ensemble.device
         self._members = list(zip(ensemble.networks, ensemble.models, strict=True))
 
-    def group_probabilities(self, adc: np.ndarray, zadc: np.ndarray) -> np.ndarray:
-        """Mean lesion probability over the networks and flips of each group: float32 (group, z, y, x) in 0..1.
+    def network_probabilities(self, adc: np.ndarray, zadc: np.ndarray) -> np.ndarray:
+        """Mean lesion probability over the groups, in each over its networks and flips: float32 (z, y, x) in 0..1.
 
-        0 outside the brain. adc (1e-6 mm2/s) and zadc: float32 (z, y, x) of one shape, with at least one brain voxel.
+        0 outside the brain, and without networks. adc (1e-6 mm2/s) and zadc: float32 (z, y, x) of one shape, with at least
+        one brain voxel.
         """
         brain = brain_mask(adc)
         groups = self.ensemble.groups or tuple(map(str, range(len(self._members))))
         names = list(dict.fromkeys(groups))
-        means = np.zeros((len(names), *adc.shape), np.float32)
+        mean = np.zeros(adc.shape, np.float32)
         inputs: dict[ModelConfig, tuple[Box, np.ndarray]] = {}
-        for (network, model), group in zip(self._members, groups, strict=True):
-            if model not in inputs:
-                box = brain_box(brain, model.margin)
-                inputs[model] = box, network_input(adc[box], zadc[box], model)
-            box, crop = inputs[model]
-            means[names.index(group)][box] += predict_crop(network, crop, model, self.ensemble.inference)
-        if not np.isfinite(means).all():
+        for name in names:
+            members = [member for member, group in zip(self._members, groups, strict=True) if group == name]
+            of_group = np.zeros_like(mean)
+            for network, model in members:
+                if model not in inputs:
+                    box = brain_box(brain, model.margin)
+                    inputs[model] = box, network_input(adc[box], zadc[box], model)
+                box, crop = inputs[model]
+                of_group[box] += predict_crop(network, crop, model, self.ensemble.inference)
+            mean += np.divide(of_group, len(members), out=of_group)
+        if not np.isfinite(mean).all():
             raise UserError(f"weights {self.ensemble.id}: the network's answer is not finite, no mask can be drawn from it")
-        for mean, name in zip(means, names, strict=True):
-            mean /= groups.count(name)
-            mean[~brain] = 0
-        return means
+        mean /= max(len(names), 1)
+        mean[~brain] = 0
+        return mean
 
     def segment(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> Segmentation:
         """The mask of the same maps and the probabilities that it was drawn from. spacing_mm: (z, y, x)."""
@@ -74,15 +78,13 @@ class Predictor:
         """Of the maps in the box of the brain, all that counts: volumes are several times as large."""
         if self.ensemble.decision:
             return self._decided(adc, zadc, spacing_mm, self.ensemble.decision)
-        probabilities = self.group_probabilities(adc, zadc).mean(axis=0)
+        probabilities = self.network_probabilities(adc, zadc)
         return Segmentation(probabilities > self.ensemble.inference.threshold, probabilities)
 
     def _decided(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing, decision: Decision) -> Segmentation:
         """Trees first, then the networks, one calibration of their mean, and the mask of the highest expected Dice."""
         first_stage = decision.first_stage(CaseMaps(adc, zadc, spacing_mm))
-        groups = self.group_probabilities(adc, zadc)
-        mean = groups.mean(axis=0) if len(groups) else np.zeros(adc.shape, np.float32)
-        probabilities = decision.calibrate(mean, first_stage)
+        probabilities = decision.calibrate(self.network_probabilities(adc, zadc), first_stage)
         return Segmentation(most_dice(probabilities), probabilities, decision.certainty)
 
     def probabilities(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
@@ -98,14 +100,22 @@ def predict_crop(network: Network, inputs: np.ndarray, model: ModelConfig, infer
     """Mean probability of one network over the flips: inputs float32 (channel, z, y, x) -> float32 (z, y, x)."""
     patch = patch_size(inputs.shape[1:], model.divisor, inference.max_patch)
     flips = [c for n in range(len(inference.flip_axes) + 1) for c in itertools.combinations(inference.flip_axes, n)]
-    batch = np.stack([np.flip(inputs, tuple(axis + 1 for axis in axes)) for axes in flips])
     if all(size <= side for size, side in zip(inputs.shape[1:], patch, strict=True)):  # faster than one by one
-        answers = sigmoid(in_windows(network, batch, patch, inference.overlap))
+        batch = np.stack([_flipped(inputs, axes) for axes in flips])
+        answers = iter(sigmoid(in_windows(network, batch, patch, inference.overlap)))
     else:  # one by one takes less memory, which larger windows may have
-        inference = dataclasses.replace(inference, overlap=min(inference.overlap, LARGER_WINDOW_OVERLAP))
-        patch = larger_window(inputs.shape[1:], model.divisor, inference)
-        answers = sigmoid(np.concatenate([in_windows(network, one[None], patch, inference.overlap) for one in batch]))
-    return np.mean([np.flip(answer, axes) for answer, axes in zip(answers, flips, strict=True)], axis=0)
+        overlap = min(inference.overlap, LARGER_WINDOW_OVERLAP)
+        patch = larger_window(inputs.shape[1:], model.divisor, dataclasses.replace(inference, overlap=overlap))
+        answers = (sigmoid(in_windows(network, _flipped(inputs, axes)[None], patch, overlap)[0]) for axes in flips)
+    total = np.zeros(inputs.shape[1:], np.float32)
+    for answer, axes in zip(answers, flips, strict=True):
+        total += np.flip(answer, axes)
+    return np.divide(total, len(flips), out=total)
+
+
+def _flipped(inputs: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Inputs (channel, z, y, x), flipped along some of the last three axes."""
+    return np.flip(inputs, tuple(axis + 1 for axis in axes))
 
 
 def larger_window(shape: tuple[int, ...], divisor: Triple, inference: InferenceConfig) -> Triple:

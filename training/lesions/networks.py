@@ -75,7 +75,7 @@ def gather(
         predictor = Predictor(fold_ensemble(ensemble, fold))
         held_out = [case for case in cases.values() if case.fold == fold]
         for case in tqdm(held_out, desc=f"fold {fold}", unit="case", disable=None):
-            (probabilities,) = predictor.group_probabilities(case.adc, case.zadc)
+            probabilities = predictor.network_probabilities(case.adc, case.zadc)
             parts.append(HeldOut(case, fold, probabilities, tables[case.name].log_odds(trees[fold])))
     return parts
 
