@@ -25,7 +25,6 @@ import dataclasses
 import functools
 import math
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,8 +42,6 @@ from model.segmenter import DEVICES, ENGINES, NETWORKS, Segmenter
 
 if TYPE_CHECKING:
     from model.outputs.summary import Outcome
-
-STARTED = time.perf_counter()
 
 say = functools.partial(print, flush=True)
 
@@ -225,8 +222,6 @@ def run(args: argparse.Namespace) -> None:
         serve(job)
         return
     results = job()
-    if args.device == "auto" and results["device"] != "cpu" and (note := what_cuda_cost(args)):
-        say(note)
     print(f"mask: {args.output / MASK_PATH}")
     if args.probabilities:
         print(f"probabilities: {args.output / PROBABILITIES_PATH}")
@@ -237,16 +232,6 @@ def run(args: argparse.Namespace) -> None:
     for warning in results["warnings"]:
         print(f"warning: {warning}")
     print(f"lesion volume: {results['lesion_volume_ml']} ml in {results['lesions']} lesion(s), {results['seconds']} s")
-
-
-def what_cuda_cost(args: argparse.Namespace) -> str:
-    """Of a single case: a line where it would have been done sooner on the CPU, else empty."""
-    from model.images.volume import read_volume
-    from model.networks.engines import sooner_on_cpu
-    from model.networks.stored import default_folder
-
-    voxels = math.prod(read_volume(args.output / MASK_PATH).grid.size)
-    return sooner_on_cpu(args.weights or default_folder(), time.perf_counter() - STARTED, voxels)
 
 
 def segmenter_options(args: argparse.Namespace) -> dict:

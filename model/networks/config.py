@@ -11,7 +11,6 @@ from model.errors import UserError
 Triple = tuple[int, int, int]
 
 INPUT_CHANNELS = 2  # Z map, ADC
-RETIRED = {"start": "rule", "min_lesion_mm3": 0.0}  # fields of earlier sidecars
 
 
 @dataclass(frozen=True)
@@ -35,23 +34,19 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         levels = len(self.channels)
-        _require(self.pixel_unshuffle in (1, 2, 4), "pixel_unshuffle", self.pixel_unshuffle)
-        _require(levels >= 2 and all(0 < n <= 1024 for n in self.channels), "channels", self.channels)
-        _require(len(self.kernel_sizes) == levels, "kernel_sizes", self.kernel_sizes)
         _require(
-            all(_is_triple(k) and all(n in (1, 3, 5, 7) for n in k) for k in self.kernel_sizes),
-            "kernel_sizes",
-            self.kernel_sizes,
+            self,
+            pixel_unshuffle=self.pixel_unshuffle in (1, 2, 4),
+            channels=levels >= 2 and all(0 < n <= 1024 for n in self.channels),
+            kernel_sizes=len(self.kernel_sizes) == levels and _are_triples(self.kernel_sizes, of=(1, 3, 5, 7)),
+            strides=len(self.strides) == levels and _are_triples(self.strides, of=(1, 2)) and self.strides[0] == (1, 1, 1),
+            dropout=0 <= self.dropout < 1,
+            z_threshold=math.isfinite(self.z_threshold),
+            z_slope=math.isfinite(self.z_slope),
+            adc_scale=0 < self.adc_scale < math.inf,
+            zadc_clip=0 < self.zadc_clip < math.inf,
+            margin=0 <= self.margin <= 100,
         )
-        _require(len(self.strides) == levels and all(map(_is_triple, self.strides)), "strides", self.strides)
-        _require(self.strides[0] == (1, 1, 1), "strides: the first level's", self.strides[0])
-        _require(all(n in (1, 2) for stride in self.strides for n in stride), "strides", self.strides)
-        _require(0 <= self.dropout < 1, "dropout", self.dropout)
-        _require(math.isfinite(self.z_threshold), "z_threshold", self.z_threshold)
-        _require(math.isfinite(self.z_slope), "z_slope", self.z_slope)
-        _require(0 < self.adc_scale < math.inf, "adc_scale", self.adc_scale)
-        _require(0 < self.zadc_clip < math.inf, "zadc_clip", self.zadc_clip)
-        _require(0 <= self.margin <= 100, "margin", self.margin)
 
     @property
     def divisor(self) -> Triple:
@@ -72,11 +67,24 @@ class InferenceConfig:
     threshold: float = 0.5  # lesion where the mean probability is above this; without a decision
 
     def __post_init__(self) -> None:
-        _require(_is_triple(self.max_patch) and min(self.max_patch) > 0, "max_patch", self.max_patch)
-        _require(0 <= self.overlap < 1, "overlap", self.overlap)
-        _require(set(self.flip_axes) <= {0, 1, 2}, "flip_axes", self.flip_axes)
-        _require(len(set(self.flip_axes)) == len(self.flip_axes), "flip_axes", self.flip_axes)
-        _require(0 <= self.threshold < 1, "threshold", self.threshold)
+        _require(
+            self,
+            max_patch=len(self.max_patch) == 3 and min(self.max_patch) > 0,
+            overlap=0 <= self.overlap < 1,
+            flip_axes=len({0, 1, 2} & {*self.flip_axes}) == len(self.flip_axes),
+            threshold=0 <= self.threshold < 1,
+        )
+
+
+def _require(config: object, **fits: bool) -> None:
+    """Raise ValueError, which names the first field that does not fit."""
+    for name, holds in fits.items():
+        if not holds:
+            raise ValueError(f"{name} cannot be {getattr(config, name)!r}")
+
+
+def _are_triples(values: tuple[tuple[int, ...], ...], of: tuple[int, ...]) -> bool:
+    return all(len(value) == 3 and set(value) <= set(of) for value in values)
 
 
 Config = typing.TypeVar("Config", ModelConfig, InferenceConfig)
@@ -90,12 +98,10 @@ def to_json(config: ModelConfig | InferenceConfig) -> dict:
 def from_json(kind: type[Config], values: object, source: str) -> Config:
     """Rebuild a configuration. `source` names the file in errors.
 
-    Raises UserError when a field is missing, unknown or of another type: a sidecar is never completed by defaults. RETIRED
-    fields may be there if they say what is done without them.
+    Raises UserError when a field is missing, unknown or of another type: a sidecar is never completed by defaults.
     """
     if not isinstance(values, dict):
         raise UserError(f"{source}: expected a table of {kind.__name__} fields, found {type(values).__name__}")
-    values = {name: value for name, value in values.items() if name not in RETIRED or value != RETIRED[name]}
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if values.keys() != fields.keys():
         wrong = sorted(values.keys() ^ fields.keys())
@@ -107,28 +113,12 @@ def from_json(kind: type[Config], values: object, source: str) -> Config:
         raise UserError(f"{source}: {error}") from None
 
 
-def _as_float(value: int | float, name: str) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        raise UserError(f"{name}: too large a number") from None
-
-
-def _require(fits: bool, name: str, value: object) -> None:
-    if not fits:
-        raise ValueError(f"{name} cannot be {value!r}")
-
-
-def _is_triple(value: tuple) -> bool:
-    return len(value) == 3
-
-
 def _same_type(value: typing.Any, example: object, name: str) -> typing.Any:
     if isinstance(example, tuple) and isinstance(value, list):
         inner = example[0] if example else 0
         return tuple(_same_type(item, inner, name) for item in value)
     if isinstance(example, float) and type(value) in (int, float):
-        return _as_float(value, name)
+        return float(value)
     if type(value) is type(example):
         return value
     raise UserError(f"{name}: expected something like {example!r}, found {value!r}")

@@ -100,9 +100,9 @@ class Ensemble:
     device: str = "cpu"
 
 
-def default_folder() -> Path:
+def default_folder(uploaded: Path = UPLOADED_WEIGHTS) -> Path:
     """The uploaded weights where any file was uploaded, usable or not; else the image's own."""
-    return UPLOADED_WEIGHTS if any(path.is_file() for path in UPLOADED_WEIGHTS.rglob("*")) else IMAGE_WEIGHTS
+    return uploaded if any(path.is_file() for path in uploaded.rglob("*")) else IMAGE_WEIGHTS
 
 
 def save_pair(path: Path, data: bytes, values: dict) -> None:
@@ -188,20 +188,13 @@ def _load_trees_alone(folder: Path) -> Ensemble:
 Read = TypeVar("Read")
 
 
-def read_arrays(path: Path, digests: dict[str, str], make: Callable[[dict[str, np.ndarray], dict], Read]) -> Read:
-    """What is made of a file's arrays and its sidecar; its SHA-256 goes into `digests`. Raises UserError."""
-    data, digests[path.stem], sidecar = _read_pair(path)
+def read_arrays(path: Path, make: Callable[[dict[str, np.ndarray], dict], Read]) -> tuple[Read, str]:
+    """What is made of a file's arrays and its sidecar, and the file's SHA-256. Raises UserError."""
+    data, digest, sidecar = _read_pair(path)
     try:
-        return make(parse_safetensors(data), sidecar)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        return make(parse_safetensors(data), sidecar), digest
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not usable with {path.stem}.json ({one_line(error)})") from None
-
-
-def feature_names(features: object) -> tuple[str, ...]:
-    """Of a sidecar. Raises ValueError where they are no list."""
-    if type(features) is not list:
-        raise ValueError("features must be a list")
-    return tuple(features)
 
 
 def read_networks(folder: Path) -> list[StoredNetwork]:
@@ -230,13 +223,13 @@ def save_decision(folder: Path, decision: Decision, provenance: dict) -> None:
 
 def load_decision(path: Path, beside: dict[str, str]) -> tuple[Decision, str]:
     """beside: SHA-256 by name of the networks or the estimator there. Raises UserError when it was fitted to others, too."""
-    data, digest, sidecar = _read_pair(path)
-    if sidecar.get("fitted_to") != beside:
-        raise UserError(f"{path}: fitted to other weights than the ones beside it; fit it anew (docs/train.md)")
-    try:
-        decision = _decision_of(Trees(**parse_safetensors(data)), feature_names(sidecar["features"]), sidecar)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not usable with {path.stem}.json ({one_line(error)})") from None
+
+    def make(arrays: dict[str, np.ndarray], sidecar: dict) -> Decision:
+        if sidecar.get("fitted_to") != beside:
+            raise UserError(f"{path}: fitted to other weights than the ones beside it; fit it anew (docs/train.md)")
+        return _decision_of(Trees(**arrays), tuple(sidecar["features"]), sidecar)
+
+    decision, digest = read_arrays(path, make)
     return decision, digest + json.dumps([decision.features, *_fitted(decision).values()], sort_keys=True)
 
 
@@ -247,14 +240,12 @@ def _fitted(decision: Decision) -> dict:
 
 
 def _decision_of(trees: Trees, features: tuple[str, ...], values: dict) -> Decision:
-    """From what `_fitted` wrote. Raises KeyError, TypeError or ValueError for anything else."""
-    if type(values) is not dict or type(values["calibration"]) is not dict:
-        raise ValueError("calibration must be a table")
+    """From what `_fitted` wrote. Raises AttributeError, KeyError, TypeError or ValueError for anything else."""
     if values["calibration"].keys() != {field.name for field in dataclasses.fields(Calibration)}:
         raise ValueError("calibration has missing or unknown fields")
-    certainty, alone = values.get("certainty", {}), values.get("trees_alone")  # an earlier version has neither
+    alone = values.get("trees_alone")
     beside = None if alone is None else _decision_of(trees, features, alone)
-    return Decision(trees, features, Calibration(**values["calibration"]), Certainty(certainty), beside)
+    return Decision(trees, features, Calibration(**values["calibration"]), Certainty(values["certainty"]), beside)
 
 
 def _read_network(path: Path) -> StoredNetwork:

@@ -10,7 +10,7 @@ from model.lesions.atlas import Atlas
 from model.lesions.decision import Decision
 from model.lesions.estimate import ZEstimator
 from model.lesions.trees import Trees
-from model.networks.stored import ATLAS, DECISION, ESTIMATE, ZMAP, feature_names, load_decision, read_arrays, save_pair
+from model.networks.stored import ATLAS, DECISION, ESTIMATE, ZMAP, load_decision, read_arrays, save_pair
 
 
 def zmap_folder(folder: Path) -> Path:
@@ -26,17 +26,16 @@ def load_estimator(folder: Path) -> tuple[ZEstimator, Decision, str]:
     With the atlas that the trees ask, where one lies in the folder.
     Raises UserError when a file is missing, altered, or does not fit the others.
     """
-    files: dict[str, str] = {}
-    atlas = None
+    digests, atlas = {}, None
     if any(folder.glob(f"{ATLAS}.*")):
-        atlas = read_arrays(folder / f"{ATLAS}.safetensors", files, lambda arrays, _: Atlas.of_arrays(**arrays))
-    estimator = read_arrays(
+        path = folder / f"{ATLAS}.safetensors"
+        atlas, digests[ATLAS] = read_arrays(path, lambda arrays, _: Atlas.of_arrays(**arrays))
+    estimator, digests[ESTIMATE] = read_arrays(
         folder / f"{ESTIMATE}.safetensors",
-        files,
-        lambda arrays, sidecar: ZEstimator(Trees(**arrays), feature_names(sidecar["features"]), atlas),
+        lambda arrays, sidecar: ZEstimator(Trees(**arrays), tuple(sidecar["features"]), atlas),
     )
-    decision, fitted = load_decision(folder / f"{DECISION}.safetensors", files)
-    return estimator, decision, hashlib.sha256(("".join(files.values()) + fitted).encode()).hexdigest()[:12]
+    decision, fitted = load_decision(folder / f"{DECISION}.safetensors", digests)
+    return estimator, decision, hashlib.sha256(("".join(digests.values()) + fitted).encode()).hexdigest()[:12]
 
 
 def save_estimator(folder: Path, estimator: ZEstimator, provenance: dict) -> Path:

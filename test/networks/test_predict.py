@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from inference_helpers import CPU, GRID, TINY, as_network, random_maps, random_network, rule, stump
+from inference_helpers import GRID, TINY, as_network, random_maps, random_network, rule, stump
 from torch import nn
 
 from model.errors import UserError
@@ -15,7 +15,6 @@ from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor, larger_window, patch_size, predict_crop
 from model.networks.stored import Ensemble
-from model.networks.torch_engine import pick_device
 
 WINDOWS = {
     "one window": InferenceConfig(),
@@ -84,7 +83,7 @@ def test_a_crop_larger_than_max_patch_gets_the_windows_that_have_the_fewest_voxe
     assert window[0] == expected[0]
 
 
-@pytest.mark.parametrize("times", [(1, 1, 1), (1, 2, 2), (2, 2, 2), (3, 2, 4), (4, 4, 4), (5, 6, 7)])
+@pytest.mark.parametrize("times", [(1, 1, 1), (1, 2, 2), (3, 2, 4), (5, 6, 7)])
 def test_the_work_of_a_voxel_does_not_grow_with_the_grid(times):
     """Half of a window shared along three axes would be up to eight times the grid."""
     shape = tuple(np.multiply(times, (8, 16, 16)).tolist())
@@ -112,8 +111,8 @@ def test_flips_of_several_windows_are_asked_one_by_one():
 
 
 @pytest.mark.parametrize("inference", WINDOWS.values(), ids=WINDOWS.keys())
-@pytest.mark.parametrize("shape", [(11, 13, 9), (5, 21, 7), (3, 9, 17)])
-def test_voxelwise_network_gives_the_same_in_windows_and_flips(shape, inference):
+def test_voxelwise_network_gives_the_same_in_windows_and_flips(inference):
+    shape = (5, 21, 7)
     inputs = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
     crop = predict_crop(as_network(Line(3, -1)), inputs, TINY, inference)
     assert (crop.shape, crop.dtype) == (shape, np.float32)
@@ -133,11 +132,10 @@ def test_flips_are_averaged_over_every_combination(axes):
     np.testing.assert_allclose(crop, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("inference", WINDOWS.values(), ids=WINDOWS.keys())
-def test_untrained_network_is_the_rule_on_the_z_map(inference):
+def test_untrained_network_is_the_rule_on_the_z_map():
     adc, zadc = random_maps()
     assert (zadc == -2).sum() > 50  # the border case is there
-    mask = predictor(LesionNet(TINY).eval(), inference=inference).mask(adc, zadc, GRID.spacing_mm)
+    mask = predictor(LesionNet(TINY).eval(), inference=WINDOWS["all flips"]).mask(adc, zadc, GRID.spacing_mm)
     np.testing.assert_array_equal(mask, rule(adc, zadc))
 
 
@@ -177,14 +175,10 @@ def test_networks_of_two_architectures_share_a_case():
     np.testing.assert_array_equal(Predictor(ensemble).mask(adc, zadc, GRID.spacing_mm), rule(adc, zadc))
 
 
-def constant(p: float) -> Line:
-    return Line(0, float(np.log(p / (1 - p))))
-
-
-def grouped(answers: dict[str, tuple[float, ...]], **changes: object) -> Predictor:
-    """Networks that answer one probability everywhere, by group."""
-    networks, groups = zip(*((as_network(constant(p)), group) for group, ps in answers.items() for p in ps), strict=True)
-    ensemble = Ensemble(list(networks), [TINY] * len(networks), InferenceConfig(), "test", groups)
+def constants(answers: tuple[float, ...], groups: str = "", **changes: object) -> Predictor:
+    """Networks that each answer one probability everywhere; groups: a letter for each, by default one for all."""
+    networks = [as_network(Line(0, float(np.log(p / (1 - p))))) for p in answers]
+    ensemble = Ensemble(networks, [TINY] * len(networks), InferenceConfig(), "test", tuple(groups or "a" * len(answers)))
     return Predictor(dataclasses.replace(ensemble, **changes))
 
 
@@ -192,20 +186,12 @@ def in_brain(values: np.ndarray) -> np.ndarray:
     return values[..., random_maps()[0] > 0]
 
 
-def test_each_group_weighs_the_same():
-    predictor = grouped({"a": (0.2, 0.4), "b": (0.9,)})
+def test_each_group_weighs_the_same_wherever_its_networks_stand():
+    predictor = constants((0.2, 0.9, 0.4), "aba")
     groups, found = predictor.group_probabilities(*random_maps()), predictor.segment(*random_maps(), GRID.spacing_mm)
     np.testing.assert_allclose(in_brain(groups), np.tile([[0.3], [0.9]], in_brain(found.mask).shape), atol=1e-6)
     np.testing.assert_allclose(in_brain(found.probabilities), 0.6, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(found.mask, random_maps()[0] > 0)
-
-
-def test_networks_of_one_group_need_not_stand_together():
-    ensemble = Ensemble(
-        [as_network(constant(p)) for p in (0.2, 0.9, 0.4)], [TINY] * 3, InferenceConfig(), "test", ("a", "b", "a")
-    )
-    groups = Predictor(ensemble).group_probabilities(*random_maps())
-    np.testing.assert_allclose(in_brain(groups)[:, 0], [0.3, 0.9], rtol=0, atol=1e-6)
 
 
 def test_without_groups_each_network_is_one():
@@ -217,9 +203,9 @@ def test_without_groups_each_network_is_one():
     np.testing.assert_array_equal(found.mask, found.probabilities > 0.5)
 
 
-@pytest.mark.parametrize("number", [3, 5, 6, 7])
+@pytest.mark.parametrize("number", [3, 7])
 def test_group_that_answers_one_half_is_not_rounded_to_more(number):
-    found = grouped({"a": (0.5,) * number}).segment(*random_maps(), GRID.spacing_mm)
+    found = constants((0.5,) * number).segment(*random_maps(), GRID.spacing_mm)
     assert not found.mask.any()
     assert (in_brain(found.probabilities) == 0.5).all()
 
@@ -227,7 +213,7 @@ def test_group_that_answers_one_half_is_not_rounded_to_more(number):
 def test_groups_are_averaged_and_their_mean_is_calibrated_once():
     """0.3 and 0.6 are 0.45 together; twice the log odds squares the odds: 9/11 becomes 81/121."""
     decision = stump("z", 0, 0.5, 0.5, Calibration(networks=2.0))
-    found = grouped({"a": (0.2, 0.4), "b": (0.6,)}, decision=decision).segment(*random_maps(), GRID.spacing_mm)
+    found = constants((0.2, 0.4, 0.6), "aab", decision=decision).segment(*random_maps(), GRID.spacing_mm)
     np.testing.assert_allclose(in_brain(found.probabilities), 81 / 202, rtol=0, atol=1e-6)
     assert not found.probabilities[random_maps()[0] <= 0].any()
     assert found.probabilities.dtype == np.float32
@@ -238,20 +224,11 @@ def test_a_decision_takes_the_place_of_the_threshold():
     inference = InferenceConfig(threshold=0.99)
     adc, zadc = random_maps()
     decision = stump("z", -2.1, at_most=0.99, above=0.01)
-    mask = grouped({"a": (0.4,)}, decision=decision, inference=inference).mask(adc, zadc, GRID.spacing_mm)
+    mask = constants((0.4,), decision=decision, inference=inference).mask(adc, zadc, GRID.spacing_mm)
     np.testing.assert_array_equal(mask, rule(adc, zadc))
 
 
-def test_networks_in_windows_and_flips_give_the_same_bytes_twice():
-    networks = [random_network(seed) for seed in (1, 2)]
-    adc, zadc = random_maps()
-    answers = [predictor(*networks, inference=WINDOWS["all flips"]).probabilities(adc, zadc, GRID.spacing_mm) for _ in "ab"]
-    first, second = answers
-    assert first.tobytes() == second.tobytes()
-    assert ((first > 0.5) != rule(adc, zadc)).sum() > 10  # the U-Net has a say
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 4, 2), (1, 3, 40), (40, 1, 1)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 3, 40)])
 def test_volume_of_a_few_voxels_is_segmented_too(shape):
     adc, zadc = np.full(shape, 900, np.float32), np.full(shape, -3, np.float32)
     assert predictor(LesionNet(TINY).eval()).mask(adc, zadc, GRID.spacing_mm).all()
@@ -267,31 +244,8 @@ def test_lesion_is_above_the_threshold_not_at_it(threshold, is_lesion):
     """Logits of 0 are a probability of 0.5 exactly."""
     inference = InferenceConfig(threshold=threshold)
     adc, zadc = random_maps()
-    mask = grouped({"a": (0.5,)}, inference=inference).mask(adc, zadc, GRID.spacing_mm)
+    mask = constants((0.5,), inference=inference).mask(adc, zadc, GRID.spacing_mm)
     np.testing.assert_array_equal(mask, (adc > 0) & is_lesion)
-
-
-@pytest.fixture
-def no_cuda(monkeypatch):
-    """CUDA that breaks when it is used, as with a driver that is too old."""
-
-    def refuse(*args: object, **options: object) -> None:
-        raise RuntimeError("The NVIDIA driver on your system is too old\nsecond line")
-
-    monkeypatch.setattr(torch, "ones", refuse)
-
-
-def test_auto_falls_back_to_the_cpu_and_says_why(no_cuda):
-    assert pick_device("auto") == (CPU, "CUDA cannot be used (The NVIDIA driver on your system is too old); using the CPU")
-
-
-def test_cuda_on_demand_does_not_fall_back(no_cuda):
-    with pytest.raises(UserError, match=r"--device cuda: CUDA cannot be used here .*too old"):
-        pick_device("cuda")
-
-
-def test_cpu_on_demand_does_not_try_cuda(no_cuda):
-    assert pick_device("cpu") == (CPU, "")
 
 
 def test_prediction_is_deterministic_on_cuda_too_and_leaves_the_setting_as_it_was():

@@ -14,13 +14,13 @@ import torch
 from inference_helpers import TINY, load, random_network, save_ensemble, stump
 from safetensors.torch import load_file, save_file
 
+import model
 from model.errors import UserError
 from model.lesions.candidates import FEATURES
 from model.lesions.certainty import Certainty
 from model.lesions.decision import Calibration
-from model.networks import stored as weights
 from model.networks.config import InferenceConfig, ModelConfig, from_json, to_json
-from model.networks.stored import default_folder, save_decision, sealed, write_sidecar
+from model.networks.stored import IMAGE_WEIGHTS, UPLOADED_WEIGHTS, default_folder, save_decision, sealed
 from model.networks.torch_engine import save_weights
 
 RULE = InferenceConfig(max_patch=(8, 16, 32), overlap=0.25, flip_axes=(0, 2), threshold=0.4)  # no default among them
@@ -68,13 +68,10 @@ def test_what_is_loaded_is_what_was_saved(folder):
         for name, tensor in saved.items():
             assert loaded[name].dtype == torch.float32
             assert torch.equal(loaded[name], tensor), name
-
-
-def test_loaded_network_answers_as_the_saved_one(folder):
     x = np.random.default_rng(0).normal(size=(1, 2, 4, 8, 6)).astype(np.float32)
     with torch.inference_mode():
         expected = random_network(1)(torch.from_numpy(x)).numpy()
-    np.testing.assert_array_equal(load(folder).networks[0](x), expected)
+    np.testing.assert_array_equal(ensemble.networks[0](x), expected)
 
 
 def test_sidecar_holds_what_it_was_given(tmp_path):
@@ -101,12 +98,11 @@ def test_identity_tells_networks_order_and_rules_apart(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["net1", "decision"])
-@pytest.mark.parametrize("place", [0, 8, 100, 0.5, -1])
+@pytest.mark.parametrize("place", [0, -1])
 def test_one_altered_byte_is_noticed(decided, name, place):
-    """place: an index, or as a float the share of the file's length."""
     path = decided / f"{name}.safetensors"
     data = bytearray(path.read_bytes())
-    data[int(place * len(data)) if isinstance(place, float) else place] ^= 1
+    data[place] ^= 1
     path.write_bytes(data)
     assert re.match(f"{path}: truncated or altered.*{name}.json", refusal(decided))
 
@@ -119,7 +115,7 @@ def test_a_seal_is_the_sha256_of_the_other_values_in_order():
 
 @pytest.mark.parametrize(
     ("name", "part", "field"),
-    [("net0", "inference", "threshold"), ("net1", "model", "adc_scale"), ("decision", "calibration", "intercept")],
+    [("net0", "inference", "threshold"), ("decision", "calibration", "intercept")],
 )
 def test_a_sidecar_that_was_edited_by_hand_is_refused(decided, name, part, field):
     path = decided / f"{name}.json"
@@ -129,20 +125,8 @@ def test_a_sidecar_that_was_edited_by_hand_is_refused(decided, name, part, field
     assert refusal(decided).startswith(f"{path}: altered since it was written")
 
 
-def test_the_shipped_sidecars_are_sealed():
-    for path in sorted(weights.IMAGE_WEIGHTS.glob("fold*.json")):
-        assert "sidecar_sha256" in weights.read_sidecar(path)
-
-
-@pytest.mark.parametrize("kept", [0, 7, 500, -1])
-def test_truncated_weights_are_noticed(folder, kept):
-    path = folder / "net0.safetensors"
-    path.write_bytes(path.read_bytes()[:kept])
-    assert refusal(folder).startswith(f"{path}: truncated or altered")
-
-
 @pytest.mark.parametrize(("name", "reason"), [("net0", "does not fit"), ("decision", "not usable with decision.json (")])
-@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 64, b"\x00" * 64])
+@pytest.mark.parametrize("content", [b"", b"\xff" * 64], ids=["empty", "other"])
 def test_file_that_fits_its_checksum_and_is_no_weights_is_refused(folder, name, reason, content):
     if name == "decision":
         save_decision(folder, DECISION, {})
@@ -162,30 +146,20 @@ def test_file_with_a_tensor_too_few_or_too_many_is_refused(folder, change):
     assert refusal(folder).startswith(f"{folder / 'net0.safetensors'}: does not fit")
 
 
-@pytest.mark.parametrize("missing", ["folder", "files", "sidecar"])
-def test_missing_weights_are_named(folder, missing):
-    if missing == "sidecar":
-        (folder / "net1.json").unlink()
-        assert refusal(folder).startswith(f"{folder / 'net1.json'}: weights cannot be read (No such file")
-        return
+def test_missing_weights_are_named(folder):
+    (folder / "net1.json").unlink()
+    assert refusal(folder).startswith(f"{folder / 'net1.json'}: weights cannot be read (No such file")
     for path in folder.iterdir():
         path.unlink()
-    if missing == "folder":
-        folder.rmdir()
+    assert refusal(folder).startswith(f"{folder}: no weights")
+    folder.rmdir()
     assert refusal(folder).startswith(f"{folder}: no weights")
 
 
-@pytest.mark.parametrize("text", ["", "{", "not JSON", "[1, 2]", "null", '"text"', "\0", "[" * 100_000, '{"a": ' * 100_000])
-def test_sidecar_that_is_no_json_object_is_refused(folder, text):
-    (folder / "net0.json").write_text(text)
+@pytest.mark.parametrize("data", [b"{", b"[1, 2]", b"[" * 100_000, b'{"sha256": "\xe9"}'])
+def test_sidecar_that_is_no_json_object_is_refused(folder, data):
+    (folder / "net0.json").write_bytes(data)
     assert refusal(folder).startswith(f"{folder / 'net0.json'}: ")
-
-
-def test_sidecar_in_another_encoding_is_refused(folder):
-    (folder / "net0.json").write_bytes((folder / "net0.json").read_text().encode("utf-16"))
-    load(folder)  # JSON may be UTF-16
-    (folder / "net0.json").write_bytes(b'{"sha256": "\xe9"}')
-    assert refusal(folder).startswith(f"{folder / 'net0.json'}: not JSON")
 
 
 def test_rules_that_disagree_are_refused(folder):
@@ -199,7 +173,7 @@ def test_weights_of_another_architecture_are_refused(folder):
 
 
 @pytest.mark.parametrize("part", ["sha256", "model", "inference"])
-@pytest.mark.parametrize("value", [None, 3, "text", [1], {}, {"a": 1}])
+@pytest.mark.parametrize("value", [None, "text", {"a": 1}])
 def test_sidecar_without_one_of_its_parts_is_refused(folder, part, value):
     edit(folder, lambda sidecar: sidecar.pop(part) if value is None else sidecar.update({part: value}))
     assert "net0" in refusal(folder)
@@ -215,49 +189,28 @@ def test_missing_and_unknown_fields_are_named(folder, part):
     assert "surprise" in text
 
 
-HUGE = 10**30
 LIES = {
     "model": {
-        "channels": (
-            [],
-            [4, 6],
-            [4, 6, 8, 8],
-            [0, 6, 8],
-            [-4, 6, 8],
-            [4, 6, 9],
-            [4, 6, HUGE],
-            [4.0, 6, 8],
-            "abc",
-            4,
-            [[4], 6, 8],
-        ),
-        "kernel_sizes": (
-            [],
-            [[1, 3, 3]],
-            [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]],
-            [[3, 3], [3, 3, 3], [3, 3, 3]],
-            *([[n, 3, 3], [3, 3, 3], [3, 3, 3]] for n in (-1, 0, 2, HUGE)),
-        ),
+        "channels": ([4, 6], [0, 6, 8], [4, 6, 9], [4.0, 6, 8], "abc", [[4], 6, 8]),
+        "kernel_sizes": ([[1, 3, 3]], [[3, 3], [3, 3, 3], [3, 3, 3]], [[2, 3, 3], [3, 3, 3], [3, 3, 3]]),
         "strides": (
-            [],
             [[1, 1, 1], [1, 2, 2]],
-            [[1, 1, 1], [1, 2, 2], [2, 2, 1], [2, 2, 2]],
             [[1, 1, 1, 1], [1, 2, 2], [2, 2, 1]],
-            *([[n, 1, 1], [1, 2, 2], [2, 2, 1]] for n in (-1, 0, 2, 1000, HUGE)),
-            *([[1, 1, 1], [1, 2, 2], [n, 2, 1]] for n in (-2, 0)),
+            [[2, 1, 1], [1, 2, 2], [2, 2, 1]],
+            [[1, 1, 1], [1, 2, 2], [0, 2, 1]],
         ),
-        "dropout": (-0.5, 2.0, math.nan, "0"),
-        "z_threshold": (math.nan, math.inf, 10**400, None),
-        "z_slope": (math.nan, "2"),
-        "adc_scale": (0, -1000, math.nan, math.inf, None),
-        "zadc_clip": (0, -10, math.nan),
-        "margin": (-1, -50, 1.5, True, "2"),
+        "dropout": (2.0, "0"),
+        "z_threshold": (math.nan, None),
+        "z_slope": (math.inf,),
+        "adc_scale": (0, math.inf),
+        "zadc_clip": (0, math.nan),
+        "margin": (-1, True),
     },
     "inference": {
-        "max_patch": ([], [8, 16], [0, 0, 0], [1, 1, 1], [-8, 16, 32], [3, 5, 7], [8.0, 16, 32]),
-        "overlap": (1.0, 2.0, -0.5, math.nan, "0.5"),
-        "flip_axes": ([3], [-1], [0, 0], ["z"], 0, [[0]]),
-        "threshold": (math.nan, math.inf, "0.5", -0.1, 1, 2.0, None, [0.5]),
+        "max_patch": ([8, 16], [0, 0, 0], [3, 5, 7]),
+        "overlap": (1.0, -0.5),
+        "flip_axes": ([3], [0, 0], 0),
+        "threshold": (math.nan, 1, [0.5]),
     },
 }
 
@@ -267,25 +220,18 @@ LIES = {
     [(part, field, value) for part, fields in LIES.items() for field, values in fields.items() for value in values],
     ids=lambda value: str(value)[:40],
 )
-def test_sidecar_that_lies_is_refused(tmp_path, part, field, value):
-    folder = save_ensemble(tmp_path / "weights", random_network(1), inference=RULE)
+def test_sidecar_that_lies_is_refused(folder, part, field, value):
     edit(folder, lambda sidecar: sidecar[part].update({field: value}))
     assert refusal(folder).startswith((f"{folder / 'net0.json'}: ", f"{folder / 'net0.safetensors'}: does not fit"))
 
 
-def test_uploaded_weights_are_preferred(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "UPLOADED_WEIGHTS", tmp_path / "uploaded")
-    assert default_folder() == weights.IMAGE_WEIGHTS
-    (tmp_path / "uploaded").mkdir()
-    (tmp_path / "uploaded" / "lost+found").mkdir()
-    assert default_folder() == weights.IMAGE_WEIGHTS
+def test_uploaded_weights_are_preferred(tmp_path):
+    assert default_folder(tmp_path / "uploaded") == IMAGE_WEIGHTS == Path(model.__file__).parent / "weights"
+    (tmp_path / "uploaded" / "lost+found").mkdir(parents=True)
+    assert default_folder(tmp_path / "uploaded") == IMAGE_WEIGHTS
     save_ensemble(tmp_path / "uploaded", random_network(1))
-    assert default_folder() == tmp_path / "uploaded"
-
-
-def test_places_of_the_weights():
-    assert str(weights.UPLOADED_WEIGHTS) == "/opt/ml/model"
-    assert Path(weights.__file__).parents[1] / "weights" == weights.IMAGE_WEIGHTS
+    assert default_folder(tmp_path / "uploaded") == tmp_path / "uploaded"
+    assert str(UPLOADED_WEIGHTS) == "/opt/ml/model"
 
 
 def change_trees(folder: Path, **arrays: np.ndarray) -> None:
@@ -341,30 +287,10 @@ def forget(folder: Path) -> None:
     edit(folder, lambda sidecar: sidecar.pop("fitted_to"), "decision")
 
 
-def call_otherwise(folder: Path) -> None:
-    edit(folder, lambda sidecar: sidecar.update(networks=sidecar.pop("fitted_to")), "decision")
-
-
-@pytest.mark.parametrize("change", [remove, replace, add, rename, forget, call_otherwise])
+@pytest.mark.parametrize("change", [remove, replace, add, rename, forget])
 def test_decision_of_other_networks_is_refused(decided, change):
     change(decided)
     assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: fitted to other weights")
-
-
-def test_without_a_decision_there_is_none(folder):
-    assert load(folder).decision is None
-
-
-@pytest.mark.parametrize(("start", "fits"), [("rule", True), ("trees", False)])
-def test_fields_of_earlier_sidecars_are_no_obstacle_where_they_change_nothing(folder, start, fits):
-    path = folder / "net1.json"
-    sidecar = json.loads(path.read_text())
-    sidecar["model"]["start"], sidecar["inference"]["min_lesion_mm3"] = start, 0
-    write_sidecar(path, sidecar)
-    if fits:
-        load(folder)
-    else:
-        assert "has missing or unknown fields: start" in refusal(folder)
 
 
 def test_groups_are_what_the_names_share_up_to_the_first_hyphen(tmp_path):
@@ -390,12 +316,6 @@ def test_half_a_decision_is_refused(decided, missing):
     assert refusal(decided).startswith(f"{decided / missing}: weights cannot be read (No such file")
 
 
-def test_a_decision_without_the_networks_that_it_was_fitted_to_is_no_weights(decided):
-    for path in decided.glob("net*"):
-        path.unlink()
-    assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: fitted to other weights")
-
-
 NUMBERS = {"intercept": 0.0, "networks": 1.0, "first_stage": 0.0}
 REAL = {"intercept": 0.0, "log10_ml": 1.0}
 
@@ -403,14 +323,11 @@ REAL = {"intercept": 0.0, "log10_ml": 1.0}
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("features", value) for value in (None, 3, "z", [], list(FEATURES[1:]), [*FEATURES, "new"], [[1]])),
-        *(("features", [FEATURES[1], FEATURES[0], *FEATURES[2:]]),),
-        *(("calibration", value) for value in (None, "much", 1.0, [0.0, 1.0, 0.0], {}, {"intercept": 0.0})),
-        *(("calibration", NUMBERS | {"networks": value}) for value in (None, "1", True, 1, math.nan, math.inf)),
-        ("calibration", NUMBERS | {"more": 0.0}),
-        *(("certainty", value) for value in (0.5, [], ["chance_real"], {"chance_real": 0.5}, {"more": REAL})),
-        *(("certainty", {"chance_real": REAL | {"log10_ml": value}}) for value in ("1", True, 1, math.nan, math.inf)),
-        *(("certainty", {"chance_real": value}) for value in ({}, REAL | {"more": 0.0}, {"intercept": 0.0})),
+        *(("features", value) for value in (None, 3, list(FEATURES[1:]), [FEATURES[1], FEATURES[0], *FEATURES[2:]])),
+        *(("calibration", value) for value in (None, 1.0, {"intercept": 0.0}, NUMBERS | {"more": 0.0})),
+        *(("calibration", NUMBERS | {"networks": value}) for value in (True, math.nan)),
+        *(("certainty", value) for value in (0.5, {"chance_real": 0.5}, {"more": REAL}, {"chance_real": {}})),
+        *(("certainty", {"chance_real": REAL | {"log10_ml": value}}) for value in ("1", math.inf)),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -419,30 +336,18 @@ def test_decision_whose_sidecar_says_something_else_is_refused(decided, name, va
     assert refusal(decided).startswith(f"{decided / 'decision.safetensors'}: not usable with decision.json (")
 
 
-def test_a_decision_of_an_earlier_version_has_no_certainty(decided):
-    before = load(decided).decision
-    edit(decided, lambda sidecar: sidecar.pop("certainty"), "decision")
-    decision = load(decided).decision
-    assert decision.certainty.chance_real(np.ones(2)) is None
-    assert decision.calibration == before.calibration
-
-
 BAD_TREES = {
     "outside": {"left": np.array([[3, 1, 2]])},
-    "before the first": {"right": np.array([[-1, 1, 2]])},
     "no such feature": {"feature": np.array([[len(FEATURES), 0, 0]])},
-    "negative feature": {"feature": np.array([[-1, 0, 0]])},
     "shapes": {"left": np.array([[1, 1]])},
     "one dimension": {name: np.zeros(3, int) for name in ("feature", "left", "right", "threshold", "value")},
     "no tree": {name: np.zeros((0, 3), int) for name in ("feature", "left", "right", "threshold", "value")},
     "fractions": {"left": np.array([[1.0, 1.0, 2.0]])},
     "deep": {"depth": np.array(33)},
-    "two depths": {"depth": np.array([1, 1])},
     "two baselines": {"baseline": np.array([0.0, 1.0])},
     "infinite leaf": {"value": np.array([[0, np.inf, 0]])},
     "NaN threshold": {"threshold": np.array([[np.nan, 0, 0]])},
     "lacks values": {"value": None},
-    "more": {"more": np.zeros(1)},
 }
 
 

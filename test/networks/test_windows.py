@@ -10,8 +10,8 @@ from monai.inferers import sliding_window_inference
 
 from model.networks.windows import gaussian_weight, in_windows, window_boxes
 
-SHAPES = [(11, 13, 9), (5, 21, 7), (3, 9, 17), (4, 8, 6), (40, 1, 6), (4, 9, 23)]
-WINDOWS = [(4, 8, 6), (2, 4, 10), (12, 24, 18)]
+SHAPES = [(11, 13, 9), (3, 9, 17), (40, 1, 6)]
+WINDOWS = [(4, 8, 6), (12, 24, 18)]
 
 
 def plus_one(batch: np.ndarray) -> np.ndarray:
@@ -32,7 +32,7 @@ def monais(network: Callable, batch: np.ndarray, window: tuple[int, int, int], o
     return sliding_window_inference(whole, window, len(batch), predictor, overlap=overlap, mode="gaussian").numpy()[:, 0]
 
 
-@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_answers_are_monais(shape, window, overlap):
@@ -41,7 +41,6 @@ def test_answers_are_monais(shape, window, overlap):
         found = in_windows(network, batch, window, overlap)
         assert (found.shape, found.dtype) == ((2, *shape), np.float32)
         np.testing.assert_allclose(found, monais(network, batch, window, overlap), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(in_windows(plus_one, batch, window, overlap), batch[:, 0] + 1, rtol=0, atol=1e-5)
 
 
 def test_windows_on_paper():
