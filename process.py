@@ -29,6 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.cores import cores, threads
 from model.images.case import ADC_UNIT, ADC_UNITS
 from model.images.formats.names import DEFAULT, WRITTEN
 from model.images.limits import SMALLEST_BRAIN_ML
@@ -257,13 +258,13 @@ def run_folder(args: argparse.Namespace) -> None:
 
 def outcomes_of_folder(args: argparse.Namespace) -> list[Outcome]:
     """Segment every case; what became of each."""
-    from model.run.at_once import MAX_PARALLEL
+    from model.run.at_once import cases_at_once
     from model.run.folder import FolderOptions, segment_folder  # brings what a single case does not need
 
     own = {"suffix": args.format or "", "overwrite": args.overwrite, "bids": args.bids, "reviews": args.reviews}
     options = FolderOptions(**case_options(args), **own)
     table = args.input / args.cases if args.cases != Path() else None
-    segmenter = Segmenter(**segmenter_options(args), at_once=MAX_PARALLEL)
+    segmenter = Segmenter(**segmenter_options(args), at_once=cases_at_once(threads(), cores()))
     return segment_folder(args.input, args.output, segmenter, options, table)
 
 

@@ -21,7 +21,6 @@ import io
 import tempfile
 import time
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 
@@ -31,7 +30,6 @@ from model.networks.predict import Predictor
 from model.networks.predictors import Predictors
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.networks.windows import Network
-from model.run import at_once
 from model.run.folder import FolderOptions, segment_folder
 from model.segmenter import Segmenter
 
@@ -58,9 +56,9 @@ def time_folder(root: Path, output: Path, engine: str, cases: int) -> tuple[floa
     predictor = Predictor(dataclasses.replace(ensemble, networks=networks))
     predictor.mask(np.ones((4, 16, 16), np.float32), np.ones((4, 16, 16), np.float32), (2.0, 2.0, 2.0))  # compiled now
     before, started = sum(network.seconds for network in networks), time.perf_counter()
-    segmenter = Segmenter()
+    segmenter = Segmenter(at_once=cases)
     segmenter.predictors = Predictors(lambda: predictor, lambda: predictor)
-    with mock.patch.object(at_once, "MAX_PARALLEL", cases), contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()):
         outcomes = segment_folder(root, output, segmenter, FolderOptions())
     seconds = time.perf_counter() - started
     return seconds, sum(network.seconds for network in networks) - before, len(outcomes)

@@ -1,14 +1,12 @@
-"""What every command does around its work: processor, streams, signals, and any error as one line and an exit code.
+"""What every command does around its work: streams, signals, and any error as one line and an exit code.
 
-Needs the standard library alone: `prepare` runs before imports that take seconds, or that an old processor does not survive.
+Needs the standard library alone: `prepare` runs before imports that take seconds.
 """
 
 import contextlib
-import ctypes
 import getpass
 import io
 import os
-import platform
 import signal
 import sys
 import tempfile
@@ -16,23 +14,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from model.errors import is_users, lacks_memory, reason_of
 
-CPUINFO = Path("/proc/cpuinfo")
-# x86-64-v2 in the kernel's words: what numpy's wheels need. Those of OpenVINO, ONNX Runtime, PyTorch and SimpleITK run with
-# that as well, if slower than with AVX2.
-CPU_FLAGS = {
-    "cx16": "CMPXCHG16B",
-    "lahf_lm": "LAHF",
-    "pni": "SSE3",
-    "popcnt": "POPCNT",
-    "sse4_1": "SSE4.1",
-    "sse4_2": "SSE4.2",
-    "ssse3": "SSSE3",
-}
 # What asks a process to end; a closed terminal and Ctrl-\ do not where the caller has them ignored, as nohup has.
 IGNORABLE = (signal.SIGHUP, signal.SIGQUIT)
 STOPS = (signal.SIGINT, signal.SIGTERM, *(n for n in IGNORABLE if signal.getsignal(n) is not signal.SIG_IGN))
@@ -41,18 +26,15 @@ SECOND_SIGNAL_AFTER_S = 2.0  # a second signal after this time ends the process 
 
 
 def prepare() -> None:
-    """What comes first in a process of its own. Ends it with code 2 where the processor lacks what the packages need."""
+    """What comes first in a process of its own."""
     open_closed_streams()
-    _read_names_as_utf8()
     _name_user()
     # numpy's matrix products are small here: with more threads they take longer, since the threads wait for each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.stdout, sys.stderr = tolerant(sys.stdout), tolerant(sys.stderr)
     for number in STOPS:
-        _stop_once(number)
+        signal.signal(number, _stop_at_once)
     sys.excepthook = lambda kind, error, trace: sys.exit(_tell(error))  # of imports, too
-    if missing := missing_cpu_flags():
-        sys.exit(_failed(2, f"this processor lacks {', '.join(missing)}; expected x86-64-v2, which the packages need"))
 
 
 def exit_code(work: Callable[[], None]) -> int:
@@ -72,24 +54,8 @@ def exit_code(work: Callable[[], None]) -> int:
 def _tell(error: BaseException) -> int:
     if not is_users(error) and not lacks_memory(error):
         traceback.print_exception(error)
-    return _failed(2 if is_users(error) else 1, reason_of(error))
-
-
-def _failed(code: int, reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr, flush=True)
-    return code
-
-
-def missing_cpu_flags(cpuinfo: Path = CPUINFO) -> list[str]:
-    """What an x86-64 processor lacks of x86-64-v2; nothing where the kernel does not say, or on another architecture."""
-    if platform.machine() != "x86_64":
-        return []
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), CPU_FLAGS)
-    return [name for flag, name in CPU_FLAGS.items() if flag not in flags]
+    print(f"error: {reason_of(error)}", file=sys.stderr, flush=True)
+    return 2 if is_users(error) else 1
 
 
 # --- signals ---
@@ -107,19 +73,6 @@ def _end_at_once(number: int) -> None:
     os._exit(128 + number)
 
 
-def _stop_once(number: int) -> None:
-    """Let the signal end the process: with its line, or at the second signal without one where Python cannot run.
-
-    Code of a library that never returns (OpenBLAS looks for memory without end while it is imported) keeps Python's own
-    handlers from running. So the kernel forgets them when the first signal has come.
-    """
-    signal.signal(number, _stop_at_once)
-    with contextlib.suppress(AttributeError):  # outside of glibc
-        forgetful = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(("sysv_signal", ctypes.CDLL(None)))
-        present = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int)(("PyOS_getsig", ctypes.pythonapi))
-        forgetful(number, present(number))
-
-
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
     """For imports of large libraries during the work, while no file is half-written: a stop ends the process at once.
@@ -127,21 +80,16 @@ def loading() -> Iterator[None]:
     An exception would be taken for an import that failed. Without effect where a command of ours has not given signals a
     meaning: in a program of others that uses the Python interface they stay as they are.
     """
-    if getattr(signal.getsignal(signal.SIGINT), "__module__", "") != __name__ or not _in_main_thread():
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if getattr(signal.getsignal(signal.SIGINT), "__module__", "") != __name__ or not in_main_thread:
         yield
         return
-    before = {number: signal.getsignal(number) for number in STOPS}
-    for number in STOPS:
-        _stop_once(number)
+    before = {number: signal.signal(number, _stop_at_once) for number in STOPS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
 
 
 def _stopper(stopped: list[int]) -> Callable[[int, object], None]:
@@ -217,17 +165,6 @@ def tolerant(stream: Any) -> io.TextIOWrapper:
     by_line = stream.line_buffering or stream.write_through
     buffer = io.BufferedWriter(_Tolerant(stream.fileno(), "w", closefd=False))  # type: ignore[type-var]
     return io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=by_line)
-
-
-def _read_names_as_utf8() -> None:
-    """Start again in Python's UTF-8 mode where it was turned off in a locale of another encoding.
-
-    Names of files are UTF-8 to all libraries here, and with umlauts would be none. What is printed keeps its encoding.
-    """
-    if sys.getfilesystemencoding() == "utf-8" or "utf8" in sys._xoptions:
-        return
-    environment = {"PYTHONIOENCODING": sys.stdout.encoding} | os.environ
-    os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)
 
 
 def _name_user() -> None:

@@ -119,8 +119,8 @@ class Segmenter:
             )
         self._weights = Path(weights) if weights is not None else None
         self._atlas = (Path(atlas[0]), Path(atlas[1])) if atlas else None
-        self._device, self._engine, self._at_once, self._say = device, engine, at_once, say
-        self._networks = networks
+        self._device, self._engine, self._say = device, engine, say
+        self._networks, self.at_once = networks, at_once
 
     @functools.cached_property
     def predictors(self) -> Predictors:
@@ -138,7 +138,7 @@ class Segmenter:
             @functools.cache
             def engine() -> Engine:
                 with loading():
-                    picked, notes = pick_engine(self._engine, self._device, folder, self._at_once)
+                    picked, notes = pick_engine(self._engine, self._device, folder, self.at_once)
                 for note in notes:
                     self._say(note)
                 return picked

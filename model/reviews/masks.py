@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,11 @@ import numpy as np
 from model.errors import UserError
 from model.images.case import Case
 from model.images.formats.names import is_dicom_path, is_segmentation
-from model.images.grid import MAX_VOXELS
+from model.images.grid import Grid, Volume, require_same_grid
 from model.images.orientation import reordered
 from model.images.streams import MOST_BYTES, BoundedFile
-from model.images.stripping import BETWEEN_VOXELS, filled_to_map, other_values
-from model.images.volume import read_volume, require_same_grid
+from model.images.stripping import filled_to_map, other_values
+from model.images.volume import read_volume
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation
@@ -31,12 +30,11 @@ def read_mask(path: Path, case: Case) -> tuple[np.ndarray, str]:
 
     Raises UserError where it is on another grid, holds other values than 0 and 1, or not one segment.
     """
-    if is_dicom_path(path):
-        return _read_dicom_segmentation(path, case)
-    mask = read_volume(path, of_brain=False)
+    of_dicom = is_dicom_path(path)
+    mask = _read_dicom_segmentation(path, case) if of_dicom else read_volume(path, of_brain=False)
     if mask.oriented and case.adc.oriented:  # other programs store voxels in another order
         mask = reordered(case.adc, mask)
-    if is_segmentation(path):
+    if of_dicom or is_segmentation(path):
         mask = filled_to_map(mask, case.adc)
     require_same_grid(case.adc, mask)
     if shown := other_values(mask):
@@ -44,7 +42,7 @@ def read_mask(path: Path, case: Case) -> tuple[np.ndarray, str]:
     return mask.voxels == 1, mask.sha256
 
 
-def _read_dicom_segmentation(path: Path, case: Case) -> tuple[np.ndarray, str]:
+def _read_dicom_segmentation(path: Path, case: Case) -> Volume:
     import highdicom as hd
     from pydicom import dcmread
 
@@ -61,18 +59,20 @@ def _read_dicom_segmentation(path: Path, case: Case) -> tuple[np.ndarray, str]:
             _say_spacing(read, case)
             found = hd.seg.Segmentation.from_dataset(read, copy=False)
             _require_of_case(found, path, case)
-            geometry = found.get_volume_geometry()
-            if not geometry or math.prod(geometry.spatial_shape) > MAX_VOXELS:  # slices far apart would fill the memory
-                raise UserError(f"{path}: its slices are not regular, or more than {MAX_VOXELS} voxels")
+            if not found.get_volume_geometry():
+                raise UserError(f"{path}: its slices are not regular")
             volume = found.get_volume(combine_segments=True, allow_missing_positions=True)
-            if np.count_nonzero(volume.array) != np.count_nonzero(found.pixel_array):  # frames without a place or a segment
+            if np.count_nonzero(volume.array) != np.count_nonzero(found.pixel_array):
                 raise UserError(f"{path}: has frames of no segment, expected one segment")
     except UserError:
         raise
     except Exception as error:  # of a file that comes from outside: highdicom and pydicom raise whatever they meet
         raise UserError(f"{path}: cannot be read as a DICOM segmentation ({type(error).__name__})") from None
-    mask = _on_grid(volume.array > 0, volume.affine, path, case)
-    return mask, hashlib.sha256(data).hexdigest()
+    steps = volume.affine[:3, :3]
+    spacing_mm = np.linalg.norm(steps, axis=0)
+    cosines = tuple((steps / spacing_mm)[:, ::-1].ravel().tolist())
+    grid = Grid(volume.spatial_shape, tuple(spacing_mm.tolist()), tuple(volume.affine[:3, 3].tolist()), cosines)
+    return Volume((volume.array > 0).astype(np.float32), grid, path, sha256=hashlib.sha256(data).hexdigest())
 
 
 def _require_of_case(found: Segmentation, path: Path, case: Case) -> None:
@@ -105,23 +105,3 @@ def _say_spacing(read: Dataset, case: Case) -> None:
             thin = float(measures.get("SliceThickness") or 0) < 1.5 * spacing_mm
             if thin and abs(normal @ axes[:, 2]) > SAME_SLICES and not measures.get("SpacingBetweenSlices"):
                 measures.SpacingBetweenSlices = f"{spacing_mm:.10g}"
-
-
-def _on_grid(array: np.ndarray, affine: np.ndarray, path: Path, case: Case) -> np.ndarray:
-    """A mask, boolean in any order of its axes, whose affine gives mm to the left, back and top, on the case's grid."""
-    corners = np.column_stack([np.vstack([np.zeros(3), np.eye(3)]), np.ones(4)]) @ affine[:3].T
-    first, *ends = (case.grid.to_index(corner) for corner in corners)
-    steps = np.subtract(ends, first)
-    whole, ends_at = steps.round(), np.subtract(array.shape, 1)[:, np.newaxis]
-    if (np.abs(steps - whole) * ends_at).max() > BETWEEN_VOXELS or not (np.abs(whole).sum(0) == 1).all():
-        raise UserError(f"{path} and {case.adc.path} are not on one grid: their voxels have other sizes or directions")
-    places = np.argwhere(array)
-    exact = first + places @ steps
-    nearest = exact.round().astype(int)
-    if len(places) and np.abs(exact - nearest).max() > BETWEEN_VOXELS:
-        raise UserError(f"{path} and {case.adc.path} are not on one grid: the mask's voxels lie between the map's")
-    if (nearest < 0).any() or (nearest >= case.grid.size).any():
-        raise UserError(f"{path}: reaches beyond the ADC map, expected a mask that lies in it")
-    mask = np.zeros(case.grid.size, bool)
-    mask[tuple(nearest.T)] = True
-    return mask

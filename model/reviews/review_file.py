@@ -20,8 +20,10 @@ The mask counts: it also holds what was drawn and erased by hand. An empty one s
 A review comes from outside. All of it is checked, and `remark`, `initials` and `case` are to be shown as text only.
 """
 
+import functools
 import hashlib
 import json
+import math
 import re
 import unicodedata
 from dataclasses import asdict, dataclass, replace
@@ -43,6 +45,7 @@ LARGEST_FILE = 32 << 20  # bytes; a mask of 4 million runs fits
 LONGEST = {"case": 1000, "initials": 20, "remark": 4000, "software": 100, "weights": 100}  # letters
 YEARS = range(2000, 3000)  # beyond, no offset leads out of what a time can be
 LARGEST_MM = 1e13  # of a grid's numbers
+DIGESTS = ("adc_sha256", "adc_voxels_sha256", "draft_sha256")
 SHA256 = re.compile("[0-9a-f]{64}")
 BREAKS = "\n\t"  # that a remark may hold; other control characters have no place in any text
 
@@ -118,8 +121,7 @@ def grid_content(grid: Grid) -> dict:
 
 def review_content(review: Review) -> dict:
     """A review as a file holds it, which `read_review` reads again."""
-    names = (*LONGEST, "adc_sha256", "adc_voxels_sha256", "draft_sha256", "size")
-    return {name: getattr(review, name) for name in names} | {
+    return {name: getattr(review, name) for name in (*LONGEST, *DIGESTS, "size")} | {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "time": review.time.isoformat(),
@@ -154,9 +156,7 @@ def _bytes_of(path: Path) -> bytes:
 
 def _content(data: bytes) -> dict:
     try:
-        content = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_number)
-    except _WrongError:
-        raise
+        content = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise _WrongError("a file that is no JSON") from None
     if type(content) is not dict or content.get("format") != FORMAT:
@@ -166,115 +166,87 @@ def _content(data: bytes) -> dict:
     return content
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict:
-    if len(keys := dict(pairs)) < len(pairs):
-        raise _WrongError("a key that is there twice")
-    return keys
-
-
-def _no_number(name: str) -> None:
-    raise _WrongError(f"{name}, which is no number")
-
-
 def _object(content: dict) -> Review:
-    keys = {*Review.__dataclass_fields__, "format", "format_version"} - {"sha256"}
-    _require_keys(content, keys, "the file")
-    grid = _grid(content["grid"])
-    _require(type(content["lesions"]) is list and type(content["added"]) is list, "lesions and added that are no lists")
-    texts = {name: _text(content[name], name) for name in LONGEST}
-    digests = {name: _digest(content[name], name) for name in ("adc_sha256", "adc_voxels_sha256", "draft_sha256")}
-    lesions = tuple(_lesion(lesion, number) for number, lesion in enumerate(content["lesions"], 1))
-    added = tuple(_added(region, grid) for region in content["added"])
-    mask = _mask(content["mask"], grid)
-    time, size = _time(content["time"]), _size(content["size"], "the case")
-    return Review(**texts, **digests, time=time, grid=grid, size=size, lesions=lesions, added=added, mask=mask)
+    if odd := sorted({*FORMS, "format", "format_version"} ^ content.keys()):
+        raise _WrongError(f"entries that are missing or not known: {', '.join(odd)[:200]!r}")
+    for name, form in FORMS.items():
+        _require(_fits(content[name], form), name)
+    grid = Grid(**{name: tuple(values) for name, values in content["grid"].items()})
+    _require(math.prod(grid.size) <= MAX_VOXELS, "grid")
+    added = tuple(AddedRegion(tuple(region["voxel"]), region["size"]) for region in content["added"])
+    _require(all(0 <= n < end for region in added for n, end in zip(region.voxel, grid.size, strict=True)), "added")
+    runs = content["mask"]
+    _require(sum(runs) == math.prod(grid.size) and runs[0] >= 0 and all(n > 0 for n in runs[1:]), "mask")
+    return Review(
+        **{name: content[name] for name in (*LONGEST, *DIGESTS, "size")},
+        time=datetime.fromisoformat(content["time"]),
+        grid=grid,
+        lesions=tuple(ReviewedLesion(**lesion) for lesion in content["lesions"]),
+        added=added,
+        mask=np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(grid.size),
+    )
 
 
-def _require(holds: bool, otherwise: str) -> None:
+def _require(holds: bool, name: str) -> None:
     if not holds:
-        raise _WrongError(otherwise)
+        raise _WrongError(f"an entry that cannot be used: {name}")
 
 
-def _require_keys(found: Any, keys: set[str], what: str) -> None:
-    _require(type(found) is dict, f"{what} that is no object")
-    missing = sorted(keys - set(found))
-    _require(not missing, f"{what} without {', '.join(missing)}")
-    _require(len(found) == len(keys), f"{what} with a key that is none of {', '.join(sorted(keys))}")
+def _fits(value: Any, form: Any) -> bool:
+    """Whether a value has a form: by each key, by the entry's place, for all entries of a list, or as a function says."""
+    if type(form) is dict:
+        return type(value) is dict and value.keys() == form.keys() and all(_fits(value[key], form[key]) for key in form)
+    if type(form) is tuple:
+        return type(value) is list and len(value) == len(form) and all(map(_fits, value, form))
+    if type(form) is list:
+        return type(value) is list and all(_fits(entry, form[0]) for entry in value)
+    return form(value)
 
 
-def _text(value: Any, name: str) -> str:
-    _require(type(value) is str, f"{name} that is no text")
-    _require(len(value) <= LONGEST[name], f"{name} of {len(value)} letters, more than {LONGEST[name]}")
-    allowed = BREAKS if name == "remark" else ""
-    odd = any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in allowed for letter in value)
-    _require(not odd, f"{name} with control characters")
-    return value
+def _text(value: Any, longest: int, breaks: str = "") -> bool:
+    if type(value) is not str or len(value) > longest:
+        return False
+    return not any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in breaks for letter in value)
 
 
-def _digest(value: Any, name: str) -> str:
-    empty = name == "adc_sha256" and value == ""
-    _require(empty or (type(value) is str and SHA256.fullmatch(value) is not None), f"{name} that is no SHA-256 sum")
-    return value
-
-
-def _time(value: Any) -> datetime:
+def _time(value: Any) -> bool:
     try:
         time = datetime.fromisoformat(value)
     except (ValueError, TypeError):  # of text, and of anything else
-        time = datetime.min
-    _require(time.tzinfo is not None, "a time that is not in ISO 8601 with an offset from UTC")
-    _require(time.year in YEARS, f"a time outside the years {YEARS[0]} to {YEARS[-1]}")
-    return time
+        return False
+    return time.tzinfo is not None and time.year in YEARS
 
 
-def _numbers(value: Any, count: int, what: str) -> list[float]:
-    fits = type(value) is list and len(value) == count and all(type(n) in (int, float) for n in value)
-    _require(fits, f"{what} that is not {count} numbers")
-    _require(all(abs(n) <= LARGEST_MM for n in value), f"{what} beyond {LARGEST_MM:g}")  # 1e999 is infinite, and beyond
-    return [float(n) for n in value]
+def _digest(value: Any) -> bool:
+    return type(value) is str and SHA256.fullmatch(value) is not None
 
 
-def _whole(value: Any, count: int, ends: tuple[int, ...], what: str) -> tuple[int, ...]:
-    """As many whole numbers, each from 0 and below its end."""
-    fits = type(value) is list and len(value) == count and all(type(n) is int for n in value)
-    _require(fits and all(0 <= n < end for n, end in zip(value, ends, strict=True)), f"{what} out of range")
-    return tuple(value)
+def _whole(value: Any) -> bool:
+    return type(value) is int
 
 
-def _grid(value: Any) -> Grid:
-    _require_keys(value, {"size", "spacing_mm", "origin_mm", "direction"}, "a grid")
-    z, y, x = _whole(value["size"], 3, (MAX_VOXELS + 1,) * 3, "the grid's size")
-    _require(0 < z * y * x <= MAX_VOXELS, f"a grid of {z * y * x} voxels, expected 1 to {MAX_VOXELS}")
-    sz, sy, sx = _numbers(value["spacing_mm"], 3, "the grid's spacing_mm")
-    low, high = SPACING_MM
-    _require(all(low <= mm <= high for mm in (sz, sy, sx)), f"a grid with a spacing_mm outside {low:g} to {high:g}")
-    ox, oy, oz = _numbers(value["origin_mm"], 3, "the grid's origin_mm")
-    return Grid((z, y, x), (sz, sy, sx), (ox, oy, oz), tuple(_numbers(value["direction"], 9, "the grid's direction")))
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= LARGEST_MM  # 1e999 is infinite, and beyond
 
 
-def _size(value: Any, what: str) -> int:
-    _require(type(value) is int and value in SIZES, f"{what} with a size that is not {SIZES[0]} to {SIZES[-1]}")
-    return value
+def _size(value: Any) -> bool:
+    return type(value) is int and value in SIZES
 
 
-def _lesion(value: Any, number: int) -> ReviewedLesion:
-    _require_keys(value, {"decision", "size"}, f"lesion {number}")
-    decision, size = value["decision"], value["size"]
-    _require(type(decision) is str and decision in DECISIONS, f"lesion {number} with none of {', '.join(DECISIONS)}")
-    return ReviewedLesion(decision, None if size is None else _size(size, f"lesion {number}"))
-
-
-def _added(value: Any, grid: Grid) -> AddedRegion:
-    _require_keys(value, {"voxel", "size"}, "an added region")
-    z, y, x = _whole(value["voxel"], 3, grid.size, "the voxel of an added region")
-    return AddedRegion((z, y, x), _size(value["size"], "an added region"))
-
-
-def _mask(value: Any, grid: Grid) -> np.ndarray:
-    voxels = int(np.prod(grid.size))
-    _require(type(value) is list and len(value) > 0, "a mask that is no list of runs")
-    _require(all(type(n) is int for n in value), "a mask with runs that are no whole numbers")
-    _require(value[0] >= 0 and all(n > 0 for n in value[1:]), "a mask with a run of no voxels")
-    _require(sum(value) == voxels, f"a mask whose runs are not the {voxels} voxels of its grid")
-    inside = np.arange(len(value)) % 2 == 1
-    return np.repeat(inside, value).reshape(grid.size)
+FORMS: dict[str, Any] = {
+    **{name: functools.partial(_text, longest=longest) for name, longest in LONGEST.items()},
+    "remark": functools.partial(_text, longest=LONGEST["remark"], breaks=BREAKS),
+    "time": _time,
+    **dict.fromkeys(DIGESTS, _digest),
+    "adc_sha256": lambda value: value == "" or _digest(value),
+    "grid": {
+        "size": (lambda n: _whole(n) and n > 0,) * 3,
+        "spacing_mm": (lambda n: _number(n) and SPACING_MM[0] <= n <= SPACING_MM[1],) * 3,
+        "origin_mm": (_number,) * 3,
+        "direction": (_number,) * 9,
+    },
+    "size": _size,
+    "lesions": [{"decision": lambda word: word in DECISIONS, "size": lambda n: n is None or _size(n)}],
+    "added": [{"voxel": (_whole,) * 3, "size": _size}],
+    "mask": [_whole],
+}

@@ -1,7 +1,7 @@
 """Several cases at a time: while one is computed, another is read and a third one written.
 
-A thread takes a case from its files to its files, so that no more than MAX_PARALLEL of them are in memory. The order in
-which they end is hidden: the results are asked for case by case.
+A thread takes a case from its files to its files, so that no more cases than threads are in memory. The order in which they
+end is hidden: the results are asked for case by case.
 """
 
 from __future__ import annotations
@@ -11,11 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from model.cores import cores, threads
 from model.networks.windows import before_network
-
-# on two cores several at a time are slower than one, and take more memory: benchmarks/README.md
-MAX_PARALLEL = 3 if min(threads(), cores()) > 2 else 1
 
 Job = Callable[[], dict]
 
@@ -24,16 +20,21 @@ class Stopped(Exception):
     """The run ended before this case was done."""
 
 
+def cases_at_once(threads: int, cores: int) -> int:
+    """Of a folder. On two cores several are slower than one by one, and take more memory: benchmarks/README.md."""
+    return 3 if min(threads, cores) > 2 else 1
+
+
 class AtOnce:
     """Jobs that run in the block of a `with`, begun in their order; None stands for a case that there is nothing to do for.
 
     When the block ends early, a job that was not begun never is, one that is computed ends at the next network, and one that
-    is written is waited for: nothing half-written stays.
+    is written is waited for: nothing half-written stays. number: of jobs at a time.
     """
 
-    def __init__(self, jobs: Sequence[Job | None]) -> None:
+    def __init__(self, jobs: Sequence[Job | None], number: int) -> None:
         self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(MAX_PARALLEL)
+        self._pool = ThreadPoolExecutor(number)
         self._jobs = jobs
         self.begun: list[Future[dict] | None] = [None] * len(jobs)  # in the order of the jobs
 

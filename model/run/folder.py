@@ -127,7 +127,7 @@ def segment_folder(
 
 def outcomes_of(each: list[PlannedCase], run: Run, outcomes: list[Outcome]) -> None:
     """Run the cases, several at once, and tell in their order what became of each; a stopped run, of all there are."""
-    at_once = AtOnce([job_of(*one, run) for one in each])
+    at_once = AtOnce([job_of(*one, run) for one in each], run.segmenter.at_once)
     try:
         with at_once:
             for (case, place, earlier), job in progress(list(zip(each, at_once.begun, strict=True))):

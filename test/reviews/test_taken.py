@@ -8,13 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folder_helpers import summary
+from folder_helpers import summary, write_maps
 from inference_helpers import GRID, LESIONS, arguments, files_below, moved_aside
 from phantom import write_image
 from review_helpers import OTHER, TIME, mask_of, results_of, review_of, write_mask, write_review
 
+import process
+from model.errors import UserError
 from model.files import sha256_of
+from model.images.components import largest_first
 from model.images.volume import read_volume
+from model.reviews.find import find_reviews
+from model.run.reviewed import changes_of
 
 FIRST, SECOND = LESIONS  # of two voxels and of one
 KEPT = mask_of(FIRST, OTHER)  # the second lesion struck out, one voxel added
@@ -25,11 +30,29 @@ def voxels_of(path: Path) -> np.ndarray:
     return read_volume(path).voxels == 1
 
 
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, rule_weights):
+    """Two cases with their results; and the same after case a got KEPT as its page saves it, with that review."""
+    root = tmp_path_factory.mktemp("done")
+    for name in ("a", "b"):
+        write_maps(root / "good" / name, ".mha")
+    words = [*arguments(root / "good", root / "output", rule_weights), "--cases"]
+    assert process.main(words) == 0
+    shutil.copytree(root, root / "drafted")
+    write_review(root / "reviews" / "a.review.json", review_of(results_of(root / "output" / "a"), "a", KEPT))
+    assert process.main([*words, "--reviews", str(root / "reviews")]) == 0
+    return root
+
+
 @pytest.fixture
-def drafted(go, good, output):
-    """Two cases that are done; their folder of results."""
-    assert go(good)[0] == 0
-    return output
+def good(done, tmp_path):
+    return shutil.copytree(done / "good", tmp_path / "good")
+
+
+@pytest.fixture
+def drafted(done, output):
+    """Their folder of results."""
+    return shutil.copytree(done / "drafted" / "output", output)
 
 
 @pytest.fixture
@@ -46,11 +69,10 @@ def take(go, good, folder):
 
 
 @pytest.fixture
-def reviewed(drafted, take, folder):
-    """Case a has KEPT as its page saves it, and is done."""
-    write_review(folder / "a.review.json", review_of(results_of(drafted / "a"), "a", KEPT))
-    assert take()[0] == 0
-    return drafted
+def reviewed(done, output, folder):
+    """Case a has KEPT."""
+    shutil.copytree(done / "reviews", folder, dirs_exist_ok=True)
+    return shutil.copytree(done / "output", output)
 
 
 def test_a_review_of_a_page_becomes_the_mask_and_the_draft_stays_beside_it(drafted, take, folder):
@@ -100,7 +122,7 @@ def test_a_review_of_a_page_becomes_the_mask_and_the_draft_stays_beside_it(draft
     assert sorted(moved_aside(drafted)) == ["a/lesions.mha", "a/results.json"]
 
 
-@pytest.mark.parametrize("name", ["a.nii.gz", "a-reviewed.nrrd", "a.seg.nrrd"])
+@pytest.mark.parametrize("name", ["a-reviewed.nrrd", "a.seg.nrrd"])
 def test_a_mask_is_taken_by_its_name(drafted, take, folder, name):
     path = write_mask(folder / name.replace(".seg", ""), KEPT)
     if name.endswith(".seg.nrrd"):
@@ -136,13 +158,10 @@ def with_segment(nrrd: Path, path: Path) -> Path:
         ((OTHER,), [1, 2], [], 1, 0.0),
     ],
 )
-def test_what_was_changed_is_told_by_the_drafts_numbers(drafted, take, folder, places, rejected, changed, added, dice):
-    write_mask(folder / "a.mha", mask_of(*places))
-    assert take()[0] == 0
-    review = results_of(drafted / "a")["review"]
-    assert (review["rejected"], review["changed"], review["added"]) == (rejected, changed, added)
-    assert dice is None or review["dice_with_draft"] == dice
-    assert voxels_of(drafted / "a" / "lesions.mha").tolist() == mask_of(*places).tolist()
+def test_what_was_changed_is_told_by_the_drafts_numbers(places, rejected, changed, added, dice):
+    found = changes_of(largest_first(mask_of(*LESIONS)), mask_of(*places))
+    assert (found["rejected"], found["changed"], found["added"]) == (rejected, changed, added)
+    assert dice is None or found["dice_with_draft"] == dice
 
 
 def test_voxels_outside_the_brain_are_left_out_with_a_warning(drafted, take, folder):
@@ -177,13 +196,10 @@ def test_other_runs_keep_a_reviewed_mask_and_need_no_review(reviewed, go, good, 
 def test_what_made_the_draft_does_not_outdate_a_reviewed_mask(reviewed, go, good, take, random_weights):
     before = files_and_bytes(reviewed / "a")
     for words in (("--empty-below", "0.9"), ("--weights", str(random_weights))):
-        for run in (lambda *more: go(good, *more), take):
-            assert run(*words)[0] == 2  # since case b is outdated
-            rows = summary(reviewed)
-            assert (rows["a"]["status"], rows["b"]["status"]) == ("done before", "outdated")
-            run(*words, "--overwrite")
-            assert summary(reviewed)["a"]["status"] == "done before"
-            go(good, "--overwrite")
+        assert go(good, *words)[0] == 2  # since case b is outdated
+        assert [row["status"] for row in summary(reviewed).values()] == ["done before", "outdated"]
+    assert take(*words, "--overwrite")[0] == 0
+    assert [row["status"] for row in summary(reviewed).values()] == ["done before", "done"]
     assert files_and_bytes(reviewed / "a") == before
 
 
@@ -206,16 +222,15 @@ def an_edited_mask(case: Path, output: Path) -> None:
     write_mask(output / "lesions.mha", mask_of(FIRST))
 
 
-@pytest.mark.parametrize("words", [(), ("--overwrite",), ("--report", "--overwrite")])
 @pytest.mark.parametrize(
-    ("change", "status", "says"),
+    ("words", "change", "status", "says"),
     [
-        (another_z_map, "outdated", "the Z map was replaced since"),
-        (no_mask, "outdated", "its files are not all there as wanted"),
-        (an_edited_mask, "changed", "changed since it was written, or not of this program"),
+        ((), another_z_map, "outdated", "the Z map was replaced since"),
+        (("--overwrite",), no_mask, "outdated", "its files are not all there as wanted"),
+        (("--report", "--overwrite"), an_edited_mask, "changed", "changed since it was written, or not of this program"),
     ],
 )
-def test_without_its_review_a_reviewed_case_is_never_done_again(reviewed, go, good, change, status, says, words):
+def test_without_its_review_a_reviewed_case_is_never_done_again(reviewed, go, good, words, change, status, says):
     change(good / "a", reviewed / "a")
     before = files_and_bytes(reviewed / "a")
     assert go(good, *words)[0] == 2
@@ -252,50 +267,32 @@ def test_a_newer_review_is_taken_and_an_older_one_is_not(reviewed, take, folder)
     assert (summary(reviewed)["a"]["status"], results_of(reviewed / "a")["review"]["time"]) == ("done", NEWER)
     assert voxels_of(reviewed / "a" / "lesions.mha").tolist() == mask_of(FIRST).tolist()
     before = files_and_bytes(reviewed / "a")
-    write_review(folder / "a.review.json", newer | {"time": TIME})
-    for words in ((), ("--overwrite",)):
-        assert take(*words)[0] == 2
+    for time, seconds in ((TIME, "00"), ("2026-03-01T11:30:01Z", "01")):  # older, and of the very same moment
+        write_review(folder / "a.review.json", newer | {"time": time, "remark": "another"})
+        assert take("--overwrite")[0] == 2
         row = summary(reviewed)["a"]
-        says = "a.review.json: of 2026-03-01 11:30:00+00:00, not newer than a.review.json of 2026-03-01 11:30:01+00:00"
+        says = f"of 2026-03-01 11:30:{seconds}+00:00, not newer than a.review.json of 2026-03-01 11:30:01+00:00"
         assert (row["status"], says in row["reason"], STAYS in row["reason"]) == ("failed", True, True)
     assert files_and_bytes(reviewed / "a") == before
 
 
-def test_another_review_of_the_very_same_moment_is_not_newer(reviewed, take, folder):
-    other = review_of(results_of(reviewed / "a"), "a", mask_of(FIRST), time="2026-03-01T11:30:00Z")
-    write_review(folder / "a.review.json", other)
-    assert take()[0] == 2
-    assert "not newer than" in summary(reviewed)["a"]["reason"]
-    assert voxels_of(reviewed / "a" / "lesions.mha").tolist() == KEPT.tolist()
-
-
-def test_none_of_two_reviews_is_taken_of_an_outdated_case_either(drafted, take, folder, good):
-    another_z_map(good / "a", drafted / "a")
-    two(folder, results_of(drafted / "a"))
-    before = files_and_bytes(drafted / "a")
-    assert take("--overwrite")[0] == 2
-    assert "expected one review of the case" in summary(drafted)["a"]["reason"]
-    assert files_and_bytes(drafted / "a") == before
-
-
-def test_a_review_of_a_time_to_come_is_refused(drafted, take, folder):
+def test_a_review_of_a_time_to_come_is_a_problem(folder):
     """Else no review of today would be newer."""
-    page(time="2999-12-31T23:00:00-12:00")(folder, results_of(drafted / "a"))
+    write_review(folder / "a.json", review_of(NO_RESULTS, "a", KEPT, time="2999-12-31T23:00:00-12:00"))
     os.utime(write_mask(folder / "b.nii.gz", KEPT), (4e9, 4e9))
-    assert take()[0] == 2
-    for row, time in zip(summary(drafted).values(), ("2999-12-31 23:00:00-12:00", "2096-10-02 07:06:40+00:00"), strict=True):
-        assert (row["status"], f": of {time}, which is still to come" in row["reason"]) == ("failed", True)
+    found = find_reviews(folder, "ab")
+    for name, time in (("a", "2999-12-31 23:00:00-12:00"), ("b", "2096-10-02 07:06:40+00:00")):
+        assert f": of {time}, which is still to come" in found[name].problem
 
 
-@pytest.mark.parametrize("axes", [(0,), (1, 2)])
-def test_a_mask_in_another_order_of_voxels_is_taken_by_its_header(drafted, take, folder, axes):
-    """As programs store it that turn all images one way."""
+def test_a_mask_in_another_order_of_voxels_is_taken_by_its_header(drafted, take, folder):
+    """As programs store it that turn all images one way: rows and slices the other way round."""
     directions, origin, steps = np.reshape(GRID.direction, (3, 3)).copy(), np.array(GRID.origin_mm), GRID.spacing_mm[::-1]
-    for axis in axes:
+    for axis in (1, 2):
         origin += directions[:, axis] * steps[axis] * (GRID.size[2 - axis] - 1)
         directions[:, axis] *= -1
     grid = type(GRID)(GRID.size, GRID.spacing_mm, tuple(origin.tolist()), tuple(directions.ravel().tolist()))
-    write_image(np.flip(KEPT, [2 - axis for axis in axes]).astype(np.uint8), grid, folder / "a.nii.gz")
+    write_image(np.flip(KEPT, (0, 1)).astype(np.uint8), grid, folder / "a.nii.gz")
     assert take()[0] == 0
     assert voxels_of(drafted / "a" / "lesions.mha").tolist() == KEPT.tolist()
 
@@ -388,28 +385,24 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("words", [(), ("--overwrite",)])
 @pytest.mark.parametrize(("make", "says"), REFUSED.values(), ids=REFUSED)
-def test_a_refused_review_fails_its_case_and_changes_nothing(drafted, take, folder, make, says, words):
+def test_a_refused_review_fails_its_case_and_changes_nothing(drafted, take, folder, make, says):
     before = files_and_bytes(drafted / "a")
     make(folder, results_of(drafted / "a"))
-    code, _, error = take(*words)
+    code, _, error = take("--overwrite")
     rows = summary(drafted)
     assert (code, rows["a"]["status"], rows["b"]["status"]) == (2, "failed", "done before")
     assert says in rows["a"]["reason"]
     assert says in error
     assert files_and_bytes(drafted / "a") == before
     assert not moved_aside(drafted)
-    if make is two:
-        assert all(name in error for name in ("a.review.json", "a-reviewed.nii.gz"))
 
 
-@pytest.mark.parametrize("stale", [False, True])
-def test_a_refused_review_changes_nothing_of_a_reviewed_or_outdated_case(reviewed, take, folder, good, stale):
-    if stale:
-        another_z_map(good / "a", reviewed / "a")
+@pytest.mark.parametrize("make", [page(draft_sha256="0" * 64, time=NEWER), two], ids=["another draft", "two reviews"])
+def test_a_refused_review_changes_nothing_of_a_reviewed_and_outdated_case(reviewed, take, folder, good, make):
+    another_z_map(good / "a", reviewed / "a")
     before = files_and_bytes(reviewed / "a")
-    page(draft_sha256="0" * 64, time=NEWER)(folder, results_of(reviewed / "a"))
+    make(folder, results_of(reviewed / "a"))
     assert take("--overwrite")[0] == 2
     assert files_and_bytes(reviewed / "a") == before
 
@@ -440,12 +433,18 @@ def test_a_mask_is_taken_again_for_a_copy_of_its_scan(drafted, take, folder, goo
     assert voxels_of(drafted / "a" / "lesions.nrrd").tolist() == KEPT.tolist()
 
 
+NO_RESULTS = {
+    "software": {"hie-lesions": "1"},
+    "weights": "",
+    "inputs": {"adc": {"sha256": "", "voxels_sha256": "0" * 64}},
+    "lesions": 0,
+}
 NO_REVIEW = {
     "notes.txt": "found a file that is of no case of the input",
     "c.nii.gz": "found a file that is of no case of the input",
     "A.nii.gz": "found a file that is of no case of the input",
-    "a2.nii.gz": "found a file that is of no case of the input",
     "a.review.nii.gz": "found a file that is of no case of the input",
+    "b-reviewed.nii.gz": "there are cases b and b-reviewed, so that this mask could be of either",
     "other.json": 'found a file without "format"',
     "c.review.json": "found a review of a case that is not in the input",
     "folder": "found a folder",
@@ -455,41 +454,35 @@ NO_REVIEW = {
 
 
 @pytest.mark.parametrize(("name", "says"), NO_REVIEW.items())
-def test_what_is_no_review_of_a_case_stops_the_run_before_anything_is_written(drafted, take, folder, good, name, says):
-    shutil.copytree(good / "a", good / "new")
+def test_what_is_no_review_of_a_case_is_refused(folder, name, says):
     (folder / ".hidden").touch()
     (folder / "Thumbs.db").touch()
     if name.endswith(".nii.gz"):
         write_mask(folder / name, KEPT)
     elif name == "c.review.json":
-        write_review(folder / name, review_of(results_of(drafted / "a"), "c", KEPT))
+        write_review(folder / name, review_of(NO_RESULTS, "c", KEPT))
     elif name == "folder":
         (folder / name).mkdir()
     elif name:
         (folder / name).write_text("{}")
+    with pytest.raises(UserError) as refused:
+        find_reviews(folder, ["a", "b", "b-reviewed"])
+    assert says in str(refused.value)
+
+
+def test_it_stops_the_run_before_anything_is_written(drafted, take, folder, good):
+    shutil.copytree(good / "a", good / "new")
+    write_mask(folder / "c.nii.gz", KEPT)
     before = files_and_bytes(drafted)
-    code, _, error = take()
-    assert (code, says in error) == (2, True)
+    assert take()[0] == 2
     assert files_and_bytes(drafted) == before
 
 
-def test_a_mask_that_could_be_of_two_cases_is_refused(take, folder, good):
-    shutil.copytree(good / "b", good / "a-reviewed")
-    write_mask(folder / "a-reviewed.nii.gz", KEPT)
-    code, _, error = take()
-    assert (code, "there are cases a and a-reviewed, so that this mask could be of either" in error) == (2, True)
-
-
-def test_there_has_to_be_a_folder_and_cases(main, good, output, rule_weights, tmp_path, capfd):
+def test_there_has_to_be_a_folder(tmp_path):
     (tmp_path / "file").touch()
-    words = arguments(good, output, rule_weights)
-    for path, says in (
-        ("none", "expected a folder of reviews, found none"),
-        ("file", "expected a folder of reviews, found a file"),
-    ):
-        assert main([*words, "--cases", "--reviews", str(tmp_path / path)]) == 2
-        assert says in capfd.readouterr().err
-    assert not output.exists()
+    for name, found in (("none", "none"), ("file", "a file")):
+        with pytest.raises(UserError, match=f"expected a folder of reviews, found {found}"):
+            find_reviews(tmp_path / name, "a")
 
 
 def test_the_folder_of_reviews_is_not_where_a_case_is_written(drafted, go, good):

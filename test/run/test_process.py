@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -33,16 +32,9 @@ from inference_helpers import (
 
 from model.networks.predict import Predictor
 from model.networks.stored import save_decision
-from model.networks.torch_engine import TorchEngine
 from model.run.one_case import segment
 from model.segmenter import Segmenter
 from process import parse_arguments
-
-
-@pytest.fixture
-def output(tmp_path):
-    """Not there yet, as when the platform's folder is named for the first time."""
-    return tmp_path / "output"
 
 
 def test_mask_is_the_rule_on_the_adc_grid(main, case_tree, output, rule_weights):
@@ -109,11 +101,6 @@ def test_case_without_a_lesion_gets_an_empty_mask(main, case_tree, output, rule_
     assert results["lesion_list"] == []
 
 
-def test_without_a_manifest_the_challenges_paths_are_read(main, case_tree, output, rule_weights):
-    assert main(arguments(case_tree(manifest=False), output, rule_weights)) == 0
-    assert (output / MASK).is_file()
-
-
 def test_networks_are_loaded_once_for_several_cases(case_tree, output, rule_weights, tmp_path):
     """The second case does not need their files any more."""
     weights = shutil.copytree(rule_weights, tmp_path / "weights")
@@ -124,43 +111,10 @@ def test_networks_are_loaded_once_for_several_cases(case_tree, output, rule_weig
     assert json.loads((output / RESULTS).read_text())["weights"] == load(rule_weights).id
 
 
-def test_weights_that_come_along_are_taken_where_none_are_named(main, case_tree, output, rule_weights, monkeypatch):
-    monkeypatch.setattr("model.networks.stored.UPLOADED_WEIGHTS", rule_weights)
-    assert main(["--input", str(case_tree()), "--output", str(output), "--device", "cpu"]) == 0
-    assert json.loads((output / RESULTS).read_text())["weights"] == load(rule_weights).id
-
-
 def test_folders_are_the_platforms_where_none_are_named():
     args = parse_arguments([])
     assert (str(args.input), str(args.output)) == ("/input", "/output")
     assert (args.device, args.weights, args.serve, args.probabilities) == ("auto", None, False, False)
-
-
-def test_cuda_that_does_not_work_is_noted_on_stdout_and_the_cpu_taken(
-    main, case_tree, output, rule_weights, monkeypatch, capfd
-):
-    monkeypatch.setattr("model.networks.engines.no_cuda", lambda: "")
-    monkeypatch.setattr(torch, "ones", broken_cuda)
-    assert main(arguments(case_tree(), output, rule_weights, "auto")) == 0
-    out, err = capfd.readouterr()
-    assert out.splitlines()[0] == "CUDA cannot be used (no driver); using the CPU"
-    assert err == ""
-    assert json.loads((output / RESULTS).read_text())["device"] == "cpu"
-
-
-@pytest.mark.parametrize(("device", "lines"), [("auto", 1), ("cuda", 0)])
-def test_a_case_that_waited_for_cuda_says_what_the_cpu_would_have_taken(
-    main, case_tree, output, rule_weights, monkeypatch, capfd, device, lines
-):
-    """CUDA is the CPU here under another name, and took long."""
-    monkeypatch.setattr("model.networks.engines.no_cuda", lambda: "")
-    monkeypatch.setattr("model.networks.torch_engine.pick_device", lambda name: (torch.device("cpu"), ""))
-    monkeypatch.setattr(TorchEngine, "device", property(lambda self: "cuda", lambda self, name: None), raising=False)
-    monkeypatch.setattr("process.STARTED", -1e6)
-    assert main(arguments(case_tree(), output, rule_weights, device)) == 0
-    out, err = capfd.readouterr()
-    assert out.count("--device cpu would have been faster for this case") == lines
-    assert (err, json.loads((output / RESULTS).read_text())["device"]) == ("", "cuda")
 
 
 def test_the_mask_is_given_its_place_last(main, case_tree, output, rule_weights):
@@ -171,60 +125,36 @@ def test_the_mask_is_given_its_place_last(main, case_tree, output, rule_weights)
     assert max(placed | folders, key=(placed | folders).get) == MASK
 
 
-def broken_cuda(*args: object, **options: object) -> None:
-    raise RuntimeError("no driver")
-
-
-def stopper(number: int) -> Callable[..., None]:
+def stop(number: int) -> None:
     """Sends this process a signal, as Ctrl-C or the platform does."""
-
-    def stop_process(*args: object, **options: object) -> None:
-        assert signal.getsignal(number) not in (signal.SIG_DFL, signal.default_int_handler)  # which would end the tests
-        os.kill(os.getpid(), number)
-        signal.pause()
-
-    return stop_process
+    assert signal.getsignal(number) not in (signal.SIG_DFL, signal.default_int_handler)  # which would end the tests
+    os.kill(os.getpid(), number)
+    signal.pause()
 
 
-MOMENTS = [
-    "model.report.results.write_whole",
-    "model.segmenter.describe",
-    "model.images.volume.sitk.ReadImage",
-    "model.run.one_case.write_mask",
-]
+def fail() -> None:
+    raise ZeroDivisionError("a mistake\nof ours")
 
 
-STOPS = [(signal.SIGTERM, 143, "error: stopped by SIGTERM"), (signal.SIGINT, 130, "error: stopped by SIGINT (Ctrl-C)")]
-
-
-@pytest.mark.parametrize(("number", "code", "line"), STOPS)
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_stop_at_any_moment_leaves_nothing(
-    main, case_tree, output, rule_weights, monkeypatch, capfd, moment, number, code, line
+@pytest.mark.parametrize(
+    ("act", "code", "line"),
+    [
+        (lambda: stop(signal.SIGTERM), 143, "error: stopped by SIGTERM"),
+        (lambda: stop(signal.SIGINT), 130, "error: stopped by SIGINT (Ctrl-C)"),
+        (fail, 1, "error: unexpected ZeroDivisionError: a mistake of ours"),
+    ],
+)
+def test_what_ends_a_run_while_it_writes_leaves_nothing(
+    main, case_tree, output, rule_weights, monkeypatch, capfd, act, code, line
 ):
-    """In the last but one the probabilities lie in their folder under their partial name, in the last under their own."""
-    case = case_tree()
-    monkeypatch.setattr(moment, stopper(number))
-    with pytest.raises(SystemExit) as stop:
-        main([*arguments(case, output, rule_weights), "--probabilities"])
-    assert stop.value.code == code
-    assert files_below(output) == []
-    assert capfd.readouterr().err.splitlines() == [line]
-
-
-def test_unexpected_error_ends_with_its_name_and_leaves_nothing(main, case_tree, output, rule_weights, monkeypatch, capfd):
-    def fail(*args: object) -> None:
-        raise ZeroDivisionError("a mistake\nof ours")
-
-    case = case_tree()
-    monkeypatch.setattr("model.run.one_case.write_mask", fail)
-    assert main(arguments(case, output, rule_weights)) == 1
-    assert files_below(output) == []
-    assert capfd.readouterr().err.splitlines()[-1] == "error: unexpected ZeroDivisionError: a mistake of ours"
-
-
-def with_probabilities(*words: object) -> list[str]:
-    return [*arguments(*words), "--probabilities"]
+    """The probabilities are written then, in their place below a hidden folder."""
+    monkeypatch.setattr("model.run.one_case.write_mask", lambda *_: act())
+    try:
+        ended = main([*arguments(case_tree(), output, rule_weights), "--probabilities"])
+    except SystemExit as stopped:
+        ended = stopped.code
+    assert (ended, files_below(output)) == (code, [])
+    assert capfd.readouterr().err.splitlines()[-1] == line
 
 
 def test_probabilities_lie_on_the_adc_grid_in_a_folder_of_their_own(main, case_tree, output, tmp_path, capfd):
@@ -232,7 +162,7 @@ def test_probabilities_lie_on_the_adc_grid_in_a_folder_of_their_own(main, case_t
     weights = save_ensemble(tmp_path / "w", random_network(1), random_network(2))
     save_decision(weights, stump("z", -1.5, at_most=0.875, above=0.25), {})
     case = case_tree(*random_maps())
-    assert main(with_probabilities(case, output, weights)) == 0
+    assert main([*arguments(case, output, weights), "--probabilities"]) == 0
     assert files_below(output) == sorted([MASK, PROBABILITIES, RESULTS])
     found, adc = (sitk.ReadImage(str(path)) for path in (output / PROBABILITIES, case / ADC_FOLDER / "0f3c.mha"))
     assert found.GetPixelIDTypeAsString() == "32-bit float"
@@ -247,18 +177,6 @@ def test_probabilities_lie_on_the_adc_grid_in_a_folder_of_their_own(main, case_t
     out, err = capfd.readouterr()
     assert err == ""
     assert out.splitlines()[2:4] == [f"mask: {output / MASK}", f"probabilities: {output / PROBABILITIES}"]
-
-
-def test_without_the_option_there_is_no_folder_for_probabilities(main, case_tree, output, rule_weights):
-    assert main(arguments(case_tree(), output, rule_weights)) == 0
-    assert not (output / PROBABILITIES).parent.exists()
-
-
-def test_probabilities_of_a_server(main, case_tree, output, rule_weights, monkeypatch):
-    """Twice, as one case after the other is invoked."""
-    monkeypatch.setattr("process.serve", lambda job: (job(), job()))
-    assert main([*with_probabilities(case_tree(), output, rule_weights), "--serve"]) == 0
-    assert files_below(output) == sorted([MASK, PROBABILITIES, RESULTS])
 
 
 def test_lesions_of_the_small_case_on_paper(main, case_tree, output, rule_weights):
