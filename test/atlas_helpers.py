@@ -1,5 +1,7 @@
 """An invented brain as a function of place, so that it can be scanned from any side and at any spacing."""
 
+import functools
+
 import numpy as np
 
 from model.images.registered import GRID_MM
@@ -35,6 +37,7 @@ def scan(spacing_mm: tuple[float, float, float], matrix: np.ndarray | None = Non
     return adc, tissue_mm[adc > 0] / GRID_MM + CENTRE
 
 
+@functools.cache
 def invented_atlas(sd: float = 200.0) -> Atlas:
     places = np.moveaxis(np.indices(SIZE), 0, -1)
     mean = adc_at((places - CENTRE) * GRID_MM)

@@ -1,14 +1,11 @@
 """Registration to an atlas: an invented brain that was moved in a known way is found again."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from atlas_helpers import CENTRE, HALF_MM, adc_at, invented_atlas, scan
 
 from model.images.registered import GRID_MM, corners, sampled
-from model.images.registration import register
 from model.lesions.atlas import ATLAS_FEATURES, atlas_features
 from model.lesions.brain_map import BrainMap
 
@@ -27,17 +24,15 @@ def turned(axis: int, degrees: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("matrix", "spacing_mm"),
     [
-        (np.eye(3), (2.0, 2.0, 2.0)),
         (np.diag([0.8, 0.7, 0.75]), (2.0, 1.6, 1.5)),  # a preterm brain
-        (np.diag([1.1, 1.0, 1.15]), (6.0, 1.4, 1.3)),
-        (turned(2, 25), (3.0, 2.0, 1.8)),
         (turned(1, -30), (3.0, 2.0, 1.8)),
-        (turned(0, 30) @ np.diag([1.0, 1.1, 0.95]), (4.0, 1.5, 1.6)),
+        (turned(0, 30) @ np.diag([1.0, 1.1, 0.95]), (6.0, 1.5, 1.6)),
     ],
 )
 def test_moved_brain_is_found_again(matrix, spacing_mm):
-    adc, expected = scan(spacing_mm, matrix)
+    (adc, expected), template = scan(spacing_mm, matrix), ATLAS.template.copy()
     found = ATLAS.register(adc, spacing_mm)
+    np.testing.assert_array_equal(ATLAS.template, template)
     error_mm = np.linalg.norm(found.places - expected, axis=1) * GRID_MM
     assert np.median(error_mm) < 2.5
     assert np.percentile(error_mm, 95) < 6
@@ -61,19 +56,18 @@ def test_bent_brain_is_found_again():
     assert (np.median(error_mm, axis=0) < (0.4, 0.4, 3.5)).all()  # the field is smooth: it follows half of it, along x alone
 
 
-def test_low_lesions_do_not_pull():
+def test_low_lesions_do_not_pull_and_threads_change_no_bit():
     """Two thirds of the brain are lesion."""
     adc, expected = scan((3.0, 2.0, 1.8))
     lesion = np.zeros(adc.shape, bool)
     lesion[:, : int(adc.shape[1] * 0.62)] = True
-    found = ATLAS.register(np.where(lesion, adc * 0.5, adc), (3.0, 2.0, 1.8))
-    assert np.median(np.linalg.norm(found.places - expected, axis=1)) * GRID_MM < 3
-
-
-def test_noise_is_not_usable():
-    adc, _ = scan((3.0, 2.0, 1.8))
-    noise = np.where(adc > 0, np.random.default_rng(0).uniform(500, 2000, adc.shape), 0).astype(np.float32)
-    assert not ATLAS.register(noise, (3.0, 2.0, 1.8)).usable
+    spoiled, threads, places = np.where(lesion, adc * 0.5, adc), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads(), []
+    for number in (1, 3):
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(number)
+        places.append(ATLAS.register(spoiled, (3.0, 2.0, 1.8)).places)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    np.testing.assert_array_equal(*places)
+    assert np.median(np.linalg.norm(places[0] - expected, axis=1)) * GRID_MM < 3
 
 
 def test_a_few_voxels_are_no_failure():
@@ -82,32 +76,12 @@ def test_a_few_voxels_are_no_failure():
     assert ATLAS.register(adc, (3.0, 1.5, 1.25)).places.shape == (12, 3)
 
 
-def test_the_same_bits_each_time_and_nothing_on_stderr():
-    code = (
-        "import sys; sys.path[:0] = ['.', 'test']; from atlas_helpers import *; a, _ = scan((3.0, 2.0, 1.8));"
-        " import hashlib; print(hashlib.sha256(invented_atlas().register(a, (3.0, 2.0, 1.8)).places.tobytes()).hexdigest())"
-    )
-    runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"OMP_NUM_THREADS": n})
-        for n in "13"
-    ]
-    assert runs[0].stdout == runs[1].stdout != ""
-    assert [run.stderr for run in runs] == ["", ""]
-
-
 def test_sampling_is_linear_and_stays_inside():
     values = np.arange(24.0).reshape(2, 3, 4, 1)
     places = np.array([[0.5, 1.25, 2.5], [1, 2, 3], [-4, 0, 9]])
     np.testing.assert_allclose(sampled(values, places)[:, 0], [6 + 5 + 2.5, 23, 3])
     _, weights = corners(places, values.shape)
     np.testing.assert_allclose(weights.sum(0), 1)
-
-
-def test_the_template_is_not_changed():
-    before = ATLAS.template.copy()
-    adc, _ = scan((3.0, 2.0, 1.8))
-    register(adc, (3.0, 2.0, 1.8), ATLAS.template, ATLAS.box)
-    np.testing.assert_array_equal(ATLAS.template, before)
 
 
 def test_far_from_what_an_atlas_knows_the_whole_brain_counts():
