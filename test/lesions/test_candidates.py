@@ -12,15 +12,7 @@ from scipy import ndimage
 
 from model.lesions.brain_map import DEEPEST_MM
 from model.lesions.brain_map import blur as model_blur
-from model.lesions.candidates import (
-    COMPONENT_LEVELS,
-    FEATURES,
-    LOWEST_PROBABILITY,
-    SMOOTHING_MM,
-    CaseMaps,
-    candidate_features,
-    logit,
-)
+from model.lesions.candidates import FEATURES, LOWEST_PROBABILITY, CaseMaps, candidate_features
 
 VOXEL_MM3 = 3.0
 SHAPE = (7, 15, 12)
@@ -41,18 +33,10 @@ def uneven_maps(seed: int = 0) -> Maps:
 
 
 def table(maps: Maps) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The candidates and their features before they are rounded."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model.lesions.brain_map.PRECISION", np.float64)
-        candidates, features = candidate_features(maps[0], CaseMaps(*maps[1:], SPACING_MM))
-    assert features.dtype == np.float64
-    assert features.shape == (candidates.sum(), len(FEATURES))
-    return candidates, dict(zip(FEATURES, features.T, strict=True))
-
-
-@pytest.fixture(scope="module", params=[0, 1])
-def maps(request: pytest.FixtureRequest) -> Maps:
-    return uneven_maps(request.param)
+    """The candidates and their features, rounded to the 11 bits of float16."""
+    candidates, features = candidate_features(maps[0], CaseMaps(*maps[1:], SPACING_MM))
+    assert (features.dtype, features.shape) == (np.float16, (candidates.sum(), len(FEATURES)))
+    return candidates, dict(zip(FEATURES, features.T.astype(float), strict=True))
 
 
 def log_odds(p: np.ndarray) -> np.ndarray:
@@ -67,73 +51,57 @@ def test_blur_of_axes_that_take_several_bands(shape, sd_mm):
     np.testing.assert_allclose(model_blur(values, sd_mm, SPACING_MM), blur(values, sd_mm), rtol=0, atol=1e-12)
 
 
-def test_features_have_the_names_once():
-    assert len(FEATURES) == len(set(FEATURES)) == 32
-
-
-def test_candidates_are_brain_voxels_with_some_probability(maps):
-    probabilities, adc, _ = maps
-    candidates, _ = table(maps)
-    np.testing.assert_array_equal(candidates, (adc > 0) & (probabilities > LOWEST_PROBABILITY))
-    assert 100 < candidates.sum() < (adc > 0).sum()
-
-
-def test_probability_outside_the_brain_makes_no_candidate(maps):
-    probabilities, adc, zadc = maps
-    candidates, _ = candidate_features(np.maximum(probabilities, 0.5), CaseMaps(adc, zadc, SPACING_MM))
-    np.testing.assert_array_equal(candidates, adc > 0)
-
-
-def test_voxels_own_values(maps):
-    candidates, found = table(maps)
-    probabilities, adc, zadc = (values[candidates] for values in maps)
-    np.testing.assert_allclose(found["logit"], log_odds(probabilities), rtol=0, atol=1e-5)
-    np.testing.assert_array_equal(found["z"], zadc)
-    np.testing.assert_allclose(found["adc"], adc / 1000, rtol=1e-6)
-
-
-def test_gaussian_means_over_the_brain(maps):
-    probabilities, adc, zadc = maps
-    candidates, found = table(maps)
-
-    def mean(values: np.ndarray, sd_mm: float) -> np.ndarray:
-        return gaussian_mean(values, adc > 0, sd_mm)[candidates]
-
-    for mm in SMOOTHING_MM:
-        expected = log_odds(mean(probabilities, mm))
-        np.testing.assert_allclose(found[f"logit_smooth_{mm:g}mm"], expected, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(found["z_smooth_2mm"], mean(zadc, 2), rtol=0, atol=1e-4)
-    np.testing.assert_allclose(found["z_contrast_6mm"], zadc[candidates] - mean(zadc, 6), rtol=0, atol=1e-4)
-    np.testing.assert_allclose(found["rule_share_4mm"], mean(zadc < -2, 4), rtol=0, atol=1e-4)
-
-
-def test_mean_of_a_constant_is_the_constant_up_to_the_brains_edge(maps):
-    brain = maps[1] > 0
-    case = CaseMaps(*maps[1:], SPACING_MM)
-    smoothed = case.smooth(np.full(case.brain.shape, 0.3), 2)
-    np.testing.assert_allclose(smoothed[brain[case.box]], 0.3, rtol=0, atol=1e-6)
-
-
-def test_depth_is_the_distance_to_what_is_not_brain(maps):
-    candidates, found = table(maps)
-    expected = ndimage.distance_transform_edt(maps[1] > 0, sampling=SPACING_MM)
-    np.testing.assert_allclose(found["depth_mm"], expected[candidates], rtol=0, atol=1e-5)
-
-
-def test_components_of_every_level(maps):
-    probabilities, _, zadc = maps
-    candidates, found = table(maps)
-    for level in COMPONENT_LEVELS:
+def features_on_paper(probabilities: np.ndarray, adc: np.ndarray, zadc: np.ndarray) -> dict[str, np.ndarray | float]:
+    """Of every voxel, or one number of the case. The brain reaches from (1, 4, 3) to (6, 14, 10)."""
+    brain, place = adc > 0, np.indices(SHAPE)
+    found = {"logit": log_odds(probabilities), "z": zadc, "adc": adc / 1000}
+    found |= {f"logit_smooth_{mm}mm": log_odds(gaussian_mean(probabilities, brain, mm)) for mm in (2, 6, 12)}
+    found["z_smooth_2mm"] = gaussian_mean(zadc, brain, 2)
+    found["z_contrast_6mm"] = zadc - gaussian_mean(zadc, brain, 6)
+    found["rule_share_4mm"] = gaussian_mean(zadc < -2, brain, 4)
+    found["depth_mm"] = ndimage.distance_transform_edt(brain, sampling=SPACING_MM)
+    for level in (0.1, 0.3, 0.5):
         labels, count = ndimage.label(probabilities > level, np.ones((3, 3, 3)))
         assert count > 0
-        expected = np.tile([np.log10(VOXEL_MM3 / 2), log_odds(0), 0, log_odds(0)], (*SHAPE, 1))
+        values = np.tile([np.log10(VOXEL_MM3 / 2), log_odds(0), 0, log_odds(0)], (*SHAPE, 1))
         for number in range(1, count + 1):
             inside = labels == number
-            volume, p = inside.sum() * VOXEL_MM3, probabilities[inside]
-            expected[inside] = np.log10(volume), log_odds(p.max()), min(zadc[inside].min(), 0), log_odds(p.mean())
-        names = [f"{name}_{level}" for name in ("log_mm3", "max_logit", "min_z", "mean_logit")]
-        answers = np.stack([found[name] for name in names], axis=1)
-        np.testing.assert_allclose(answers, expected[candidates], rtol=0, atol=1e-4)
+            p = probabilities[inside]
+            values[inside] = np.log10(p.size * VOXEL_MM3), log_odds(p.max()), min(zadc[inside].min(), 0), log_odds(p.mean())
+        names = (f"{name}_{level}" for name in ("log_mm3", "max_logit", "min_z", "mean_logit"))
+        found |= dict(zip(names, np.moveaxis(values, -1, 0), strict=True))
+    inside, z = probabilities[brain].astype(float), zadc[brain].astype(float)
+    return found | {
+        "log_expected_ml": np.log10(inside.sum() * 0.003 + 0.01),
+        "log_above_half_ml": np.log10((inside > 0.5).sum() * 0.003 + 0.01),
+        "log_rule_ml": np.log10((z < -2).sum() * 0.003 + 0.01),
+        "slice_mm": 3,
+        "brain_ml": brain.sum() * 0.003,
+        "z_median": np.median(z),
+        "z_sd": z.std(),
+        "place_z": (place[0] - 1) / 5,
+        "place_y": (place[1] - 4) / 10,
+        "off_middle": np.abs((place[2] - 3) / 7 - 0.5),
+    }
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_feature_on_paper(seed):
+    """Candidates are the brain's voxels with some probability."""
+    maps = uneven_maps(seed)
+    (candidates, found), expected = table(maps), features_on_paper(*maps)
+    np.testing.assert_array_equal(candidates, (maps[1] > 0) & (maps[0] > LOWEST_PROBABILITY))
+    assert 100 < candidates.sum() < (maps[1] > 0).sum()
+    assert tuple(expected) == FEATURES
+    for name, values in expected.items():
+        paper = np.broadcast_to(values, SHAPE)[candidates]
+        np.testing.assert_allclose(found[name], paper, rtol=2**-10, atol=2e-5, err_msg=name)
+
+
+def test_probability_outside_the_brain_makes_no_candidate():
+    probabilities, adc, zadc = uneven_maps()
+    candidates, _ = candidate_features(np.maximum(probabilities, 0.5), CaseMaps(adc, zadc, SPACING_MM))
+    np.testing.assert_array_equal(candidates, adc > 0)
 
 
 def test_components_that_touch_at_a_corner_are_one():
@@ -142,39 +110,12 @@ def test_components_that_touch_at_a_corner_are_one():
     probabilities[0, 0, 0], probabilities[1, 1, 1], probabilities[3, 4, 5] = 0.9, 0.2, 0.4
     zadc[1, 1, 1], zadc[3, 4, 5] = -3, 2
     _, found = table((probabilities, adc, zadc))
-    np.testing.assert_allclose(found["log_mm3_0.1"], np.log10([6, 6, 3]), atol=1e-6)
-    np.testing.assert_allclose(found["max_logit_0.1"], log_odds([0.9, 0.9, 0.4]), atol=1e-5)
-    np.testing.assert_allclose(found["mean_logit_0.1"], log_odds([0.55, 0.55, 0.4]), atol=1e-5)
+    np.testing.assert_allclose(found["log_mm3_0.1"], np.log10([6, 6, 3]), rtol=1e-3)
+    np.testing.assert_allclose(found["max_logit_0.1"], log_odds([0.9, 0.9, 0.4]), rtol=1e-3)
+    np.testing.assert_allclose(found["mean_logit_0.1"], log_odds([0.55, 0.55, 0.4]), rtol=1e-3)
     np.testing.assert_array_equal(found["min_z_0.1"], [-3, -3, 0])
-    np.testing.assert_allclose(found["log_mm3_0.5"], np.log10([3, 1.5, 1.5]), atol=1e-6)
-    np.testing.assert_allclose(found["max_logit_0.5"], log_odds([0.9, 0, 0]), atol=1e-5)
-
-
-def test_numbers_of_the_whole_case(maps):
-    probabilities, adc, zadc = maps
-    brain = adc > 0
-    inside, z = probabilities[brain].astype(float), zadc[brain].astype(float)
-    expected = {
-        "log_expected_ml": np.log10(inside.sum() * 0.003 + 0.01),
-        "log_above_half_ml": np.log10((inside > 0.5).sum() * 0.003 + 0.01),
-        "log_rule_ml": np.log10((z < -2).sum() * 0.003 + 0.01),
-        "slice_mm": 3,
-        "brain_ml": brain.sum() * 0.003,
-        "z_median": np.median(z),
-        "z_sd": z.std(),
-    }
-    _, found = table(maps)
-    for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5, err_msg=name)
-
-
-def test_places_in_the_brains_box(maps):
-    """The brain reaches from (1, 4, 3) to (6, 14, 10)."""
-    candidates, found = table(maps)
-    z, y, x = np.nonzero(candidates)
-    np.testing.assert_allclose(found["place_z"], (z - 1) / 5, atol=1e-6)
-    np.testing.assert_allclose(found["place_y"], (y - 4) / 10, atol=1e-6)
-    np.testing.assert_allclose(found["off_middle"], np.abs((x - 3) / 7 - 0.5), atol=1e-6)
+    np.testing.assert_allclose(found["log_mm3_0.5"], np.log10([3, 1.5, 1.5]), rtol=1e-3)
+    np.testing.assert_allclose(found["max_logit_0.5"], log_odds([0.9, 0, 0]), rtol=1e-3)
 
 
 def test_brain_that_fills_the_volume_is_as_deep_as_depth_goes():
@@ -202,10 +143,6 @@ def test_no_candidate_is_no_row():
     assert all(len(values) == 0 for values in found.values())
 
 
-def test_logit_is_cut_at_the_odds_of_one_to_ten_thousand():
-    np.testing.assert_allclose(logit(np.array([0, 0.5, 0.75, 1])), [-9.21024, 0, np.log(3), 9.21024], atol=1e-5)
-
-
 def test_the_rule_as_a_probability():
     """One half at Z = -2, and two log odds more for each unit of Z below; nothing outside the brain."""
     _, adc, _ = uneven_maps()
@@ -214,13 +151,6 @@ def test_the_rule_as_a_probability():
     assert (found.dtype, found.shape) == (np.float32, SHAPE)
     odds = np.exp(np.float64(-2) * np.resize([0, -1, 1, -298, 302], SHAPE))
     np.testing.assert_allclose(found, np.where(adc > 0, odds / (1 + odds), 0), rtol=1e-5, atol=1e-30)
-
-
-def test_features_are_rounded_to_what_float16_holds(maps):
-    exact = np.stack(list(table(maps)[1].values()), axis=1)
-    _, rounded = candidate_features(maps[0], CaseMaps(*maps[1:], SPACING_MM))
-    np.testing.assert_allclose(rounded, exact, rtol=2**-11, atol=2**-25)  # float16 has 11 bits, and steps of 2^-24 near 0
-    np.testing.assert_array_equal(rounded, rounded.astype(np.float16))
 
 
 def test_features_are_the_same_bytes_on_other_processors(tmp_path):

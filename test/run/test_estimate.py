@@ -1,6 +1,5 @@
 """Cases without a Z map: one estimated from the ADC map, said wherever a result is. The estimate is known on paper."""
 
-import functools
 import json
 import shutil
 from pathlib import Path
@@ -31,11 +30,6 @@ from inference_helpers import (
 from phantom import write_image
 
 from model.networks.network import LesionNet
-from model.networks.stored import load_ensemble
-from model.outputs.place import Options
-from model.run.one_case import segment
-from model.segmenter import Segmenter
-from model.services.serve import invoke
 
 ESTIMATED = "images/z-score-adc-estimated/z-score-adc.mha"
 WITH_MASK = ("--estimate-z", "--brain-mask", "--smallest-brain", "1")  # ml; the small case has 1.6
@@ -60,33 +54,26 @@ def output(tmp_path) -> Path:
 
 
 def test_case_is_segmented_on_an_estimated_z_map(main, alone, output, estimating_weights, capfd):
-    assert main([*arguments(alone, output, estimating_weights), "--estimate-z"]) == 0
+    words = [*arguments(alone, output, estimating_weights), "--estimate-z"]
+    assert main([*words, "--probabilities"]) == 0
+    assert files_below(output) == sorted([MASK, RESULTS, PROBABILITIES, ESTIMATED])
     np.testing.assert_array_equal(voxels(output / MASK), lesion_mask())
     results = json.loads((output / RESULTS).read_text())
     assert results["z_map"] == "estimated"
     assert results["inputs"].keys() == {"adc"}
     assert results["warnings"][0].startswith(SAID)
     assert {lesion["lowest_z"] for lesion in results["lesion_list"]} == {-2.1}
+    assert ESTIMATED in results["files"]
     assert f"warning: {SAID}" in capfd.readouterr().out
-    assert files_below(output) == [MASK, RESULTS]
-
-
-def test_estimate_is_written_with_the_probabilities(main, case_tree, output, estimating_weights):
+    image, of = sitk.ReadImage(str(output / ESTIMATED)), sitk.ReadImage(str(alone / ADC_FOLDER / "0f3c.mha"))
     adc = low_adc()
-    root = case_tree(adc, manifest=False)
-    shutil.rmtree(root / ZADC_FOLDER)
-    assert main([*arguments(root, output, estimating_weights), "--estimate-z", "--probabilities"]) == 0
-    assert files_below(output) == sorted([MASK, RESULTS, PROBABILITIES, ESTIMATED])
-    image, of = sitk.ReadImage(str(output / ESTIMATED)), sitk.ReadImage(str(root / ADC_FOLDER / "0f3c.mha"))
     expected = np.where(adc > 0, np.where(adc <= 1000 * LOW_ADC, *ESTIMATED_Z), 0)
     np.testing.assert_allclose(sitk.GetArrayFromImage(image), expected, rtol=0, atol=1e-5)
     assert image.GetPixelIDTypeAsString() == "32-bit float"
     for what in ("Size", "Spacing", "Origin", "Direction"):
         assert getattr(image, f"Get{what}")() == getattr(of, f"Get{what}")(), what
-    assert ESTIMATED in json.loads((output / RESULTS).read_text())["files"]
-    assert main([*arguments(root, output, estimating_weights), "--estimate-z", "--probabilities"]) == 0  # in its place
-    assert main(arguments(root, output, estimating_weights)) == 2
-    assert files_below(output) == []
+    assert main(words) == 0  # in its place
+    assert files_below(output) == [MASK, RESULTS]
 
 
 def test_without_the_option_the_case_fails_and_the_option_is_named(main, alone, output, estimating_weights, capfd):
@@ -97,26 +84,17 @@ def test_without_the_option_the_case_fails_and_the_option_is_named(main, alone, 
     assert files_below(output) == []
 
 
-def test_given_z_map_is_used_as_ever(main, case_tree, output, estimating_weights, monkeypatch):
+def test_given_z_map_is_used_as_ever(main, case_tree, output, estimating_weights, tmp_path):
     """And nothing for estimates is loaded."""
-    case, loaded = case_tree(), []
-    assert main(arguments(case, output / "without", estimating_weights)) == 0
-    monkeypatch.setattr(
-        "model.networks.predictors.load_ensemble",
-        lambda folder, *args, **options: loaded.append(folder) or load_ensemble(folder, *args, **options),
-    )
-    assert main([*arguments(case, output / "with", estimating_weights), "--estimate-z", "--probabilities"]) == 0
-    assert loaded == [estimating_weights]
+    case, weights = case_tree(), shutil.copytree(estimating_weights, tmp_path / "weights")
+    assert main(arguments(case, output / "without", weights)) == 0
+    (weights / "zmap" / "decision.safetensors").write_bytes(b"")
+    assert main([*arguments(case, output / "with", weights), "--estimate-z", "--probabilities"]) == 0
     assert (output / "with" / MASK).read_bytes() == (output / "without" / MASK).read_bytes()
     without, with_option = (json.loads((output / name / RESULTS).read_text()) for name in ("without", "with"))
     assert with_option["z_map"] == without["z_map"] == "given"
     assert with_option["warnings"] == without["warnings"]
     assert files_below(output / "with") == sorted([MASK, RESULTS, PROBABILITIES])
-
-
-def test_networks_without_a_weight_are_not_loaded(main, alone, output, estimating_weights, monkeypatch):
-    monkeypatch.setattr("model.networks.predictors.load_ensemble", lambda *_, **__: pytest.fail("networks were loaded"))
-    assert main([*arguments(alone, output, estimating_weights), "--estimate-z"]) == 0
 
 
 def test_networks_with_a_weight_are_asked_on_the_estimate(main, alone, output, tmp_path, estimating_weights):
@@ -130,14 +108,6 @@ def test_networks_with_a_weight_are_asked_on_the_estimate(main, alone, output, t
         if folder == weights:
             np.testing.assert_array_equal(voxels(output / MASK), lesion_mask())
     assert len(set(ids)) == 2
-
-
-def test_weights_that_do_not_estimate(main, alone, output, rule_weights, capfd):
-    assert main([*arguments(alone, output, rule_weights), "--estimate-z"]) == 2
-    last = capfd.readouterr().err.splitlines()[-1]
-    reason = "these weights cannot estimate a Z map, no estimate.safetensors"
-    assert last == f"error: --estimate-z: {rule_weights / 'zmap'}: {reason}"
-    assert files_below(output) == []
 
 
 # --- folders of cases ---
@@ -242,8 +212,12 @@ def test_other_weights_for_estimates_concern_those_masks_alone(go, estimating_we
     assert rows["alone"]["reason"].startswith("the weights were replaced since")
 
 
-def test_folder_whose_weights_do_not_estimate_is_refused_before_anything_is_written(main, scans, output, rule_weights):
+def test_folder_whose_weights_do_not_estimate_is_refused_before_anything_is_written(
+    main, scans, output, rule_weights, capfd
+):
     assert main([*arguments(scans, output, rule_weights), "--cases", "--estimate-z"]) == 2
+    reason = "these weights cannot estimate a Z map, no estimate.safetensors"
+    assert capfd.readouterr().err.splitlines()[-1] == f"error: --estimate-z: {rule_weights / 'zmap'}: {reason}"
     assert files_below(output) == []
 
 
@@ -321,27 +295,13 @@ def test_mask_that_leaves_too_little_fails_its_case(go, words, output):
     assert not (output / "alone").exists()
 
 
-@pytest.mark.parametrize(
-    ("written", "name"), [("zmap-estimated", "zmap"), ("lesions", "adc_mask"), ("probabilities", "adc_mask")]
-)
-@pytest.mark.parametrize("suffix", ["mha", "nii.gz", "nrrd"])
-def test_own_images_by_another_name_are_no_inputs(go, scans, output, written, name, suffix):
-    assert go("--estimate-z", "--probabilities", "--format", suffix)[0] == 0
-    given = shutil.copy(output / "alone" / f"{written}.{suffix}", scans / "alone" / f"{name}.{suffix}")
+def test_own_image_by_another_name_is_no_input(go, scans, output):
+    assert go("--estimate-z", "--probabilities")[0] == 0
+    given = shutil.copy(output / "alone" / "zmap-estimated.nii.gz", scans / "alone" / "zmap.nii.gz")
     code, rows, _ = go("--estimate-z", "--brain-mask", "--overwrite")
     assert code == 2
-    assert rows["alone"]["reason"].startswith(f"{given}: expected a ")
-    assert "that hie-lesions wrote" in rows["alone"]["reason"]
-
-
-def test_the_platforms_estimate_is_no_given_z_map(main, alone, output, estimating_weights, capfd):
-    words = [*arguments(alone, output, estimating_weights), "--estimate-z", "--probabilities"]
-    assert main(words) == 0
-    (alone / ZADC_FOLDER).mkdir(parents=True)
-    shutil.move(output / ESTIMATED, alone / ZADC_FOLDER)
-    assert main(words) == 2
-    said = f"{alone / ZADC_FOLDER}/z-score-adc.mha: expected a given Z map, found an estimated Z map that hie-lesions wrote"
-    assert capfd.readouterr().err.splitlines()[-1] == f"error: {said}"
+    said = f"{given}: expected a given Z map, found an estimated Z map that hie-lesions wrote"
+    assert rows["alone"]["reason"].startswith(said)
 
 
 def test_own_images_by_their_names_are_left_out_with_a_word(go, scans, output):
@@ -373,11 +333,3 @@ def test_mask_of_one_case_in_the_platforms_layout(main, alone, output, estimatin
     assert main([*arguments(alone, output, estimating_weights), *WITH_MASK]) == 0
     np.testing.assert_array_equal(voxels(output / MASK), lesion_mask())
     assert json.loads((output / RESULTS).read_text())["inputs"].keys() == {"adc", "brain_mask"}
-
-
-def test_server_segments_both_kinds(tmp_path, alone, case_tree, output, estimating_weights):
-    segmenter = Segmenter(estimating_weights, "cpu")
-    for root, said in ((alone, "estimated"), (case_tree(name="both"), "given")):
-        job = functools.partial(segment, root, output, segmenter, Options(estimate_z=True))
-        assert invoke(job)[0] == 201
-        assert json.loads((output / RESULTS).read_text())["z_map"] == said
