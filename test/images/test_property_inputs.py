@@ -1,7 +1,7 @@
 """Whole runs on invented inputs, legal and damaged ones: a mask, or one clear line and exit code 2, and never half a mask.
 
 Outcomes by kind: `pytest test/images/test_property_inputs.py --hypothesis-show-statistics`;
-EXAMPLES in the environment is how many inputs each test tries (default 25). The same inputs every time.
+EXAMPLES in the environment is how many inputs each test tries (default 10). The same inputs every time.
 """
 
 import json
@@ -28,7 +28,7 @@ from inference_helpers import (
 )
 
 SETTINGS = settings(
-    max_examples=int(os.environ.get("EXAMPLES", "25")),
+    max_examples=int(os.environ.get("EXAMPLES", "10")),
     derandomize=True,
     deadline=20_000,  # ms that one run may take
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

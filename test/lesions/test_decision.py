@@ -80,7 +80,7 @@ def test_map_of_zeros_has_an_empty_mask():
     assert not mask.any()
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_no_set_of_voxels_has_a_higher_expected_dice(seed):
     """Every one of the 1023 sets is tried; odd seeds have ties."""
     p = np.random.default_rng(seed).beta(0.5, 1, 10)
@@ -91,7 +91,7 @@ def test_no_set_of_voxels_has_a_higher_expected_dice(seed):
     assert 2 * p[mask].sum() / (mask.sum() + p.sum()) == pytest.approx(dice.max(), abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(2))
 def test_voxels_of_one_probability_are_marked_together(seed):
     p = np.random.default_rng(seed).choice([0, 0.1, 0.3, 0.7], (3, 4, 5))
     mask = most_dice(p)

@@ -1,6 +1,5 @@
 """The Z map that trees estimate: their features on paper, the map they make of them; and what is loaded for which case."""
 
-import itertools
 import shutil
 from pathlib import Path
 
@@ -32,8 +31,7 @@ from model.lesions.estimate import ESTIMATE_FEATURES, ZEstimator, estimate_featu
 from model.networks.canonical_orientation import estimate_canonical
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
-from model.networks.predict import Predictor
-from model.networks.predictors import EstimatingPredictor, Predictors, load_estimating_predictor
+from model.networks.predictors import EstimatingPredictor, load_estimating_predictor
 from model.networks.stored import Ensemble, read_sidecar, save_decision, write_sidecar
 from model.networks.stored_estimator import load_estimator, save_estimator
 
@@ -174,32 +172,11 @@ def test_decision_of_another_estimator(weights, tmp_path):
     assert "fitted to other" in refusal(weights)
 
 
-@pytest.mark.parametrize("kind", ["altered", "no zmap", "other features"])
-def test_folder_that_cannot_be_used(weights, kind):
+def test_folder_that_cannot_be_used(weights):
     trees = weights / "zmap" / "estimate.safetensors"
-    if kind == "altered":
-        trees.write_bytes(trees.read_bytes()[:-1] + b"\1")
-        assert "truncated or altered" in refusal(weights)
-    elif kind == "no zmap":
-        (weights / "zmap").rename(weights / "maps")
-        assert refusal(weights).endswith("these weights cannot estimate a Z map, no estimate.safetensors")
-    else:
-        sidecar = read_sidecar(trees.with_suffix(".json"))
-        write_sidecar(trees.with_suffix(".json"), sidecar | {"features": ["adc"]})
-        assert (
-            refusal(weights)
-            == f"{trees}: not usable with estimate.json (fitted to other features than this version computes)"
-        )
-
-
-def test_predictors_are_loaded_once_and_when_they_are_needed():
-    calls = []
-    given, made = Predictor(NOTHING), EstimatingPredictor(asks("adc", 1.0, -1.0, 1.0), NOTHING)
-    predictors = Predictors(lambda: calls.append("given") or given, lambda: calls.append("estimating") or made)
-    assert calls == []
-    assert predictors.of(estimated=True) is made
-    assert calls == ["estimating"]
-    predictors.load(estimate_z=True)
-    for estimated, _ in itertools.product((True, False), range(2)):
-        predictors.of(estimated=estimated)
-    assert calls == ["estimating", "given"]
+    sidecar = read_sidecar(trees.with_suffix(".json"))
+    write_sidecar(trees.with_suffix(".json"), sidecar | {"features": ["adc"]})
+    said = f"{trees}: not usable with estimate.json (fitted to other features than this version computes)"
+    assert refusal(weights) == said
+    trees.write_bytes(trees.read_bytes()[:-1] + b"\1")
+    assert "truncated or altered" in refusal(weights)

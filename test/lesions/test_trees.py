@@ -4,7 +4,7 @@ import lightgbm
 import numpy as np
 import pytest
 
-from model.lesions.trees import Trees
+from model.lesions.trees import ROWS, Trees
 from training.lesions.fit_trees import as_trees
 
 # Two trees on three features. The first asks for feature 2, then on the right for feature 0; the second is a leaf alone,
@@ -85,15 +85,16 @@ def at_thresholds(trees: Trees, columns: int) -> np.ndarray:
     return np.tile(np.concatenate([thresholds, *steps])[:, None], (1, columns))
 
 
-def test_trees_answer_as_lightgbm_does(fitted, monkeypatch):
-    monkeypatch.setattr("model.lesions.trees.ROWS", 700)  # so that there are several parts
+def test_trees_answer_as_lightgbm_does(fitted):
     booster, rows = fitted
     trees = as_trees(booster)
     leaves = [tree["num_leaves"] for tree in booster.dump_model()["tree_info"]]
     assert len(set(leaves)) > 1  # some are padded
     others = np.random.default_rng(1).normal(size=(500, 5)).astype(np.float32)
     zeros = np.zeros((1, 5), np.float32)
-    for some in (rows, others, at_thresholds(trees, 5), zeros):
+    many = np.tile(rows, (12, 1))
+    assert len(many) > ROWS  # so that there are several parts
+    for some in (many, others, at_thresholds(trees, 5), zeros):
         expected = booster.predict(some, raw_score=True)
         assert len(some) == 1 or np.ptp(sigmoid(expected)) > 0.3
         np.testing.assert_allclose(trees.answers(some), expected, rtol=0, atol=1e-9)
