@@ -119,7 +119,9 @@ def require_scalar_3d(size: tuple[int, ...], components: int, path: Path) -> Non
 
 
 def require_usable_grid(grid: Grid, path: Path) -> None:
-    """Raise UserError unless the spacing is one of SPACING_MM and the axes are at right angles."""
+    """Raise UserError unless the spacing is one of SPACING_MM, the origin somewhere and the axes are at right angles."""
+    if not np.isfinite(grid.origin_mm).all():
+        raise UserError(f"{path}: expected an origin in mm, not {_short(grid.origin_mm)}")
     if not all(SPACING_MM[0] <= spacing <= SPACING_MM[1] for spacing in grid.spacing_mm):
         raise UserError(
             f"{path}: expected a spacing of {SPACING_MM[0]} to {SPACING_MM[1]} mm, not {_short(grid.spacing_mm)}"

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from model.errors import UserError
 from model.images.not_fetched import not_fetched, pointer
@@ -43,16 +43,6 @@ def read_file(path: Path) -> FileBytes:
     if reason := pointer(data):
         raise UserError(f"{path}: {reason}")
     return FileBytes(data, size)
-
-
-class PlainFile(NamedTuple):
-    """A file's content as one uncompressed file that ITK reads, and what else its reader found out."""
-
-    header: bytes
-    voxels: bytes | memoryview
-    space: str  # in which the voxels lie
-    sha256: str  # of all that was read
-    io: str  # ITK's reader of it
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Files to arrays and back, with SimpleITK.
+"""Files to arrays and back.
 
 The arrays' order, the units and the handedness are those of model/images/grid.py.
 """
@@ -31,11 +31,9 @@ from model.images.grid import (
     Volume,
     difference,
     require_same_grid,
-    require_scalar_3d,
     require_usable_grid,
 )
-from model.images.space import UNKNOWN, space_of
-from model.images.streams import PlainFile, memory_file
+from model.images.space import space_of
 
 __all__ = [
     "GRID_TOLERANCE",
@@ -57,7 +55,7 @@ def read_volume(
 
     A folder is read as DICOM: the one of `series`, UIDs, that lies in it, else the one ADC series with `adc`, or its only
     series. Its files' headers are looked at before. of_brain: which segment of a segmentation of 3D Slicer is read, see
-    `segmentation.read_plain`.
+    `segmentation.read_segmentation`.
 
     Raises UserError when the file cannot be read whole, is not 3D with one component, or holds NaN or infinite voxels and
     `keep_nan` is false.
@@ -104,21 +102,9 @@ def _read_file(path: Path, of_brain: bool = True) -> Volume:
     form = format_of(path)
     if form is None:
         raise ValueError(f"expected a name that ends in one of {', '.join(READ)}")
-    found = form.read(path) if of_brain or form is not SEGMENTATION else segmentation.read_plain(path, of_brain=False)
-    volume = found if isinstance(found, Volume) else _read_with_itk(found, path)
+    brains = of_brain or form is not SEGMENTATION
+    volume = form.read(path) if brains else segmentation.read_segmentation(path, of_brain=False)
     return replace(volume, space=space_of(path, volume.space))
-
-
-def _read_with_itk(plain: PlainFile, path: Path) -> Volume:
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(plain.io)
-    with memory_file(plain.header, plain.voxels) as name:
-        reader.SetFileName(name)
-        image = reader.Execute()
-    require_scalar_3d(image.GetSize(), image.GetNumberOfComponentsPerPixel(), path)
-    with np.errstate(over="ignore"):  # too large for float32 is infinite
-        array = sitk.GetArrayViewFromImage(image).astype(np.float32)
-    return Volume(array, _grid(image), path, plain.space != UNKNOWN, plain.sha256, space=plain.space)
 
 
 def write_mask(mask: np.ndarray, grid: Grid, path: Path) -> None:

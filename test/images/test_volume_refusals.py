@@ -1,7 +1,6 @@
 """Files that are no usable 3D map: each is refused with one line that names it."""
 
 import os
-import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +9,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from inference_helpers import GRID, write_metaimage
-from phantom import write_image
 
 from model.errors import UserError
-from model.images.formats.metaimage import ELEMENT_BYTES
 from model.images.volume import read_volume
 
 VOXELS = np.random.default_rng(0).integers(0, 3000, GRID.size).astype(np.float32)
@@ -34,12 +31,6 @@ def compressed(data: bytes = FLOATS, cut: int = 0, **fields: str | None) -> Call
     return header(stream, **{"CompressedData": "True", "CompressedDataSize": str(len(stream))} | fields)
 
 
-def one_voxel(value: float) -> Callable[[Path], object]:
-    voxels = VOXELS.copy()
-    voxels[3, 4, 5] = value
-    return sitk_file(voxels)
-
-
 REFUSED = {
     "missing": (lambda path: None, "No such file"),
     "folder": (lambda path: path.mkdir(), "cannot be read|no readable image"),
@@ -49,63 +40,45 @@ REFUSED = {
     "header cut": (lambda path: path.write_bytes(b"ObjectType = Image\nNDims = 3\nBinar"), "cut off"),
     "no size": (header(DimSize=None), "no readable image"),
     "unknown number type": (header(ElementType="MET_FOO"), "no readable image"),
-    "voxels missing": (header(FLOATS[:-1]), "cut off"),
     "2D": (sitk_file(VOXELS[0]), "expected a 3D image of one component, found 2D with 1"),
-    "4D": (
-        sitk_file(VOXELS.reshape(7, 5, 3, 12)),
-        "expected a 3D image of one component, found 4D with 7 volumes, expected one",
-    ),
     "three components": (sitk_file(VOXELS.reshape(7, 15, 4, 3), True), "found 3D with 3"),
-    "complex": (sitk_file(VOXELS.astype(np.complex64)), "found 3D with 2|complex"),
-    "NaN": (one_voxel(np.nan), "1 of 1260 voxels are NaN or infinite"),
-    "infinite": (one_voxel(-np.inf), "1 of 1260 voxels are NaN or infinite"),
     "too large for float32": (sitk_file(VOXELS.astype(np.float64) * 1e300), "NaN or infinite"),
     "terabytes": (header(DimSize="100000 100000 1000"), "promises 100000 x 100000 x 1000 voxels"),
-    "negative size": (header(DimSize="-4 3 2"), "promises"),
+    "no voxel": (header(b"", DimSize="0 3 2"), "promises no voxel"),
+    "half a voxel": (header(DimSize="4 3 2.5"), "DimSize"),
     "no spacing": (header(ElementSpacing=None), "no spacing, expected ElementSpacing in mm; 1 mm is not assumed"),
     "the voxels' size alone": (
         header(ElementSpacing=None, ElementSize="1 1 3"),
         "no spacing, expected ElementSpacing in mm, found ElementSize = 1 1 3 alone",
     ),
-    "no spacing of one axis": (header(ElementSpacing="1 1 nan"), "ElementSpacing = 1 1 nan, expected finite numbers"),
-    "spacing zero": (header(ElementSpacing="0 1 1"), "ElementSpacing = 0 1 1, expected numbers above 0"),
-    "spacing NaN": (header(ElementSpacing="nan 1 1"), "ElementSpacing = nan 1 1, expected finite numbers"),
-    "no direction": (
-        header(TransformMatrix="0 0 0 0 0 0 0 0 0"),
-        "TransformMatrix = 0 0 0 0 0 0 0 0 0, expected the directions",
-    ),
-    "two directions": (header(TransformMatrix="1 0 0 0 1 0 0 0 0"), "TransformMatrix = 1 0 0 0 1 0 0 0 0, expected the dir"),
-    "spacing negative": (header(ElementSpacing="1 -1 1"), "ElementSpacing = 1 -1 1, expected numbers above 0"),
-    # ITK reads these without an error, the voxels are zeros or what the memory held before
-    "no voxel": (header(b"", DimSize="0 3 2"), "0 x 3 x 2|no readable image|no voxel"),
+    "spacing zero": (header(ElementSpacing="0 1 1"), r"expected a spacing of 0.2 to 100.0 mm, not \(1, 1, 0\)"),
+    "spacing NaN": (header(ElementSpacing="1 1 nan"), r"expected a spacing of 0.2 to 100.0 mm, not \(nan, 1, 1\)"),
+    "spacing negative": (header(ElementSpacing="1 -1 1"), "expected a spacing"),
+    "too fine": (header(ElementSpacing="1 0.19 1"), "expected a spacing"),
+    "too coarse": (header(ElementSpacing="100.1 1 1"), "expected a spacing"),
+    "fewer numbers than dimensions": (header(ElementSpacing="1 1"), "expected 3 numbers"),
+    "no direction": (header(TransformMatrix="0 0 0 0 0 0 0 0 0"), "at right angles, not the direction"),
+    "sheared axes": (header(TransformMatrix="1 0 0 0.5 1 0 0 0 1"), "at right angles"),
+    "axes that stretch": (header(TransformMatrix="2 0 0 0 1 0 0 0 1"), "axes of length 1"),
+    "two directions": (header(Rotation="1 0 0 0 1 0 0 0 1"), "TransformMatrix and Rotation: expected one of them"),
+    "origin NaN": (header(Offset="nan 0 0"), r"expected an origin in mm, not \(nan, 0, 0\)"),
     "more promised than compressed": (compressed(DimSize="4 3 200"), "cut off"),
     "compressed stream without its end": (compressed(cut=5), "cut off"),
     "less promised than compressed": (compressed(DimSize="4 3 1"), "no readable image"),
-    "voxels in a list of other files": (header(ElementDataFile="LIST"), "LIST|no readable image"),
     "voxels before the header's end": (header(HeaderSize="5"), "HeaderSize"),
-    "origin NaN": (header(Offset="nan 0 0"), "Offset"),
-    "spacing of a continent": (header(ElementSpacing="1 1 1e300"), "expected a spacing"),
+    "voxels as text": (header(BinaryData="False"), "its voxels are text"),
     "one voxel too many": (header(DimSize="256 256 257"), "promises 256 x 256 x 257 voxels"),
-    # ITK's header parser ends the process on the first of these and misreads the others
-    "more dimensions than ITK can hold": (header(NDims="256"), "NDims = 256, expected 3"),
+    "more dimensions": (header(NDims="256"), "NDims = '256', expected 3"),
     "two numbers of dimensions": (header(Comment="\nNDims = 10"), "one twice"),
-    "fewer numbers than dimensions": (header(ElementSpacing="1 1"), "expected 3 numbers"),
-    "a blank that is none to ITK": (header(DimSize="4 3\xa02"), "expected 3 numbers"),
-    "a number that is none to ITK": (header(ElementSpacing="1_0 1 1"), "expected 3 numbers"),
-    "a line that is no field": (header(Comment="\nDimSize 4 3 2"), "no field"),
-    "a line without an end": (header(Comment="x" * 5000), "no field"),
-    "sheared axes": (header(TransformMatrix="1 0 0 0.5 1 0 0 0 1"), "at right angles"),
-    "axes that stretch": (header(TransformMatrix="2 0 0 0 1 0 0 0 1"), "axes of length 1"),
+    "a line that is no field": (header(Comment="\nOffset 4 3 2"), "no field"),
     "pipe": (lambda path: os.mkfifo(path), "expected a file"),
     "link to a device": (lambda path: path.symlink_to("/dev/zero"), "expected a file"),
-    "link to nowhere": (lambda path: path.symlink_to("nowhere"), "No such file"),
     "link to itself": (lambda path: path.symlink_to(path.name), "cannot be read"),
-    "voxels in another file": (header(ElementDataFile="/etc/passwd"), "/etc/passwd|no readable image"),
+    "voxels in another file": (header(ElementDataFile="/etc/passwd"), "/etc/passwd"),
 }
 
 
 @pytest.mark.parametrize(("write", "reason"), REFUSED.values(), ids=REFUSED.keys())
-@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_unusable_file_is_refused_by_name(tmp_path, write, reason):
     path = tmp_path / "map.mha"
     write(path)
@@ -113,16 +86,6 @@ def test_unusable_file_is_refused_by_name(tmp_path, write, reason):
         read_volume(path)
     assert str(refusal.value).startswith(f"{path}: ")
     assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize("length", [b"", b"CompressedDataSize = 1000\n", b"CompressedDataSize = 0\n"])
-def test_compressed_map_of_another_length_than_it_says_is_refused(tmp_path, length):
-    """ITK reads these without an error too, or not, depending on what the memory held before."""
-    path = tmp_path / "map.mha"
-    write_image(VOXELS, GRID, path)
-    path.write_bytes(re.sub(rb"CompressedDataSize = \d+\n", length, path.read_bytes()))
-    with pytest.raises(UserError, match=r"map.mha: "):
-        read_volume(path)
 
 
 SIZES = {
@@ -133,9 +96,8 @@ SIZES = {
 
 @pytest.mark.parametrize("element", SIZES)
 def test_length_of_each_number_type_is_metaios(tmp_path, element):
-    """24 numbers are whole to ITK and to us; one byte less is cut off to both, one more is refused here alone."""
+    """24 numbers are whole to ITK and to us; one byte less is cut off, one more is refused here alone."""
     path, count = tmp_path / "map.mha", 24 * SIZES[element]
-    assert ELEMENT_BYTES[element] == SIZES[element]
     write_metaimage(path, bytes(count), ElementType=element)
     assert sitk.GetArrayFromImage(sitk.ReadImage(str(path))).size == 24
     assert not read_volume(path).voxels.any()
@@ -143,14 +105,3 @@ def test_length_of_each_number_type_is_metaios(tmp_path, element):
         write_metaimage(path, bytes(other), ElementType=element)
         with pytest.raises(UserError, match=says):
             read_volume(path)
-    with pytest.raises(RuntimeError):
-        sitk.ReadImage(str(path))
-
-
-@pytest.mark.parametrize("error", [RuntimeError("ITK ERROR: Failed to allocate memory for image."), MemoryError()])
-def test_memory_that_runs_out_while_reading_is_no_damage(tmp_path, monkeypatch, error):
-    path = write_metaimage(tmp_path / "a.mha", bytes(4 * 3 * 2 * 4))
-    assert read_volume(path).voxels.size == 24
-    monkeypatch.setattr("model.images.volume._read_with_itk", lambda *_: (_ for _ in ()).throw(error))
-    with pytest.raises(UserError, match=r"a\.mha: not enough memory to read it"):
-        read_volume(path)

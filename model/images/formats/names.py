@@ -13,7 +13,6 @@ from model.images.dicom.files import is_dicom, is_named_dicom
 from model.images.formats import metaimage, mgh, nifti, nrrd, segmentation
 from model.images.grid import Grid, Volume
 from model.images.not_fetched import not_fetched
-from model.images.streams import PlainFile
 
 DETACHED_HEADER = ".mhd"  # of two files: the header, and the voxels in one beside it
 DEFAULT = ".nii.gz"  # in which masks are written of maps whose own format is only read, DICOM too
@@ -30,7 +29,7 @@ class Format:
     """
 
     suffixes: tuple[str, ...]
-    read: Callable[[Path], Volume | PlainFile]
+    read: Callable[[Path], Volume]
     written: Mapping[str, bytes] = field(default_factory=dict)
     encode: Callable[[np.ndarray, Grid, bool, str], bytes] | None = None
     load: Callable[[], None] | None = None
@@ -44,13 +43,15 @@ NIFTI = Format(
     nifti.encode_nifti,
     nifti.load_nibabel,
 )
-SEGMENTATION = Format((".seg.nrrd",), segmentation.read_plain)  # of 3D Slicer: one or more masks, each called a segment
+SEGMENTATION = Format(
+    (".seg.nrrd",), segmentation.read_segmentation
+)  # of 3D Slicer: one or more masks, each called a segment
 FORMATS = (
-    Format((".mha",), metaimage.read_plain, {".mha": b"ObjectType"}),
-    Format((DETACHED_HEADER,), metaimage.read_plain, {DETACHED_HEADER: b"ObjectType"}, voxel_file=metaimage.voxel_file),
+    Format((".mha",), metaimage.read_metaimage, {".mha": b"ObjectType"}),
+    Format((DETACHED_HEADER,), metaimage.read_metaimage, {DETACHED_HEADER: b"ObjectType"}, voxel_file=metaimage.voxel_file),
     NIFTI,
     SEGMENTATION,  # before .nrrd, with which its names end too
-    Format((".nrrd",), nrrd.read_plain, {".nrrd": b"NRRD"}),
+    Format((".nrrd",), nrrd.read_nrrd, {".nrrd": b"NRRD"}),
     Format((".mgz", ".mgh"), mgh.read_mgh),
 )
 READ = tuple(suffix for one in FORMATS if one is not SEGMENTATION for suffix in one.suffixes)  # of maps

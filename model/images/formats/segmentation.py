@@ -5,26 +5,22 @@ the header's key/value pairs: `Segment0_Layer`, `Segment0_LabelValue`, `Segment0
 first two and have a layer of 0 and 1 for each segment.
 """
 
-import hashlib
 import re
 from pathlib import Path
 
-import numpy as np
-
 from model.errors import UserError
 from model.images.formats import nrrd
-from model.images.grid import require_scalar_3d
+from model.images.grid import Volume, require_scalar_3d
 from model.images.mask_words import said_of
-from model.images.space import space_by_fields
-from model.images.streams import PlainFile, read_file
+from model.images.streams import read_file
 
 SEGMENT_FIELD = re.compile(rb"^Segment(\d{1,4})_(ID|Name|Layer|LabelValue):=(.*?)\r?$", re.MULTILINE)
 FRACTIONAL = re.compile(rb"^Segmentation_\w+Representation:=Fractional", re.MULTILINE)
 BRAIN = re.compile(r"(whole[-_ ]?)?brain([-_ ]?mask)?")
 
 
-def read_plain(path: Path, *, of_brain: bool = True) -> PlainFile:
-    """As `nrrd.read_plain`, of one plain NRRD file with 1 in the segment of the brain and 0 elsewhere.
+def read_segmentation(path: Path, *, of_brain: bool = True) -> Volume:
+    """As `nrrd.read_nrrd`, with 1 in the segment of the brain and 0 elsewhere.
 
     That segment is the only one, or the only one that is called brain; without `of_brain` the only one, whatever it is
     called. Raises ValueError where the file is cut off or damaged, UserError where no such segment is in it, or others are
@@ -36,30 +32,22 @@ def read_plain(path: Path, *, of_brain: bool = True) -> PlainFile:
     if FRACTIONAL.search(head):
         raise UserError(f"{path}: a fractional segmentation, expected a binary one")
     layer, label = _chosen(_segments(head), path, of_brain)
-    sizes, axis = fields.get("sizes", "").split(), _list_axis(fields)
-    one = nrrd.one_volume(fields if axis is None else fields | {"sizes": " ".join([*sizes[:axis], "1", *sizes[axis + 1 :]])})
-    nrrd.require_spacing(one, path)
-    x, y, z = (int(word) for word in one["sizes"].split())
-    layers = 1 if axis is None else int(sizes[axis])
+    axes, layers = nrrd.axes_of(fields), 1
+    axis = None if len(axes["sizes"]) == 3 else 3 if fields.get("space directions", "").endswith("none") else 0
+    if axis is not None:
+        layers = int(axes["sizes"][axis])
+        axes = {name: words[:axis] + words[axis + 1 :] for name, words in axes.items()}
+    x, y, z = map(int, axes["sizes"])
     require_scalar_3d((x * layers, y, z), 1, path)
+    grid = nrrd.grid_of(axes, fields, path)
     if layer >= layers:
         raise UserError(f"{path}: its header puts the segment in layer {layer + 1}, found {layers}")
-    voxels = np.frombuffer(nrrd.voxels_of(file, start, fields), nrrd.dtype_of(fields))
+    voxels = nrrd.voxels_of(file, start, fields)
     labels = voxels.reshape(layers, z, y, x)[layer] if axis == 3 else voxels.reshape(z, y, x, layers)[..., layer]
     mask = labels == label
     if (labels[~mask] != 0).any():
         raise UserError(f"{path}: other segments are in the layer of the one that is used; export that one alone")
-    header = nrrd.plain_header(one | {"type": "uint8"})
-    space = space_by_fields(fields, oriented=one.get("space") in nrrd.ORIENTED)
-    sha256 = hashlib.sha256(file.data).hexdigest()
-    return PlainFile(header, mask.astype(np.uint8).tobytes(), space, sha256, nrrd.ITK_READER)
-
-
-def _list_axis(fields: nrrd.Fields) -> int | None:
-    """The axis of the layers, the first or the last of four; None where there is none."""
-    if fields.get("dimension") != "4":
-        return None
-    return 3 if fields.get("space directions", "").endswith("none") else 0
+    return nrrd.volume_of(mask, grid, path, fields, file)
 
 
 def _segments(head: bytes) -> list[dict[str, str]]:

@@ -32,13 +32,12 @@ def test_voxels_grid_and_digest_come_back(tmp_path, suffix, compress):
 
 
 @pytest.mark.parametrize("suffix", READ)
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_are_kept_or_refused(tmp_path, suffix, value):
+def test_nan_and_infinity_are_kept_or_refused(tmp_path, suffix):
     voxels = ADC.copy()
-    voxels[3, 4, 5] = value
+    voxels[3, 4, 5:8] = np.nan, np.inf, -np.inf
     path = file_of(tmp_path / f"adc{suffix}", voxels)
     np.testing.assert_array_equal(read_volume(path, keep_nan=True).voxels, voxels)
-    with pytest.raises(UserError, match="1 of 1260 voxels are NaN or infinite"):
+    with pytest.raises(UserError, match="3 of 1260 voxels are NaN or infinite"):
         read_volume(path)
 
 
@@ -72,20 +71,17 @@ LYING_NIFTI = [  # a place in the header and what stands there
     (40, b"\x09\0"),  # nine dimensions
     (42, b"\0\0"),  # no voxel
     (72, b"\x07\0"),  # bits per voxel
-    (70, b"\x20\0"),  # complex numbers
-    (76, b"\0\0\xc0\x7f"),  # NaN
-    (280, b"\0\0\xc0\x7f"),  # NaN in the sform, on which ITK hangs
-    (324, b"\0\0\x80\x7f"),  # infinity there
+    (324, b"\0\0\x80\x7f"),  # infinity in the sform
     (108, b"\0\0\x80\x7f"),  # voxels begin at infinity
-    (344, b"ni1\0"),  # voxels in another file
 ]
 LYING_NRRD = [  # what stands in the header, and what in its place
     *((b"NRRD000", b"NRRX000"), (b"encoding: raw", b"encoding: hex"), (b"type: float", b"type: quaternion")),
     *((b"sizes: 12 15 7", b"sizes: 12 15 8"), (b"sizes: 12 15 7", b"sizes: 12 15 0"), (b"dimension: 3", b"dimension: 17")),
-    *((b"endian: little", line) for line in (b"data file: other.raw", b"byte skip: -1\nendian: little")),
+    *((b"endian: little", line) for line in (b"data file: other.raw", b"byte skip: -1\nendian: little", b"content: x")),
     *((b"endian: little", line + b"\nendian: little") for line in (b"endian: little", b"no field at all")),
     (b"endian: little", b'space units: "cm" "cm" "cm"\nendian: little'),
-    (b"space directions: (1,0,0)", b"space directions: (" + 600 * b"9" + b",0,0)"),  # crashes ITK
+    *((b"left-posterior-superior", b"left-posterior-inferior"), (b"kinds: domain", b"kinds: vector")),
+    *((b"space origin: (0,", b"space origin: (" + number + b",") for number in (b"nan", 600 * b"9")),
     *((b"space directions: (1,0,0)", b"space directions: " + vector) for vector in (b"(nan,0,0)", b"none")),
 ]
 
@@ -107,7 +103,7 @@ def test_mhd_with_its_voxels_in_it_has_the_digest_of_one_file(tmp_path):
     assert read_volume(path).sha256 == digest(path)
 
 
-@pytest.mark.parametrize("name", ["../adc.zraw", "/etc/passwd", "LIST", "part%d.raw", "", "gone.zraw", "adc.mhd"])
+@pytest.mark.parametrize("name", ["../adc.zraw", "/etc/passwd", "LIST", "", "..", "gone.zraw", "adc.mhd"])
 def test_mhd_that_points_elsewhere_is_refused(tmp_path, name):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -123,7 +119,7 @@ def test_mhd_that_points_elsewhere_is_refused(tmp_path, name):
 def test_far_too_much_compressed_data_is_refused_before_it_is_read(tmp_path, suffix):
     image = file_of(tmp_path / f"adc{suffix}")
     with image.open("ab") as file:
-        file.truncate(1 << 28)  # sparse
+        file.truncate(1 << 24)  # sparse
     with pytest.raises(UserError, match="bytes of compressed data for"):
         read_volume(image)
 
@@ -132,6 +128,29 @@ def test_unknown_suffix_is_refused(tmp_path):
     sitk.WriteImage(sitk.GetImageFromArray(ADC), str(tmp_path / "adc.vtk"))
     with pytest.raises(UserError, match=r"adc\.vtk.*expected a name that ends in one of \.mha"):
         read_volume(tmp_path / "adc.vtk")
+
+
+SPACES = {
+    "left-posterior-superior": (1, 1, 1),
+    "right-anterior-superior": (-1, -1, 1),
+    "LAS": (1, -1, 1),
+    "scanner-xyz": (1, 1, 1),
+}
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_nrrd_lies_where_itk_sees_it_whatever_its_space(tmp_path, space):
+    """To the last bit: what is written for it has these numbers."""
+    write_image(ADC, GRID, tmp_path / "a.nrrd")
+    data = (tmp_path / "a.nrrd").read_bytes().replace(b"left-posterior-superior", space.encode())
+    (tmp_path / "a.nrrd").write_bytes(data)
+    grid, image = read_volume(tmp_path / "a.nrrd").grid, sitk.ReadImage(str(tmp_path / "a.nrrd"))
+    assert (grid.spacing_mm[::-1], grid.origin_mm, grid.direction) == (
+        image.GetSpacing(),
+        image.GetOrigin(),
+        image.GetDirection(),
+    )
+    np.testing.assert_allclose(np.divide(grid.origin_mm, GRID.origin_mm), SPACES[space])
 
 
 @pytest.mark.parametrize(
@@ -172,40 +191,14 @@ def test_format_that_cannot_hold_the_grid_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def with_places(path: Path, qform: tuple | None, sform: tuple | None) -> Path:
-    """A NIfTI file of GRID whose qform is moved by, and whose sform is scaled and moved by, the given numbers."""
-    write_image(ADC, GRID, path)
-    data = bytearray(path.read_bytes())
-    if qform:
-        offset = struct.unpack_from("<3f", data, 268)
-        struct.pack_into("<3f", data, 268, *(np.array(offset) + qform))
-    if sform:
-        rows = np.reshape(struct.unpack_from("<12f", data, 280), (3, 4))
-        rows[:, :3] *= sform[0]
-        rows[:, 3] += sform[1:]
-        struct.pack_into("<12f", data, 280, *rows.ravel())
-    path.write_bytes(data)
-    return path
-
-
-def test_nifti_whose_two_places_agree_is_read(tmp_path):
-    data = with_places(tmp_path / "a.nii", None, None).read_bytes()
-    assert min(struct.unpack_from("<2h", data, 252)) > 0  # both are there
-    assert read_volume(tmp_path / "a.nii").oriented
-    read_volume(with_places(tmp_path / "b.nii", (0.03, 0, 0), None))
-
-
-@pytest.mark.parametrize(
-    ("qform", "sform", "says"),
-    [
-        ((10, 0, 0), None, "up to 10 mm apart"),
-        (None, (1, 0, -0.5, 0), "up to 0.5 mm apart"),
-        (None, (2, 0, 0, 0), "sform has voxels of"),
-    ],
-)
-def test_nifti_whose_two_places_differ_is_refused(tmp_path, qform, sform, says):
-    with pytest.raises(UserError, match=says):
-        read_volume(with_places(tmp_path / "a.nii", qform, sform))
+def test_nifti_whose_sform_has_other_voxels_than_its_pixdim_is_refused(tmp_path):
+    write_image(ADC, GRID, tmp_path / "a.nii")
+    data = bytearray((tmp_path / "a.nii").read_bytes())
+    rows = np.reshape(struct.unpack_from("<12f", data, 280), (3, 4)) * (2, 2, 2, 1)
+    struct.pack_into("<12f", data, 280, *rows.ravel())
+    (tmp_path / "a.nii").write_bytes(data)
+    with pytest.raises(UserError, match="sform has voxels of"):
+        read_volume(tmp_path / "a.nii")
 
 
 def test_compressed_file_with_its_namesake_beside_it_is_not_mixed_up(tmp_path):
@@ -219,13 +212,12 @@ def test_compressed_file_with_its_namesake_beside_it_is_not_mixed_up(tmp_path):
 TAGS = {"0008|0060": "MR", "0010|0010": "Perez^Ana", "0010|4000": "line one\nline two", "0008|103e": "x" * 3000}
 
 
-@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
 @pytest.mark.parametrize("written", WRITTEN)
-def test_dicom_tags_are_read_over_and_never_passed_on(tmp_path, suffix, written):
+def test_dicom_tags_are_read_over_and_never_passed_on(tmp_path, written):
     """As SimpleITK writes them from a DICOM series."""
-    write_image(ADC, GRID, tmp_path / f"adc{suffix}", metadata=TAGS)
-    assert b"0010|0010 = Perez^Ana" in (tmp_path / f"adc{suffix}").read_bytes()
-    volume = read_volume(tmp_path / f"adc{suffix}")
+    write_image(ADC, GRID, tmp_path / "adc.mha", metadata=TAGS)
+    assert b"0010|0010 = Perez^Ana" in (tmp_path / "adc.mha").read_bytes()
+    volume = read_volume(tmp_path / "adc.mha")
     np.testing.assert_array_equal(volume.voxels, ADC)
     assert volume.grid == GRID
     folder = tmp_path / "out"
@@ -238,9 +230,8 @@ def test_dicom_tags_are_read_over_and_never_passed_on(tmp_path, suffix, written)
 
 
 @FORMATS
-@pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("volumes", [1, 2])
-def test_four_dimensions(tmp_path, suffix, compressed, volumes):
+def test_four_dimensions(tmp_path, suffix, volumes):
     """One volume is a map, two are none; SimpleITK says where the voxels lie."""
     image = sitk.GetImageFromArray(np.stack(volumes * [ADC]), isVector=False)
     turned = np.eye(4)
@@ -248,7 +239,7 @@ def test_four_dimensions(tmp_path, suffix, compressed, volumes):
     image.SetDirection(turned.ravel())
     image.SetSpacing((*GRID.spacing_mm[::-1], 2.5))
     image.SetOrigin((*GRID.origin_mm, 7))
-    sitk.WriteImage(image, str(tmp_path / f"a{suffix}"), useCompression=compressed)
+    sitk.WriteImage(image, str(tmp_path / f"a{suffix}"))
     if volumes == 2:
         with pytest.raises(UserError, match=r"a\..*: expected a 3D image of one component, found 4D with 2 volumes"):
             read_volume(tmp_path / f"a{suffix}")
@@ -285,15 +276,12 @@ def write_nrrd(path: Path, dimension: int, sizes: str, *fields: str) -> Path:
 
 NO_SPACING = {
     (): "no spacing, expected spacings in mm; 1 mm is not assumed",
-    ("thicknesses: 0.8 1.25 3",): "no spacing, expected spacings in mm, found thicknesses: 0.8 1.25 3",
-    ("space: LPS",): "no spacing, expected space directions in mm; 1 mm is not assumed",
     ("space: LPS", "spacings: 0.8 1.25 3"): "expected space directions in mm, found spacings: 0.8 1.25 3",
     ("spacings: 0.8 nan 3",): "spacings: 0.8 nan 3, expected a spacing above 0 along each axis",
-    ("spacings: 0.8 1.25 0",): "spacings: 0.8 1.25 0, expected a spacing above 0",
-    ("spacings: -0.8 1.25 3",): "spacings: -0.8 1.25 3, expected a spacing above 0",  # to ITK a mirrored image
+    ("spacings: -0.8 1.25 3",): "spacings: -0.8 1.25 3, expected a spacing above 0",
     ("spacings: 0.8 1.25",): "expected 3 of them",
     ("space: LPS", "space directions: (0.8,0,0) (0,0,0) (0,0,3)"): "expected a spacing above 0 along each axis",
-    ("space: LPS", "space directions: (0.8,0,0) none (0,0,3)"): "space directions: none, expected numbers",
+    ("space: LPS", "space directions: (0.8,0,0) none (0,0,3)"): "space directions: 'none', expected (x,y,z)",
 }
 
 
@@ -310,25 +298,9 @@ def test_nrrd_of_a_list_of_one_needs_no_spacing_of_the_list(tmp_path):
     assert volume.grid.spacing_mm == (3, 1.25, 0.8)
 
 
-@pytest.mark.parametrize("suffix", READ)
-def test_each_file_is_opened_once(tmp_path, suffix, monkeypatch):
-    """So that the digest is that of what was read."""
-    image = file_of(tmp_path / f"adc{suffix}")
-    names = sorted({image.name, voxels_of(image).name})
-    opened, plain = [], Path.open
-    monkeypatch.setattr(Path, "open", lambda path, *mode, **more: opened.append(path.name) or plain(path, *mode, **more))
-    read_volume(image)
-    assert sorted(opened) == names
-
-
 def test_names():
-    assert [suffix_of(Path(name)) for name in ("a.NII.GZ", "a.nii", "a.b.mha", "a.gz", "a")] == [
-        ".nii.gz",
-        ".nii",
-        ".mha",
-        "",
-        "",
-    ]
+    names = {"a.NII.GZ": ".nii.gz", "a.nii": ".nii", "a.b.mha": ".mha", "a.gz": "", "a": ""}
+    assert {name: suffix_of(Path(name)) for name in names} == names
     assert [stem_of(Path(name)) for name in ("a.NII.GZ", "a.b.mha", "a.txt")] == ["a", "a.b", "a.txt"]
 
 
