@@ -6,15 +6,13 @@ Example:
     python -m benchmarks.training --size 24 48 40 --steps 3
 
 Without --data the cases are invented. The parts of a step are timed apart, on batches of two as in the study; on a GPU the
-device is idle before and after each, and the places where the host waits for it are listed. Medians over the steps, the
-first one left out.
+device is idle before and after each. Medians over the steps, the first one left out.
 """
 
 import argparse
 import statistics
 import time
-import warnings
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +25,7 @@ from training.data.dataset import PackedCase, collate, load_cases
 from training.learning.losses import LOSSES
 from training.learning.protocols import Native
 from training.learning.train_config import TrainConfig
-from training.learning.training_loop import Training, train_epoch
+from training.learning.training_loop import Training
 from training.scores.rule import rule_mask
 
 
@@ -83,22 +81,6 @@ def measure(cases: list[PackedCase], config: TrainConfig, device: torch.device, 
     return {name: statistics.median(seconds[1:]) for name, seconds in clock.seconds.items()}
 
 
-def host_waits(cases: list[PackedCase], config: TrainConfig, device: torch.device) -> tuple[Counter[str], int]:
-    """Where an epoch lets the host wait for the GPU, by file and line, as torch's debug mode reports it; and its steps."""
-    protocol = Native()
-    training = Training(config, protocol, device)
-    samples = [protocol.sample(case, device) for case in cases]
-    train_epoch(training, samples, config, protocol)  # compiles what is compiled once
-    torch.cuda.set_sync_debug_mode("warn")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        train_epoch(training, samples, config, protocol)
-    torch.cuda.set_sync_debug_mode("default")
-    waits = [warning for warning in caught if "synchronizing CUDA operation" in str(warning.message)]
-    places = Counter(f"{Path(warning.filename).name}:{warning.lineno}" for warning in waits)
-    return places, -(-len(samples) // config.batch_size)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of packed cases (default: invented ones)")
@@ -122,9 +104,6 @@ def main() -> None:
     for name, seconds in medians.items():
         print(f"| {name} | {1000 * seconds:.1f} | {seconds / total:.0%} |")
     print(f"\n{config.batch_size / total:.2f} cases a second")
-    if device.type == "cuda":
-        waits, steps = host_waits(cases, config, device)
-        print(f"The host waits for the GPU {waits.total()} times in {steps} steps: {dict(waits.most_common(10))}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ python=${PYTHON:-.venv/bin/python}
 work=$(mktemp -d)
 chmod 755 "$work"
 trap 'docker run --rm --user 0:0 -v "$work:/w" --entrypoint sh "$image" -c "rm -rf /w/*"; rm -rf "$work"' EXIT
-$python test/write_largest.py "$work/case"
+$python -c 'import sys, pathlib, benchmarks.cases; benchmarks.cases.write_case(pathlib.Path(sys.argv[1]), (64, 256, 256))' "$work/case"
 chmod -R a+rX "$work/case"
 
 wrong() { echo "WRONG: $*"; cat "$work/stderr"; exit 1; }

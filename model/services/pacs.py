@@ -22,7 +22,6 @@ import json
 import os
 import re
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -30,8 +29,6 @@ from pathlib import Path
 
 import process
 from model.errors import UserError, one_line
-from model.images.dicom.files import MOST_FILES
-from model.images.streams import MOST_BYTES
 from model.names.platform_paths import CAPTURE_PATH, RESULTS_PATH, SEGMENTATION_PATH
 from model.services.working_folder import working_folder
 
@@ -44,8 +41,6 @@ ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")  # that Orthanc gives to whatev
 UID_OR_ID = re.compile(rf"[0-9]+(\.[0-9]+)*|{ID.pattern}")  # a StudyInstanceUID or Orthanc's own id
 URL = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
 SECONDS = 60.0  # until an answer begins, and between two parts of it
-LONGEST_S = 600.0  # that an answer may take as a whole
-CHUNK_BYTES = 1 << 20
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -53,10 +48,6 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *args: object) -> None:
         return None
-
-
-class NotThere(UserError):
-    """The server has nothing at a path."""
 
 
 class Server:
@@ -78,30 +69,15 @@ class Server:
         request = urllib.request.Request(self.url + path, data, self.headers, method=method)
         try:
             with self.opener.open(request, timeout=SECONDS) as response:
-                return self._all_of(response)
+                return response.read()
         except urllib.error.HTTPError as error:
             error.close()
             if error.code in (401, 403):
                 raise UserError(f"{self.url}: user or password refused, expected them in {USER} and {PASSWORD}") from None
-            kind = NotThere if error.code == 404 else UserError
-            raise kind(f"{self.url}{path}: the server answered {error.code} {one_line(error.reason)}") from None
+            raise UserError(f"{self.url}{path}: the server answered {error.code} {one_line(error.reason)}") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             raise UserError(f"{self.url}: no answer ({one_line(str(reason)) or 'the connection was lost'})") from None
-
-    def _all_of(self, response: http.client.HTTPResponse) -> bytes:
-        """Its bytes, of an answer that comes to an end: no more are read than a file of DICOM may have."""
-        last, parts, count = time.monotonic() + LONGEST_S, [], 0
-        while part := response.read1(CHUNK_BYTES):
-            count += len(part)
-            parts.append(part)
-            if count > MOST_BYTES:
-                raise UserError(f"{self.url}: expected answers of at most {MOST_BYTES} bytes, found a longer one")
-            if time.monotonic() > last:
-                raise UserError(f"{self.url}: expected answers within {LONGEST_S:.0f} s, found one that takes longer")
-        if count != int(response.headers.get("Content-Length", count)):
-            raise http.client.HTTPException("it ends too early")
-        return b"".join(parts)
 
     def json(self, path: str, data: bytes | None = None, method: str = "GET"):
         """As `ask`, for an answer in JSON."""
@@ -114,7 +90,7 @@ class Server:
         """Turns what a block raises over an answer that is not as Orthanc's into a UserError."""
         try:
             yield
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise UserError(f"{self.url}{path}: expected the JSON of an Orthanc server, found something else") from None
 
 
@@ -124,10 +100,7 @@ def find_study(server: Server, study: str) -> str:
         raise UserError(f"{study}: expected a StudyInstanceUID or Orthanc's id of a study")
     if "-" in study:
         path = f"/studies/{study}"
-        try:
-            answer = [server.json(path)]
-        except NotThere:
-            answer = []
+        answer = [server.json(path)]
     else:
         path = "/tools/lookup"
         answer = server.json(path, study.encode(), "POST")
@@ -154,10 +127,9 @@ def fetch(server: Server, study: str, folder: Path) -> int:
         kinds = [str(entry["MainDicomTags"].get("Modality", "unknown")) for entry in series]
         of_kind = [entry for entry, kind in zip(series, kinds, strict=True) if kind == MODALITY]
         instances = [_id(instance) for entry in of_kind for instance in entry["Instances"]]
-    if not 0 < len(instances) <= MOST_FILES:
-        found = f"{len(instances)}" if instances else one_line(", ".join(sorted(set(kinds)))) or "none"
-        most = f"at most {MOST_FILES} " if instances else ""
-        raise UserError(f"{server.url}: expected a study with {most}{MODALITY} images, found {found}")
+    if not instances:
+        found = one_line(", ".join(sorted(set(kinds)))) or "none"
+        raise UserError(f"{server.url}: expected a study with {MODALITY} images, found {found}")
     for number, instance in enumerate(instances, 1):
         data = server.ask(f"/instances/{instance}/file")
         try:

@@ -1,6 +1,5 @@
 """The platform's invoke mode: an HTTP server that segments whatever lies in the input folder when it is asked to."""
 
-import contextlib
 import errno
 import socket
 import sys
@@ -13,14 +12,15 @@ from model.errors import UserError, reason_of
 from model.names.platform_paths import PORT
 
 SILENT_S = 10  # that a client may take between two of its bytes
-REQUEST_S = 60  # that a client may take for a whole request
 CHUNK = 1 << 16
-METHODS = {"/health": "GET, HEAD", "/invoke": "POST"}
 
 
 def serve(segment: Callable[[], dict], port: int = PORT) -> None:
-    """Answer requests until the process is told to stop; a case under way is finished first. Raises UserError on no port."""
-    with make_server(segment, port) as server:
+    """Answer requests until the process is told to stop; a case under way is finished first. Raises UserError on no port.
+
+    segment: writes the case that lies in the input folder and returns its results.
+    """
+    with CaseServer(segment, port) as server:
         print(f"ready on port {server.server_port}", flush=True)
         server.serve_forever()
 
@@ -63,78 +63,38 @@ class Handler(BaseHTTPRequestHandler):
     timeout = SILENT_S
     server: CaseServer
 
-    def setup(self) -> None:
-        super().setup()
-        self.late = threading.Timer(REQUEST_S, self._hang_up)
-        self.late.daemon = True
-        self.late.start()
-
-    raw_requestline: bytes  # set by the base class
-
-    def finish(self) -> None:
-        self.late.cancel()
-        super().finish()
-
     def do_GET(self) -> None:
-        if self._known():
+        if self._known("/health"):
             self._answer(200, "ok")
 
     do_HEAD = do_GET
 
-    def parse_request(self) -> bool:
-        """A line without a version (HTTP/0.9) has no header whose end could be waited for: it is refused at once."""
-        words = self.raw_requestline.split()
-        if len(words) != 2:
-            return super().parse_request()
-        self.requestline = self.raw_requestline.decode("latin-1").rstrip()
-        self.command, self.request_version, self.close_connection = "", "HTTP/1.0", True
-        self._answer(400, "expected a request with its version, HTTP/1.0 or HTTP/1.1")
-        return False
-
     def do_POST(self) -> None:
-        whole = self._drain()
-        self.late.cancel()
-        if not whole:
+        if not self._drain():
             self._answer(400, "expected a whole body, of the length that the request names or in chunks")
-        elif self._known():
+        elif self._known("/invoke"):
             with self.server.one_at_a_time:
                 self._answer(*((503, "the server is stopping") if self.server.closing else invoke(self.server.segment)))
 
-    def do_PUT(self) -> None:
-        self._drain()
-        self._known()
-
-    do_DELETE = do_PATCH = do_OPTIONS = do_PUT
-
-    def _known(self) -> bool:
-        """Whether the path has this method; else the answer is 404, or 405 and what the path has (RFC 9110, 15.5.6)."""
-        allowed = METHODS.get(urlsplit(self.path).path)
-        if allowed is None:
+    def _known(self, path: str) -> bool:
+        if urlsplit(self.path).path != path:
             self._answer(404, "expected GET /health or POST /invoke")
-        elif self.command not in allowed.split(", "):
-            self._answer(405, f"expected {allowed}", Allow=allowed)
-        else:
-            return True
-        return False
+            return False
+        return True
 
     def _drain(self) -> bool:
         """Read the body, so that the connection ends in order, and keep nothing of it. Whether it was whole."""
         try:
-            if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-                return self._drain_chunks()
-            size = self.headers.get("Content-Length", "0")
-            return size.isascii() and size.isdecimal() and self._skip(int(size))
+            if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+                return self._skip(int(self.headers.get("Content-Length", 0)))
+            while size := int(self.rfile.readline(CHUNK).partition(b";")[0], 16):
+                if not self._skip(size + len("\r\n")):
+                    return False
+            while self.rfile.readline(CHUNK).strip():
+                pass  # trailers, which have no meaning here
         except (ValueError, OSError):  # no number, or a client that falls silent
             return False
-
-    def _drain_chunks(self) -> bool:
-        while size := _hexadecimal(self.rfile.readline(CHUNK).partition(b";")[0].strip()):
-            if not self._skip(size) or self.rfile.readline(CHUNK) != b"\r\n":
-                return False
-        while (line := self.rfile.readline(CHUNK)) not in (b"\r\n", b""):  # trailers, which have no meaning here
-            if b":" not in line:
-                return False
-        return line == b"\r\n"
+        return True
 
     def _skip(self, size: int) -> bool:
         """Whether as many bytes came."""
@@ -142,34 +102,17 @@ class Handler(BaseHTTPRequestHandler):
             size -= read
         return size == 0
 
-    def _hang_up(self) -> None:
-        with contextlib.suppress(OSError):
-            self.connection.shutdown(socket.SHUT_RDWR)
-
-    def _answer(self, status: int, text: str, **headers: str) -> None:
+    def _answer(self, status: int, text: str) -> None:
         body = f"{text}\n".encode(errors="backslashreplace")
         self.send_response(status)
-        headers |= {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body))}
-        for name, value in headers.items():
-            self.send_header(name, value)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # the default writes to stderr
         print(format % args, flush=True)
-
-
-def _hexadecimal(digits: bytes) -> int:
-    """Raises ValueError on signs, blanks and the like, which Python's own numbers may have."""
-    if not digits or digits.strip(b"0123456789abcdefABCDEF"):
-        raise ValueError(f"{digits[:20]!r} is no chunk's length")
-    return int(digits, 16)
-
-
-def make_server(segment: Callable[[], dict], port: int = PORT) -> CaseServer:
-    """A server on all interfaces; `segment` writes the case that lies in the input folder and returns its results."""
-    return CaseServer(segment, port)
 
 
 def invoke(segment: Callable[[], dict]) -> tuple[int, str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import fcntl
-import functools
 import io
 import os
 import shutil
@@ -30,33 +28,30 @@ def working_folder(names: dict[str, str]) -> Iterator[Path]:
     What is printed in the block, and what fails in it, is told without the folder's path; names: what is said for paths in
     it, see `without_paths`. First removes what killed commands left. Raises UserError where no such folder can be made.
     """
-    work = None
-    with contextlib.ExitStack() as stack:
+    with undisturbed():
         try:
-            with undisturbed():
-                remove_left_folders()
-                work = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
-                remove = functools.partial(shutil.rmtree, work, ignore_errors=True)
-                LAST_STEPS.append(remove)
-                atexit.register(remove)
-                with contextlib.suppress(OSError):  # of a file system without locks: there no one's are removed either
-                    stack.callback(os.close, _locked(work))
-            stack.enter_context(contextlib.redirect_stdout(WithoutPaths(sys.stdout, work, names)))
-            stack.enter_context(contextlib.redirect_stderr(WithoutPaths(sys.stderr, work, names)))
+            remove_left_folders()
+            folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+            lock = _locked(Path(folder.name))
+        except OSError:
+            raise UserError("TMPDIR: expected a folder that this user can write temporary files to, found none") from None
+        work = Path(folder.name).resolve()
+        LAST_STEPS.append(folder.cleanup)
+    try:
+        with (
+            contextlib.redirect_stdout(WithoutPaths(sys.stdout, work, names)),
+            contextlib.redirect_stderr(WithoutPaths(sys.stderr, work, names)),
+        ):
             yield work
-        except (UserError, OSError) as error:
-            if work is None:
-                expected = "expected a folder that this user can write temporary files to, found none"
-                raise UserError(f"TMPDIR: {expected}") from None
-            if not is_users(error):
-                raise
-            raise UserError(without_paths(reason_of(error), work, names)) from None
-        finally:
-            if work is not None:
-                with undisturbed():
-                    remove()
-                    LAST_STEPS.remove(remove)
-                    atexit.unregister(remove)
+    except (UserError, OSError) as error:
+        if not is_users(error):
+            raise
+        raise UserError(without_paths(reason_of(error), work, names)) from None
+    finally:
+        with undisturbed():
+            folder.cleanup()
+            LAST_STEPS.remove(folder.cleanup)
+            os.close(lock)
 
 
 def remove_left_folders() -> None:

@@ -254,7 +254,6 @@ def test_results_of_another_are_not_replaced(inputs: Path, refusal, name: str) -
         (("phantom", "{out}"), "label.mha"),
         (("phantom", "{out}"), "input/mine"),
         (("folder_case", "make", ROOT / "test/case/input", "{out}"), "a/adc.mha"),
-        (("write_largest", "{out}"), "images/mine"),
         (("report_figure", "{out}/a.png"), "a.png"),
     ],
 )
