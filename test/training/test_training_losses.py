@@ -10,7 +10,6 @@ from scipy.ndimage import gaussian_filter
 
 from training.learning.distance import EMPTY_DISTANCE_MM
 from training.learning.losses import LOSSES, dice, dice_focal, hausdorffdt, tversky
-from training.pages.study_tables import PUBLISHED
 
 SHAPE = (2, 1, 6, 13, 10)
 UNIT = torch.ones(2, 3)
@@ -33,10 +32,6 @@ def certain(voxel_mask: torch.Tensor) -> torch.Tensor:
 def value_and_gradient(loss, logits: torch.Tensor) -> tuple[float, torch.Tensor]:
     value = loss(logits)
     return value.item(), torch.autograd.grad(value, logits)[0]
-
-
-def test_the_published_losses_are_there_in_the_order_of_their_table() -> None:
-    assert [name for name in LOSSES if name in PUBLISHED] == list(PUBLISHED)
 
 
 # --- region losses ---
