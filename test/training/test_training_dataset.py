@@ -1,11 +1,12 @@
 """Packed cases, samples and batches."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from training_helpers import SMALL, invented_case, write_packed
+from training_helpers import OTHER_DATA, SMALL, invented_case, write_packed
 
 from model.errors import UserError
 from model.networks.inputs import network_input
@@ -123,6 +124,13 @@ def test_lesion_load_is_the_share_of_the_brain() -> None:
     label = np.zeros(adc.shape, bool)
     label[1, 2, 1:4] = True
     assert PackedCase("a", adc, adc, label, (3.0, 1.0, 1.0)).lesion_load == pytest.approx(3 / 40)
+
+
+@pytest.mark.parametrize("kind", OTHER_DATA)
+def test_the_digest_is_of_the_data_whatever_the_name(kind: str) -> None:
+    case = invented_case(1)
+    assert dataclasses.replace(case, name="other").digest == case.digest
+    assert dataclasses.replace(case, **OTHER_DATA[kind](case)).digest != case.digest
 
 
 def test_to_sample_is_the_preprocessed_crop() -> None:
