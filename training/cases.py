@@ -15,32 +15,25 @@ Both may be packed into one folder, in one call. Cases without a review, and tho
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from model.errors import UserError
 from model.files import require_writable
-from model.images.case import read_case
 from training.common.cli import run
 from training.common.outputs import own_files_into
-from training.data.dataset import PUBLISHED, REVIEWED
-from training.data.published import CaseFiles, canonical_arrays, published_cases, read_label
+from training.data.dataset import OWN, PUBLISHED, REVIEWED
+from training.data.published import PUBLISHED_NAME, CaseFiles, published_arrays, published_cases
 from training.data.reviewed import ReviewedCase, reviewed_arrays, reviewed_cases
-
-
-def published_arrays(files: CaseFiles) -> dict[str, Any]:
-    """The arrays of a published case, in the orientation in which the networks are asked."""
-    case = read_case(files.adc, files.zadc)
-    return canonical_arrays(case, read_label(files.label, case.adc))
 
 
 def pack(files: CaseFiles | ReviewedCase, folder: Path) -> None:
     """Write one case's arrays, and where its label is from, to `folder/<name>.npz`."""
-    source, arrays = (
-        (PUBLISHED, published_arrays(files)) if isinstance(files, CaseFiles) else (REVIEWED, reviewed_arrays(files))
-    )
+    if isinstance(files, ReviewedCase):
+        source, arrays = REVIEWED, reviewed_arrays(files)
+    else:
+        source, arrays = PUBLISHED if PUBLISHED_NAME.fullmatch(files.name) else OWN, published_arrays(files)
     np.savez_compressed(folder / f"{files.name}.npz", **arrays, source=np.array(source))
 
 

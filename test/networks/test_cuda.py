@@ -106,7 +106,7 @@ def test_a_step_changes_the_network_and_does_not_wait_for_the_device(loss: str, 
 
     def step() -> None:
         training.optimizer.zero_grad(set_to_none=True)
-        batch_loss(training.network, batch, config, protocol).backward()
+        batch_loss(training.network, batch, config).backward()
         torch.nn.utils.clip_grad_norm_(training.network.parameters(), 1.0)
         training.optimizer.step()
         training.average.update_parameters(training.network)

@@ -1,6 +1,7 @@
-"""Folds follow the data: a folder's own splits.json, and what keeps a case from being scored by what it taught."""
+"""The committed folds, a folder's own splits.json, and what keeps a case from being scored by what it taught."""
 
 import dataclasses
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -11,15 +12,55 @@ from training_helpers import invented_case, write_packed
 
 from model.errors import UserError
 from training import splits
-from training.common.provenance import LICENCE, licence, of_fit
+from training.common.provenance import licence, of_fit
 from training.data.dataset import PackedCase, load_folds
-from training.data.splits import SPLITS, fold_words, folds_of, read_folds
+from training.data.splits import SPLITS, folds_of, read_folds
 from training.pages.cohort import require_elsewhere, require_one_cohort, require_rows_of
 from training.scores.configuration import configuration_of, write_configuration
 from training.scores.places import results_of, weights_of
 from training.scores.rows import RESULTS, Row, read_frame
 
 COMMITTED = read_folds(SPLITS).held_out
+
+
+def drawn(name: str, lesion_voxels: int, slice_mm: float = 2.0) -> PackedCase:
+    """A brain of 1000 voxels."""
+    brain = np.ones((10, 4, 25), np.float32)
+    label = (np.arange(1000) < lesion_voxels).reshape(brain.shape)
+    return PackedCase(name, brain, brain, label, (slice_mm, 1.0, 1.0))
+
+
+def test_every_committed_case_validates_exactly_one_fold() -> None:
+    names = list(itertools.chain(*COMMITTED))
+    assert sorted(map(len, COMMITTED)) == [8, 9, 9, 9, 9]
+    assert len(set(names)) == 44
+    for fold in range(5):
+        training, validation = read_folds(SPLITS).of(fold)
+        assert validation == list(COMMITTED[fold])
+        assert sorted(training + validation) == sorted(names)
+    for fold in (-1, 5):
+        with pytest.raises(UserError, match=f"expected a fold from 0 to 4, found {fold}"):
+            read_folds(SPLITS).of(fold)
+
+
+@pytest.mark.parametrize(("voxels", "expected"), [(0, 0), (1, 1), (10, 1), (11, 2), (50, 2), (51, 3), (900, 3)])
+def test_load_class(voxels: int, expected: int) -> None:
+    case = drawn("a", voxels)
+    assert (case.load_class, case.lesion_load) == (expected, voxels / 1000)
+
+
+def test_deal_spreads_every_stratum_evenly() -> None:
+    """47 cases: 4 empty, 13 below 1 %, 18 of 1-5 %, 12 above; a third with thick slices."""
+    rng = np.random.default_rng(1)
+    voxels = [0] * 4 + [*rng.integers(1, 10, 13)] + [*rng.integers(11, 50, 18)] + [*rng.integers(51, 600, 12)]
+    cases = [drawn(f"case{i:02d}", int(n), 6.0 if i % 3 == 0 else 2.0) for i, n in enumerate(voxels)]
+    folds = splits.deal(cases)
+    assert sorted(itertools.chain(*folds)) == [case.name for case in cases]
+    for kind in (lambda case: (case.load_class, case.spacing_mm[0]), lambda case: case.load_class):
+        for stratum in set(map(kind, cases)):
+            members = {case.name for case in cases if kind(case) == stratum}
+            counts = [len(members & set(fold)) for fold in folds]
+            assert max(counts) - min(counts) <= 1, stratum
 
 
 @pytest.fixture
@@ -83,10 +124,7 @@ def test_the_committed_folds_hold_elsewhere_and_say_what_they_leave_out(tmp_path
     ("text", "reason"),
     [
         ('{"folds": [["case0"], ["case1", "case2", "case0"]]}', "case0 is there twice, expected every case in one fold"),
-        ('{"folds": [["case0", "case1"]]}', "expected folds as"),
         ('{"folds": [["case0"], []]}', "expected folds as"),
-        ('{"folds": [["case0"], "case1"]}', "expected folds as"),
-        ('{"folds": [["case0"], [1]]}', "expected folds as"),
         ("[", "expected folds as"),
         ('{"folds": [["case0"], ["case1"]]}', r"case10, case2, .* and 4 more: without a fold"),
         ('{"folds": [["case0"], ["other"]]}', "no packed case other, which .* has a fold for"),
@@ -176,11 +214,8 @@ def test_rows_in_other_folds_than_their_configuration_says_are_found() -> None:
 
 
 def test_weights_say_whose_labels_they_learnt_from() -> None:
-    def case(source: str) -> PackedCase:
-        return dataclasses.replace(invented_case(0), source=source)
-
-    assert licence([case("published")]) == LICENCE
-    assert licence([case("reviewed")] * 2).startswith("trained on 2 reviewed cases of one's own")
-    both = licence([case("published"), case("reviewed")])
-    assert both.startswith(f"{LICENCE}; trained on 1 reviewed")
-    assert fold_words([["a"], ["b"]]) == "2 cases in the 2 folds of splits.json of the data"
+    own, reviewed, published = (dataclasses.replace(invented_case(0), source=s) for s in ("own", "reviewed", "published"))
+    assert "BONBID-HIE" in licence([published])
+    assert licence([reviewed] * 2).startswith("trained on 2 reviewed cases of one's own")
+    assert licence([own]).startswith("trained on 1 labelled cases of one's own")
+    assert licence([published, reviewed, own]) == "; ".join(map(licence, ([published], [own], [reviewed])))

@@ -1,14 +1,14 @@
 """Packed cases, samples and batches."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from training_helpers import SMALL, invented_case, write_packed
+from training_helpers import OTHER_DATA, SMALL, invented_case, write_packed
 
 from model.errors import UserError
-from model.images.brain import brain_box
 from model.networks.inputs import network_input
 from training.data.dataset import PackedCase, Sample, collate, epoch_batches, load_case, load_cases, to_sample
 
@@ -25,31 +25,31 @@ def sample(shape: tuple[int, int, int], spacing_z_mm: float = 2.0) -> Sample:
 # --- files ---
 
 
-def test_load_case_gives_back_what_was_packed(tmp_path: Path) -> None:
-    case = invented_case(3)
-    write_packed(case, tmp_path)
-    loaded = load_case(tmp_path / "case3.npz")
+def test_cases_come_back_as_packed_by_name_and_all(tmp_path: Path) -> None:
+    cases = {f"case{number}": invented_case(number) for number in (2, 1, 3)}
+    for case in cases.values():
+        write_packed(case, tmp_path)
+    for names in (["case3", "case1"], None):
+        loaded = load_cases(tmp_path, names)
+        assert [case.name for case in loaded] == (names or ["case1", "case2", "case3"])
+        for case in loaded:
+            require_same(case, cases[case.name])
+            assert case.spacing_mm == cases[case.name].spacing_mm
+
+
+def require_same(case: PackedCase, expected: PackedCase) -> None:
     for name in ("adc", "zadc", "label"):
-        np.testing.assert_array_equal(getattr(loaded, name), getattr(case, name), strict=True)
-    assert (loaded.name, loaded.spacing_mm) == ("case3", (2.75, 1.5, 1.25))
+        np.testing.assert_array_equal(getattr(case, name), getattr(expected, name), strict=True)
 
 
-def test_load_cases_by_name_and_all(tmp_path: Path) -> None:
-    for number in (2, 1, 3):
-        write_packed(invented_case(number), tmp_path)
-    assert [case.name for case in load_cases(tmp_path, ["case3", "case1"])] == ["case3", "case1"]
-    assert [case.name for case in load_cases(tmp_path)] == ["case1", "case2", "case3"]
-
-
-def test_a_folder_without_cases(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no packed case.*training\.cases"):
-        load_cases(tmp_path)
-
-
-def test_a_missing_case_is_named(tmp_path: Path) -> None:
-    write_packed(invented_case(1), tmp_path)
-    with pytest.raises(UserError, match=r"case2\.npz: not a packed case"):
-        load_cases(tmp_path, ["case1", "case2"])
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    for folder, names, reason in (
+        (tmp_path, None, r"no packed case.*training\.cases"),
+        (tmp_path, ["case2"], r"case2\.npz: not a packed case"),
+        (tmp_path / "nowhere", ["case1"], "nowhere: no folder of packed cases"),
+    ):
+        with pytest.raises(UserError, match=reason):
+            load_cases(folder, names)
 
 
 def damage(path: Path, kind: str) -> None:
@@ -80,32 +80,21 @@ def put(array: np.ndarray, value: float) -> np.ndarray:
 # of a case of 8 x 24 x 20 voxels = 3840; the brain's ADC is uniform between 600 and 1800, so its median is near 1200
 WRONG = {
     "label 255": (lambda a: {"label": a["label"].astype(np.uint8) * 255}, "the label holds 255, expected 0 and 1 alone"),
-    "label 0.5": (lambda a: {"label": put(a["label"], 0.5)}, r"the label holds 0\.5, expected"),
     "label NaN": (lambda a: {"label": put(a["label"], np.nan)}, "the label holds nan, expected"),
-    "label -1": (lambda a: {"label": put(a["label"], -1)}, "the label holds -1, expected"),
     "spacing 0": (
         lambda a: {"spacing_mm": np.array([2.0, 0, 1])},
         r"a spacing of 0\.2 to 100\.0 mm, found \[2\.0, 0\.0, 1\.0\]",
     ),
-    "spacing < 0": (lambda a: {"spacing_mm": np.array([-2.0, 1, 1])}, r"found \[-2\.0, 1\.0, 1\.0\]"),
     "spacing NaN": (lambda a: {"spacing_mm": np.array([np.nan, 1, 1])}, r"found \[nan, 1\.0, 1\.0\]"),
-    "spacing inf": (lambda a: {"spacing_mm": np.array([1, 1, np.inf])}, r"found \[1\.0, 1\.0, inf\]"),
-    "spacing of two axes": (lambda a: {"spacing_mm": np.array([1.0, 1])}, r"spacing of three axes, found \[1\.0, 1\.0\]"),
-    "spacing of words": (lambda a: {"spacing_mm": np.array(["2", "1", "1"])}, "spacing_mm holds <U1, expected numbers"),
     "ADC in 1e-3 mm2/s": (
         lambda a: {"adc": a["adc"] / 1e3},
         r"another unit than 1e-6 mm2/s: its median in the brain is 1\.[12]",
     ),
-    "ADC in mm2/s": (lambda a: {"adc": a["adc"] / 1e6}, r"its median in the brain is 0\.001[12]"),
-    "ADC tenfold": (lambda a: {"adc": a["adc"] * 10}, r"its median in the brain is 1\.[12]\d+e\+04"),
     "ADC NaN": (lambda a: {"adc": put(a["adc"], np.nan)}, "1 of 3840 voxels of ADC are NaN or infinite"),
     "Z infinite": (lambda a: {"zadc": put(a["zadc"], -np.inf)}, "1 of 3840 voxels of Z are NaN or infinite"),
     "Z not clipped": (lambda a: {"zadc": put(a["zadc"], 1000)}, "Z reaches 1000, expected it clipped at 10"),
     "no brain": (lambda a: {"adc": np.zeros_like(a["adc"])}, "no brain, expected voxels with ADC above 0"),
-    "no voxels": (lambda a: {name: a[name][:0] for name in ("adc", "zadc", "label")}, "no brain"),
-    "other shape": (lambda a: {"zadc": a["zadc"][:, 1:]}, r"zadc \(8, 23, 20\)"),
     "transposed": (lambda a: {"label": a["label"].T}, r"label \(20, 24, 8\)"),
-    "four axes": (lambda a: {name: a[name][None] for name in ("adc", "zadc", "label")}, r"adc \(1, 8, 24, 20\)"),
 }
 
 
@@ -123,14 +112,7 @@ def test_a_label_of_numbers_and_maps_of_other_precision_are_the_same_case(tmp_pa
     case = invented_case(1)
     arrays = {"adc": case.adc.astype(float), "zadc": case.zadc, "label": case.label.astype(np.uint8)}
     np.savez_compressed(tmp_path / "case1.npz", **arrays, spacing_mm=np.array([2, 1, 1]))
-    loaded = load_case(tmp_path / "case1.npz")
-    for name in ("adc", "zadc", "label"):
-        np.testing.assert_array_equal(getattr(loaded, name), getattr(case, name), strict=True)
-
-
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere: no folder of packed cases"):
-        load_cases(tmp_path / "nowhere", ["case1"])
+    require_same(load_case(tmp_path / "case1.npz"), case)
 
 
 # --- samples ---
@@ -144,20 +126,19 @@ def test_lesion_load_is_the_share_of_the_brain() -> None:
     assert PackedCase("a", adc, adc, label, (3.0, 1.0, 1.0)).lesion_load == pytest.approx(3 / 40)
 
 
+@pytest.mark.parametrize("kind", OTHER_DATA)
+def test_the_digest_is_of_the_data_whatever_the_name(kind: str) -> None:
+    case = invented_case(1)
+    assert dataclasses.replace(case, name="other").digest == case.digest
+    assert dataclasses.replace(case, **OTHER_DATA[kind](case)).digest != case.digest
+
+
 def test_to_sample_is_the_preprocessed_crop() -> None:
-    case = invented_case(5)
-    made = to_sample(case, SMALL, CPU)
-    box = brain_box(case.adc > 0, SMALL.margin)
+    case = invented_case(5)  # (8, 24, 20), brain [1:7, 4:22, 3:15]; the margin of 2 stays inside the volume
+    made, box = to_sample(case, SMALL, CPU), np.s_[0:8, 2:24, 1:17]
     np.testing.assert_array_equal(made.inputs, network_input(case.adc[box], case.zadc[box], SMALL), strict=True)
-    np.testing.assert_array_equal(made.target[0].numpy().astype(bool), case.label[box])
+    np.testing.assert_array_equal(made.target[0], case.label[box].astype(np.float32), strict=True)
     assert made.spacing_mm.tolist() == [3.25, 1.5, 1.25]
-
-
-def test_to_sample_keeps_the_margin_inside_the_volume() -> None:
-    made = to_sample(invented_case(5), SMALL, CPU)  # (8, 24, 20), brain [1:7, 4:22, 3:15], margin 2
-    assert made.inputs.shape == (2, 8, 22, 16)
-    assert made.target.shape == (1, 8, 22, 16)
-    assert made.inputs.dtype == made.target.dtype == torch.float32
 
 
 # --- batches ---
@@ -176,35 +157,21 @@ def test_collate_pads_with_zeros_at_the_end() -> None:
             assert padded.count_nonzero() == padded.shape[0] * z * y * x
 
 
-def test_collate_leaves_a_fitting_sample_alone() -> None:
-    only = sample((4, 8, 6))
-    batch = collate([only], (2, 4, 3))
-    assert torch.equal(batch.inputs[0], only.inputs)
-    assert torch.equal(batch.target[0], only.target)
-
-
 def epoch_order(samples: list[Sample], size: int, seed: int) -> list[list[int]]:
     return [[samples.index(chosen) for chosen in batch] for batch in epoch_batches(samples, size, seed)]
 
 
-@pytest.mark.parametrize(("count", "size"), [(7, 2), (6, 3), (5, 1), (2, 4)])
-def test_an_epoch_has_every_sample_once(count: int, size: int) -> None:
-    samples = [sample((6 if i % 3 else 40, 3, 4)) for i in range(count)]
+@pytest.mark.parametrize(("thin", "thick", "size"), [(4, 4, 2), (3, 6, 3), (2, 3, 1), (2, 0, 4), (0, 7, 2)])
+def test_an_epoch_has_every_sample_once_thin_and_thick_slices_apart(thin: int, thick: int, size: int) -> None:
+    samples = [sample((slices, 3, 4)) for slices in [40] * thin + [8] * thick]
     for seed in range(5):
         batches = epoch_order(samples, size, seed)
-        assert sorted(i for batch in batches for i in batch) == list(range(count))
-        assert all(len(batch) <= size for batch in batches)
-        assert len(batches) == -(-count // size)
+        assert sorted(i for batch in batches for i in batch) == list(range(thin + thick))
+        assert len(batches) == -(-(thin + thick) // size)
+        assert all(len({i < thin for i in batch}) == 1 for batch in batches if thin % size == thick % size == 0)
 
 
 def test_epochs_differ_by_their_seed_only() -> None:
     samples = [sample((6, 3, 4)) for _ in range(8)]
     assert epoch_order(samples, 2, 5) == epoch_order(samples, 2, 5)
     assert len({str(epoch_order(samples, 2, seed)) for seed in range(10)}) == 10
-
-
-def test_thin_and_thick_slices_are_batched_apart() -> None:
-    samples = [sample((slices, 3, 4)) for slices in (8, 40, 9, 41, 10, 42, 11, 43)]
-    for seed in range(5):
-        for batch in epoch_order(samples, 2, seed):
-            assert len({samples[i].inputs.shape[1] >= 32 for i in batch}) == 1

@@ -1,6 +1,5 @@
 """The losses against MONAI and against numbers derived on paper. Logits of +-20 stand for certain predictions."""
 
-import itertools
 import math
 
 import numpy as np
@@ -11,7 +10,6 @@ from scipy.ndimage import gaussian_filter
 
 from training.learning.distance import EMPTY_DISTANCE_MM
 from training.learning.losses import LOSSES, dice, dice_focal, hausdorffdt, tversky
-from training.pages.study_tables import PUBLISHED
 
 SHAPE = (2, 1, 6, 13, 10)
 UNIT = torch.ones(2, 3)
@@ -36,10 +34,6 @@ def value_and_gradient(loss, logits: torch.Tensor) -> tuple[float, torch.Tensor]
     return value.item(), torch.autograd.grad(value, logits)[0]
 
 
-def test_the_published_losses_are_there_in_the_order_of_their_table() -> None:
-    assert [name for name in LOSSES if name in PUBLISHED] == list(PUBLISHED)
-
-
 # --- region losses ---
 
 
@@ -52,13 +46,16 @@ def counted(true_positives: int, false_positives: int, false_negatives: int) -> 
     return certain(predicted), target
 
 
-def test_dice_by_counting() -> None:
-    assert dice(*counted(3, 5, 2), UNIT[:1]).item() == pytest.approx(1 - 6 / (8 + 5), rel=1e-4)
-
-
-def test_tversky_weighs_false_positives_less_than_false_negatives() -> None:
-    assert tversky(*counted(3, 5, 2), UNIT[:1]).item() == pytest.approx(1 - 3 / (3 + 0.3 * 5 + 0.7 * 2), rel=1e-4)
-    assert tversky(*counted(3, 2, 5), UNIT[:1]).item() == pytest.approx(1 - 3 / (3 + 0.3 * 2 + 0.7 * 5), rel=1e-4)
+@pytest.mark.parametrize(
+    ("loss", "counts", "expected"),
+    [
+        (dice, (3, 5, 2), 1 - 6 / (8 + 5)),
+        (tversky, (3, 5, 2), 1 - 3 / (3 + 0.3 * 5 + 0.7 * 2)),
+        (tversky, (3, 2, 5), 1 - 3 / (3 + 0.3 * 2 + 0.7 * 5)),
+    ],
+)
+def test_region_losses_by_counting(loss, counts: tuple[int, int, int], expected: float) -> None:
+    assert loss(*counted(*counts), UNIT[:1]).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_dice_focal_of_an_undecided_network() -> None:
@@ -79,23 +76,17 @@ def test_region_losses_pool_the_batch(name: str) -> None:
 # --- the boundary term ---
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_hausdorffdt_equals_monai_at_unit_spacing(seed: int) -> None:
-    logits, target = blobs(seed)
-    monai_loss = HausdorffDTLoss(sigmoid=True, include_background=True)
-    value, gradient = value_and_gradient(lambda x: hausdorffdt(x, target, UNIT), logits)
-    expected, expected_gradient = value_and_gradient(lambda x: monai_loss(x, target), logits)
-    assert value == pytest.approx(expected, rel=1e-5)
-    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-8)
-
-
-@pytest.mark.parametrize("region", ["tversky", "dice-focal"])
-def test_compounds_are_region_plus_monais_log_hausdorffdt(region: str) -> None:
+@pytest.mark.parametrize("region", ["", "tversky", "dice-focal"])
+def test_the_boundary_term_is_monais_at_unit_spacing(region: str) -> None:
+    """And a compound is region plus log(1 + boundary)."""
     logits, target = blobs(7)
-    boundary = LogHausdorffDTLoss(sigmoid=True, include_background=True)
-    value, gradient = value_and_gradient(lambda x: LOSSES[f"{region}-hausdorffdt"](x, target, UNIT), logits)
+    kind = LogHausdorffDTLoss if region else HausdorffDTLoss
+    boundary = kind(sigmoid=True, include_background=True)
+    name = f"{region}-hausdorffdt" if region else "hausdorffdt"
+    value, gradient = value_and_gradient(lambda x: LOSSES[name](x, target, UNIT), logits)
     expected, expected_gradient = value_and_gradient(
-        lambda x: 0.9 * LOSSES[region](x, target, UNIT) + 0.1 * boundary(x, target), logits
+        lambda x: 0.9 * LOSSES[region](x, target, UNIT) + 0.1 * boundary(x, target) if region else boundary(x, target),
+        logits,
     )
     assert value == pytest.approx(expected, rel=1e-5)
     torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-8)
@@ -139,14 +130,6 @@ def test_a_false_positive_costs_on_a_crop_without_lesion() -> None:
     assert gradient[0, 0, 1, 2, 3].item() == pytest.approx(2 * 0.9 * 0.9 * 0.1 * field / 120, rel=1e-5)
 
 
-def test_more_false_positives_cost_more_on_a_crop_without_lesion() -> None:
-    target = torch.zeros(1, 1, 4, 5, 6)
-    wrong = [torch.arange(120).view(1, 1, 4, 5, 6) < count for count in (0, 1, 10, 60, 120)]
-    for name in ("hausdorffdt", "tversky-hausdorffdt", "dice-focal-hausdorffdt"):
-        costs = [LOSSES[name](certain(mask), target, UNIT[:1]).item() for mask in wrong]
-        assert all(less < more for less, more in itertools.pairwise(costs)), name
-
-
 @ALL_LOSSES
 @pytest.mark.parametrize("predicted", [0.0, 1.0])
 @pytest.mark.parametrize("marked", [0.0, 1.0])
@@ -163,23 +146,13 @@ def test_full_and_empty_masks_stay_finite(name: str, predicted: float, marked: f
 
 
 @ALL_LOSSES
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_the_loss_is_float32_inside_autocast(name: str, dtype: torch.dtype) -> None:
+def test_the_loss_is_float32_inside_autocast(name: str) -> None:
     logits, target = blobs(4)
     spacing_mm = torch.tensor([[6.0, 1.5, 1.0], [2.0, 0.5, 3.0]])
-    rounded = logits.detach().to(dtype).requires_grad_()
+    rounded = logits.detach().bfloat16().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
         loss = LOSSES[name](rounded, target, spacing_mm)
     value, gradient = value_and_gradient(lambda x: LOSSES[name](x.float(), target, spacing_mm), rounded)
     assert loss.dtype == torch.float32
     assert loss.item() == value
-    torch.testing.assert_close(torch.autograd.grad(loss, rounded)[0], gradient)  # the terms' sum is rounded to dtype
-
-
-@ALL_LOSSES
-def test_the_right_mask_is_cheapest(name: str) -> None:
-    logits, target = blobs(8)
-    spacing_mm = torch.tensor([[6.0, 1.5, 1.0], [2.0, 1.0, 1.0]])
-    best = LOSSES[name](certain(target), target, spacing_mm).item()
-    assert best == pytest.approx(0, abs=1e-4)
-    assert LOSSES[name](logits, target, spacing_mm).item() > best + 0.05
+    torch.testing.assert_close(torch.autograd.grad(loss, rounded)[0], gradient)  # the terms' sum is rounded to bfloat16

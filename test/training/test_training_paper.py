@@ -72,18 +72,14 @@ def edges(mask: np.ndarray) -> np.ndarray:
 def test_a_sample_has_the_grid_and_the_project_s_types(sample: Sample) -> None:
     assert (sample.inputs.shape, sample.target.shape) == ((2, *GRID), (1, *GRID))
     assert sample.inputs.dtype == sample.target.dtype == sample.spacing_mm.dtype == torch.float32
-    assert sample.target.unique().tolist() == [0, 1]
-
-
-def test_the_field_of_view_stays(sample: Sample) -> None:
     np.testing.assert_allclose(sample.spacing_mm * torch.tensor(GRID), np.multiply(SPACING_MM, SHAPE), rtol=1e-6)
 
 
 def test_a_ramp_is_resampled_exactly(sample: Sample) -> None:
     """At the centre of voxel i of n on the grid, the index on the old axis of length m is (i + 1/2) m / n - 1/2."""
     z, y, x = ((np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip(GRID, SHAPE, strict=True))
+    inner = np.s_[1:-1, 1:-1:7, 1:-1:5]
     ramp = 30 * z[:, None, None] + 2 * y[:, None] - 3 * x + 700
-    inner = np.s_[1:-1, 1:-1, 1:-1]
     adc = sample.inputs[1].numpy().astype(float)
     slope, offset = np.polyfit(adc[inner].ravel(), ramp[inner].ravel(), 1)  # undoes the z-score
     np.testing.assert_allclose(slope * adc[inner] + offset, ramp[inner], atol=0.01)
@@ -99,11 +95,8 @@ def test_maps_are_z_scored_over_all_voxels(sample: Sample) -> None:
     for channel in sample.inputs.double():
         assert float(channel.mean()) == pytest.approx(0, abs=1e-4)
         assert float(channel.std(correction=0)) == pytest.approx(1, abs=1e-4)
-
-
-def test_the_first_channel_is_the_z_map(sample: Sample) -> None:
     zadc, lesion = sample.inputs[0], sample.target[0] == 1
-    assert zadc[lesion].mean() < -3 < zadc[~lesion].mean()
+    assert zadc[lesion].mean() < -3 < zadc[~lesion].mean()  # the Z map comes first
 
 
 def test_the_background_counts(case: PackedCase) -> None:
@@ -119,7 +112,7 @@ def test_a_constant_map_is_refused(case: PackedCase) -> None:
         to_paper_sample(dataclasses.replace(case, zadc=np.zeros(SHAPE, np.float32)), CPU)
 
 
-@pytest.mark.parametrize("shape", [SHAPE, (16, 160, 160), (59, 128, 128), (11, 130, 90)])
+@pytest.mark.parametrize("shape", [(59, 128, 128), (11, 130, 90)])
 def test_a_mask_comes_back(case: PackedCase, shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(1)
     adc, zadc = rng.normal(size=(2, *shape)).astype(np.float32)
@@ -129,11 +122,6 @@ def test_a_mask_comes_back(case: PackedCase, shape: tuple[int, int, int]) -> Non
     np.testing.assert_allclose(edges(target.numpy() > 0.5), edges(label), atol=1.01 / min(GRID))
     assert back.shape == shape
     assert dice(back, label) > 0.8
-
-
-def test_an_empty_label_stays_empty(case: PackedCase) -> None:
-    empty = to_paper_sample(dataclasses.replace(case, label=np.zeros(SHAPE, bool)), CPU)
-    assert empty.target.count_nonzero() == 0
 
 
 class LowZ(nn.Module):
@@ -160,11 +148,6 @@ def test_masks_know_no_brain(case: PackedCase) -> None:
     assert dice(patient, case.label) > 0.95
 
 
-def test_a_higher_threshold_marks_less(case: PackedCase) -> None:
-    low, high = (paper_mask(LowZ(0.1), case, CPU, threshold)[0].sum() for threshold in (0.5, 0.65))
-    assert 0 < high < low
-
-
 def test_an_answer_that_is_not_finite_is_refused(case: PackedCase) -> None:
     with pytest.raises(UserError, match="ramp: the network's answer is not finite"):
         paper_mask(LowZ(float("nan")), case, CPU)
@@ -181,7 +164,7 @@ def of(network: nn.Module, kind: type[nn.Module]) -> list[nn.Module]:
 
 def test_logits_have_the_input_s_shape() -> None:
     assert PaperNet(SMALL)(torch.rand(2, 2, 8, 24, 40)).shape == (2, 1, 8, 24, 40)
-    assert all(size % PaperNetConfig().divisor == 0 for size in GRID)
+    assert all(size % 2 ** (len(PaperNetConfig().channels) - 1) == 0 for size in GRID)
 
 
 def test_the_study_s_parts_are_there() -> None:
@@ -191,19 +174,15 @@ def test_the_study_s_parts_are_there() -> None:
     assert len(network.up) == len(of(network, nn.ConvTranspose3d)) == 3
     assert [module.kernel_size for module in convolutions] == [(3, 3, 3)] * 14 + [(1, 1, 1)]
     assert all(module.bias is None for module in convolutions[:-1])  # batch norm would take it away
-    assert len(of(network, nn.BatchNorm3d)) == len(of(network, nn.LeakyReLU)) == len(of(network, nn.Dropout)) == 14
+    assert len(of(network, nn.BatchNorm3d)) == len(of(network, nn.LeakyReLU)) == 14
+    down, up = ([module.p for module in of(blocks, nn.Dropout)] for blocks in (network.down, network.up))
+    assert down == [0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.4, 0.4]
+    assert up == [0.3, 0.3, 0.2, 0.2, 0.1, 0.1]
 
 
 def test_the_committed_rows_are_of_this_network() -> None:
     committed = json.loads((RESULTS / "paper.json").read_text(encoding="utf-8"))
     assert committed["model"] == json.loads(json.dumps(dataclasses.asdict(PaperNetConfig())))
-
-
-def test_dropout_grows_with_depth() -> None:
-    network = PaperNet(PaperNetConfig())
-    down, up = ([module.p for module in of(blocks, nn.Dropout)] for blocks in (network.down, network.up))
-    assert down == [0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.4, 0.4]
-    assert up == [0.3, 0.3, 0.2, 0.2, 0.1, 0.1]
 
 
 def test_a_gradient_reaches_every_parameter() -> None:
@@ -213,28 +192,6 @@ def test_a_gradient_reaches_every_parameter() -> None:
     for p in network.parameters():
         per_pair = p.grad.flatten(2).abs().sum(2) if p.dim() > 1 else p.grad.abs()
         assert per_pair.min() > 0  # between every two channels, the skipped ones too
-
-
-def test_a_few_steps_learn_low_z() -> None:
-    torch.manual_seed(0)
-    network = PaperNet(SMALL)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-2)
-    x = torch.randn(2, 2, 8, 16, 16)
-    losses = []
-    for _ in range(15):
-        losses.append(nn.functional.binary_cross_entropy_with_logits(network(x), (x[:, :1] < 0).float()))
-        optimizer.zero_grad()
-        losses[-1].backward()
-        optimizer.step()
-    assert losses[-1].item() < 0.8 * losses[0].item()
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("channels", (16,)), ("channels", (0, 1, 2, 3)), ("dropout", (0.1, 0.2)), ("dropout", (0, 0, 0, 1))]
-)
-def test_a_network_that_cannot_be_is_refused(name: str, value: tuple) -> None:
-    with pytest.raises(ValueError, match=f"{name} cannot be"):
-        PaperNetConfig(**{name: value})
 
 
 def test_the_l1_norm_is_a_sum() -> None:
@@ -251,9 +208,9 @@ def test_the_l1_norm_is_a_sum() -> None:
 
 @pytest.fixture(scope="module")
 def crop(sample: Sample) -> Sample:
-    """Every second voxel along y and x, to be quicker."""
-    spacing_mm = sample.spacing_mm * torch.tensor([1.0, 2, 2])
-    return Sample(sample.inputs[..., ::2, ::2].contiguous(), sample.target[..., ::2, ::2].contiguous(), spacing_mm)
+    """Every third voxel along y and x, to be quicker."""
+    spacing_mm = sample.spacing_mm * torch.tensor([1.0, 3, 3])
+    return Sample(sample.inputs[..., ::3, ::3].contiguous(), sample.target[..., ::3, ::3].contiguous(), spacing_mm)
 
 
 @pytest.fixture(scope="module")
@@ -266,12 +223,6 @@ def test_the_label_moves_about_half_the_time_and_with_the_maps(crop: Sample, cha
     assert 6 < len(moved) < 18
     for after in changed:
         assert dice(after.inputs[0].numpy() < -2, after.target[0].numpy() == 1) > 0.75  # coarsened maps are off by a voxel
-
-
-def test_without_a_lesion_none_appears(crop: Sample) -> None:
-    empty = dataclasses.replace(crop, target=torch.zeros_like(crop.target))
-    augment = PaperAugmentation(3)
-    assert all(augment(empty).target.count_nonzero() == 0 for _ in range(8))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -340,14 +291,13 @@ def test_one_control_point_moves_what_is_near_it() -> None:
     assert moved[1, 8:].abs().max() == moved[1, :, :, :7].abs().max() == 0
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_deformation_does_not_fold(seed: int) -> None:
+def test_the_deformation_does_not_fold() -> None:
     """Over the flattest field of view of the training cases: 92 mm high."""
-    points = control_points_mm(np.random.RandomState(seed))
-    spacing_mm = [92 / 32, 1.0, 1.0]
-    moved = displacement_mm(points, GRID, spacing_mm)
-    assert 1 < moved.abs().max() < MAX_DISPLACEMENT_MM
-    assert moved[:, :, 0].abs().max() < MAX_DISPLACEMENT_MM / 6  # the outer layers are locked
-    steps = [torch.gradient(moved, spacing=mm, dim=axis + 1)[0] for axis, mm in enumerate(spacing_mm)]
-    jacobian = torch.stack(steps, dim=-1).permute(1, 2, 3, 0, 4) + torch.eye(3)
-    assert torch.linalg.det(jacobian).min() > 0
+    shape, spacing_mm = (16, 48, 48), [92 / 16, 4.0, 4.0]
+    for seed in range(4):
+        moved = displacement_mm(control_points_mm(np.random.RandomState(seed)), shape, spacing_mm)
+        assert 1 < moved.abs().max() < MAX_DISPLACEMENT_MM
+        assert moved[:, :, 0].abs().max() < MAX_DISPLACEMENT_MM / 6  # the outer layers are locked
+        steps = [torch.gradient(moved, spacing=mm, dim=axis + 1)[0] for axis, mm in enumerate(spacing_mm)]
+        jacobian = torch.stack(steps, dim=-1).permute(1, 2, 3, 0, 4) + torch.eye(3)
+        assert torch.linalg.det(jacobian).min() > 0

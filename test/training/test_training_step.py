@@ -20,19 +20,26 @@ CPU = torch.device("cpu")
 NATIVE = Native(SMALL)
 
 
-def trained(config: TrainConfig, count: int = 2) -> tuple[Training, list[dict], float]:
-    """One epoch on `count` cases: what changed, the network after each step, the mean loss."""
+def test_the_average_follows_each_step_and_the_steps_their_schedule(replace_loss) -> None:
+    """Three steps down a steep loss: the rate of each, gradients clipped to norm 1, the average after the last."""
+    tversky, steps, rates, norms = LOSSES["tversky"], [], [], []
+
+    def before(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        (group,) = optimizer.param_groups
+        rates.append(group["lr"])
+        norms.append(torch.nn.utils.get_total_norm([parameter.grad for parameter in group["params"]]).item())
+
+    replace_loss("tversky", lambda *arguments: 1e4 * tversky(*arguments))
+    config = TrainConfig(loss="tversky", batch_size=1, ema_decay=0.75, weight_decay=0.125)
     training = Training(config, NATIVE, CPU)
-    samples = [to_sample(invented_case(number), SMALL, CPU) for number in range(count)]
-    steps = []
+    training.optimizer.register_step_pre_hook(before)
     training.optimizer.register_step_post_hook(
         lambda *_: steps.append({name: tensor.clone() for name, tensor in training.network.state_dict().items()})
     )
-    return training, steps, float(train_epoch(training, samples, config, NATIVE))
-
-
-def test_the_average_follows_each_step() -> None:
-    training, steps, _ = trained(TrainConfig(batch_size=1, ema_decay=0.75), count=3)
+    train_epoch(training, [to_sample(invented_case(number), SMALL, CPU) for number in range(3)], config, NATIVE)
+    assert rates == [learning_rate(step / 3, config) for step in range(3)]
+    assert norms == [pytest.approx(1, rel=1e-3)] * 3
+    assert training.optimizer.param_groups[0]["weight_decay"] == 0.125
     expected = steps[0]
     for network in steps[1:]:
         expected = {name: 0.75 * expected[name] + 0.25 * network[name] for name in network}
@@ -68,35 +75,9 @@ def test_learning_rate_rises_then_falls_to_zero() -> None:
     assert 0 < rates[-1] < 1e-6
 
 
-def test_each_step_uses_the_scheduled_rate() -> None:
-    config, used = TrainConfig(batch_size=1), []
-    training = Training(config, NATIVE, CPU)
-    training.optimizer.register_step_pre_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"]))
-    train_epoch(training, [to_sample(invented_case(number), SMALL, CPU) for number in range(3)], config, NATIVE)
-    assert used == [learning_rate(step / 3, config) for step in range(3)]
-
-
-def test_gradients_are_clipped_to_norm_1(replace_loss) -> None:
-    norms, tversky = [], LOSSES["tversky"]
-
-    def steep(*arguments: torch.Tensor) -> torch.Tensor:
-        return 1e4 * tversky(*arguments)
-
-    def record(optimizer: torch.optim.Optimizer, *_: object) -> None:
-        gradients = [parameter.grad for group in optimizer.param_groups for parameter in group["params"]]
-        norms.append(torch.nn.utils.get_total_norm(gradients).item())
-
-    config = TrainConfig(loss="tversky")
-    replace_loss(config.loss, steep)
-    training = Training(config, NATIVE, CPU)
-    training.optimizer.register_step_pre_hook(record)
-    train_epoch(training, [to_sample(invented_case(0), SMALL, CPU)], config, NATIVE)
-    assert norms == [pytest.approx(1, rel=1e-3)]
-
-
-def test_the_optimizer_is_configured() -> None:
-    (group,) = Training(TrainConfig(weight_decay=0.125), NATIVE, CPU).optimizer.param_groups
-    assert group["weight_decay"] == 0.125
+def test_the_exponential_schedule_falls_by_whole_epochs() -> None:
+    config = TrainConfig(schedule="exponential", warmup_epochs=1, decay=0.5, learning_rate=1e-3)
+    assert [learning_rate(epoch, config) for epoch in (1.0, 1.9, 2.0, 4.0)] == pytest.approx([1e-3, 1e-3, 5e-4, 1.25e-4])
 
 
 # --- validation ---
@@ -110,11 +91,3 @@ def test_the_untrained_network_scores_as_the_rule() -> None:
         assert found == score(rule, case.label, case.spacing_mm)
         assert found.dice == pytest.approx(2 * (rule & case.label).sum() / (rule.sum() + case.label.sum()))
         assert 0.2 < found.dice < 0.9
-
-
-def test_voxels_outside_the_brain_are_never_lesion() -> None:
-    case = invented_case(3)
-    network = LesionNet(SMALL)
-    torch.nn.init.constant_(network.head.conv.conv.bias, 100.0)  # says lesion everywhere
-    (found,) = validate(network, [case], NATIVE, CPU)
-    assert found == score(case.adc > 0, case.label, case.spacing_mm)

@@ -44,7 +44,6 @@ from training.scores.methods import RULE
 from training.scores.metrics import count_lesions, score
 from training.scores.rows import Epoch, Row, curves_path, read_records
 
-STEPS = 3  # per epoch of fold 0
 MEASURED = {"train_seconds": 0, "predict_seconds": 0, "peak_mb": 0}  # what no two runs share
 
 
@@ -72,7 +71,7 @@ def study(data: Path, folder: Path, *options: str) -> Path:
 @pytest.fixture(scope="module")
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results file of an undisturbed study. Not to be written to."""
-    return study(data, tmp_path_factory.mktemp("study"), "--losses", "dice", "tversky", "--folds", "0", "2")
+    return study(data, tmp_path_factory.mktemp("study"), "--losses", "dice", "--folds", "0", "2")
 
 
 def of_networks(path: Path) -> list[Row]:
@@ -86,17 +85,13 @@ def unmeasured(rows: list[Row]) -> list[str]:
 # --- the rows ---
 
 
-def test_a_run_has_rows_of_its_held_out_cases_only(finished: Path) -> None:
-    expected = [(loss, fold, 0, case) for loss in ("dice", "tversky") for fold in (0, 2) for case in FOLDS[fold]]
+def test_a_run_has_the_scores_of_its_weights_on_its_held_out_cases_only(finished: Path) -> None:
+    expected = [("dice", fold, 0, case) for fold in (0, 2) for case in FOLDS[fold]]
     assert [(row.method, row.fold, row.seed, row.case) for row in of_networks(finished)] == expected
-    for loss, fold in itertools.product(("dice", "tversky"), (0, 2)):
-        sidecar = finished.parents[1] / f"runs/native/{loss}-fold{fold}-seed0/fold{fold}.json"
-        assert not set(json.loads(sidecar.read_text())["provenance"]["cases"]["training"]) & set(FOLDS[fold])
-
-
-def test_rows_are_the_scores_of_the_written_weights(finished: Path) -> None:
     for row in of_networks(finished):
         folder = finished.parents[1] / f"runs/native/{row.method}-fold{row.fold}-seed0"
+        provenance = json.loads((folder / f"fold{row.fold}.json").read_text())["provenance"]
+        assert not set(provenance["cases"]["training"]) & set(FOLDS[row.fold])
         case = CASES[row.case]
         mask = Predictor(load(folder)).mask(case.adc, case.zadc, math.prod(case.spacing_mm))
         require_scores(row, mask, case)
@@ -131,9 +126,10 @@ def test_the_rule_has_a_row_per_case(finished: Path) -> None:
 
 def test_the_curves_have_a_point_per_epoch(finished: Path) -> None:
     points = read_records(curves_path(finished), Epoch)
-    runs = itertools.product(("dice", "tversky"), (0, 2), (1, 2, 3))
-    assert [(point.method, point.fold, point.epoch) for point in points] == list(runs)
-    assert [math.isfinite(point.dice) for point in points] == [False, True, False] * 4
+    assert [(point.method, point.fold, point.epoch) for point in points] == [
+        ("dice", f, n) for f in (0, 2) for n in (1, 2, 3)
+    ]
+    assert [math.isfinite(point.dice) for point in points] == [False, True, False] * 2
     assert all(math.isfinite(point.loss) for point in points)
 
 
@@ -200,7 +196,6 @@ def test_runs_in_the_results_are_not_run_again(data: Path, tmp_path: Path, repla
     ("kind", "epochs", "reason"),
     [
         (None, "2", "another configuration (training.epochs: 3 and 2)"),
-        ("labels inverted", "3", "another configuration (other data: case4); "),
         ("Z negated", "3", "another configuration (other data: case4); "),
     ],
 )
@@ -231,22 +226,19 @@ def test_data_that_change_while_the_study_runs_give_no_rows(tmp_path: Path, repl
     assert {row.method for row in of_networks(path)} == {"dice"}
 
 
-@pytest.mark.parametrize(
-    ("slower", "left"), [(1, ("18.5 min", "4.3 min", "6.7 min", "7.5 min")), (40, ("12.3 h", "2.9 h", "4.4 h", "5.0 h"))]
-)
-def test_the_status_by_hand(tmp_path: Path, slower: int, left: tuple[str, ...]) -> None:
-    """Of 30 epochs one run did 4 of 10 s and is held by a process, one did 10 of 20 s, one did none."""
+def test_the_status_by_hand(tmp_path: Path) -> None:
+    """Of 30 epochs one run did 4 of 10 s and is held by a process, one did 10 of 4000 s, one did none."""
     jobs = [Job(default_config("native", loss="dice", fold=n, epochs=30), tmp_path, tmp_path / str(n)) for n in range(3)]
-    for job, count, seconds in zip(jobs, (4, 10), (10.0, 20.0), strict=False):
+    for job, count, seconds in zip(jobs, (4, 10), (10.0, 4000.0), strict=False):
         job.folder.mkdir()
-        torch.save({"history": [{"seconds": slower * seconds}] * count}, job.folder / "checkpoint.pt")
+        torch.save({"history": [{"seconds": seconds}] * count}, job.folder / "checkpoint.pt")
     with only_run(jobs[0].folder):
         text = status_text(jobs, tmp_path / "native.csv")
     assert text.splitlines() == [
-        f"3 runs: 0 done, 1 running, 1 stopped, 1 missing; at most {left[0]} left, one run after the other",
-        f"dice fold 0 seed 0: running, 4 of 30 epochs, at most {left[1]} left",
-        f"dice fold 1 seed 0: stopped, 10 of 30 epochs, at most {left[2]} left",
-        f"dice fold 2 seed 0: missing, at most {left[3]} left",
+        "3 runs: 0 done, 1 running, 1 stopped, 1 missing; at most 39.0 h left, one run after the other",
+        "dice fold 0 seed 0: running, 4 of 30 epochs, at most 4.3 min left",
+        "dice fold 1 seed 0: stopped, 10 of 30 epochs, at most 22.2 h left",
+        "dice fold 2 seed 0: missing, at most 16.7 h left",
     ]
 
 
@@ -258,30 +250,6 @@ def test_the_status_starts_nothing(data: Path, finished: Path, capsys) -> None:
     assert lines[1] == "dice fold 0 seed 0: done, 3 epochs"
     assert finished.read_bytes() == before
     assert not (finished.parents[1] / "runs/native/dice-fold1-seed0").exists()
-
-
-class Killed(BaseException):
-    """Stands for a signal that ends the process."""
-
-
-def test_a_killed_run_continues_and_gives_the_same_rows(data: Path, finished: Path, tmp_path: Path, replace_loss) -> None:
-    calls, dice = itertools.count(), LOSSES["dice"]
-
-    def killing(*arguments: torch.Tensor) -> torch.Tensor:
-        if next(calls) == STEPS + 1:
-            raise Killed
-        return dice(*arguments)
-
-    replace_loss("dice", killing)
-    with pytest.raises(Killed):
-        study(data, tmp_path, "--losses", "dice", "--folds", "0")
-    path = tmp_path / "results" / "native.csv"
-    assert of_networks(path) == []
-    torch.manual_seed(7)  # a new process knows nothing of the old one's random state
-    study(data, tmp_path, "--losses", "dice", "--folds", "0")
-    assert next(calls) == STEPS + 2 + 2 * STEPS  # the first epoch was not repeated
-    undisturbed = [row for row in of_networks(finished) if row.method == "dice" and row.fold == 0]
-    assert unmeasured(of_networks(path)) == unmeasured(undisturbed)
 
 
 def test_a_failed_run_does_not_cost_the_others(data: Path, tmp_path: Path, replace_loss, capsys) -> None:
@@ -311,9 +279,15 @@ def test_a_refused_job_is_a_failed_one(tmp_path: Path, capsys) -> None:
     assert failures == [expected.format("dice"), expected.format("tversky")]
 
 
-def test_an_interrupted_study_cancels_its_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    future = Future()
-    monkeypatch.setattr(executors.time, "sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+class Interrupted(Future):
+    """Of a job during which Ctrl-C is pressed."""
+
+    def done(self) -> bool:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_study_cancels_its_jobs(tmp_path: Path) -> None:
+    future = Interrupted()
     with pytest.raises(KeyboardInterrupt):
         work_off([a_job()], SimpleNamespace(submit=lambda *_: future), tmp_path / "native.csv")
     assert future.cancelled()
@@ -327,9 +301,8 @@ def test_a_traceback_is_told_in_its_last_line() -> None:
     assert reason(RuntimeError("out of\n memory")) == "RuntimeError: out of memory"
 
 
-@pytest.mark.parametrize("protocol", ["native", "paper"])
-def test_the_configuration_does_not_depend_on_the_run(protocol: str, data: Path) -> None:
-    config, shared = default_config(protocol), (folds_of(data), {"case0": "0f"})
+def test_the_configuration_does_not_depend_on_the_run(data: Path) -> None:
+    config, shared = default_config("native"), (folds_of(data), {"case0": "0f"})
     expected = study_configuration(config, *shared)
     assert study_configuration(dataclasses.replace(config, fold=2, loss="dice", seed=5), *shared) == expected
     assert study_configuration(dataclasses.replace(config, epochs=7), *shared) != expected
@@ -389,9 +362,7 @@ class FakePool:
     submit = Here.submit
 
 
-@pytest.mark.parametrize(
-    ("device", "used"), [("auto", ["cuda:0", "cuda:1"]), ("cuda", ["cuda:0", "cuda:1"]), ("cpu", ["cpu"])]
-)
+@pytest.mark.parametrize(("device", "used"), [("auto", ["cuda:0", "cuda:1"]), ("cpu", ["cpu"])])
 def test_gpus_share_the_jobs(monkeypatch: pytest.MonkeyPatch, device: str, used: list[str]) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(executors, "ProcessPoolExecutor", FakePool)
@@ -414,15 +385,12 @@ def test_a_job_computes_on_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calls == ["cuda:1"]
 
 
-def test_slurm_needs_submitit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(UserError, match=r"--executor slurm: needs the package submitit"):
-        slurm_executor(tmp_path, {})
-
-
-def test_slurm_needs_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurm_needs_submitit_and_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"--executor slurm: sbatch is not on this machine's PATH"):
+        slurm_executor(tmp_path, {})
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(UserError, match=r"--executor slurm: needs the package submitit"):
         slurm_executor(tmp_path, {})
 
 
@@ -436,9 +404,9 @@ def no_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("options", [{"minutes": 3}, {"timeout_min": "long"}, {"slurm_colour": "red"}])
+@pytest.mark.parametrize("options", [{"minutes": 3}, {"timeout_min": "long"}])
 def test_slurm_refuses_unknown_parameters(no_slurm: Path, options: dict) -> None:
-    with pytest.raises(UserError, match=f"^--slurm: .*{next(iter(options)).removeprefix('slurm_')}"):
+    with pytest.raises(UserError, match=f"^--slurm: .*{next(iter(options))}"):
         slurm_executor(no_slurm, options)
 
 

@@ -1,25 +1,25 @@
 """Which code, and which data's licence, weights come from."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from training.data.dataset import OWN, PUBLISHED, REVIEWED, PackedCase
 from training.data.seen import SCANS
 from training.data.splits import fold_words, folds_by_number
 
-if TYPE_CHECKING:
-    from training.data.dataset import PackedCase
-
-LICENCE = "trained on BONBID-HIE (Zenodo 10602767), whose licence statements conflict: treat as non-commercial"
-OWN_CASES = "trained on {} reviewed cases of one's own: whoever reviewed them knows their terms"
+LICENCES = {  # by the source of the labels
+    PUBLISHED: "trained on BONBID-HIE (Zenodo 10602767), whose licence statements conflict: treat as non-commercial",
+    OWN: "trained on {} labelled cases of one's own: whoever labelled them knows their terms",
+    REVIEWED: "trained on {} reviewed cases of one's own: whoever reviewed them knows their terms",
+}
 
 
 def git_commit() -> str:
@@ -41,10 +41,8 @@ def git_commit() -> str:
 
 def licence(cases: Iterable[PackedCase]) -> str:
     """Under which terms weights that were trained on some cases are, by where their labels come from."""
-    sources = [case.source for case in cases]
-    reviewed = len(sources) - sources.count("published")
-    words = [LICENCE] if reviewed < len(sources) else []
-    return "; ".join([*words, OWN_CASES.format(reviewed)] if reviewed else words)
+    counts = Counter(case.source for case in cases)
+    return "; ".join(words.format(counts[source]) for source, words in LICENCES.items() if counts[source])
 
 
 def of_fit(module: str, cases: Mapping[str, PackedCase]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ DAMAGE = (OSError, EOFError, KeyError, TypeError, ValueError, NotImplementedErro
 MAKE_IT = "make it with python -m training.cases"
 # median of a brain in 1e-6 mm2/s, 909 to 1583 in 44 published cases; no living tissue is below, free water at 37 C is above
 BRAIN_ADC = (300.0, 3000.0)
-PUBLISHED, REVIEWED = "published", "reviewed"  # what a packed case says of its label; older files say nothing
+PUBLISHED, OWN, REVIEWED = "published", "own", "reviewed"  # where a packed case's label is from; older files do not say
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class PackedCase:
     label: np.ndarray  # bool
     spacing_mm: tuple[float, float, float]  # (z, y, x)
     fold: int | None = None  # that holds it out, where it was read with its folds
-    source: str = PUBLISHED  # whose label it has: PUBLISHED or REVIEWED
+    source: str = PUBLISHED  # of its label: PUBLISHED, OWN or REVIEWED
 
     @functools.cached_property
     def brain(self) -> np.ndarray:
@@ -107,9 +107,6 @@ def load_case(path: Path) -> PackedCase:
 
 def _shape_problem(arrays: dict[str, np.ndarray]) -> str:
     """What is wrong with the arrays before their values count; empty when nothing is."""
-    for name, array in arrays.items():
-        if array.dtype.kind not in "fiub":
-            return f"{name} holds {array.dtype}, expected numbers"
     shapes = {name: arrays[name].shape for name in ("adc", "zadc", "label")}
     if len(set(shapes.values())) > 1 or len(shapes["adc"]) != 3:
         return "expected three volumes of one shape, found " + ", ".join(f"{name} {shape}" for name, shape in shapes.items())

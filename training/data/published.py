@@ -1,5 +1,6 @@
-"""The layout of the published archive: which files a case has, and how its label is read."""
+"""The layout of the published archive: which files a case has, and how they are read."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from model.errors import UserError
-from model.images.case import Case
+from model.images.case import Case, read_case
 from model.images.orientation import turn_to_canonical
 from model.images.volume import Volume, read_volume, require_same_grid
-from model.inputs.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
+from model.inputs.published_layout import ADC_FOLDER, ADC_NAME, LABEL_FOLDER, LABEL_NAME, ZADC_FOLDER, ZADC_NAME
+
+STEMS = {ADC_FOLDER: ADC_NAME, ZADC_FOLDER: ZADC_NAME, LABEL_FOLDER: LABEL_NAME}  # of a case's files, by folder
+PUBLISHED_NAME = re.compile(r"MGHNICU_\d+-VISIT_\d+")  # others are of whoever follows the layout
 
 
 @dataclass(frozen=True)
@@ -23,30 +27,40 @@ class CaseFiles:
     label: Path
 
 
+def list_cases(root: Path) -> tuple[list[CaseFiles], list[Path]]:
+    """Every case of which at least one file is there, by name, and the `.mha` files whose names fit no case."""
+    names, strays = set(), []
+    for folder, stem in STEMS.items():
+        for path in sorted((root / folder).glob("*.mha")):
+            match = re.fullmatch(stem.format("(.+)"), path.stem)
+            names |= {match[1]} if match else set()
+            strays += [] if match else [path]
+    files = {name: [root / folder / f"{stem.format(name)}.mha" for folder, stem in STEMS.items()] for name in names}
+    return [CaseFiles(name, *files[name]) for name in sorted(names)], strays
+
+
 def published_cases(root: Path) -> list[CaseFiles]:
     """The cases below `root` in the published layout (`1ADC_ss`, `2Z_ADC`, `3LABEL`), sorted by name.
 
-    Raises UserError when there is no case or one of a case's three files is missing.
+    Raises UserError when there is no case, one of a case's three files is missing or a file's name fits no case.
     """
-    cases = []
-    for adc in sorted((root / ADC_FOLDER).glob("*.mha")):
-        match = ADC_STEM.fullmatch(adc.stem)
-        if not match:
-            raise UserError(f"{adc}: expected a name like MGHNICU_010-VISIT_01-ADC_ss.mha")
-        name = match["case"]
-        zadc = root / ZADC_FOLDER / f"{ZADC_NAME.format(name)}.mha"
-        label = root / LABEL_FOLDER / f"{LABEL_NAME.format(name)}.mha"
-        for path in (zadc, label):
+    cases, strays = list_cases(root)
+    for path in strays:
+        expected = STEMS[path.parent.name].format("MGHNICU_010-VISIT_01")
+        raise UserError(f"{path}: expected a name like {expected}.mha")
+    for files in cases:
+        for path in (files.adc, files.zadc, files.label):
             if not path.is_file():
-                raise UserError(f"{path}: missing, expected beside {adc}")
-        cases.append(CaseFiles(name, adc, zadc, label))
-    known = {path for files in cases for path in (files.zadc, files.label)}
-    for path in sorted([*(root / ZADC_FOLDER).glob("*.mha"), *(root / LABEL_FOLDER).glob("*.mha")]):
-        if path not in known:
-            raise UserError(f"{path}: belongs to no ADC map in {root / ADC_FOLDER}")
+                raise UserError(f"{path}: missing, expected beside the other files of {files.name}")
     if not cases:
         raise UserError(f"{root}: no case found, expected files {ADC_FOLDER}/*-ADC_ss.mha")
     return cases
+
+
+def published_arrays(files: CaseFiles, *, labelled: bool = True) -> dict[str, Any]:
+    """As `canonical_arrays`; the label is empty where `labelled` is not. Raises UserError for a file that is not usable."""
+    case = read_case(files.adc, files.zadc)
+    return canonical_arrays(case, read_label(files.label, case.adc) if labelled else np.zeros(case.grid.size, bool))
 
 
 def read_label(path: Path, adc: Volume) -> np.ndarray:

@@ -1,25 +1,19 @@
 """Whether cases are the same data as others were: by the digests that checkpoints, sidecars and results hold."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from model.errors import UserError
+
+if TYPE_CHECKING:
+    from training.data.dataset import PackedCase
 
 MOST_LISTED = 5  # cases that a message lists
 
 
-class Digested(Protocol):
-    """A case that has the digests of `training.data.dataset.PackedCase`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def digest(self) -> str: ...
-    @property
-    def scan_digest(self) -> str: ...
-
-
-def digests(cases: Iterable[Digested]) -> dict[str, str]:
+def digests(cases: Iterable[PackedCase]) -> dict[str, str]:
     """The cases' digests by name."""
     return {case.name: case.digest for case in cases}
 
@@ -41,7 +35,7 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(ordered[:MOST_LISTED]) + more
 
 
-def require_each_scan_once(cases: Iterable[Digested]) -> None:
+def require_each_scan_once(cases: Iterable[PackedCase]) -> None:
     """Raise UserError when two cases have the same ADC map: one could be trained on and the other scored as held out."""
     names: dict[str, str] = {}
     for case in cases:

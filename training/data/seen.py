@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from model.errors import UserError
 from model.networks.stored import read_sidecar
@@ -19,11 +19,8 @@ SCANS = "scans"  # of a sidecar: digests of the ADC maps that weights were train
 
 def trained_on(sidecar: Path) -> set[str]:
     """Names of the cases. Raises UserError when the sidecar lists none."""
-    try:
-        names = read_sidecar(sidecar)["provenance"]["cases"]["training"]
-    except (KeyError, TypeError):
-        names = None
-    if type(names) is not list or not names:
+    names = _told(sidecar, "cases", "training")
+    if not isinstance(names, list) or not names:
         raise UserError(f"{sidecar}: does not say which cases the network was trained on")
     return set(names)
 
@@ -45,7 +42,7 @@ def seen_by(weights: Path, cases: Iterable[PackedCase]) -> set[str]:
     scans: set[str] = set()
     for sidecar in sorted(weights.glob("*.json")):
         names |= trained_on(sidecar)
-        scans |= set(read_sidecar(sidecar)["provenance"].get(SCANS, ()))
+        scans |= set(_told(sidecar, SCANS) or ())
     if not scans:
         raise UserError(f"{weights}: no sidecar says which scans the weights were trained on; fit the decision again")
     patients = set(map(patient_of, names))
@@ -59,30 +56,27 @@ def require_same_data(sidecars: Iterable[Path], digests: dict[str, str]) -> list
     """
     untold = []
     for path in sorted(sidecars):
-        try:
-            known = read_sidecar(path)["provenance"]["data"]
-            cases = differing(known, {name: digests[name] for name in known if name in digests})
-        except (KeyError, TypeError):
+        known = _told(path, "data")
+        if not isinstance(known, dict):
             untold.append(path)
-            continue
-        if cases:
+        elif cases := differing(known, {name: digests[name] for name in known if name in digests}):
             raise UserError(f"{path}: trained on other data than these ({cases})")
     return untold
 
 
 def held_out_fold(sidecar: Path) -> int:
     """The fold that the network was trained without. Raises UserError when the sidecar names none."""
-    try:
-        return int(_training(sidecar)["fold"])
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{sidecar}: does not say which fold the network holds out") from None
+    fold = _told(sidecar, "training", "fold")
+    if type(fold) is not int:
+        raise UserError(f"{sidecar}: does not say which fold the network holds out")
+    return fold
 
 
 def training_seed(weights: Path) -> int:
     """The seed that all networks in `weights` were trained with. Raises UserError when a sidecar names none, or another."""
     seeds: set[int] = set()
     for path in sorted(weights.glob("fold*.json")):
-        seed = _training(path).get("seed")
+        seed = _told(path, "training", "seed")
         if type(seed) is not int:
             raise UserError(f"{path}: does not say with which seed the network was trained")
         seeds.add(seed)
@@ -91,13 +85,12 @@ def training_seed(weights: Path) -> int:
     return seeds.pop()
 
 
-def _training(sidecar: Path) -> dict:
-    """The configuration of the training; empty when the sidecar has none."""
-    try:
-        found = read_sidecar(sidecar)["provenance"]["training"]
-    except (KeyError, TypeError):
-        found = None
-    return found if isinstance(found, dict) else {}
+def _told(sidecar: Path, *keys: str) -> Any:
+    """What a sidecar says there of how the weights were made; None where it says nothing."""
+    found: Any = read_sidecar(sidecar)
+    for key in ("provenance", *keys):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def require_held_out(weights: Path, cases: Iterable[PackedCase]) -> None:
@@ -110,7 +103,7 @@ def require_held_out(weights: Path, cases: Iterable[PackedCase]) -> None:
         names, fold = trained_on(path), held_out_fold(path)
         if path.stem.split("-")[0] != f"fold{fold}":
             raise UserError(f"{path}: holds out fold {fold}, expected a name that begins with fold{fold}-")
-        known = read_sidecar(path)["provenance"].get("data", {})
+        known = _told(path, "data") or {}
         copies = {known.get(name) for name in names} - {None}
         if seen := listed(case.name for case in some if case.fold == fold and (case.name in names or case.digest in copies)):
             raise UserError(f"{path}: trained on {seen}, which its fold holds out")

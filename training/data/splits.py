@@ -3,14 +3,19 @@
 A folder of cases that holds a `splits.json` has folds of its own. For all others the committed ones hold, SPLITS.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from model.errors import UserError
+
+if TYPE_CHECKING:
+    from training.data.dataset import PackedCase
 
 SPLITS = Path(__file__).with_name("splits.json")
 FOLDS = 5  # that are dealt
@@ -77,28 +82,19 @@ def folds_of(data: Path) -> Folds:
     return read_folds(own if own.exists() or own.is_symlink() else SPLITS)
 
 
-class InFold(Protocol):
-    """A case that knows its fold."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def fold(self) -> int | None: ...
-
-
-def fold_number(case: InFold) -> int:
+def fold_number(case: PackedCase) -> int:
     """The fold that holds a case out. Raises ValueError when the case was read without it."""
     if case.fold is None:
         raise ValueError(f"{case.name}: no fold, read it with load_folds")
     return case.fold
 
 
-def numbers_of_folds(cases: Iterable[InFold]) -> list[int]:
+def numbers_of_folds(cases: Iterable[PackedCase]) -> list[int]:
     """The folds of some cases, sorted. Raises ValueError when a case was read without its fold."""
     return sorted(set(map(fold_number, cases)))
 
 
-def folds_by_number(cases: Iterable[InFold]) -> list[list[str]]:
+def folds_by_number(cases: Iterable[PackedCase]) -> list[list[str]]:
     """The names of the cases that each fold holds out: as results and sidecars hold them."""
     some = list(cases)
     return [[case.name for case in some if case.fold == fold] for fold in numbers_of_folds(some)]

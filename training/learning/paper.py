@@ -61,10 +61,8 @@ def _resample(maps: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 @torch.inference_mode()
 @torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-def paper_mask(
-    network: nn.Module, case: PackedCase, device: torch.device, threshold: float = 0.5
-) -> tuple[np.ndarray, np.ndarray]:
-    """The masks on the patient's grid and on GRID, both boolean (z, y, x): probability above `threshold`.
+def paper_mask(network: nn.Module, case: PackedCase, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+    """The masks on the patient's grid and on GRID, both boolean (z, y, x): probability above one half.
 
     The first comes from the resampled probabilities, not from the second. Leaves the network in evaluation mode. Raises
     UserError when the network's answer is not finite.
@@ -74,7 +72,7 @@ def paper_mask(
     if not logits.isfinite().all():
         raise UserError(f"{case.name}: the network's answer is not finite, no mask can be drawn from it")
     probabilities = torch.sigmoid(logits.float())
-    masks = (to_patient_grid(probabilities, case.adc.shape) > threshold, probabilities > threshold)
+    masks = (to_patient_grid(probabilities, case.adc.shape) > 0.5, probabilities > 0.5)
     return masks[0].cpu().numpy(), masks[1].cpu().numpy()
 
 

@@ -18,22 +18,11 @@ class PaperNetConfig:
     channels: tuple[int, ...] = (16, 32, 64, 128)  # feature maps: the usual doubling
     dropout: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)  # "growing with depth"; a decoder block has its level's rate
 
-    def __post_init__(self) -> None:
-        if len(self.channels) < 2 or min(self.channels) < 1:
-            raise ValueError(f"channels cannot be {self.channels!r}")
-        if len(self.dropout) != len(self.channels) or not all(0 <= rate < 1 for rate in self.dropout):
-            raise ValueError(f"dropout cannot be {self.dropout!r}, expected {len(self.channels)} rates from 0 to below 1")
-
-    @property
-    def divisor(self) -> int:
-        """Every axis of the input must be a multiple of this."""
-        return 2 ** (len(self.channels) - 1)
-
 
 class PaperNet(nn.Module):
     """A 3D U-Net: max-pooling down, transposed convolutions up, skip connections, a 1x1x1 head.
 
-    Input: float (batch, 2, z, y, x), Z map and ADC, each axis a multiple of `PaperNetConfig.divisor`.
+    Input: float (batch, 2, z, y, x), Z map and ADC, each axis a multiple of 2 for each level below the first.
     Output: logits (batch, 1, z, y, x).
     """
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.images.case import Case, read_case
+from model.images.case import read_case
 from model.inputs.platform import find_inputs
 from model.networks.canonical_orientation import segment_canonical
 from model.networks.predict import Predictor
@@ -21,14 +21,9 @@ def masks_by_loss(runs: Path, folder: Path) -> dict[str, np.ndarray]:
     runs: of the study, holds `native/<loss>-fold0-seed0`, each with one network; a loss without is left out.
     folder: holds `input/` in the platform's layout. Raises UserError for weights that cannot be used.
     """
-    case = read_case(*find_inputs(folder / "input"))
-    masks = {loss: mask_of(run_folder(runs / "native", loss, 0, 0), case) for loss in LOSS_NAMES}
-    return {loss: mask for loss, mask in masks.items() if mask is not None}
-
-
-def mask_of(run: Path, case: Case) -> np.ndarray | None:
-    """The mask of one run's network, boolean (z, y, x); None where the run has no weights."""
-    if not any(run.glob("*.safetensors")):
-        return None
-    predictor = Predictor(load_ensemble(run, TorchEngine(torch.device("cpu"))))
-    return segment_canonical(case, predictor).mask
+    case, engine, masks = read_case(*find_inputs(folder / "input")), TorchEngine(torch.device("cpu")), {}
+    for loss in LOSS_NAMES:
+        run = run_folder(runs / "native", loss, 0, 0)
+        if any(run.glob("*.safetensors")):
+            masks[loss] = segment_canonical(case, Predictor(load_ensemble(run, engine))).mask
+    return masks

@@ -17,9 +17,8 @@ from model.networks.predict import Predictor
 from model.networks.stored import Ensemble
 from model.networks.torch_engine import TorchNetwork
 from training.data.augment import Augmentation
-from training.data.dataset import Batch, PackedCase, Sample, to_sample
+from training.data.dataset import PackedCase, Sample, to_sample
 from training.learning import paper, paper_network
-from training.learning.losses import LOSSES
 from training.scores.case_row import Prediction
 
 
@@ -42,10 +41,6 @@ class Native:
         """Random changes, the same for the same seed."""
         return Augmentation(seed, device, patch)
 
-    def loss(self, name: str, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """One of LOSSES, over the batch."""
-        return LOSSES[name](logits, batch.target, batch.spacing_mm)
-
     def predict(self, network: nn.Module, case: PackedCase, device: torch.device) -> Prediction:
         """The mask of a case: p > 0.5, without flips."""
         networks = [TorchNetwork(network, device)]
@@ -56,9 +51,10 @@ class Native:
 class Paper:
     """Whole volumes on a grid of 32 x 192 x 192 voxels, its own network and augmentation."""
 
-    def __init__(self, model: paper_network.PaperNetConfig | None = None) -> None:
-        self.model = model or paper_network.PaperNetConfig()
-        self.divisor = (1, 1, 1)  # every sample has the same shape
+    divisor = (1, 1, 1)  # every sample has the same shape
+
+    def __init__(self, _: None = None) -> None:
+        self.model = paper_network.PaperNetConfig()
 
     def network(self) -> nn.Module:
         """An untrained network."""
@@ -72,10 +68,6 @@ class Paper:
         """Random changes, the same for the same seed. There are no patches."""
         return paper.PaperAugmentation(seed, device)
 
-    def loss(self, name: str, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """One of LOSSES, over the batch."""
-        return LOSSES[name](logits, batch.target, batch.spacing_mm)
-
     def predict(self, network: nn.Module, case: PackedCase, device: torch.device) -> Prediction:
         """The mask resampled back to the patient's grid, and the one on the resampled grid beside its label."""
         mask, grid_mask = paper.paper_mask(network, case, device)
@@ -83,7 +75,4 @@ class Paper:
         return Prediction(mask, grid_mask, sample.target[0].numpy() > 0, tuple(sample.spacing_mm.tolist()))
 
 
-PROTOCOLS: dict[str, Callable[..., Any]] = {
-    "native": Native,
-    "paper": Paper,
-}
+PROTOCOLS: dict[str, Callable[..., Any]] = {"native": Native, "paper": Paper}

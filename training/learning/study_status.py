@@ -24,38 +24,31 @@ class RunStatus:
     job: Job
     state: str
     epochs: int  # finished
-    seconds_per_epoch: float  # nan where no epoch is finished
-
-    def seconds_left(self, elsewhere: float) -> float:
-        """At most, since a run may stop early; `elsewhere` are the seconds of an epoch where this run has none."""
-        if self.state == "done":
-            return 0.0
-        each = elsewhere if math.isnan(self.seconds_per_epoch) else self.seconds_per_epoch
-        return (self.job.config.epochs - self.epochs) * each
+    epoch_seconds: float  # nan where no epoch is finished
 
 
 def status_text(jobs: list[Job], results: Path) -> str:
-    """One line about the study and one about each run."""
+    """One line about the study and one about each run. The time left is the most: a run may stop early."""
     rows = read_records(results, Row)
     done = finished_runs(rows, folds_of(jobs[0].data))
-    costs = {(row.method, row.fold, row.seed): (row.epochs, row.train_seconds) for row in rows}
-    runs = [_finished(job, *costs[job.key]) if job.key in done else _unfinished(job) for job in jobs]
-    known = [run.seconds_per_epoch for run in runs if not math.isnan(run.seconds_per_epoch)]
-    each = float(np.mean(known)) if known else math.nan
-    left = [run.seconds_left(each) for run in runs]
-    counts = Counter(run.state for run in runs)
-    found = ", ".join(f"{counts[state]} {state}" for state in STATES)
-    lines = [f"{len(runs)} runs: {found}; {_duration(sum(left))}, one run after the other"]
-    for run, seconds in zip(runs, left, strict=True):
+    costs = {(row.method, row.fold, row.seed): (row.epochs, row.train_seconds / row.epochs) for row in rows if row.epochs}
+    runs = [RunStatus(job, "done", *costs[job.key]) if job.key in done else _unfinished(job) for job in jobs]
+    known = [run.epoch_seconds for run in runs if not math.isnan(run.epoch_seconds)]
+    elsewhere = float(np.mean(known)) if known else math.nan
+    counts, total, lines = Counter(run.state for run in runs), 0.0, []
+    for run in runs:
         loss, fold, seed = run.job.key
-        words = f", {run.epochs} of {run.job.config.epochs} epochs" if run.state in ("running", "stopped") else ""
-        words += f", {_duration(seconds)}" if run.state != "done" else f", {run.epochs} epochs"
-        lines.append(f"{loss} fold {fold} seed {seed}: {run.state}{words}")
-    return "\n".join(lines)
-
-
-def _finished(job: Job, epochs: int, seconds: float) -> RunStatus:
-    return RunStatus(job, "done", epochs, seconds / epochs)
+        words = f"{loss} fold {fold} seed {seed}: {run.state}"
+        if run.state == "done":
+            lines.append(f"{words}, {run.epochs} epochs")
+            continue
+        each = elsewhere if math.isnan(run.epoch_seconds) else run.epoch_seconds
+        seconds = (run.job.config.epochs - run.epochs) * each
+        total += seconds
+        words += f", {run.epochs} of {run.job.config.epochs} epochs" if run.state != "missing" else ""
+        lines.append(f"{words}, {_duration(seconds)}")
+    found = ", ".join(f"{counts[state]} {state}" for state in STATES)
+    return "\n".join([f"{len(runs)} runs: {found}; {_duration(total)}, one run after the other", *lines])
 
 
 def _unfinished(job: Job) -> RunStatus:

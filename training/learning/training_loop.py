@@ -4,7 +4,6 @@ import math
 import pickle
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from model.files import whole_file
 from training.common.provenance import git_commit
 from training.data.dataset import Batch, PackedCase, Sample, collate, epoch_batches
 from training.data.same import differing
+from training.learning.losses import LOSSES
 from training.learning.protocols import Native, Paper
 from training.learning.train_config import TrainConfig
 from training.scores.metrics import Scores, score
@@ -104,7 +104,7 @@ def next_epoch(
     if not math.isfinite(loss):
         raise UserError(f"epoch {len(training.history) + 1}: the loss is {loss}; try a lower --learning-rate")
     seconds = time.perf_counter() - started
-    entry: dict[str, Any] = {"epoch": len(training.history) + 1, "loss": loss, "seconds": seconds, "commit": training.commit}
+    entry = {"epoch": len(training.history) + 1, "loss": loss, "seconds": seconds, "commit": training.commit}
     if inner:
         entry["inner_loss"] = inner_loss(training, inner, config, protocol)
         if entry["inner_loss"] < min((past["inner_loss"] for past in training.history), default=math.inf):
@@ -126,7 +126,7 @@ def train_epoch(training: Training, samples: list[Sample], config: TrainConfig, 
         for group in training.optimizer.param_groups:
             group["lr"] = learning_rate(epoch + step / len(batches), config)
         batch = collate([augment(sample) for sample in chosen], protocol.divisor)
-        loss = batch_loss(training.network, batch, config, protocol)
+        loss = batch_loss(training.network, batch, config)
         training.optimizer.zero_grad(set_to_none=True)
         (loss + config.l1_penalty * l1_norm(training.network) if config.l1_penalty else loss).backward()
         torch.nn.utils.clip_grad_norm_(training.network.parameters(), 1.0)
@@ -141,20 +141,19 @@ def l1_norm(network: torch.nn.Module) -> torch.Tensor:
     return torch.stack([parameter.abs().sum() for parameter in network.parameters()]).sum()
 
 
-def batch_loss(network: torch.nn.Module, batch: Batch, config: TrainConfig, protocol: Native | Paper) -> torch.Tensor:
+def batch_loss(network: torch.nn.Module, batch: Batch, config: TrainConfig) -> torch.Tensor:
     """The configured loss of one batch, without penalties."""
     with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=config.bfloat16):
         logits = network(batch.inputs)
-    return protocol.loss(config.loss, logits, batch)
+    return LOSSES[config.loss](logits, batch.target, batch.spacing_mm)
 
 
 @torch.no_grad()
 def inner_loss(training: Training, inner: list[Sample], config: TrainConfig, protocol: Native | Paper) -> float:
     """Mean loss over the inner cases, one at a time, without augmentation."""
     network = training.average.module.eval()
-    return float(
-        np.mean([float(batch_loss(network, collate([sample], protocol.divisor), config, protocol)) for sample in inner])
-    )
+    batches = (collate([sample], protocol.divisor) for sample in inner)
+    return float(np.mean([float(batch_loss(network, batch, config)) for batch in batches]))
 
 
 def validate(

@@ -27,7 +27,7 @@ from model.networks.torch_engine import round_to_disk_precision, save_weights
 from training.common.provenance import licence
 from training.data.dataset import PackedCase, folds_of_packed, load_cases
 from training.data.same import digests, require_each_scan_once
-from training.data.splits import fold_words, inner_places
+from training.data.splits import fold_words, inner_places, patient_of
 from training.learning.protocols import PROTOCOLS
 from training.learning.train_config import TrainConfig, options
 from training.learning.training_loop import Training, finished, next_epoch, validate
@@ -105,12 +105,16 @@ def run_identity(config: TrainConfig, model: dict, names: dict[str, list[str]], 
 def hold_out(cases: list[PackedCase], patience: int) -> tuple[list[PackedCase], list[PackedCase]]:
     """(training, inner) cases: with early stopping every eighth training case, by lesion load, is not trained on.
 
-    The published study stopped on the cases it reports; here those have no say.
+    Nor are other scans of its patient. The published study stopped on the cases it reports; here those have no say. Raises
+    UserError where there are too few cases.
     """
     if not patience:
         return cases, []
     ordered = sorted(cases, key=lambda case: (case.lesion_load, case.name))
-    inner = [ordered[place] for place in inner_places(len(ordered))]
+    patients = {patient_of(ordered[place].name) for place in inner_places(len(ordered))}
+    inner = [case for case in ordered if patient_of(case.name) in patients]
+    if not 0 < len(inner) < len(cases):
+        raise UserError(f"--patience {patience}: {len(cases)} training cases are too few to keep some for early stopping")
     return [case for case in ordered if case not in inner], inner
 
 
