@@ -6,9 +6,9 @@ Example, for the networks that are shipped:
 
 A weights folder holds `fold<k>-<name>.safetensors`; a case is shown only to the networks of the fold that holds it out, and
 to trees and a calibration that were fitted to the other four (`training.lesions`). Rows of every method go to crossval.csv
-in --results, the reliability of the probabilities to reliability.csv, how sure the masks are to crossval-lesions.csv and
-crossval-cases.csv. The fits are deterministic. Rows say the training seed that the networks' sidecars name, and are added to
-those of the other seeds; the latter three are of seed 0. `training.ship` puts networks of another seed into a folder.
+in --results, how sure the masks are to crossval-lesions.csv and crossval-cases.csv. The fits are deterministic. Rows say the
+training seed that the networks' sidecars name, and are added to those of the other seeds; the latter two files are of seed
+0. `training.ship` puts networks of another seed into a folder.
 """
 
 import argparse
@@ -32,10 +32,8 @@ from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
 from training.scores.configuration import configuration_of, require_configuration
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.places import add_results_option, add_weights_option, results_of, weights_of
-from training.scores.rows import SHAM, TWIN, Bin, Row, read_records, replace_records, write_records
+from training.scores.rows import SHAM, TWIN, Row, read_records, replace_records, write_records
 from training.scores.rule import rule_mask
-
-BINS = 10
 
 
 def trees_on_networks(parts: list[HeldOut]) -> list[HeldOut]:
@@ -50,22 +48,6 @@ def case_rows(part: HeldOut, answers: dict[str, np.ndarray], seed: int) -> list[
     masks |= {method: most_dice(probabilities) for method, probabilities in answers.items()}
     facts = NO_RUN | {"predict_seconds": math.nan}
     return [case_row(part.case, Prediction(masks[m]), (m, part.fold, seed), **facts) for m in CROSSVAL]
-
-
-def reliability(parts: list[HeldOut], by_method: dict[str, dict[str, np.ndarray]]) -> list[Bin]:
-    """How often candidates of a given probability are lesion, by method and case; every case weighs the same."""
-    labels = [part.case.label[part.candidates] for part in parts]
-    weights = np.concatenate([np.full(len(label), 1 / max(len(label), 1)) for label in labels])
-    label = np.concatenate(labels)
-    bins = []
-    for method, answers in by_method.items():
-        p = np.concatenate([answers[part.case.name][part.candidates] for part in parts])
-        place = np.minimum((p * BINS).astype(int), BINS - 1)
-        for number in np.unique(place):
-            inside = place == number
-            mean_p, share = (float(np.average(values[inside], weights=weights[inside])) for values in (p, label))
-            bins.append(Bin(method, int(number), mean_p, share, int(inside.sum())))
-    return bins
 
 
 def rows_to_keep(path: Path, seed: int, configuration: dict) -> list[Row]:
@@ -99,7 +81,6 @@ def main() -> None:
     ensemble = load_held_out(weights, cases, pick_device(args.device)[0])
     seed, configuration = training_seed(weights), configuration_of(cases.values())
     rows_to_keep(results / "crossval.csv", seed, configuration)  # before work that takes long
-    read_records(results / "reliability.csv", Bin)  # refuses a table of something else
     require_own_rows(results, "crossval")
     tables = {name: candidate_table(case) for name, case in cases.items()}
     trees = trees_by_fold(tables)
@@ -115,8 +96,6 @@ def main() -> None:
         rows += case_rows(part, {method: answers[method][part.case.name] for method in answers}, seed)
     write_rows(rows, results / "crossval.csv", seed, configuration)
     if not seed:
-        networks = {part.case.name: part.probabilities for part in parts}
-        write_records(reliability(parts, {"networks": networks} | answers), results / "reliability.csv", Bin)
         marked = Marked.of(parts, answers["decision"])
         for kind, make in ((TWIN, healthy_twin), (SHAM, sham)):
             made = gather_twins(cases, trees, ensemble, make)

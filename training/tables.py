@@ -3,8 +3,6 @@
 Example:
 
     python -m training.tables
-
-`--phantom-masks runs/study` also draws what the networks of fold 0 mark on the built-in invented case.
 """
 
 import argparse
@@ -21,14 +19,14 @@ from training.data.splits import FOLDS, SPLITS, read_folds
 from training.pages.cells import SCORE_HEADER, first_word, score_cells
 from training.pages.cohort import require_elsewhere
 from training.pages.markdown import replace_block, require_own_pages, table, wrapped, write_text
-from training.pages.plots import draw_curves, draw_dice, draw_dice_by_volume, is_figure
-from training.pages.study_page import PHANTOM, figure_name, short_answer, study_text
+from training.pages.plots import draw_curves, draw_dice, is_figure
+from training.pages.study_page import figure_name, short_answer, study_text
 from training.pages.study_tables import TITLES, Study, method_lines
 from training.scores.methods import RULE, STUDY
 from training.scores.rows import KEYS, RESULTS, RUN, Epoch, Row, curves_path, read_frame
 
 ROOT = Path(__file__).resolve().parents[1]
-FIGURES = {"dice": draw_dice, "volume": draw_dice_by_volume, "curves": draw_curves}
+FIGURES = {"dice": draw_dice, "curves": draw_curves}
 MARKERS = ("<!-- study:begin -->", "<!-- study:end -->")
 
 
@@ -101,7 +99,6 @@ def main() -> None:
         "--docs", type=Path, default=ROOT / "docs", help="where study.md and figures/ go (default: %(default)s)"
     )
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="default: %(default)s")
-    parser.add_argument("--phantom-masks", type=Path, metavar="RUNS", help="folder of the study's runs")
     args = parser.parse_args()
     studies = [load_study(args.results, protocol) for protocol in TITLES]
     if all(study.rows.empty for study in studies):
@@ -114,18 +111,8 @@ def main() -> None:
     require_writable(args.docs)
     figures = args.docs / "figures"
     drawn = [figures / figure_name(study, kind) for study in studies for kind in FIGURES]
-    drawn += [figures / PHANTOM] if args.phantom_masks else []
     require_own_pages(args.docs / "study.md", "tables", drawn, is_figure)
     figures.mkdir(parents=True, exist_ok=True)
-    if args.phantom_masks:
-        from training.learning.phantom_masks import masks_by_loss  # brings torch, which the tables do without
-        from training.pages.phantom_figure import draw_phantom
-
-        folder = ROOT / "test" / "case"
-        masks = masks_by_loss(args.phantom_masks, folder)
-        if not masks:
-            raise UserError(f"{args.phantom_masks}: no network of the native study's fold 0 and seed 0 to draw the masks of")
-        draw_phantom(folder, masks, figures / PHANTOM)
     for study in studies:
         draw_figures(study, figures)
     write_text(args.docs / "study.md", study_text(studies, figures))

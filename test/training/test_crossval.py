@@ -21,7 +21,7 @@ from model.networks.predict import Predictor
 from model.networks.stored import Ensemble, save_decision, sealed
 from model.networks.torch_engine import save_weights
 from training import crossval, fit, ship
-from training.crossval import case_rows, reliability, trees_on_networks
+from training.crossval import case_rows, trees_on_networks
 from training.data.dataset import PackedCase
 from training.data.same import digests
 from training.data.seen import require_held_out, training_seed
@@ -29,9 +29,9 @@ from training.learning.study_runs import run_folder
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
 from training.lesions.held_out import HeldOut, answers_of_trees, fit_calibration, nested_calibrations
 from training.lesions.networks import fold_ensemble, gather, load_held_out
-from training.scores.methods import CROSSVAL, RULE
+from training.scores.methods import CROSSVAL
 from training.scores.metrics import dice_of, score
-from training.scores.rows import Bin, Row, read_records
+from training.scores.rows import Row, read_records
 from training.scores.rule import rule_mask
 
 CASES = {f"case{number}": dataclasses.replace(invented_case(number), fold=number // 2) for number in range(10)}
@@ -306,31 +306,13 @@ def test_rows_of_a_case_are_all_methods(parts):
         assert (rows[method].dice, rows[method].masd_mm, rows[method].nsd) == dataclasses.astuple(expected)
 
 
-def test_reliability_by_hand():
-    """Voxels of the case of two weigh 1/2 each, of the case of four 1/4; a probability of 1 is in the last bin."""
-    two, four = answered([0] * 2, [0, 1], [0] * 2), answered([0] * 4, [0, 1, 0, 0], [0] * 4)
-    four = dataclasses.replace(four, case=dataclasses.replace(four.case, name="four"))
-    networks = {"row": row(0.15, 0.95), "four": row(0.12, 0.12, 0.18, 0.95)}
-    found = reliability([two, four], {"networks": networks, "decision": {"row": row(0, 1), "four": row(0, 1, 0, 0.25)}})
-    expected = [
-        Bin("networks", 1, 0.144, 0.2, 4),
-        Bin("networks", 9, 0.95, 0.5 / 0.75, 2),
-        Bin("decision", 0, 0, 0, 3),
-        Bin("decision", 2, 0.25, 0, 1),
-        Bin("decision", 9, 1, 1, 2),
-    ]
-    for bin, by_hand in zip(found, expected, strict=True):
-        assert (bin.method, bin.number, bin.voxels) == (by_hand.method, by_hand.number, by_hand.voxels)
-        assert (bin.probability, bin.lesion_share) == pytest.approx((by_hand.probability, by_hand.lesion_share), abs=1e-6)
-
-
 @pytest.fixture
 def places(data: Path, weights: Path) -> tuple[object, ...]:
     """The options that every command takes."""
     return "--device", "cpu", "--data", data, "--weights", weights
 
 
-def test_command_writes_rows_and_reliability_and_leaves_the_decision(places, weights, tables, tmp_path, command):
+def test_command_writes_rows_and_leaves_the_decision(places, weights, tables, tmp_path, command):
     save_decision(weights, stump("z", 0, 0.5, 0.5), {})
     before = {path: path.read_bytes() for path in weights.iterdir()}
     out = command(crossval.main, *places, "--results", tmp_path / "results")
@@ -338,8 +320,6 @@ def test_command_writes_rows_and_reliability_and_leaves_the_decision(places, wei
     assert [(row.method, row.case, row.fold, row.seed) for row in rows] == [
         (method, name, FOLD_OF[name], 0) for method in sorted(CROSSVAL) for name in CASES
     ]
-    bins = {bin.method for bin in read_records(tmp_path / "results" / "reliability.csv", Bin)}
-    assert bins == CROSSVAL.keys() - {RULE}
     assert {path: path.read_bytes() for path in weights.iterdir()} == before
 
     found = gather(CASES, tables, trees_by_fold(tables), load_held_out(weights, CASES, CPU))

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata, spearmanr
 
-from model.errors import UserError
 from model.lesions.certainty import REAL_SHARE
 from training.pages.cells import interval, number
 from training.pages.markdown import table, wrapped
 from training.pages.plots import BLUE, VERMILION, new_figure, save, styled
-from training.scores.rows import CASE, SHAM, TWIN, MarkedCase, MarkedLesion, read_frame
+from training.scores.rows import CASE, SHAM, TWIN, MarkedCase, MarkedLesion, require_frame
 from training.scores.statistics import LEVEL, SEED, Estimate
 
 RESAMPLES = 2000  # of the cases, for each interval
 BINS = 5
 MAPS = {"crossval": "given Z map", "estimated": "Z estimated from the ADC"}  # by the name of the rows
+MAKERS = {"crossval": "crossval", "estimated": "zmap"}  # of those rows
 STYLES = {"crossval": (VERMILION, "s"), "estimated": (BLUE, "o")}
 LEVELS = (0.2, 0.3, 0.4, 0.5)  # chances of a lesion
 
@@ -52,11 +52,8 @@ def read(results: Path) -> dict[str, Certainty]:
     """By the keys of MAPS. Raises UserError where there are no rows."""
     found = {}
     for name in MAPS:
-        lesions = read_frame(results / f"{name}-lesions.csv", MarkedLesion)
-        cases = read_frame(results / f"{name}-cases.csv", MarkedCase)
-        if lesions.empty or cases.empty:
-            maker = "crossval" if name == "crossval" else "zmap"
-            raise UserError(f"{results}: no {name}-lesions.csv or {name}-cases.csv, made by python -m training.{maker}")
+        lesions = require_frame(results / f"{name}-lesions.csv", MarkedLesion, MAKERS[name])
+        cases = require_frame(results / f"{name}-cases.csv", MarkedCase, MAKERS[name])
         weights = 1 / lesions.groupby("case")["case"].transform("count")
         lesions = lesions.assign(real=lesions["marked_share"] >= REAL_SHARE, weight=weights)
         cases = cases.assign(ill=cases["true_ml"] > 0)
@@ -80,48 +77,44 @@ def section(found: dict[str, Certainty], figure: str) -> str:
     return "\n\n".join(parts)
 
 
-def auc(values: pd.Series, truth: pd.Series) -> float:
+def auc(values: np.ndarray, truth: np.ndarray) -> float:
     """The chance that a true one has the higher value, ties half; nan where all are true, or none."""
-    true = truth.to_numpy(bool)
-    positive, negative = int(true.sum()), int((~true).sum())
+    positive, negative = np.count_nonzero(truth), np.count_nonzero(~truth)
     if not positive or not negative:
         return float("nan")
-    return float((rankdata(values)[true].sum() - positive * (positive + 1) / 2) / (positive * negative))
+    return float((rankdata(values)[truth].sum() - positive * (positive + 1) / 2) / (positive * negative))
 
 
-def over_cases(rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) -> Estimate:
-    """A statistic of rows with its bootstrap interval over the cases that they are of."""
-    places = [np.asarray(rows_of) for rows_of in rows.reset_index(drop=True).groupby("case").indices.values()]
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's; nan where one of the two is constant."""
+    return float(spearmanr(first, second).statistic)
+
+
+def over_cases(rows: pd.DataFrame, statistic: Callable[..., float], *fields: str) -> str:
+    """A statistic of columns with its bootstrap interval over the cases that the rows are of, as a cell."""
+    places = list(rows.reset_index(drop=True).groupby("case").indices.values())
+    columns = [rows[field].to_numpy() for field in fields]
     rng = np.random.default_rng(SEED)
     drawn = [np.concatenate([places[n] for n in rng.integers(len(places), size=len(places))]) for _ in range(RESAMPLES)]
-    low, high = np.nanquantile([statistic(rows.iloc[some]) for some in drawn], (LEVEL / 2, 1 - LEVEL / 2))
-    return Estimate(statistic(rows), float(low), float(high), len(places))
+    found = [statistic(*(column[some] for column in columns)) for some in drawn]
+    low, high = np.nanquantile(found, (LEVEL / 2, 1 - LEVEL / 2))
+    return interval(Estimate(statistic(*columns), float(low), float(high), len(places)), 2)
 
 
-def brier(chance: pd.Series, truth: pd.Series, weights: pd.Series | None = None) -> float:
-    """Mean squared difference of chance and truth."""
-    return float(np.average((chance - truth) ** 2, weights=weights))
+def brier(rows: pd.DataFrame, chance: str, truth: str) -> str:
+    """Mean squared difference of chance and truth, as a cell."""
+    return number(float(((rows[chance] - rows[truth]) ** 2).mean()), 2)
 
 
 def real_table(found: dict[str, Certainty]) -> str:
-    """How well the chances of lesions tell real ones, over all lesions and with the same weight for each case."""
-    header = ["out of fold", "lesions", "real", "AUC", "Brier", "Brier of the share", "Brier, each case the same weight"]
+    """How well the chances of lesions tell real ones."""
     lines = []
     for name, title in MAPS.items():
         rows = found[name].lesions
         share = rows["real"].mean()
-        lines.append(
-            [
-                title,
-                str(len(rows)),
-                f"{100 * share:.0f} %",
-                interval(over_cases(rows, lambda some: auc(some["chance_real"], some["real"])), 2),
-                number(brier(rows["chance_real"], rows["real"]), 2),
-                number(share * (1 - share), 2),
-                number(brier(rows["chance_real"], rows["real"], rows["weight"]), 2),
-            ]
-        )
-    return table(header, lines)
+        cells = [over_cases(rows, auc, "chance_real", "real"), brier(rows, "chance_real", "real")]
+        lines.append([title, str(len(rows)), f"{100 * share:.0f} %", *cells, number(share * (1 - share), 2)])
+    return table(["out of fold", "lesions", "real", "AUC", "Brier", "Brier of the share"], lines)
 
 
 def dice_table(found: dict[str, Certainty]) -> str:
@@ -129,13 +122,11 @@ def dice_table(found: dict[str, Certainty]) -> str:
     header = ["out of fold", "cases", "rank correlation with the Dice", "lowest third: said, true", "middle", "highest"]
     lines = []
     for name, title in MAPS.items():
-        all_cases = found[name].cases
-        for words, rows in (("", all_cases), (", with a lesion", all_cases[all_cases["ill"]])):
-            ordered = rows.sort_values("expected_dice", kind="stable")
-            thirds = [ordered.iloc[places] for places in np.array_split(np.arange(len(rows)), 3)]
-            means = [f"{part['expected_dice'].mean():.2f}, {part['dice'].mean():.2f}" for part in thirds]
-            found_rank = over_cases(rows, lambda some: float(spearmanr(some["plug_in"], some["dice"]).statistic))
-            lines.append([f"{title}{words}", str(len(rows)), interval(found_rank, 2), *means])
+        rows = found[name].cases
+        ordered = rows.sort_values("expected_dice", kind="stable")
+        thirds = [ordered.iloc[places] for places in np.array_split(np.arange(len(rows)), 3)]
+        means = [f"{part['expected_dice'].mean():.2f}, {part['dice'].mean():.2f}" for part in thirds]
+        lines.append([title, str(len(rows)), over_cases(rows, rank_correlation, "plug_in", "dice"), *means])
     return table(header, lines)
 
 
@@ -144,19 +135,13 @@ def chance_words(cases: pd.DataFrame) -> str:
     twins, shams = (set(cases[cases["kind"] == kind]["case"]) for kind in (TWIN, SHAM))
     given = cases[cases["kind"] != SHAM]
     alike, touched = given[given["case"].isin(twins)], cases[cases["case"].isin(shams) & (cases["kind"] != TWIN)]
-
-    def told(rows: pd.DataFrame, field: str, truth: pd.Series) -> str:
-        some = rows.assign(said=rows[field], truth=truth)
-        return interval(over_cases(some, lambda part: auc(part["said"], part["truth"])), 2)
-
+    of_shams = over_cases(touched.assign(sham=touched["kind"] == SHAM), auc, "chance_of_lesion", "sham")
     return (
-        f"Out of fold its AUC is {told(given, 'chance_of_lesion', given['ill'])} between {given['ill'].sum()} cases with a"
-        f" lesion and {(~given['ill']).sum()} brains without; {told(alike, 'chance_of_lesion', alike['ill'])} between the"
-        f" {len(twins)} cases that have a twin and their twins; that of the expected Dice alone, not calibrated,"
-        f" {told(given, 'plug_in', given['ill'])}. Brier score: {number(brier(given['chance_of_lesion'], given['ill']), 2)}."
+        f"Out of fold its AUC is {over_cases(given, auc, 'chance_of_lesion', 'ill')} between {given['ill'].sum()} cases with"
+        f" a lesion and {(~given['ill']).sum()} brains without; {over_cases(alike, auc, 'chance_of_lesion', 'ill')} between"
+        f" the {len(twins)} cases that have a twin and their twins. Brier score: {brier(given, 'chance_of_lesion', 'ill')}."
         " The replacement itself should have no say: where as much healthy brain was replaced and the lesions were left,"
-        " it tells such brains from untouched ones with an AUC of"
-        f" {told(touched, 'chance_of_lesion', touched['kind'] == SHAM)}."
+        f" it tells such brains from untouched ones with an AUC of {of_shams}."
     )
 
 

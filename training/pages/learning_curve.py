@@ -11,7 +11,9 @@ from training.scores.statistics import compare, estimate, per_case
 
 HOW = """Rows: training/results/learning_curve.csv, from `python -m training.learning_curve --data data/packed`. Trees and
 calibration are fitted to some of the cases that a fold does not hold out, drawn without regard to their lesions, and scored
-on the fold's own cases that have a lesion. Draws are averaged within a case first; bars are 95 % intervals over cases."""
+on the fold's own cases that have a lesion. The calibration of N cases looks at answers of trees that were fitted to other
+draws of N cases, so more than N had a say in it. Draws are averaged within a case first; bars are 95 % intervals over
+cases."""
 
 
 def by_size(points: pd.DataFrame) -> dict[int, pd.Series]:

@@ -19,20 +19,11 @@ from PIL import Image
 
 from model.files import whole_file
 from training.common.loss_names import LOSS_NAMES
-from training.scores.methods import RULE, STUDY
-from training.scores.statistics import (
-    LOADS,
-    SLICES,
-    Estimate,
-    estimate,
-    load_strata,
-    per_case,
-    slice_strata,
-)
+from training.scores.methods import STUDY
+from training.scores.statistics import LOADS, Estimate, estimate, load_strata, per_case
 
-BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8a8a8a"
+BLUE, GREEN, VERMILION, GREY = "#0072b2", "#009e73", "#d55e00", "#8a8a8a"
 SIZE_STYLES = ((GREY, "X"), (VERMILION, "o"), (BLUE, "s"), (GREEN, "^"))  # from empty cases to the largest lesions
-SLICE_STYLES = dict(zip(SLICES, ((BLUE, "o"), (ORANGE, "^")), strict=True))
 DPI = 100
 STYLE = {
     "font.size": 9,
@@ -56,20 +47,6 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
-
-
-def panels_of(count: int, columns: int, size: tuple[float, float], **shared: Any) -> tuple[Figure, list[Axes]]:
-    """A figure of that many panels, row by row, each of this size in inches; what is left of the last row stays empty.
-
-    The panels above what is left have the ticks' labels that shared axes would have there.
-    """
-    rows = -(-count // columns)
-    figure = new_figure(size[0] * columns, size[1] * rows)
-    panels = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
-    for place in range(count, len(panels)):
-        panels[place].set_axis_off()
-        panels[place - columns].tick_params(labelbottom=True)
-    return figure, panels[:count]
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -166,43 +143,6 @@ def _beeswarm(values: np.ndarray, width: float, step: float) -> np.ndarray:
         offsets[i] = next((c for c in choices if round(c / step) not in taken), choices[len(done) % len(choices)])
         done.append(i)
     return offsets
-
-
-def draw_dice_by_volume(rows: pd.DataFrame, path: Path) -> None:
-    """Dice against the true lesions' volume, one panel per loss, the rule in grey behind it; empty cases at the left."""
-    cases = rows.groupby("case").first()
-    rule = dice_by_case(rows, RULE)
-    with styled():
-        figure, panels = panels_of(len(LOSS_NAMES), 3, (10 / 3, 3), sharex=True, sharey=True)
-        for axes, loss in zip(panels, LOSS_NAMES, strict=True):
-            axes.set_title(STUDY[loss])
-            _volume_panel(axes, dice_by_case(rows, loss), rule, cases)
-        figure.supxlabel("lesion volume in ml", fontsize=9)
-        figure.supylabel("Dice", fontsize=9)
-        grey = Line2D([], [], color=GREY, marker="o", markerfacecolor="none", linestyle="", label=STUDY[RULE])
-        _legend(figure, SLICE_STYLES, "", *([grey] if len(rule) else []))
-        save(figure, path)
-
-
-def _volume_panel(axes: Axes, scores: pd.Series, rule: pd.Series, cases: pd.DataFrame) -> None:
-    """cases: a row of each, by its name."""
-    volumes = [ml for ml in cases["true_ml"] if ml > 0] or [1.0]
-    low, high = min(volumes), max(volumes)
-    empty = low / 4
-    x = cases["true_ml"].replace(0, empty)
-    behind = rule if len(scores) else rule[:0]
-    axes.scatter(x[behind.index], behind, s=20, facecolors="none", edgecolors=GREY, linewidths=0.7, zorder=2)
-    slices = slice_strata(cases)[scores.index]
-    for name, (colour, marker) in SLICE_STYLES.items():
-        mine = scores[slices == name]
-        axes.scatter(x[mine.index], mine, s=28, c=colour, marker=marker, linewidths=0, zorder=3)
-    axes.set(xscale="log", xlim=(empty / 2, high * 2), ylim=(-0.04, 1.04))
-    ticks = [10.0**n for n in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)]
-    axes.set_xticks([empty, *ticks], ["none", *(f"{tick:g}" for tick in ticks)])
-    axes.set_xticks([], minor=True)
-    axes.axvline(math.sqrt(empty * low), color="#bbbbbb", linewidth=0.8, linestyle=":")
-    if not len(scores):
-        axes.text(0.5, 0.5, "not run", ha="center", va="center", color=GREY, transform=axes.transAxes)
 
 
 def draw_curves(epochs: pd.DataFrame, path: Path) -> None:

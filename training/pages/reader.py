@@ -1,5 +1,6 @@
 """The section of docs/accuracy.md on a simulated reader: what corrections of the out-of-fold drafts are worth."""
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ from training.pages.cells import interval, number
 from training.pages.markdown import table, wrapped
 from training.pages.plots import BLUE, GREEN, VERMILION, new_figure, save, styled
 from training.scores.metrics import METRICS
-from training.scores.statistics import compare, estimate, per_case
+from training.scores.statistics import compare, per_case
 
 HOW = """Rows: training/results/reader.csv, from `python -m training.reader --data data/packed`. A simulated reader finishes
 the out-of-fold drafts of the trees alone in the order of the page, the lesion that is least likely to be real first. Each
@@ -27,7 +28,7 @@ Z_MAPS = {"given": "Given Z map", "estimated": "Estimated Z map"}
 def section(rows: pd.DataFrame, figure: str) -> str:
     """The words, the table and the figure. figure: where it lies."""
     image = f"![Dice by the number of a simulated reader's actions]({figure})"
-    return "\n\n".join([wrapped(f"{HOW} {words(rows)}"), reader_table(rows), image])
+    return "\n\n".join([wrapped(HOW), reader_table(rows), image])
 
 
 def part(rows: pd.DataFrame, z_map: str, reader: str, wrong: float, after: str = ALL) -> pd.DataFrame:
@@ -37,31 +38,25 @@ def part(rows: pd.DataFrame, z_map: str, reader: str, wrong: float, after: str =
 
 
 def reader_table(rows: pd.DataFrame) -> str:
-    """Dice after some actions; Dice with its interval, NSD and clicks after all."""
-    header = ["Z map", "the reader", "wrong", *(f"Dice after {n}" if n else "Dice, draft" for n in AFTER)]
-    header += ["Dice, all done", METRICS["nsd"].title, "actions"]
+    """Dice as the draft comes, what the corrections change, and what all of them take."""
+    header = [
+        "Z map",
+        "the reader",
+        "wrong",
+        "Dice, draft",
+        "Dice, all done",
+        "change in Dice",
+        METRICS["nsd"].title,
+        "actions",
+    ]
     lines = []
-    for z_map in Z_MAPS:
-        for reader, does in DOES.items():
-            for wrong in sorted(set(rows["wrong"])):
-                dice = [per_case(part(rows, z_map, reader, wrong, str(n)), "dice").mean() for n in AFTER]
-                done = part(rows, z_map, reader, wrong)
-                cells = [interval(estimate(per_case(done, "dice")), 3)]
-                cells += [number(done["nsd"].mean(), 3), number(done["clicks"].mean(), 1)]
-                lines.append([z_map, does, f"{wrong:.0%}", *(number(mean, 3) for mean in dice), *cells])
+    for z_map, does, wrong in itertools.product(Z_MAPS, READERS, sorted(set(rows["wrong"]))):
+        draft, done = (part(rows, z_map, does, wrong, after) for after in ("0", ALL))
+        change = compare("all", "none", per_case(done, "dice"), per_case(draft, "dice")).difference
+        cells = [number(draft["dice"].mean(), 3), number(done["dice"].mean(), 3), interval(change, 3, "+")]
+        cells += [number(done["nsd"].mean(), 3), number(done["clicks"].mean(), 1)]
+        lines.append([z_map, DOES[does], f"{wrong:.0%}", *cells])
     return table(header, lines)
-
-
-def words(rows: pd.DataFrame) -> str:
-    """What the corrections change, and from how many wrong decisions on they do harm."""
-    sentences = []
-    for z_map, title in Z_MAPS.items():
-        gains = []
-        for wrong in sorted(set(rows["wrong"])):
-            last, draft = (per_case(part(rows, z_map, "strikes", wrong, after), "dice") for after in (ALL, "0"))
-            gains.append(f"{interval(compare('all', 'none', last, draft).difference, 3, '+')} with {wrong:.0%} wrong")
-        sentences.append(f"{title}: rejecting alone changes Dice by {', '.join(gains)}.")
-    return " ".join(sentences)
 
 
 def readme_line(rows: pd.DataFrame) -> str:

@@ -25,10 +25,8 @@ from training.scores.statistics import (
     with_holm,
 )
 
-PHANTOM = "phantom-losses.png"
 FIGURES = {
     "dice": "Dice of every case by method, with mean and interval",
-    "volume": "Dice against lesion volume, one panel per loss",
     "curves": "Training loss and held-out Dice by epoch, one line per run",
 }
 
@@ -63,10 +61,6 @@ The figures of arXiv 2502.09148 beside ours, on the grid that it scored on. The 
 dropout rates and decay of the learning rate are not published either. So few cases allow a comparison of the order of
 magnitude only. *MSD* is their name for MASD. Where they report `inf`, ours leaves such cases out."""
 
-PHANTOM_TEXT = """\
-Networks of the native protocol, fold 0, seed 0, on the invented case in `test/case`. It shows how their masks differ.
-It says nothing about quality."""
-
 
 def study_text(studies: list[Study], figures: Path) -> str:
     """The whole page; figures that are not in the folder are left out."""
@@ -80,12 +74,6 @@ def study_text(studies: list[Study], figures: Path) -> str:
     parts += ["## How to read the tables", READING]
     for study in studies:
         parts += [f"## {study.title}", *(protocol_parts(study, figures) if not study.rows.empty else ["not run"])]
-    if (figures / PHANTOM).exists():
-        parts += [
-            "## The losses on the phantom",
-            PHANTOM_TEXT,
-            figure(PHANTOM, "Masks of the losses on the phantom"),
-        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -170,7 +158,6 @@ def protocol_parts(study: Study, figures: Path) -> list[str]:
         parts += ["### By lesion load", STRATA, tables.strata_table(study)]
         parts += ["### What the Hausdorff term adds", tables.boundary_tables(study)]
         return parts
-    parts += ["### What resampling the labels costs", wrapped(tables.resampling_text(study))]
     return [
         *parts,
         "### Beside the published figures",

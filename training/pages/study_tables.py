@@ -21,7 +21,6 @@ from training.scores.statistics import (
     estimate,
     per_case,
     seed_means,
-    shared_differences,
     size_strata,
 )
 
@@ -192,23 +191,6 @@ def boundary_tables(study: Study) -> str:
                 table(["pair", "cases", METRICS[field].title, *COMPARISON_HEADER], sorted(lines, key=lambda line: line[0]))
             )
     return "\n\n".join(parts) or "No compound has been run together with its region loss."
-
-
-def resampling_text(study: Study) -> str:
-    """How far scores on the resampled grid are from those of the same predictions on the patient's grid."""
-    groups = [rows for method, rows in by_method(study.rows).items() if method != RULE]
-    if not groups:
-        return "No loss has been run."
-    ranges = []
-    for field, metric in METRICS.items():
-        changes = [shared_differences(per_case(rows, f"grid_{field}"), per_case(rows, field)).mean() for rows in groups]
-        low, high = (number(change, metric.digits, "+") for change in (min(changes), max(changes)))
-        ranges.append(f"{low} to {high} in {metric.title}" if low != high else f"{low} in {metric.title}")
-    return (
-        "The same predictions were scored twice: on the protocol's grid of 32 x 192 x 192 voxels against the resampled"
-        " label, and on the patient's grid against the label as drawn. Scoring on the resampled grid changes the mean of a"
-        f" loss by {ranges[0]}, {ranges[1]} and {ranges[2]}."
-    )
 
 
 def published_table(study: Study) -> str:

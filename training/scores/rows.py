@@ -90,17 +90,6 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Bin:
-    """Candidate voxels of like probability, and how many of them are lesion; every case weighs the same."""
-
-    method: str
-    number: int
-    probability: float  # mean
-    lesion_share: float
-    voxels: int
-
-
-@dataclass(frozen=True)
 class ZError:
     """How far an estimated Z map is from the given one, in units of Z. Medians over voxels; nan where there are none."""
 
@@ -189,12 +178,11 @@ class ReaderRow:
     clicks: float  # actions until there
 
 
-Record = TypeVar("Record", Row, CaseScore, Epoch, Bin, ZError, AtlasCase, CurvePoint, MarkedLesion, MarkedCase, ReaderRow)
+Record = TypeVar("Record", Row, CaseScore, Epoch, ZError, AtlasCase, CurvePoint, MarkedLesion, MarkedCase, ReaderRow)
 RUN = ["method", "seed", "fold"]  # columns that name the run that a row comes from
 KEYS = {
     Row: [*RUN, "case"],
     Epoch: [*RUN, "epoch"],
-    Bin: ["method", "number"],
     CaseScore: ["case"],
     ZError: ["method", "case"],
     AtlasCase: ["case"],
@@ -215,6 +203,14 @@ def as_frame(records: Iterable[Record], kind: type[Record]) -> pd.DataFrame:
 def read_frame(path: Path, kind: type[Record]) -> pd.DataFrame:
     """What `read_records` gives, as a table."""
     return as_frame(read_records(path, kind), kind)
+
+
+def require_frame(path: Path, kind: type[Record], maker: str) -> pd.DataFrame:
+    """What `read_frame` gives. Raises UserError where there are no rows; maker: which command writes them."""
+    frame = read_frame(path, kind)
+    if frame.empty:
+        raise UserError(f"{path}: no rows, made by python -m training.{maker}")
+    return frame
 
 
 def read_records(path: Path, kind: type[Record]) -> list[Record]:

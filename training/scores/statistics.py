@@ -5,7 +5,6 @@ several seeds, its differences to others are resampled over seeds too. Values th
 challenge does, and counted.
 """
 
-import functools
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
-from scipy.stats import wilcoxon
+from scipy.stats import bootstrap, wilcoxon
 
 from training.common.loss_names import LOSS_NAMES
 from training.data.strata import LOADS, SLICES, is_thick, load_class
@@ -96,19 +95,12 @@ def estimate(values: pd.Series) -> Estimate:
     return Estimate(float(finite.mean()), *bootstrap_interval(finite.to_numpy()), len(finite))
 
 
-def bootstrap_interval(values: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED) -> tuple[float, float]:
+def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
     """Percentile interval at 95 % of the mean of values (n,), resampled with replacement; nan below two values."""
     if len(values) < 2:
         return math.nan, math.nan
-    chosen = _drawn(len(values), resamples, seed)
-    low, high = np.quantile(values[chosen].mean(axis=1), (LEVEL / 2, 1 - LEVEL / 2))
-    return float(low), float(high)
-
-
-@functools.lru_cache(maxsize=8)
-def _drawn(count: int, resamples: int, seed: int) -> np.ndarray:
-    """Places drawn with replacement, int (resamples, count); every mean over as many cases has the same draws."""
-    return np.random.default_rng(seed).integers(count, size=(resamples, count))
+    found = bootstrap((values,), np.mean, n_resamples=RESAMPLES, confidence_level=1 - LEVEL, method="percentile", rng=SEED)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def compare(first: str, second: str, a: pd.Series, b: pd.Series) -> Comparison:
