@@ -228,7 +228,7 @@ def _headers(path: Path) -> list[Header]:
         try:
             found.append(_header(file))
         except NoHeader as error:
-            lost[error.kind] += 1
+            lost[str(error)] += 1
         except UserError as error:
             if path.is_file() or lacks_memory(error.__context__ or error):
                 raise

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from model.errors import UserError
-from model.images.dicom.others import MARK, MARK_AT, is_marked
+from model.images.dicom.others import MARK, MARK_AT
 from model.images.streams import MOST_BYTES, BoundedFile
 
 DEFLATED, DEFLATED_IN = b"1.2.840.10008.1.2.1.99", 2048  # a transfer syntax, and the bytes in which a file names its own
@@ -21,7 +21,7 @@ def is_inflatable(file: BoundedFile) -> bool:
     head = file.peek(DEFLATED_IN)[:DEFLATED_IN]
     if DEFLATED not in head:
         return True
-    file.seek((MARK_AT + len(MARK) if is_marked(head) else 0) + GROUP_LENGTH)
+    file.seek((MARK_AT + len(MARK) if head[MARK_AT:].startswith(MARK) else 0) + GROUP_LENGTH)
     file.seek(int.from_bytes(file.read(4), "little"), os.SEEK_CUR)  # over the file's meta information
     left = MOST_BYTES
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
