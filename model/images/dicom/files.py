@@ -103,7 +103,7 @@ def require_none_lost(lost: Counter[str], count: int, path: Path) -> None:
 
 
 def _lost(doubtful: list[tuple[Path, str]], slices: list[Path]) -> list[tuple[Path, str]]:
-    """Of files that are no DICOM, each with its kind, those that are called as slices are; and archives, which may hold some.
+    """Of files that are no DICOM, each with its kind, those that are called as slices are, and archives.
 
     Beside slices a name without a suffix and with a number in it may be a slice's; a README is none.
     """

@@ -187,7 +187,7 @@ def test_an_overlay_above_the_stored_bits_is_no_number(tmp_path, kind):
         ({"PixelRepresentation": 2}, "its PixelRepresentation is 2, expected 0 or 1"),
         ({"PhotometricInterpretation": "GREY"}, "its PhotometricInterpretation is neither MONOCHROME1 nor MONOCHROME2"),
         ({"BitsStored": None}, "cannot be read as a DICOM image (it lacks BitsStored)"),
-        ({"NumberOfFrames": 2}, "expected each frame's place in the patient"),
+        ({"NumberOfFrames": 2}, "expected the places of 2 frames in the patient"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
