@@ -169,9 +169,6 @@ def _mapped(stored: np.ndarray, mapping: Dataset) -> tuple[np.ndarray, np.ndarra
     first, last = (number(mapping, f"{kind}RealWorldValue{which}ValueMapped") for which in ("First", "Last"))
     if stored.dtype.kind == "f":
         first, last = np.array([first, last], stored.dtype).tolist()
-    if table := mapping.get("RealWorldValueLUTData"):
-        places = np.clip(stored.astype(np.int64) - int(first), 0, len(table) - 1)
-        return np.array(table, float)[places], (stored < first) | (stored > last)
     values = stored * number(mapping, "RealWorldValueSlope") + number(mapping, "RealWorldValueIntercept")
     return values, (stored < first) | (stored > last)
 
