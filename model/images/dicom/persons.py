@@ -13,7 +13,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from model.errors import UserError
-from model.images.dicom.mr_words import MR_WORDS, WORD, words_of
+from model.images.dicom.mr_words import are_of_mr
 from model.images.dicom.values import distinct
 
 PATIENT = ("PatientID", "PatientName", "PatientBirthDate")  # what tells patients apart
@@ -40,7 +40,7 @@ def said_description(dataset: Dataset) -> str:
         and not DATE.search(plain)
         and len(numbers) <= MOST_NUMBERS
         and all(map(NUMBER.fullmatch, numbers))
-        and all(word.casefold() in MR_WORDS or MR_WORDS.issuperset(words_of(word)) for word in WORD.findall(plain))
+        and are_of_mr(plain)
     )
     return text if is_harmless else ""
 

@@ -155,10 +155,10 @@ def _wanted(headers: list[Header], path: Path, series: Sequence[str], adc: bool)
     named = [one for one in found if one.uid in series]
     candidates = named or found
     if adc:
-        others = sorted({one.other_modality for one in candidates})
+        modalities = sorted({one.other_modality for one in candidates})
         candidates = [one for one in candidates if not one.other_modality]
         if not candidates:
-            raise UserError(f"{path}: expected an ADC map in images of modality MR, found {' and '.join(others)}")
+            raise UserError(f"{path}: expected an ADC map in images of modality MR, found {' and '.join(modalities)}")
         candidates = _adc_maps(candidates) or (candidates if named else [])
     if len(candidates) != 1:
         raise UserError(f"{path}: {_choice(candidates, found, adc)}")
