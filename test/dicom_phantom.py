@@ -7,6 +7,7 @@ Nothing in it comes from a patient; the patient's name and number in the tags ar
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,10 +48,18 @@ class Series:
     more: dict[str, object] = field(default_factory=dict)
 
 
-def write_series(folder: Path, voxels: np.ndarray, grid: Grid, series: Series | None = None, *, seed: int = 0) -> list[Path]:
+def write_series(
+    folder: Path,
+    voxels: np.ndarray,
+    grid: Grid,
+    series: Series | None = None,
+    *,
+    seed: int = 0,
+    each: Callable[[int], dict] = lambda z: {},
+) -> list[Path]:
     """Write (z, y, x) voxels as one file for each slice; returns the files from the first slice to the last.
 
-    Names and instance numbers are in an order of their own, drawn with `seed`.
+    Names and instance numbers are in an order of their own, drawn with `seed`. each: tags of one slice; None leaves one out.
     """
     series = series or Series()
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +71,9 @@ def write_series(folder: Path, voxels: np.ndarray, grid: Grid, series: Series | 
         dataset.update(_plane(grid, z))
         dataset.update(_measures(grid))
         dataset.update(_values(series, slope))
-        _encode(dataset, voxels[z], series, slope)
+        set_pixel_data(dataset, _stored(voxels[z], series, slope), "MONOCHROME2", 16, generate_instance_uid=False)
+        _compress(dataset, series)
+        put(dataset, each(z))
         paths.append(folder / f"IM{number:04d}")
         save(dataset, paths[-1])
     return paths
@@ -135,14 +146,19 @@ def save(dataset: Dataset, path: Path) -> None:
     dataset.save_as(path, enforce_file_format=True)
 
 
+def put(dataset: Dataset, values: dict[str, object]) -> None:
+    """Set tags of a data set; None takes one out."""
+    for name, value in values.items():
+        if value is not None:
+            setattr(dataset, name, value)
+        elif name in dataset:
+            del dataset[name]
+
+
 def change(path: Path, **values: object) -> None:
     """Set tags of a file; None takes one out."""
     dataset = dcmread(path)
-    for name, value in values.items():
-        if value is None:
-            del dataset[name]
-        else:
-            setattr(dataset, name, value)
+    put(dataset, values)
     save(dataset, path)
 
 
@@ -206,11 +222,6 @@ def _values(series: Series, slope: float) -> Dataset:
 
 def _stored(values: np.ndarray, series: Series, slope: float) -> np.ndarray:
     return np.clip(np.rint((values - series.intercept) / slope), 0, 65535).astype(np.uint16)
-
-
-def _encode(dataset: Dataset, values: np.ndarray, series: Series, slope: float) -> None:
-    set_pixel_data(dataset, _stored(values, series, slope), "MONOCHROME2", 16, generate_instance_uid=False)
-    _compress(dataset, series)
 
 
 def _compress(dataset: Dataset, series: Series) -> None:

@@ -47,11 +47,10 @@ def _read_dicom_segmentation(path: Path, case: Case) -> Volume:
     from pydicom import dcmread
 
     from model.images.dicom.persons import quiet  # which brings pydicom
-    from model.images.dicom.syntax import is_inflatable
 
     try:
         with BoundedFile(path) as file:
-            if file.size > MOST_BYTES or not is_inflatable(file):
+            if file.size > MOST_BYTES:
                 raise UserError(f"{path}: more than {MOST_BYTES >> 20} MiB, expected a DICOM segmentation")
             data = file.read()
         with quiet():

@@ -5,7 +5,6 @@ A cut transfer that lacks slices at an end still gives a regular stack, and so d
 
 import itertools
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from model.errors import UserError
 from model.images.dicom.frame import Frame, functional_groups, holder
+from model.images.dicom.mr_words import are_of_mr
 from model.images.dicom.values import TagError, numbers
 
 Plane = tuple[np.ndarray, np.ndarray]  # orientation (6) and position (3), in mm, as DICOM has them
@@ -23,11 +23,6 @@ OF_A_PLANE = (
 )
 PARALLEL = 1e-3  # by which the cosines of parallel slices differ at most
 ONE_PLACE = 0.25  # of the gap, by which slices at one place differ at most
-TYPE_WORDS = (  # of image types that messages may quote; others may be names
-    *("ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "MIXED", "OTHER", "AXIAL", "VOLUME", "MOSAIC", "M", "P", "R", "I"),
-    *("DIFFUSION", "ADC", "EADC", "TRACE", "TRACEW", "B0", "FA", "EXP", "NONE", "NORM", "ND", "DIS2D", "DIS3D", "MFSPLIT"),
-    *("ADC_UNSPECIFIED", "EADC_UNSPECIFIED", "DIFFUSION_ANISO", "ISOTROPIC", "DIRECTIONAL", "FFE", "SE"),
-)
 OF_VENDORS = {  # private tags with the number of slices of a volume: group, creator and element
     "NumberOfSlicesMR of Philips": (0x2001, "Philips Imaging DD 001", 0x18),
     "LocationsInAcquisition of GE": (0x0021, "GEMS_RELA_01", 0x4F),
@@ -35,16 +30,13 @@ OF_VENDORS = {  # private tags with the number of slices of a volume: group, cre
 IMAGES = ("ImagesInAcquisition", "ImagesInSeries", "NumberOfSeriesRelatedInstances")  # which may count several volumes
 OF_A_VOLUME = ("TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers", "EffectiveEchoTime", "EchoTime")
 OF_A_RUN = ("AcquisitionNumber", "FrameAcquisitionNumber", "AcquisitionUID")
-IN_TURN = (  # which grow from run to run
-    *("AcquisitionDateTime", "FrameAcquisitionDateTime", "AcquisitionTime", "TriggerTime", "SeriesTime", "ContentTime"),
-    *("InstanceCreationTime", "InstanceNumber"),
-)
 IN_GROUPS = {  # tags of a frame and the functional group that holds them
     **dict.fromkeys(("SpacingBetweenSlices", "SliceThickness"), "PixelMeasuresSequence"),
     **dict.fromkeys(("TemporalPositionIndex", "FrameAcquisitionNumber"), "FrameContentSequence"),
     **dict.fromkeys(("FrameAcquisitionDateTime", "InStackPositionNumber"), "FrameContentSequence"),
     "EffectiveEchoTime": "MREchoSequence",
 }
+MANY_DIGITS = re.compile(r"\d{2}")
 STEP = 0.05  # by which a gap differs from a multiple of the spacing at most
 OVERLAP = 1.5  # times the gap, from which on slices that thick are of several runs
 INCOMPLETE = "the transfer may have stopped early, so send the series again"
@@ -99,12 +91,12 @@ def require_one_type(
 
 
 def _shown(kinds: Iterable[str]) -> str:
-    """Image types without words that may be names."""
-    words = [re.split(r"[\\ ]", kind) for kind in dict.fromkeys(kinds)]
+    """Image types without words that may be names or numbers of persons."""
     shown = dict.fromkeys(
-        "\\".join(word if word in TYPE_WORDS else "..." for word in kind) if any(kind) else "none" for kind in words
+        re.sub(r"[^\\ ]+", lambda word: word[0] if are_of_mr(word[0]) and not MANY_DIGITS.search(word[0]) else "...", kind)
+        for kind in kinds
     )
-    return ", ".join(itertools.islice(shown, 3)) + (", ..." if len(shown) > 3 else "")
+    return ", ".join(kind or "none" for kind in itertools.islice(shown, 3)) + (", ..." if len(shown) > 3 else "")
 
 
 # --- how many ---
@@ -152,17 +144,7 @@ def _counts(frames: Sequence[Frame], datasets: list[Dataset], images: int, other
                 f"Its DICOM header says {said} images ({name}), the ADC map has {found} slices: whole if the former counts"
                 " several volumes; else slices are missing."
             )
-    _require_whole_acquisitions(datasets, path)
     return (*remarks, *_numbering(frames, others, path))
-
-
-def _require_whole_acquisitions(datasets: list[Dataset], path: Path) -> None:
-    """Raise UserError where one of several acquisitions has as many images as each should, and another has fewer."""
-    counts = Counter(str(dataset.get("AcquisitionNumber")) for dataset in datasets)
-    said, least = _most(datasets, "ImagesInAcquisition"), min(counts.values())
-    if said in counts.values() and least < said:
-        what = f"{said} images of each acquisition, as its header says (ImagesInAcquisition)"
-        raise UserError(f"{path}: expected {what}, found {least} of one: {INCOMPLETE}")
 
 
 def _numbering(frames: Sequence[Frame], others: set[int], path: Path) -> tuple[str, ...]:
@@ -232,23 +214,22 @@ def _runs(frames: Sequence[Frame], gap_mm: float, path: Path) -> tuple[str, ...]
     overlap = said_mm > OVERLAP * gap_mm
     names = [*OF_A_VOLUME, *(OF_A_RUN if overlap or not said_mm else ())]
     tag = next((name for name in names if _interleave(_values(frames, name))), "")
-    times = max(round(said_mm / gap_mm), 2)
-    if overlap and not tag:
-        tag = next((name for name in (*OF_A_RUN, *IN_TURN) if _in_turn(_values(frames, name), times)), "")
     if tag:
         slices = f"slices of {said_mm:.3g} mm" if overlap else "its slices"
         raise UserError(
             f"{path}: expected one acquisition, found several in one series ({tag}): {slices} lie {gap_mm:.3g} mm apart,"
             " those of one between those of another"
         )
-    if len(frames) == 1 or not spacing:
+    if len(frames) == 1:
         return ()
     steps = gap_mm / spacing if spacing >= thickness > 0 else 1.0  # less than the thickness may be the room between slices
-    are_missing = round(steps) > 1 and abs(steps - round(steps)) < STEP
-    if not are_missing and spacing <= OVERLAP * gap_mm:
+    if round(steps) > 1 and abs(steps - round(steps)) < STEP:
+        why = "slices between them may be missing"
+    elif overlap:
+        why = "they may be of two runs"
+    else:
         return ()
-    why = "slices between them may be missing" if are_missing else "they may be of two runs"
-    return (f"Its DICOM header says {spacing:.3g} mm between slices, they lie {gap_mm:.3g} mm apart: {why}.",)
+    return (f"Its DICOM header says {said_mm:.3g} mm between slices, they lie {gap_mm:.3g} mm apart: {why}.",)
 
 
 def _longest(frames: Sequence[Frame], name: str) -> float:
@@ -287,11 +268,3 @@ def _interleave(values: list[float | str]) -> bool:
         ends.setdefault(value, []).append(n)
     groups = sorted((places[0], places[-1]) for places in ends.values() if len(places) > 1)
     return any(first < last for (_, last), (first, _) in itertools.pairwise(groups))
-
-
-def _in_turn(values: list[float | str], times: int) -> bool:
-    """Whether every `times`-th slice is of one run: all its values lie before all those of the next."""
-    if len({type(value) for value in values}) != 1 or "" in values or len(values) < 2 * times:
-        return False
-    parts = sorted((min(part), max(part)) for part in (values[n::times] for n in range(times)))  # type: ignore[type-var]
-    return all(last < first for (_, last), (first, _) in itertools.pairwise(parts))  # type: ignore[operator]

@@ -1,6 +1,6 @@
 """Which files of a case are DICOM, by their content; nothing is loaded for that.
 
-A file that is neither DICOM nor known to be something else may be a slice that was lost on the way: it is counted.
+Another file may be a slice that was lost on the way where it is called as slices are, or packed: it is counted.
 """
 
 import errno
@@ -8,54 +8,29 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import UserError
-from model.images.dicom.others import (
-    EMPTY,
-    HEAD_BYTES,
-    KNOWN,
-    POINTER,
-    PROGRAM,
-    TEXT,
-    TEXT_NAMES,
-    is_dicom_head,
-    kind_of,
-)
+from model.images.dicom.others import ARCHIVE, HEAD_BYTES, is_dicom_head, kind_of
 from model.images.not_fetched import not_fetched
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")  # ends of names; many files have none, such as IM0001
-UNFINISHED = (
-    ".part",
-    ".partial",
-    ".crdownload",
-    ".download",
-    ".filepart",
-    ".tmp",
-    ".temp",
-    ".gz",
-    ".zip",
-    ".bz2",
-    ".xz",
-    ".zst",
+UNFINISHED = (  # what programs add to a name on the way; a browser stores an error page as html
+    *(".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".temp"),
+    *(".gz", ".zip", ".bz2", ".xz", ".zst", ".html", ".htm"),
 )
-NO_SLICES = ("dicomdir", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+DIRECTORY = "dicomdir"
 SYSTEM_FOLDERS = ("@", "__macosx", "$recycle", "system volume", ".trash", ".git", ".snapshot", ".apple", ".spotlight", ".fs")
-HEADERS = {".raw": (".mhd", ".nhdr"), ".zraw": (".mhd",), ".img": (".hdr",), ".rec": (".par",)}  # of files of bare voxels
 SEGMENTATION = b"1.2.840.10008.5.1.4.1.1.66.4"  # SOP class
 DEEPEST = 8  # folders below a case's in which DICOM is looked for, to tell whether it is one
 MOST_FILES = 50_000  # of a case: several long studies
 MOST_FILES_EXAMINED = 2000
-UNOPENED, LINK_TO_NOTHING = "not to be opened", "linked to nothing"
+LINK_TO_NOTHING = "linked to nothing"
 
 
 class NoHeader(UserError):
-    """A DICOM file whose header cannot be read. `kind` says in what state it is, for a count of such files."""
-
-    @property
-    def kind(self) -> str:
-        return str(self)
+    """A DICOM file whose header cannot be read; says in what state it is, for a count of such files."""
 
 
 def is_dicom(path: Path) -> bool:
@@ -90,14 +65,13 @@ def segmentations(path: Path) -> int:
 def dicom_files(path: Path) -> tuple[list[Path], Counter[str]]:
     """The DICOM file that a path is, or those in the folder and below it, sorted; and what else may be a slice, counted.
 
-    That is what is not DICOM and not known to be something else, by kind: see `_is_other`. Raises UserError for more than
+    That is what is not DICOM and is called as slices are, by kind: see `_lost`. Raises UserError for more than
     MOST_FILES, OSError where a folder cannot be read.
     """
     files: list[Path] = []
     doubtful: list[tuple[Path, str]] = []
-    programs: set[Path] = set()
     for file in [path] if path.is_file() else _files_below(path, strict=True):
-        if file.name.casefold() in NO_SLICES:
+        if file.name.casefold() == DIRECTORY:
             continue
         try:
             head = _head(file)
@@ -108,14 +82,10 @@ def dicom_files(path: Path) -> tuple[list[Path], Counter[str]]:
                 continue
             kind = kind_of(file, head)
         except OSError as error:
-            kind = LINK_TO_NOTHING if error.errno == errno.ENOENT else f"{UNOPENED} ({error.strerror})"
-        if kind in (POINTER, LINK_TO_NOTHING):
-            _require_fetched(file, path)
-        if kind == PROGRAM:
-            programs.add(file.parent)
+            kind = LINK_TO_NOTHING if error.errno == errno.ENOENT else f"not to be opened ({error.strerror})"
+        _require_fetched(file, path)
         doubtful.append((file, kind))
-    places = {file.parent for file in files}
-    lost = [one for one in _not_others(doubtful, files) if not _is_of_program(one[0], path, places, programs)]
+    lost = doubtful if path.is_file() else _lost(doubtful, files)
     return sorted(files), Counter(kind for _, kind in lost)
 
 
@@ -132,16 +102,27 @@ def require_none_lost(lost: Counter[str], count: int, path: Path) -> None:
     )
 
 
-def _not_others(doubtful: Iterable[tuple[Path, str]], slices: list[Path]) -> list[tuple[Path, str]]:
-    """Of files that are no DICOM those that are not known to be something else either. slices: those of DICOM."""
-    shapes = {(file.parent, _shape(file.name)) for file in slices}
+def _lost(doubtful: list[tuple[Path, str]], slices: list[Path]) -> list[tuple[Path, str]]:
+    """Of files that are no DICOM, each with its kind, those that are called as slices are, and archives.
+
+    Beside slices a name without a suffix and with a number in it may be a slice's; a README is none.
+    """
+    shapes = {_shape(file.name) for file in slices}
     ends = {(file.parent, file.suffix.casefold()) for file in slices if file.suffix}
+    folders = {file.parent for file in slices}
     found = []
     for file, kind in doubtful:
-        among = (file.parent, _shape(file.name)) in shapes or (file.parent, file.suffix.casefold()) in ends
-        like = is_named_dicom(Path(file.stem)) or (file.parent, _shape(file.stem)) in shapes
-        in_place = like and not os.path.lexists(file.with_suffix(""))
-        if not _is_other(file, kind, among, in_place):
+        name = file.name.casefold()
+        stem = name.removesuffix(next((end for end in UNFINISHED if name.endswith(end)), ""))
+        if name.startswith((".", "~$")):
+            is_lost = stem.endswith(DICOM_SUFFIXES) and not name.startswith("._")
+        elif kind == ARCHIVE or stem.endswith(DICOM_SUFFIXES) or _shape(stem) in shapes:
+            is_lost = True
+        elif file.suffix[1:].isalpha():
+            is_lost = (file.parent, file.suffix.casefold()) in ends
+        else:
+            is_lost = file.parent in folders and any(map(str.isdigit, name))
+        if is_lost:
             found.append((file, kind))
     return found
 
@@ -149,45 +130,6 @@ def _not_others(doubtful: Iterable[tuple[Path, str]], slices: list[Path]) -> lis
 def _shape(name: str) -> str:
     """A name without what differs between the files of a series: IM0001 and IM0002 have one."""
     return re.sub(r"[0-9a-f]{16,}|\d+", "0", name.casefold())
-
-
-def _is_other(file: Path, kind: str, among: bool, in_place: bool) -> bool:
-    """Whether a file is known to be no slice.
-
-    By its content; of text, where an error page may stand in a slice's place, its name says so too. among: it is called as
-    the DICOM files beside it. in_place: so it is but for its suffix, and no file is called so without it, as when a browser
-    stores an error page.
-    """
-    name = file.name.casefold()
-    stem = name.removesuffix(next((end for end in UNFINISHED if name.endswith(end)), ""))
-    if name.startswith((".", "~$")) and (not stem.endswith(DICOM_SUFFIXES) or kind in (EMPTY, KNOWN)):
-        return True
-    if among or stem.endswith(DICOM_SUFFIXES):
-        return False
-    if kind in (KNOWN, PROGRAM) or (kind == POINTER and file.suffix[1:].isalpha()):
-        return True
-    if TEXT_NAMES.fullmatch(name) and not (in_place and name.endswith((".html", ".htm"))):
-        return kind in (TEXT, EMPTY, POINTER, LINK_TO_NOTHING) or kind.startswith(UNOPENED)
-    if any(file.with_suffix(end).is_file() for end in HEADERS.get(file.suffix.casefold(), ())):
-        return True
-    return kind == EMPTY and bool(re.fullmatch(r"\.[a-z_]\w*", file.suffix)) and not in_place and stem == name
-
-
-def _is_of_program(file: Path, root: Path, slices: set[Path], programs: set[Path]) -> bool:
-    """Whether a file that is not named as DICOM belongs to a viewer: it lies with a program where no slices do.
-
-    slices, programs: the folders in which they lie.
-    """
-    if is_named_dicom(file) or not programs:
-        return False
-    if file.parent in programs and file.parent not in slices:
-        return True
-    above = itertools.takewhile(lambda folder: folder != root, file.parents)
-    return any(_any_below(folder, programs) and not _any_below(folder, slices) for folder in above)
-
-
-def _any_below(folder: Path, places: set[Path]) -> bool:
-    return any(place.is_relative_to(folder) for place in places)
 
 
 def _require_fetched(file: Path, path: Path) -> None:

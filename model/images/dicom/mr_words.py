@@ -19,7 +19,7 @@ adc adcs adcmap isoadc apparent diffusion coefficient coefficients coeff koeffiz
 mean iso isotropic exp exponential dwi dw dti diff trace tracew tensor fa colfa map maps karte image images img calc
 calculated computed derived reg registered moco corrected corr dis norm filt filtered sub mpr mip reformat reformatted
 low high res hires fast std standard unspecified original primary secondary other localizer localiser scout survey loc
-colour color coded z zmap score
+colour color coded z zmap score volume mixed none nd mfsplit m i r
 """
 OF_SEQUENCES = """
 ep epi resolve se tse fse ge gre ir flair tirm stir spair fs fatsat propeller blade mprage space cube swi t pd ss ssh ms
@@ -44,3 +44,8 @@ def says_adc(text: str) -> bool:
     """Whether an image type or a description says that it is an ADC map, and not an exponential one."""
     words = {*words_of(text), *map(str.casefold, WORD.findall(text))}
     return not EXPONENTIAL.search(text) and (any(map(ADC_WORD.fullmatch, words)) or bool(APPARENT.search(text)))
+
+
+def are_of_mr(text: str) -> bool:
+    """Whether all words of a text are common in MR."""
+    return all(word.casefold() in MR_WORDS or MR_WORDS.issuperset(words_of(word)) for word in WORD.findall(text))

@@ -13,15 +13,10 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from model.errors import UserError
-from model.images.dicom.frame import PER_FRAME
-from model.images.dicom.mr_words import MR_WORDS, WORD, words_of
+from model.images.dicom.mr_words import are_of_mr
 from model.images.dicom.values import distinct
 
 PATIENT = ("PatientID", "PatientName", "PatientBirthDate")  # what tells patients apart
-OF_A_PERSON = re.compile(
-    r".*[^U]IDs?|.*OrderNumber.*|AccessionNumber|Institution.*"
-)  # keywords, beside names and group 0010
-PATIENT_GROUP = 0x0010
 UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")  # with zeros in front of a number, which scanners write, too
 LONGEST_TEXT = 64
 NUMBER = re.compile(r"[0-9]|10|[1-9]?[0-9]?[05]0")  # that may stand alone in a description: of a series, 10^-6, b-values
@@ -32,30 +27,22 @@ ONE_CASE = "expected the DICOM files of one case, found"
 
 
 def said_description(dataset: Dataset) -> str:
-    """SeriesDescription where all its words are those of MR and none is of a person; else empty.
+    """SeriesDescription where all its words and numbers are common in MR; else empty.
 
-    dataset: the file's whole header. Names are misspelt, and dates are written in many ways: only words that are known to be
-    harmless are told.
+    Names are misspelt, and dates are written in many ways: only words that are known to be harmless are told.
     """
     text = " ".join(str(dataset.get("SeriesDescription") or "").split())
     plain = _plain(text)
     numbers = re.findall(r"(?<![^\W_])\d+(?![^\W_])", plain)
-    if len(text) > LONGEST_TEXT or DATE.search(plain) or len(numbers) > MOST_NUMBERS:
-        return ""
-    if not all(map(NUMBER.fullmatch, numbers)) or not all(map(_is_of_mr, WORD.findall(plain))):
-        return ""
-    try:
-        names = {word for name in _persons(dataset) for way in _folded(name) for word in _words(way) if len(word) > 1}
-    except Exception:  # whatever pydicom raises over a damaged tag: nothing can be compared
-        return ""
-    said = " ".join(_folded(text))
-    if (
-        any(word in said for word in names if len(word) > 2)
-        or names.intersection([*_words(said), *WORD.findall(said)])
-        or not text.isprintable()
-    ):
-        return ""
-    return text
+    is_harmless = (
+        text.isprintable()
+        and len(text) <= LONGEST_TEXT
+        and not DATE.search(plain)
+        and len(numbers) <= MOST_NUMBERS
+        and all(map(NUMBER.fullmatch, numbers))
+        and are_of_mr(plain)
+    )
+    return text if is_harmless else ""
 
 
 def said_date(dataset: Dataset) -> str:
@@ -82,22 +69,18 @@ def require_one_patient(datasets: Sequence[Dataset], path: Path) -> None:
     no two may differ. Capitals, blanks, carets, the order of a name's parts and ways to write umlauts mean nothing.
     """
     said = {tuple(str(dataset.get(tag) or "") for tag in PATIENT) for dataset in distinct(datasets, PATIENT)}
-    numbers, names, births = (set(values) for values in zip(*said, strict=True))
+    numbers, names, births = zip(*said, strict=True)
     found = {
         "PatientID": {" ".join(number.casefold().split()) for number in numbers},
-        "PatientName": _different(names),
-        "PatientBirthDate": {_date(birth) for birth in births},
+        "PatientName": set(map(_name, names)),
+        "PatientBirthDate": set(map(_date, births)),
     }
     for tag, values in found.items():
         if (count := len(values - {""})) > 1:
             raise UserError(f"{path}: {ONE_CASE} {count} patients' (by {tag}); give each a folder of its own")
-    for tag in ("PatientID", "PatientName"):
-        if values := found[tag] - {""}:
-            if "" in found[tag]:
-                raise UserError(
-                    f"{path}: {ONE_CASE} some with a {tag} and some without; give each patient a folder of its own"
-                )
-            return
+    tag = "PatientID" if any(found["PatientID"]) else "PatientName"
+    if len(found[tag]) > 1:
+        raise UserError(f"{path}: {ONE_CASE} some with a {tag} and some without; give each patient a folder of its own")
 
 
 @contextlib.contextmanager
@@ -119,56 +102,21 @@ def _counted(text: str, files: Sequence[Path], path: Path) -> str:
     return re.sub(names, lambda found: f"{path}: file {numbers[found[0]]} of {len(files)} by name", text)
 
 
-def _is_of_mr(word: str) -> bool:
-    return word.casefold() in MR_WORDS or MR_WORDS.issuperset(words_of(word))
+def _name(name: str) -> str:
+    """The sorted words of a name in the first script that it is written in, without marks on letters; ae for a counts as a.
 
-
-def _persons(dataset: Dataset) -> Iterator[str]:
-    """What a header and its sequences say of persons: names, numbers, addresses, comments, institutions."""
-    for element in dataset:
-        if element.VR == "SQ" and element.keyword != PER_FRAME:  # places and values of up to thousands of frames
-            for item in element.value:
-                yield from _persons(item)
-        elif element.VR == "PN" or element.tag.group == PATIENT_GROUP or OF_A_PERSON.fullmatch(element.keyword):
-            yield str(element.value)
-
-
-def _different(names: set[str]) -> set[str]:
-    """One way to write each of the names; the empty one too, where it is among them."""
-    found: list[str] = []
-    for name in sorted(name if _words(name) else "" for name in names):
-        if not any(_is_one_name(name, other) for other in found):
-            found.append(name)
-    return set(found)
-
-
-def _is_one_name(first: str, second: str) -> bool:
-    """Whether two names are one, in each of the scripts (divided by =) that both are written in."""
-    pairs = [pair for pair in zip(first.split("="), second.split("="), strict=False) if all(map(_words, pair))]
-    return bool(first) == bool(second) and all(_ways(one) & _ways(other) for one, other in pairs)
-
-
-def _ways(name: str) -> set[tuple[str, ...]]:
-    """The words of a name, sorted, in each way to write umlauts, and read as UTF-8 where the header does not say so."""
-    ways = _folded(name)
+    Read as UTF-8 where the header does not say so.
+    """
     with contextlib.suppress(UnicodeError):
-        ways += _folded(name.encode("latin-1").decode())
-    return {tuple(sorted(_words(way))) for way in ways}
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text)
+        name = name.encode("latin-1").decode()
+    scripts = (re.findall(r"[^\W_]+", _plain(part.casefold())) for part in name.split("="))
+    words = next(filter(None, scripts), [])
+    return " ".join(sorted(re.sub("([aou])e", r"\1", word) for word in words))
 
 
 def _date(value: object) -> str:
     """A date's eight digits, also as 2026.02.03."""
     return re.sub(r"\D", "", str(value or ""))[:8]
-
-
-def _folded(text: str) -> list[str]:
-    """A text in small letters, once without marks on them, once as a German writes these in ASCII."""
-    small = unicodedata.normalize("NFC", text).casefold()
-    return [small, _plain(small), small.replace("\u00e4", "ae").replace("\u00f6", "oe").replace("\u00fc", "ue")]
 
 
 def _plain(text: str) -> str:

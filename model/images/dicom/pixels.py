@@ -1,7 +1,7 @@
-"""The stored numbers of DICOM: uncompressed by pydicom, RLE here, JPEG of all kinds by model/images/dicom/jpeg.py."""
+"""The stored numbers of DICOM: uncompressed and RLE by pydicom, JPEG of all kinds by model/images/dicom/jpeg.py."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from pydicom.uid import (
 
 from model.errors import UserError
 from model.images.dicom import jpeg
-from model.images.dicom.codestreams import UNDECODED, StreamHeader, rle_decoded, stream_header
+from model.images.dicom.codestreams import UNDECODED, stream_header
 from model.images.dicom.frame import Frame
 from model.images.dicom.values import REMEDY, TagError, frame_count, reading, whole_number
 
@@ -77,56 +77,49 @@ def require_decoder(syntax: UID) -> None:
 def stored_numbers(frames: list[Frame], path: Path) -> list[np.ndarray]:
     """The numbers that the file of each frame stores for it: (rows, columns), whole numbers or, in a parametric map, floats.
 
-    path: for messages. Raises UserError when they cannot be decoded, are not as many as the header says, or when a
-    compressed stream is of another size, or of fewer bits, than its file's header says.
+    path: for messages. Raises UserError when they cannot be decoded, are not as many as the header says, or when a JPEG
+    stream is of another size, or of fewer bits, than its file's header says.
     """
     bits: dict[Path, Bits] = {}
     streams: dict[Path, list[bytes]] = {}
     for file, dataset in {frame.path: frame.dataset for frame in frames}.items():
+        syntax = dataset.file_meta.TransferSyntaxUID
         with reading(file):
             bits[file] = _bits(dataset)
-            if dataset.file_meta.TransferSyntaxUID in NATIVE:
+            if syntax in NATIVE:
                 _require_length(dataset)
-        if dataset.file_meta.TransferSyntaxUID not in NATIVE:
+        if syntax in JPEG:
             with reading(file, "pixel data"):
                 streams[file] = _streams(dataset)
-    jpegs = [frame for frame in frames if frame.dataset.file_meta.TransferSyntaxUID in JPEG]
+    jpegs = [frame for frame in frames if frame.path in streams]
     decoded = _decoded(jpegs, streams, bits, path) if jpegs else iter(())
     found = []
     for frame in frames:
-        syntax, of_file = frame.dataset.file_meta.TransferSyntaxUID, bits[frame.path]
         with reading(frame.path, "pixel data"):
-            if syntax in NATIVE:
-                found.append(pixel_array(frame.dataset, index=frame.number - 1))
-            elif syntax in JPEG:
-                found.append(of_file.of(next(decoded), frame))
+            if frame.path in streams:
+                found.append(next(decoded))
             else:
-                stream = streams[frame.path][frame.number - 1]
-                found.append(of_file.of(rle_decoded(stream, frame.rows, frame.columns, of_file.allocated // 8), frame))
+                found.append(pixel_array(frame.dataset, index=frame.number - 1, decoding_plugin="pydicom"))
     return found
 
 
 def _bits(dataset: Dataset) -> Bits:
     """Raises TagError, or AttributeError where a tag is missing, unless the tags of the pixels are ones that are read."""
     allocated = whole_number(dataset, "BitsAllocated")
-    for name, found, allowed in (
-        ("SamplesPerPixel", whole_number(dataset, "SamplesPerPixel"), (1,)),
-        ("BitsAllocated", allocated, ALLOCATED),
-    ):
-        if found not in allowed:
-            raise TagError(f"its {name} is {found}, expected {' or '.join(map(str, allowed))}; {REMEDY}")
+    allowed: dict[str, Sequence[int]] = {"SamplesPerPixel": (1,), "BitsAllocated": ALLOCATED}
+    if "PixelData" in dataset:
+        allowed |= {"BitsStored": range(1, allocated + 1), "PixelRepresentation": (0, 1)}
+        if "HighBit" in dataset:
+            allowed["HighBit"] = (whole_number(dataset, "BitsStored") - 1,)
+    for name, values in allowed.items():
+        if (found := whole_number(dataset, name)) not in values:
+            ends = f"{values[0]} to {values[-1]}" if isinstance(values, range) else " or ".join(map(str, values))
+            raise TagError(f"its {name} is {found}, expected {ends}; {REMEDY}")
     if dataset.PhotometricInterpretation not in GREY:
         raise TagError(f"its PhotometricInterpretation is neither {' nor '.join(GREY)}; {REMEDY}")
     if "PixelData" not in dataset:
         return Bits(allocated, allocated, True)
-    stored, signed = whole_number(dataset, "BitsStored"), whole_number(dataset, "PixelRepresentation")
-    if not 1 <= stored <= allocated:
-        raise TagError(f"its BitsStored is {stored} with a BitsAllocated of {allocated}; {REMEDY}")
-    if signed not in (0, 1):
-        raise TagError(f"its PixelRepresentation is {signed}, expected 0 or 1; {REMEDY}")
-    if "HighBit" in dataset and (high := whole_number(dataset, "HighBit")) != stored - 1:
-        raise TagError(f"its HighBit is {high} with a BitsStored of {stored}, expected {stored - 1}; {REMEDY}")
-    return Bits(allocated, stored, bool(signed))
+    return Bits(allocated, whole_number(dataset, "BitsStored"), bool(dataset.PixelRepresentation))
 
 
 def _require_length(dataset: Dataset) -> None:
@@ -150,14 +143,14 @@ def _streams(dataset: Dataset) -> list[bytes]:
     return found
 
 
-def _decoded(frames: list[Frame], streams: dict[Path, list[bytes]], bits: dict[Path, Bits], path: Path) -> Iterator[bytes]:
-    """Of each frame in turn the bytes of its numbers, decoded from JPEG."""
+def _decoded(
+    frames: list[Frame], streams: dict[Path, list[bytes]], bits: dict[Path, Bits], path: Path
+) -> Iterator[np.ndarray]:
+    """Of each frame in turn its numbers, decoded from JPEG."""
     files, lengths = [], []
     for frame in frames:
-        stream = streams[frame.path][frame.number - 1]
         with reading(frame.path, "pixel data"):
-            header = _header(stream, frame, bits[frame.path])
-            files.append(_one_frame(frame.dataset, stream, header))
+            files.append(_one_frame(frame, streams[frame.path][frame.number - 1], bits[frame.path]))
             lengths.append(frame.rows * frame.columns * bits[frame.path].dtype.itemsize)
     try:
         data = jpeg.decoded(files)
@@ -166,32 +159,24 @@ def _decoded(frames: list[Frame], streams: dict[Path, list[bytes]], bits: dict[P
     if len(data) != sum(lengths):
         raise UserError(f"{path}: its compressed pixels are more or fewer than its header says")
     ends = np.cumsum(lengths).tolist()
-    return (data[end - length : end] for length, end in zip(lengths, ends, strict=True))
+    return (bits[one.path].of(data[end - n : end], one) for one, n, end in zip(frames, lengths, ends, strict=True))
 
 
-def _header(stream: bytes, frame: Frame, bits: Bits) -> StreamHeader:
-    """A stream's header. Raises TagError unless it is that of the frame; a stream may have more bits than are stored."""
-    found = stream_header(stream)
-    for names, said, says in (
-        ("Rows x Columns", f"{found.rows} x {found.columns}", f"{frame.rows} x {frame.columns}"),
-        ("SamplesPerPixel", str(found.samples), "1"),
-    ):
-        if said != says:
-            raise TagError(f"its compressed pixels are of {names} {said}, its header says {says}; export the images again")
-    if not bits.stored <= found.bits <= bits.allocated:
+def _one_frame(frame: Frame, stream: bytes, bits: Bits) -> bytes:
+    """A DICOM file of one frame with nothing in it that changes its numbers, of which all bits of the stream count.
+
+    Raises TagError unless the stream is as its file's header says; it may have more bits than are stored.
+    """
+    rows, columns, samples, depth = stream_header(stream)
+    if (rows, columns, samples) != (frame.rows, frame.columns, 1) or not bits.stored <= depth <= bits.allocated:
         raise TagError(
-            f"its compressed pixels have {found.bits} bits, its header says BitsStored {bits.stored} and BitsAllocated"
-            f" {bits.allocated}; export the images again"
+            f"its compressed pixels are {rows} x {columns} with {samples} sample(s) of {depth} bits, its header says"
+            f" {frame.rows} x {frame.columns}, 1 and {bits.stored} to {bits.allocated}; export the images again"
         )
-    return found
-
-
-def _one_frame(dataset: Dataset, stream: bytes, header: StreamHeader) -> bytes:
-    """A DICOM file of one frame with nothing in it that changes its numbers, of which all bits of the stream count."""
-    made = Dataset()
+    dataset, made = frame.dataset, Dataset()
     for name in ("Rows", "Columns", "BitsAllocated", "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation"):
         setattr(made, name, dataset[name].value)
-    made.BitsStored, made.HighBit = header.bits, header.bits - 1
+    made.BitsStored, made.HighBit = depth, depth - 1
     made.SOPClassUID, made.SOPInstanceUID = MRImageStorage, dataset.SOPInstanceUID
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID

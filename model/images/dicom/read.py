@@ -14,6 +14,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from model.errors import UserError
 from model.files import joint_digest
@@ -24,7 +25,6 @@ from model.images.dicom.persons import counting, said_series
 from model.images.dicom.pixels import PIXELS, require_decoder, stored_numbers
 from model.images.dicom.series import Wanted, is_no_map, wanted
 from model.images.dicom.stack import frames_of, stacked
-from model.images.dicom.syntax import name_syntax
 from model.images.dicom.units import MAPPINGS, factor_of, plain, unit_of
 from model.images.dicom.values import REMEDY, TagError, number, reading
 from model.images.grid import DicomSource, Volume, require_scalar_3d
@@ -81,13 +81,27 @@ def _read(path: Path) -> tuple[Dataset, str]:
         raise UserError(f"{path}: expected a DICOM file of at most {len(file.data)} bytes, found {file.size}")
     with reading(path):
         dataset = pydicom.dcmread(io.BytesIO(file.data), force=True)
-        name_syntax(dataset, path)
+        _name_syntax(dataset)
         if not any(dataset.get(name) for name in PIXELS):
             raise UserError(f"{path}: expected a DICOM image, found no pixels: is it whole?")
         if is_no_map(dataset):
             raise UserError(f"{path}: expected a map, found a secondary capture, a segmentation or a picture in colour")
         require_decoder(dataset.file_meta.TransferSyntaxUID)
     return dataset, hashlib.sha256(file.data).hexdigest()
+
+
+def _name_syntax(dataset: Dataset) -> None:
+    """Give a data set of a file without meta information the transfer syntax in which it was read.
+
+    Raises TagError where its pixels are compressed: only the meta information could say how.
+    """
+    if dataset.file_meta.get("TransferSyntaxUID"):
+        return
+    if "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
+        raise TagError("its pixels are compressed, and it does not say how (no TransferSyntaxUID)")
+    is_implicit, is_little = dataset.original_encoding
+    explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
 
 
 def _source(frames: list[Frame], path: Path) -> DicomSource:
@@ -155,9 +169,6 @@ def _mapped(stored: np.ndarray, mapping: Dataset) -> tuple[np.ndarray, np.ndarra
     first, last = (number(mapping, f"{kind}RealWorldValue{which}ValueMapped") for which in ("First", "Last"))
     if stored.dtype.kind == "f":
         first, last = np.array([first, last], stored.dtype).tolist()
-    if table := mapping.get("RealWorldValueLUTData"):
-        places = np.clip(stored.astype(np.int64) - int(first), 0, len(table) - 1)
-        return np.array(table, float)[places], (stored < first) | (stored > last)
     values = stored * number(mapping, "RealWorldValueSlope") + number(mapping, "RealWorldValueIntercept")
     return values, (stored < first) | (stored > last)
 

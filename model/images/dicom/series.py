@@ -6,7 +6,6 @@ tags, in which names can lie: none is passed on.
 
 import logging
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,15 +14,6 @@ from typing import NamedTuple
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    CTImageStorage,
-    EnhancedCTImageStorage,
-    EnhancedPETImageStorage,
-    LegacyConvertedEnhancedCTImageStorage,
-    LegacyConvertedEnhancedPETImageStorage,
-    NuclearMedicineImageStorage,
-    PositronEmissionTomographyImageStorage,
-)
 
 from model.errors import UserError, lacks_memory
 from model.images.dicom.complete import Plane, places, require_one_type, whole
@@ -31,7 +21,6 @@ from model.images.dicom.files import NoHeader, dicom_files, require_none_lost
 from model.images.dicom.frame import PER_FRAME, SHARED, image_types
 from model.images.dicom.mr_words import EXPONENTIAL, OTHER_TYPES, says_adc
 from model.images.dicom.persons import PATIENT, counting, require_one_patient, said_series
-from model.images.dicom.syntax import is_inflatable
 from model.images.dicom.units import PARAMETRIC_MAP, is_map_of_adc
 from model.images.dicom.values import distinct, frame_count, reading
 from model.images.streams import BoundedFile
@@ -53,13 +42,6 @@ LISTED = (
     *("RealWorldValueMappingSequence", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient"),
 )
 OTHER_MODALITIES = ("CT", "PT", "NM", "US", "XA", "CR", "DX", "MG", "OT", "SEG")  # messages quote these; others may be names
-CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
-PET_CLASSES = (PositronEmissionTomographyImageStorage, EnhancedPETImageStorage, LegacyConvertedEnhancedPETImageStorage)
-MODALITY_OF_CLASS: dict[str, str] = {
-    **dict.fromkeys(CT_CLASSES, "CT"),
-    **dict.fromkeys(PET_CLASSES, "PT"),
-    NuclearMedicineImageStorage: "NM",
-}
 LONGEST_LIST = 8  # series that a message names
 FEWEST_SINGLE = 3  # series of one slice, from which on they look like one series that was taken apart
 
@@ -89,15 +71,13 @@ class Header:
 
     @property
     def other_modality(self) -> str:
-        """What it is an image of where that is not MR; empty for MR, and where neither Modality nor SOP class says.
+        """What it is an image of where that is not MR; empty for MR, where it does not say, and for a parametric map of ADC.
 
-        Empty for a parametric map of ADC, too: programs write OT or another modality there.
+        Programs write OT or another modality into such a map.
         """
-        if is_map_of_adc(self.dataset):
-            return ""
         said = str(self.dataset.get("Modality") or "").strip().upper()
-        if said in ("", "MR"):
-            return MODALITY_OF_CLASS.get(_sop_class(self.dataset), "")
+        if said in ("", "MR") or is_map_of_adc(self.dataset):
+            return ""
         return said if said in OTHER_MODALITIES else "another modality"
 
 
@@ -118,8 +98,8 @@ class Series:
 
     @property
     def other_modality(self) -> str:
-        """What its images are of where not all are of MR, as a message says it; empty where all are, or do not say."""
-        return _other_modality(self.headers)
+        """What its images are of where not all are of MR; empty where all are, or do not say."""
+        return " and ".join(sorted({header.other_modality for header in self.headers} - {""}))
 
     @property
     def is_one_slice(self) -> bool:
@@ -144,10 +124,8 @@ class Series:
         return len(study) == 1 and study != {""} and all(len(values - {""}) < 2 for values in others)
 
     def __str__(self) -> str:
-        """For messages; reads the whole header of a file, of which nothing that may name a person is told."""
-        path = self.headers[0].path
-        with reading(path), BoundedFile(path) as file:
-            said = said_series(pydicom.dcmread(file, stop_before_pixels=True))
+        """For messages: nothing that may name a person is told."""
+        said = said_series(self.headers[0].dataset)
         date = f" of {said['study_date']}" if "study_date" in said else ""
         description = f"{said.get('description', 'no description')}, {len(self.headers)} file(s)"
         return f"{said.get('uid', 'no valid UID')} ({description}){date}"
@@ -177,23 +155,21 @@ def _wanted(headers: list[Header], path: Path, series: Sequence[str], adc: bool)
     named = [one for one in found if one.uid in series]
     candidates = named or found
     if adc:
-        others = _other_modality([header for one in candidates for header in one.headers])
+        modalities = sorted({one.other_modality for one in candidates})
         candidates = [one for one in candidates if not one.other_modality]
         if not candidates:
-            raise UserError(f"{path}: expected an ADC map in images of modality MR, found {others}")
+            raise UserError(f"{path}: expected an ADC map in images of modality MR, found {' and '.join(modalities)}")
         candidates = _adc_maps(candidates) or (candidates if named else [])
     if len(candidates) != 1:
         raise UserError(f"{path}: {_choice(candidates, found, adc)}")
     chosen = candidates[0]
     _require_one_study(chosen, path)
-    same = [header for one in found if one.uid == chosen.uid and one is not chosen for header in one.headers]
-    same = [header for header in same if not is_no_map(header.dataset)]
-    if same:
-        require_one_type(_places(chosen.headers), _places(same), path)
-    of_series = [header for header in headers if header.dataset.SeriesInstanceUID == chosen.uid]
     files = [header.path for header in chosen.headers]
-    numbers = (whole(header.dataset.get("InstanceNumber")) for header in of_series if header.path not in files)
-    return Wanted(files, sum(header.frames for header in of_series), {number for number in numbers if number is not None})
+    others = [header for one in found if one.uid == chosen.uid and one is not chosen for header in one.headers]
+    if maps := [header for header in others if not is_no_map(header.dataset)]:
+        require_one_type(_places(chosen.headers), _places(maps), path)
+    numbers = {number for header in others if (number := whole(header.dataset.get("InstanceNumber"))) is not None}
+    return Wanted(files, sum(header.frames for header in (*chosen.headers, *others)), numbers)
 
 
 def _places(headers: Iterable[Header]) -> list[tuple[Plane | None, str]]:
@@ -204,10 +180,7 @@ def frames_in(path: Path) -> int:
     """How many frames a DICOM file holds; 0 where it does not say, or cannot be read."""
     try:
         with reading(path), BoundedFile(path) as file:
-            if not is_inflatable(file):
-                return 0
-            tags = ["NumberOfFrames"]
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True)
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["NumberOfFrames"], force=True)
             return int(dataset.get("NumberOfFrames") or 0)
     except UserError:
         return 0
@@ -228,7 +201,7 @@ def _headers(path: Path) -> list[Header]:
         try:
             found.append(_header(file))
         except NoHeader as error:
-            lost[error.kind] += 1
+            lost[str(error)] += 1
         except UserError as error:
             if path.is_file() or lacks_memory(error.__context__ or error):
                 raise
@@ -242,8 +215,6 @@ def _headers(path: Path) -> list[Header]:
 def _header(path: Path) -> Header | None:
     """None for a file that holds no image: a directory, a report, a presentation state. Raises UserError."""
     with reading(path), BoundedFile(path) as file:
-        if not is_inflatable(file):
-            raise NoHeader("of too many bytes (deflated)")
         dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(LISTED), force=True)
         sop_class = _sop_class(dataset)
         if sop_class == DIRECTORY:
@@ -289,15 +260,6 @@ def _require_one_study(series: Series, path: Path) -> None:
             raise UserError(f"{path}: expected a series of one study, found {len(values)} (by {tag})")
 
 
-def _other_modality(headers: Sequence[Header]) -> str:
-    """What files that are not of MR are of, with their number where others are of MR; empty where all are."""
-    counts = Counter(header.other_modality for header in headers)
-    others = sorted(set(counts) - {""})
-    if not counts[""] or not others:
-        return " and ".join(others)
-    return " and ".join(f"{name} in {counts[name]}" for name in others) + f" of {len(headers)} files"
-
-
 def _choice(candidates: list[Series], found: list[Series], adc: bool) -> str:
     """Why no series could be chosen, with those that `--series` can name."""
     kind = "ADC series, by image type or description" if adc else "series"
@@ -310,8 +272,7 @@ def _choice(candidates: list[Series], found: list[Series], adc: bool) -> str:
     listed += [f"{len(single)} of one slice each (slices of one series need one SeriesInstanceUID)"] if single else []
     text = "; ".join(listed)
     if not candidates and len(possible) < len(found):
-        others = Counter(one.other_modality for one in found if one.other_modality)
-        text += ", left out: " + ", ".join(f"{number} of {name}" for name, number in sorted(others.items()))
+        text += f", left out: {len(found) - len(possible)} of other modalities than MR"
     count = f"{len(candidates)}" if candidates else f"none among {len(found)}"
     advice = "; --series UID names the one to take" if shown else ""
     return f"expected one {kind}, found {count}: {text}{advice}"

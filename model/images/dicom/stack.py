@@ -20,7 +20,6 @@ from model.images.grid import Grid
 MOSAIC = re.compile(r"\bmosaic\b", re.IGNORECASE)
 COSINES = 1e-3  # by which orientations of one stack differ at most, and pixel spacings, in mm
 SAME_PLACE_MM = 1e-3
-MOST_FRAMES = 65_536  # of a file: several stacks and many maps of each; a header may promise 2e9
 REGULAR_MM, REGULAR = 0.02, 0.01  # how far a slice may lie from its place: in mm, or as a share of the gap where more
 SIDEWAYS_MM = 0.1  # over the whole stack
 
@@ -28,13 +27,9 @@ SIDEWAYS_MM = 0.1  # over the whole stack
 def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
     """The frames of a file, each with what the functional groups of an enhanced one say about it."""
     count = frame_count(dataset)
-    if not 0 < count <= MOST_FRAMES:
-        raise UserError(f"{path}: expected 1 to {MOST_FRAMES} frames, its header says {count}")
     shared, own = functional_groups(dataset)
-    if own and len(own) != count:
-        raise UserError(f"{path}: expected {count} frames, found the places of {len(own)}")
-    if count > 1 and not (own or shared):
-        raise UserError(f"{path}: expected each frame's place in the patient, found {count} frames without")
+    if len(own) != count and (own or count != 1):
+        raise UserError(f"{path}: expected the places of {count} frames in the patient, found {len(own)}")
     return [_frame(dataset, path, (*own[n : n + 1], *shared), n + 1) for n in range(count)]
 
 

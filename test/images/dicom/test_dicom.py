@@ -5,8 +5,6 @@ What is compared: the volume that was written, slice by slice, and where its cor
 
 import hashlib
 import re
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,21 +17,13 @@ import SimpleITK as sitk
 from dicom_phantom import ROOT, Series, change, save, write_multiframe, write_series
 from inference_helpers import GRID
 from phantom import write_image
-from pydicom.pixels import set_pixel_data
-from pydicom.uid import (
-    UID,
-    ExplicitVRLittleEndian,
-    HTJ2KLossless,
-    JPEG2000Lossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    RLELossless,
-)
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, HTJ2KLossless, JPEGLosslessSV1, RLELossless
 from refusals import edited, refused, typed
 
 from model.errors import UserError
 from model.images.dicom import jpeg
 from model.images.dicom.files import is_dicom
+from model.images.dicom.units import factor_of, plain
 from model.images.formats.names import digest
 from model.images.grid import Grid, Volume, require_same_grid
 from model.images.orientation import in_order_of
@@ -46,6 +36,7 @@ FEET_FIRST = np.stack([-RIGHT, DOWN, -NORMAL], axis=1)  # the table's other end:
 LEFT_HANDED = np.stack([RIGHT, DOWN, -NORMAL], axis=1)  # which no DICOM can say: its slices are put in the other order
 CORNERS = np.array(list(np.ndindex(2, 2, 2)))
 SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"
+DECODED = ("MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm", "693_J2KI.dcm")  # which takes long
 SAGITTAL = np.array([[0.0, 0, -1], [1, 0, 0], [0, -1, 0]])
 
 
@@ -103,13 +94,12 @@ def test_each_slice_has_its_own_slope(tmp_path):
 def test_one_enhanced_file(tmp_path):
     path = write_multiframe(tmp_path / "folder" / "scan", [(VOXELS, GRID)])
     numbers = np.random.default_rng(0).permutation(len(VOXELS))  # as the writer draws them
-    for given in (path, path.parent):
-        found = read_volume(given, adc=True)
-        assert np.array_equal(found.voxels, VOXELS)
-        np.testing.assert_allclose(corners_mm(found.grid), corners_mm(GRID), rtol=0, atol=1e-4)
-        assert found.dicom.files == (path,)
-        assert found.dicom.frames == tuple((np.argsort(numbers) + 1).tolist())
-        assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    found = read_volume(path.parent, adc=True)
+    assert np.array_equal(found.voxels, VOXELS)
+    np.testing.assert_allclose(corners_mm(found.grid), corners_mm(GRID), rtol=0, atol=1e-4)
+    assert found.dicom.files == (path,)
+    assert found.dicom.frames == tuple((np.argsort(numbers) + 1).tolist())
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_one_slice_has_the_thickness_that_it_says(tmp_path):
@@ -122,21 +112,20 @@ def test_one_slice_has_the_thickness_that_it_says(tmp_path):
 # --- what the numbers mean ---
 
 
-@pytest.mark.parametrize("where", ["unit", "rescale_type"])
 @pytest.mark.parametrize(
-    ("unit", "slope", "converted"),
+    ("unit", "factor"),
     [
-        ("mm2/s", 1e-6, True),
-        ("mm^2/s", 1e-6, True),
-        ("10*-3.mm2/s", 1e-3, True),
-        ("um2/s", 1.0, False),
-        ("10*-6.mm2/s", 1.0, False),
-        ("1E-6 mm\u00b2/s", 1.0, False),
-        ("cm2/s", 1e-8, True),
-        ("s/mm2", 1.0, None),
-        ("US", 1.0, None),
+        *(("mm2/s", 1e6), ("mm^2/s", 1e6), ("10*-3.mm2/s", 1e3), ("um2/s", 1.0), ("10*-6.mm2/s", 1.0), ("cm2/s", 1e8)),
+        *(("1E-6 mm\u00b2/s", 1.0), ("10-6mm2/s", 1.0), ("um2/ms", 1e3), ("um2.ms-1", 1e3), ("\u00b5m2/s", 1.0)),
+        *(("s/mm2", None), ("US", None), ("", None), ("1", None)),
     ],
 )
+def test_units_of_diffusivity(unit, factor):
+    assert factor_of(plain(unit)) == (factor and pytest.approx(factor))
+
+
+@pytest.mark.parametrize("where", ["unit", "rescale_type"])
+@pytest.mark.parametrize(("unit", "slope", "converted"), [("mm2/s", 1e-6, True), ("um2/s", 1.0, False), ("US", 1.0, None)])
 def test_the_headers_unit_counts(tmp_path, where, unit, slope, converted):
     """A slope of 1e-6 with mm2/s is what Philips and GE write: stored numbers are whole 1e-6 mm2/s."""
     write_series(tmp_path / "s", VOXELS * slope, GRID, Series(slopes=(slope,), **{where: unit}))
@@ -171,8 +160,7 @@ def test_padding_above_0_is_missing(tmp_path):
     assert np.array_equal(np.isnan(found.voxels), voxels == 4095)
 
 
-@pytest.mark.parametrize("table", [None, [5.0 * n for n in range(100)]], ids=["slope", "table"])
-def test_numbers_that_a_mapping_has_no_say_on_are_missing(tmp_path, table):
+def test_numbers_that_a_mapping_has_no_say_on_are_missing(tmp_path):
     """It maps 1 to 100 alone: to 5 times the number less 5."""
     voxels = RNG.integers(0, 120, GRID.size).astype(np.float32)
 
@@ -180,44 +168,29 @@ def test_numbers_that_a_mapping_has_no_say_on_are_missing(tmp_path, table):
         mapping = dataset.RealWorldValueMappingSequence[0]
         mapping.RealWorldValueFirstValueMapped, mapping.RealWorldValueLastValueMapped = 1, 100
         mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 5.0, -5.0
-        if table:
-            mapping.RealWorldValueLUTData = table
-            del mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept
 
     edited(write_series(tmp_path / "s", voxels, GRID, Series(unit="um2/s")), edit)
     found = read_volume(tmp_path / "s", adc=True, keep_nan=True).voxels
-    assert np.array_equal(np.isnan(found), (voxels > 100) | (voxels < (table is None)))  # the table gives 0 below it
     known = (voxels >= 1) & (voxels <= 100)
+    assert np.array_equal(np.isnan(found), ~known)
     np.testing.assert_array_equal(found[known], voxels[known] * 5 - 5)
 
 
 # --- compressed ---
 
 
-@pytest.mark.parametrize(
-    "syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless, JPEGLosslessSV1], ids=lambda uid: uid.name
-)
-def test_compressed_series_and_files_are_read(tmp_path, syntax):
-    voxels = RNG.integers(0, 4096, (3, 37, 43)).astype(np.float32)  # OpenJPEG writes none that are smaller; an odd length
-    grid = replace(GRID, size=voxels.shape)
-    files = write_series(tmp_path / "s", voxels, grid, Series(syntax=syntax))
-    assert {pydicom.dcmread(path).file_meta.TransferSyntaxUID for path in files} == {syntax}
-    assert np.array_equal(read_volume(tmp_path / "s", adc=True).voxels, voxels)
-    path = write_multiframe(tmp_path / "m", [(voxels, grid)], Series(syntax=syntax))
-    assert np.array_equal(read_volume(path, adc=True).voxels, voxels)
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLosslessSV1, DeflatedExplicitVRLittleEndian], ids=lambda uid: uid.name)
+def test_compressed_files_are_read(tmp_path, syntax):
+    is_deflated = syntax == DeflatedExplicitVRLittleEndian
+    path = write_multiframe(tmp_path / "m", [(VOXELS, GRID)], Series() if is_deflated else Series(syntax=syntax))
+    edited([path], lambda dataset: setattr(dataset.file_meta, "TransferSyntaxUID", syntax))
+    assert np.array_equal(read_volume(path, adc=True).voxels, VOXELS)
 
 
-def test_signed_numbers_of_few_bits_survive_compression(tmp_path):
-    """12 of 16 bits, negative ones too, as MR scanners store them."""
-    signed = RNG.integers(-2048, 2048, (40, 42)).astype(np.int16)
-    for syntax in (ExplicitVRLittleEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless):
-        (path,) = write_series(tmp_path / syntax, np.zeros((1, 40, 42)), replace(GRID, size=(1, 40, 42)))
-        dataset = pydicom.dcmread(path)
-        set_pixel_data(dataset, signed, "MONOCHROME2", 12)
-        if syntax.is_encapsulated:
-            dataset.compress(syntax, generate_instance_uid=False)
-        save(dataset, path)
-        assert np.array_equal(read_volume(path, adc=True).voxels[0], signed), syntax.name
+@pytest.mark.parametrize("name", ["MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_RLE.dcm"])
+def test_samples_are_read_as_the_uncompressed_one(name):
+    """Signed numbers of 16 bits."""
+    assert np.array_equal(read_volume(SAMPLES / name).voxels, read_volume(SAMPLES / "MR_small.dcm").voxels)
 
 
 def test_a_damaged_jpeg_is_refused(tmp_path):
@@ -230,12 +203,10 @@ def test_a_damaged_jpeg_is_refused(tmp_path):
     assert "its compressed pixels cannot be decoded (the JPEG stream is damaged)" in refused(tmp_path / "s")
 
 
-def test_a_decoder_that_ends_its_process_or_hangs_ends_no_run(monkeypatch):
-    monkeypatch.setattr(jpeg, "SECONDS", (0.2, 0))
-    for code in ("import os; os.abort()", "import time; time.sleep(60)"):
-        monkeypatch.setattr(jpeg, "WORDS", (sys.executable, "-c", code))
-        with pytest.raises(ValueError, match="the JPEG stream is damaged"):
-            jpeg.decoded([b"x"])
+def test_a_decoder_that_hangs_ends_no_run(monkeypatch):
+    monkeypatch.setattr(jpeg, "SECONDS", (0, 0))
+    with pytest.raises(ValueError, match="the JPEG stream is damaged"):
+        jpeg.decoded([b"x"])
 
 
 def test_a_length_beyond_the_file_takes_no_memory(tmp_path):
@@ -299,12 +270,7 @@ IRREGULAR = [
     (changed(1, PixelSpacing=None), "FILE: cannot be read as a DICOM image (it lacks PixelSpacing)"),
     (changed(1, ImagePositionPatient=["1", "nan", "2"]), "FILE: its ImagePositionPatient is not 3 num"),
     (changed(1, PixelData=None), "FILE: expected a DICOM image, found no pixels: is it whole?"),
-    (lambda files: files[1].write_bytes(files[1].read_bytes()[:-99]), "FILE: "),
-    (lambda files: files[1].write_bytes(b""), "1 of 7 files cannot be read as DICOM (1 empty)"),
-    (
-        changed(1, SeriesInstanceUID=None),
-        "1 of 7 files cannot be read as DICOM (1 cut off or damaged (without SeriesInstanceUID))",
-    ),
+    (lambda files: files[1].write_bytes(files[1].read_bytes()[:-99]), "FILE: its PixelData has "),
     (changed(1, PatientID="another"), "found 2 patients' (by PatientID)"),
 ]
 
@@ -322,12 +288,11 @@ def test_what_is_no_regular_stack_is_refused_with_the_reason(tmp_path, spoil: Ca
 
 
 def test_a_file_with_three_stacks_is_refused(tmp_path):
-    """Three orientations, as a localiser has them; and three of one orientation."""
+    """Of one orientation or of several, as a localiser has them."""
     turned = replace(GRID, direction=tuple(SAGITTAL.ravel().tolist()))
     beside = replace(GRID, origin_mm=(5.0, 6.0, 200.0))
-    for grids in ((GRID, turned, beside), (GRID, beside, replace(beside, origin_mm=(5.0, 6.0, 400.0)))):
-        path = write_multiframe(tmp_path / "m.dcm", [(VOXELS, grid) for grid in grids])
-        assert "expected slices of one stack, found 3 stacks" in refused(path)
+    path = write_multiframe(tmp_path / "m.dcm", [(VOXELS, grid) for grid in (GRID, turned, beside)])
+    assert "expected slices of one stack, found 3 stacks" in refused(path)
 
 
 def test_of_a_file_with_trace_and_adc_frames_the_adc_is_taken(tmp_path):
@@ -345,14 +310,8 @@ def test_the_digest_is_the_series_whatever_its_files_are_called(tmp_path):
     files = write_series(tmp_path / "s", VOXELS, GRID)
     before = read_volume(tmp_path / "s", adc=True).sha256
     assert digest(tmp_path / "s", adc=True) == before
-    shell = subprocess.run(
-        "sha256sum * | cut -c1-64 | sort | sha256sum | cut -c1-64",
-        shell=True,
-        cwd=tmp_path / "s",
-        capture_output=True,
-        check=True,
-    )
-    assert shell.stdout.decode().strip() == before
+    sums = sorted(hashlib.sha256(path.read_bytes()).hexdigest() + "\n" for path in files)
+    assert hashlib.sha256("".join(sums).encode()).hexdigest() == before
     files[0].rename(files[0].with_name("renamed"))
     write_series(tmp_path / "s" / "other", VOXELS, GRID, Series(uid=ROOT + "8", image_type=("ORIGINAL",), description="b0"))
     assert digest(tmp_path / "s", adc=True) == before
@@ -364,7 +323,7 @@ def test_the_digest_is_the_series_whatever_its_files_are_called(tmp_path):
 def test_every_sample_file_of_pydicom_gets_a_clear_answer(capfd):
     read, refusals = 0, {}
     for path in sorted(SAMPLES.rglob("*")):
-        if not is_dicom(path):
+        if not is_dicom(path) or path.name in DECODED:
             continue
         try:
             found = read_volume(path)
@@ -380,7 +339,7 @@ def test_every_sample_file_of_pydicom_gets_a_clear_answer(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("order", ["LPS", "LAS", "RPI", "SAL", "AIR", "PIR", "IRA"])
+@pytest.mark.parametrize("order", ["LAS", "SAL", "AIR"])
 def test_a_file_beside_dicom_may_store_its_voxels_in_any_order(tmp_path, order):
     """DICOMOrient of SimpleITK stores the same points in another order."""
     write_series(tmp_path / "s", VOXELS, GRID)
