@@ -16,13 +16,9 @@ from pathlib import Path
 from model.errors import UserError
 
 PARTIAL = "partial"  # end of the names of folders that are being written
-MARKER = "written-by-hie-lesions"  # in such a folder, beside the one of the files: it is no one else's
-WHOLE = "whole"  # in such a folder, when all is written: the place of its files, as a path from the folder around it on
 LEFT_BEHIND = re.compile(rf"\..+\.[0-9a-f]{{8}}\.{PARTIAL}")
 LARGEST_JSON = 1 << 20  # bytes
 FOR_THIS_USER = '; make the folder first, and start a container with --user "$(id -u):$(id -g)"'
-# what shares of some kinds answer to a rename: SMB, FUSE and object stores that look like a folder
-NO_RENAME = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
 
 
 @contextlib.contextmanager
@@ -35,7 +31,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(_partial_name(path, secrets.token_hex(4)))
     try:
         yield partial
-        rename(partial, path)
+        os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -67,11 +63,8 @@ def staged_for(folder: Path, work: Path) -> Iterator[Path]:
 
     Raises UserError when files cannot be written; one of the block names them by the places that they were meant for.
     """
-    partial = work / f".{folder.name or 'run'}.{secrets.token_hex(4)}.{PARTIAL}"
-    staged = partial / "files"
+    staged = work / f".{folder.name or 'run'}.{secrets.token_hex(4)}.{PARTIAL}"
     try:
-        partial.mkdir()
-        (partial / MARKER).touch()
         staged.mkdir()
         yield staged
     except OSError as error:
@@ -79,7 +72,7 @@ def staged_for(folder: Path, work: Path) -> Iterator[Path]:
     except UserError as error:
         raise type(error)(str(error).replace(str(staged), str(folder))) from None
     finally:
-        _remove_partial_folder(partial)
+        remove(staged)
 
 
 @contextlib.contextmanager
@@ -93,11 +86,11 @@ def files_into(folder: Path, work: Path, *, first: str = "") -> Iterator[Path]:
         yield staged
         if not os.path.lexists(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            rename(staged, folder)
+            os.replace(staged, folder)
             return
         for name in sorted(files_below(staged), key=lambda name: (name != first, name)):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            rename(staged / name, folder / name)
+            os.replace(staged / name, folder / name)
 
 
 def files_below(folder: Path) -> list[str]:
@@ -138,17 +131,6 @@ def is_circular(path: Path) -> bool:
     return False
 
 
-def rename(source: Path, target: Path) -> None:
-    """As `os.replace`, with an error that names the cause where a file system does not do that at all."""
-    try:
-        os.replace(source, target)
-    except OSError as error:
-        if error.errno not in NO_RENAME:
-            raise
-        reason = f"{error.strerror}: the share or file system of {target.parent} does not let files be renamed; use another"
-        raise OSError(error.errno, reason, str(target)) from None
-
-
 def require_writable(folder: Path) -> None:
     """Raise UserError unless files can be written to a folder, which need not be there yet: before work that takes long."""
     with writable(folder):
@@ -160,24 +142,6 @@ def require_writable(folder: Path) -> None:
             raise OSError(error.errno, error.strerror, str(there)) from None
 
 
-def are_one(folder: Path, name: str, other: str) -> bool:
-    """Whether the file system of a folder takes two names for one, as those do that know no capitals or one form of Unicode.
-
-    Tried out in a hidden folder, which is removed. Raises OSError.
-    """
-    partial = folder / f".names.{secrets.token_hex(4)}.{PARTIAL}"
-    try:
-        partial.mkdir()
-        (partial / MARKER).touch()
-        (partial / name).mkdir()
-        (partial / other).mkdir()
-    except FileExistsError:
-        return True
-    finally:
-        _remove_partial_folder(partial)
-    return False
-
-
 def remove(path: Path) -> None:
     """Remove a folder with all that is in it, a file, or a link but not what it points to; nothing is no error."""
     if path.is_dir() and not path.is_symlink():
@@ -186,44 +150,11 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def mark_whole(staged: Path, folder: Path, work: Path) -> None:
-    """Say of a folder of `staged_for` that its files are whole and are about to become `folder`.
-
-    A run that is killed between the old and the new leaves neither there; `remove_partial_folders` ends what it began.
-    """
-    (staged.parent / WHOLE).write_text(folder.relative_to(work).as_posix(), encoding="utf-8")
-
-
 def remove_partial_folders(root: Path) -> None:
-    """Remove what killed runs left of `files_into` in `root`. What only has such a name, and no marker in it, stays.
-
-    Files that were whole take their place where nothing lies.
-    """
+    """Remove what killed runs left of `staged_for` in `root`."""
     for path in root.iterdir():
         if LEFT_BEHIND.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-            if (path / MARKER).is_file():
-                _put_whole_files(path, root)
-                _remove_partial_folder(path)
-            elif not any(path.iterdir()):  # killed before the marker was there
-                path.rmdir()
-
-
-def _put_whole_files(partial: Path, root: Path) -> None:
-    if not (partial / WHOLE).is_file() or not (partial / "files").is_dir():
-        return
-    place = Path((partial / WHOLE).read_text(encoding="utf-8", errors="replace"))
-    if place.parts and not place.is_absolute() and ".." not in place.parts and not os.path.lexists(root / place):
-        (root / place).parent.mkdir(parents=True, exist_ok=True)
-        rename(partial / "files", root / place)
-
-
-def _remove_partial_folder(path: Path) -> None:
-    """The marker last, so that a kill leaves what the next run removes; first what says that the files are whole."""
-    (path / WHOLE).unlink(missing_ok=True)
-    for below in path.iterdir() if path.is_dir() else ():
-        if below.name != MARKER:
-            remove(below)
-    remove(path)
+            remove(path)
 
 
 def remove_partials(path: Path) -> None:
@@ -241,9 +172,6 @@ def only_run(root: Path, *, wait: bool = False) -> Iterator[None]:
     Another run is waited for with `wait`, else refused. Raises UserError then, and when the folder cannot be made. A file
     system without locks is not guarded.
     """
-    if root.is_symlink() and not os.path.exists(root):
-        what = "a circular link" if is_circular(root) else f"a link to {os.readlink(root)}, which is not there"
-        raise UserError(f"{root}: expected an output folder, found {what}")
     with writable(root):
         root.mkdir(parents=True, exist_ok=True)
         folder = os.open(root, os.O_RDONLY)

@@ -1,6 +1,7 @@
 """A case of the input, before its files are opened."""
 
 import collections
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,14 +75,18 @@ class FoundCase:
         return tuple(path for path in (self.adc, self.zadc, self.brain_mask) if path)
 
 
+def plain(name: str) -> str:
+    """What names have in common that some file systems take for one, such as `baby1` and `BABY1`."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def each_once(cases: list[FoundCase]) -> list[FoundCase]:
-    """The cases; of those that share a name none can be run."""
-    times = collections.Counter(case.name for case in cases)
+    """The cases; of those whose names are one, for any file system, none can be run: each would replace the other."""
+    times = collections.Counter(plain(case.name) for case in cases)
+    wanted = "expected each case once, and names that differ in more than capitals"
     return [
-        FoundCase(
-            case.name, problem=f"found more than one {case.name}, expected each case once; {case.problem}".rstrip("; ")
-        )
-        if times[case.name] > 1
+        FoundCase(case.name, problem=f"found more than one {case.name}, {wanted}; {case.problem}".rstrip("; "))
+        if times[plain(case.name)] > 1
         else case
         for case in cases
     ]

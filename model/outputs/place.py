@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,6 @@ class Options:
 class Place:
     """Where a case's files are written: paths in `folder`. `work` is a folder beside or above, for what is not whole yet.
 
-    entries: what takes its place at once when all is written, one after the other: by default the folder as a whole.
     sidecars: what makes the JSON beside an image, by the image's path, of the results.
     """
 
@@ -42,7 +41,6 @@ class Place:
     draft: str = ""  # the mask before a review
     results: str = RESULTS_PATH
     report: str = REPORT_PATH
-    entries: Sequence[str] = (".",)
     dicom: bool = False  # whether the ADC map comes as DICOM, so that the mask is written as such too
     sidecars: Mapping[str, Callable[[dict], dict]] = field(default_factory=dict)
 

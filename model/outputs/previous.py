@@ -10,11 +10,11 @@ import filecmp
 import os
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from model.errors import UserError
-from model.files import json_object, rename, writable
+from model.files import json_object, writable
 from model.names.output_names import PREVIOUS, SUMMARY, TIME
 from model.names.platform_paths import RESULTS_PATH
 from model.outputs.record import OWN_SUM
@@ -32,53 +32,59 @@ class Previous:
             raise UserError(f"{place}: expected a folder for what moves aside, found a link or a file; move it")
         self.output = output
         self.folder = _free(place / time.strftime(TIME))
-        self._one_at_a_time = threading.RLock()  # the folder of a subject may be a case's and hold another's
+        self._one_at_a_time = threading.RLock()  # a folder that one case leaves empty may be another's
 
     @contextlib.contextmanager
-    def replacing(self, *paths: Path, own: Collection[str] | None = None) -> Iterator[None]:
-        """Moves what lies at these paths aside; the block writes anew. When it fails nothing comes back.
+    def replacing(self, *paths: Path) -> Iterator[None]:
+        """Moves what lies at these paths aside; the block writes anew. What is the same then does not stay aside.
 
-        own: names of what may stay aside, as paths from each of the paths on; files of other names go back where their place
-        is free. By default all may. Raises UserError.
+        When the block fails nothing comes back. Raises UserError.
         """
         with self._one_at_a_time:
             with writable(self.output):
-                moved = [(old, path) for path in map(self._in_the_way, paths) if (old := self._move(path))]
+                moved = [pair for path in paths if (pair := self._move(path))]
             try:
                 yield
             finally:
                 with writable(self.output):
                     for old, path in moved:
-                        _settle(old, path, own)
-                    self._remove_empty_folders()
+                        _drop_what_is_the_same(old, path)
+                        _remove_empty_folders(path.parent, self.output)
+                    for place, _, _ in os.walk(self.folder, topdown=False):
+                        _remove_empty_folders(Path(place), self.output)
 
-    def put(self, new: Path, path: Path, own: Collection[str] | None = None) -> None:
-        """Give a new file or folder its place; see `replacing`. Raises OSError or UserError."""
-        with self.replacing(path, own=own):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            rename(new, path)
+    def put(self, staged: Path, folder: Path, names: Sequence[str], older: Iterable[str] = ()) -> None:
+        """Give the files `names` of `staged` the same places in `folder`, in this order; what lies there moves aside.
+
+        So do the files `older` in `folder`; others stay. After a kill the last of the names may be missing. When one cannot
+        be written none of the new stays. Raises OSError or UserError.
+        """
+        with self.replacing(*(folder / name for name in dict.fromkeys([*older, *reversed(names)]))):
+            there: list[Path] = []
+            try:
+                for name in names:
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(staged / name, folder / name)
+                    there.append(folder / name)
+            except OSError:
+                for path in there:
+                    path.unlink()
+                raise
 
     def moved(self, path: Path) -> Path | None:
         """Where this run moved what lay at a path; None where nothing is."""
         target = self.folder / path.relative_to(self.output)
         return target if os.path.lexists(target) else None
 
-    def _in_the_way(self, path: Path) -> Path:
-        return obstacle(path, self.output) or path
-
-    def _remove_empty_folders(self) -> None:
-        places = [Path(place) for place, _, _ in os.walk(self.folder, topdown=False)]
-        for place in (*places, self.folder.parent):
-            with contextlib.suppress(OSError):
-                place.rmdir()
-
-    def _move(self, path: Path) -> Path | None:
+    def _move(self, path: Path) -> tuple[Path, Path] | None:
+        """Where what was in the way of a path lies now, and where it lay; None where nothing did."""
+        path = obstacle(path, self.output) or path
         if not os.path.lexists(path):
             return None
         target = _free(self.folder / path.relative_to(self.output))
         target.parent.mkdir(parents=True, exist_ok=True)
-        rename(path, target)
-        return target
+        os.replace(path, target)
+        return target, path
 
 
 def obstacle(path: Path, output: Path) -> Path | None:
@@ -88,26 +94,19 @@ def obstacle(path: Path, output: Path) -> Path | None:
     return next((place for place in places if os.path.lexists(place) and (place.is_symlink() or not place.is_dir())), None)
 
 
-def _settle(old: Path, path: Path, own: Collection[str] | None) -> None:
-    """Drop from what moved aside what the new has as well, and give others' files their places back."""
-    for file in list(_files_of(old)):
-        name = file.relative_to(old)
-        there = path / name
-        if _is_same(file, there):
+def _remove_empty_folders(folder: Path, top: Path) -> None:
+    """Remove a folder and those around it, up to but not `top`, as far as they are empty."""
+    with contextlib.suppress(OSError):
+        while folder != top:
+            folder.rmdir()
+            folder = folder.parent
+
+
+def _drop_what_is_the_same(old: Path, path: Path) -> None:
+    """Remove from what moved aside what the new has as well."""
+    for file in [old] if old.is_symlink() or not old.is_dir() else list(old.rglob("*")):
+        if _is_same(file, path / file.relative_to(old)):
             file.unlink()
-        elif own is not None and name.as_posix() not in own and not os.path.lexists(there):
-            with contextlib.suppress(OSError):  # it stays aside
-                there.parent.mkdir(parents=True, exist_ok=True)
-                rename(file, there)
-
-
-def _files_of(path: Path) -> Iterator[Path]:
-    """A file or link itself; of a folder all that is none in it and below it, links to folders too."""
-    if path.is_symlink() or not path.is_dir():
-        yield path
-        return
-    for entry in path.iterdir():
-        yield from _files_of(entry)
 
 
 def _is_same(old: Path, new: Path) -> bool:

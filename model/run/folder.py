@@ -31,7 +31,6 @@ from model.outputs.earlier import (
     is_output_of_a_run,
     with_extras,
 )
-from model.outputs.names_apart import require_names_apart
 from model.outputs.place import Options, Place
 from model.outputs.previous import Previous
 from model.outputs.record import FILES, read_own_results
@@ -100,7 +99,6 @@ def segment_folder(
     reviews = find_reviews(options.reviews, [case.name for case in cases]) if options.reviews else {}
     with only_run(output):
         require_writable(output)  # before the weights are loaded
-        require_names_apart(cases, output)
         ensembles = ensembles_of(cases, segmenter.predictors)
         atlas = segmenter.predictors.atlas if True in ensembles else ""
         prepare(output, options)
@@ -255,7 +253,7 @@ def job_of(case: FoundCase, place: Place, earlier: Earlier, run: Run) -> Job | N
         except Exception:
             if not earlier.holds and not earlier.review and (overwrite or not changed_files(case, place, options)):
                 own = {*place.written(options, estimated=not case.zadc), *(earlier.results or {FILES: ()})[FILES]}
-                with run.previous.replacing(place.folder, own=own):
+                with run.previous.replacing(*(place.folder / name for name in own)):
                     pass
             raise
 

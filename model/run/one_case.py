@@ -5,15 +5,14 @@ Does not import torch by itself, so that a bad case is refused at once.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.command import undisturbed
 from model.errors import UserError
-from model.files import mark_whole, only_run, remove, remove_partial_folders, require_writable, staged_for, writable
+from model.files import only_run, remove_partial_folders, require_writable, staged_for, writable
 from model.images.case import Case, read_case
 from model.images.converted import of_converted, of_other_grid
 from model.images.dicom.files import segmentations
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from model.run.reviewed import Draft
     from model.segmenter import Segmentation, Segmenter
 
-# of the platform's output folder, which cannot be replaced as a whole; the mask last: where it is there, everything is
+# of the platform's output folder: what lies there, the folder of the mask as a whole, moves aside before a run
 ENTRIES = (RESULTS_PATH, REPORT_PATH, *(str(Path(path).parent) for path in (PROBABILITIES_PATH, ZMAP_PATH, MASK_PATH)))
 
 
@@ -60,7 +59,6 @@ def segment(input_root: Path, output_root: Path, segmenter: Segmenter, options: 
         mask=MASK_PATH,
         probabilities=PROBABILITIES_PATH,
         zmap=ZMAP_PATH,
-        entries=ENTRIES,
     )
     with only_run(output_root):
         with writable(output_root):
@@ -150,26 +148,16 @@ def write_case(
         results = with_record(results, staged)
         write_results(results, staged / place.results)
         require()
-        _put(staged, place, previous, names)
+        _put(staged, place, previous, results[FILES])
     return results
 
 
-def _put(staged: Path, place: Place, previous: Previous, names: list[str]) -> None:
-    """Give what is written its place. names: of the files; what an earlier run left beside them does not stay there."""
+def _put(staged: Path, place: Place, previous: Previous, files: Iterable[str]) -> None:
+    """Give what is written its place, the mask last: where it is there, everything is. What an earlier run left goes."""
     before = read_own_results(place.folder / place.results) or {FILES: ()}
-    there: list[Path] = []
+    names = [place.results, *(name for name in files if name != place.mask), place.mask]
     with undisturbed():
-        try:
-            if tuple(place.entries) == (".",):  # all at once
-                mark_whole(staged, place.folder, place.work)
-            for entry in place.entries:
-                if os.path.lexists(staged / entry):
-                    previous.put(staged / entry, place.folder / entry, own={*names, *before[FILES], place.results})
-                    there.append(place.folder / entry)
-        except (OSError, UserError):
-            for path in there:
-                remove(path)
-            raise
+        previous.put(staged, place.folder, names, older=before[FILES])
 
 
 def _write_images(

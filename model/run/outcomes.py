@@ -8,10 +8,9 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from model.errors import is_users, lacks_memory, reason_of
-from model.inputs.found_case import FoundCase
+from model.inputs.found_case import FoundCase, plain
 from model.names.platform_paths import RESULTS_PATH
 from model.outputs.earlier import ChangedFiles, Earlier, places_of_cases
-from model.outputs.names_apart import is_one_of, plain
 from model.outputs.place import Place
 from model.outputs.previous import Previous
 from model.outputs.record import read_own_results
@@ -58,12 +57,11 @@ def unreached(case: FoundCase, place: Place, earlier: Earlier) -> Outcome:
 
 def scans_gone(output: Path, cases: list[FoundCase]) -> list[Outcome]:
     """Announce and return results in the output folder of cases that the input does not have."""
-    known = {case.place for case in cases}
-    spelt = {plain(place): place for place in known}
+    known = {plain(case.place) for case in cases}
     gone = [
         place
         for place in places_of_cases(output)
-        if place not in known and not is_one_of(place, spelt, output) and read_own_results(output / place / RESULTS_PATH)
+        if plain(place) not in known and read_own_results(output / place / RESULTS_PATH)
     ]
     reason = "an earlier run's results stay, their scan is not in the input any more"
     outcomes = [Outcome(FoundCase(place.replace("/", "_"), folder=place), GONE, reason=reason) for place in gone]

@@ -106,12 +106,6 @@ def test_a_case_whose_mask_was_corrected_is_named_and_stays(go, good, output):
     assert (output / "a" / "lesions.mha").read_text() == "corrected"
 
 
-def test_a_table_that_names_one_map_twice(go, good, output):
-    (good / "list.csv").write_text("case,adc,zadc\nx,a/adc.mha,a/zadc.mha\ny,b/adc.mha,a/zadc.mha\nz,a/adc.mha,b/zadc.mha\n")
-    assert go(good, "list.csv")[0] == 0
-    assert others(output) == {"x": [SAME.format("z")], "y": [], "z": [SAME.format("x")]}
-
-
 @pytest.mark.parametrize("error", [UserError("disk is full"), KeyboardInterrupt()])
 def test_where_it_cannot_be_written_the_overviews_say_it(go, copied, output, monkeypatch, error):
     run = folder.run_case

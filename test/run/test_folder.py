@@ -39,81 +39,34 @@ def test_mixed_folder(go, scans, output):
         assert f"{name}: done: 0.009 ml in 2 lesion(s)" in out
 
 
-def test_finished_case_is_not_run_again(go, good, output, count):
-    assert go(good)[0] == 0
+def test_what_is_there_is_not_made_again_and_what_is_missing_is(go, good, output, count):
+    assert go(good, "--report")[0] == 0
     before = files_below(output)
     code, out, _ = go(good)
     assert (code, len(count)) == (0, 2)
     assert "a: done before: 0.009 ml" in out
     assert summary(output)["b"]["status"] == "done before"
     assert files_below(output) == before
-
-
-def test_what_is_missing_is_made(go, good, output, count):
-    go(good)
     (output / "a" / "lesions.mha").unlink()
     assert go(good)[0] == 0
-    assert len(count) == 3
+    assert (len(count), files_below(output)) == (3, before)
     assert go(good, "--probabilities")[0] == 0
     assert len(count) == 5
-    assert files_below(output / "b") == ["lesions.mha", "probabilities.mha", "results.json"]
-
-
-def test_what_an_earlier_run_was_asked_for_stays(go, good, output):
-    go(good, "--report")
-    (output / "a" / "lesions.mha").unlink()
-    assert go(good, "--probabilities")[0] == 0
-    for name in "ab":
+    for name in "ab":  # what an earlier run was asked for stays
         assert files_below(output / name) == ["lesions.mha", "probabilities.mha", "report.html", "results.json"]
     assert "a/report.html" in (output / "index.html").read_text()
 
 
-def test_masks_in_another_format_are_not_lost(go, good, output):
-    go(good)
-    before = files_below(output)
-    code, _, error = go(good, "--format", "nrrd")
-    assert code == 2
-    assert error.startswith("error: 2 of 2 cases not done again: a: the mask's name or format changed to lesions.nrrd")
-    assert files_below(output) == before
-    assert go(good, "--format", "nrrd", "--overwrite")[0] == 0
-    assert files_below(output / "a") == ["lesions.nrrd", "results.json"]
-
-
-def test_mhd_is_not_run_again(go, good, output, count):
-    go(good, "--format", "mhd")
-    assert go(good, "--format", "mhd")[0] == 0
-    assert len(count) == 2
-
-
-@pytest.mark.parametrize("listed", [False, True])
-def test_cases_whose_headers_name_one_file_of_voxels_are_refused(go, good, output, listed):
-    """Of a folder and of a table; nothing is written of them."""
+def test_cases_whose_headers_name_one_file_of_voxels_are_refused(go, good, output):
     for name in ("c", "d"):
         write_maps(good / name, ".mhd")
     (good / "d" / "zadc.zraw").unlink()
     (good / "d" / "zadc.zraw").symlink_to("../c/zadc.zraw")
-    if listed:
-        rows = [f"{case},{case}/adc{end},{case}/zadc{end}" for case, end in (("a", ".mha"), ("c", ".mhd"), ("d", ".mhd"))]
-        (good / "cases.csv").write_text("\n".join(["case,adc,zadc", *rows, ""]))
     assert go(good)[0] == 2
     status = {name: row["status"] for name, row in summary(output).items()}
-    assert status == {"a": "done", "c": "failed", "d": "failed"} | ({} if listed else {"b": "done"})
+    assert status == {"a": "done", "b": "done", "c": "failed", "d": "failed"}
     assert f"{good}/c/zadc.zraw holds the voxels of 2 headers" in summary(output)["d"]["reason"]
     assert not (output / "c").exists()
-
-
-def test_format_on_demand(go, good, output):
-    assert go(good, "--format", "nii.gz")[0] == 0
-    assert files_below(output / "a") == ["lesions.nii.gz", "results.json"]
-
-
-def test_what_a_killed_run_left_is_gone(go, good, output):
-    (output / ".a.0f3c0f3c.partial" / "files").mkdir(parents=True)
-    (output / ".a.0f3c0f3c.partial" / "written-by-hie-lesions").touch()
-    (output / ".a.0f3c0f3c.partial" / "files" / "lesions.mha").touch()
-    (output / ".b.0f3c0f3c.partial").mkdir()
-    assert go(good)[0] == 0
-    assert sorted(path.name for path in output.iterdir()) == ["a", "b", "summary.csv"]
 
 
 def test_unexpected_error_in_one_case_leaves_the_others(go, good, output, monkeypatch):
@@ -133,12 +86,6 @@ def test_unexpected_error_in_one_case_leaves_the_others(go, good, output, monkey
     assert code == 2
     assert error == "error: 1 of 2 cases failed: a: unexpected ZeroDivisionError: deep inside"
     assert summary(output)["b"]["status"] == "done"
-
-
-def test_csv_beside_the_input_folders(go, good, output):
-    (good / "list.csv").write_text("case,adc,zadc\nx,a/adc.mha,b/zadc.mha\n")
-    assert go(good, "list.csv")[0] == 0
-    assert files_below(output) == ["summary.csv", "x/lesions.mha", "x/results.json"]
 
 
 def test_output_inside_the_input_is_refused(main, good, rule_weights, capfd):
