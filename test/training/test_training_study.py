@@ -5,7 +5,6 @@ Fold 0 trains on five cases and holds out two; with batches of two, an epoch has
 
 import dataclasses
 import functools
-import itertools
 import json
 import math
 import operator
