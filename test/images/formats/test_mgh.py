@@ -75,8 +75,9 @@ REFUSED = {
     "terabytes": (patched(4, "3i", 100000, 100000, 1000), "promises 100000 x 100000 x 1000 voxels"),
     "a tensor": (patched(20, "i", 6), "expected whole or real numbers, found MGH type 6"),
     "no place": (patched(FLAG, "h", 0), "no spacing, expected goodRASFlag 1, found 0; 1 mm is not assumed"),
-    "NaN in the spacing": (patched(SPACING, "f", np.nan), "its spacing, axes or centre hold NaN"),
-    "a centre beyond the earth": (patched(CENTRE, "f", np.inf), "its spacing, axes or centre hold NaN"),
+    "NaN in the spacing": (patched(SPACING, "f", np.nan), "expected an origin in mm, not"),
+    "an infinite centre": (patched(CENTRE, "f", np.inf), "expected an origin in mm, not"),
+    "NaN in the axes": (patched(AXES + 8, "f", np.nan), "expected an origin in mm, not"),
 }
 
 
