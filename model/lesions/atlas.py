@@ -49,17 +49,9 @@ class Atlas:
     maps: np.ndarray
     name: str = BUILT_IN  # for results.json
 
-    def __post_init__(self) -> None:
-        if self.mean.ndim != 3 or self.mean.shape != self.sd.shape or not (self.mean > 0).any():
-            raise ValueError("an atlas is two volumes of one shape with some brain")
-        if self.maps.shape != (*maps_shape(self.mean.shape), len(MAPS)) or not np.isfinite(self.maps).all():
-            raise ValueError("an atlas has finite maps that cover its volume")
-        if not all(np.isfinite(part).all() for part in (self.mean, self.sd)) or (self.sd <= 0)[self.mean > 0].any():
-            raise ValueError("an atlas has finite values, and a standard deviation above 0 wherever it has a mean")
-
     @classmethod
     def of_arrays(cls, shape: np.ndarray, known: np.ndarray, mean: np.ndarray, sd: np.ndarray, maps: np.ndarray) -> "Atlas":
-        """What `arrays` gave. Raises ValueError when they do not fit."""
+        """What `arrays` gave."""
         size = tuple(shape.tolist())
         inside = np.unpackbits(known, count=int(np.prod(size))).astype(bool).reshape(size)
         parts = (np.zeros(size, np.float32), np.zeros(size, np.float32))

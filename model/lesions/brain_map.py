@@ -14,7 +14,6 @@ from model.images.registered import Spacing
 DEEPEST_MM = 30.0  # depths below the brain's surface are cut there
 TAIL_SD = 4.0  # standard deviations after which a smoothing kernel ends
 BAND = 24  # voxels of an axis that are smoothed at a time
-PRECISION = np.float16  # of the features
 
 
 class BrainMap:
@@ -43,7 +42,7 @@ class BrainMap:
 
 def rounded(values: np.ndarray | float) -> np.ndarray:
     """A feature as trees see it: computed in float64 and rounded, since the last bits of a sum depend on the processor."""
-    return np.asarray(values, np.float64).astype(PRECISION)
+    return np.asarray(values, np.float64).astype(np.float16)
 
 
 def blur(values: np.ndarray, sd_mm: float, spacing_mm: Spacing) -> np.ndarray:

@@ -55,8 +55,6 @@ class Decision:
     def __post_init__(self) -> None:
         if self.features != FEATURES:
             raise ValueError("fitted to other features than this version computes")
-        if not 0 <= self.trees.feature.min() <= self.trees.feature.max() < len(FEATURES):
-            raise ValueError("a tree asks for a feature that does not exist")
         if self.trees_alone and self.trees_alone.calibration.networks:
             raise ValueError("the calibration of the trees alone weighs networks")
 

@@ -55,8 +55,6 @@ class ZEstimator:
     def __post_init__(self) -> None:
         if self.features != (WITH_ATLAS if self.atlas else ESTIMATE_FEATURES):
             raise ValueError("fitted to other features than this version computes")
-        if not 0 <= self.trees.feature.min() <= self.trees.feature.max() < len(self.features):
-            raise ValueError("a tree asks for a feature that does not exist")
 
     def estimate(self, adc: np.ndarray, spacing_mm: Spacing, registration: Registration | None = None) -> np.ndarray:
         """The Z map of an ADC map (1e-6 mm2/s) in the canonical orientation with at least one brain voxel.

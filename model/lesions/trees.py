@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_DEPTH = 8  # of a tree, whose answer takes two to the power of it; the fitted ones have 3, those that estimate Z have 6
 ROWS = 1 << 15  # rows at a time, whose answers to all questions stay in the processor's cache
 
 
@@ -25,36 +24,6 @@ class Trees:
     value: np.ndarray  # float64; counts in leaves
     baseline: np.ndarray  # float64, one number
     depth: np.ndarray  # int, one number: steps from a root to any leaf, at most
-
-    def __post_init__(self) -> None:
-        shapes = {getattr(self, name).shape for name in ("feature", "threshold", "left", "right", "value")}
-        if len(shapes) != 1 or self.feature.ndim != 2:
-            raise ValueError("the trees' arrays differ in shape")
-        if any(getattr(self, name).dtype.kind not in "iu" for name in ("feature", "left", "right", "depth")):
-            raise ValueError("the trees' feature, left, right and depth are not all integers")
-        if self.threshold.dtype.kind != "f":
-            raise ValueError("the trees' thresholds are not floating point numbers")
-        if self.baseline.ndim or self.depth.ndim:
-            raise ValueError("the trees' baseline and depth are not one number each")
-        nodes = self.feature.shape[1]
-        if min(self.left.min(), self.right.min()) < 0 or max(self.left.max(), self.right.max()) >= nodes:
-            raise ValueError("a tree points outside itself")
-        if not 0 <= int(self.depth) <= MOST_DEPTH or not all(np.isfinite(a).all() for a in (self.value, self.baseline)):
-            raise ValueError("the trees' depth or values are not usable")
-        if not self._ends_in_leaves():
-            raise ValueError("a tree does not end in leaves at its depth")
-        if np.isnan(self.threshold).any():
-            raise ValueError("a threshold of the trees is NaN")
-
-    def _ends_in_leaves(self) -> bool:
-        reached = np.zeros(self.feature.shape, bool)
-        reached[:, 0] = True
-        for _ in range(int(self.depth)):
-            tree, node = np.nonzero(reached)
-            reached = np.zeros(self.feature.shape, bool)
-            reached[tree, self.left[tree, node]] = reached[tree, self.right[tree, node]] = True
-        tree, node = np.nonzero(reached)
-        return bool((self.left[tree, node] == node).all() and (self.right[tree, node] == node).all())
 
     def arrays(self) -> dict[str, np.ndarray]:
         """By name, as they are stored."""

@@ -76,29 +76,13 @@ def test_figures_on_paper():
     assert found.height == pytest.approx(10 * 4 / (22 * 1.5))
 
 
-def test_parts_that_touch_at_a_corner_are_one():
-    adc = np.zeros((26, 27, 28))
-    adc[1:13, 2:14, 3:15] = adc[13:25, 14:26, 15:27] = 1000
-    touching = adc_figures(adc, (2.0, 1.5, 1.0))
-    adc[13, 14, 15] = 0
-    apart = adc_figures(adc, (2.0, 1.5, 1.0))
-    assert touching is not None
-    assert apart is not None
-    assert touching.largest_part == 1
-    assert apart.largest_part == pytest.approx(1728 / 3455)
-
-
-def test_brain_of_a_few_voxels_has_no_figures():
-    adc = np.zeros((20, 20, 20))
-    adc[2:12, 2:16, 2:16] = 1000
-    assert adc_figures(adc, (2.0, 2.0, 2.0)) is None
-
-
 def test_nothing_is_estimated_in_a_brain_of_a_few_voxels():
+    """Of less than 2000 there are no figures, though there may be an estimate."""
     adc = np.zeros(BRAIN.shape)
-    adc.flat[:500] = 1200
+    adc.flat[:1999] = 1200
+    assert case(adc).adc_figures is None
     require_usable(case(adc))
-    adc.flat[0] = 0
+    adc.flat[499:] = 0
     with pytest.raises(UserError, match=r"^a\.nii: a brain \(ADC above 0\) of 499 voxels, .* expected at least 500"):
         require_usable(case(adc))
 
@@ -111,23 +95,14 @@ def test_phantom_is_an_adc_map():
 
 WRONG = {
     "an adult's": (PHANTOM.adc, larger(3.5), "holds a brain of 1196 ml, newborns have 300 to 600 ml"),
-    "diffusion-weighted": (
-        as_dark(PHANTOM.adc),
-        GRID,
-        "fluid is far brighter than tissue: is it diffusion-weighted",
-    ),
+    "diffusion-weighted": (as_dark(PHANTOM.adc), GRID, "fluid is far brighter than tissue: is it diffusion-weighted"),
     "diffusion-weighted, as scanned": (as_dark(PHANTOM.adc) / 4, GRID, "has a median of 300 in the brain"),
     "constant": (in_brain(np.full(BRAIN.shape, 1200)), GRID, "is nearly the same everywhere in the brain (quartiles 0.0%"),
     "a Z map": (PHANTOM.zadc, GRID, "voxels below 0 as above, an ADC map has next to none: is it a Z map"),
-    "a Z map, scaled": (PHANTOM.zadc * 300, GRID, "is it a Z map, or another kind of image?"),
     "with skull": (with_ring(PHANTOM.adc), GRID, "--brain-mask"),
     "other unit": (PHANTOM.adc / 1000, GRID, "looks like 1e-3mm2/s; if it is, say --adc-unit 1e-3mm2/s"),
     "scaled": (PHANTOM.adc * 2, GRID, "or scaled by a factor of the vendor's?"),
-    "a head in low noise": (
-        np.maximum(PHANTOM.adc, 30),
-        GRID,
-        "ADC is above 0 in 1445 ml: is the map skull-stripped (--brain-mask)?",
-    ),
+    "a head in low noise": (np.maximum(PHANTOM.adc, 30), GRID, "1445 ml: is the map skull-stripped (--brain-mask)?"),
     "all of a head, and its noise": (np.maximum(PHANTOM.adc, 300), GRID, "holds a brain of 1445 ml"),
 }
 
@@ -151,12 +126,9 @@ def test_where_a_mask_was_applied_it_is_named_and_none_is_advised():
 
 DOUBTFUL = {
     "left half": (part(PHANTOM.adc, 2, 0.5), "is it a whole brain?"),
-    "front half": (part(PHANTOM.adc, 1, 0.5), "is it a whole brain?"),
-    "top half": (part(PHANTOM.adc, 0, 0.5), "is it a whole brain?"),
     "cut off at 2000": (np.minimum(PHANTOM.adc, 2000), "0.0% of the brain has an ADC above 2500, usually 1 to 7 %"),
     "b0": (in_brain((1 + PHANTOM.adc / 1000) * 500), "of the brain has an ADC above 2500"),
     "scaled a little": (PHANTOM.adc * 1.4, "median ADC is 1977 in 1e-6 mm2/s, usually 900 to 1600"),
-    "fluid cut out": (np.where(PHANTOM.adc > 1800, 0, PHANTOM.adc), "of the brain has an ADC above 2500"),
 }
 
 
@@ -170,22 +142,15 @@ def test_what_is_unusual_is_said_where_it_is_estimated(kind):
     assert not any("\n" in sentence for sentence in said)
 
 
-def test_estimate_is_the_first_that_is_said():
-    (said,) = warnings_of(case(PHANTOM.adc).with_estimate(PHANTOM.zadc))
-    assert said.startswith("The Z map was estimated from the ADC map (--estimate-z)")
-
-
-def test_z_map_of_a_case_without_one_is_no_zeros():
+def test_an_estimated_case_says_so_and_lies_on_the_adc_maps_grid():
+    alone = case(PHANTOM.adc)
     with pytest.raises(ValueError, match="not estimated yet"):
-        _ = case(PHANTOM.adc).zadc
-    assert case(PHANTOM.adc).pair is None
-
-
-def test_estimate_lies_on_the_adc_maps_grid():
-    found = case(PHANTOM.adc).with_estimate(PHANTOM.zadc)
+        _ = alone.zadc
+    found = alone.with_estimate(PHANTOM.zadc)
     assert (found.zadc.grid, found.estimated, found.pair) == (GRID, True, None)
     np.testing.assert_array_equal(found.zadc.voxels, PHANTOM.zadc)
-    np.testing.assert_array_equal(found.adc.voxels, PHANTOM.adc)
+    (said,) = warnings_of(found)
+    assert said.startswith("The Z map was estimated from the ADC map (--estimate-z)")
 
 
 def test_given_z_map_asks_no_more_of_the_adc_map():

@@ -23,20 +23,14 @@ def test_components_touch_at_faces_edges_and_corners(step):
     np.testing.assert_array_equal(labels > 0, mask)
 
 
-def test_components_with_a_gap_are_apart():
+def test_components_with_a_gap_are_apart_and_an_empty_mask_has_none():
     mask = np.zeros((5, 6, 7), bool)
+    assert connected_components(mask)[1] == 0
     mask[0, 0, 0] = mask[0, 0, 2] = mask[0, 2, 0] = mask[2, 0, 0] = mask[4, 5, 5:] = True
     labels, count = connected_components(mask)
     assert count == 5
     assert sorted(np.bincount(labels.ravel())[1:]) == [1, 1, 1, 1, 2]
     np.testing.assert_array_equal(labels > 0, mask)
-
-
-def test_an_empty_mask_has_no_component():
-    for by_faces in (False, True):
-        labels, count = connected_components(np.zeros((2, 3, 4), bool), by_faces=by_faces)
-        assert count == 0
-        assert not labels.any()
 
 
 @pytest.mark.parametrize("deepest_mm", [math.inf, 4.0, 1.3])
@@ -48,12 +42,6 @@ def test_depth_is_scipys_distance_to_the_outside(share, spacing_mm, deepest_mm):
     assert found.dtype == np.float32
     expected = np.minimum(ndimage.distance_transform_edt(mask, sampling=spacing_mm), deepest_mm)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
-
-
-def test_depth_of_a_box_at_the_border_ignores_the_border():
-    mask = np.zeros((3, 4, 5), bool)
-    mask[:, :, :3] = True
-    np.testing.assert_allclose(depth_mm(mask, (9, 8, 0.5)), np.tile([1.5, 1, 0.5, 0, 0], (3, 4, 1)))
 
 
 def test_depth_where_everything_or_nothing_is_inside():

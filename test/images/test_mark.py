@@ -78,10 +78,9 @@ def test_every_image_says_what_it_is_and_is_no_input(tmp_path, suffix, what):
             require_not_ours(*paths)
 
 
-@pytest.mark.parametrize("suffix", [".nii.gz", ".NII"])
-def test_the_json_of_a_bids_derivative_tells_an_older_versions_images(tmp_path, suffix):
-    write_image(small_maps()[1], GRID, tmp_path / f"z{suffix.lower()}")
-    path = (tmp_path / f"z{suffix.lower()}").rename(tmp_path / f"x{suffix}")
+def test_the_json_of_a_bids_derivative_tells_an_older_versions_images(tmp_path):
+    path = tmp_path / "x.nii.gz"
+    write_image(small_maps()[1], GRID, path)
     require_not_ours(path, path, path)
     (tmp_path / "x.json").write_text('{"Pipeline": {"Name": "hie-lesions", "Version": "0.0.1"}}')
     with pytest.raises(UserError, match="expected an ADC map, found a result that hie-lesions wrote"):

@@ -28,23 +28,23 @@ ADVICE = {"Git LFS": "(git lfs pull)", "git-annex": "(git annex get)"}
 
 
 @pytest.mark.parametrize("suffix", [*READ, ".dcm"])
-@pytest.mark.parametrize("kind", POINTERS)
-def test_a_pointer_in_place_of_an_image(tmp_path, kind, suffix):
+def test_a_pointer_in_place_of_an_image(tmp_path, suffix):
     path = tmp_path / f"adc{suffix}"
-    path.write_text(POINTERS[kind], newline="")
-    tool = kind.partition(",")[0]
-    with pytest.raises(UserError) as refusal:
-        read_volume(path)
-    assert str(refusal.value) == f"{path}: a pointer of {tool}: the data were not fetched {ADVICE[tool]}"
+    for kind, text in POINTERS.items():
+        path.write_text(text, newline="")
+        tool = kind.partition(",")[0]
+        with pytest.raises(UserError) as refusal:
+            read_volume(path)
+        assert str(refusal.value) == f"{path}: a pointer of {tool}: the data were not fetched {ADVICE[tool]}"
 
 
 @pytest.mark.parametrize("suffix", READ)
 def test_a_link_of_git_annex_to_what_is_not_there(tmp_path, suffix):
-    path = tmp_path / f"adc{suffix}"
+    path, chain = tmp_path / f"adc{suffix}", tmp_path / f"chain{suffix}"
     path.symlink_to(f"../{LINK}")
-    (tmp_path / f"chain{suffix}").symlink_to(path)
-    for link in (path, tmp_path / f"chain{suffix}"):
-        with pytest.raises(UserError, match=r"adc.* a link of git-annex .* \(git annex get\)|chain.*\(git annex get\)"):
+    chain.symlink_to(path)
+    for link in (path, chain):
+        with pytest.raises(UserError, match=rf"{link}: a link of git-annex .* \(git annex get\)"):
             read_volume(link)
 
 
@@ -63,8 +63,7 @@ def test_the_voxels_beside_a_header(tmp_path, linked):
             read(tmp_path / "adc.mhd")
 
 
-@pytest.mark.parametrize("name", ["IM9007.dcm", "IM9007", "1.2.840.7"])
-@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize(("name", "linked"), [("IM9007.dcm", False), ("IM9007", True), ("1.2.840.7", False)])
 def test_slices_that_were_not_fetched(tmp_path, name, linked):
     """They are no shorter brain, and their files' names are not said."""
     paths = write_series(tmp_path / "s", np.full(GRID.size, 900.0), GRID, Series())

@@ -47,13 +47,10 @@ def test_the_phantom_is_a_pair():
         (in_brain(4000 * np.exp(-ADC / 1000)), Z, "diffusion-weighted images in place of the ADC map"),
         (ADC, np.abs(Z), "Z is between 0 and 10 in the brain, |Z|, p-values or probabilities?"),
         (ADC, in_brain(np.exp(-np.abs(Z))), "and 1 in the brain, |Z|, p-values or probabilities?"),
-        (ADC, 1 / (1 + np.exp(-Z)), "in the brain, |Z|, p-values or probabilities?"),
-        (ADC, ADC / 1000, "in the brain, |Z|, p-values or probabilities?"),
         (ADC, Z < -2, "Z is between 0 and 1 in the brain"),
         (ADC, in_brain(np.full_like(Z, 1.5)), "Z is 1.5 in all of the brain"),
         (ADC, np.zeros_like(Z), "Z is 0 in all of the brain"),
         (ADC, ADC, "are the same image"),
-        (Z, Z, "are the same image"),
         (Z, ADC, "look swapped"),
         (ADC, np.roll(Z, 44, 1), "do not belong together: only"),
     ],
@@ -86,7 +83,6 @@ def test_how_far_apart_the_two_lie_is_said():
         (ADC, Z[:, :, ::-1], "flipped left to right."),
         (ADC, Z[:, ::-1, ::-1], "flipped front to back and left to right."),
         (ADC, np.roll(Z, 1, 2), "shifted by 1 voxel left to right."),
-        (ADC, np.roll(Z, -3, 1), "shifted by 3 voxels front to back."),
         (ADC, np.roll(Z, (3, 3), (1, 2)), "is it the Z map of another case"),
         (ADC, np.minimum(Z, 0), "above in 0.0%"),
         (ADC, Z * 0.4, "between -3.2 and 4, usually from below -3 to 10"),
@@ -132,14 +128,6 @@ def test_the_hint_names_the_patients_axes_however_the_case_is_stored():
     cosines = np.reshape(PHANTOM.grid.direction, (3, 3))[:, [1, 2, 0]].ravel()  # columns: the file's x, y and z
     grid = dataclasses.replace(PHANTOM.grid, size=adc.shape, spacing_mm=(1.5, 3.0, 1.6), direction=tuple(cosines.tolist()))
     assert "flipped left to right." in said(case(adc, zadc, grid))
-
-
-def test_exchanged_rows_and_columns_are_found():
-    sides = [(0, 0), (0, 0), (6, 6)]  # 88 x 88
-    adc, zadc = np.pad(ADC, sides), np.pad(Z, sides)
-    words, fit = better_fit(adc, np.ascontiguousarray(zadc.transpose(0, 2, 1)))
-    assert words == "with rows and columns exchanged"
-    assert fit > 0.7
 
 
 @pytest.mark.parametrize("turns", [1, 3])

@@ -23,13 +23,6 @@ def test_calibration_that_is_no_number_is_refused(change):
         Calibration(**change)
 
 
-@pytest.mark.parametrize("feature", [-1, len(FEATURES)])
-def test_decision_whose_trees_ask_for_an_unknown_feature_is_refused(feature):
-    known = stump("z", 0, 0.5, 0.5)
-    with pytest.raises(ValueError, match="feature that does not exist"):
-        dataclasses.replace(known, trees=dataclasses.replace(known.trees, feature=np.array([[feature, 0, 0]])))
-
-
 def test_first_stage_asks_the_trees_about_the_candidates_alone():
     """sigmoid(-2 (Z + 2)) is above 0.05 where Z is below log(19) / 2 - 2, which is -0.53; Z is a multiple of 1/4."""
     adc, zadc = random_maps()

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import UserError
-from model.images.formats.nifti import LARGEST_NUMBER, TO_LPS
+from model.images.formats.nifti import TO_LPS
 from model.images.grid import Grid, Volume, require_scalar_3d
 from model.images.streams import plain_stream, read_file, require_plausible
 
@@ -50,7 +50,7 @@ def read_mgh(path: Path) -> Volume:
         data = stream.read(promised + MOST_BEHIND + 1)
     _require_whole(data, promised)
     voxels = np.frombuffer(data, dtype, x * y * z).reshape(z, y, x).astype(np.float32)
-    return Volume(voxels, _grid((x, y, z), place, path), path, sha256=hashlib.sha256(file.data).hexdigest())
+    return Volume(voxels, _grid((x, y, z), place), path, sha256=hashlib.sha256(file.data).hexdigest())
 
 
 def _require_whole(data: bytes, promised: int) -> None:
@@ -61,12 +61,11 @@ def _require_whole(data: bytes, promised: int) -> None:
         raise ValueError(f"the header promises {promised} bytes of voxels, found {'more' if more > 0 else len(data)}")
 
 
-def _grid(size: tuple[int, int, int], place: list[float], path: Path) -> Grid:
-    if not all(abs(number) <= LARGEST_NUMBER for number in place):  # NaN is not
-        raise UserError(f"{path}: its spacing, axes or centre hold NaN or numbers beyond {LARGEST_NUMBER:g}")
+def _grid(size: tuple[int, int, int], place: list[float]) -> Grid:
     spacing_mm, centre = place[:3], place[12:]
     axes = np.reshape(place[3:12], (3, 3)).T  # one in each column
-    origin = TO_LPS * (centre - axes @ np.multiply(spacing_mm, size) / 2)
+    with np.errstate(invalid="ignore"):  # what is not finite is refused with the grid
+        origin = TO_LPS * (centre - axes @ np.multiply(spacing_mm, size) / 2)
     direction = (TO_LPS[:, None] * axes).ravel()
     (x, y, z), (sx, sy, sz) = origin.tolist(), spacing_mm
     return Grid(size[::-1], (sz, sy, sx), (x, y, z), tuple(direction.tolist()))

@@ -26,12 +26,10 @@ from model.images.streams import FileBytes, plain_stream, read_file, require_pla
 if TYPE_CHECKING:
     from nibabel import Nifti1Header
 
-LONGEST_HEADER = 544  # bytes: NIfTI-2's, and four that say whether an extension follows
-MAGIC = {348: b"n+1\0", 540: b"n+2\0\r\n\x1a\n"}  # header and voxels in one file, by the header's length
+LONGEST_HEADER = 540  # bytes: NIfTI-2's
 BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}  # by datatype, those read
 WRITABLE_TYPES = ("uint8", "int16", "float32")
 MM = {1: 1000.0, 3: 0.001}  # a metre and a micrometre; other units, and none, are mm
-LARGEST_NUMBER = 1e9  # of spacing and offset
 TOLERANCE_MM = 0.1  # float32 quaternions of volumes of 250 mm are right to less
 TO_LPS = np.array([-1, -1, 1])  # (x, y, z) in mm: right, front, top to left, back, top
 QFORM = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
@@ -45,15 +43,16 @@ def read_nifti(path: Path) -> Volume:
     Raises ValueError when it is cut off, damaged or no NIfTI file, UserError when it is whole but not usable.
     """
     file = read_file(path)
-    with plain_stream(file) as stream:
+    with plain_stream(file) as stream, np.errstate(invalid="ignore", over="ignore"):  # too large for float32 is infinite
         head = stream.read(LONGEST_HEADER)
         header = _header(head, path)
         shape = _shape(header, path)
         place = _place(header, path)
         voxels, more = _voxels(stream, head, header, shape, file, path)
+        grid = _grid(place, shape, header)
     remarks = (f"{path.name} has {more} bytes behind its voxels, which were not read.",) if more else ()
     space = space_by_codes(int(header["qform_code"]), int(header["sform_code"]))
-    grid, sha256 = _grid(place, shape, header), hashlib.sha256(file.data).hexdigest()
+    sha256 = hashlib.sha256(file.data).hexdigest()
     return Volume(voxels, grid, path, space != UNKNOWN, sha256, remarks, space=space)
 
 
@@ -95,19 +94,15 @@ def _header(head: bytes, path: Path) -> "Nifti1Header":
     """The header, with what a voxel measures made positive, as the standard has it."""
     import nibabel
 
-    known = [(n, order) for order in ("little", "big") for n in MAGIC if int.from_bytes(head[:4], order) == n]
-    length, order = known[0] if known else (0, "")
-    if not known or len(head) < length:
+    of_version = next((one for one in (nibabel.Nifti1Header, nibabel.Nifti2Header) if one.may_contain_header(head)), None)
+    if of_version is None:
         raise ValueError("expected a NIfTI header of 348 or 540 bytes")
-    magic = head[344:348] if length == 348 else head[4:12]
-    if magic in (b"ni1\0", b"ni2\0\r\n\x1a\n"):
+    header = of_version(head[: of_version.sizeof_hdr], check=False)
+    if header["magic"].item() == header.pair_magic:
         raise UserError(f"{path}: its voxels are in another file (.img), expected header and voxels in one file")
-    if magic != MAGIC[length]:
+    if int(header["sizeof_hdr"]) != header.sizeof_hdr or header["magic"].item() != header.single_magic:
         raise ValueError("expected header and voxels in one NIfTI file (magic n+1 or n+2)")
-    of_version = nibabel.Nifti1Header if length == 348 else nibabel.Nifti2Header
-    header = of_version(head[:length], order, check=False)
-    if np.isfinite(header["pixdim"][0]):
-        header["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
+    header["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
     header["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
     return header
 
@@ -155,15 +150,14 @@ def _voxels(
         found = header.data_from_fileobj(io.BytesIO(data))
     except HeaderDataError as error:  # a slope without an intercept
         raise UserError(f"{path}: its scl_slope and scl_inter make no values ({error})") from None
-    with np.errstate(over="ignore", invalid="ignore"):  # too large for float32 is infinite
-        return np.ascontiguousarray(found.reshape(shape, order="F").T, np.float32), len(data) - promised
+    return np.ascontiguousarray(found.reshape(shape, order="F").T, np.float32), len(data) - promised
 
 
 def _place(header: "Nifti1Header", path: Path) -> np.ndarray:
     """The affine (4, 4) that counts, RAS and in the header's unit. Raises UserError where there is not one alone."""
     codes = int(header["qform_code"]), int(header["sform_code"])
     if max(codes) <= 0:
-        return _finite(header.get_base_affine(), "pixdim", path)
+        return header.get_base_affine()
     of_template = [code in TEMPLATES for code in codes]
     both = min(codes) > 0
     qform = _qform(header, path) if codes[0] > 0 and not (both and of_template == [True, False]) else None
@@ -175,7 +169,7 @@ def _place(header: "Nifti1Header", path: Path) -> np.ndarray:
 
 
 def _sform(header: "Nifti1Header", path: Path) -> np.ndarray:
-    sform, spacing = _finite(header.get_sform(), "sform", path), header["pixdim"][1:4]
+    sform, spacing = header.get_sform(), header["pixdim"][1:4]
     lengths = np.linalg.norm(sform[:3, :3], axis=0)
     if not np.isfinite(spacing).all() and header["qform_code"] <= 0:  # which nobody needs then
         header["pixdim"][1:4] = lengths
@@ -187,7 +181,7 @@ def _sform(header: "Nifti1Header", path: Path) -> np.ndarray:
 def _require_one_place(qform: np.ndarray, sform: np.ndarray, header: "Nifti1Header", path: Path) -> None:
     corners = np.array(list(np.ndindex(2, 2, 2))) * (header["dim"][1:4].astype(float) - 1)
     apart = np.abs(corners @ (qform - sform)[:3, :3].T + (qform - sform)[:3, 3]).max()
-    if apart > TOLERANCE_MM:
+    if not apart <= TOLERANCE_MM:  # as NaN is not
         codes = f"its qform (code {header['qform_code']}) and its sform (code {header['sform_code']})"
         raise UserError(f"{path}: {codes} put the voxels up to {apart:.3g} mm apart, expected one place")
 
@@ -196,21 +190,15 @@ def _qform(header: "Nifti1Header", path: Path) -> np.ndarray:
     from nibabel.spatialimages import HeaderDataError
 
     try:
-        return _finite(header.get_qform(), "qform", path)
+        return header.get_qform()
     except (ValueError, HeaderDataError) as error:
         raise UserError(f"{path}: its qform is no rotation ({error})") from None
-
-
-def _finite(affine: np.ndarray, name: str, path: Path) -> np.ndarray:
-    if not (np.abs(affine) <= LARGEST_NUMBER).all():  # NaN is not
-        raise UserError(f"{path}: its {name} holds NaN or numbers beyond {LARGEST_NUMBER:g}")
-    return affine
 
 
 def _grid(affine: np.ndarray, shape: tuple[int, int, int], header: "Nifti1Header") -> Grid:
     affine = TO_LPS[:, None] * affine[:3] * MM.get(int(header["xyzt_units"]) & 7, 1.0)
     spacing_mm = np.linalg.norm(affine[:, :3], axis=0)
-    direction = affine[:, :3] / np.where(spacing_mm > 0, spacing_mm, 1)
+    direction = affine[:, :3] / np.where(spacing_mm > 0, spacing_mm, 1)  # what is not finite is refused with the grid
     x, y, z = affine[:, 3].tolist()
     sx, sy, sz = spacing_mm.tolist()
     return Grid(shape[::-1], (sz, sy, sx), (x, y, z), tuple(direction.ravel().tolist()), header.binaryblock)

@@ -81,11 +81,10 @@ def test_one_that_is_cut_to_what_it_holds_is_filled(tmp_path, box):
     np.testing.assert_array_equal(stripped(tmp_path, mask), np.where(BRAIN, ADC, 0))
 
 
-@pytest.mark.parametrize("digits", [3, 4])
-def test_one_that_is_cut_from_dicom_with_rounded_orientations(tmp_path, digits):
+def test_one_that_is_cut_from_dicom_with_rounded_orientations(tmp_path):
     """By how much the origins differ grows with the place of the mask's first voxel."""
     for path in write_series(tmp_path / "adc", HEAD, GRID):
-        change(path, ImageOrientationPatient=np.round(DIRECTION.T[:2].ravel(), digits).tolist())
+        change(path, ImageOrientationPatient=np.round(DIRECTION.T[:2].ravel(), 3).tolist())
     mask = write(tmp_path / "mask.seg.nrrd", labels(1, BOX), ONE, first=[part.start for part in BOX])
     case = read_case(tmp_path / "adc", None, mask_path=mask, smallest_brain_ml=0)
     np.testing.assert_array_equal(case.brain, BRAIN)
@@ -129,11 +128,9 @@ def test_one_of_other_steps_is_refused(tmp_path):
 BOTH = np.where(ADC[None] > 0, 1, 2).astype(np.uint8)
 NONE_OF_A_BRAIN = {
     "a lesion": (labels(), [ONE | {"Name": "Infarct left"}], "its segment is called a lesion, a part or the like"),
-    "HIE": (labels(), [ONE | {"Name": "HIE"}], "its segment is called a lesion, a part or the like"),
     "a hemisphere": (labels(), [ONE | {"Name": "left_hemisphere"}], "its segment is called a lesion, a part or the like"),
     "not the brain": (labels(), [ONE | {"Name": "not brain"}], "its segment is called a lesion, a part or the like"),
     "two": (TWO, [ONE, ONE | {"Layer": 1}], "expected one segment, or one called brain, found 2 and 0"),
-    "two brains": (TWO, [ONE | {"Name": "brain"}] * 2, "found 2 and 2"),
     "none": (labels(), [], "found 0 and 0"),
     "two in one layer": (BOTH, [ONE | {"Name": "brain"}, ONE | {"LabelValue": 2}], "other segments are in the layer"),
     "a layer that is not there": (labels(), [ONE | {"Layer": 1}], "puts the segment in layer 2, found 1"),
@@ -153,16 +150,13 @@ def test_what_is_no_brain_is_refused(tmp_path, kind):
     assert "Infarct" not in str(error.value)
 
 
-def test_a_fractional_one_is_refused(tmp_path):
+def test_a_fractional_one_and_one_that_is_cut_off_are_refused(tmp_path):
     mask = write(tmp_path / "mask.seg.nrrd", labels(), ONE)
-    mask.write_bytes(mask.read_bytes().replace(b"X:=", b"Segmentation_SourceRepresentation:=Fractional labelmap\nX:=", 1))
+    whole = mask.read_bytes()
+    mask.write_bytes(whole.replace(b"X:=", b"Segmentation_SourceRepresentation:=Fractional labelmap\nX:=", 1))
     with pytest.raises(UserError, match="a fractional segmentation, expected a binary one"):
         read_volume(mask)
-
-
-@pytest.mark.parametrize("cut", [100, -20])
-def test_one_that_is_cut_off_is_refused(tmp_path, cut):
-    mask = write(tmp_path / "mask.seg.nrrd", labels(), ONE)
-    mask.write_bytes(mask.read_bytes()[:cut])
-    with pytest.raises(UserError, match=r"mask\.seg\.nrrd: expected a whole image file"):
-        read_volume(mask)
+    for cut in (100, -20):
+        mask.write_bytes(whole[:cut])
+        with pytest.raises(UserError, match=r"mask\.seg\.nrrd: expected a whole image file"):
+            read_volume(mask)
