@@ -199,6 +199,11 @@ def of_trees(**arrays: np.ndarray) -> Change:
     return tensors("decision", lambda found: found.update({name: torch.from_numpy(array) for name, array in arrays.items()}))
 
 
+def alone(change: Change) -> Change:
+    """Without the decision, which was fitted to other weights."""
+    return lambda folder: (removed("decision.json", "decision.safetensors")(folder), change(folder))
+
+
 def saved(name: str) -> Change:
     return lambda folder: save_weights(folder / f"{name}.safetensors", random_network(3), TINY, RULE, {})
 
@@ -208,18 +213,22 @@ def renamed(folder: Path) -> None:
         (folder / f"net1.{kind}").rename(folder / f"net0-b.{kind}")  # now of the other's group
 
 
-ALTERED, UNFIT, OTHERS = "truncated or altered.*", "does not fit the architecture in net0.json", "fitted to other weights"
+ALTERED, UNFIT, OTHERS = (
+    "truncated or altered.*",
+    "net0.safetensors: does not fit the architecture",
+    "fitted to other weights",
+)
 NOT_USABLE = r"decision.safetensors: not usable with decision.json \("
 WRONG = [
     *((one_byte(f"{name}.safetensors", 0), f"{name}.safetensors: {ALTERED}{name}.json") for name in ("net1", "decision")),
     (one_byte("net0.safetensors", -1), f"net0.safetensors: {ALTERED}"),
     (by_hand("net0.json", "inference", "threshold"), "net0.json: altered since it was written"),
     (by_hand("decision.json", "calibration", "intercept"), "decision.json: altered since it was written"),
-    *((content("net0.safetensors", data, sealed=True), f"net0.safetensors: {UNFIT}") for data in (b"", b"\xff" * 64)),
+    *((alone(content("net0.safetensors", data, sealed=True)), UNFIT) for data in (b"", b"\xff" * 64)),
     (content("decision.safetensors", b"\xff" * 64, sealed=True), NOT_USABLE),
-    (tensors("net0", lambda found: found.pop("slope")), f"net0.safetensors: {UNFIT}"),
-    (tensors("net0", lambda found: found.update(extra=torch.zeros(1))), f"net0.safetensors: {UNFIT}"),
-    (edited("net0", lambda sidecar: sidecar.update(model=to_json(ModelConfig()))), f"net0.safetensors: {UNFIT}"),
+    (alone(tensors("net0", lambda found: found.pop("slope"))), UNFIT),
+    (alone(tensors("net0", lambda found: found.update(extra=torch.zeros(1)))), UNFIT),
+    (edited("net0", lambda sidecar: sidecar.update(model=to_json(ModelConfig()))), UNFIT),
     (removed("net1.json"), r"net1.json: weights cannot be read \(No such file"),
     (removed("decision.json"), r"decision.json: weights cannot be read \(No such file"),
     (removed("decision.safetensors"), r"decision.safetensors: weights cannot be read \(No such file"),
@@ -243,12 +252,7 @@ WRONG = [
         (edited("decision", lambda sidecar, name=name, value=value: sidecar.update({name: value})), NOT_USABLE)
         for name, values in {
             "features": (3, list(FEATURES[1:]), [FEATURES[1], FEATURES[0], *FEATURES[2:]]),
-            "calibration": (
-                1.0,
-                {"intercept": 0.0},
-                NUMBERS | {"more": 0.0},
-                *(NUMBERS | {"networks": n} for n in (1, math.nan)),
-            ),
+            "calibration": (1.0, {"intercept": 0.0}, NUMBERS | {"more": 0.0}, NUMBERS | {"networks": math.nan}),
             "certainty": (0.5, {"chance_real": 0.5}, {"more": REAL}, {"chance_real": REAL | {"log10_ml": math.inf}}),
         }.items()
         for value in values
