@@ -213,11 +213,7 @@ def renamed(folder: Path) -> None:
         (folder / f"net1.{kind}").rename(folder / f"net0-b.{kind}")  # now of the other's group
 
 
-ALTERED, UNFIT, OTHERS = (
-    "truncated or altered.*",
-    "net0.safetensors: does not fit the architecture",
-    "fitted to other weights",
-)
+ALTERED, UNFIT, OTHERS = "truncated or altered.*", "net0.safetensors: does not fit the arch", "fitted to other weights"
 NOT_USABLE = r"decision.safetensors: not usable with decision.json \("
 WRONG = [
     *((one_byte(f"{name}.safetensors", 0), f"{name}.safetensors: {ALTERED}{name}.json") for name in ("net1", "decision")),
@@ -263,7 +259,6 @@ WRONG = [
     (of_trees(left=np.array([[1, 1]])), NOT_USABLE),
     (of_trees(left=np.array([[1.0, 1.0, 2.0]])), NOT_USABLE),
     (of_trees(depth=np.array(33)), NOT_USABLE),
-    (of_trees(baseline=np.array([0.0, 1.0])), NOT_USABLE),
     (of_trees(value=np.array([[0, np.inf, 0]])), NOT_USABLE),
     (of_trees(threshold=np.array([[np.nan, 0, 0]])), NOT_USABLE),
     (of_trees(**{name: np.zeros((0, 3), int) for name in ("feature", "left", "right", "threshold", "value")}), NOT_USABLE),
@@ -289,12 +284,7 @@ LIES = {
     "model": {
         "channels": ([4, 6], [0, 6, 8], [4, 6, 9], [4.0, 6, 8], "abc", [[4], 6, 8]),
         "kernel_sizes": ([[1, 3, 3]], [[3, 3], [3, 3, 3], [3, 3, 3]], [[2, 3, 3], [3, 3, 3], [3, 3, 3]]),
-        "strides": (
-            [[1, 1, 1], [1, 2, 2]],
-            [[1, 1, 1, 1], [1, 2, 2], [2, 2, 1]],
-            [[2, 1, 1], [1, 2, 2], [2, 2, 1]],
-            [[1, 1, 1], [1, 2, 2], [0, 2, 1]],
-        ),
+        "strides": ([[1, 1, 1]], [[2, 1, 1], [1, 2, 2], [2, 2, 1]], [[1, 1, 1], [1, 2, 2], [0, 2, 1]]),
         "dropout": (2.0, "0"),
         "z_threshold": (math.nan, None),
         "z_slope": (math.inf,),
