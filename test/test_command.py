@@ -60,7 +60,8 @@ def test_a_user_id_without_a_name_gets_one_and_a_home(given):
     """
     code = "import pwd, tempfile; pwd.getpwuid = lambda user: {}[user]; "
     code += "tempfile._candidate_tempdir_list = list; " if given else ""
-    code += "from model.command import prepare; prepare(); import getpass, pathlib; print(getpass.getuser(), pathlib.Path.home())"
+    code += "from model.command import prepare; prepare(); "
+    code += "import getpass, pathlib; print(getpass.getuser(), pathlib.Path.home())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=given, capture_output=True, text=True, check=False)
     expected = {"USER": str(os.getuid()), "HOME": "/tmp"} | given
     assert (done.stdout, done.stderr) == (f"{expected['USER']} {expected['HOME']}\n", "")

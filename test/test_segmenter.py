@@ -19,8 +19,6 @@ import model
 from model import Segmentation, Segmenter, segmenter
 from model.command import loading
 from model.errors import UserError
-from model.images.mark import ESTIMATED_Z
-from model.images.volume import write_probabilities
 
 ROOT = Path(__file__).resolve().parents[1]
 CASE = ROOT / "test" / "case"
@@ -60,15 +58,6 @@ def test_the_package_alone_imports_nothing() -> None:
         _ = model.nothing
 
 
-def test_what_this_program_estimated_is_no_given_z_map(rule: Segmenter, tmp_path: Path) -> None:
-    adc, zadc = small_maps()
-    write_image(adc, GRID, tmp_path / "adc.nii.gz")
-    write_probabilities(zadc, GRID, tmp_path / "zmap.nii.gz", ESTIMATED_Z)
-    says = r"zmap\.nii\.gz: expected a given Z map, found an estimated Z map that hie-lesions wrote"
-    with pytest.raises(UserError, match=says):
-        rule.segment_files(tmp_path / "adc.nii.gz", tmp_path / "zmap.nii.gz")
-
-
 def test_arrays_give_what_files_give(rule: Segmenter, tmp_path: Path) -> None:
     adc, zadc = small_maps()
     for name, voxels in (("adc", adc), ("zmap", zadc)):
@@ -94,14 +83,6 @@ def test_arrays_without_a_direction_have_no_sides(rule: Segmenter) -> None:
     assert any("left and right are unknown" in warning for warning in found.warnings)
 
 
-def test_a_brain_mask_is_applied(rule: Segmenter) -> None:
-    adc, zadc = small_maps()
-    inside = adc > 0
-    head = np.where(inside, adc, 700).astype(np.float32)
-    with pytest.raises(UserError, match=r"^brain_mask is no brain mask for adc: it leaves"):
-        rule.segment(head, zadc, spacing_mm=GRID.spacing_mm, direction=GRID.direction, brain_mask=inside)
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -111,10 +92,9 @@ def test_a_brain_mask_is_applied(rule: Segmenter) -> None:
         ({"spacing_mm": (1, 1)}, r"expected spacing_mm \(z, y, x\)"),
         ({"spacing_mm": (1, 1, 0)}, "adc: expected a spacing of"),
         ({"direction": (1, 0, 0, 1, 0, 0, 0, 0, 1)}, "adc: expected axes of length 1"),
-        ({"direction": "none"}, r"expected spacing_mm \(z, y, x\)"),
-        ({"spacing_mm": 1}, r"expected spacing_mm \(z, y, x\)"),
         ({"adc": None}, "adc: expected a 3D image"),
         ({"adc": "adc.nii.gz"}, "adc: expected an array of numbers"),
+        ({"brain_mask": small_maps()[0] > 0}, "brain_mask is no brain mask for adc: it leaves 1.584 ml"),
     ],
 )
 def test_what_is_no_case_is_refused_in_one_line(rule: Segmenter, change: dict, reason: str) -> None:
@@ -124,9 +104,18 @@ def test_what_is_no_case_is_refused_in_one_line(rule: Segmenter, change: dict, r
         rule.segment(**words)
 
 
-@pytest.mark.parametrize(("words", "reason"), [({"device": "gpu"}, "device 'gpu'"), ({"engine": "onnx"}, "engine 'onnx'")])
-def test_a_device_or_engine_that_there_is_not_is_refused(words: dict, reason: str) -> None:
-    with pytest.raises(UserError, match=f"^{reason}: expected one of auto, "):
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ({"device": "gpu"}, "device 'gpu': expected one of auto, cpu, cuda"),
+        ({"engine": "onnx"}, "engine 'onnx': expected one of auto, "),
+        ({"networks": 2}, "networks 2: expected one of 0, 1, 5"),
+        ({"networks": 0, "device": "cuda"}, "--networks 0: the trees alone run without an engine"),
+        ({"networks": 0, "engine": "torch"}, "--networks 0: the trees alone run without an engine"),
+    ],
+)
+def test_what_nothing_computes_with_is_refused(words: dict, reason: str) -> None:
+    with pytest.raises(UserError, match=f"^{reason}"):
         Segmenter(**words)
 
 

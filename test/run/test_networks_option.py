@@ -27,13 +27,11 @@ from inference_helpers import (
     stump,
 )
 
-from model.errors import UserError
 from model.lesions.certainty import Certainty
 from model.lesions.decision import Calibration
 from model.networks.config import InferenceConfig
 from model.networks.stored import save_decision
 from model.networks.torch_engine import save_weights
-from model.segmenter import Segmenter
 from training.learning.onnx_graph import export
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,15 +150,3 @@ def test_estimates_that_need_networks_are_refused_without(main, case_tree, outpu
     shutil.rmtree(case / ZADC_FOLDER)
     assert main([*arguments(case, output, weights), "--estimate-z", "--networks", "0"]) == 2
     assert f"--networks 0: the decision in {weights / 'zmap'} weighs networks" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize("words", [{"device": "cuda"}, {"engine": "torch"}, {"engine": "openvino"}])
-def test_what_only_networks_need_does_not_go_without_them(words):
-    with pytest.raises(UserError, match="--networks 0"):
-        Segmenter(networks=0, **words)
-
-
-@pytest.mark.parametrize("number", [2, "1"])
-def test_other_numbers_are_refused(number):
-    with pytest.raises(UserError, match=r"networks .*: expected one of 0, 1, 5"):
-        Segmenter(networks=number)
