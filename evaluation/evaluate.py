@@ -21,6 +21,7 @@ not even an earlier one. Any other file in its place is left alone, and the run 
 """
 
 import argparse
+import collections
 import dataclasses
 import json
 import math
@@ -28,16 +29,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from evalutils import ClassificationEvaluation
-from evalutils.exceptions import EvalUtilsError, ValidationError
+from evalutils.exceptions import EvalUtilsError
 from evalutils.io import SimpleITKLoader
-from evalutils.validators import DataFrameValidator, NumberOfCasesValidator
-from pandas import DataFrame, Series, merge
+from evalutils.validators import NumberOfCasesValidator
+from pandas import DataFrame, Series
 
 from model.errors import UserError
 from model.files import remove_partials, write_whole
-from model.images.volume import read_volume, require_same_grid
+from model.images.volume import Volume, read_volume, require_same_grid
 from training.common.cli import run
 from training.common.outputs import require_outside, require_own_file
 from training.scores.metrics import METRICS as SCORES
@@ -47,39 +47,8 @@ from training.scores.names import case_of, case_of_label
 METRICS = tuple(metric.official for metric in SCORES.values())
 
 
-class MaskLoader(SimpleITKLoader):
-    """evalutils' loader, behind a check that the file is whole, readable and a mask."""
-
-    def load(self, *, fname: Path) -> list[dict]:
-        """One row of evalutils' table: path, a hash of the voxels, and the volume without them.
-
-        Raises UserError when the file cannot be read whole, is not 3D, or holds other values than 0 and 1.
-        """
-        volume = read_volume(fname)
-        values = np.unique(volume.voxels)
-        if not np.isin(values, (0, 1)).all():
-            raise UserError(f"{fname}: expected only 0 and 1, found {values[:5].tolist()}")
-        header = dataclasses.replace(volume, voxels=values)
-        return [row | {"header": header} for row in super().load(fname=fname)]
-
-    @staticmethod
-    def load_image(fname: Path) -> sitk.Image:
-        """The image; of evalutils' own way only the format is not guessed, which fails for .MHA."""
-        return sitk.ReadImage(str(fname), imageIO="MetaImageIO")
-
-
-class UniqueCasesValidator(DataFrameValidator):
-    """One file per case. evalutils' own validator takes the first number of a name, which two visits of a patient share."""
-
-    def validate(self, *, df: DataFrame) -> None:
-        """Raise ValidationError that names every file of the cases that have more than one."""
-        double = df[df["case"].duplicated(keep=False)].sort_values("case")
-        if len(double):
-            raise ValidationError(f"expected one file per case, found {_names(double['path'])}")
-
-
 class LesionEvaluation(ClassificationEvaluation):
-    """One evaluation: `LesionEvaluation(...).evaluate()` loads, validates, pairs, scores and saves.
+    """One evaluation: `LesionEvaluation(...).evaluate()` finds the files, pairs them by case, scores and saves.
 
     suffix: end of the predictions' names before .mha; cases: how many there must be; any_grid: do not compare the grids.
     Raises UserError or evalutils' ValidationError, each with one line for the user.
@@ -99,102 +68,80 @@ class LesionEvaluation(ClassificationEvaluation):
             predictions_path=predictions,
             ground_truth_path=labels,
             output_file=output,
-            file_loader=MaskLoader(),
-            validators=(UniqueCasesValidator(),),
+            file_loader=SimpleITKLoader(),  # which evalutils asks for; the masks are read by `read_mask`
+            validators=(NumberOfCasesValidator(num_cases=cases),) if cases else (),
             join_key="case",
         )
-        self.folders = {"ground_truth": labels, "prediction": predictions}
-        self.suffix, self.output, self.any_grid = suffix, output, any_grid
-        self.number = NumberOfCasesValidator(num_cases=cases) if cases else None
-        self.tables: dict[str, DataFrame] = {}  # of the files, by the names of `folders`
-        self.cases = self.case_results = DataFrame()
-        self.aggregates: dict[str, dict] = {}
+        self.suffix, self.any_grid = suffix, any_grid
 
     def load(self) -> None:
-        """Read every file once. Unlike evalutils' own way, one that cannot be used is an error and not passed over."""
-        labels = {path: case_of_label(path.stem) for path in find_masks(self.folders["ground_truth"])}
+        """Which file is of which case. Raises UserError unless each case has one label and one prediction; names all."""
+        labels = {path: case_of_label(path.stem) for path in find_masks(self._ground_truth_path)}
         known = set(labels.values())
-        found = find_masks(self.folders["prediction"], self.suffix)
+        found = find_masks(self._predictions_path, self.suffix)
         predictions = {path: case_of(path.stem.removesuffix(self.suffix), known) or path.stem for path in found}
-        for name, paths in (("ground_truth", labels), ("prediction", predictions)):
-            rows = [row | {"case": case} for path, case in paths.items() for row in MaskLoader().load(fname=path)]
-            self.tables[name] = DataFrame(rows)
-
-    def validate(self) -> None:
-        """Raise ValidationError when a case has several labels or several predictions."""
-        for table in self.tables.values():
-            UniqueCasesValidator().validate(df=table)
-
-    def merge_ground_truth_and_predictions(self) -> None:
-        """Pair the files by case; a column says where one is missing."""
-        suffixes = [f"_{name}" for name in self.tables]
-        self.cases = merge(*self.tables.values(), on="case", how="outer", suffixes=suffixes, indicator="pairing")
-
-    def cross_validate(self) -> None:
-        """Raise UserError when a case has a label only or a prediction only; names all of them."""
+        for files in (labels, predictions):
+            counts = collections.Counter(files.values())
+            if double := [path for path, case in files.items() if counts[case] > 1]:
+                raise UserError(f"expected one file per case, found {_names(double)}")
         lonely = {
-            "no prediction for": self.cases["path_ground_truth"][self.cases["pairing"] == "left_only"],
-            "no label for": self.cases["path_prediction"][self.cases["pairing"] == "right_only"],
+            "no prediction for": [path for path, case in labels.items() if case not in predictions.values()],
+            "no label for": [path for path, case in predictions.items() if case not in known],
         }
-        problems = [f"{what} {_names(paths)}" for what, paths in lonely.items() if len(paths)]
-        if problems:
+        if problems := [f"{what} {_names(paths)}" for what, paths in lonely.items() if paths]:
             raise UserError("; ".join(problems))
-        if self.number:
-            self.number.validate(df=self.cases)
-
-    def score(self) -> None:
-        """Score every case, then all of them."""
-        self.case_results = DataFrame([self.score_case(idx=idx, case=case) for idx, case in self.cases.iterrows()])
-        self.aggregates = self.score_aggregates()
+        self._ground_truth_cases, self._predictions_cases = (
+            DataFrame({"case": files.values(), "path": files.keys()}) for files in (labels, predictions)
+        )
 
     def score_case(self, *, idx: int, case: Series) -> dict:
         """Dice, MASD in mm, NSD at 2 mm, and which files they come from.
 
-        Raises UserError when the two differ in shape or grid, or a file is no longer what was checked.
+        Raises UserError when a file is no mask, or the two differ in shape or grid.
         """
-        label, prediction = self._read(case, "ground_truth"), self._read(case, "prediction")
-        if prediction.GetSize() != label.GetSize():
-            sizes = [" x ".join(map(str, image.GetSize())) for image in (label, prediction)]
-            paths = [case["path_ground_truth"], case["path_prediction"]]
-            raise UserError(f"{paths[1]}: expected {sizes[0]} voxels (x, y, z) as in {paths[0]}, found {sizes[1]}")
+        label, prediction = read_mask(case["path_ground_truth"]), read_mask(case["path_prediction"])
+        if prediction.grid.size != label.grid.size:
+            sizes = [" x ".join(map(str, mask.grid.size[::-1])) for mask in (label, prediction)]
+            raise UserError(f"{prediction.path}: expected {sizes[0]} voxels (x, y, z) as in {label.path}, found {sizes[1]}")
         if not self.any_grid:
-            require_same_grid(case["header_ground_truth"], case["header_prediction"])
-        mask, truth = (sitk.GetArrayViewFromImage(image) == 1 for image in (prediction, label))
-        scores = score(mask, truth, label.GetSpacing()[::-1])
+            require_same_grid(label, prediction)
+        scores = score(prediction.voxels == 1, label.voxels == 1, label.grid.spacing_mm)
         return {
             "case": case["case"],
             **dict(zip(METRICS, dataclasses.astuple(scores), strict=True)),
-            "pred_fname": case["path_prediction"].name,
-            "gt_fname": case["path_ground_truth"].name,
+            "pred_fname": prediction.path.name,
+            "gt_fname": label.path.name,
         }
-
-    def _read(self, case: Series, which: str) -> sitk.Image:
-        path = case[f"path_{which}"]
-        image = MaskLoader.load_image(path)
-        if MaskLoader.hash_image(image) != case[f"hash_{which}"]:
-            raise UserError(f"{path}: changed while it was scored")
-        return image
 
     def score_aggregates(self) -> dict:
         """evalutils' summary of each metric, which leaves NaN out, and how many cases were NaN."""
         aggregates = {}
         for metric in METRICS:
-            values = self.case_results[metric]
+            values = self._case_results[metric]
             counts = {"count": int(values.count()), "nan": int(values.isna().sum())}
             aggregates[metric] = self.aggregate_series(series=values) | counts
         return aggregates
 
     def save(self) -> None:
         """Write metrics.json whole or not at all. Raises UserError when that is not possible."""
-        metrics = {"case": self.case_results.set_index("case").to_dict(), "aggregates": self.aggregates}
+        metrics = {"case": self._case_results.set_index("case").to_dict(), "aggregates": self._aggregate_results}
         text = json.dumps(_without_nan(metrics), indent=2, sort_keys=True, allow_nan=False)
-        write_whole(self.output, f"{text}\n".encode())
+        write_whole(self._output_file, f"{text}\n".encode())
 
     def summary(self) -> str:
         """One line: the number of cases, the means, and how many cases have no MASD."""
-        dice, masd, nsd = (self.aggregates[metric] for metric in METRICS)
+        dice, masd, nsd = (self._aggregate_results[metric] for metric in METRICS)
         distance = f"{masd['mean']:.3f} mm ({masd['nan']} without)"
         return f"{dice['count']} cases: Dice {dice['mean']:.4f}, MASD {distance}, NSD {nsd['mean']:.4f}"
+
+
+def read_mask(path: Path) -> Volume:
+    """A file that holds nothing but 0 and 1. Raises UserError for others, and what cannot be read whole as 3D."""
+    volume = read_volume(path)
+    values = np.unique(volume.voxels)
+    if not np.isin(values, (0, 1)).all():
+        raise UserError(f"{path}: expected only 0 and 1, found {values[:5].tolist()}")
+    return volume
 
 
 def find_masks(folder: Path, suffix: str = "") -> list[Path]:

@@ -13,7 +13,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, only this folder is on the path
 
-from report_helpers import open_browser, wait_for_viewer
+from report_helpers import open_browser, open_page
 
 import process
 from training.common.cli import run
@@ -37,8 +37,7 @@ def take_picture(path: Path) -> None:
         if process.main(words):
             sys.exit(1)
         page = browser.new_page(viewport=SIZE)
-        page.goto((Path(folder) / "report.html").as_uri())
-        wait_for_viewer(page)
+        open_page(page, Path(folder) / "report.html")
         for key in "nxxkkpp":
             page.keyboard.press(key)
         page.evaluate("scrollTo(0, 0)")

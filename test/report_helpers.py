@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import io
 import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from phantom import make_grid, make_phantom
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from model.images.case import Case
@@ -20,6 +22,7 @@ from model.report.case_page import write_report
 from model.report.results import describe
 
 NAME = "phantom"
+ROUND_CORNER = 8  # pixels of the viewer's frame through which the white page shows
 CERTAINTY = Certainty({"chance_real": {"intercept": 0.5, "log10_ml": 1.0}})
 # Of axial slices: straight, turned by 27 degrees, and 46 degrees between axial and coronal as one published case.
 DIRECTIONS = {
@@ -148,7 +151,59 @@ def open_browser() -> Iterator[Browser]:
             browser.close()
 
 
-def wait_for_viewer(page: Page) -> None:
-    """Wait until the viewer has drawn the first lesion."""
+@contextlib.contextmanager
+def watched_page(browser: Browser, **options: object) -> Iterator[Page]:
+    """A page that may neither complain nor fetch anything; whatever it does is looked at in the end."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)
+    page, wrong = context.new_page(), []
+    page.on("console", lambda message: wrong.append(f"console {message.type}: {message.text}"))
+    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: (wrong.append(f"a dialog: {dialog.type}"), dialog.dismiss()))
+    local = ("file:", "data:", "blob:")
+    page.on("request", lambda request: None if request.url.startswith(local) else wrong.append(f"request: {request.url}"))
+    yield page
+    context.close()
+    assert not wrong
+
+
+def open_page(page: Page, path: Path) -> Page:
+    """Open a report and wait until its viewer has drawn the first lesion."""
+    page.goto(path.as_uri())
     page.wait_for_selector("body.with-viewer")
-    page.wait_for_timeout(500)
+    next_frame(page)
+    return page
+
+
+def next_frame(page: Page) -> None:
+    """Wait until what was done is drawn."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))")
+
+
+def canvas_pixels(page: Page) -> np.ndarray:
+    """What the viewer shows, (rows, columns, 3), as integers whose differences do not wrap; its frame has round corners."""
+    next_frame(page)
+    return pixels_of(page.locator("#viewer-canvas").screenshot())[ROUND_CORNER:-ROUND_CORNER, ROUND_CORNER:-ROUND_CORNER]
+
+
+def pixels_of(picture: bytes) -> np.ndarray:
+    """A picture as integers (rows, columns, 3)."""
+    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).astype(int)
+
+
+def yellow(pixels: np.ndarray) -> np.ndarray:
+    """Where red and green clearly exceed blue: the mask, and never a grey or the crosshair."""
+    return pixels[..., :2].min(axis=-1) - pixels[..., 2] > 40
+
+
+def saved(page: Page, folder: Path, button: str = "#save") -> Path:
+    """What a button of the page downloads, in a folder."""
+    with page.expect_download() as download:
+        page.click(button)
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)

@@ -47,6 +47,7 @@ def test_the_index_lists_every_case_those_that_failed_first(tmp_path):
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "4 cases: 2 done, 1 failed, 1 outdated. 1 without a lesion.<" in page
     assert page.count('href="./a%20b/report.html"') == 2  # in the table and in the plot
+    assert 'id="to-review"' not in page  # without a review
 
 
 def test_the_index_marks_cases_with_an_estimated_z_map(tmp_path):

@@ -1,7 +1,8 @@
 """A review in a real browser: what is saved is compared with masks that scipy and nibabel make of the same numbers."""
 
+import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +12,19 @@ import pytest
 import SimpleITK as sitk
 from dicom_phantom import write_series
 from nibabel.orientations import apply_orientation, io_orientation
-from playwright.sync_api import Page
-from report_helpers import DIRECTIONS, phantom_case, results_of, wait_for_viewer, write_phantom_report
+from playwright.sync_api import Browser, Page
+from report_helpers import DIRECTIONS, canvas_pixels, open_page, press, results_of, saved, watched_page
 from scipy import ndimage
 
 from model.images.case import Case, read_case
 from model.images.volume import Grid
+from model.lesions.certainty import NOT_FITTED
 from model.networks.predict import Segmentation
 from model.report.case_page import write_report
-from model.reviews.review_file import AddedRegion, ReviewedLesion, mask_digest, read_review
+from model.report.numbers import percent, volume
+from model.report.review_panel import review_about
+from model.report.viewer import viewer_box
+from model.reviews.review_file import AddedRegion, Review, ReviewedLesion, mask_digest, read_review
 
 TOUCHING = np.ones((3, 3, 3), bool)
 SIZE = (14, 40, 36)  # of the whole grid, (z, y, x) to the top, the back and the left
@@ -32,7 +37,7 @@ DRAWN = (4, 32, 27)  # far from all of them
 GRIDS = {  # voxel (x, y, z) in mm, direction, the order (x, y, z) in which the axes are stored, reversed ones, form codes
     "oblique": ((1.5, 1.75, 3.0), "oblique", (0, 1, 2), (False, False, False), (1, 1)),
     "LAS": ((1.5, 1.5, 4.0), "straight", (0, 1, 2), (False, True, False), (2, 0)),
-    "anisotropic": ((0.9, 1.3, 5.0), "straight", (1, 2, 0), (True, False, True), (0, 2)),
+    "anisotropic": ((0.9, 1.3, 5.0), "oblique", (1, 2, 0), (True, False, True), (0, 2)),
     "cropped-box": ((2.0, 1.75, 3.0), "oblique", (0, 2, 1), (True, False, False), (1, 2)),
     "dicom": ((1.5, 1.75, 3.0), "oblique", (0, 1, 2), (False, False, False), None),
 }
@@ -97,7 +102,7 @@ def make(kind: str, folder: Path) -> Made:
     case = read_case(folder / ("adc.nii.gz" if codes else "adc"), folder / "zadc.nii.gz", smallest_brain_ml=0)
     probabilities, marks = (sitk.GetArrayFromImage(stored[name]) for name in ("p", "marks"))
     places = [tuple(np.argwhere(marks == number)[0].tolist()) for number in range(1, 6)]
-    return Made(case, Segmentation(probabilities > 0.4, probabilities, np.stack([probabilities])), places, affine)
+    return Made(case, Segmentation(probabilities > 0.4, probabilities, NOT_FITTED), places, affine)
 
 
 def reached(start: np.ndarray, allowed: np.ndarray) -> np.ndarray:
@@ -132,10 +137,63 @@ def expected_mask(made: Made, size: int) -> np.ndarray:
     return mask
 
 
-def open_case(page: Page, made: Made, path: Path, **more: object) -> None:
-    write_report(path, "baby <1>", made.case, made.found, results_of(made.case, made.found.mask) | more)
-    page.goto(path.as_uri())
-    wait_for_viewer(page)
+@pytest.mark.parametrize("kind", GRIDS)
+def test_voxels_and_header_of_what_the_page_saves_are_those_of_the_adc_map(tmp_path, kind):
+    made = make(kind, tmp_path)
+    case, mask = made.case, made.found.mask
+    block = review_about("baby", case, mask, results_of(case, mask), viewer_box(case, mask))
+    about = json.loads(block.partition(">")[2].removesuffix("</script>"))
+    places = np.moveaxis(np.indices(made.shown.shape), 0, -1) @ about["place"]["steps"] + about["place"]["first"]
+    assert np.array_equal(places, made.shown)
+    saved_mask = nibabel.Nifti1Image.from_bytes(base64.b64decode(about["nifti_head"]) + mask.astype(np.uint8).tobytes())
+    assert np.array_equal(saved_mask.get_fdata().T, mask)
+    assert saved_mask.get_data_dtype() == np.uint8
+    assert np.allclose(saved_mask.affine, made.affine, rtol=0, atol=1e-4)
+    if kind != "dicom":
+        adc = nibabel.load(tmp_path / "adc.nii.gz").header
+        forms = ("qform_code", "sform_code", "quatern_b", "qoffset_x", "srow_x", "srow_y", "srow_z", "pixdim", "xyzt_units")
+        for name in forms:
+            assert np.array_equal(saved_mask.header[name], adc[name]), name
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Made:
+    return make("anisotropic", tmp_path_factory.mktemp("case"))
+
+
+@pytest.fixture(scope="module")
+def report_path(made, tmp_path_factory) -> Path:
+    """Lesion 2 is the least sure; of 1 and 3, which are equally sure, 3 is the smaller."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    results = results_of(made.case, made.found.mask)
+    for lesion, chance in zip(results["lesion_list"], (0.5, 0.2, 0.5), strict=True):
+        lesion["chance_real"] = chance
+    write_report(path, "baby <1>", made.case, made.found, results)
+    return path
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Browser, report_path: Path) -> Iterator[Page]:
+    with watched_page(browser) as page:
+        open_page(page, report_path)
+        saved(page, report_path.parent).rename(report_path.parent / "draft.json")
+        yield page
+
+
+@pytest.fixture
+def review(opened: Page, report_path: Path) -> Page:
+    """The page with the draft, as before any decision."""
+    open_review(opened, report_path.parent / "draft.json")
+    opened.select_option("#brush", "1")
+    opened.select_option("#view", "MULTIPLANAR")
+    press(opened, "Escape")
+    return opened
+
+
+def open_review(page: Page, path: Path) -> None:
+    page.evaluate("document.getElementById('review-notice').textContent = ''")
+    page.set_input_files("#review-file", path)
+    page.wait_for_selector("#review-notice:has-text('The review was opened')")
 
 
 def go_to(page: Page, made: Made, place: Sequence[int]) -> None:
@@ -146,128 +204,102 @@ def go_to(page: Page, made: Made, place: Sequence[int]) -> None:
     page.focus("#viewer-canvas")
 
 
-def saved(page: Page, button: str, folder: Path) -> Path:
-    with page.expect_download() as download:
-        page.click(button)
-    path = folder / download.value.suggested_filename
-    download.value.save_as(path)
-    return path
+def review_now(page: Page, folder: Path) -> Review:
+    return read_review(saved(page, folder))
 
 
-def press(page: Page, *keys: str) -> None:
-    for key in keys:
-        page.keyboard.press(key)
-
-
-@pytest.mark.parametrize("kind", GRIDS)
-def test_a_review_is_saved_as_what_was_decided(page, tmp_path, kind):
-    made = make(kind, tmp_path)
-    open_case(page, made, tmp_path / "report.html")
-    press(page, "n", "x", "k", *["+"] * 6, "k")  # the smallest first; after a decision the next
-    go_to(page, made, made.places[MISSED])
-    press(page, "a")
-    page.select_option("#brush", "3")
-    go_to(page, made, made.places[4])
-    press(page, "d")
-    page.select_option("#brush", "1")
-    go_to(page, made, made.places[LARGE])
-    press(page, "e", *["Control+z"] * 4, *["Control+y"] * 4)
-    page.fill("#initials", "AB")
-    page.fill("#remark", "<b>first</b>\nsecond")
+def test_a_review_is_saved_as_what_was_decided(review, tmp_path, made):
+    press(review, "n", "k", "x", *["+"] * 6, "k")  # 2 is the least sure; after a decision the next
+    go_to(review, made, made.places[MISSED])
+    press(review, "a")
+    review.select_option("#brush", "3")
+    go_to(review, made, made.places[4])
+    press(review, "d")
+    review.select_option("#brush", "1")
+    go_to(review, made, made.places[LARGE])
+    press(review, "e", *["Control+z"] * 4, *["Control+y"] * 4)
+    review.fill("#initials", "AB")
+    review.fill("#remark", "<b>first</b>\nsecond")
     expected = expected_mask(made, 6)
-    path = saved(page, "#save", tmp_path)
+    path = saved(review, tmp_path)
     assert path.name == "baby _1_.review.json"
-    review = read_review(path)
-    assert np.array_equal(review.mask, expected)
-    assert review.lesions == (ReviewedLesion("keep", 6), ReviewedLesion("keep", None), ReviewedLesion("reject", None))
-    assert review.added == (AddedRegion(made.places[MISSED], 0),)
-    assert (review.case, review.initials, review.remark) == ("baby <1>", "AB", "<b>first</b>\nsecond")
-    assert review.grid == made.case.grid
-    assert (review.adc_sha256, review.draft_sha256) == (made.case.adc.sha256, mask_digest(made.found.mask))
-    mask = nibabel.load(saved(page, "#save-mask", tmp_path))
+    found = read_review(path)
+    assert np.array_equal(found.mask, expected)
+    assert found.lesions == (ReviewedLesion("keep", 6), ReviewedLesion("keep", None), ReviewedLesion("reject", None))
+    assert found.added == (AddedRegion(made.places[MISSED], 0),)
+    assert (found.case, found.initials, found.remark) == ("baby <1>", "AB", "<b>first</b>\nsecond")
+    assert found.grid == made.case.grid
+    assert (found.adc_sha256, found.draft_sha256) == (made.case.adc.sha256, mask_digest(made.found.mask))
+    mask = nibabel.load(saved(review, tmp_path, "#save-mask"))
     assert np.array_equal(mask.get_fdata().T, expected)
-    assert mask.get_data_dtype() == np.uint8
-    assert np.allclose(mask.affine, made.affine, rtol=0, atol=1e-4)
-    if kind != "dicom":
-        adc = nibabel.load(tmp_path / "adc.nii.gz").header
-        for name in (
-            "qform_code",
-            "sform_code",
-            "quatern_b",
-            "qoffset_x",
-            "srow_x",
-            "srow_y",
-            "srow_z",
-            "pixdim",
-            "xyzt_units",
-        ):
-            assert np.array_equal(mask.header[name], adc[name]), name
 
-    page.reload()
-    wait_for_viewer(page)
-    page.set_input_files("#review-file", path)
-    page.wait_for_selector("#review-notice:has-text('The review was opened')")
+
+def test_a_saved_review_is_gone_on_with_and_unsaved_work_is_asked_about(browser, report_path, tmp_path, made):
+    draft = json.loads((report_path.parent / "draft.json").read_text(encoding="utf-8"))
+    lesions = [{"decision": decision, "size": size} for decision, size in (("keep", 2), ("reject", None), ("undecided", -1))]
+    mask = np.zeros_like(made.found.mask)
+    mask[made.places[LARGE]] = mask[made.places[4]] = True
+    runs = np.diff(np.flatnonzero(np.diff(mask.ravel().astype(int), prepend=0, append=0)), prepend=0).tolist()
+    runs.append(mask.size - sum(runs))
+    added = [{"voxel": list(made.places[MISSED]), "size": 1}]
+    more = {"initials": "AB", "remark": "<b>first</b>\nsecond", "lesions": lesions, "added": added, "mask": runs}
+    (tmp_path / "begun.json").write_text(json.dumps(draft | more), encoding="utf-8")
+    context = browser.new_context()
+    page, asked = context.new_page(), []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    open_page(page, report_path)
+    open_review(page, tmp_path / "begun.json")
     assert page.input_value("#remark") == "<b>first</b>\nsecond"
-    again = read_review(saved(page, "#save", tmp_path))
-    assert np.array_equal(again.mask, expected)
-    assert (again.lesions, again.added, again.initials) == (review.lesions, review.added, "AB")
+    again = json.loads(saved(page, tmp_path).read_text(encoding="utf-8"))
+    assert again | {"time": ""} == draft | more | {"time": ""}
+    press(page, "n", "k")
+    page.close(run_before_unload=True)
+    page.wait_for_timeout(300)
+    assert asked == ["beforeunload"]
+    saved(page, tmp_path)
+    with page.expect_event("close"):
+        page.close(run_before_unload=True)
+    assert asked == ["beforeunload"]
+    context.close()
 
 
-def mask_now(page: Page, folder: Path) -> np.ndarray:
-    return read_review(saved(page, "#save", folder)).mask
+def test_numbers_follow_what_is_decided_and_undo_leads_back_to_the_draft(review, tmp_path, made):
+    def facts() -> list[str]:
+        return [review.inner_text(f"#{key}") for key in ("lesion_volume_ml", "lesion_share_of_brain", "lesions_number")]
+
+    results = results_of(made.case, made.found.mask)
+    first, *left = [lesion["volume_ml"] for lesion in results["lesion_list"]]
+    brain_ml = made.case.brain.sum() * made.case.grid.voxel_mm3 / 1000
+    expected = [[f"{volume(sum(ml))} ml", f"{percent(sum(ml) / brain_ml)} %", str(len(ml))] for ml in ([first, *left], left)]
+    assert facts() == expected[0]
+    review.click("#lesions tbody tr:nth-child(1) .decision button:has-text('Reject')")
+    assert facts() == expected[1]
+    assert review.inner_text("#largest") == f"{volume(left[0])} ml"
+    assert not review.inner_text("#review-next").startswith("Is lesion")
+    assert review.is_visible("#reviewed-facts")
+    for size in ("-1", "0", "1"):
+        review.fill("#case-size", size)
+        review.dispatch_event("#case-size", "change")
+    review.click("#no-lesion")
+    assert facts() == ["0 ml", "0 %", "0"]
+    assert not review_now(review, tmp_path).mask.any()
+    press(review, *["Control+z"] * 5)
+    assert facts() == expected[0]
+    assert np.array_equal(review_now(review, tmp_path).mask, made.found.mask)
+    press(review, "Control+Shift+z")
+    assert facts()[2] == "2"
 
 
-def facts(page: Page) -> list[str]:
-    return [page.inner_text(f"#{key}") for key in ("lesion_volume_ml", "lesion_share_of_brain", "lesions_number")]
-
-
-def test_numbers_follow_what_is_decided_and_undo_leads_back_to_the_draft(page, tmp_path):
-    case, label = phantom_case()
-    results = write_phantom_report(tmp_path / "report.html")
-    page.goto((tmp_path / "report.html").as_uri())
-    wait_for_viewer(page)
-    draft = facts(page)
-    page.click("#lesions tbody tr:nth-child(1) .decision button:has-text('Reject')")
-    left = [lesion["volume_ml"] for lesion in results["lesion_list"][1:]]
-    assert facts(page) == [f"{sum(left):.1f} ml", f"{100 * sum(left) / results['brain_volume_ml']:.1f} %", "5"]
-    assert page.inner_text("#largest") == f"{left[0]:.1f} ml"
-    assert page.inner_text("#review-next").startswith("Is lesion") is False
-    for n in range(25):
-        page.fill("#case-size", str(n % 3 - 1))
-        page.dispatch_event("#case-size", "change")
-    assert not page.is_disabled("#undo")
-    page.click("#no-lesion")
-    assert facts(page) == ["0 ml", "0 %", "0"]
-    assert not mask_now(page, tmp_path).any()
-    while not page.is_disabled("#undo"):
-        page.click("#undo")
-    assert facts(page) == draft
-    assert np.array_equal(mask_now(page, tmp_path), label)
-    assert not page.is_visible("#reviewed-facts")
-    press(page, "Control+Shift+z")
-    assert facts(page)[2] == "5"
-    assert case.brain[label].all()
-
-
-def test_the_least_sure_lesion_comes_first(page, tmp_path):
-    """By the chance that it is real where that is known, else by volume."""
-    _, label = phantom_case()
-    chances = [0.9, 0.2, 0.8, 0.1, 0.5, 0.7]
-    results = results_of(phantom_case()[0], label)
-    for known, order in (([None] * 6, [6, 5, 4, 3, 2, 1]), (chances, [4, 2, 5, 6, 3, 1])):
-        lesions = [lesion | {"chance_real": chance} for lesion, chance in zip(results["lesion_list"], known, strict=True)]
-        write_phantom_report(tmp_path / "report.html", lesion_list=lesions)
-        page.goto((tmp_path / "report.html").as_uri())
-        wait_for_viewer(page)
-        seen = []
-        press(page, "n")
-        for _ in order:
-            seen.append(int(page.inner_text("#chosen-name").split()[1]))
-            press(page, "k")
-        assert seen == order
-        assert ("· real " in page.inner_text("#chosen-name")) == (known is chances)
-        assert page.inner_text("#review-next").startswith("All 6 lesions are decided.")
-        saved(page, "#save", tmp_path)
+def test_the_least_sure_lesion_comes_first(review):
+    """By the chance that it is real, of equals the smaller."""
+    seen = []
+    press(review, "n")
+    for _ in range(3):
+        words = review.inner_text("#chosen-name").split()
+        seen.append((int(words[1]), int(words[-2])))
+        press(review, "k")
+    assert seen == [(2, 20), (3, 50), (1, 50)]
+    assert review.inner_text("#review-next").startswith("All 3 lesions are decided.")
 
 
 def drag(page: Page, *points: tuple[float, float]) -> None:
@@ -283,86 +315,78 @@ def drag(page: Page, *points: tuple[float, float]) -> None:
 
 
 @pytest.mark.parametrize(("view", "axis"), [("AXIAL", 2), ("CORONAL", 1), ("SAGITTAL", 0)])
-def test_pen_and_eraser_draw_in_the_plane_that_is_shown(page, tmp_path, view, axis):
-    made = make("oblique", tmp_path)
-    open_case(page, made, tmp_path / "report.html")
-    go_to(page, made, made.places[4])
-    page.select_option("#view", view)
-    page.check("input[name=tool][value=pen]")
-    drag(page, (0.4, 0.5), (0.6, 0.5))
-    drawn = mask_now(page, tmp_path) & ~made.found.mask
+def test_pen_and_eraser_draw_in_the_plane_that_is_shown(review, tmp_path, made, view, axis):
+    go_to(review, made, made.places[4])
+    review.select_option("#view", view)
+    review.check("input[name=tool][value=pen]")
+    drag(review, (0.4, 0.5), (0.6, 0.5))
+    drawn = review_now(review, tmp_path).mask & ~made.found.mask
     shown = np.isin(made.shown, np.flatnonzero(drawn))
     place = made.shown_at(made.places[4])
     assert set(np.nonzero(shown)[axis]) == {place[axis]}
     assert np.count_nonzero(shown) == shown.sum(axis=tuple(n for n in range(3) if n != axis)).max() > 3
     assert made.case.brain[drawn].all()
-    page.check("input[name=tool][value=eraser]")
-    page.select_option("#brush", "5")
-    drag(page, (0.35, 0.5), (0.65, 0.5))
-    assert not (mask_now(page, tmp_path) & drawn).any()
-    press(page, "Control+z")
-    assert np.array_equal(mask_now(page, tmp_path) & ~made.found.mask, drawn)
+    review.check("input[name=tool][value=eraser]")
+    review.select_option("#brush", "5")
+    drag(review, (0.35, 0.5), (0.65, 0.5))
+    assert not (review_now(review, tmp_path).mask & drawn).any()
+    press(review, "Control+z")
+    assert np.array_equal(review_now(review, tmp_path).mask & ~made.found.mask, drawn)
 
 
-def test_slices_between_two_drawn_ones_are_filled(page, tmp_path):
-    made = make("oblique", tmp_path)
-    open_case(page, made, tmp_path / "report.html")
-    page.select_option("#brush", "5")
-    for z in (3, 7):
-        go_to(page, made, (z, *made.places[4][1:]))
-        press(page, "d")
-    before = mask_now(page, tmp_path)
-    page.click("#fill-between")
-    filled = mask_now(page, tmp_path) & ~before
-    assert (np.unique(np.nonzero(filled)[0]) == [4, 5, 6]).all()
+def test_slices_between_two_drawn_ones_are_filled(review, tmp_path, made):
+    review.select_option("#brush", "5")
+    x, y, z = made.shown_at(made.places[4])
+    for up in (-1, 3):
+        go_to(review, made, np.unravel_index(made.shown[x, y, z + up], made.case.grid.size))
+        press(review, "d")
+    before = review_now(review, tmp_path).mask
+    review.click("#fill-between")
+    after = review_now(review, tmp_path).mask
+    assert np.array_equal(after & before, before)
+    filled = np.isin(made.shown, np.flatnonzero(after & ~before))
+    assert (np.unique(np.nonzero(filled)[2]) == [z, z + 1, z + 2]).all()
     assert filled.sum() == 3 * 25
-    assert np.array_equal(mask_now(page, tmp_path) & before, before)
-
-
-def test_a_click_adds_or_says_why_not(page, tmp_path):
-    made = make("oblique", tmp_path)
-    open_case(page, made, tmp_path / "report.html")
-    page.check("input[name=tool][value=add]")
-    for place, says in (
-        (made.places[4], "No probability of lesion is known here"),
-        (made.places[LARGE], "This is lesion 1 of the draft"),
-        ((6, 2, 20), "outside the brain"),
-    ):
-        go_to(page, made, place)
-        press(page, "a")
-        assert says in page.inner_text("#review-notice")
-    go_to(page, made, made.places[MISSED])
-    page.locator("#viewer-canvas").click(position=cross_on_screen(page))
-    assert page.inner_text("#chosen-name") == "Added by a click"
-    added = mask_now(page, tmp_path) & ~made.found.mask
-    assert added[made.places[MISSED]]
-    press(page, "-", "-")
-    smaller = mask_now(page, tmp_path) & ~made.found.mask
-    assert 0 < smaller.sum() < added.sum()
-    assert added[smaller].all()
-    press(page, "x")
-    assert np.array_equal(mask_now(page, tmp_path), made.found.mask)
 
 
 def cross_on_screen(page: Page) -> dict[str, float]:
     """Where the cross is in the picture of one plane: where its two cyan lines meet."""
-    from test_report_browser import canvas_pixels
-
     pixels = canvas_pixels(page)
     cyan = (pixels[..., 1] > 150) & (pixels[..., 2] > 180) & (pixels[..., 0] < 120)
     return {"x": 8 + int(np.argmax(cyan.sum(axis=0))), "y": 8 + int(np.argmax(cyan.sum(axis=1)))}
 
 
-def test_what_does_not_belong_to_the_page_is_refused_with_a_sentence(page, tmp_path):
-    made = make("oblique", tmp_path)
-    open_case(page, made, tmp_path / "report.html")
-    press(page, "n", "x")
-    content = json.loads(saved(page, "#save", tmp_path).read_text(encoding="utf-8"))
-    mask = mask_now(page, tmp_path)
-    grid = content["grid"]
+def test_a_click_adds_or_says_why_not(review, tmp_path, made):
+    review.check("input[name=tool][value=add]")
+    outside = np.unravel_index(made.shown[0, 0, 0], made.case.grid.size)
+    for place, says in (
+        (made.places[4], "No probability of lesion is known here"),
+        (made.places[LARGE], "This is lesion 1 of the draft"),
+        (outside, "outside the brain"),
+    ):
+        go_to(review, made, place)
+        press(review, "a")
+        assert says in review.inner_text("#review-notice")
+    go_to(review, made, made.places[MISSED])
+    review.locator("#viewer-canvas").click(position=cross_on_screen(review))
+    assert review.inner_text("#chosen-name") == "Added by a click"
+    added = review_now(review, tmp_path).mask & ~made.found.mask
+    assert added[made.places[MISSED]]
+    press(review, "-", "-")
+    smaller = review_now(review, tmp_path).mask & ~made.found.mask
+    assert 0 < smaller.sum() < added.sum()
+    assert added[smaller].all()
+    press(review, "x")
+    assert np.array_equal(review_now(review, tmp_path).mask, made.found.mask)
+
+
+def test_what_does_not_belong_to_the_page_is_refused_with_a_sentence(review, report_path, tmp_path, made):
+    content = json.loads((report_path.parent / "draft.json").read_text(encoding="utf-8"))
+    press(review, "n", "x")
+    mask, path = review_now(review, tmp_path).mask, tmp_path / "other.json"
     refused = (
         ({"adc_voxels_sha256": "0" * 64}, "another scan"),
-        ({"grid": grid | {"origin_mm": [0, 0, 0]}}, "stored in another way"),
+        ({"grid": content["grid"] | {"origin_mm": [0, 0, 0]}}, "stored in another way"),
         ({"draft_sha256": "0" * 64}, "another draft"),
         ({"mask": [5, 5]}, "damaged"),
         ({"mask": [0, int(np.prod(SIZE))]}, "damaged"),
@@ -372,41 +396,21 @@ def test_what_does_not_belong_to_the_page_is_refused_with_a_sentence(page, tmp_p
         ({"remark": 5}, "damaged"),
         (None, "damaged"),
     )
-    for number, (changes, says) in enumerate(refused):
-        press(page, "n")  # which takes the last notice away
-        path = tmp_path / f"{number}.review.json"
+    for changes, says in refused:
+        review.evaluate("document.getElementById('review-notice').textContent = ''")
         path.write_text("{" if changes is None else json.dumps(content | changes), encoding="utf-8")
-        page.set_input_files("#review-file", path)
-        page.wait_for_selector(f"#review-notice:has-text('{says}')")
-        assert "not opened" in page.inner_text("#review-notice")
-    assert np.array_equal(mask_now(page, tmp_path), mask)
-    path.write_text(json.dumps(content | {"remark": "<img src=x onerror=alert(1)>"}), encoding="utf-8")
-    page.evaluate(
+        review.set_input_files("#review-file", path)
+        review.wait_for_selector(f"#review-notice:has-text('{says}')")
+        assert "not opened" in review.inner_text("#review-notice")
+    assert np.array_equal(review_now(review, tmp_path).mask, mask)
+    remark = "<img src=x onerror=alert(1)>"
+    review.evaluate(
         """text => {
           const data = new DataTransfer();
           data.items.add(new File([text], "a.review.json"));
           document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
         }""",
-        path.read_text(encoding="utf-8"),
+        json.dumps(content | {"remark": remark}),
     )
-    page.wait_for_selector("#review-notice:has-text('The review was opened')")
-    assert page.input_value("#remark") == "<img src=x onerror=alert(1)>"
-
-
-def test_unsaved_work_is_asked_about(browser, tmp_path):
-    write_phantom_report(tmp_path / "report.html")
-    context = browser.new_context()
-    page, asked = context.new_page(), []
-    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
-    page.goto((tmp_path / "report.html").as_uri())
-    wait_for_viewer(page)
-    press(page, "n")
-    page.click("#keep")
-    page.close(run_before_unload=True)
-    page.wait_for_timeout(300)
-    assert asked == ["beforeunload"]
-    saved(page, "#save", tmp_path)
-    with page.expect_event("close"):
-        page.close(run_before_unload=True)
-    assert asked == ["beforeunload"]
-    context.close()
+    review.wait_for_selector("#review-notice:has-text('The review was opened')")
+    assert review.input_value("#remark") == remark
