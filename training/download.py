@@ -9,7 +9,6 @@ An archive that is there is not downloaded again, a download that was cut off re
 alone. A case that is not usable is listed with the reason, and the exit code is then 2.
 """
 
-import argparse
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from tqdm import tqdm
 from model.errors import UserError, one_line
 from model.files import only_run, sha256_of
 from model.inputs.published_layout import ADC_FOLDER
-from training.common.cli import run
+from training.common.cli import command_parser, run
 from training.common.outputs import require_own_file
 from training.data.case_table import check
 
@@ -122,7 +121,7 @@ def download(archives: list[Archive], base: str, out: Path, *, check_only: bool 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the archives and, below it, the cases")
     parser.add_argument("--parts", nargs="+", choices=ARCHIVES, default=["train"], help="default: train")
     parser.add_argument("--url", default=ZENODO, metavar="BASE", help="where the archives lie; default: %(default)s")
