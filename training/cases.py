@@ -61,7 +61,7 @@ def main() -> None:
         where = " or ".join(map(str, inputs))
         raise UserError(f"{args.out}: holds {others[0]}, which is no case of {where}; name another folder")
     with own_files_into(args.out, names, inputs) as staged:
-        for files in tqdm(found, desc="packing", unit="case"):
+        for files in tqdm(found, desc="packing", unit="case", disable=None):
             pack(files, staged)
 
 
