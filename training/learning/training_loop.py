@@ -4,6 +4,7 @@ import math
 import pickle
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
