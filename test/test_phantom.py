@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from phantom import LEFTOVERS, LESIONS, SOCKETS, make_phantom, write_case
+from phantom import LEFTOVERS, LESIONS, SOCKETS, make_phantom
 
 from model.images.brain import brain_mask
 from model.images.case import read_case
@@ -29,15 +29,6 @@ def test_committed_file_equals_a_fresh_phantom(phantom, path, name):
     assert image.GetSpacing() == phantom.grid.spacing_mm[::-1]
     np.testing.assert_allclose(image.GetOrigin(), phantom.grid.origin_mm, rtol=0, atol=1e-9)
     np.testing.assert_allclose(image.GetDirection(), phantom.grid.direction, rtol=0, atol=1e-5)
-
-
-def test_two_runs_write_the_same_bytes(tmp_path):
-    for run in ("first", "second"):
-        write_case(tmp_path / run)
-    files = sorted(path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("*") if path.is_file())
-    assert len(files) == 4
-    for file in files:
-        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
 
 
 def test_grid_hides_no_mistake(phantom):

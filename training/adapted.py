@@ -10,7 +10,6 @@ any, each is asked about the fold that it holds out. Rows go to adapted.csv in -
 adapted.md there.
 """
 
-import argparse
 import math
 from collections.abc import Collection
 from pathlib import Path
@@ -25,7 +24,7 @@ from model.networks.engines import pick_engine
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble, network_files
 from model.networks.torch_engine import pick_device
-from training.common.cli import add_data_option, run
+from training.common.cli import add_data_option, add_device_option, command_parser, run
 from training.data.dataset import REVIEWED, PackedCase, load_folds, require_packed
 from training.data.seen import seen_by
 from training.data.splits import fold_number, fold_words, folds_by_number
@@ -99,12 +98,12 @@ def scored_words(cases: Collection[str], scored: Collection[str]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     add_data_option(parser)
     add_weights_option(parser)
     parser.add_argument("--ours", type=Path, default=IMAGE_WEIGHTS, help="weights to compare with (default: %(default)s)")
     add_results_option(parser)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    add_device_option(parser)
     args = parser.parse_args()
     require_packed(args.data)
     results = results_of(args)

@@ -13,7 +13,6 @@ The cases of a folder that process.py wrote to LESIONS from SCANS, and that a re
 Both may be packed into one folder, in one call. Cases without a review, and those with an estimated Z map, are passed over.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from tqdm import tqdm
 
 from model.errors import UserError
 from model.files import require_writable
-from training.common.cli import run
+from training.common.cli import command_parser, run
 from training.common.outputs import own_files_into
 from training.data.dataset import OWN, PUBLISHED, REVIEWED
 from training.data.published import PUBLISHED_NAME, CaseFiles, published_arrays, published_cases
@@ -38,7 +37,7 @@ def pack(files: CaseFiles | ReviewedCase, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--data", type=Path, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
     parser.add_argument("--reviewed", type=Path, metavar="LESIONS", help="folder that process.py wrote, with reviews")
     parser.add_argument("--scans", type=Path, help="the folder that it was made from")
@@ -62,7 +61,7 @@ def main() -> None:
         where = " or ".join(map(str, inputs))
         raise UserError(f"{args.out}: holds {others[0]}, which is no case of {where}; name another folder")
     with own_files_into(args.out, names, inputs) as staged:
-        for files in tqdm(found, desc="packing", unit="case"):
+        for files in tqdm(found, desc="packing", unit="case", disable=None):
             pack(files, staged)
 
 

@@ -1,15 +1,13 @@
-"""Gets the published archives, unpacks them and checks every case.
+"""Gets the published archives, verifies their SHA-256 and unpacks them.
 
 Example:
 
     python -m training.download --out data
-    python -m training.download --out data --parts train val test --check-only
 
 An archive that is there is not downloaded again, a download that was cut off resumes, and a folder that is there is left
-alone. A case that is not usable is listed with the reason, and the exit code is then 2.
+alone.
 """
 
-import argparse
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -22,9 +20,8 @@ from tqdm import tqdm
 from model.errors import UserError, one_line
 from model.files import only_run, sha256_of
 from model.inputs.published_layout import ADC_FOLDER
-from training.common.cli import run
+from training.common.cli import command_parser, run
 from training.common.outputs import require_own_file
-from training.data.case_table import check
 
 ZENODO = "https://zenodo.org/records/10602767/files"
 TRIES = 5  # of one download, each resuming the one before
@@ -32,20 +29,12 @@ TIMEOUT_S = 60.0  # without a byte from the server
 CHUNK = 2**16  # bytes; what a cut connection loses at most
 
 
-@dataclass(frozen=True)
-class Archive:
-    """One published zip file, unpacked into the folder of its name without `.zip`."""
-
-    name: str
-    sha256: str
-    labelled: bool  # whether a case without a label is an error
-
-
-ARCHIVES = {
-    "train": Archive("BONBID2023_Train.zip", "f1058093887daea1ebc07368b0642d3c40a3f70da5e2e225558ec32de3fa345b", True),
-    "val": Archive("BONBID2023_Val.zip", "8eaaa05cad00d5d5112583ca01be9ec685e15ca87b946b19a4010b3da35f4786", False),
-    "test": Archive("BONBID2023_Test.zip", "ac3988c57f035ee74a20dd70194e6fd51fe9aecc3a68e093f487620b24fcbfa3", False),
+ARCHIVES = {  # SHA-256 by name; unpacked into the folder of the name without .zip
+    "BONBID2023_Train.zip": "f1058093887daea1ebc07368b0642d3c40a3f70da5e2e225558ec32de3fa345b",
+    "BONBID2023_Val.zip": "8eaaa05cad00d5d5112583ca01be9ec685e15ca87b946b19a4010b3da35f4786",
+    "BONBID2023_Test.zip": "ac3988c57f035ee74a20dd70194e6fd51fe9aecc3a68e093f487620b24fcbfa3",
 }
+PARTS = dict(zip(("train", "val", "test"), ARCHIVES, strict=True))
 
 
 @dataclass(frozen=True)
@@ -74,17 +63,17 @@ class ResumingDownloader:
                 bar.update(len(chunk))
 
 
-def fetch(archive: Archive, base: str, out: Path) -> Path:
+def fetch(name: str, base: str, out: Path) -> Path:
     """The archive in `out`, downloaded from `base` where it is not there yet. Raises UserError when it cannot be had."""
-    url = f"{base.rstrip('/')}/"
-    require_own_file(out / archive.name, lambda path: sha256_of(path) == archive.sha256, "the published archive")
+    url, digest = f"{base.rstrip('/')}/", ARCHIVES[name]
+    require_own_file(out / name, lambda path: sha256_of(path) == digest, "the published archive")
     pooch.get_logger().setLevel("WARNING")
-    source = pooch.create(out, url, registry={archive.name: archive.sha256}, retry_if_failed=TRIES - 1)
+    source = pooch.create(out, url, registry={name: digest}, retry_if_failed=TRIES - 1)
     try:
-        return Path(source.fetch(archive.name, downloader=ResumingDownloader(out / f"{archive.name}.partial")))
+        return Path(source.fetch(name, downloader=ResumingDownloader(out / f"{name}.partial")))
     except (requests.RequestException, ValueError) as error:  # pooch raises ValueError for another hash
         advice = "run again, it resumes; or give another address with --url"
-        raise UserError(f"{url}{archive.name}: cannot be downloaded ({one_line(error)}); {advice}") from None
+        raise UserError(f"{url}{name}: cannot be downloaded ({one_line(error)}); {advice}") from None
 
 
 def unpack(source: Path, folder: Path) -> None:
@@ -102,33 +91,24 @@ def unpack(source: Path, folder: Path) -> None:
     shutil.rmtree(stage, ignore_errors=True)
 
 
-def download(archives: list[Archive], base: str, out: Path, *, check_only: bool = False) -> None:
-    """Fetch, unpack and check each archive in turn; with `check_only` only what is unpacked in `out` is checked.
-
-    Raises UserError at the first archive that cannot be had or unpacked, and at the end when a case is not usable.
-    """
-    bad = []
-    for archive in archives:
-        folder = out / archive.name.removesuffix(".zip")
-        if not check_only:
-            with only_run(out):
-                source = fetch(archive, base, out)
-                print(f"{folder}: {'already unpacked' if folder.exists() else 'unpacking'}")
-                if not folder.exists():
-                    unpack(source, folder)
-        bad += check(folder, must_be_labelled=archive.labelled)
-    if bad:
-        raise UserError(f"{out}: {len(bad)} not usable, listed above; expected every case to have its files, on one grid")
+def download(name: str, base: str, out: Path) -> None:
+    """Fetch and unpack an archive. Raises UserError when it cannot be had or unpacked."""
+    folder = out / name.removesuffix(".zip")
+    with only_run(out):
+        source = fetch(name, base, out)
+        print(f"{folder}: {'already unpacked' if folder.exists() else 'unpacking'}", flush=True)
+        if not folder.exists():
+            unpack(source, folder)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the archives and, below it, the cases")
-    parser.add_argument("--parts", nargs="+", choices=ARCHIVES, default=["train"], help="default: train")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["train"], help="default: train")
     parser.add_argument("--url", default=ZENODO, metavar="BASE", help="where the archives lie; default: %(default)s")
-    parser.add_argument("--check-only", action="store_true", help="check what is unpacked, without the network")
     args = parser.parse_args()
-    download([ARCHIVES[part] for part in args.parts], args.url, args.out, check_only=args.check_only)
+    for part in args.parts:
+        download(PARTS[part], args.url, args.out)
 
 
 if __name__ == "__main__":

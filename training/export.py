@@ -10,16 +10,15 @@ Beside every `<name>.safetensors` lies `<name>.onnx` then: the graph alone, whos
 is written before the graph's answer equals torch's.
 """
 
-import argparse
 from pathlib import Path
 
 from model.networks.stored import IMAGE_WEIGHTS
-from training.common.cli import run
+from training.common.cli import command_parser, run
 from training.learning.onnx_graph import export
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("weights", type=Path, nargs="?", default=IMAGE_WEIGHTS, help="default: %(default)s")
     for path in export(parser.parse_args().weights):
         print(path)

@@ -8,24 +8,22 @@ A weights folder holds `fold<k>-<name>.safetensors`. The trees are fitted to all
 networks say about the cases that they did not see. --trees-alone fits a decision for a folder without networks.
 """
 
-import argparse
-
 from model.errors import UserError
 from model.files import require_writable
 from model.networks.stored import network_files
 from model.networks.torch_engine import pick_device
-from training.common.cli import add_data_option, run
+from training.common.cli import add_data_option, add_device_option, command_parser, run
 from training.data.dataset import load_folds, require_packed
 from training.lesions.networks import DECISION_FILES, fit_decision, require_sidecars
 from training.scores.places import add_weights_option, weights_of
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     add_data_option(parser)
     add_weights_option(parser)
     parser.add_argument("--trees-alone", action="store_true", help="without networks: weights of trees alone")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    add_device_option(parser)
     args = parser.parse_args()
     require_packed(args.data)
     weights = weights_of(args)

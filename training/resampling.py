@@ -7,12 +7,10 @@ Example:
 A network that were perfect on that grid would score this on the patient's own.
 """
 
-import argparse
-
 import numpy as np
 import torch
 
-from training.common.cli import add_data_option, run
+from training.common.cli import add_data_option, command_parser, run
 from training.data.dataset import PackedCase, load_cases
 from training.data.strata import LOADS, is_thick
 from training.learning.paper import to_paper_sample, to_patient_grid
@@ -28,7 +26,7 @@ def there_and_back(case: PackedCase) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     add_data_option(parser)
     cases = [case for case in load_cases(parser.parse_args().data) if case.label.any()]
     scores = {case.name: score(there_and_back(case), case.label, case.spacing_mm) for case in cases}

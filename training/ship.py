@@ -8,7 +8,6 @@ The networks are called `fold<k>-<loss>.safetensors` there. --seed takes the run
 folder of its own: those may be scored (`training.crossval`) but not shipped.
 """
 
-import argparse
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -18,7 +17,7 @@ from model.files import files_below, files_into, require_writable
 from model.networks.config import SHIPPED_INFERENCE, to_json
 from model.networks.stored import IMAGE_WEIGHTS, read_sidecar, write_sidecar
 from model.networks.torch_engine import pick_device
-from training.common.cli import add_data_option, run
+from training.common.cli import add_data_option, add_device_option, command_parser, run
 from training.common.loss_names import LOSS_NAMES
 from training.data.dataset import PackedCase, load_folds, require_packed
 from training.data.same import digests
@@ -61,13 +60,13 @@ def copy_networks(runs: Path, losses: list[str], weights: Path, cases: Collectio
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     add_data_option(parser)
     parser.add_argument("--runs", type=Path, required=True, help="folder of the study's runs, with its protocol")
     parser.add_argument("--losses", nargs="+", choices=LOSS_NAMES, required=True, help="whose runs")
     parser.add_argument("--seed", type=int, default=0, help="training seed of the runs (default: %(default)s)")
     add_weights_option(parser)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    add_device_option(parser)
     args = parser.parse_args()
     weights = weights_of(args)
     if args.seed and weights.resolve() == IMAGE_WEIGHTS.resolve():

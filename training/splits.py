@@ -8,7 +8,6 @@ Every command that takes --data FOLDER then uses FOLDER/splits.json instead of t
 named PATIENT-VISIT_n or PATIENT_ses-n, come into one fold. The same cases are dealt in the same way every time.
 """
 
-import argparse
 import json
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from model.errors import UserError
 from model.files import require_writable, write_whole
-from training.common.cli import run
+from training.common.cli import add_data_option, command_parser, run
 from training.common.outputs import require_own_file
 from training.data.dataset import PackedCase, load_cases
 from training.data.same import require_each_scan_once
@@ -47,8 +46,8 @@ def is_split(path: Path) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of packed cases")
+    parser = command_parser(__doc__)
+    add_data_option(parser)
     parser.add_argument("--out", type=Path, help=f"default: {SPLITS.name} in --data, where commands look for it")
     args = parser.parse_args()
     out = args.out or args.data / SPLITS.name

@@ -18,7 +18,7 @@ import torch
 
 from model.errors import UserError
 from model.files import require_writable
-from training.common.cli import run
+from training.common.cli import add_device_option, command_parser, run
 from training.common.loss_names import LOSS_NAMES
 from training.data.dataset import folds_of_packed, require_packed
 from training.data.splits import folds_of
@@ -62,14 +62,14 @@ def chosen(words: list[str], everything: list, option: str) -> list:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--data", type=Path, default=Path("data/packed"), help="packed cases (default: %(default)s)")
     parser.add_argument("--losses", nargs="+", default=["all"], help="all, or some of: " + ", ".join(LOSS_NAMES))
     parser.add_argument("--folds", nargs="+", default=["all"], help="all, or some of their numbers (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="default: 0")
     parser.add_argument("--runs", type=Path, default=Path("runs/study"), help="folder of the runs (default: %(default)s)")
     add_results_option(parser)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    add_device_option(parser)
     parser.add_argument("--executor", choices=("local", "slurm"), default="local", help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=0, help="local runs at once (default: one per GPU, or one)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of a run (default: torch's choice)")

@@ -6,7 +6,6 @@ A killed run continues from its last epoch when the same command is given again.
 weights written are the moving average after the last epoch, so the validation fold has no say in them.
 """
 
-import argparse
 import functools
 import json
 import sys
@@ -15,8 +14,9 @@ from pathlib import Path
 from model.errors import UserError
 from model.files import require_writable
 from model.networks.config import ModelConfig, from_json
+from model.networks.stored import read_sidecar
 from model.networks.torch_engine import pick_device
-from training.common.cli import add_data_option, run
+from training.common.cli import add_data_option, add_device_option, command_parser, run
 from training.data.dataset import folds_of_packed
 from training.learning.train_config import add_config_options, config_from, protocol_defaults
 from training.learning.training_run import train
@@ -31,15 +31,11 @@ def read_model(path: Path) -> ModelConfig:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     add_data_option(parser)
     parser.add_argument("--run", type=Path, required=True, help="folder of this run: checkpoint and weights")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        help="JSON of another architecture, as 'model' in a sidecar (default: ModelConfig's)",
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    parser.add_argument("--model", type=Path, help="JSON of another architecture, as 'model' in a sidecar")
+    add_device_option(parser)
     add_config_options(parser, protocol_defaults())
     args = parser.parse_args()
     if args.model and args.protocol != "native":
@@ -51,7 +47,10 @@ def main() -> None:
     say = None if sys.stdout.isatty() else functools.partial(print, flush=True)  # a terminal has the progress bar
     require_writable(args.run)
     print(folds_of_packed(args.data)[1], flush=True)
-    print(train(config_from(args), args.data, args.run, device, model=model, say=say))
+    path = train(config_from(args), args.data, args.run, device, model=model, say=say)
+    mean = read_sidecar(path.with_suffix(".json"))["provenance"]["validation_mean"]
+    print(f"held-out cases: Dice {mean['dice']:.4f}, NSD {mean['nsd']:.4f}; each one's scores are in {path.stem}.json")
+    print(path)
 
 
 if __name__ == "__main__":

@@ -2,35 +2,44 @@
 
 import json
 import re
-import sys
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from commands import exit_code
 from inference_helpers import GRID, arguments, small_maps
 from phantom import write_image
 
-from model.errors import UserError
+import process
 from model.outputs.record import FILES, OWN_SUM, with_record
 from training import cases
-from training.data.dataset import REVIEWED, load_case
+from training.data.dataset import REVIEWED, load_cases
 
 MASK = np.zeros(GRID.size, bool)
 MASK[2:5, 6:9, 4:6] = True  # (z, y, x), not where the draft is
 
 
-@pytest.fixture
-def folders(main, rule_weights, tmp_path: Path) -> tuple[Path, Path, Path]:
-    """Scans of three cases in their order of storage, the results of all three, and where packed ones go."""
+@pytest.fixture(scope="module")
+def run(rule_weights, tmp_path_factory) -> Path:
+    """Scans of three cases in their order of storage, and the results of all three. Not to be written to."""
+    folder = tmp_path_factory.mktemp("run")
     for number, (name, storage) in enumerate((("a", "LPS"), ("b", "LAS"), ("c", "LPS"))):
         adc, zadc = small_maps()
         for what, voxels in (("adc", np.where(adc > 0, adc + np.float32(number), adc)), ("zadc", zadc)):
-            path = tmp_path / "scans" / name / f"{what}.nii.gz"
+            path = folder / "scans" / name / f"{what}.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_image(voxels, GRID, path)
             sitk.WriteImage(sitk.DICOMOrient(sitk.ReadImage(str(path)), storage), str(path))
-    assert main([*arguments(tmp_path / "scans", tmp_path / "lesions", rule_weights), "--cases"]) == 0
+    assert process.main([*arguments(folder / "scans", folder / "lesions", rule_weights), "--cases"]) == 0
+    return folder
+
+
+@pytest.fixture
+def folders(run: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
+    """The results, the scans, and where packed cases go."""
+    shutil.copytree(run, tmp_path, dirs_exist_ok=True)
     return tmp_path / "lesions", tmp_path / "scans", tmp_path / "packed"
 
 
@@ -51,41 +60,30 @@ def review(folder: Path, mask: np.ndarray | None, undecided: tuple[int, ...] = (
     (folder / "results.json").write_text(json.dumps(results))
 
 
-def pack(folders: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+def words(folders: tuple[Path, Path, Path]) -> list[object]:
+    """The command's options."""
     lesions, scans, out = folders
-    monkeypatch.setattr(sys, "argv", ["cases", f"--reviewed={lesions}", f"--scans={scans}", f"--out={out}"])
-    cases.main()
-    return out
+    return ["--reviewed", lesions, "--scans", scans, "--out", out]
 
 
-def test_reviewed_masks_become_labels_and_the_others_are_counted(folders, monkeypatch, capsys) -> None:
-    """In the networks' orientation, however the scan is stored."""
+def test_reviewed_masks_become_labels_and_the_others_are_counted(folders, command) -> None:
+    """In the networks' orientation, however the scan is stored. What a reader left undecided is no label."""
     for name in ("a", "b"):
         review(folders[0] / name, MASK)
-    out = pack(folders, monkeypatch)
-    assert {path.name for path in out.glob("*.npz")} == {"a.npz", "b.npz"}
-    counted = (
-        "2 reviewed cases of .*lesions; passed over: 1 without a review, 0 with undecided lesions, 0 with an estimated Z map"
-    )
-    assert re.search(counted, capsys.readouterr().out)
-    for name in ("a", "b"):
-        case = load_case(out / f"{name}.npz")
-        assert case.source == REVIEWED
+    review(folders[0] / "c", None, undecided=(1,))
+    counted = "2 reviewed cases of .*lesions; passed over: 0 without a review, 1 with undecided lesions, 0 with an estimated"
+    assert re.search(counted, command(cases.main, *words(folders)))
+    packed = load_cases(folders[2])
+    assert [(case.name, case.source) for case in packed] == [("a", REVIEWED), ("b", REVIEWED)]
+    for case in packed:
         np.testing.assert_array_equal(case.label, MASK)
         assert case.spacing_mm == pytest.approx(GRID.spacing_mm)
 
 
-def test_what_a_reader_left_undecided_is_no_label(folders, monkeypatch, capsys) -> None:
-    review(folders[0] / "a", MASK)
-    review(folders[0] / "b", None, undecided=(1,))
-    assert {path.name for path in pack(folders, monkeypatch).glob("*.npz")} == {"a.npz"}
-    assert "passed over: 1 without a review, 1 with undecided lesions, 0 with an estimated Z map" in capsys.readouterr().out
-
-
-def test_without_a_review_there_is_nothing_to_pack(folders, monkeypatch) -> None:
-    with pytest.raises(UserError, match="found none: 3 without a review, 0 with undecided lesions, 0 with an estimated"):
-        pack(folders, monkeypatch)
-    assert not folders[2].exists() or not list(folders[2].glob("*.npz"))
+def test_without_a_review_there_is_nothing_to_pack(folders, refusal) -> None:
+    line = refusal(cases.main, *words(folders))
+    assert "found none: 3 without a review, 0 with undecided lesions, 0 with an estimated" in line
+    assert not list(folders[2].glob("*.npz"))
 
 
 def mask_edited(lesions: Path, scans: Path) -> None:
@@ -122,18 +120,16 @@ def scan_gone(lesions: Path, scans: Path) -> None:
         (scan_gone, "no scan of a, which .* has a review of"),
     ],
 )
-def test_what_changed_since_the_review_is_refused(folders, monkeypatch, change, reason: str) -> None:
-    for name in ("a", "b"):
-        review(folders[0] / name, MASK)
+def test_what_changed_since_the_review_is_refused(folders, refusal, change, reason: str) -> None:
+    review(folders[0] / "a", MASK)
     change(*folders[:2])
-    with pytest.raises(UserError, match=reason):
-        pack(folders, monkeypatch)
+    assert re.search(reason, refusal(cases.main, *words(folders)))
     assert not list(folders[2].glob("*.npz"))
 
 
-def test_both_options_are_needed(monkeypatch, tmp_path: Path, capsys) -> None:
-    for words, reason in ((["--reviewed", "a"], "go together"), ([], "expected --data, or --reviewed and --scans")):
-        monkeypatch.setattr(sys, "argv", ["cases", *words, f"--out={tmp_path}"])
-        with pytest.raises(SystemExit):
-            cases.main()
-        assert reason in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("options", "reason"), [(["--reviewed", "a"], "go together"), ([], "expected --data, or --reviewed and --scans")]
+)
+def test_both_options_are_needed(tmp_path: Path, capsys, options: list[str], reason: str) -> None:
+    assert exit_code(cases.main, *options, "--out", tmp_path) == 2
+    assert reason in capsys.readouterr().err

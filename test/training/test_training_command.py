@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,9 +69,10 @@ def test_the_command_trains_as_its_options_say(
     (tmp_path / "model.json").write_text(json.dumps(to_json(dataclasses.replace(SMALL, margin=3))))
     options = "--fold 2 --loss dice --seed 0 --epochs 1 --warmup-epochs 0 --learning-rate 5e-4 --bfloat16 --device cpu"
     words = [*options.split(), "--model", tmp_path / "model.json", "--run", tmp_path]
-    folds, *lines, path = command(module.main, "--data", small_study, *words).splitlines()
+    folds, *lines, held_out, path = command(module.main, "--data", small_study, *words).splitlines()
     assert Path(path) == tmp_path / "fold2.safetensors"
     assert folds.startswith("7 cases in the 5 folds of ")
+    assert re.fullmatch(r"held-out cases: Dice [\d.]+, NSD [\d.]+; each one's scores are in fold2\.json", held_out)
     assert [line.startswith("epoch 1 of 1: loss ") for line in lines] == [True] * (not on_a_terminal)
     sidecar = json.loads(Path(path).with_suffix(".json").read_text())
     config = TrainConfig(fold=2, loss="dice", seed=0, epochs=1, warmup_epochs=0, learning_rate=5e-4, bfloat16=True)

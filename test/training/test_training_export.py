@@ -6,6 +6,7 @@ import onnx
 import pytest
 from inference_helpers import files_below, random_network, save_ensemble
 
+from model.errors import UserError
 from training.learning import onnx_graph as module
 from training.learning.onnx_graph import export
 
@@ -33,9 +34,14 @@ def test_graphs_hold_no_weights_and_the_sidecar_gains_one_entry(folder):
         assert (folder / f"{name}.safetensors").read_bytes() == before[f"{name}.safetensors"]
 
 
-def test_exported_twice_are_the_same_bytes(folder):
+def test_graphs_of_the_weights_are_replaced_by_the_same_bytes_and_others_stay(folder):
     first = [path.read_bytes() for path in export(folder)]
     assert [path.read_bytes() for path in export(folder)] == first
+    (folder / "net1.onnx").write_text("mine")
+    before = files_below(folder)
+    with pytest.raises(UserError, match=r"net1\.onnx: expected a new file, or a graph of"):
+        export(folder)
+    assert files_below(folder) == before
 
 
 def test_a_graph_that_answers_differently_is_not_written(folder, monkeypatch):

@@ -11,7 +11,7 @@ READS = {
     "fit": "--data {none} --weights {data}/new",
     "ship": "--data {none} --weights {data}/new --runs {data} --losses dice",
     "learning_curve": "--data {none} --results {data}/new",
-    "evaluate": "--data {none} --rule-only --out {data}/new",
+    "evaluate": "{none} {data} --out {data}/new",
     "export": "{none}",
     "resampling": "--data {none}",
     "splits": "--data {none} --out {data}/new",

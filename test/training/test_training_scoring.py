@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import exit_code
 from golden_masks import GRID, NAMES, ONE, SIZE, voxels
 from phantom import write_image
 
@@ -398,22 +397,6 @@ def test_the_default_folder_and_the_table(two_cases: Folders, command, monkeypat
     command(evaluate.main, "masks", "labels")
     with (tmp_path / "scores" / "scores.csv").open(newline="") as file:
         assert next(csv.reader(file))[:5] == ["case", "dice", "masd_mm", "nsd", "nan_reason"]
-
-
-@pytest.mark.parametrize(
-    ("words", "problem"),
-    [
-        ([], "--data and --out not given"),
-        (["--data", "data"], "--out not given"),
-        (["--data", "data", "--out", "out", "--adc", "adc"], "--adc goes with PRED and LABELS only"),
-        (["masks"], "expected LABELS after PRED"),
-        (["masks", "labels", "--fold", "0"], "--fold cannot be used with PRED and LABELS"),
-        (["masks", "labels", "--rule-only", "--device", "cpu"], "--device, --rule-only cannot be used"),
-    ],
-)
-def test_the_two_uses_do_not_mix(words: list[str], problem: str, capsys) -> None:
-    assert exit_code(evaluate.main, *words) == 2
-    assert problem in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "said"), [("a", False), ("a_10", True)])

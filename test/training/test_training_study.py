@@ -36,7 +36,6 @@ from training.learning.executors import LocalExecutor, reason, slurm_executor, s
 from training.learning.losses import LOSSES
 from training.learning.protocols import Prediction
 from training.learning.study_runs import Job, study_configuration
-from training.learning.study_status import status_text
 from training.learning.train_config import default_config
 from training.scores.case_row import case_row
 from training.scores.methods import RULE
@@ -225,30 +224,23 @@ def test_data_that_change_while_the_study_runs_give_no_rows(tmp_path: Path, repl
     assert {row.method for row in of_networks(path)} == {"dice"}
 
 
-def test_the_status_by_hand(tmp_path: Path) -> None:
-    """Of 30 epochs one run did 4 of 10 s and is held by a process, one did 10 of 4000 s, one did none."""
-    jobs = [Job(default_config("native", loss="dice", fold=n, epochs=30), tmp_path, tmp_path / str(n)) for n in range(3)]
-    for job, count, seconds in zip(jobs, (4, 10), (10.0, 4000.0), strict=False):
-        job.folder.mkdir()
-        torch.save({"history": [{"seconds": seconds}] * count}, job.folder / "checkpoint.pt")
-    with only_run(jobs[0].folder):
-        text = status_text(jobs, tmp_path / "native.csv")
-    assert text.splitlines() == [
-        "3 runs: 0 done, 1 running, 1 stopped, 1 missing; at most 39.0 h left, one run after the other",
-        "dice fold 0 seed 0: running, 4 of 30 epochs, at most 4.3 min left",
-        "dice fold 1 seed 0: stopped, 10 of 30 epochs, at most 22.2 h left",
-        "dice fold 2 seed 0: missing, at most 16.7 h left",
-    ]
-
-
 def test_the_status_starts_nothing(data: Path, finished: Path, capsys) -> None:
-    before = finished.read_bytes()
-    study(data, finished.parents[1], "--losses", "dice", "--folds", "0", "1", "--status")
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("2 runs: 1 done, 0 running, 0 stopped, 1 missing; at most ")
-    assert lines[1] == "dice fold 0 seed 0: done, 3 epochs"
+    """One run is done, one is held by a process, one was stopped after two epochs."""
+    before, folder = finished.read_bytes(), finished.parents[1]
+    held, stopped = (folder / f"runs/native/dice-fold{fold}-seed0" for fold in (1, 3))
+    stopped.mkdir()
+    torch.save({"history": [{}] * 2}, stopped / "checkpoint.pt")
+    with only_run(held):
+        study(data, folder, "--losses", "dice", "--folds", "0", "1", "3", "4", "--status")
+    assert capsys.readouterr().out.splitlines() == [
+        "4 runs: 1 done, 1 running, 1 stopped, 1 missing",
+        "dice fold 0 seed 0: done, 3 of 3 epochs",
+        "dice fold 1 seed 0: running, 0 of 3 epochs",
+        "dice fold 3 seed 0: stopped, 2 of 3 epochs",
+        "dice fold 4 seed 0: missing, 0 of 3 epochs",
+    ]
     assert finished.read_bytes() == before
-    assert not (finished.parents[1] / "runs/native/dice-fold1-seed0").exists()
+    assert not (folder / "runs/native/dice-fold4-seed0").exists()
 
 
 def test_a_failed_run_does_not_cost_the_others(data: Path, tmp_path: Path, replace_loss, capsys) -> None:

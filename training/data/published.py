@@ -27,40 +27,34 @@ class CaseFiles:
     label: Path
 
 
-def list_cases(root: Path) -> tuple[list[CaseFiles], list[Path]]:
-    """Every case of which at least one file is there, by name, and the `.mha` files whose names fit no case."""
-    names, strays = set(), []
-    for folder, stem in STEMS.items():
-        for path in sorted((root / folder).glob("*.mha")):
-            match = re.fullmatch(stem.format("(.+)"), path.stem)
-            names |= {match[1]} if match else set()
-            strays += [] if match else [path]
-    files = {name: [root / folder / f"{stem.format(name)}.mha" for folder, stem in STEMS.items()] for name in names}
-    return [CaseFiles(name, *files[name]) for name in sorted(names)], strays
-
-
 def published_cases(root: Path) -> list[CaseFiles]:
     """The cases below `root` in the published layout (`1ADC_ss`, `2Z_ADC`, `3LABEL`), sorted by name.
 
     Raises UserError when there is no case, one of a case's three files is missing or a file's name fits no case.
     """
-    cases, strays = list_cases(root)
-    for path in strays:
-        expected = STEMS[path.parent.name].format("MGHNICU_010-VISIT_01")
-        raise UserError(f"{path}: expected a name like {expected}.mha")
-    for files in cases:
-        for path in (files.adc, files.zadc, files.label):
-            if not path.is_file():
-                raise UserError(f"{path}: missing, expected beside the other files of {files.name}")
-    if not cases:
+    names: set[str] = set()
+    for folder, stem in STEMS.items():
+        for path in sorted((root / folder).glob("*.mha")):
+            match = re.fullmatch(stem.format("(.+)"), path.stem)
+            if not match:
+                raise UserError(f"{path}: expected a name like {stem.format('MGHNICU_010-VISIT_01')}.mha")
+            names.add(match[1])
+    if not names:
         raise UserError(f"{root}: no case found, expected files {ADC_FOLDER}/*-ADC_ss.mha")
+    cases = []
+    for name in sorted(names):
+        paths = [root / folder / f"{stem.format(name)}.mha" for folder, stem in STEMS.items()]
+        for path in paths:
+            if not path.is_file():
+                raise UserError(f"{path}: missing, expected beside the other files of {name}")
+        cases.append(CaseFiles(name, *paths))
     return cases
 
 
-def published_arrays(files: CaseFiles, *, labelled: bool = True) -> dict[str, Any]:
-    """As `canonical_arrays`; the label is empty where `labelled` is not. Raises UserError for a file that is not usable."""
+def published_arrays(files: CaseFiles) -> dict[str, Any]:
+    """As `canonical_arrays`. Raises UserError for a file that is not usable."""
     case = read_case(files.adc, files.zadc)
-    return canonical_arrays(case, read_label(files.label, case.adc) if labelled else np.zeros(case.grid.size, bool))
+    return canonical_arrays(case, read_label(files.label, case.adc))
 
 
 def read_label(path: Path, adc: Volume) -> np.ndarray:

@@ -25,14 +25,6 @@ def trained_on(sidecar: Path) -> set[str]:
     return set(names)
 
 
-def require_unseen(names: list[str], weights: Path) -> None:
-    """Raise UserError when a sidecar in `weights` lists one of the cases as trained on, or lists none."""
-    for sidecar in sorted(weights.glob("*.json")):
-        seen = trained_on(sidecar) & set(names)
-        if seen:
-            raise UserError(f"{sidecar}: trained on {', '.join(sorted(seen))}; its score on them would mean nothing")
-
-
 def seen_by(weights: Path, cases: Iterable[PackedCase]) -> set[str]:
     """Names of the cases whose patients the weights were trained on: by their names or, under others, by their scans.
 

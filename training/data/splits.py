@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from model.errors import UserError
 
@@ -82,15 +82,15 @@ def folds_of(data: Path) -> Folds:
     return read_folds(own if own.exists() or own.is_symlink() else SPLITS)
 
 
-def fold_number(case: PackedCase) -> int:
-    """The fold that holds a case out. Raises ValueError when the case was read without it."""
+def fold_number(case: Any) -> int:
+    """The fold that holds a case, or what was made of one, out. Raises ValueError when it was read without it."""
     if case.fold is None:
         raise ValueError(f"{case.name}: no fold, read it with load_folds")
     return case.fold
 
 
-def numbers_of_folds(cases: Iterable[PackedCase]) -> list[int]:
-    """The folds of some cases, sorted. Raises ValueError when a case was read without its fold."""
+def numbers_of_folds(cases: Iterable[Any]) -> list[int]:
+    """The folds of some cases, sorted; see `fold_number`."""
     return sorted(set(map(fold_number, cases)))
 
 

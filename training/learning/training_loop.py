@@ -4,6 +4,7 @@ import math
 import pickle
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ def next_epoch(
     if not math.isfinite(loss):
         raise UserError(f"epoch {len(training.history) + 1}: the loss is {loss}; try a lower --learning-rate")
     seconds = time.perf_counter() - started
-    entry = {"epoch": len(training.history) + 1, "loss": loss, "seconds": seconds, "commit": training.commit}
+    entry: dict[str, Any] = {"epoch": len(training.history) + 1, "loss": loss, "seconds": seconds, "commit": training.commit}
     if inner:
         entry["inner_loss"] = inner_loss(training, inner, config, protocol)
         if entry["inner_loss"] < min((past["inner_loss"] for past in training.history), default=math.inf):
