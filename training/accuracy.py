@@ -6,22 +6,22 @@ The README's table is made from them, too. Example:
 """
 
 import argparse
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from model.files import require_writable
 from training.common.cli import run
 from training.data.splits import fold_words
 from training.pages import adc_alone, certainty
 from training.pages.agreement import agreement_words
 from training.pages.cells import SCORE_HEADER, first_word, interval, number, p_value, score_cells
-from training.pages.cohort import require_elsewhere, require_one_cohort, require_rows_of
+from training.pages.cohort import require_elsewhere, require_one_cohort
 from training.pages.learning_curve import HOW as HOW_CURVE
 from training.pages.learning_curve import curve_words, draw_curve
-from training.pages.markdown import replace_block, require_own_pages, table, wrapped, write_text
-from training.pages.plots import is_figure
+from training.pages.markdown import table, wrapped
+from training.pages.publish import figure, publish
 from training.pages.reader import draw_reader
 from training.pages.reader import readme_line as reader_line
 from training.pages.reader import section as reader_section
@@ -31,8 +31,7 @@ from training.scores.rows import LEARNING_CURVE, READER, RESULTS, CurvePoint, Re
 from training.scores.statistics import case_means, compare, load_strata, per_case, strata, with_holm
 
 ROOT = Path(__file__).parents[1]
-MARKERS = ("<!-- accuracy:begin -->", "<!-- accuracy:end -->")
-FIGURES, CURVE, LESIONS, READER_FIGURE = "figures", "learning-curve.png", "accuracy-lesions.png", "reader.png"
+CURVE, LESIONS, READER_FIGURE = "learning-curve.png", "accuracy-lesions.png", "reader.png"
 SPARSEG, STUDY = "https://papers.miccai.org/miccai-2025/0850-Paper4455.html", "https://arxiv.org/abs/2502.09148"
 CHALLENGE = "https://bonbid-hie2023.grand-challenge.org/"
 PUBLISHED = (
@@ -152,10 +151,10 @@ def page(
     errors: pd.DataFrame,
     curve: pd.DataFrame,
     readings: pd.DataFrame,
-    how_sure: str,
+    sure: dict[str, certainty.Certainty],
     folds: Sequence[Sequence[str]],
 ) -> str:
-    """docs/accuracy.md. how_sure: its section on how sure the masks are; folds: the cases that each holds out."""
+    """docs/accuracy.md. sure: of `certainty.read`; folds: the cases that each holds out."""
     parts = [
         "# Accuracy",
         wrapped(f"{HOW} {seed_words(rows)} The rows are of {fold_words(folds)}."),
@@ -170,12 +169,12 @@ def page(
         "## From the ADC map alone",
         adc_alone.section(rows, estimated, errors),
         "## How sure a mask is",
-        how_sure,
+        certainty.section(sure, figure(LESIONS, "Share of marked lesions that are real against their chance")),
         "## What a reader's corrections are worth",
-        reader_section(readings, f"{FIGURES}/{READER_FIGURE}"),
+        reader_section(readings, figure(READER_FIGURE, "Dice by the number of a simulated reader's actions")),
         "## Would more cases help?",
         wrapped(f"{HOW_CURVE} {curve_words(curve)}"),
-        f"![Dice of the trees alone by the number of cases that they are fitted to]({FIGURES}/{CURVE})",
+        figure(CURVE, "Dice of the trees alone by the number of cases that they are fitted to"),
         "## Worst cases",
         worst_text(rows),
     ]
@@ -217,25 +216,15 @@ def main() -> None:
     readings = require_frame(args.results / READER, ReaderRow, "reader")
     sure = certainty.read(args.results)
     folds = require_one_cohort(args.results, ("crossval.csv", "estimated.csv", LEARNING_CURVE, READER))
-    for name, frame in (("crossval.csv", rows), ("estimated.csv", estimated), (READER, readings)):
-        require_rows_of(frame, folds, args.results / name)
     require_elsewhere(folds, args.docs, args.readme)
-    readme = args.readme.read_text(encoding="utf-8")
+    figures = {
+        CURVE: functools.partial(draw_curve, curve),
+        LESIONS: functools.partial(certainty.draw, sure),
+        READER_FIGURE: functools.partial(draw_reader, readings),
+    }
+    text = page(rows, estimated, errors, curve, readings, sure, folds)
     block = f"{readme_block(rows, estimated)}\n\n{wrapped(reader_line(readings))}"
-    replaced = replace_block(readme, block, args.readme, MARKERS)
-    require_writable(args.docs)
-    figures = [args.docs / FIGURES / name for name in (CURVE, LESIONS, READER_FIGURE)]
-    require_own_pages(args.docs / "accuracy.md", "accuracy", figures, is_figure)
-    of_curve, of_lesions, of_reader = figures
-    of_curve.parent.mkdir(parents=True, exist_ok=True)
-    draw_curve(curve, of_curve)
-    certainty.draw(sure, of_lesions)
-    draw_reader(readings, of_reader)
-    how_sure = certainty.section(sure, f"{FIGURES}/{LESIONS}")
-    write_text(args.docs / "accuracy.md", page(rows, estimated, errors, curve, readings, how_sure, folds))
-    if replaced != readme:
-        write_text(args.readme, replaced)
-    print(args.docs / "accuracy.md")
+    publish("accuracy", args.docs / "accuracy.md", text, figures, args.readme, block)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ any, each is asked about the fold that it holds out. Rows go to adapted.csv in -
 adapted.md there.
 """
 
-import math
 from collections.abc import Collection
 from pathlib import Path
 
@@ -18,26 +17,25 @@ import pandas as pd
 from tqdm import tqdm
 
 from model.errors import UserError
-from model.files import require_writable
 from model.lesions.decision import most_dice
 from model.networks.engines import pick_engine
 from model.networks.predict import Predictor
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble, network_files
 from model.networks.torch_engine import pick_device
 from training.common.cli import add_data_option, add_device_option, command_parser, run
-from training.data.dataset import REVIEWED, PackedCase, load_folds, require_packed
+from training.data.dataset import REVIEWED, PackedCase, load_folds
 from training.data.seen import seen_by
-from training.data.splits import fold_number, fold_words, folds_by_number
+from training.data.splits import fold_words, folds_by_number
 from training.lesions.fit_trees import candidate_table, trees_by_fold
 from training.lesions.held_out import answers_of_trees, calibrated, nested_calibrations
 from training.lesions.networks import gather, load_held_out
 from training.pages.cells import SCORE_HEADER, interval, score_cells
-from training.pages.markdown import require_own_pages, table, wrapped, write_text
-from training.scores.case_row import NO_RUN, Prediction, case_row
+from training.pages.markdown import require_own_page, table, wrapped, write_text
+from training.scores.case_row import rows_without_run
 from training.scores.configuration import configuration_of
 from training.scores.methods import ADAPTED, RULE
-from training.scores.places import add_results_option, add_weights_option, results_of, weights_of
-from training.scores.rows import Row, as_frame, read_records, replace_records
+from training.scores.places import add_results_option, add_weights_option, open_results, weights_of
+from training.scores.rows import Row, as_frame, replace_records
 from training.scores.rule import rule_mask
 from training.scores.statistics import compare, per_case
 
@@ -105,12 +103,9 @@ def main() -> None:
     add_results_option(parser)
     add_device_option(parser)
     args = parser.parse_args()
-    require_packed(args.data)
-    results = results_of(args)
+    results = open_results(args, adapted=Row)
     path, text = results / f"{NAME}.csv", results / f"{NAME}.md"
-    require_writable(results)
-    read_records(path, Row)  # refuses a table of something else
-    require_own_pages(text, NAME, (), lambda _: False)
+    require_own_page(text, NAME)
     cases = load_folds(args.data)
     seen = seen_by(args.ours, cases.values())
     scored = [name for name in cases if name not in seen]
@@ -118,11 +113,10 @@ def main() -> None:
         raise UserError(f"{args.ours}: trained on all cases of {args.data}, so that there is none to compare on")
     print(scored_words(cases, scored), flush=True)
     masks = predictions(cases, weights_of(args), args.ours, args.device, scored)
-    facts = NO_RUN | {"predict_seconds": math.nan}
     rows = [
-        case_row(cases[name], Prediction(mask), (method, fold_number(cases[name]), 0), **facts)
-        for method, found in masks.items()
-        for name, mask in found.items()
+        row
+        for name in scored
+        for row in rows_without_run(cases[name], {method: found[name] for method, found in masks.items()})
     ]
     replace_records(rows, path, Row, configuration_of(cases.values()))
     said = page(as_frame(rows, Row), cases)

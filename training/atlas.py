@@ -15,16 +15,15 @@ import math
 
 import numpy as np
 
-from model.files import require_writable
 from model.images.registered import GRID_MM
 from model.lesions.atlas import MAPS_MM
 from model.lesions.brain_map import blur
 from training.common.cli import add_data_option, run
-from training.data.dataset import PackedCase, load_folds, require_packed
+from training.data.dataset import PackedCase, load_folds
 from training.lesions.fit_atlas import LESION, MAPS_SMOOTHING_MM, SMOOTHING_MM, AtlasFit, fit_atlas
 from training.scores.configuration import configuration_of
-from training.scores.places import add_results_option, results_of
-from training.scores.rows import AtlasCase, read_records, replace_records
+from training.scores.places import add_results_option, open_results
+from training.scores.rows import AtlasCase, replace_records
 
 
 def atlas_case(case: PackedCase, fit: AtlasFit) -> AtlasCase:
@@ -68,10 +67,7 @@ def main() -> None:
     add_data_option(parser)
     add_results_option(parser)
     args = parser.parse_args()
-    require_packed(args.data)
-    path = results_of(args) / "atlas.csv"
-    require_writable(path.parent)
-    read_records(path, AtlasCase)  # refuses a table of something else
+    path = open_results(args, atlas=AtlasCase) / "atlas.csv"
     cases = load_folds(args.data)
     fit = fit_atlas(cases.values())
     rows = [atlas_case(case, fit) for case in cases.values()]

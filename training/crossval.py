@@ -12,27 +12,25 @@ training seed that the networks' sidecars name, and are added to those of the ot
 """
 
 import argparse
-import math
 from pathlib import Path
 
 import numpy as np
 
-from model.files import require_writable
 from model.lesions.decision import most_dice
 from model.networks.torch_engine import pick_device
 from training.common.cli import add_data_option, run
-from training.data.dataset import load_folds, require_packed
+from training.data.dataset import load_folds
 from training.data.seen import training_seed
 from training.data.twins import healthy_twin, sham
-from training.lesions.fit_certainty import Marked, require_own_rows
+from training.lesions.fit_certainty import Marked
 from training.lesions.fit_trees import candidate_table, trees_by_fold
 from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, nested_calibrations, without_networks
 from training.lesions.networks import gather, gather_twins, load_held_out
-from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
+from training.scores.case_row import mean_lines, rows_without_run
 from training.scores.configuration import configuration_of, require_configuration
 from training.scores.methods import CROSSVAL, RULE
-from training.scores.places import add_results_option, add_weights_option, results_of, weights_of
-from training.scores.rows import SHAM, TWIN, Row, read_records, replace_records, write_records
+from training.scores.places import add_results_option, add_weights_option, open_results, weights_of
+from training.scores.rows import SHAM, TWIN, MarkedCase, MarkedLesion, Row, read_records, replace_records, write_records
 from training.scores.rule import rule_mask
 
 
@@ -46,8 +44,7 @@ def case_rows(part: HeldOut, answers: dict[str, np.ndarray], seed: int) -> list[
     """The rows of one case: the rule, the networks alone (p > 0.5), and the masks of most Dice by the other methods."""
     masks = {RULE: rule_mask(part.case.adc, part.case.zadc), "networks": part.probabilities > 0.5}
     masks |= {method: most_dice(probabilities) for method, probabilities in answers.items()}
-    facts = NO_RUN | {"predict_seconds": math.nan}
-    return [case_row(part.case, Prediction(masks[m]), (m, part.fold, seed), **facts) for m in CROSSVAL]
+    return rows_without_run(part.case, {method: masks[method] for method in CROSSVAL}, seed)
 
 
 def rows_to_keep(path: Path, seed: int, configuration: dict) -> list[Row]:
@@ -74,14 +71,12 @@ def main() -> None:
     add_results_option(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     args = parser.parse_args()
-    require_packed(args.data)
-    results, weights = results_of(args), weights_of(args)
-    require_writable(results)
+    results = open_results(args, **{"crossval-lesions": MarkedLesion, "crossval-cases": MarkedCase})
+    weights = weights_of(args)
     cases = load_folds(args.data)
     ensemble = load_held_out(weights, cases, pick_device(args.device)[0])
     seed, configuration = training_seed(weights), configuration_of(cases.values())
     rows_to_keep(results / "crossval.csv", seed, configuration)  # before work that takes long
-    require_own_rows(results, "crossval")
     tables = {name: candidate_table(case) for name, case in cases.items()}
     trees = trees_by_fold(tables)
     parts = gather(cases, tables, trees, ensemble)
@@ -101,7 +96,7 @@ def main() -> None:
             made = gather_twins(cases, trees, ensemble, make)
             marked = marked.beside(made, calibrated(made, trees, calibrations), kind)
         marked.write(results, "crossval")
-    print(mean_lines(rows, CROSSVAL))
+    print(mean_lines(rows))
     for fold, found in calibrations.items():
         print(f"fold {fold}: {found}")
 

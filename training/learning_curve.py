@@ -15,18 +15,17 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from model.files import require_writable
 from model.lesions.decision import most_dice
 from model.lesions.trees import Trees
 from training.common.cli import add_data_option, run
-from training.data.dataset import PackedCase, load_folds, require_packed
+from training.data.dataset import PackedCase, load_folds
 from training.data.splits import folds_by_number
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees
 from training.lesions.held_out import answers_of_trees, calibrated, fit_calibration
 from training.scores.configuration import configuration_of
 from training.scores.metrics import dice_of
-from training.scores.places import add_results_option, results_of
-from training.scores.rows import LEARNING_CURVE, CurvePoint, read_records, replace_records
+from training.scores.places import add_results_option, open_results
+from training.scores.rows import LEARNING_CURVE, CurvePoint, replace_records
 
 SIZES = (10, 15, 20, 28)  # cases; and as many as every fold leaves, if there are no more: 35 of the committed folds
 DRAWS = 6
@@ -70,11 +69,7 @@ def main() -> None:
     add_data_option(parser)
     add_results_option(parser)
     args = parser.parse_args()
-    require_packed(args.data)
-    results = results_of(args)
-    require_writable(results)
-    path = results / LEARNING_CURVE
-    read_records(path, CurvePoint)  # refuses a table of something else
+    path = open_results(args, learning_curve=CurvePoint) / LEARNING_CURVE
     cases = load_folds(args.data)
     tables = {name: candidate_table(case) for name, case in cases.items()}
     fitted: dict[tuple[str, ...], Trees] = {}

@@ -19,11 +19,10 @@ import numpy as np
 from scipy import ndimage
 from tqdm import tqdm
 
-from model.files import require_writable
 from model.images.brain import brain_box
 from model.lesions.decision import most_dice
 from training.common.cli import add_data_option, run
-from training.data.dataset import PackedCase, load_folds, require_packed
+from training.data.dataset import PackedCase, load_folds
 from training.data.splits import fold_number
 from training.lesions.estimates import estimate_folds
 from training.lesions.fit_atlas import fit_atlas
@@ -31,12 +30,11 @@ from training.lesions.fit_certainty import Marked
 from training.lesions.fit_estimate import voxel_table
 from training.lesions.fit_trees import candidate_table, trees_by_fold
 from training.lesions.held_out import answers_of_trees, calibrated, nested_calibrations
-from training.lesions.reader_names import AFTER, ALL, READERS
 from training.lesions.simulated_reader import NEIGHBOURS, Draft, read
 from training.scores.configuration import configuration_of
 from training.scores.metrics import Scores, score
-from training.scores.places import add_results_option, results_of
-from training.scores.rows import READER, ReaderRow, read_records, replace_records
+from training.scores.places import add_results_option, open_results
+from training.scores.rows import AFTER, ALL, READER, READERS, ReaderRow, replace_records
 
 WRONG = (0.0, 0.1, 0.2)  # share of the decisions
 DRAWS = 10  # of wrong decisions
@@ -95,10 +93,7 @@ def main() -> None:
     add_data_option(parser)
     add_results_option(parser)
     args = parser.parse_args()
-    require_packed(args.data)
-    path = results_of(args) / READER
-    require_writable(path.parent)
-    read_records(path, ReaderRow)  # refuses a table of something else
+    path = open_results(args, reader=ReaderRow) / READER
     cases = load_folds(args.data)
     voxels = {name: voxel_table(case) for name, case in cases.items()}
     estimated = estimate_folds(cases, voxels, fit_atlas(cases.values()), ["decision"])["decision"]

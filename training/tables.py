@@ -6,6 +6,7 @@ Example:
 """
 
 import argparse
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,21 +14,18 @@ from pathlib import Path
 import pandas as pd
 
 from model.errors import UserError
-from model.files import require_writable
 from training.common.cli import run
 from training.data.splits import FOLDS, SPLITS, read_folds
 from training.pages.cells import SCORE_HEADER, first_word, score_cells
 from training.pages.cohort import require_elsewhere
-from training.pages.markdown import replace_block, require_own_pages, table, wrapped, write_text
-from training.pages.plots import draw_curves, draw_dice, is_figure
-from training.pages.study_page import figure_name, short_answer, study_text
+from training.pages.markdown import table, wrapped
+from training.pages.publish import publish
+from training.pages.study_page import figures_of, short_answer, study_text
 from training.pages.study_tables import TITLES, Study, method_lines
 from training.scores.methods import RULE, STUDY
 from training.scores.rows import KEYS, RESULTS, RUN, Epoch, Row, curves_path, read_frame
 
 ROOT = Path(__file__).resolve().parents[1]
-FIGURES = {"dice": draw_dice, "curves": draw_curves}
-MARKERS = ("<!-- study:begin -->", "<!-- study:end -->")
 
 
 def load_study(results: Path, protocol: str) -> Study:
@@ -70,26 +68,17 @@ def require_whole_runs(rows: pd.DataFrame, path: Path, folds: Sequence[Sequence[
             )
 
 
-def draw_figures(study: Study, figures: Path) -> None:
-    """Draw what there are data for, and remove an older figure where there are none."""
-    for kind, draw in FIGURES.items():
-        data = study.epochs if kind == "curves" else study.rows
-        path = figures / figure_name(study, kind)
-        path.unlink(missing_ok=True) if data.empty else draw(data, path)
-
-
 def readme_block(studies: list[Study]) -> str:
-    """The README's table of the native protocol, and what it says."""
-    parts = []
-    for study in (study for study in studies if study.protocol == "native" and not study.rows.empty):
+    """The README's table of the native protocol, and what it says; empty without rows."""
 
-        def line(method: str, rows: pd.DataFrame) -> list[str]:
-            return [first_word(cell) if place else cell for place, cell in enumerate(score_cells(rows)[:-1])]
+    def line(_: str, rows: pd.DataFrame) -> list[str]:
+        dice, *others, _ = score_cells(rows)
+        return [dice, *map(first_word, others)]
 
-        header = SCORE_HEADER[:-1]
-        parts.append(table([study.title.lower(), *header], method_lines(study.rows, len(header), line)))
-        parts.append(wrapped(short_answer(study)))
-    return "\n\n".join(parts)
+    study = next((study for study in studies if study.protocol == "native" and not study.rows.empty), None)
+    if study is None:
+        return ""
+    return f"{table([study.title.lower(), *SCORE_HEADER[:-1]], method_lines(study, line))}\n\n{wrapped(short_answer(study))}"
 
 
 def main() -> None:
@@ -106,19 +95,8 @@ def main() -> None:
         raise UserError(f"{args.results}: no results, expected {names} from python -m training.study")
     for study in studies:
         require_elsewhere(study.folds, args.docs, args.readme)
-    readme = args.readme.read_text(encoding="utf-8") if args.readme.exists() else ""
-    replaced = replace_block(readme, readme_block(studies), args.readme, MARKERS)
-    require_writable(args.docs)
-    figures = args.docs / "figures"
-    drawn = [figures / figure_name(study, kind) for study in studies for kind in FIGURES]
-    require_own_pages(args.docs / "study.md", "tables", drawn, is_figure)
-    figures.mkdir(parents=True, exist_ok=True)
-    for study in studies:
-        draw_figures(study, figures)
-    write_text(args.docs / "study.md", study_text(studies, figures))
-    if replaced != readme:
-        write_text(args.readme, replaced)
-    print(args.docs / "study.md")
+    figures = {figure.name: functools.partial(figure.draw, figure.data) for study in studies for figure in figures_of(study)}
+    publish("tables", args.docs / "study.md", study_text(studies), figures, args.readme, readme_block(studies))
 
 
 if __name__ == "__main__":

@@ -27,24 +27,25 @@ from model.images.limits import LARGEST_PUBLISHED_Z
 from model.lesions.brain_map import BrainMap
 from model.lesions.candidates import FEATURES
 from model.lesions.decision import Decision, most_dice
-from model.networks.stored import ATLAS, ZMAP, read_sidecar, save_decision
+from model.networks.stored import ATLAS, ZMAP, save_decision
 from model.networks.stored_estimator import save_estimator
 from training.common.cli import add_data_option, run
 from training.common.provenance import of_fit
-from training.data.dataset import PackedCase, load_folds, require_packed
+from training.data.dataset import PackedCase, load_folds
 from training.data.splits import fold_number, numbers_of_folds
 from training.lesions.estimates import estimate_folds, with_atlas
 from training.lesions.fit_atlas import AtlasFit, fit_atlas
-from training.lesions.fit_certainty import Marked, require_own_rows
+from training.lesions.fit_certainty import Marked
 from training.lesions.fit_estimate import LOW_Z, VoxelTable, fit_estimator, voxel_table
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
 from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, fit_calibration, nested_calibrations
-from training.scores.case_row import NO_RUN, Prediction, case_row, mean_lines
+from training.lesions.networks import require_sidecars
+from training.scores.case_row import mean_lines, rows_without_run
 from training.scores.configuration import configuration_of
 from training.scores.methods import ESTIMATED, RULE
 from training.scores.metrics import dice_of
-from training.scores.places import add_results_option, add_weights_option, results_of, weights_of
-from training.scores.rows import Row, ZError, read_records, replace_records, write_records
+from training.scores.places import add_results_option, add_weights_option, open_results, weights_of
+from training.scores.rows import MarkedCase, MarkedLesion, Row, ZError, replace_records, write_records
 from training.scores.rule import rule_mask
 
 SMOOTHED_MM = 2.0  # the ADC of the threshold
@@ -141,15 +142,11 @@ def main() -> None:
     add_weights_option(parser)
     add_results_option(parser)
     args = parser.parse_args()
-    require_packed(args.data)
-    results, weights = results_of(args), weights_of(args)
-    for folder in (results, weights) if args.ship else (results,):
-        require_writable(folder)
-    read_records(results / "zmap.csv", ZError)  # refuses a table of something else
-    read_records(results / "estimated.csv", Row)
-    require_own_rows(results, "estimated")
-    for path in sorted(path for name in (ATLAS, ZMAP) for path in (weights / name).glob("*.json")) if args.ship else ():
-        read_sidecar(path)
+    marked = {"estimated-lesions": MarkedLesion, "estimated-cases": MarkedCase}
+    results, weights = open_results(args, zmap=ZError, estimated=Row, **marked), weights_of(args)
+    if args.ship:
+        require_writable(weights)
+        require_sidecars(weights, (f"{ATLAS}/*", f"{ZMAP}/*"))
     cases = load_folds(args.data)
     voxels = {name: voxel_table(case) for name, case in cases.items()}
     fit = fit_atlas(cases.values())
@@ -162,16 +159,15 @@ def main() -> None:
         RULE: {name: rule_mask(case.adc, case.zadc) for name, case in estimated["decision"].items()},
         "adc": adc_masks(cases),
     }
-    facts = NO_RUN | {"predict_seconds": math.nan}
     rows = [
-        case_row(case, Prediction(masks[method][name]), (method, fold_number(case), 0), **facts)
+        row
         for name, case in cases.items()
-        for method in ESTIMATED
+        for row in rows_without_run(case, {method: masks[method][name] for method in ESTIMATED})
     ]
     replace_records(rows, results / "estimated.csv", Row, configuration_of(cases.values()))
     if args.ship:
         ship(cases, voxels, fit, found, weights)
-    print(mean_lines(rows, ESTIMATED))
+    print(mean_lines(rows))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from training import splits
 from training.common.provenance import licence, of_fit
 from training.data.dataset import PackedCase, load_folds
 from training.data.splits import SPLITS, folds_of, read_folds
-from training.pages.cohort import require_elsewhere, require_one_cohort, require_rows_of
+from training.pages.cohort import require_elsewhere, require_one_cohort
 from training.scores.configuration import configuration_of, write_configuration
 from training.scores.places import results_of, weights_of
-from training.scores.rows import RESULTS, Row, read_frame
+from training.scores.rows import RESULTS
 
 COMMITTED = read_folds(SPLITS).held_out
 
@@ -203,14 +203,6 @@ def test_a_page_takes_rows_of_one_cohort_and_ours_of_the_committed_folds(tmp_pat
     require_elsewhere(folds, tmp_path)
     with pytest.raises(UserError, match=r"rows are of 3 cases in the 2 folds of splits\.json of the data; name --docs"):
         require_elsewhere(folds, RESULTS.parents[1] / "docs")
-
-
-def test_rows_in_other_folds_than_their_configuration_says_are_found() -> None:
-    rows = read_frame(RESULTS / "crossval.csv", Row)
-    require_rows_of(rows, COMMITTED, Path("rows.csv"))
-    moved = [list(COMMITTED[0][1:]), [*COMMITTED[1], COMMITTED[0][0]], *COMMITTED[2:]]
-    with pytest.raises(UserError, match=rf"do not fit \({COMMITTED[0][0]}\)"):
-        require_rows_of(rows, moved, Path("rows.csv"))
 
 
 def test_weights_say_whose_labels_they_learnt_from() -> None:

@@ -10,9 +10,8 @@ import pytest
 from training_helpers import invented_case, write_packed
 
 from training import reader
-from training.lesions.reader_names import READERS
 from training.lesions.simulated_reader import Draft, moved, read
-from training.scores.rows import ReaderRow, read_records
+from training.scores.rows import READERS, ReaderRow, read_records
 
 #          0    1    2    3    4    5    6    7    8    9   10   11   12   13   14
 ODDS = [0.0, 0.3, 0.6, 0.8, 0.0, 0.7, 0.7, 0.0, 0.0, 0.2, 0.4, 0.3, 0.1, 0.0, 0.6]  # probabilities

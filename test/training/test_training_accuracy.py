@@ -12,7 +12,6 @@ import pytest
 import study_rows
 
 from training import accuracy
-from training.lesions.reader_names import AFTER, ALL, READERS
 from training.pages import adc_alone
 from training.pages.agreement import agreement
 from training.pages.learning_curve import by_size, curve_words
@@ -21,7 +20,10 @@ from training.scores.configuration import write_configuration
 from training.scores.methods import CROSSVAL, RULE
 from training.scores.methods import ESTIMATED as OF_ESTIMATES
 from training.scores.rows import (
+    AFTER,
+    ALL,
     CASE,
+    READERS,
     SHAM,
     TWIN,
     CurvePoint,
@@ -228,7 +230,7 @@ def test_several_seeds_are_one_case() -> None:
 
 
 def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, command, refusal) -> None:
-    begin, end = accuracy.MARKERS
+    begin, end = (f"<!-- accuracy:{side} -->" for side in ("begin", "end"))
     (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     words = ["--results", tmp_path, "--docs", tmp_path / "docs", "--readme", tmp_path / "README.md"]
     for records, kind, name in (

@@ -14,7 +14,7 @@ from model.lesions.certainty import INTERCEPT, NUMBERS, REAL_SHARE, Certainty, c
 from model.lesions.decision import most_dice, plug_in_dice
 from training.lesions.held_out import WEAKEST_PENALTY, HeldOut
 from training.scores.metrics import dice_of
-from training.scores.rows import CASE, SHAM, MarkedCase, MarkedLesion, read_records, write_records
+from training.scores.rows import CASE, SHAM, MarkedCase, MarkedLesion, write_records
 
 Weights = dict[str, float]  # of a figure, by number
 
@@ -72,12 +72,6 @@ class Marked:
         nested = self.nested()
         write_records(nested.lesions, results / f"{name}-lesions.csv", MarkedLesion)
         write_records(nested.cases, results / f"{name}-cases.csv", MarkedCase)
-
-
-def require_own_rows(results: Path, name: str) -> None:
-    """Raise UserError when a table of something else lies where `Marked.write` writes."""
-    read_records(results / f"{name}-lesions.csv", MarkedLesion)
-    read_records(results / f"{name}-cases.csv", MarkedCase)
 
 
 def _or_nan(values: np.ndarray | None, rows: Sequence) -> list[float]:

@@ -13,12 +13,12 @@ from model.lesions.candidates import FEATURES
 from model.lesions.decision import Decision
 from model.lesions.trees import Trees
 from model.networks.predict import Predictor
-from model.networks.stored import DECISION, Ensemble, load_ensemble, network_files, read_sidecar, save_decision
+from model.networks.stored import ATLAS, DECISION, ZMAP, Ensemble, load_ensemble, network_files, read_sidecar, save_decision
 from model.networks.torch_engine import TorchEngine
 from training.common.provenance import of_fit
 from training.data.dataset import PackedCase
 from training.data.same import digests
-from training.data.seen import require_held_out, require_same_data
+from training.data.seen import require_held_out, require_same_data, trained_on
 from training.data.twins import has_twin, healthy_twin
 from training.lesions.fit_certainty import Marked
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
@@ -117,6 +117,10 @@ def fit_decision(weights: Path, cases: dict[str, PackedCase], device: torch.devi
     calibrations = {"networks and trees": decision.calibration} if ensemble else {}
     for name, found in (calibrations | {"trees alone": alone.calibration}).items():
         print(f"{name}: log odds = {found.intercept:.2f} + {found.networks:.2f} networks + {found.first_stage:.2f} trees")
+    for folder in (weights / ATLAS, weights / ZMAP):
+        beside = folder / f"{DECISION}.json"
+        if beside.exists() and trained_on(beside) != cases.keys():
+            print(f"{folder}: of other cases than these; python -m training.zmap --ship makes it anew")
 
 
 def decide(

@@ -62,13 +62,13 @@ def read(results: Path) -> dict[str, Certainty]:
 
 
 def section(found: dict[str, Certainty], figure: str) -> str:
-    """figure: the path of what `draw` drew, from the page."""
+    """figure: what `draw` draws, in Markdown."""
     given = found["crossval"]
     parts = [
         wrapped(HOW),
         wrapped(REAL),
         real_table(found),
-        f"![Share of marked lesions that are real against their chance]({figure})",
+        figure,
         wrapped(DICE),
         dice_table(found),
         wrapped(f"{CHANCE} {chance_words(given.with_others)} {FLATTERS}"),

@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from model.errors import UserError
-from training.data.same import differing, listed
+from training.data.same import differing
 from training.data.splits import fold_words, is_committed
 from training.scores.configuration import read_configuration
 
@@ -27,13 +25,6 @@ def require_one_cohort(results: Path, names: Iterable[str]) -> list[list[str]]:
     if not folds or {name for names in folds for name in names} != known.get("data", {}).keys():
         raise UserError(f"{results}: the configuration of {first} does not say in which fold each case is; score it again")
     return folds
-
-
-def require_rows_of(rows: pd.DataFrame, folds: Sequence[Sequence[str]], path: Path) -> None:
-    """Raise UserError when rows are of other cases than the folds, or a case is scored in another fold than its own."""
-    expected = {(name, fold) for fold, names in enumerate(folds) for name in names}
-    if wrong := {(case, int(fold)) for case, fold in rows[["case", "fold"]].to_numpy()} ^ expected:
-        raise UserError(f"{path}: rows and configuration do not fit ({listed({case for case, _ in wrong})}); score again")
 
 
 def require_elsewhere(folds: Sequence[Sequence[str]], *pages: Path) -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 from model.files import whole_file
 from training.common.loss_names import LOSS_NAMES
 from training.scores.methods import STUDY
-from training.scores.statistics import LOADS, Estimate, estimate, load_strata, per_case
+from training.scores.statistics import LOADS, Estimate, by_method, estimate, load_strata, per_case
 
 BLUE, GREEN, VERMILION, GREY = "#0072b2", "#009e73", "#d55e00", "#8a8a8a"
 SIZE_STYLES = ((GREY, "X"), (VERMILION, "o"), (BLUE, "s"), (GREEN, "^"))  # from empty cases to the largest lesions
@@ -67,44 +67,37 @@ def styled() -> AbstractContextManager[None]:
     return matplotlib.rc_context(style)
 
 
-def dice_by_case(rows: pd.DataFrame, method: str) -> pd.Series:
-    """One method's Dice by case; empty where it was not run."""
-    return per_case(rows[rows["method"] == method], "dice")
-
-
 def draw_dice(rows: pd.DataFrame, path: Path) -> None:
     """Every case's Dice by method, coloured by lesion load, with the mean and its interval."""
-    strips = {title: dice_by_case(rows, method) for method, title in STUDY.items()}
+    strips = {STUDY[method]: per_case(some, "dice") for method, some in by_method(rows).items()}
     sizes = dict(zip(rows["case"], load_strata(rows), strict=True))
-    _draw_strips(strips, sizes, LOADS, ("lesion load", "not run"), path)
+    _draw_strips(strips, sizes, LOADS, "lesion load", path)
 
 
 def draw_dice_by_size(strata: dict[str, pd.DataFrame], title: str, path: Path) -> None:
     """Every case's Dice, over all of them and by stratum, with the mean and its interval; `title` is above the legend."""
     sizes = {case: name for name, rows in strata.items() for case in rows["case"]}
     parts = {"all": pd.concat(strata.values())} | strata
-    strips = {f"{name} ({len(rows)})": per_case(rows, "dice") for name, rows in parts.items()}
-    _draw_strips(strips, sizes, tuple(strata), (title, "no case"), path)
+    strips = {f"{name} ({len(rows)})": per_case(rows, "dice") for name, rows in parts.items() if len(rows)}
+    _draw_strips(strips, sizes, tuple(strata), title, path)
 
 
 def _draw_strips(
-    strips: dict[str, pd.Series], sizes: dict[str, str], names: tuple[str, ...], words: tuple[str, str], path: Path
+    strips: dict[str, pd.Series], sizes: dict[str, str], names: tuple[str, ...], title: str, path: Path
 ) -> None:
-    """A strip of Dice by its label, coloured by which of `names` a case's size is; words: legend's title, empty strip."""
+    """A strip of Dice by its label, coloured by which of `names` a case's size is; `title` is above the legend."""
     styles = dict(zip(names, SIZE_STYLES, strict=True))
     with styled():
         figure = new_figure(8.5, 0.62 * len(strips) + 1.2)
         axes = figure.subplots()
         for place, scores in enumerate(strips.values()):
-            if len(scores):
-                _strip(axes, place, scores, sizes, styles)
-            else:
-                axes.text(0.5, place, words[1], ha="center", va="center", color=GREY)
+            _strip(axes, place, scores, sizes, styles)
         axes.set(xlim=(-0.03, 1.03), ylim=(len(strips) - 0.5, -0.5), xlabel="Dice", axisbelow=True)
         axes.set_yticks(range(len(strips)), list(strips))
         axes.grid(visible=False, axis="y")
-        mean = Line2D([], [], color="black", marker="d", markersize=6, label="mean, 95 % interval")
-        _legend(figure, styles, words[0], mean)
+        handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m) in styles.items()]
+        handles.append(Line2D([], [], color="black", marker="d", markersize=6, label="mean, 95 % interval"))
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), title=title)
         save(figure, path)
 
 
@@ -175,15 +168,3 @@ def _curves(axes: Axes, points: pd.DataFrame, field: str) -> None:
         axes.plot(known.index, known, color=BLUE, alpha=0.4, linewidth=0.9)
     shared = runs.dropna().mean(axis="columns")
     axes.plot(shared.index, shared, color=VERMILION, linewidth=1.8)
-    if points.empty:
-        axes.text(0.5, 0.5, "not run", ha="center", va="center", color=GREY, transform=axes.transAxes)
-        if field == "loss":
-            axes.tick_params(left=False, labelleft=False)
-
-
-def _legend(figure: Figure, styles: Styles, title: str, *others: Line2D) -> None:
-    """What the markers mean, in one line above the panels."""
-    handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m) in styles.items()]
-    figure.legend(
-        handles=[*handles, *others], loc="outside upper center", ncols=len(handles) + len(others), title=title or None
-    )

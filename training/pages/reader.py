@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from training.lesions.reader_names import AFTER, ALL, READERS
 from training.pages.cells import interval, number
 from training.pages.markdown import table, wrapped
 from training.pages.plots import BLUE, GREEN, VERMILION, new_figure, save, styled
 from training.scores.metrics import METRICS
+from training.scores.rows import AFTER, ALL, READERS
 from training.scores.statistics import compare, per_case
 
 HOW = """Rows: training/results/reader.csv, from `python -m training.reader --data data/packed`. A simulated reader finishes
@@ -26,9 +26,8 @@ Z_MAPS = {"given": "Given Z map", "estimated": "Estimated Z map"}
 
 
 def section(rows: pd.DataFrame, figure: str) -> str:
-    """The words, the table and the figure. figure: where it lies."""
-    image = f"![Dice by the number of a simulated reader's actions]({figure})"
-    return "\n\n".join([wrapped(HOW), reader_table(rows), image])
+    """The words, the table and the figure, which is given in Markdown."""
+    return "\n\n".join([wrapped(HOW), reader_table(rows), figure])
 
 
 def part(rows: pd.DataFrame, z_map: str, reader: str, wrong: float, after: str = ALL) -> pd.DataFrame:

@@ -6,7 +6,6 @@ import pandas as pd
 
 from model.images.formats.names import stem_of
 from model.names.output_names import MASK_STEM
-from model.names.output_names import SUMMARY as RUN_SUMMARY
 from training.pages.agreement import agreement_words, draw_agreement
 from training.pages.cells import SCORE_HEADER, score_cells
 from training.pages.markdown import table, wrapped, write_text
@@ -39,19 +38,15 @@ def write_scores(records: list[CaseScore], pairs: Pairs, masks: Path, labels: Pa
 
 
 def not_scored(pairs: Pairs) -> str:
-    """Which cases are left out, and what is not known of the others; else empty."""
-    sentences = []
-    if pairs.left_out:
-        count = len(pairs.left_out)
-        sentences.append(
-            f"Not scored, {count} of {count + len(pairs.scored)} cases, whose masks are not current: "
-            f"{left_out_words(pairs.left_out)}. All figures are of the other cases."
-        )
-    if pairs.unlisted:
-        sentences.append(
-            f"No {RUN_SUMMARY} says whether the masks of {pairs.unlisted} cases of a run were outdated when it ended."
-        )
-    return "".join(f"\n{wrapped(sentence)}\n" for sentence in sentences)
+    """Which cases are left out; else empty."""
+    if not pairs.left_out:
+        return ""
+    count = len(pairs.left_out)
+    sentence = (
+        f"Not scored, {count} of {count + len(pairs.scored)} cases, whose masks are not current: "
+        f"{left_out_words(pairs.left_out)}. All figures are of the other cases."
+    )
+    return f"\n{wrapped(sentence)}\n"
 
 
 def guessed(pairs: list[Pair]) -> str:

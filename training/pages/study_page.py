@@ -2,33 +2,31 @@
 
 import itertools
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from training.common.loss_names import LOSS_NAMES
 from training.data.splits import FOLDS, fold_words
 from training.pages import study_tables as tables
 from training.pages.cells import interval, number
 from training.pages.markdown import wrapped
+from training.pages.plots import draw_curves, draw_dice
+from training.pages.publish import figure
 from training.pages.study_tables import Study
 from training.scores.methods import RULE
 from training.scores.metrics import METRICS
 from training.scores.statistics import (
     RESAMPLES,
     ZERO_METHOD,
-    against_best,
-    best_loss,
-    boundary_effect,
     by_method,
     compare_runs,
     estimate,
     per_case,
     with_holm,
 )
-
-FIGURES = {
-    "dice": "Dice of every case by method, with mean and interval",
-    "curves": "Training loss and held-out Dice by epoch, one line per run",
-}
 
 TOP = """\
 Generated from `training/results/` by `python -m training.tables`: do not edit. The rows come from `python -m
@@ -62,8 +60,8 @@ dropout rates and decay of the learning rate are not published either. So few ca
 magnitude only. *MSD* is their name for MASD. Where they report `inf`, ours leaves such cases out."""
 
 
-def study_text(studies: list[Study], figures: Path) -> str:
-    """The whole page; figures that are not in the folder are left out."""
+def study_text(studies: list[Study]) -> str:
+    """The whole page."""
     parts = [
         "# The loss study",
         TOP,
@@ -73,15 +71,15 @@ def study_text(studies: list[Study], figures: Path) -> str:
     ]
     parts += ["## How to read the tables", READING]
     for study in studies:
-        parts += [f"## {study.title}", *(protocol_parts(study, figures) if not study.rows.empty else ["not run"])]
+        parts += [f"## {study.title}", *(protocol_parts(study) if not study.rows.empty else ["not run"])]
     return "\n\n".join(parts) + "\n"
 
 
 def answer(study: Study) -> str:
     """One paragraph on one protocol."""
-    if best_loss(study.rows) is None:
+    if study.best is None:
         return f"**{study.title}.** No loss has been run."
-    effects = boundary_effect(study.rows, "dice").get("all", [])
+    effects = study.boundary_effect.get("all", [])
     digits = METRICS["dice"].digits
     words = " and ".join(f"by {interval(c.difference, digits, '+')} when added to {c.second}" for c in effects)
     boundary = f" The Hausdorff term changes Dice {words}." if words else ""
@@ -90,20 +88,19 @@ def answer(study: Study) -> str:
 
 def short_answer(study: Study) -> str:
     """Which loss, how far ahead of the others and of the rule, and what these figures leave out."""
-    best = best_loss(study.rows)
+    best = study.best
     if best is None:
         return "No loss has been run."
-    groups = by_method(study.rows)
-    dice = estimate(per_case(groups[best], "dice"))
+    dice = estimate(per_case(study.methods[best], "dice"))
     told_apart, rule = [], []
-    for field, metric in ((field, METRICS[field]) for field in ("dice", "nsd")):
-        found = {c.second: c for c in against_best(study.rows, field)}
+    for field, differences in study.against_best.items():
+        metric, found = METRICS[field], {c.second: c for c in differences}
         clear = [c for c in found.values() if c.clear and c.second != RULE]
         names = ", ".join(f"{c.second} ({number(c.difference.mean, metric.digits, '+')})" for c in clear)
         told_apart.append(f"by {metric.name} {names or 'none'}")
         rule += [f"{interval(found[RULE].difference, metric.digits, '+')} in {metric.name}"] if RULE in found else []
     sentences = [f"The best loss by mean Dice is **{best}**: {interval(dice, METRICS['dice'].digits)} over {dice.n} cases."]
-    if len(groups.keys() - {RULE}) > 1:
+    if len(study.methods.keys() - {RULE}) > 1:
         sentences.append(f"Significant differences to other losses: {'; '.join(told_apart)}.")
     if rule:
         sentences.append(f"Its difference to the rule Z < -2 is {' and '.join(rule)}.")
@@ -150,9 +147,10 @@ def both_protocols(studies: list[Study]) -> str:
     )
 
 
-def protocol_parts(study: Study, figures: Path) -> list[str]:
+def protocol_parts(study: Study) -> list[str]:
     """What the page says about one protocol that has rows."""
-    parts = [f"Folds: {fold_words(study.folds)}.", "### Scores", tables.scores_table(study), *figure_parts(study, figures)]
+    parts = [f"Folds: {fold_words(study.folds)}.", "### Scores", tables.scores_table(study)]
+    parts += [figure(one.name, one.caption) for one in figures_of(study)]
     if study.protocol == "native":
         parts += ["### Differences to the best loss", tables.best_tables(study)]
         parts += ["### By lesion load", STRATA, tables.strata_table(study)]
@@ -167,17 +165,21 @@ def protocol_parts(study: Study, figures: Path) -> list[str]:
     ]
 
 
-def figure_parts(study: Study, figures: Path) -> list[str]:
-    """The figures of one protocol that there are."""
-    names = {figure_name(study, kind): caption for kind, caption in FIGURES.items()}
-    return [figure(name, caption) for name, caption in names.items() if (figures / name).exists()]
+@dataclass(frozen=True)
+class StudyFigure:
+    """A figure of one protocol: its file's name, what it shows, and what draws it from which data."""
+
+    name: str
+    caption: str
+    draw: Callable[[pd.DataFrame, Path], None]
+    data: pd.DataFrame
 
 
-def figure_name(study: Study, kind: str) -> str:
-    """File name of one of FIGURES."""
-    return f"{study.protocol}-{kind}.png"
-
-
-def figure(name: str, caption: str) -> str:
-    """A figure in Markdown."""
-    return f"![{caption}](figures/{name})"
+def figures_of(study: Study) -> list[StudyFigure]:
+    """Those that there are data for."""
+    dice, curves = (f"{study.protocol}-{kind}.png" for kind in ("dice", "curves"))
+    both = (
+        StudyFigure(dice, "Dice of every case by method, with mean and interval", draw_dice, study.rows),
+        StudyFigure(curves, "Training loss and held-out Dice by epoch, one line per run", draw_curves, study.epochs),
+    )
+    return [one for one in both if not one.data.empty]

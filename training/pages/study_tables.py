@@ -1,6 +1,7 @@
 """The tables of docs/study.md: one protocol's rows in Markdown."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,26 @@ class Study:
         """The names of the cases that each fold holds out."""
         return self.configuration.get("folds") or read_folds(SPLITS).held_out
 
+    @functools.cached_property
+    def methods(self) -> dict[str, pd.DataFrame]:
+        """The rows of every method that has any."""
+        return by_method(self.rows)
+
+    @functools.cached_property
+    def best(self) -> str | None:
+        """The best loss by Dice, if any was run."""
+        return best_loss(self.rows)
+
+    @functools.cached_property
+    def against_best(self) -> dict[str, list[Comparison]]:
+        """By Dice and by NSD: the best loss minus every other method."""
+        return {field: against_best(self.rows, field) for field in ("dice", "nsd")}
+
+    @functools.cached_property
+    def boundary_effect(self) -> dict[str, list[Comparison]]:
+        """Every compound minus its region loss by Dice, over all cases and by lesion load."""
+        return boundary_effect(self.rows, "dice")
+
 
 def folds_of(rows: pd.DataFrame) -> str:
     """How many folds were run, which were not, and how many seeds."""
@@ -69,14 +90,9 @@ def folds_of(rows: pd.DataFrame) -> str:
     return words + (f"; {seeds} seeds" if seeds > 1 else "")
 
 
-def method_lines(rows: pd.DataFrame, columns: int, line: Callable[[str, pd.DataFrame], list[str]]) -> list[list[str]]:
-    """A line of `columns` cells per method, `line(method, its rows)`; "not run" for a method without rows."""
-    groups = by_method(rows)
-    absent = f"not run (0 of {FOLDS} folds)"
-    return [
-        [STUDY[method], *(line(method, groups[method]) if method in groups else [absent, *[""] * (columns - 1)])]
-        for method in STUDY
-    ]
+def method_lines(study: Study, line: Callable[[str, pd.DataFrame], list[str]]) -> list[list[str]]:
+    """A line of cells for each method that was run: its name, then `line(method, its rows)`."""
+    return [[STUDY[method], *line(method, rows)] for method, rows in study.methods.items()]
 
 
 def scores_table(study: Study) -> str:
@@ -90,8 +106,8 @@ def scores_table(study: Study) -> str:
 
     *scores, without = SCORE_HEADER
     header = ["method", "run", "cases", *scores, "Dice by seed", without, "recall", "precision", "epochs"]
-    text = table(header, method_lines(study.rows, len(header) - 1, line))
-    sets = {frozenset(rows["case"]) for method, rows in by_method(study.rows).items() if method != RULE}
+    text = table(header, method_lines(study, line))
+    sets = {frozenset(rows["case"]) for method, rows in study.methods.items() if method != RULE}
     if len(sets) > 1:
         text += "\n\n" + wrapped("The losses ran on different cases, so compare the paired differences and not these means.")
     return text
@@ -136,28 +152,22 @@ COMPARISON_HEADER = ["better / worse", "n", "p", "p (Holm)"]
 
 def best_tables(study: Study) -> str:
     """The best loss minus every other method, by Dice and by NSD."""
-    best = best_loss(study.rows)
+    best = study.best
     if best is None:
         return "No loss has been run."
     parts = [
         wrapped(f"Best loss by mean Dice: **{best}**. Differences are {best} minus the other: above zero, {best} is ahead.")
     ]
-    for field in ("dice", "nsd"):
-        lines = {c.second: comparison_cells(c, METRICS[field].digits) for c in against_best(study.rows, field)}
-        others = [method for method in STUDY if method != best]
-        cells = [[STUDY[m], *lines.get(m, ["not run", *[""] * len(COMPARISON_HEADER)])] for m in others]
-        parts.append(table([f"{best} minus", METRICS[field].title, *COMPARISON_HEADER], cells))
+    for field, found in study.against_best.items():
+        lines = [[STUDY[c.second], *comparison_cells(c, METRICS[field].digits)] for c in found]
+        parts.append(table([f"{best} minus", METRICS[field].title, *COMPARISON_HEADER], lines))
     return "\n\n".join(parts)
 
 
 def strata_table(study: Study) -> str:
     """Mean Dice of methods by lesion load, the number of cases in each cell, the best loss bold."""
     cells = {name: stratum_cells(rows) for name, rows in size_strata(study.rows).items()}
-
-    def line(method: str, _: pd.DataFrame) -> list[str]:
-        return [cell.get(method, "-") for cell in cells.values()]
-
-    return table(["Dice (n)", *cells], method_lines(study.rows, len(cells), line))
+    return table(["Dice (n)", *cells], method_lines(study, lambda method, _: [c.get(method, "-") for c in cells.values()]))
 
 
 def stratum_cells(rows: pd.DataFrame) -> dict[str, str]:
@@ -178,7 +188,7 @@ def stratum_cells(rows: pd.DataFrame) -> dict[str, str]:
 def boundary_tables(study: Study) -> str:
     """Compounds minus their region losses: by Dice over all cases and by lesion load, by NSD over all cases."""
     parts = []
-    effects = {"dice": boundary_effect(study.rows, "dice")}
+    effects = {"dice": study.boundary_effect}
     effects["nsd"] = {"all": boundary_effect(study.rows, "nsd").get("all", [])}
     for field, effect in effects.items():
         lines = [
@@ -195,15 +205,13 @@ def boundary_tables(study: Study) -> str:
 
 def published_table(study: Study) -> str:
     """The study's own figures beside ours on the grid that it scored on."""
-    groups = by_method(study.rows)
     lines = []
     for loss, (dice, msd, nsd, epochs) in PUBLISHED.items():
-        here = [f"not run (0 of {FOLDS} folds)", "", "", "", ""]
-        if loss in groups:
-            rows = groups[loss]
+        if loss in study.methods:
+            rows = study.methods[loss]
             ours = [number(mean_of(rows, f"grid_{field}"), METRICS[field].digits) for field in METRICS]
-            here = [*ours, epochs_of(rows), folds_of(rows)]
-        lines.append([loss, f"{dice:.4f}", f"{msd:.4f}", f"{nsd:.4f}", str(epochs), *here])
+            published = [f"{dice:.4f}", f"{msd:.4f}", f"{nsd:.4f}", str(epochs)]
+            lines.append([loss, *published, *ours, epochs_of(rows), folds_of(rows)])
     header = ["loss", "published: Dice", "MSD", "NSD", "epochs", "here, same grid: Dice", "MASD mm", "NSD", "epochs", "run"]
     return table(header, lines)
 

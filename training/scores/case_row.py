@@ -1,15 +1,16 @@
 """The row of one case: its mask against its label, and what is known of the run that made the mask."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from training.data.dataset import PackedCase
-from training.scores.metrics import Scores, mask_facts, mean_scores, score
-from training.scores.rows import Row
+from training.data.splits import fold_number
+from training.scores.metrics import METRICS, Scores, mask_facts, score
+from training.scores.rows import Row, as_frame
 
 NO_SCORES = Scores(math.nan, math.nan, math.nan)
 NO_RUN: dict[str, Any] = {
@@ -50,12 +51,14 @@ def case_row(case: PackedCase, prediction: Prediction, key: tuple[str, int, int]
     )
 
 
-def mean_lines(rows: Sequence[Row], methods: Iterable[str]) -> str:
-    """A line of mean scores for each method."""
-    means = {
-        method: mean_scores([Scores(row.dice, row.masd_mm, row.nsd) for row in rows if row.method == method])
-        for method in methods
-    }
-    return "\n".join(
-        f"{method:18} Dice {mean.dice:.4f}  MASD {mean.masd_mm:.2f} mm  NSD {mean.nsd:.4f}" for method, mean in means.items()
-    )
+def rows_without_run(case: PackedCase, masks: Mapping[str, np.ndarray], seed: int = 0) -> list[Row]:
+    """The rows of masks that no run of the study made, boolean (z, y, x) by method, of a case with its fold."""
+    facts = NO_RUN | {"predict_seconds": math.nan}
+    return [case_row(case, Prediction(mask), (m, fold_number(case), seed), **facts) for m, mask in masks.items()]
+
+
+def mean_lines(rows: Sequence[Row]) -> str:
+    """A line of mean scores for each method, in the order of the rows."""
+    means = as_frame(rows, Row).groupby("method")[list(METRICS)].mean()
+    lines = ((method, *means.loc[method]) for method in dict.fromkeys(row.method for row in rows))
+    return "\n".join(f"{method:18} Dice {dice:.4f}  MASD {masd:.2f} mm  NSD {nsd:.4f}" for method, dice, masd, nsd in lines)

@@ -1,7 +1,7 @@
 """Which masks of a folder that process.py wrote still hold, by `summary.csv` there and `results.json` beside each mask."""
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import UserError
@@ -22,7 +22,6 @@ class Run:
 
     folder: Path
     rows: dict[str, dict[str, str]] | None
-    unlisted: set[str] = field(default_factory=set)  # cases that have a results.json, without a summary.csv
 
     def reason(self, case: str, masks: list[Path], adc: Path | None) -> str:
         """Why the mask of a case is not to be scored; empty where it holds or is of no run.
@@ -33,20 +32,18 @@ class Run:
         if row and row["status"] in NOT_CURRENT:
             return row["status"]
         for mask in masks:
-            if mask.parent != self.folder and (reason := self._reason(case, mask, row, adc)):
+            if mask.parent != self.folder and (reason := self._reason(mask, row, adc)):
                 return reason
         return ""
 
-    def _reason(self, case: str, mask: Path, row: dict[str, str] | None, adc: Path | None) -> str:
+    def _reason(self, mask: Path, row: dict[str, str] | None, adc: Path | None) -> str:
         record = mask.parent / RESULTS_PATH
         results = read_own_results(record)
         if results is None and record.exists():
             return f"its {record.name} is not as the run wrote it"
         if results is None:
             return f"no {record.name} beside it" if self.rows is not None else ""
-        if self.rows is None:
-            self.unlisted.add(case)
-        elif row is None:
+        if self.rows is not None and row is None:
             return f"not in {SUMMARY}"
         if not is_current(mask.parent, mask.name, results):
             return "the mask was changed since the run"

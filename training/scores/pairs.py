@@ -40,7 +40,6 @@ class Pairs:
 
     scored: list[Pair]
     left_out: dict[str, str]
-    unlisted: int = 0  # of the scored, those of a run without its summary.csv
 
 
 def find_pairs(masks: Path, labels: Path, adc: Path | None = None) -> Pairs:
@@ -75,7 +74,7 @@ def find_pairs(masks: Path, labels: Path, adc: Path | None = None) -> Pairs:
     if not truths:
         raise UserError(f"{masks}: no mask is current: {left_out_words(left_out)}")
     pairs = [Pair(case, found[case][0], truths[case][0], first_maps.get(case)) for case in sorted(truths)]
-    return Pairs(pairs, left_out, len(run.unlisted & truths.keys()))
+    return Pairs(pairs, left_out)
 
 
 def left_out_words(left_out: dict[str, str]) -> str:

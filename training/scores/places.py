@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
+from model.files import require_writable
 from model.networks.stored import IMAGE_WEIGHTS
+from training.data.dataset import require_packed
 from training.data.splits import folds_of, is_committed
-from training.scores.rows import RESULTS
+from training.scores.rows import RESULTS, read_records
 
 HELP = "default: {}, or {} in --data where that has folds of its own"
 
@@ -18,6 +20,19 @@ def add_results_option(parser: argparse.ArgumentParser) -> None:
 def add_weights_option(parser: argparse.ArgumentParser) -> None:
     """The option for the folder of weights; see `weights_of`."""
     parser.add_argument("--weights", type=Path, help="folder of the weights, " + HELP.format("model/weights", "weights"))
+
+
+def open_results(args: argparse.Namespace, **kinds: type) -> Path:
+    """The folder of rows for a command that will write there; kinds: of the rows, by their files' names without the suffix.
+
+    Raises UserError where the data are not packed, nothing can be written, or a table of something else lies.
+    """
+    require_packed(args.data)
+    results = results_of(args)
+    require_writable(results)
+    for name, kind in kinds.items():
+        read_records(results / f"{name}.csv", kind)
+    return results
 
 
 def results_of(args: argparse.Namespace) -> Path:

@@ -163,6 +163,10 @@ class MarkedCase:
     chance_of_lesion: float
 
 
+READERS = ("strikes", "adds", "resizes")  # what a simulated reader does: each does what those before it do, too
+AFTER, ALL = (0, 1, 2, 3, 5, 10), "all"  # actions after which its masks are scored
+
+
 @dataclass(frozen=True)
 class ReaderRow:
     """One case after some actions of a simulated reader; means over the draws of wrong decisions."""
@@ -170,9 +174,9 @@ class ReaderRow:
     case: str
     fold: int  # that was held out
     z_map: str  # "given" or "estimated"
-    reader: str  # what is done: "strikes", "adds" or "resizes", each of which includes those before
+    reader: str  # of READERS
     wrong: float  # share of the decisions
-    after: str  # how many actions, or "all"
+    after: str  # how many actions, or ALL
     dice: float
     nsd: float
     clicks: float  # actions until there

@@ -16,7 +16,7 @@ from pandas.api.types import is_numeric_dtype
 from scipy.stats import bootstrap, wilcoxon
 
 from training.common.loss_names import LOSS_NAMES
-from training.data.strata import LOADS, SLICES, is_thick, load_class
+from training.data.strata import LOAD_EDGES, LOADS, SLICES, THICK_SLICE_MM
 from training.scores.methods import RULE, STUDY
 
 RESAMPLES, SEED, LEVEL = 10_000, 0, 0.05
@@ -228,30 +228,24 @@ def _boundary_family(cells: dict[str, pd.DataFrame], field: str) -> dict[str, li
 
 def load_strata(rows: pd.DataFrame) -> pd.Series:
     """Which of LOADS each row's case belongs to."""
-    facts = zip(rows["lesion_load"], rows["true_lesions"], strict=True)
-    classes = [load_class(load, lesions > 0) for load, lesions in facts]
-    return pd.Series([LOADS[number] for number in classes], rows.index, dtype=str)
+    return _classes(rows["lesion_load"].where(rows["true_lesions"] > 0, 0.0), LOAD_EDGES, LOADS)
 
 
-def volume_strata(rows: pd.DataFrame) -> pd.Series:
-    """Which of VOLUMES each row's case belongs to; a volume on an edge belongs to the class below it."""
-    classes = np.searchsorted(VOLUME_EDGES_ML, rows["true_ml"])
-    return pd.Series([VOLUMES[number] for number in classes], rows.index, dtype=str)
+def _classes(values: pd.Series, edges: Sequence[float], names: Sequence[str]) -> pd.Series:
+    """Names by value; an edge belongs to the class below it."""
+    return pd.cut(values, [-math.inf, *edges, math.inf], labels=list(names)).astype(str)
 
 
 def size_strata(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The rows of every one of LOADS, or of VOLUMES where a lesion load is not known."""
-    names, strata_of = (VOLUMES, volume_strata) if rows["lesion_load"].isna().any() else (LOADS, load_strata)
-    found = strata_of(rows)
+    if rows["lesion_load"].isna().any():
+        names, found = VOLUMES, _classes(rows["true_ml"], VOLUME_EDGES_ML, VOLUMES)
+    else:
+        names, found = LOADS, load_strata(rows)
     return {name: rows[found == name] for name in names}
-
-
-def slice_strata(rows: pd.DataFrame) -> pd.Series:
-    """Which of SLICES each row's case belongs to."""
-    return pd.Series([SLICES[is_thick(mm)] for mm in rows["slice_mm"]], rows.index, dtype=str)
 
 
 def strata(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The rows of every stratum, by its name: lesion load first, then slice thickness. Every row is in one of each."""
-    kinds = ((LOADS, load_strata(rows)), (SLICES, slice_strata(rows)))
+    kinds = ((LOADS, load_strata(rows)), (SLICES, _classes(rows["slice_mm"], [THICK_SLICE_MM], SLICES)))
     return {name: rows[found == name] for names, found in kinds for name in names}
