@@ -219,7 +219,8 @@ def run(args: argparse.Namespace) -> None:
     segmenter = Segmenter(**segmenter_options(args))
     job = functools.partial(segment, args.input, args.output, segmenter, Options(**case_options(args)))
     if args.serve:
-        segmenter.predictors.load(estimate_z=args.estimate_z)  # before the port opens: /health means ready
+        for estimated in {False, args.estimate_z}:
+            segmenter.predictors.of(estimated=estimated)  # before the port opens: /health means ready
         serve(job)
         return
     results = job()

@@ -27,7 +27,6 @@ import numpy as np
 from benchmarks.cases import write_case
 from model.networks.engines import pick_engine
 from model.networks.predict import Predictor
-from model.networks.predictors import Predictors
 from model.networks.stored import IMAGE_WEIGHTS, load_ensemble
 from model.networks.windows import Network
 from model.run.folder import FolderOptions, segment_folder
@@ -57,7 +56,7 @@ def time_folder(root: Path, output: Path, engine: str, cases: int) -> tuple[floa
     predictor.mask(np.ones((4, 16, 16), np.float32), np.ones((4, 16, 16), np.float32), (2.0, 2.0, 2.0))  # compiled now
     before, started = sum(network.seconds for network in networks), time.perf_counter()
     segmenter = Segmenter(at_once=cases)
-    segmenter.predictors = Predictors(lambda: predictor, lambda: predictor)
+    segmenter.predictors.given = predictor
     with contextlib.redirect_stdout(io.StringIO()):
         outcomes = segment_folder(root, output, segmenter, FolderOptions())
     seconds = time.perf_counter() - started

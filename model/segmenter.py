@@ -130,7 +130,7 @@ class Segmenter:
         """
         with loading():
             from model.networks.engines import pick_engine
-            from model.networks.predictors import load_predictors
+            from model.networks.predictors import Predictors
             from model.networks.stored import default_folder, network_files
 
             folder = self._weights or default_folder()
@@ -147,7 +147,7 @@ class Segmenter:
                 if not network_files(folder):
                     raise UserError(f"{folder}: no networks, expected no --engine or --device cuda: trees run without")
                 engine()  # refused also where no case of the run needs it
-            return load_predictors(folder, engine, say=self._say, atlas_files=self._atlas, networks=self._networks)
+            return Predictors(folder, engine, self._say, self._atlas, self._networks)
 
     def segment(
         self,

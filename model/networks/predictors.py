@@ -13,7 +13,7 @@ from model.lesions.certainty import NOT_FITTED
 from model.lesions.estimate import ZEstimator
 from model.lesions.own_atlas import read_atlas
 from model.networks.predict import Predictor
-from model.networks.stored import ATLAS, ESTIMATE, Engine, Ensemble, load_ensemble, network_files, trees_alone
+from model.networks.stored import ATLAS, ESTIMATE, ZMAP, Engine, Ensemble, load_ensemble, network_files, trees_alone
 from model.networks.stored_estimator import load_estimator, zmap_folder
 
 
@@ -29,20 +29,39 @@ class EstimatingPredictor(Predictor):
 
 
 class Predictors:
-    """What segments the cases of a run. Each is loaded when the first case needs it."""
+    """What segments the cases of a run, by the weights of a folder. Each is loaded when the first case needs it.
 
-    def __init__(self, load_given: Callable[[], Predictor], load_estimating: Callable[[], EstimatingPredictor]) -> None:
-        self._load_given, self._load_estimating = load_given, load_estimating
+    engine: called where networks are loaded. say: gets a line for each predictor. atlas_files: mean and standard deviation,
+    which take the place of those of the folder's atlas. networks: how many are asked, by default all.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        engine: Callable[[], Engine],
+        say: Callable[[str], object] = lambda _: None,
+        atlas_files: tuple[Path, Path] | None = None,
+        networks: int | None = None,
+    ) -> None:
+        self._folder, self._engine, self._say, self._atlas_files = folder, engine, say, atlas_files
+        self._networks = networks
 
     @functools.cached_property
     def given(self) -> Predictor:
-        """For cases with a Z map."""
-        return self._load_given()
+        """For cases with a Z map. Raises UserError where the weights cannot be used."""
+        asks = self._networks != 0 and network_files(self._folder)
+        predictor = Predictor(load_ensemble(self._folder, self._engine() if asks else None, networks=self._networks))
+        self._say(f"weights: {predictor.ensemble.id} from {self._folder}")
+        return predictor
 
     @functools.cached_property
     def estimating(self) -> EstimatingPredictor:
         """For cases without one. Raises UserError where the weights cannot estimate."""
-        return self._load_estimating()
+        predictor = load_estimating_predictor(self._folder, lambda: self.given.ensemble, self._atlas_files)
+        asked = predictor.estimator.atlas
+        where = f"{self._folder / ATLAS}, atlas: {asked.name}" if asked else f"{self._folder / ZMAP}, without an atlas"
+        self._say(f"weights for estimated Z maps: {predictor.ensemble.id} from {where}")
+        return predictor
 
     def of(self, *, estimated: bool) -> Predictor:
         """The one for a case whose Z map is estimated, or for one that has its own."""
@@ -53,42 +72,6 @@ class Predictors:
         """The name of the atlas beside which Z maps are estimated; empty where they are estimated without one."""
         atlas = self.estimating.estimator.atlas
         return atlas.name if atlas else ""
-
-    def load(self, *, estimate_z: bool) -> None:
-        """Load all that the cases of a run can need, before the first one."""
-        for estimated in (False, True) if estimate_z else (False,):
-            self.of(estimated=estimated)
-
-
-def load_predictors(
-    folder: Path,
-    engine: Callable[[], Engine],
-    *,
-    say: Callable[[str], object],
-    atlas_files: tuple[Path, Path] | None = None,
-    networks: int | None = None,
-) -> Predictors:
-    """The predictors of a folder of weights; `say` gets a line for each that is loaded.
-
-    engine: called where networks are loaded. atlas_files: mean and standard deviation, which take the place of those of the
-    folder's atlas. networks: how many are asked, by default all.
-    """
-
-    def load_given() -> Predictor:
-        asks = networks != 0 and network_files(folder)
-        predictor = Predictor(load_ensemble(folder, engine() if asks else None, networks=networks))
-        say(f"weights: {predictor.ensemble.id} from {folder}")
-        return predictor
-
-    def load_estimating() -> EstimatingPredictor:
-        predictor = load_estimating_predictor(folder, lambda: predictors.given.ensemble, atlas_files)
-        asked = predictor.estimator.atlas
-        where = f"{folder / ATLAS}, atlas: {asked.name}" if asked else f"{zmap_folder(folder)}, without an atlas"
-        say(f"weights for estimated Z maps: {predictor.ensemble.id} from {where}")
-        return predictor
-
-    predictors = Predictors(load_given, load_estimating)
-    return predictors
 
 
 def load_estimating_predictor(

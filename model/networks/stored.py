@@ -137,7 +137,10 @@ def load_ensemble(folder: Path, engine: Engine | None, with_decision: bool = Tru
     if with_decision and not network_files(folder) and (folder / f"{DECISION}.safetensors").exists():
         if networks:
             raise UserError(f"--networks {networks}: {folder} has none")
-        return _load_trees_alone(folder)
+        alone, digest = load_decision(folder / f"{DECISION}.safetensors", {})
+        if alone.calibration.networks != 0:
+            raise UserError(f"{folder}: a lesion decision that asks networks, and no networks beside it")
+        return trees_alone(alone, _identity(digest))
     stored = read_networks(folder)
     rules = {network.inference for network in stored}
     if len(rules) > 1:
@@ -146,7 +149,7 @@ def load_ensemble(folder: Path, engine: Engine | None, with_decision: bool = Tru
     if with_decision and any(path.stem == DECISION for path in folder.glob(f"{DECISION}.*")):
         digests = {network.path.stem: network.sha256 for network in stored}
         decision, digest = load_decision(folder / f"{DECISION}.safetensors", digests)
-    identity = hashlib.sha256("".join([*(network.digest for network in stored), digest]).encode()).hexdigest()[:12]
+    identity = _identity(*(network.digest for network in stored), digest)
     groups = tuple(network.path.stem.split("-")[0] for network in stored)
     if not engine:
         networks = 0
@@ -178,11 +181,8 @@ def trees_alone(decision: Decision, identity: str) -> Ensemble:
     return Ensemble((), (), InferenceConfig(), identity, (), decision, *WITHOUT_ENGINE)
 
 
-def _load_trees_alone(folder: Path) -> Ensemble:
-    decision, digest = load_decision(folder / f"{DECISION}.safetensors", {})
-    if decision.calibration.networks != 0:
-        raise UserError(f"{folder}: a lesion decision that asks networks, and no networks beside it")
-    return trees_alone(decision, hashlib.sha256(digest.encode()).hexdigest()[:12])
+def _identity(*digests: str) -> str:
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
 
 
 Read = TypeVar("Read")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from model.errors import UserError, one_line
@@ -18,7 +18,6 @@ from model.reviews.review_file import SUFFIX, read_review
 REVIEWED = "-reviewed"  # behind the case's name, as its page calls the mask that it saves
 VOXELS = (".raw", ".zraw")  # of the file beside a DETACHED_HEADER
 EXPECTED = f"NAME{SUFFIX}, or a mask whose name is NAME or NAME{REVIEWED}, where NAME is a case's"
-CLOCKS_DIFFER = timedelta(days=1)
 PAGE, MASK = "page", "mask"  # kinds: what a case's page saved, and a mask that was made elsewhere
 
 
@@ -83,7 +82,7 @@ def _given(path: Path, known: set[str]) -> tuple[str, GivenReview]:
                 " in the file counts, not the file's: to give it to another case, save the mask on its page and call it"
                 f" NAME{REVIEWED}.nii.gz"
             )
-        return review.case, _dated(path, PAGE, review.time, review.sha256)
+        return review.case, GivenReview(path, PAGE, review.time, review.sha256)
     name, of_dicom = "", is_dicom_path(path)
     if of_dicom or format_of(path):
         stem = path.stem if path.name.lower().endswith(DICOM_SUFFIXES) else stem_of(path)
@@ -94,14 +93,7 @@ def _given(path: Path, known: set[str]) -> tuple[str, GivenReview]:
     if name not in known:
         raise UserError(f"{path}: expected {EXPECTED}, found a file that is of no case of the input")
     changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return name, _dated(path, MASK, changed, sha256_of(path) if of_dicom else digest(path))
-
-
-def _dated(path: Path, kind: str, time: datetime, sha256: str) -> GivenReview:
-    """One of a time to come, by more than clocks differ, is a problem: no review of today would be newer."""
-    late = time > datetime.now(UTC) + CLOCKS_DIFFER
-    said = f"{path}: of {time.isoformat(' ', 'seconds')}, which is still to come: is a clock wrong?"
-    return GivenReview(path, kind, time, sha256, said if late else "")
+    return name, GivenReview(path, MASK, changed, sha256_of(path) if of_dicom else digest(path))
 
 
 def _only(reviews: list[GivenReview]) -> GivenReview:
@@ -109,4 +101,4 @@ def _only(reviews: list[GivenReview]) -> GivenReview:
     if not others:
         return first
     named = " and ".join(str(given.path) for given in reviews)
-    return GivenReview(first.path, first.kind, first.time, first.sha256, f"expected one review of the case, found {named}")
+    return replace(first, problem=f"expected one review of the case, found {named}")

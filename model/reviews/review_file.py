@@ -66,23 +66,23 @@ class AddedRegion:
     size: int  # of SIZES
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Review:
     """A review file's content, checked. The mask is boolean (z, y, x) on `grid`; the other fields as the module says."""
 
     case: str
     time: datetime
-    initials: str
-    remark: str
+    initials: str = ""
+    remark: str = ""
     software: str
-    weights: str
+    weights: str = ""
     adc_sha256: str
     adc_voxels_sha256: str
-    draft_sha256: str
+    draft_sha256: str = ""
     grid: Grid
-    size: int
-    lesions: tuple[ReviewedLesion, ...]
-    added: tuple[AddedRegion, ...]
+    size: int = 0
+    lesions: tuple[ReviewedLesion, ...] = ()
+    added: tuple[AddedRegion, ...] = ()
     mask: np.ndarray
     sha256: str = ""  # of the file
 
@@ -171,7 +171,8 @@ def _object(content: dict) -> Review:
         raise _WrongError(f"entries that are missing or not known: {', '.join(odd)[:200]!r}")
     for name, form in FORMS.items():
         _require(_fits(content[name], form), name)
-    grid = Grid(**{name: tuple(values) for name, values in content["grid"].items()})
+    size, spacing_mm, origin_mm, direction = (tuple(content["grid"][name]) for name in FORMS["grid"])
+    grid = Grid(size, spacing_mm, origin_mm, direction)
     _require(math.prod(grid.size) <= MAX_VOXELS, "grid")
     added = tuple(AddedRegion(tuple(region["voxel"]), region["size"]) for region in content["added"])
     _require(all(0 <= n < end for region in added for n, end in zip(region.voxel, grid.size, strict=True)), "added")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,7 +127,8 @@ def outcomes_of(each: list[PlannedCase], run: Run, outcomes: list[Outcome]) -> N
     at_once = AtOnce([job_of(*one, run) for one in each], run.segmenter.at_once)
     try:
         with at_once:
-            for (case, place, earlier), job in progress(list(zip(each, at_once.begun, strict=True))):
+            told = list(zip(each, at_once.begun, strict=True))  # with a bar on a terminal alone: each case has its line
+            for (case, place, earlier), job in tqdm(told, unit="case", file=sys.stdout, disable=not sys.stdout.isatty()):
                 outcomes.append(outcome_of(case, place, earlier, job, run.previous))
                 announce(outcomes[-1])
     finally:
@@ -153,7 +153,8 @@ def with_same_maps(each: list[PlannedCase], run: Run, outcomes: list[Outcome]) -
                 outcomes[n] = with_warning(outcome, warnings[n])
             else:
                 again.append(n)
-    cases = [(_remarked(each[n][0], warnings[n]), each[n][1]) for n in again]
+    remarks = {n: (*each[n][0].remarks, *filter(None, [warnings[n]])) for n in again}
+    cases = [(replace(each[n][0], remarks=remarks[n]), each[n][1]) for n in again]
     told: list[Outcome] = []
     try:
         before = [Earlier(read_own_results(place.folder / place.results), holds=True) for _, place in cases]
@@ -161,10 +162,6 @@ def with_same_maps(each: list[PlannedCase], run: Run, outcomes: list[Outcome]) -
     finally:
         for n, outcome in zip(again, told, strict=False):
             outcomes[n] = with_warning(outcomes[n], warnings[n]) if outcome.status == FAILED else outcome
-
-
-def _remarked(case: FoundCase, warning: str) -> FoundCase:
-    return replace(case, remarks=(*case.remarks, *filter(None, [warning])))
 
 
 def ensembles_of(cases: list[FoundCase], predictors: Predictors) -> dict[bool, Ensemble]:
@@ -265,8 +262,3 @@ def taken_before(given: GivenReview | None, earlier: Earlier) -> GivenReview | N
     if given and earlier.results and earlier.review and earlier.review["sha256"] == given.sha256:
         return replace(given, scan=earlier.results["inputs"]["adc"][VOXELS])
     return given
-
-
-def progress(cases: list) -> Iterator:
-    """A bar with the time left on a terminal; nothing else where there is none, since every case has its line."""
-    return tqdm(cases, unit="case", file=sys.stdout, disable=not sys.stdout.isatty())

@@ -68,17 +68,10 @@ def _of_mask(given: GivenReview, case: Case) -> Review:
     return Review(
         case="",
         time=given.time,
-        initials="",
-        remark="",
         software=model.__version__,
-        weights="",
         adc_sha256=case.adc.sha256,
         adc_voxels_sha256=scan,
-        draft_sha256="",
         grid=case.grid,
-        size=0,
-        lesions=(),
-        added=(),
         mask=mask,
         sha256=sha256,
     )

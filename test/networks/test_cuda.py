@@ -61,7 +61,7 @@ def test_augmentation_is_of_its_seed_and_leaves_the_sample_as_it_was(augmentatio
     sample, before = to_a_sample(invented_case(0), device), to_a_sample(invented_case(0), device)
     first, again = augmentation(5, device), augmentation(5, device)
     inputs = []
-    for _ in range(8):
+    for _ in range(4):
         a, b = first(sample), again(sample)
         assert a.inputs.device.type == a.target.device.type == device_name
         assert torch.equal(a.inputs, b.inputs)
@@ -76,7 +76,7 @@ def test_augmentation_is_of_its_seed_and_leaves_the_sample_as_it_was(augmentatio
     assert torch.equal(sample.inputs, before.inputs)
     assert torch.equal(sample.target, before.target)
     changed = [one for one in inputs if not torch.equal(one, before.inputs)]  # the paper's leaves one in 32 alone
-    assert len(changed) > 4
+    assert len(changed) > 2
     assert not any(torch.equal(a, b) for a, b in itertools.combinations(changed, 2))
     assert not torch.equal(augmentation(6, device)(sample).inputs, inputs[0])
 
@@ -93,12 +93,11 @@ def no_waiting(device: torch.device) -> Iterator[None]:
             torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("device_name", DEVICES)
-@pytest.mark.parametrize("loss", LOSSES)
-def test_a_step_changes_the_network_and_does_not_wait_for_the_device(loss: str, device_name: str) -> None:
+@pytest.mark.parametrize(
+    ("device_name", "loss"), [("cpu", "dice"), *(pytest.param("cuda", loss, marks=NEEDS_CUDA) for loss in LOSSES)]
+)
+def test_a_step_changes_the_network_and_does_not_wait_for_the_device(device_name: str, loss: str) -> None:
     """From the batch to the new weights nothing is read back."""
-    if device_name == "cpu" and "hausdorffdt" in loss:
-        pytest.importorskip("edt")  # which a machine that trains on CUDA may lack
     device, config, protocol = torch.device(device_name), TrainConfig(loss=loss), Native(SMALL)
     training = Training(config, protocol, device)
     before = {name: tensor.clone() for name, tensor in training.network.state_dict().items()}
