@@ -1,4 +1,4 @@
-"""The page of a folder of cases: a table with a picture of each, which sorts and filters, and the volumes as a plot."""
+"""The page of a folder of cases: a table with a picture of each, which sorts and filters."""
 
 import collections
 from collections.abc import Callable
@@ -8,24 +8,21 @@ from typing import Any
 from model.files import write_whole
 from model.report.numbers import percent, shown, volume, whole_percent
 from model.report.page import link, page, text
-from model.report.results import REVIEW
+from model.report.results import CHANCE, REVIEW
 from model.report.thumbnail import thumbnail_of
-from model.report.volume_plot import volume_plot
 from model.report.wording import ESTIMATED, is_estimated, is_reviewed, other_warnings, reviewed_words, verdict
 
-COLUMNS = (
-    "Case",
-    "Lesion volume, ml",
-    "Share of brain, %",
-    "Lesions",
-    "Largest, ml",
-    "Side",
-    "Brain volume, ml",
-    "Chance of a lesion, %",
-    "Expected Dice",
-    "Remark",
+# between a case's name and the remark: head, key of `_values`, how a number is written; None: a word
+COLUMNS: tuple[tuple[str, str, Callable[[Any], str] | None], ...] = (
+    ("Lesion volume, ml", "lesion_volume_ml", volume),
+    ("Share of brain, %", "lesion_share_of_brain", percent),
+    ("Lesions", "lesions", str),
+    ("Largest, ml", "largest_ml", volume),
+    ("Side", "side", None),
+    ("Brain volume, ml", "brain_volume_ml", volume),
+    ("Chance of a lesion, %", CHANCE, whole_percent),
+    ("Expected Dice", "expected_dice", "{:.2f}".format),
 )
-WORDS = ("Case", "Side", "Remark")  # columns that hold no numbers
 
 FILTER = """<p class="controls"><label>Filter by name <input type="search" id="filter" autocomplete="off"></label>
 {to_review}<span id="shown" role="status"></span></p>"""
@@ -49,7 +46,6 @@ def write_index(path: Path, entries: list[dict]) -> None:
         '<div class="wide" tabindex="0" role="region" aria-label="Cases">',
         f'<table id="cases">{_head()}',
         f"<tbody>{rows}</tbody></table></div>",
-        f"<section><h2>Lesion volumes</h2>\n{volume_plot(done)}</section>" if len(done) > 1 else "",
         "</main>",
     )
     weights = sorted({str(entry["results"].get("weights", "not known")) for entry in done})
@@ -57,10 +53,13 @@ def write_index(path: Path, entries: list[dict]) -> None:
 
 
 def _totals(entries: list[dict], done: list[dict]) -> str:
+    """How many are done, failed and of every other status that occurs, how many masks are empty, how many reviewed."""
+    counts = {"failed": 0} | collections.Counter(entry["status"] for entry in entries if entry["status"] != "done")
+    others = ", ".join(f"{count} {text(status)}" for status, count in counts.items())
     empty = sum(entry["results"]["lesion_volume_ml"] == 0 for entry in done)
     cases = "1 case" if len(entries) == 1 else f"{len(entries)} cases"
-    others = f"{len(done)} done, {_others(entries)}. {empty} without a lesion."
-    return f'<span id="totals">{cases}: {others}{_progress(done)}</span>'
+    said = f"{cases}: {len(done)} done, {others}. {empty} without a lesion.{_progress(done)}"
+    return f'<span id="totals">{said}</span>'
 
 
 def _progress(done: list[dict]) -> str:
@@ -68,12 +67,6 @@ def _progress(done: list[dict]) -> str:
     if not any(REVIEW in entry["results"] for entry in done):
         return ""
     return f" {sum(is_reviewed(entry['results']) for entry in done)} of {len(done)} reviewed."
-
-
-def _others(entries: list[dict]) -> str:
-    """How many failed, and how many are of every other status that occurs."""
-    counts = {"failed": 0} | collections.Counter(entry["status"] for entry in entries if entry["status"] != "done")
-    return ", ".join(f"{count} {text(status)}" for status, count in counts.items())
 
 
 def _estimated(done: list[dict]) -> str:
@@ -84,9 +77,10 @@ def _estimated(done: list[dict]) -> str:
 
 
 def _head() -> str:
+    heads = [("Case", True), *((name, form is None) for name, _, form in COLUMNS), ("Remark", True)]
     cells = "".join(
-        f'<th scope="col"{" class=words" if name in WORDS else ""}><button type="button">{name}</button></th>'
-        for name in COLUMNS
+        f'<th scope="col"{" class=words" if of_words else ""}><button type="button">{name}</button></th>'
+        for name, of_words in heads
     )
     return f'<thead><tr><td class="picture"></td>{cells}</tr></thead>'
 
@@ -104,9 +98,11 @@ def _row(entry: dict, folder: Path) -> str:
     reviewed = f' <span class="badge reviewed" title="{text(reviewed_words(results))}">{said}</span>'
     attribute = "" if failed else f' data-reviewed="{"yes" if whole else "no"}"'
     remark = f"{entry['status']}: {entry['reason']}" if failed else " ".join([*_said(results), *other_warnings(results)])
+    values = _values(results)
+    cells = "".join(_cell(values.get(key), form) for _, key, form in COLUMNS)
     return (
         f'<tr{attribute}><td class="picture">{picture}</td><th scope="row" class="words" data-value="{name}">{case}'
-        f"{badge if is_estimated(results) else ''}{reviewed if REVIEW in results else ''}</th>{_numbers(results)}"
+        f"{badge if is_estimated(results) else ''}{reviewed if REVIEW in results else ''}</th>{cells}"
         f'<td class="words{" failed" if failed else ""}">{text(remark)}</td></tr>\n'
     )
 
@@ -116,24 +112,14 @@ def _said(results: dict) -> list[str]:
     return [f"{words[0].upper()}{words[1:]}."] if words else []
 
 
-def _numbers(results: dict) -> str:
-    """The cells between name and remark, each with its value in full for the sorting."""
+def _values(results: dict) -> dict:
+    """The results, with volume and side of the largest lesion."""
     largest: dict = next(iter(results.get("lesion_list", [])), {})
-    side = largest.get("side") or ""
-    cells = (
-        (results.get("lesion_volume_ml"), volume),
-        (results.get("lesion_share_of_brain"), percent),
-        (results.get("lesions"), str),
-        (largest.get("volume_ml"), volume),
-        (side, None),
-        (results.get("brain_volume_ml"), volume),
-        (results.get("chance_of_lesion"), whole_percent),
-        (results.get("expected_dice"), "{:.2f}".format),
-    )
-    return "".join(_cell(value, form) for value, form in cells)
+    return results | {"largest_ml": largest.get("volume_ml"), "side": largest.get("side") or ""}
 
 
 def _cell(value: object, form: Callable[[Any], str] | None) -> str:
+    """With the value in full for the sorting."""
     kind = "" if form else ' class="words"'
     content = shown(form, value) if form else text(value)
     return f'<td{kind} data-value="{text("" if value is None else value)}">{content}</td>'

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from report_helpers import Tags, small_case, write_phantom_report
 from model.report.folder_page import write_index
 from model.report.page import link
 from model.report.thumbnail import PICTURE, key_slice, thumbnail
-from model.report.volume_plot import volume_plot
 
 DONE = {"status": "done", "reason": "", "report": None}
 
@@ -46,7 +44,7 @@ def test_the_index_lists_every_case_those_that_failed_first(tmp_path):
     ]
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "4 cases: 2 done, 1 failed, 1 outdated. 1 without a lesion.<" in page
-    assert page.count('href="./a%20b/report.html"') == 2  # in the table and in the plot
+    assert page.count('href="./a%20b/report.html"') == 1
     assert 'id="to-review"' not in page  # without a review
 
 
@@ -101,26 +99,6 @@ def test_the_picture_is_of_the_slice_with_the_largest_lesion_area():
 def test_an_index_without_a_case_that_was_done(tmp_path):
     write_index(tmp_path / "index.html", [])
     assert "0 cases: 0 done, 0 failed." in (tmp_path / "index.html").read_text(encoding="utf-8")
-
-
-CIRCLE = re.compile(r'<text [^>]*>([^<]*)</text><a [^>]*><circle cx="(\d+)" cy="([\d.]+)"( class="empty")?><title>([^<]*): ')
-
-
-def test_the_plot_is_logarithmic_and_names_every_case():
-    plot = volume_plot([entry("a", 1.0), entry("b", 0.0), entry("c", 100.0), entry("d", 10.0)])
-    names, x, y, empty, titles = zip(*CIRCLE.findall(plot), strict=True)
-    assert names == titles == ("c", "d", "a", "b")
-    x, y = np.array(x, float), np.array(y, float)
-    assert x[0] - x[1] == pytest.approx(x[1] - x[2], abs=1)
-    assert np.ptp(np.diff(y)) == 0
-    assert list(map(bool, empty)) == [False, False, False, True]
-    assert plot.index(f'x="{x[3]:.0f}" y="16" class="tick">none<') > 0
-
-
-def test_a_plot_has_at_most_forty_rows_and_short_names():
-    plot = volume_plot([entry(f"MGHNICU_{n:03d}-VISIT_01-of-the-first-scanner", 1.0) for n in range(41)])
-    assert plot.count("<svg ") == 2
-    assert [name for name, *_ in CIRCLE.findall(plot)][::40] == ["MGHNICU_000…rst-scanner", "MGHNICU_040…rst-scanner"]
 
 
 @pytest.mark.parametrize("path", ["javascript:alert(1)", "//host/a", "https://host/a"])
