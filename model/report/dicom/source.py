@@ -31,7 +31,6 @@ IDENTITY = (
     *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
 )
 REFERENCE = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-OF_ALL_FILES = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 ALSO = (
     *("Modality", "Rows", "Columns", "ImagePositionPatient"),
     *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
@@ -105,7 +104,7 @@ def read_source(dicom: DicomSource, grid: Grid) -> Source:
 
 
 def _require_references(files: Sequence[Path], read: Sequence[Dataset]) -> None:
-    """Raise UserError unless every file has UIDs to refer to, and all files are of one study, series and scanner's space.
+    """Raise UserError unless every file of a series has UIDs to refer to, and all are of one scanner's space.
 
     What is no UID is not told: it may be a name. Nor is a new one made: objects with it would be of no study of the archive.
     """
@@ -113,18 +112,15 @@ def _require_references(files: Sequence[Path], read: Sequence[Dataset]) -> None:
 
     numbers: dict[str, Path] = {}
     for path, dataset in zip(files, read, strict=True):
-        if missing := [name for name in REFERENCE if not dataset.get(name)]:
-            raise UserError(f"{path}: expected {' and '.join(missing)}, to which DICOM objects of the lesions {INSTEAD}")
-        if wrong := [name for name in REFERENCE if not UID.fullmatch(str(dataset[name].value))]:
+        if wrong := [name for name in REFERENCE if not UID.fullmatch(str(dataset.get(name) or ""))]:
             names = f"{' and '.join(wrong)} of digits and dots, at most 64"
             raise UserError(f"{path}: expected {names}, to which DICOM objects of the lesions {INSTEAD}")
         if numbers.setdefault(str(dataset.SOPInstanceUID), path) != path:
             raise UserError(f"{path}: has the SOPInstanceUID of another file, so no DICOM objects of the lesions {INSTEAD}")
-    for name in OF_ALL_FILES:
-        if (count := len({str(dataset[name].value) for dataset in read})) > 1:
-            folder = os.path.commonpath([path.parent for path in files])
-            found = f"expected one {name} in the files of a series, found {count}"
-            raise UserError(f"{folder}: {found}, so no DICOM objects of the lesions {INSTEAD}")
+    if (count := len({str(dataset.FrameOfReferenceUID) for dataset in read})) > 1:
+        folder = os.path.commonpath([path.parent for path in files])
+        found = f"expected one FrameOfReferenceUID in the files of a series, found {count}"
+        raise UserError(f"{folder}: {found}, so no DICOM objects of the lesions {INSTEAD}")
 
 
 def require_on_grid(positions_mm: Sequence[tuple[float, ...]], grid: Grid) -> None:

@@ -293,7 +293,7 @@ def test_an_image_that_cannot_be_referred_to_is_refused(tmp_path):
     path = case.adc.dicom.files[2]
     change(path, FrameOfReferenceUID=None)
     number = sorted(case.adc.dicom.files).index(path) + 1
-    with pytest.raises(UserError, match=rf"scan: file {number} of 7 by name: expected FrameOfReferenceUID, to which "):
+    with pytest.raises(UserError, match=rf"scan: file {number} of 7 by name: expected FrameOfReferenceUID of digits"):
         require_objects(case)
 
 
@@ -320,13 +320,14 @@ def test_what_is_no_uid_is_refused_and_not_told(tmp_path, name, value):
     assert value not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["StudyInstanceUID", "FrameOfReferenceUID"])
-def test_files_of_two_studies_series_or_spaces_are_refused_with_their_folder(tmp_path, name):
+def test_files_of_two_spaces_are_refused_with_their_folder(tmp_path):
     case = series_case(tmp_path / "scan")
-    change(case.adc.dicom.files[3], **{name: f"{ROOT}77"})
+    change(case.adc.dicom.files[3], FrameOfReferenceUID=f"{ROOT}77")
     with pytest.raises(UserError) as caught:
         require_objects(case)
-    assert str(caught.value).startswith(f"{tmp_path / 'scan'}: expected one {name} in the files of a series, found 2, so no")
+    assert str(caught.value).startswith(
+        f"{tmp_path / 'scan'}: expected one FrameOfReferenceUID in the files of a series, found 2, so no"
+    )
     assert "could refer; as NIfTI" in str(caught.value)
 
 
