@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantom import ROOT, Series, change, write_multiframe, write_series
+from dicom_phantom import ROOT, Series, change, edited, write_multiframe, write_series
 from inference_helpers import GRID
 from pydicom.dataset import Dataset
-from refusals import edited, refused
+from refusals import refused
 
 from model.errors import UserError
 from model.images.volume import read_volume

@@ -8,7 +8,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantom import ROOT, Series, change, write_multiframe, write_series
+from dicom_phantom import ROOT, Series, change, edited, write_multiframe, write_series
 from highdicom.sr.coding import CodedConcept
 from inference_helpers import GRID
 from pydicom.datadict import dictionary_VR
@@ -16,7 +16,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
-from refusals import edited, refused
+from refusals import refused
 
 from model.errors import UserError
 from model.images.case import read_case

@@ -10,7 +10,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, STUDY, Series, change, write_multiframe, write_series
+from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, STUDY, Series, change, edited, write_multiframe, write_series
 from inference_helpers import GRID, lesion_mask, small_maps
 
 from model import __version__
@@ -331,19 +331,20 @@ def test_files_of_two_spaces_are_refused_with_their_folder(tmp_path):
     assert "could refer; as NIfTI" in str(caught.value)
 
 
-def test_a_frame_whose_place_is_in_the_shared_group_alone_is_refused(tmp_path):
-    """An enhanced file of one slice may have it there; nothing of it is written, and that is no failure of the program."""
+def test_a_frame_whose_place_is_in_the_shared_group_alone(tmp_path):
+    """An enhanced file of one slice may have it there."""
     path = write_multiframe(tmp_path / "one.dcm", [(np.ones((1, *GRID.size[1:])), slice_grid(2))])
-    dataset = pydicom.dcmread(path)
-    for element in dataset.PerFrameFunctionalGroupsSequence[0]:
-        dataset.SharedFunctionalGroupsSequence[0][element.tag] = element
-    del dataset.PerFrameFunctionalGroupsSequence
-    dataset.save_as(path)
-    with pytest.raises(
-        UserError,
-        match=r": file 1 of 1 by name: expected ImagePositionPatient and .* of each slice, to which ",
-    ):
-        require_objects(case_of([path], (1,), slice_grid(2)))
+
+    def edit(dataset: pydicom.Dataset) -> None:
+        dataset.SharedFunctionalGroupsSequence[0].update(dataset.PerFrameFunctionalGroupsSequence[0])
+        del dataset.PerFrameFunctionalGroupsSequence
+
+    edited([path], edit)
+    source = DicomSource((path,), (1,))
+    case = Case(*(Volume(voxels[2:3], slice_grid(2), path, dicom=source) for voxels in small_maps()))
+    mask = lesion_mask()[2:3]
+    segmentation, _ = written(tmp_path, case, mask)
+    np.testing.assert_allclose(marked_points(segmentation), points_mm(mask, affine_of(slice_grid(2))), atol=1e-3)
 
 
 def test_a_class_of_image_that_highdicom_does_not_know_is_refused(tmp_path):
