@@ -7,7 +7,7 @@ Nothing in it comes from a patient; the patient's name and number in the tags ar
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,11 +155,17 @@ def put(dataset: Dataset, values: dict[str, object]) -> None:
             del dataset[name]
 
 
+def edited(paths: Iterable[Path], edit: Callable[[Dataset], object]) -> None:
+    """Write files again with a change of their data sets."""
+    for path in paths:
+        dataset = dcmread(path)
+        edit(dataset)
+        save(dataset, path)
+
+
 def change(path: Path, **values: object) -> None:
     """Set tags of a file; None takes one out."""
-    dataset = dcmread(path)
-    put(dataset, values)
-    save(dataset, path)
+    edited([path], lambda dataset: put(dataset, values))
 
 
 def _image(series: Series, kind: str, number: int) -> FileDataset:

@@ -3,6 +3,7 @@
 A cut transfer that lacks slices at an end still gives a regular stack, and so do two runs half a slice apart.
 """
 
+import contextlib
 import itertools
 import re
 from collections.abc import Iterable, Sequence
@@ -28,17 +29,10 @@ OF_VENDORS = {  # private tags with the number of slices of a volume: group, cre
     "LocationsInAcquisition of GE": (0x0021, "GEMS_RELA_01", 0x4F),
 }
 IMAGES = ("ImagesInAcquisition", "ImagesInSeries", "NumberOfSeriesRelatedInstances")  # which may count several volumes
-OF_A_VOLUME = ("TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers", "EffectiveEchoTime", "EchoTime")
-OF_A_RUN = ("AcquisitionNumber", "FrameAcquisitionNumber", "AcquisitionUID")
-IN_GROUPS = {  # tags of a frame and the functional group that holds them
-    **dict.fromkeys(("SpacingBetweenSlices", "SliceThickness"), "PixelMeasuresSequence"),
-    **dict.fromkeys(("TemporalPositionIndex", "FrameAcquisitionNumber"), "FrameContentSequence"),
-    **dict.fromkeys(("FrameAcquisitionDateTime", "InStackPositionNumber"), "FrameContentSequence"),
-    "EffectiveEchoTime": "MREchoSequence",
-}
 MANY_DIGITS = re.compile(r"\d{2}")
+MEASURES = "PixelMeasuresSequence"
 STEP = 0.05  # by which a gap differs from a multiple of the spacing at most
-OVERLAP = 1.5  # times the gap, from which on slices that thick are of several runs
+OVERLAP = 1.5  # times the gap, from which on slices that thick may be of several runs
 INCOMPLETE = "the transfer may have stopped early, so send the series again"
 
 
@@ -107,19 +101,20 @@ def require_complete(frames: Sequence[Frame], gap_mm: float, images: int, others
 
     images: how many the series has, with those of other types; others: the InstanceNumbers of these.
 
-    Raises UserError where the headers name more slices than there are, or where the slices are of several runs.
+    Raises UserError where the headers name more slices than there are.
     """
     datasets = list({frame.path: frame.dataset for frame in frames}.values())
-    return (*_runs(frames, gap_mm, path), *_parts(datasets, path), *_counts(frames, datasets, images, others, path))
+    return (*_gaps(frames, gap_mm), *_parts(datasets, path), *_counts(frames, datasets, images, others, path))
 
 
 def _parts(datasets: list[Dataset], path: Path) -> tuple[str, ...]:
     """Raise UserError unless all files of a concatenation, into which an image with many frames is cut, are there."""
-    parts = {whole(dataset.get("InConcatenationNumber")) or 1 for dataset in datasets}
-    said = _most(datasets, "InConcatenationTotalNumber")
-    total = max(said, *parts, 2 if len(parts) == 1 and _most(datasets, "ConcatenationFrameOffsetNumber") else 1)
-    if total > len(parts):
-        raise UserError(f"{path}: expected {total} files of one concatenation, found {len(parts)}: {INCOMPLETE}")
+    said, found = _most(datasets, "InConcatenationTotalNumber"), len(datasets)
+    total = max(
+        said, _most(datasets, "InConcatenationNumber"), 2 if _most(datasets, "ConcatenationFrameOffsetNumber") else 1
+    )
+    if total > found:
+        raise UserError(f"{path}: expected {total} files of one concatenation, found {found}: {INCOMPLETE}")
     if any(dataset.get("ConcatenationUID") for dataset in datasets) and not said:
         return ("Its DICOM header says that it is a part of a concatenation, not of how many parts: some may be missing.",)
     return ()
@@ -173,8 +168,10 @@ def _numbering(frames: Sequence[Frame], others: set[int], path: Path) -> tuple[s
 
 def _instance(frame: Frame) -> int | None:
     """The number of a slice: of its file, or in a file with many frames in its stack."""
-    name = "InStackPositionNumber" if "NumberOfFrames" in frame.dataset else "InstanceNumber"
-    return whole(_value(frame, name))
+    if "NumberOfFrames" not in frame.dataset:
+        return whole(frame.dataset.get("InstanceNumber"))
+    item = holder(frame.dataset, frame.groups, "FrameContentSequence", "InStackPositionNumber")
+    return whole(item.get("InStackPositionNumber"))
 
 
 def _most(datasets: list[Dataset], name: str) -> int:
@@ -200,71 +197,34 @@ def whole(value: object) -> int | None:
         return None
 
 
-# --- how many runs ---
+# --- how far apart ---
 
 
-def _runs(frames: Sequence[Frame], gap_mm: float, path: Path) -> tuple[str, ...]:
-    """Raise UserError where the slices of several runs lie between each other.
+def _gaps(frames: Sequence[Frame], gap_mm: float) -> tuple[str, ...]:
+    """Whether the slices lie as far apart as the header says, where there are several.
 
     Slices that two packages acquired in turn are as thick as the gap or less. Those of two whole runs are as thick as the
     gap within a run, which is a multiple of the gap.
     """
     spacing, thickness = (_longest(frames, name) for name in ("SpacingBetweenSlices", "SliceThickness"))
-    said_mm = max(spacing, thickness)
-    overlap = said_mm > OVERLAP * gap_mm
-    names = [*OF_A_VOLUME, *(OF_A_RUN if overlap or not said_mm else ())]
-    tag = next((name for name in names if _interleave(_values(frames, name))), "")
-    if tag:
-        slices = f"slices of {said_mm:.3g} mm" if overlap else "its slices"
-        raise UserError(
-            f"{path}: expected one acquisition, found several in one series ({tag}): {slices} lie {gap_mm:.3g} mm apart,"
-            " those of one between those of another"
-        )
+    steps = gap_mm / spacing if spacing >= thickness > 0 else 1.0  # less than the thickness may be the room between slices
     if len(frames) == 1:
         return ()
-    steps = gap_mm / spacing if spacing >= thickness > 0 else 1.0  # less than the thickness may be the room between slices
     if round(steps) > 1 and abs(steps - round(steps)) < STEP:
         why = "slices between them may be missing"
-    elif overlap:
+    elif max(spacing, thickness) > OVERLAP * gap_mm:
         why = "they may be of two runs"
     else:
         return ()
+    said_mm = max(spacing, thickness)
     return (f"Its DICOM header says {said_mm:.3g} mm between slices, they lie {gap_mm:.3g} mm apart: {why}.",)
 
 
 def _longest(frames: Sequence[Frame], name: str) -> float:
     """In mm; 0 where no frame has a number there."""
-    return max((abs(value) for value in _values(frames, name) if isinstance(value, float)), default=0.0)
-
-
-def _values(frames: Sequence[Frame], name: str) -> list[float | str]:
-    """A tag of each frame, as numbers where they are; empty texts where it has none."""
-    if name in IN_GROUPS:
-        return [_plain(_value(frame, name)) for frame in frames]
-    of_files = {id(frame.dataset): frame.dataset for frame in frames}
-    found = {number: _plain(dataset.get(name)) for number, dataset in of_files.items()}
-    return [found[id(frame.dataset)] for frame in frames]
-
-
-def _value(frame: Frame, name: str) -> object:
-    """A tag of a frame: in its functional groups, or of its file."""
-    sequence = IN_GROUPS.get(name)
-    return (holder(frame.dataset, frame.groups, sequence, name) if sequence else frame.dataset).get(name)
-
-
-def _plain(value: object) -> float | str:
-    """Numbers to four digits: echo times differ by rounding."""
-    text = "" if value is None else str(value)
-    try:
-        return float(f"{float(text):.4g}") if "." in text else float(text)
-    except ValueError:
-        return text
-
-
-def _interleave(values: list[float | str]) -> bool:
-    """Whether of groups of at least two slices with one value each, one lies between the slices of another."""
-    ends: dict[float | str, list[int]] = {}
-    for n, value in enumerate(values):
-        ends.setdefault(value, []).append(n)
-    groups = sorted((places[0], places[-1]) for places in ends.values() if len(places) > 1)
-    return any(first < last for (_, last), (first, _) in itertools.pairwise(groups))
+    items = {id(item): item for frame in frames for item in [holder(frame.dataset, frame.groups, MEASURES, name)]}.values()
+    found = [0.0]
+    for item in items:
+        with contextlib.suppress(TypeError, ValueError):
+            found.append(abs(float(item.get(name))))
+    return max(found)

@@ -3,13 +3,13 @@
 Nothing on it names the patient: no name of a case, no identifier, no date.
 """
 
-from __future__ import annotations
-
 import io
-from typing import TYPE_CHECKING
 
+import highdicom as hd
 import numpy as np
+from highdicom.sc import SCImage
 from PIL import Image, ImageDraw, ImageFont
+from pydicom.dataset import Dataset
 
 import model
 from model.images.case import Case
@@ -30,9 +30,6 @@ from model.report.numbers import percent, volume
 from model.report.results import REVIEW
 from model.report.wording import ESTIMATED, is_estimated, z_map_name
 
-if TYPE_CHECKING:
-    from highdicom.sc import SCImage
-
 SERIES_NUMBER = 9002
 PIXELS_PER_MM = 2.0
 LARGEST_MAP = 240  # pixels along a side; larger ones are drawn smaller
@@ -46,14 +43,11 @@ INK, LETTERS, RIM = "white", "lightgrey", "black"
 
 def capture(source: Source, case: Case, mask: np.ndarray, results: dict) -> SCImage:
     """The object for a boolean (z, y, x) mask and what results.json holds. The same input gives the same bytes."""
-    import highdicom as hd
-    from pydicom.dataset import Dataset
-
     pixels = draw(case, mask, results["lesion_list"], sentences(case, mask, results))
     image = source.images[0]
     made_of = ("capture", image.SeriesInstanceUID, image.SOPInstanceUID, pixels.tobytes(), *made_with(results).values())
     _, bottom, _, right = (letter.translate(FEET_AND_HEAD) for letter in make_view(case).letters)
-    made = hd.sc.SCImage(
+    made = SCImage(
         pixel_array=pixels,
         photometric_interpretation=hd.PhotometricInterpretationValues.RGB,
         bits_allocated=8,

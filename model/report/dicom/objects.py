@@ -1,19 +1,14 @@
 """What is written for an archive (PACS) beside a mask whose ADC map came as DICOM: a segmentation and a picture of it."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom.dataset import Dataset
 
 from model.errors import UserError, one_line
 from model.images.case import Case
 from model.images.dicom.persons import counting, quiet
 from model.report.dicom.source import INSTEAD, Source, read_source
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 
 def require_objects(case: Case) -> None:

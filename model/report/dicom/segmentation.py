@@ -1,22 +1,21 @@
 """The mask as a DICOM Segmentation, which refers to the images that it was made from."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import highdicom as hd
 import numpy as np
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian
 
 import model
 from model.report.dicom.source import Source, uid_of
 from model.report.montage import MASK_COLOUR
 from model.report.results import REVIEW
 from model.reviews.find import PAGE
-
-if TYPE_CHECKING:
-    from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
-    from pydicom.dataset import Dataset
 
 MAKER = "hie-lesions"
 USE = "research use, not a medical device"
@@ -29,12 +28,10 @@ def segmentation(source: Source, mask: np.ndarray, results: dict) -> Segmentatio
     results: what results.json holds. The same input gives the same bytes: UIDs are made from the mask, the weights and the
     source's UIDs, and dates are the study's.
     """
-    import highdicom as hd
-
     series = source.images[0].SeriesInstanceUID
     instances = ",".join(image.SOPInstanceUID for image in source.images)
     made_of = ("segmentation", series, instances, np.packbits(mask).tobytes(), *made_with(results).values())
-    made = hd.seg.Segmentation(
+    made = Segmentation(
         source_images=source.images,
         pixel_array=mask.astype(np.uint8),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
@@ -70,9 +67,7 @@ def creator_of(results: dict) -> str | None:
 
 def _algorithm_type(results: dict) -> SegmentAlgorithmTypeValues:
     """MANUAL is a mask that was drawn elsewhere and shares no voxel with the draft."""
-    import highdicom as hd
-
-    types, review = hd.seg.SegmentAlgorithmTypeValues, results.get(REVIEW)
+    types, review = SegmentAlgorithmTypeValues, results.get(REVIEW)
     if not review:
         return types.AUTOMATIC
     return types.SEMIAUTOMATIC if review["kind"] == PAGE or review["dice_with_draft"] > 0 else types.MANUAL
@@ -80,8 +75,6 @@ def _algorithm_type(results: dict) -> SegmentAlgorithmTypeValues:
 
 def instance_of(source: Source, made_of: Sequence[str | bytes]) -> dict[str, Any]:
     """The arguments that both objects' makers take: their UIDs, which `made_of` decides, what made them and when."""
-    from pydicom.uid import ExplicitVRLittleEndian
-
     date, time = source.content
     return {
         "series_instance_uid": uid_of("series", *made_of),
@@ -107,18 +100,15 @@ def without_now(made: Dataset) -> None:
 
 
 def _description(results: dict) -> SegmentDescription:
-    import highdicom as hd
-    from pydicom.sr.codedict import codes
-
     algorithm_type = _algorithm_type(results)
-    return hd.seg.SegmentDescription(
+    return SegmentDescription(
         segment_number=1,
         segment_label="HIE lesions",
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         segmented_property_type=codes.SCT.Lesion,
         algorithm_type=algorithm_type,
         algorithm_identification=None
-        if algorithm_type == hd.seg.SegmentAlgorithmTypeValues.MANUAL
+        if algorithm_type == SegmentAlgorithmTypeValues.MANUAL
         else hd.AlgorithmIdentificationSequence(
             name=MAKER,
             family=codes.DCM.ArtificialIntelligence,

@@ -4,8 +4,6 @@ Whoever makes an object from a `Source` cannot copy more: of the headers' text, 
 descriptions, names of institutions and staff, and private attributes stay behind.
 """
 
-from __future__ import annotations
-
 import datetime
 import hashlib
 import os
@@ -14,15 +12,15 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from model.errors import UserError, one_line
+from model.images.dicom.frame import PER_FRAME, SHARED, functional_groups, holder
+from model.images.dicom.persons import UID
 from model.images.grid import DicomSource, Grid
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 # What an archive files an object by; taken over as it is. Every other attribute of patient and study stays behind.
 IDENTITY = (
@@ -31,7 +29,6 @@ IDENTITY = (
     *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
 )
 REFERENCE = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-OF_ALL_FILES = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 ALSO = (
     *("Modality", "Rows", "Columns", "ImagePositionPatient"),
     *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
@@ -44,7 +41,6 @@ GROUPS = {  # attributes of a frame's geometry by the functional group that hold
 }
 GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 INSTEAD = "could refer; as NIfTI the series gets a mask without these objects"
-SHARED, PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 TIME = re.compile(r"([01]\d|2[0-3])[0-5]\d[0-5]\d(\.\d{1,6})?")
 EMPTY = (  # attributes that every object has, with or without a value
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
@@ -79,8 +75,6 @@ def read_source(dicom: DicomSource, grid: Grid) -> Source:
 
     Raises UserError when no object can refer to them, ValueError when their slices are not those of the grid.
     """
-    from pydicom import dcmread
-
     tags = [*REFERENCE, *IDENTITY, *ALSO, *GROUPS, SHARED, PER_FRAME]
     try:
         read = [dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True) for path in dicom.files]
@@ -90,8 +84,8 @@ def read_source(dicom: DicomSource, grid: Grid) -> Source:
     if len(read) > 1 and any(PER_FRAME in dataset for dataset in read):
         raise UserError(f"{dicom.files[0]}: one of several enhanced files, to which no DICOM segmentation {INSTEAD}")
     _require_references(dicom.files, read)
-    enhanced = PER_FRAME in read[0]
-    slices = [_slice(read[0], number) for number in dicom.frames] if enhanced else [_slice(dataset) for dataset in read]
+    pairs = [(read[0], number) for number in dicom.frames] if dicom.frames else [(dataset, 1) for dataset in read]
+    slices = [_slice(*pair) for pair in pairs]
     if missing := [name for name in GEOMETRY if not all(found.get(name) for found in slices)]:
         raise UserError(
             f"{dicom.files[0]}: expected {' and '.join(missing)} of each slice, to which DICOM objects {INSTEAD}"
@@ -105,26 +99,21 @@ def read_source(dicom: DicomSource, grid: Grid) -> Source:
 
 
 def _require_references(files: Sequence[Path], read: Sequence[Dataset]) -> None:
-    """Raise UserError unless every file has UIDs to refer to, and all files are of one study, series and scanner's space.
+    """Raise UserError unless every file of a series has UIDs to refer to, and all are of one scanner's space.
 
     What is no UID is not told: it may be a name. Nor is a new one made: objects with it would be of no study of the archive.
     """
-    from model.images.dicom.persons import UID
-
     numbers: dict[str, Path] = {}
     for path, dataset in zip(files, read, strict=True):
-        if missing := [name for name in REFERENCE if not dataset.get(name)]:
-            raise UserError(f"{path}: expected {' and '.join(missing)}, to which DICOM objects of the lesions {INSTEAD}")
-        if wrong := [name for name in REFERENCE if not UID.fullmatch(str(dataset[name].value))]:
+        if wrong := [name for name in REFERENCE if not UID.fullmatch(str(dataset.get(name) or ""))]:
             names = f"{' and '.join(wrong)} of digits and dots, at most 64"
             raise UserError(f"{path}: expected {names}, to which DICOM objects of the lesions {INSTEAD}")
         if numbers.setdefault(str(dataset.SOPInstanceUID), path) != path:
             raise UserError(f"{path}: has the SOPInstanceUID of another file, so no DICOM objects of the lesions {INSTEAD}")
-    for name in OF_ALL_FILES:
-        if (count := len({str(dataset[name].value) for dataset in read})) > 1:
-            folder = os.path.commonpath([path.parent for path in files])
-            found = f"expected one {name} in the files of a series, found {count}"
-            raise UserError(f"{folder}: {found}, so no DICOM objects of the lesions {INSTEAD}")
+    if (count := len({str(dataset.FrameOfReferenceUID) for dataset in read})) > 1:
+        folder = os.path.commonpath([path.parent for path in files])
+        found = f"expected one FrameOfReferenceUID in the files of a series, found {count}"
+        raise UserError(f"{folder}: {found}, so no DICOM objects of the lesions {INSTEAD}")
 
 
 def require_on_grid(positions_mm: Sequence[tuple[float, ...]], grid: Grid) -> None:
@@ -154,8 +143,6 @@ def _is_date(text: str) -> bool:
 
 def _picked(read: Dataset, names: Sequence[str]) -> Dataset:
     """A data set of those of the attributes that there are, as they are."""
-    from pydicom.dataset import Dataset
-
     picked = Dataset()
     for name in names:
         if name in read:
@@ -169,47 +156,35 @@ def _reduced(read: Dataset, first: Dataset) -> Dataset:
     Orientation, spacing and thickness are those of the case's first slice: highdicom takes no two that differ, be it by
     rounding.
     """
-    from pydicom.dataset import Dataset
-
     image = _picked(read, (*REFERENCE, *ALSO))
     for name in EMPTY:
         setattr(image, name, "")
     shared = Dataset()
     for name, sequence in GROUPS.items():
         if name != "ImagePositionPatient":
-            item = _items(shared, sequence)[:1] or [Dataset()]
-            item[0][name] = image[name] = first[name]
-            setattr(shared, sequence, item)
-    if PER_FRAME in read:
-        image.NumberOfFrames = len(_items(read, PER_FRAME))
+            item = shared[sequence][0] if sequence in shared else Dataset()
+            item[name] = image[name] = first[name]
+            setattr(shared, sequence, [item])
+    groups, own = functional_groups(read)
+    if groups or own:
+        own = own or [Dataset()]  # of one frame, whose place is in the shared group
+        image.NumberOfFrames = len(own)
         image.SharedFunctionalGroupsSequence = [shared]
-        image.PerFrameFunctionalGroupsSequence = [_place(group) for group in _items(read, PER_FRAME)]
+        image.PerFrameFunctionalGroupsSequence = [_place(read, [group, *groups]) for group in own]
     return image
 
 
-def _place(group: Dataset) -> Dataset:
-    """The group of a frame with its position alone."""
-    from pydicom.dataset import Dataset
-
-    place = Dataset()
-    sequence = GROUPS["ImagePositionPatient"]
-    setattr(place, sequence, [_picked(item, ["ImagePositionPatient"]) for item in _items(group, sequence)])
+def _place(read: Dataset, groups: list[Dataset]) -> Dataset:
+    """A group of a frame with its position alone."""
+    name, place = "ImagePositionPatient", Dataset()
+    setattr(place, GROUPS[name], [_picked(holder(read, groups, GROUPS[name], name), [name])])
     return place
 
 
-def _slice(image: Dataset, number: int | None = None) -> Dataset:
-    """The geometry of an image or of one of its frames, which is in the frame's own groups, else in the shared ones."""
-    from pydicom.dataset import Dataset
-
-    if number is None:
-        return _picked(image, list(GROUPS))
+def _slice(image: Dataset, number: int) -> Dataset:
+    """The geometry of an image or of one of its frames, from 1."""
+    shared, own = functional_groups(image)
     found = Dataset()
     for name, sequence in GROUPS.items():
-        groups = [_items(image, PER_FRAME)[number - 1], *_items(image, SHARED)]
-        for item in [item for group in groups[::-1] for item in _items(group, sequence) if name in item]:
-            found[name] = item[name]
+        found.update(_picked(holder(image, [*own[number - 1 : number], *shared], sequence, name), [name]))
     return found
-
-
-def _items(dataset: Dataset, sequence: str) -> list[Dataset]:
-    return list(dataset[sequence].value) if sequence in dataset else []

@@ -1,11 +1,10 @@
 """What is said of DICOM files, and files with other tags."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-import pydicom
 import pytest
-from dicom_phantom import save
+from dicom_phantom import edited
 from pydicom.dataset import Dataset
 
 from model.errors import UserError
@@ -21,14 +20,6 @@ def refused(path: Path) -> str:
     assert "\n" not in message
     assert "Error" not in message
     return message
-
-
-def edited(paths: Iterable[Path], edit: Callable[[Dataset], object]) -> None:
-    """Write files again with a change of their data sets."""
-    for path in paths:
-        dataset = pydicom.dcmread(path)
-        edit(dataset)
-        save(dataset, path)
 
 
 def typed(path: Path, kind: Callable[[Dataset], str]) -> None:

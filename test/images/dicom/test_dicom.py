@@ -14,11 +14,11 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from dicom_phantom import ROOT, Series, change, save, write_multiframe, write_series
+from dicom_phantom import ROOT, Series, change, edited, save, write_multiframe, write_series
 from inference_helpers import GRID
 from phantom import write_image
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, HTJ2KLossless, JPEGLosslessSV1, RLELossless
-from refusals import edited, refused, typed
+from refusals import refused, typed
 
 from model.errors import UserError
 from model.images.dicom import jpeg

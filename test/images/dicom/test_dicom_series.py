@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantom import ADC_TYPE, ROOT, Series, change, write_multiframe, write_series, write_study
+from dicom_phantom import ADC_TYPE, ROOT, Series, change, edited, write_multiframe, write_series, write_study
 from inference_helpers import GRID
-from refusals import edited, refused
+from refusals import refused
 
 from model.errors import UserError
 from model.images.case import read_case

@@ -12,11 +12,11 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantom import Series, change, write_multiframe, write_series
+from dicom_phantom import Series, change, edited, write_multiframe, write_series
 from inference_helpers import GRID
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
-from refusals import edited, refused
+from refusals import refused
 
 from model.images.dicom.codestreams import StreamHeader, stream_header
 from model.images.volume import read_volume

@@ -8,7 +8,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantom import ROOT, Series, change, write_multiframe, write_series
+from dicom_phantom import ROOT, Series, change, edited, write_multiframe, write_series
 from highdicom.sr.coding import CodedConcept
 from inference_helpers import GRID
 from pydicom.datadict import dictionary_VR
@@ -16,7 +16,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
-from refusals import edited, refused
+from refusals import refused
 
 from model.errors import UserError
 from model.images.case import read_case
@@ -40,22 +40,14 @@ def padded(dataset: Dataset, vr: str, *ends: int) -> None:
     ("signed", "stored", "vr", "ends", "is_padding"),
     [
         (0, 16, US, (4000,), lambda v: v == 4000),
-        (0, 16, US, (4000, 4095), lambda v: v >= 4000),
         (0, 16, US, (4095, 4000), lambda v: v >= 4000),  # the limit may lie on either side
-        (0, 16, US, (3, 0), lambda v: v <= 3),
-        (0, 12, US, (4000, 65535), lambda v: v >= 4000),
         (0, 12, US, (65535,), lambda v: v == 4095),  # all bits of a word of which 12 are stored
         (0, 16, SS, (4000, 4095), lambda v: v >= 4000),
-        (1, 16, SS, (-2000,), lambda v: v == -2000),
         (1, 16, US, (63536,), lambda v: v == -2000),  # 65536 - 2000: the same word as US
-        (1, 16, SS, (-2000, -1500), lambda v: (v >= -2000) & (v <= -1500)),
-        (1, 16, SS, (-32768, -1), lambda v: v < 0),
         (1, 16, US, (65535, 63536), lambda v: (v >= -2000) & (v < 0)),
         (1, 12, SS, (-32768, -1500), lambda v: v <= -1500),
         (1, 12, US, (2096,), lambda v: v == -2000),  # 4096 - 2000
-        (1, 12, SS, (-2000, 2047), lambda v: v >= -2000),
-        (0, 16, "", (4000, 4095), lambda v: v >= 4000),  # in implicit VR
-        (1, 16, "", (-2000, -1500), lambda v: (v >= -2000) & (v <= -1500)),
+        (1, 16, "", (-2000, -1500), lambda v: (v >= -2000) & (v <= -1500)),  # in implicit VR
     ],
 )
 def test_padding_is_missing_in_the_numbers_that_are_stored(tmp_path, signed, stored, vr, ends, is_padding):
@@ -102,9 +94,7 @@ def test_a_limit_of_padding_without_a_value_is_refused(tmp_path):
     paths = write_series(tmp_path, VOXELS, GRID)
     edited(paths, lambda dataset: dataset.add_new(0x00280121, US, 4095))
     assert ": its PixelPaddingRangeLimit is there without PixelPaddingValue; " in refused(tmp_path)
-    edited(paths, lambda dataset: dataset.add_new(0x00280120, US, None))
-    assert ": its PixelPaddingRangeLimit is there without PixelPaddingValue; " in refused(tmp_path)
-    edited(paths, lambda dataset: dataset.__delitem__("PixelPaddingRangeLimit"))
+    edited(paths, lambda dataset: (dataset.add_new(0x00280120, US, None), dataset.__delitem__("PixelPaddingRangeLimit")))
     assert np.array_equal(read_volume(tmp_path, adc=True).voxels, VOXELS)  # an empty value says nothing
 
 
@@ -116,18 +106,15 @@ def a_head(padding: float, hole: float) -> np.ndarray:
     return numbers
 
 
-@pytest.mark.parametrize("padding", [-2000, -32768])
-def test_padding_below_0_is_background_around_the_brain_and_refused_within(tmp_path, padding):
+def test_padding_below_0_is_background_around_the_brain_and_refused_within(tmp_path):
     grid = replace(GRID, size=(9, 15, 12), spacing_mm=(4.0, 2.0, 1.5))
-    for name, hole in (("whole", 1500), ("hole", padding)):
-        numbers = a_head(padding, hole).astype(np.int16)
+    for name, hole in (("whole", 1500), ("hole", -2000)):
+        numbers = a_head(-2000, hole).astype(np.int16)
         paths = write_series(tmp_path / name, numbers.view(np.uint16).astype(float), grid)
-        edited(paths, lambda dataset: (setattr(dataset, "PixelRepresentation", 1), padded(dataset, SS, padding)))
+        edited(paths, lambda dataset: (setattr(dataset, "PixelRepresentation", 1), padded(dataset, SS, -2000)))
     adc, _, said = without_missing(read_volume(tmp_path / "whole", adc=True, keep_nan=True), None)
-    expected = a_head(0, 1500)
-    assert np.array_equal(adc.voxels == 0, expected == 0)
-    assert adc.voxels.min() == 0
-    assert said == ""
+    assert np.array_equal(adc.voxels == 0, a_head(0, 1500) == 0)
+    assert (adc.voxels.min(), said) == (0, "")
     assert read_volume(tmp_path / "whole", adc=True).voxels.min() == 0
     with pytest.raises(UserError, match=f"30 of {9 * 15 * 12} voxels are NaN or infinite inside the brain"):
         without_missing(read_volume(tmp_path / "hole", adc=True, keep_nan=True), None)
@@ -185,24 +172,13 @@ def parametric_map(
     return folder / "map" / "map.dcm"
 
 
-FACTORS = {
-    "um2/s": 1.0,
-    "um2/ms": 1e3,
-    "mm2/s": 1e6,
-    "10*-6.mm2/s": 1.0,
-    "10*-3.mm2/s": 1e3,
-    "um2.ms-1": 1e3,
-    "10-6mm2/s": 1.0,
-}
-
-
-@pytest.mark.parametrize(("modality", "unit"), [("CT", "um2/s"), *(("OT", unit) for unit in FACTORS)])
-def test_a_parametric_map_of_adc_is_read_whatever_its_modality(tmp_path, modality, unit):
-    path = parametric_map(tmp_path, (VOXELS / FACTORS[unit]).astype(np.float32), unit)
+@pytest.mark.parametrize(("modality", "unit", "factor"), [("CT", "um2/s", 1.0), ("OT", "mm2/s", 1e6)])
+def test_a_parametric_map_of_adc_is_read_whatever_its_modality(tmp_path, modality, unit, factor):
+    path = parametric_map(tmp_path, (VOXELS / factor).astype(np.float32), unit)
     change(path, Modality=modality)
     found = read_volume(path.parent, adc=True)
     np.testing.assert_allclose(found.voxels, VOXELS, rtol=1e-6)
-    assert found.unit_factor == FACTORS[unit]
+    assert found.unit_factor == factor
 
 
 @pytest.mark.parametrize(
@@ -212,8 +188,6 @@ def test_a_parametric_map_of_adc_is_read_whatever_its_modality(tmp_path, modalit
         ("um2/s", ("99ADC", "99LOCAL", "apparent diffusion coefficient"), True),
         ("um2/s", ("113041", "99LOCAL", "Something"), False),
         ("um2/s", ("113289", "DCM", "Diffusion Coefficient"), False),
-        ("um2/s", ("110808", "DCM", "Fractional Anisotropy"), False),
-        ("1", ("113041", "DCM", "Apparent Diffusion Coefficient"), False),
         ("s/mm2", ("113041", "DCM", "Apparent Diffusion Coefficient"), False),
     ],
 )
@@ -225,8 +199,7 @@ def test_another_quantity_or_unit_of_another_modality_is_not_read(tmp_path, unit
         assert "expected an ADC map in images of modality MR, found OT" in refused(path)
 
 
-@pytest.mark.parametrize("kind", ["Float", "DoubleFloat"])
-@pytest.mark.parametrize("limit", [None, -500.0])
+@pytest.mark.parametrize(("kind", "limit"), [("Float", None), ("DoubleFloat", -500.0)])
 def test_padding_of_floating_point_numbers(tmp_path, kind, limit):
     voxels = np.where(RNG.random(GRID.size) < 0.3, RNG.choice([-999.5, -700.25], GRID.size), VOXELS + 1)
     path = parametric_map(tmp_path, voxels.astype(np.float32 if kind == "Float" else np.float64))
@@ -237,7 +210,7 @@ def test_padding_of_floating_point_numbers(tmp_path, kind, limit):
     np.testing.assert_allclose(found[~missing], voxels[~missing], rtol=1e-6)
 
 
-@pytest.mark.parametrize("padding", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("padding", [np.nan, -np.inf])
 def test_padding_that_is_no_finite_number(tmp_path, padding):
     voxels = np.where(RNG.random(GRID.size) < 0.3, 0, VOXELS + 1).astype(np.float32)
     path = parametric_map(tmp_path, voxels)
@@ -265,27 +238,14 @@ RESCALED = "RescaleSlope", "RescaleIntercept"
     [
         ({"RescaleSlope": ""}, "its RescaleSlope is empty, expected a number"),
         ({"RescaleIntercept": ""}, "its RescaleIntercept is empty, expected a number"),
-        ({"RescaleSlope": "", "RescaleIntercept": ""}, "its RescaleSlope is empty, expected a number"),
         ({"RescaleSlope": "0,5"}, "its RescaleSlope has a decimal comma, expected a number with a decimal point"),
-        ({"RescaleIntercept": "-1,5E1"}, "its RescaleIntercept has a decimal comma, expected a number with a decimal point"),
         ({"RescaleSlope": "1\\2"}, "its RescaleSlope is not a number"),
-        ({"RescaleSlope": "nan"}, "its RescaleSlope is not a number"),
-        ({"PixelSpacing": "1,25\\0,8"}, "its PixelSpacing has a decimal comma, expected 2 numbers with a decimal point"),
         ({"PixelSpacing": "1.25\\0,8"}, "its PixelSpacing has a decimal comma, expected 2 numbers with a decimal point"),
-        ({"PixelSpacing": ""}, "its PixelSpacing is empty, expected 2 numbers"),
         ({"PixelSpacing": "\\"}, "its PixelSpacing is empty, expected 2 numbers"),
         ({"PixelSpacing": "1.25"}, "its PixelSpacing is not 2 numbers"),
         ({"ImagePositionPatient": "1,5\\2\\3"}, "its ImagePositionPatient has a decimal comma, expected 3 numbers"),
-        (
-            {"ImageOrientationPatient": "\\".join(["1,0"] * 6)},
-            "its ImageOrientationPatient has a decimal comma, expected 6 numbers",
-        ),
         ({"SpacingBetweenSlices": "", "SliceThickness": "3,0"}, "its SliceThickness has a decimal comma"),
-        ({"SpacingBetweenSlices": "3,0"}, "its SpacingBetweenSlices has a decimal comma"),
         ({"Columns": ""}, "its Columns is empty, expected a number"),
-        ({"BitsStored": ""}, "its BitsStored is empty, expected a number"),
-        ({"BitsAllocated": ""}, "its BitsAllocated is empty, expected a number"),
-        ({"SamplesPerPixel": ""}, "its SamplesPerPixel is empty, expected a number"),
         ({"NumberOfFrames": "1,0"}, "its NumberOfFrames has a decimal comma"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
@@ -308,8 +268,9 @@ def test_some_slices_without_a_rescale(tmp_path, slope, refuses):
         assert np.array_equal(read_volume(tmp_path, adc=True).voxels, VOXELS)
 
 
-@pytest.mark.parametrize("group", ["PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"])
-@pytest.mark.parametrize("value", ["", "0,5"])
+@pytest.mark.parametrize(
+    ("group", "value"), [("PerFrameFunctionalGroupsSequence", "0,5"), ("SharedFunctionalGroupsSequence", "")]
+)
 def test_the_tag_of_a_frame_that_cannot_be_read_is_named(tmp_path, group, value):
     path = write_multiframe(tmp_path / "m.dcm", [(VOXELS, GRID)])
 
@@ -326,7 +287,7 @@ def test_the_tag_of_a_frame_that_cannot_be_read_is_named(tmp_path, group, value)
     assert refused(path).startswith(f"{path}: its RescaleSlope {found}, expected a number")
 
 
-@pytest.mark.parametrize("name", ["RealWorldValueSlope", "RealWorldValueIntercept", "RealWorldValueFirstValueMapped"])
+@pytest.mark.parametrize("name", ["RealWorldValueSlope", "RealWorldValueFirstValueMapped"])
 def test_an_empty_tag_of_a_mapping_is_named(tmp_path, name):
     paths = write_series(tmp_path, VOXELS, GRID, Series(unit="um2/s"))
     edited(paths, lambda dataset: setattr(dataset.RealWorldValueMappingSequence[0], name, None))
@@ -344,7 +305,7 @@ def test_half_a_rescale_is_refused_where_it_would_change_anything(tmp_path, pres
         assert f": it has {RESCALED[present]} without {RESCALED[1 - present]}; " in refused(tmp_path)
 
 
-@pytest.mark.parametrize("syntax", ["1.2.840.113619.5.2", "1.3.46.670589.33.1.4.1", "9.9", "not a UID"])
+@pytest.mark.parametrize("syntax", ["1.2.840.113619.5.2", "not a UID"])
 def test_a_transfer_syntax_that_is_not_known_is_named(tmp_path, syntax):
     (path,) = write_series(tmp_path, VOXELS[:1], GRID)
     data = path.read_bytes()
