@@ -165,19 +165,14 @@ def _masks_by_words(adc: dict[str, list[Path]]) -> dict[tuple[str, ...], list[Pa
 
 
 def _unreadable_entries(folder: Path) -> list[FoundCase]:
-    """Folders and files of formats that are not read, where an image of a case is expected."""
-    if not folder.is_dir():
-        return []
-    wrong = [path for path in visible_in(folder) if not is_no_image(path) and (os.path.isdir(path) or unread_kind(path))]
-    wrong += [path for path in visible_in(folder) if is_dangling(path) and not suffix_of(path)]
-    return [FoundCase(f"{folder.name}/{path.name}", problem=_not_an_image(path)) for path in wrong]
-
-
-def _not_an_image(path: Path) -> str:
-    if is_dangling(path):
-        return dangling([path])
-    what = "a folder" if os.path.isdir(path) else unread_kind(path)
-    return f"{path}: {what}, expected an image that ends in one of {', '.join(READ)}{where_dicom_is_read([what])}"
+    """Folders with scans and files of formats that are not read, where an image of a case is expected."""
+    entries = visible_in(folder) if folder.is_dir() else []
+    expected = f"expected an image that ends in one of {', '.join(READ)}"
+    return [
+        FoundCase(f"{folder.name}/{path.name}", problem=f"{path}: {expected}{where_dicom_is_read([unread_kind(path)])}")
+        for path in entries
+        if not suffix_of(path) and (holds_scan(path) if os.path.isdir(path) else is_scan(path))
+    ]
 
 
 # --- a folder for each case ---
