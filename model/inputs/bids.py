@@ -3,7 +3,6 @@
 `derivatives/`, `sourcedata/`, `code/` and images of other kinds are left alone. Images elsewhere are listed with the reason.
 """
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -52,22 +51,7 @@ def bids_cases(root: Path) -> list[FoundCase]:
         raise UserError(f"{root}: no subject found in this BIDS data set, expected folders sub-<label>, found {there}")
     cases = [case for path in subjects for case in _cases_of(path)]
     cases += _misplaced(root, root, [*LEFT_ALONE, *(path.name for path in filter(_is_folder, subjects))])
-    problem = _problem_of_description(root / DESCRIPTION)
-    return [*cases, FoundCase(DESCRIPTION, problem=problem)] if problem else cases
-
-
-def _problem_of_description(path: Path) -> str:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        return dangling([path]) or f"{path}: cannot be read ({error.strerror})"
-    except (ValueError, RecursionError) as error:
-        return dangling([path]) or f"{path}: not readable as JSON ({error})"
-    fields = content if isinstance(content, dict) else {}
-    missing = [name for name in ("Name", "BIDSVersion") if not isinstance(fields.get(name), str)]
-    if not missing:
-        return ""
-    return f"{path}: expected an object with the texts Name and BIDSVersion, found no {' and no '.join(missing)}"
+    return cases
 
 
 def _cases_of(path: Path) -> Iterator[FoundCase]:

@@ -21,11 +21,8 @@ COLUMNS = ("case", "adc", "zadc")  # a cell of the last may be empty; where Z ma
 BRAIN_MASK = "brain_mask"  # a column that need not be there; also with a blank, a hyphen or nothing between the words
 MAY_BE = (MaskKind.BRAIN, MaskKind.DOUBTFUL)
 ABSOLUTE = re.compile(r"\s*(/|\\|[A-Za-z]:[/\\])")  # of Linux, of a Windows share, of a Windows drive
-UNCLOSED = "a quotation mark that is not closed, or text behind one"
-LONGEST = 500  # characters of a cell that a message shows
 DELIMITERS = ",;\t|"
 BETWEEN = "commas, semicolons, tabs or bars between them"
-BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def table_in(root: Path) -> Path | None:
@@ -48,8 +45,7 @@ def listed_cases(table: Path, *, estimate_z: bool = False) -> list[FoundCase]:
     if lost := dangling([table]):
         raise UserError(lost)
     try:
-        text = decoded(table.read_bytes())
-        columns, rows = _rows(text)
+        columns, rows = _rows(_decoded(table.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"{table}: no such file; a CSV is looked for in the input folder") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -65,14 +61,10 @@ def _require_columns(columns: list[str], rows: list[tuple[int, list[str]]], tabl
     missing = set(COLUMNS) - set(columns)
     if missing and not (estimate_z and missing == {"zadc"}):
         like_z = [name for name in columns if name not in COLUMNS and is_z_map(Path(name))]
-        hint = ""
-        if missing == {"zadc"}:
-            hint = "; the column zadc may be missing with --estimate-z"
-            if like_z:
-                hint = f"; is {like_z[0][:50]} the column zadc?"
-        found = ",".join(name[:50] for name in columns)[:200] or "none"
+        hint = f"; is {like_z[0][:50]} the column zadc?" if like_z else "; the column zadc may be missing with --estimate-z"
+        found = ",".join(columns)[:200] or "none"
         expected = f"expected a first line with the columns {','.join(COLUMNS)} ({BETWEEN})"
-        raise UserError(f"{table}: {expected}, found {found}{hint}")
+        raise UserError(f"{table}: {expected}, found {found}{hint if missing == {'zadc'} else ''}")
     _require_no_other_files(columns, rows, table)
 
 
@@ -106,15 +98,12 @@ def _names_file(folder: Path, column: str, cell: str, row: dict[str, str]) -> bo
     return like_path and not found and (is_z_map(Path(column)) or mask_kind(Path(column)) in MAY_BE)
 
 
-def decoded(data: bytes) -> str:
+def _decoded(data: bytes) -> str:
     """A table's text. Raises UnicodeDecodeError for bytes that are no text in any of the encodings."""
-    for bom, encoding in BOMS.items():
-        if data.startswith(bom):
-            return data.decode(encoding)
-    if data[1:2] == b"\0":
-        return data.decode("utf-16-le")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("cp1252")
 
@@ -122,57 +111,22 @@ def decoded(data: bytes) -> str:
 def _rows(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The columns' names in lower case, and every row that is not blank with the number of its line.
 
-    A row that cannot be read, and its name as far as that can be told, is a Broken. Raises csv.Error for such a first line.
+    Raises csv.Error where a quotation mark that is not closed may have taken lines together.
     """
     told = re.match(r"sep=(.)\r?\n", text)  # Excel's own note of the delimiter
-    body = text[told.end() :] if told else text
-    first = next((line for line in body.splitlines() if line.strip()), "")
-    delimiter = told[1] if told else max(DELIMITERS, key=first.count)
-    lines = io.StringIO(body, newline=None).readlines()
-    try:
-        columns, rows = _with_header(_parsed(lines, delimiter))
-        cells = [cell for _, values in rows for cell in zip(columns, values, strict=False)]
-        mixed = any(name in (*COLUMNS, BRAIN_MASK) and "\n" in value for name, value in cells)
-    except csv.Error:
-        mixed = True
-    if mixed:  # a quotation mark that is not closed took lines together: each on its own, then
-        columns, rows = _with_header(_parsed_alone(lines, delimiter))
-    return columns, [(line + bool(told), values) for line, values in rows]
-
-
-class Broken(list[str]):
-    """A row that cannot be read: the name of its case, as far as it can be told, and why."""
-
-
-def _parsed(lines: list[str], delimiter: str) -> list[tuple[int, list[str]]]:
-    """Rows that are not blank, each with the number of its last line. Raises csv.Error."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    return [(reader.line_num, values) for values in reader if any(value.strip() for value in values)]
-
-
-def _parsed_alone(lines: list[str], delimiter: str) -> list[tuple[int, list[str]]]:
-    """As above, line by line. Raises csv.Error where the first line cannot be read."""
-    rows: list[tuple[int, list[str]]] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            rows += [(number, values) for _, values in _parsed([line], delimiter)]
-        except csv.Error as error:
-            if not rows:
-                raise
-            too_long = "field limit" in str(error)
-            why = f"a cell of more than {csv.field_size_limit()} characters" if too_long else UNCLOSED
-            rows.append((number, Broken([line.partition(delimiter)[0].strip().strip('"'), why])))
-    return rows
-
-
-def _with_header(rows: list[tuple[int, list[str]]]) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    lines = io.StringIO(text, newline=None).readlines()[bool(told) :]
+    first = next((line for line in lines if line.strip()), "")
+    reader = csv.reader(lines, delimiter=told[1] if told else max(DELIMITERS, key=first.count), strict=True)
+    rows = [(reader.line_num + bool(told), row) for row in reader if any(value.strip() for value in row)]
     header = [name.strip().casefold() for name in rows[0][1]] if rows else []
-    return [BRAIN_MASK if re.fullmatch(r"brain[-_ ]*mask", name) else name for name in header], rows[1:]
+    columns = [BRAIN_MASK if re.fullmatch(r"brain[-_ ]*mask", name) else name for name in header]
+    for number, row in rows:
+        if any("\n" in value for name, value in zip(columns, row, strict=False) if name in (*COLUMNS, BRAIN_MASK)):
+            raise csv.Error(f"line {number}: a line break in a cell; is a quotation mark not closed?")
+    return columns, rows[1:]
 
 
 def _listed_case(columns: list[str], values: list[str], table: Path, line: int) -> FoundCase:
-    if isinstance(values, Broken):
-        return FoundCase(values[0] or f"line {line}", problem=f"{table}: line {line} has {values[1]}")
     row = dict(zip(columns, values + [""] * len(columns), strict=False))
     name, empty = row["case"], [column for column in COLUMNS if not row.get(column, "").strip()]
     cannot_run = empty not in ([], ["zadc"])
@@ -180,9 +134,7 @@ def _listed_case(columns: list[str], values: list[str], table: Path, line: int) 
         wrong = f"no {' and no '.join(empty)}" if cannot_run else f"more than {len(columns)} values"
         return FoundCase(name.strip() or f"line {line}", problem=f"{table}: line {line} has {wrong}")
     if name != name.strip():
-        return FoundCase(
-            name, problem=f"{table}: line {line}: the case's name begins or ends with a blank: {_cut(repr(name))}"
-        )
+        return FoundCase(name, problem=f"{table}: line {line}: the case's name begins or ends with a blank: {name!r}")
     given = {column: row[column] for column in ("adc", "zadc", BRAIN_MASK) if row.get(column, "").strip()}
     files = {column: _file(table.parent, cell) for column, cell in given.items()}
     mask = files.pop(BRAIN_MASK, None)
@@ -220,9 +172,5 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _shown(path: Path) -> str:
-    """A path as it is, or between quotation marks where blanks at its end would not be seen; a long one is cut."""
-    return _cut(repr(str(path)) if any(part != part.strip() for part in path.parts) else str(path))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}...{text[-LONGEST // 2 :]}"
+    """A path as it is, or between quotation marks where blanks at its end would not be seen."""
+    return repr(str(path)) if any(part != part.strip() for part in path.parts) else str(path)

@@ -44,7 +44,7 @@ from model.inputs.dicom import may_hold_adc_map, multi_frame_case
 from model.inputs.found_case import FoundCase, each_once
 from model.inputs.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, is_brain_mask, is_z_map, tell_apart
 from model.inputs.mask_names import says_mask
-from model.inputs.platform import DEFAULT_PATHS, EMPTY_INPUT, MANIFEST, find_scan
+from model.inputs.platform import EMPTY_INPUT
 from model.inputs.published_layout import ADC_FOLDER, ADC_STEM, LABEL_FOLDER, ZADC_FOLDER, ZADC_STEM
 from model.names.output_names import INDEX, PREVIOUS, SUMMARY
 
@@ -165,19 +165,14 @@ def _masks_by_words(adc: dict[str, list[Path]]) -> dict[tuple[str, ...], list[Pa
 
 
 def _unreadable_entries(folder: Path) -> list[FoundCase]:
-    """Folders and files of formats that are not read, where an image of a case is expected."""
-    if not folder.is_dir():
-        return []
-    wrong = [path for path in visible_in(folder) if not is_no_image(path) and (os.path.isdir(path) or unread_kind(path))]
-    wrong += [path for path in visible_in(folder) if is_dangling(path) and not suffix_of(path)]
-    return [FoundCase(f"{folder.name}/{path.name}", problem=_not_an_image(path)) for path in wrong]
-
-
-def _not_an_image(path: Path) -> str:
-    if is_dangling(path):
-        return dangling([path])
-    what = "a folder" if os.path.isdir(path) else unread_kind(path)
-    return f"{path}: {what}, expected an image that ends in one of {', '.join(READ)}{where_dicom_is_read([what])}"
+    """Folders with scans and files of formats that are not read, where an image of a case is expected."""
+    entries = visible_in(folder) if folder.is_dir() else []
+    expected = f"expected an image that ends in one of {', '.join(READ)}"
+    return [
+        FoundCase(f"{folder.name}/{path.name}", problem=f"{path}: {expected}{where_dicom_is_read([unread_kind(path)])}")
+        for path in entries
+        if not suffix_of(path) and (holds_scan(path) if os.path.isdir(path) else is_scan(path))
+    ]
 
 
 # --- a folder for each case ---
@@ -213,7 +208,7 @@ def _cases_of_folder(folder: Path, root: Path) -> list[FoundCase]:
 
     Beside DICOM an ADC map of another format in a folder below may have been made of it: the case says that it was left out.
     """
-    images = {} if _is_of_platform(folder) else images_below(folder, DEEPEST)
+    images = images_below(folder, DEEPEST)
     case = with_word_of_masks_elsewhere(
         _case_of_folder(folder), folder, [path for paths in images.values() for path in paths]
     )
@@ -235,10 +230,6 @@ def _cases_of_folder(folder: Path, root: Path) -> list[FoundCase]:
     return deep if deep and case.problem and not images_or_none(folder) else [case, *deep]
 
 
-def _is_of_platform(folder: Path) -> bool:
-    return (folder / MANIFEST).is_file() or any((folder / path).is_dir() for path in DEFAULT_PATHS.values())
-
-
 def _hidden_case(folder: Path) -> list[FoundCase]:
     """A hidden folder is a case that cannot be run where images lie in it, else none."""
     if not folder.name.startswith(".") or not holds_scan(folder):
@@ -247,10 +238,8 @@ def _hidden_case(folder: Path) -> list[FoundCase]:
 
 
 def _case_of_folder(folder: Path) -> FoundCase:
-    """The platform's layout in it, or two files told apart by their names, or DICOM for the ADC map."""
+    """Two files told apart by their names, or DICOM for the ADC map."""
     try:
-        if _is_of_platform(folder):
-            return replace(find_scan(folder), name=folder.name)
         images, of_dicom = named_as_images(folder), holds_dicom(folder)
         given, converted = split_converted(images, folder) if of_dicom else (images, [])
         adc, zadc = tell_apart(given)

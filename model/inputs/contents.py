@@ -2,11 +2,11 @@
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from model.files import is_circular
-from model.images.dicom.files import DICOM_SUFFIXES, MOST_FILES_EXAMINED, is_dicom
+from model.images.dicom.files import DICOM_SUFFIXES, MOST_FILES_EXAMINED, files_in, is_dicom
 from model.images.formats.names import READ, suffix_of
 from model.images.not_fetched import FETCH_ANNEX, is_link_of_annex, not_fetched
 from model.names.output_names import PREVIOUS, TIME_NAME
@@ -39,7 +39,6 @@ HIDDEN_OF_TOOLS = (  # beginnings of hidden folders that may hold copies of imag
 )
 INDEX_OF_CD = "dicomdir"
 PROGRAMS = (".exe", ".dll", ".jar", ".app", ".msi", ".inf", ".ocx", ".so", ".dylib", ".plist", ".class")  # of a CD's viewer
-DEEPEST = 8  # folders below a folder in which scans are looked for
 NOT_THERE = "a disk that is not mounted, or data not fetched"
 MOST_LISTED = 3  # files that a message names
 
@@ -140,7 +139,7 @@ def holds_scan(folder: Path) -> bool:
         return False
     has_archive = False
     try:
-        for path in itertools.islice(_files_below(folder), MOST_FILES_EXAMINED):
+        for path in itertools.islice(files_in(folder, strict=True), MOST_FILES_EXAMINED):
             if is_scan(path):
                 if unread_kind(path) != ARCHIVE:
                     return True
@@ -154,26 +153,11 @@ def holds_program(folder: Path) -> bool:
     """Whether a file of a program is among the first files in a folder and below it."""
     try:
         return any(
-            path.name.casefold().endswith(PROGRAMS) for path in itertools.islice(_files_below(folder), MOST_FILES_EXAMINED)
+            path.name.casefold().endswith(PROGRAMS)
+            for path in itertools.islice(files_in(folder, strict=True), MOST_FILES_EXAMINED)
         )
     except OSError:
         return False
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    """What is no folder in a folder and below it, links followed; hidden and systems' folders left out. Raises OSError."""
-    seen: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
-        if (real := os.path.realpath(place)) in seen or len(Path(place).relative_to(folder).parts) > DEEPEST:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not is_of_the_system(Path(place, name)))
-        yield from (Path(place, name) for name in sorted(names))
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def unread_kind(path: Path) -> str:

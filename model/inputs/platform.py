@@ -45,32 +45,20 @@ def _scan(root: Path, paths: dict[str, str], no_z: str) -> FoundCase:
     mask = masks[0] if masks else None
     if not no_z:
         try:
-            zadc = _only_image(root, paths[ZADC_SLUG])
+            (zadc,) = _image_and_masks(root, paths[ZADC_SLUG], with_masks=False)
             if estimated_z_maps([zadc]):
                 raise UserError(f"{zadc}: its name says that it is an estimated Z map, expected a given one")
             return FoundCase(stem_of(adc), adc, zadc, brain_mask=mask)
         except UserError as error:
-            if (root / MANIFEST).exists() or _has_visible(root / paths[ZADC_SLUG]):
+            if (root / MANIFEST).exists() or not _is_absent(root / paths[ZADC_SLUG]):
                 raise
             no_z = str(error)
     return FoundCase(stem_of(adc), adc, brain_mask=mask, no_z=no_z)
 
 
-def _is_empty(folder: Path) -> bool:
-    try:
-        return not any(folder.iterdir())
-    except OSError:
-        return False  # what lies in it may be open by name
-
-
-def _has_visible(folder: Path) -> bool:
-    """Whether anything that is not hidden lies in a folder, or whatever lies there cannot be told."""
-    try:
-        return bool(visible_in(folder))
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError):
-        return True
+def _is_absent(folder: Path) -> bool:
+    """Whether there is no folder, or one in which nothing lies that is not hidden."""
+    return not folder.exists() or (folder.is_dir() and os.access(folder, os.R_OK) and not visible_in(folder))
 
 
 def _paths(manifest: Path) -> tuple[dict[str, str], str]:
@@ -98,17 +86,9 @@ def _declared_paths(manifest: Path) -> dict[str, str] | None:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(dangling([manifest]) or f"{manifest}: not readable as JSON ({error})") from None
     except (TypeError, AttributeError, KeyError):
-        raise UserError(
-            f"{manifest}: expected a list of entries, each with a socket that has a slug and a relative_path"
-        ) from None
-    for slug in DEFAULT_PATHS.keys() & paths.keys():
-        if Path(paths[slug]).is_absolute() or ".." in Path(paths[slug]).parts:
-            raise UserError(f"{manifest}: relative_path of {slug} leaves the input folder: {paths[slug]}")
+        expected = "a list of entries, each with a socket that has a slug and a relative_path"
+        raise UserError(f"{manifest}: expected {expected}") from None
     return paths
-
-
-def _only_image(root: Path, relative: str) -> Path:
-    return _image_and_masks(root, relative, with_masks=False)[0]
 
 
 def _image_and_masks(root: Path, relative: str, *, with_masks: bool = True) -> list[Path]:
@@ -116,10 +96,10 @@ def _image_and_masks(root: Path, relative: str, *, with_masks: bool = True) -> l
     folder = root / relative
     try:
         if not folder.is_dir():
-            found = EMPTY_INPUT if _is_empty(root) else f"found no folder ({OTHERWISE})"
+            found = f"found no folder ({OTHERWISE})" if any(root.iterdir()) else EMPTY_INPUT
             raise UserError(f"{folder}: expected a folder with one {IMAGE_SUFFIX} file, {found}")
         names = sorted(path.name for path in folder.iterdir())
-    except (OSError, ValueError) as error:  # ValueError: a path that no file system can hold
+    except OSError as error:
         raise UserError(f"{folder}: cannot be listed ({error})") from None
     images = [name for name in names if name.lower().endswith(IMAGE_SUFFIX) and not name.startswith(".")]
     masks = [path.name for path in brain_masks([folder / name for name in images])] if with_masks else []

@@ -1,7 +1,8 @@
 """Headers that name one file of voxels: whatever one of them says, the voxels may be the other's."""
 
+import collections
+import contextlib
 import os
-import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,6 @@ from model.errors import UserError
 from model.images.formats.names import is_header, voxel_file
 from model.inputs.contents import MOST_LISTED, images_or_none
 from model.inputs.found_case import FoundCase
-
-Identity = tuple[str, int]
 
 
 def without_shared_voxels(cases: list[FoundCase]) -> list[FoundCase]:
@@ -22,26 +21,19 @@ def without_shared_voxels(cases: list[FoundCase]) -> list[FoundCase]:
     of_cases = [path for case in cases for path in case.files if is_header(path)]
     beside = [other for folder in dict.fromkeys(path.parent for path in of_cases) for other in images_or_none(folder)]
     headers = dict.fromkeys([*of_cases, *(path for path in beside if is_header(path))])
-    named: dict[Identity, dict[Identity, Path]] = {}  # headers by the file of their voxels
-    shared: dict[Path, Identity] = {}
+    voxels: dict[Path, str] = {}  # whatever links lead there
+    named: dict[str, dict[str, Path]] = collections.defaultdict(dict)  # headers by the file of their voxels
     for header in headers:
-        try:
-            shared[header] = _identity(voxel_file(header))
-            named.setdefault(shared[header], {}).setdefault(_identity(header), header)
-        except (OSError, ValueError, UserError):
-            continue
-    return [_refused(case, [named[shared[path]] for path in case.files if path in shared]) for case in cases]
+        with contextlib.suppress(OSError, ValueError, UserError):
+            voxels[header] = os.path.realpath(voxel_file(header))
+            named[voxels[header]].setdefault(os.path.realpath(header), header)
+    return [_refused(case, [(voxels[path], named[voxels[path]]) for path in case.files if path in voxels]) for case in cases]
 
 
-def _refused(case: FoundCase, headers: list[dict[Identity, Path]]) -> FoundCase:
-    several = [list(same.values()) for same in headers if len(same) > 1]
+def _refused(case: FoundCase, of_files: list[tuple[str, dict[str, Path]]]) -> FoundCase:
+    several = [(voxels, list(headers.values())) for voxels, headers in of_files if len(headers) > 1]
     if case.problem or not several:
         return case
-    names = ", ".join(map(str, several[0][:MOST_LISTED])) + (", ..." if len(several[0]) > MOST_LISTED else "")
-    where = os.path.realpath(voxel_file(several[0][0]))
-    return replace(case, problem=f"{where} holds the voxels of {len(several[0])} headers, expected one: {names}")
-
-
-def _identity(path: Path) -> Identity:
-    """The same for one file by whatever links, and where the file system knows no case by whatever case. Raises OSError."""
-    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold(), path.stat().st_ino
+    voxels, headers = several[0]
+    names = ", ".join(map(str, headers[:MOST_LISTED])) + (", ..." if len(headers) > MOST_LISTED else "")
+    return replace(case, problem=f"{voxels} holds the voxels of {len(headers)} headers, expected one: {names}")

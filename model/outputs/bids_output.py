@@ -136,21 +136,13 @@ def begin_data_set(root: Path, output: Path, weights: str, previous: Previous) -
 
     Raises UserError when that is not possible.
     What someone added to the description stays. A version or weights that it does not name yet go before the others in
-    `GeneratedBy`; a run that needed no weights adds nothing to a description that is there. A `.bidsignore` that is there
-    stays.
+    `GeneratedBy`. A `.bidsignore` that is there stays.
     """
     path = output / DESCRIPTION
-    without = {"Name": PROGRAM, "Version": model.__version__}
-    entry = without | ({"Description": f"weights {weights}"} if weights else {})
+    entry = {"Name": PROGRAM, "Version": model.__version__} | ({"Description": f"weights {weights}"} if weights else {})
     there = json_object(path)
-    if not there:
-        content = _description(root, output) | {"GeneratedBy": [entry]}
-    elif not weights or entry in there["GeneratedBy"]:
-        content = there
-    else:
-        others = [other for other in there["GeneratedBy"] if other != without]
-        content = there | {"GeneratedBy": [entry, *others]}
-    if content != there:
+    if not there or (weights and entry not in there["GeneratedBy"]):
+        content = (there or _description(root, output)) | {"GeneratedBy": [entry, *there.get("GeneratedBy", [])]}
         with previous.replacing(path):
             write_whole(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     if not os.path.lexists(output / IGNORE):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from finding import blocks, check, files, only, session, tree
+from finding import blocks, check, files, only, session
 
 from model.errors import UserError
 from model.inputs.cases import find_cases
@@ -192,29 +192,6 @@ def test_no_mask_is_passed_over_without_a_word(data_set, mask):
     (case,) = find_cases(data_set)
     for attribute in ("brain_mask", "no_mask", "other_masks"):
         assert (f"sub-01_{mask}.nii.gz" in str(getattr(case, attribute))) == (MASKS[mask] == attribute)
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        (b"{", "not readable as JSON"),
-        (b"[" * 100_000, "not readable as JSON"),
-        (b"[1]", "no Name and no BIDSVersion"),
-        (b'{"Name": 3, "BIDSVersion": "1.9.0"}', "no Name"),
-        (b"\xff\xfe\x00", "not readable as JSON"),
-        (None, "a link to nowhere"),
-    ],
-    ids=["cut", "deep", "list", "number", "bytes", "link"],
-)
-def test_a_description_that_cannot_be_read_fails_and_the_cases_are_found(tmp_path, text, says):
-    session(tmp_path, "sub-01/dwi", "ADC", Z)
-    if text is None:
-        tree(tmp_path, "dataset_description.json>nowhere")
-    else:
-        (tmp_path / "dataset_description.json").write_bytes(text)
-    cases = only(tmp_path)
-    assert says in cases["dataset_description.json"]
-    assert len(cases["sub-01"]) == 2
 
 
 def test_a_data_set_without_subjects_is_refused(data_set):

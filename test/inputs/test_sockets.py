@@ -90,10 +90,6 @@ REFUSED = [  # manifests, and what is said of the file
         [entries()[0], {"socket": {"slug": "head-ct", "relative_path": "images/ct"}}],
         f"expected a socket {ADC_SLUG}, found head-ct, {ZADC_SLUG}",
     ),
-    *(
-        (entries(where), f"relative_path of {ADC_SLUG} leaves the input folder: {where}")
-        for where in ("/etc", "..", "../input", "images/../../secret", "images/..")
-    ),
 ]
 
 
@@ -108,7 +104,7 @@ def test_manifest_that_is_no_file_is_refused(root):
     assert refusal(root).startswith(f"{root / 'inputs.json'}: ")
 
 
-@pytest.mark.parametrize("where", ["missing", ".", "a" * 300, "a\0b", None, 5, ["images"]])
+@pytest.mark.parametrize("where", ["missing", ".", "a" * 300, None])
 def test_path_without_an_image_is_refused(root, where):
     declare(root, entries(where))
     assert refusal(root).startswith(str(root))

@@ -53,7 +53,7 @@ def is_named_dicom(path: Path) -> bool:
 
 def holds_dicom(folder: Path) -> bool:
     """Whether a DICOM file, or one named so, is among the first MOST_FILES_EXAMINED files in a folder and below it."""
-    files = itertools.islice(_files_below(folder), MOST_FILES_EXAMINED)
+    files = itertools.islice(files_in(folder), MOST_FILES_EXAMINED)
     return any(is_named_dicom(path) or is_dicom(path) for path in files)
 
 
@@ -70,7 +70,7 @@ def dicom_files(path: Path) -> tuple[list[Path], Counter[str]]:
     """
     files: list[Path] = []
     doubtful: list[tuple[Path, str]] = []
-    for file in [path] if path.is_file() else _files_below(path, strict=True):
+    for file in [path] if path.is_file() else files_in(path, strict=True):
         if file.name.casefold() == DIRECTORY:
             continue
         try:
@@ -139,7 +139,7 @@ def _require_fetched(file: Path, path: Path) -> None:
         raise UserError(f"{path}: {reason if file == path else f'a file in it is {reason}'}")
 
 
-def _files_below(folder: Path, *, strict: bool = False) -> Iterator[Path]:
+def files_in(folder: Path, *, strict: bool = False) -> Iterator[Path]:
     """Regular files, those of linked folders too; folders of systems left out.
 
     A folder that links lead to several times counts once. strict: all of them, links to nothing too, and OSError where a
