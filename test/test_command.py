@@ -133,21 +133,36 @@ def test_ctrl_c_while_a_command_imports_is_one_line(tmp_path, words):
     assert (done.returncode, done.stdout, done.stderr.decode()) == (130, b"", STOPPED[signal.SIGINT])
 
 
-@pytest.mark.parametrize("number", STOPPED)
-def test_a_stop_during_the_work_clears_up_and_is_one_line(tmp_path, number):
+SOON = "sys.modules['model.command'].SECOND_SIGNAL_AFTER_S = 0.1\n    if True"
+FAILS = "except BaseException: raise ImportError('initialization failed')"
+
+
+@pytest.mark.parametrize(
+    ("number", "around", "then", "printed"),
+    [
+        *(
+            (number, "if True", f"finally: os.kill(os.getpid(), {number}); print('cleared')", "cleared\n")
+            for number in STOPPED
+        ),
+        (signal.SIGINT, SOON, "finally: time.sleep(0.2); os.kill(os.getpid(), 2); time.sleep(60)", ""),  # who insists
+        (signal.SIGINT, "if True", FAILS, ""),  # what a library makes of it
+        (signal.SIGINT, "if True", "except BaseException: pass", ""),
+        (signal.SIGTERM, "with loading()", FAILS, ""),
+    ],
+)
+def test_a_stop_during_the_work_is_one_line_whatever_becomes_of_it(number, around, then, printed):
+    """It clears up; a second signal at once has no effect."""
     code = f"""
 def work():
-    try:
-        os.kill(os.getpid(), {number})
-        signal.pause()
-    finally:
-        os.kill(os.getpid(), {number})  # at once again: of no effect
-        open({str(tmp_path / "cleared")!r}, "w").close()
+    {around}:
+        try:
+            os.kill(os.getpid(), {number})
+            signal.pause()
+        {then}
 sys.exit(exit_code(work))
 """
     done = shell(code)
-    assert (done.returncode, done.stdout, done.stderr.decode()) == (128 + number, b"", STOPPED[number])
-    assert (tmp_path / "cleared").exists()
+    assert (done.returncode, done.stdout.decode(), done.stderr.decode()) == (128 + number, printed, STOPPED[number])
 
 
 def test_a_signal_that_the_caller_ignores_stays_ignored():
@@ -158,54 +173,6 @@ def test_a_signal_that_the_caller_ignores_stays_ignored():
         ["/bin/sh", "-c", "trap '' HUP QUIT; exec \"$@\"", "sh", *words], cwd=ROOT, capture_output=True, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, b"")
-
-
-def test_who_insists_does_not_wait_for_the_clearing_up():
-    code = """
-command = sys.modules["model.command"]
-command.SECOND_SIGNAL_AFTER_S = 0.1
-def work():
-    try:
-        os.kill(os.getpid(), 2)
-        signal.pause()
-    finally:
-        time.sleep(0.2)
-        os.kill(os.getpid(), 2)
-        time.sleep(60)
-exit_code(work)
-"""
-    done = shell(code)
-    assert (done.returncode, done.stderr.decode()) == (130, STOPPED[signal.SIGINT])
-
-
-def test_a_stop_while_an_engine_is_imported_is_one_line():
-    code = """
-def work():
-    with loading():
-        try:
-            os.kill(os.getpid(), 15)
-            signal.pause()
-        except BaseException:
-            raise ImportError("initialization failed")
-sys.exit(exit_code(work))
-"""
-    done = shell(code)
-    assert (done.returncode, done.stderr.decode()) == (143, STOPPED[signal.SIGTERM])
-
-
-@pytest.mark.parametrize("then", ["raise ImportError('initialization failed')", "pass"])
-def test_a_stop_counts_whatever_a_library_makes_of_it(then):
-    code = f"""
-def work():
-    try:
-        os.kill(os.getpid(), 2)
-        signal.pause()
-    except BaseException:
-        {then}
-sys.exit(exit_code(work))
-"""
-    done = shell(code)
-    assert (done.returncode, done.stderr.decode()) == (130, STOPPED[signal.SIGINT])
 
 
 def test_signals_mean_afterwards_what_they_meant_before():

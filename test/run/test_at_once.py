@@ -35,21 +35,6 @@ def ask_network(answer=lambda batch: batch[:, :1]) -> dict:
     return {"sum": float(in_windows(answer, np.ones((1, 2, 2, 4, 2), np.float32), (2, 4, 2), 0.5).sum())}
 
 
-def test_results_come_in_the_order_of_the_jobs():
-    """The last one ends first, since each waits for the next."""
-    ended = [threading.Event() for _ in range(SEVERAL)]
-
-    def job(number: int) -> dict:
-        assert number == SEVERAL - 1 or ended[number + 1].wait(WAIT_S)
-        ended[number].set()
-        return {"number": number}
-
-    jobs = [None, *(lambda number=number: job(number) for number in range(SEVERAL)), None]
-    with AtOnce(jobs, SEVERAL) as running:
-        assert (running.begun[0], running.begun[-1]) == (None, None)
-        assert [begun.result()["number"] for begun in running.begun if begun] == list(range(SEVERAL))
-
-
 def test_no_more_than_so_many_at_a_time():
     """As many as that meet, and there is never one more."""
     meet, inside, most = threading.Barrier(SEVERAL), [], []
