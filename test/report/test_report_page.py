@@ -8,7 +8,6 @@ import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -245,11 +244,6 @@ def test_a_page_that_cannot_be_written_is_the_users_error(tmp_path):
         write_phantom_report(tmp_path / "nowhere" / "report.html")
     with pytest.raises(UserError, match=r"index\.html: cannot be written"):
         write_index(tmp_path / "nowhere" / "index.html", [])
-
-
-def test_a_mask_of_another_size_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="the grid is"):
-        write_report(tmp_path / "report.html", "a", small_case(), SimpleNamespace(mask=np.zeros((3, 7, 7), bool)), {})
 
 
 def test_the_outline_goes_along_the_pixels_edges():
