@@ -32,12 +32,9 @@ def write_report(path: Path, name: str, case: Case, found: Segmentation, results
 
     found: mask and probabilities on the case's grid; `results`: what results.json holds; draft: of a reviewed case. The
     viewer and the table show the draft's lesions then, with the review loaded.
-    Raises UserError when the file cannot be written, ValueError when the mask is not of the grid's size.
+    Raises UserError when the file cannot be written.
     """
-    mask = found.mask
-    if mask.shape != case.grid.size:
-        raise ValueError(f"the mask is {mask.shape}, the grid is {case.grid.size}")
-    lesions = results["lesion_list"]
+    mask, lesions = found.mask, results["lesion_list"]
     drafted = results | results[REVIEW]["draft"] if draft else results
     figures = {index + 1 for index in choose_slices(mask, case.brain, lesions)[0]}
     sections = (

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from model.report.numbers import UNKNOWN, deviations, place, shown, volume, whole_percent
 from model.report.page import text
 from model.report.results import MIDLINE_MM
-from model.report.wording import lowest_z_name
+from model.report.wording import z_map_name
 
 SMALL_ML = 0.05  # lesions below it fold
 
@@ -50,24 +50,20 @@ def lesion_table(results: dict, figures: Collection[int] = ()) -> str:
     return "\n".join([*parts, NOTE])
 
 
-def has_chances(results: dict) -> bool:
-    """Whether the weights say how likely each lesion is real."""
-    return any(lesion["chance_real"] is not None for lesion in results["lesion_list"])
-
-
 def _table(lesions: list[tuple[int, dict]], results: dict, figures: Collection[int]) -> str:
+    with_chances = any(lesion["chance_real"] is not None for lesion in results["lesion_list"])
     heads = [
         ("Lesion", ""),
         ("Side", "words"),
         ("Slice", ""),
         ("Volume, ml", ""),
         ("Position from the brain's centre, mm", "words"),
-        (lowest_z_name(results), ""),
+        (z_map_name(results, "Lowest Z"), ""),
     ]
-    if has_chances(results):
+    if with_chances:
         heads.append(("Real, %", ""))
     head = "".join(f'<th scope="col" class="{kind}">{text(name)}</th>' for name, kind in heads)
-    rows = "".join(_row(number, lesion, figures, has_chances(results)) for number, lesion in lesions)
+    rows = "".join(_row(number, lesion, figures, with_chances) for number, lesion in lesions)
     return (
         '<div class="wide" tabindex="0" role="region" aria-label="Lesions">'
         f'<table class="lesions"><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>'

@@ -15,28 +15,6 @@ from urllib.parse import quote
 import model
 
 ASSETS = Path(__file__).parent / "assets"
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<p class="use"><span class="printed">{title}. </span>{use}</p>
-{body}
-<footer><p>{use} {made_with}</p></footer>
-<script>{script}</script>
-</body>
-</html>
-"""
-
-
 USE = "Research use, not a medical device."
 
 
@@ -75,7 +53,8 @@ def page(title: str, body: str, scripts: Sequence[str], weights: Sequence[str], 
     )
     made_by = f"weights {', '.join(weights)}" if weights else "no weights used"
     made_with = f"hie-lesions {model.__version__}, {text(made_by)}."
-    return PAGE.format(policy=policy, title=text(title), style=style, body=body, script=code, use=USE, made_with=made_with)
+    parts = {"policy": policy, "title": text(title), "style": style, "body": body, "script": code}
+    return asset("page.html").format(use=USE, made_with=made_with, **parts)
 
 
 def _hash(code: str) -> str:

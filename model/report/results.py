@@ -127,9 +127,9 @@ def describe_lesions(found: Segmentation, case: Case) -> list[dict]:
     ]
 
 
-def _rounded(chance: np.ndarray | None) -> float | None:
-    """One number with four decimals."""
-    return None if chance is None else round(float(chance), 4)
+def _rounded(value: np.ndarray | float | None, digits: int = 4) -> float | None:
+    """None where the number is not known, or not finite, which JSON does not have."""
+    return None if value is None or not math.isfinite(value) else round(float(value), digits)
 
 
 def describe_files(case: Case) -> dict:
@@ -156,17 +156,13 @@ def describe_files(case: Case) -> dict:
 def describe_registration(found: Registration) -> dict:
     """How a brain fits the atlas: see `Registration`; scale along (z, y, x)."""
     return {
-        "correlation": _finite(found.correlation, 4),
+        "correlation": _rounded(found.correlation),
         "scale": [round(part, 3) for part in found.scale],
         "largest_displacement_mm": round(found.largest_mm, 2),
-        "adc_ratio": _finite(found.adc_ratio, 3),
+        "adc_ratio": _rounded(found.adc_ratio, 3),
         "atlas": found.atlas,
         "atlas_used": found.usable,
     }
-
-
-def _finite(value: float, digits: int) -> float | None:
-    return round(value, digits) if math.isfinite(value) else None
 
 
 def voxel_digest(case: Case) -> str:
@@ -192,14 +188,8 @@ def describe_run(predictor: Predictor) -> dict:
     libraries = {name: version(name) for name in LIBRARIES if name in sys.modules}
     software = {"hie-lesions": model.__version__, "python": platform.python_version()} | libraries
     ensemble = predictor.ensemble
-    networks = len(ensemble.networks)
-    return {
-        "device": ensemble.device,
-        "engine": ensemble.engine,
-        "weights": ensemble.id,
-        "networks": networks,
-        "software": software,
-    }
+    run = {"device": ensemble.device, "engine": ensemble.engine, "weights": ensemble.id}
+    return run | {"networks": len(ensemble.networks), "software": software}
 
 
 def write_results(results: dict, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The part of a case's page in which a reader finishes the draft, and what its scripts know of the case.
+"""What the scripts of a case's page, with which a reader finishes the draft, know of the case.
 
 The scripts are `SCRIPTS`, run as one: voxel logic, a review's states and file, the page, and the viewer that starts all.
 What they save is in `model.reviews.review_file`.
@@ -16,68 +16,9 @@ from model.images.mark import MASK, text_of
 from model.images.orientation import turn_to_canonical
 from model.report.page import base64_text
 from model.report.results import voxel_digest
-from model.reviews.review_file import LONGEST, SIZES, grid_content, mask_digest
+from model.reviews.review_file import grid_content, mask_digest
 
 SCRIPTS = ("review_voxels.js", "review_state.js", "review_page.js", "report.js")
-
-PANEL = f"""<div id="review">
-<p id="review-next" role="status"></p>
-<fieldset><legend id="chosen-name">No lesion is chosen</legend>
-<div class="pair">
-<button type="button" id="keep" aria-pressed="false">Keep <kbd>K</kbd></button>
-<button type="button" id="reject" aria-pressed="false"><span id="reject-word">Reject</span> <kbd>X</kbd></button>
-<button type="button" id="previous">Previous <kbd>P</kbd></button>
-<button type="button" id="next">Next <kbd>N</kbd></button>
-</div>
-<label class="size">Size <input type="range" id="chosen-size" min="{SIZES[0]}" max="{SIZES[-1]}" step="1" value="0">
-<span id="chosen-size-words"></span></label>
-</fieldset>
-<fieldset><legend>A click</legend>
-<label><input type="radio" name="tool" value="look" checked> Looks</label>
-<label><input type="radio" name="tool" value="add"> Adds <kbd>A</kbd></label>
-<label><input type="radio" name="tool" value="pen"> Draws <kbd>D</kbd></label>
-<label><input type="radio" name="tool" value="eraser"> Erases <kbd>E</kbd></label>
-<label>Pen <select id="brush"><option value="1">1 voxel</option><option value="3">3 voxels</option>
-<option value="5">5 voxels</option></select></label>
-<button type="button" id="fill-between">Fill between slices</button>
-</fieldset>
-<fieldset><legend>The whole mask</legend>
-<span id="review-total"></span>
-<div class="pair">
-<button type="button" id="undo">Undo</button>
-<button type="button" id="redo">Redo</button>
-<button type="button" id="keep-rest">Keep the undecided</button>
-<button type="button" id="no-lesion">No lesion in this brain</button>
-</div>
-<label class="size">Sizes <input type="range" id="case-size" min="{SIZES[0]}" max="{SIZES[-1]}" step="1" value="0">
-<span id="case-size-words"></span></label>
-</fieldset>
-<fieldset><legend>The review</legend>
-<label>Initials <input type="text" id="initials" maxlength="{LONGEST["initials"]}" size="6" autocomplete="off"></label>
-<label class="remark">Remark <textarea id="remark" maxlength="{LONGEST["remark"]}" rows="1"></textarea></label>
-<div class="pair">
-<button type="button" id="save" class="main">Save review</button>
-<button type="button" id="save-mask">Save mask</button>
-</div>
-<button type="button" id="open-review">Open a review</button>
-<input type="file" id="review-file" accept=".json" aria-label="Review file" tabindex="-1" hidden>
-</fieldset>
-<p id="review-notice" role="status"></p>
-<details id="review-help" class="note"><summary>Help <kbd>?</kbd></summary><dl>
-<dt><kbd>N</kbd> <kbd>P</kbd></dt><dd>next and previous undecided lesion, the least sure first</dd>
-<dt><kbd>K</kbd> <kbd>X</kbd></dt><dd>keep or reject it and go on to the next;
-a rejected one stays as an outline, and K takes it back</dd>
-<dt><kbd>+</kbd> <kbd>&minus;</kbd></dt><dd>make it larger or smaller, by the probability</dd>
-<dt><kbd>A</kbd></dt><dd>add the region around the cross that may be lesion:
-what Probability colours in the picture; + and &minus; size it, X removes it</dd>
-<dt><kbd>D</kbd> <kbd>E</kbd></dt><dd>draw or erase at the cross, with the width of the pen</dd>
-<dt><kbd>H</kbd></dt><dd>with the focus in the picture: hide and show the mask</dd>
-<dt>arrows</dt><dd>there too: other slices; with <kbd>Shift</kbd> the cross moves in its slice</dd>
-<dt><kbd>Ctrl Z</kbd> <kbd>Ctrl Y</kbd></dt><dd>undo and redo, back to the draft</dd>
-<dt><kbd>Esc</kbd></dt><dd>puts pen and eraser away</dd>
-<dt><kbd>Ctrl S</kbd></dt><dd>saves the review; to go on with it later, open it here or drop it on this page</dd>
-</dl></details>
-</div>"""
 
 
 def review_about(name: str, case: Case, mask: np.ndarray, results: dict, box: Box) -> str:

@@ -21,9 +21,9 @@ from model.images.orientation import turn_to_canonical
 from model.report.montage import ADC_WINDOW, BLUE_TO_RED, GREYS, MASK_COLOUR, Z_WINDOW, scale
 from model.report.page import asset, base64_text, text
 from model.report.results import from_brain_centre
-from model.report.review_panel import PANEL, json_block, review_about
+from model.report.review_panel import json_block, review_about
 from model.report.wording import z_map_name
-from model.reviews.review_file import Review, review_content
+from model.reviews.review_file import LONGEST, SIZES, Review, review_content
 
 if TYPE_CHECKING:
     from model.networks.predict import Segmentation
@@ -54,40 +54,6 @@ class Stored:
 
 STORED = {"z": Stored(steps=10, zero=128, window=(-10, 10)), "probability": Stored(steps=200, zero=1, window=(0, 1))}
 
-VIEWER = """<section id="viewer">
-<h2>Viewer</h2>
-<noscript><p>The viewer needs JavaScript, which is off here.</p></noscript>
-<p id="viewer-notice" hidden>The viewer needs WebGL2, which this browser does not offer here.</p>
-<div id="viewer-stage" hidden>
-<div class="bench">
-<div>
-<div class="controls">
-<fieldset id="overlay"><legend>Over the ADC</legend>
-<label><input type="radio" name="overlay" value="mask" checked> Mask</label>
-<label><input type="radio" name="overlay" value="z"> {z_map}</label>
-<label><input type="radio" name="overlay" value="probability"> Probability</label>
-<label><input type="radio" name="overlay" value="none"> Nothing</label>
-</fieldset>
-<label>Opacity <input type="range" id="opacity" min="0.1" max="1" step="0.05" value="0.6"></label>
-<label>View <select id="view">
-<option value="MULTIPLANAR">three planes</option><option value="AXIAL">axial</option>
-<option value="CORONAL">coronal</option><option value="SAGITTAL">sagittal</option>
-</select></label>
-<label>Slice <input type="range" id="slice" min="0" step="1"></label>
-</div>
-<div id="viewer-frame"><canvas id="viewer-canvas" role="application" aria-label="ADC with what is chosen over it"
- aria-describedby="location viewer-keys"></canvas></div>
-<p class="legend" id="viewer-legend">{legend} <strong id="overlay-hidden" hidden>Hidden: H shows it again</strong></p>
-<p id="location"></p>
-<p class="note" id="viewer-keys">A click into the picture moves the cross. After it the wheel and the arrow keys step through
-the slices, and H hides and shows what lies over the ADC. Drawing a box with the right button sets the contrast, a double
-click resets them.</p>
-</div>
-{review}
-</div>
-</div>
-</section>"""
-
 
 def viewer(results: dict) -> str:
     """The viewer's part of the page; the page's script fills it."""
@@ -101,7 +67,8 @@ def viewer(results: dict) -> str:
         f'<span id="adc-legend">{scale("ADC", ADC_WINDOW, "&times; 10⁻⁶ mm²/s", GREYS, "viewer-adc")}</span>',
         *(f'<span data-overlay="{layer}" hidden>{html}</span>' for layer, html in scales.items()),
     )
-    return VIEWER.format(z_map=text(name), legend=" ".join(legends), review=PANEL)
+    ends = {"smallest": SIZES[0], "largest": SIZES[-1], "longest": LONGEST}
+    return asset("viewer.html").rstrip().format(z_map=text(name), legend=" ".join(legends), **ends)
 
 
 def viewer_box(case: Case, mask: np.ndarray) -> Box:
@@ -149,7 +116,7 @@ def viewer_settings(case: Case) -> dict:
     slice's number, counted from 1: its number at the centre, and what is added for each mm.
     """
     corners_mm = np.vstack([np.zeros(3), np.eye(3)])
-    indices = np.array([case.grid.to_index(corner) for corner in corners_mm])
+    places = from_brain_centre(np.array([case.grid.to_index(corner) for corner in corners_mm]), case)
     turn = turn_to_canonical(case.grid)
     canonical = turn.axes.index(0)
     per_mm = (-1 if turn.reversed[canonical] else 1) / case.grid.spacing_mm[0]
@@ -158,18 +125,12 @@ def viewer_settings(case: Case) -> dict:
         "slices": case.grid.size[0],
         "slice": [float(case.brain_centre[0]) + 1, per_mm],
         "stack": 2 - canonical,
-        "place": _rows(from_brain_centre(indices, case)),
+        "place": np.vstack([places[1:] - places[0], places[:1]]).T.round(6).tolist(),
         "oriented": case.adc.oriented,
         "zName": "estimated Z" if case.estimated else "Z",
         "maps": {name: {"steps": stored.steps, "zero": stored.zero} for name, stored in STORED.items()},
         "colours": {"drawing": _colour_map(DRAWING), "z": _z_colours(), "probability": _probability_colours()},
     }
-
-
-def _rows(values: np.ndarray) -> list[list[float]]:
-    """The affine rows of what is known at 0 and at the three unit vectors, (4, number)."""
-    rows = np.vstack([values[1:] - values[0], values[:1]]).T
-    return [[round(value, 6) for value in row] for row in rows.tolist()]
 
 
 def _colour_map(stops: list[tuple[int, str, int]]) -> dict[str, list[int]]:

@@ -20,14 +20,9 @@ def other_warnings(results: dict) -> list[str]:
     return [warning for warning in results.get("warnings", []) if warning != ESTIMATED_WARNING]
 
 
-def z_map_name(results: dict) -> str:
-    """What the Z map is called where it is shown."""
-    return "Z map, estimated" if is_estimated(results) else "Z map"
-
-
-def lowest_z_name(results: dict) -> str:
-    """The head of the column with the lowest Z of a lesion."""
-    return "Lowest Z, estimated" if is_estimated(results) else "Lowest Z"
+def z_map_name(results: dict, what: str = "Z map") -> str:
+    """What the Z map, or something of it, is called where it is shown."""
+    return f"{what}, estimated" if is_estimated(results) else what
 
 
 def verdict(results: dict) -> str:

@@ -103,27 +103,22 @@ def two_sides(orientation: str) -> tuple[Case, np.ndarray]:
     return Case(*(Volume(voxels, grid, Path("invented")) for voxels in (adc, -adc / 300))), mask.astype(bool)
 
 
-def sides(case: Case, mask: np.ndarray) -> dict[int, str | None]:
-    """Side by x of the centre in mm."""
+PLACES = {50: ("left", [21, -4.5, -6]), 32: ("midline", [3, 4.5, -2]), 10: ("right", [-19, -6, 6])}
+
+
+def found_at(case: Case, mask: np.ndarray) -> dict[float, tuple[str | None, list[float] | None]]:
+    """Side and place in the brain, by x of the centre in mm."""
     lesions = describe(Segmentation(mask, mask.astype(np.float32)), case)["lesion_list"]
-    return {lesion["centre_mm"][0]: lesion["side"] for lesion in lesions}
+    return {lesion["centre_mm"][0]: (lesion["side"], lesion["from_brain_centre_mm"]) for lesion in lesions}
 
 
 STORAGES = ["".join(code) for axes in itertools.permutations(("RL", "AP", "SI")) for code in itertools.product(*axes)]
 
 
 @pytest.mark.parametrize("orientation", STORAGES)
-def test_left_and_right_are_the_patients_in_whatever_order_the_voxels_are_stored(orientation):
-    assert sides(*two_sides(orientation)) == {50: "left", 32: "midline", 10: "right"}
-
-
-@pytest.mark.parametrize("orientation", STORAGES)
-def test_the_place_in_the_brain_does_not_depend_on_the_storage(orientation):
+def test_sides_and_places_are_the_patients_in_whatever_order_the_voxels_are_stored(orientation):
     """The brain's centre is at x 29, y 7.5 and z 6 mm; y and z of the lesions are 3, 12, 1.5 and 0, 4, 12."""
-    case, mask = two_sides(orientation)
-    found = Segmentation(mask, mask.astype(np.float32))
-    places = sorted(lesion["from_brain_centre_mm"] for lesion in describe(found, case)["lesion_list"])
-    assert places == [[-19, -6, 6], [3, 4.5, -2], [21, -4.5, -6]]
+    assert found_at(*two_sides(orientation)) == PLACES
 
 
 def test_the_place_in_the_brain_is_along_the_images_axes():
@@ -132,10 +127,7 @@ def test_the_place_in_the_brain_is_along_the_images_axes():
     c, s = np.cos(np.pi / 6), np.sin(np.pi / 6)
     grid = replace(case.grid, direction=(c, -s, 0, s, c, 0, 0, 0, 1))
     case = Case(replace(case.adc, grid=grid), replace(case.zadc, grid=grid))
-    found = Segmentation(mask, mask.astype(np.float32))
-    lesions = describe(found, case)["lesion_list"]
-    assert sorted(lesion["from_brain_centre_mm"] for lesion in lesions) == [[-19, -6, 6], [3, 4.5, -2], [21, -4.5, -6]]
-    assert [lesion["side"] for lesion in lesions] == ["left", "midline", "right"]
+    assert sorted(found_at(case, mask).values()) == sorted(PLACES.values())
 
 
 @pytest.mark.parametrize(
@@ -153,12 +145,10 @@ def test_a_lesion_that_reaches_far_to_both_sides_is_on_both(columns, words):
     case, mask = two_sides("LPS")
     mask = np.zeros_like(mask)
     mask[1, 2, list(columns)] = True
-    assert set(sides(case, mask).values()) == {words}
+    assert {side for side, _ in found_at(case, mask).values()} == {words}
 
 
 def test_without_an_orientation_the_side_is_unknown():
     case, mask = two_sides("LPS")
     case = replace(case, adc=replace(case.adc, oriented=False))
-    assert sides(case, mask) == {50: None, 32: None, 10: None}
-    found = Segmentation(mask, mask.astype(np.float32))
-    assert {lesion["from_brain_centre_mm"] for lesion in describe(found, case)["lesion_list"]} == {None}
+    assert found_at(case, mask) == dict.fromkeys(PLACES, (None, None))

@@ -5,24 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from report_helpers import DIRECTIONS, found_in, left_front_upper_case, phantom_case, results_of, small_case
+from report_helpers import DIRECTIONS, found_in, left_front_upper_case, phantom_case, small_case
 
-from model.images.formats.nifti import encode_nifti
 from model.images.volume import GRID_TOLERANCE, read_volume
 from model.report.viewer import viewer_settings, viewer_volumes
-
-
-@pytest.mark.parametrize("dtype", [np.int16, np.uint8])
-def test_what_is_encoded_reads_back_on_its_oblique_grid(tmp_path, dtype):
-    grid = phantom_case()[0].grid
-    voxels = np.random.default_rng(0).integers(0, 255, grid.size).astype(dtype)
-    voxels[0, 1, 2] = np.iinfo(dtype).max
-    (tmp_path / "a.nii.gz").write_bytes(encode_nifti(voxels, grid))
-    read = read_volume(tmp_path / "a.nii.gz")
-    assert np.array_equal(read.voxels, voxels)
-    assert read.grid.size == grid.size
-    for name in ("spacing_mm", "origin_mm", "direction"):
-        assert np.allclose(getattr(read.grid, name), getattr(grid, name), rtol=0, atol=1e-5)
 
 
 def test_the_viewers_volumes_lie_where_the_case_lies(tmp_path):
@@ -74,26 +60,6 @@ def test_values_beyond_what_is_stored_stay_at_its_end(tmp_path):
     assert (z[z > 0].min(), z.max()) == (28, 228)  # 10 standard deviations below and above 128, in tenths
 
 
-def test_a_place_in_words_comes_from_the_settings():
-    """The rows of the settings, as the script uses them, against the numbers of results.json; the grid is oblique."""
-    case, label = phantom_case()
-    settings = viewer_settings(case)
-    assert settings["slices"] == 30
-    at_centre, per_mm = settings["slice"]
-    for lesion in results_of(case, label)["lesion_list"]:
-        place = np.array(settings["place"]) @ np.append(lesion["centre_mm"], 1)
-        assert place == pytest.approx(lesion["from_brain_centre_mm"], abs=0.07)
-        assert round(at_centre + per_mm * place[settings["stack"]]) == lesion["slice"]
-
-
-@pytest.mark.parametrize(("direction", "axis"), [("LPS", 2), ("LSA", 1), ("PSL", 0), ("RAI", 2)])
-def test_steps_go_along_the_slices(direction, axis):
-    """Axial, coronal and sagittal slices: the last letter is the end to which they run."""
-    cosines = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
-    columns = np.array([cosines[letter] for letter in direction]).T
-    assert viewer_settings(small_case(tuple(columns.ravel().tolist())))["stack"] == axis
-
-
 def test_colours_of_stored_values():
     """NiiVue draws between the given values: nothing outside the brain, white at Z 0, nothing below 5 %."""
     colours = viewer_settings(small_case())["colours"]
@@ -106,13 +72,6 @@ def test_colours_of_stored_values():
     assert [z[channel][4] for channel in "RGBA"] == [0xF7, 0xF7, 0xF7, 255]
     assert z["A"] == [0] + [255] * 7
     assert colours["probability"]["A"] == [0, 0] + [255] * 6
-
-
-def test_other_arrays_are_not_encoded():
-    grid = small_case().grid
-    for voxels in (np.zeros(grid.size, np.float64), np.zeros((3, 7, 7), np.uint8)):
-        with pytest.raises(ValueError, match="expected uint8, int16, float32 of"):
-            encode_nifti(voxels, grid)
 
 
 def test_an_estimated_z_is_named_so_beside_its_value():

@@ -165,8 +165,7 @@ class ReviewPage {
   }
 
   #goTo(voxel) {
-    const [nx, ny] = this.dims;
-    this.steering.goTo([voxel % nx, Math.floor(voxel / nx) % ny, Math.floor(voxel / (nx * ny))]);
+    this.steering.goTo(placeOf(this.dims, voxel));
   }
 
   // Steps through the undecided; where all are decided, through all lesions and what was added.

@@ -135,8 +135,8 @@ class Review {
   }
 
   #zyx(voxel) {
-    const [, ny, nx] = this.about.grid.size, place = storedPlace(this.volume.dims, this.about.place, voxel);
-    return [Math.floor(place / (ny * nx)), Math.floor(place / nx) % ny, place % nx];
+    const [, ny, nx] = this.about.grid.size;
+    return placeOf([nx, ny], storedPlace(this.volume.dims, this.about.place, voxel)).reverse();
   }
 
   // Go on where a file ended; returns its initials and remark. Throws an Error whose message is a sentence for the reader.

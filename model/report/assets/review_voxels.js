@@ -9,25 +9,33 @@ const SIZES = { smallest: -10, largest: 10 }; // of the Size sliders; 0 is the d
 const LOGIT_STEP = 0.35; // by which one step of a size moves the probability at the border, in log odds
 const FAINTEST_ADDED = 0.02; // a place whose surroundings have no such probability can only be drawn by hand
 
+function placeOf([nx, ny], voxel) {
+  return [voxel % nx, Math.floor(voxel / nx) % ny, Math.floor(voxel / (nx * ny))];
+}
+
+// A voxel and its neighbours in the volume, 26 at most.
+function around([nx, ny, nz], voxel, act) {
+  const [x, y, z] = placeOf([nx, ny], voxel);
+  for (let k = Math.max(z - 1, 0); k <= Math.min(z + 1, nz - 1); k++) {
+    for (let j = Math.max(y - 1, 0); j <= Math.min(y + 1, ny - 1); j++) {
+      for (let i = Math.max(x - 1, 0); i <= Math.min(x + 1, nx - 1); i++) act(i + nx * (j + ny * k));
+    }
+  }
+}
+
 // All voxels that can be reached from `seeds` over the 26 neighbours through voxels that `allows` lets in; seeds first.
-function flood([nx, ny, nz], seeds, allows) {
-  const seen = new Uint8Array(nx * ny * nz), found = [];
+function flood(dims, seeds, allows) {
+  const seen = new Uint8Array(dims[0] * dims[1] * dims[2]), found = [];
   for (const seed of seeds) {
     if (!seen[seed]) found.push(seed);
     seen[seed] = 1;
   }
   for (let next = 0; next < found.length; next++) {
-    const x = found[next] % nx, y = Math.floor(found[next] / nx) % ny, z = Math.floor(found[next] / (nx * ny));
-    for (let k = Math.max(z - 1, 0); k <= Math.min(z + 1, nz - 1); k++) {
-      for (let j = Math.max(y - 1, 0); j <= Math.min(y + 1, ny - 1); j++) {
-        for (let i = Math.max(x - 1, 0); i <= Math.min(x + 1, nx - 1); i++) {
-          const voxel = i + nx * (j + ny * k);
-          if (seen[voxel] || !allows(voxel)) continue;
-          seen[voxel] = 1;
-          found.push(voxel);
-        }
-      }
-    }
+    around(dims, found[next], (voxel) => {
+      if (seen[voxel] || !allows(voxel)) return;
+      seen[voxel] = 1;
+      found.push(voxel);
+    });
   }
   return found;
 }
@@ -65,19 +73,14 @@ function resized(volume, number, size) {
 }
 
 // From a voxel the way up to the nearest peak of the probability outside the draft's lesions, both ends included.
-function climb({ dims: [nx, ny, nz], probability, numbers }, voxel) {
+function climb({ dims, probability, numbers }, voxel) {
   const path = [voxel];
   for (;;) {
-    const here = path[path.length - 1], x = here % nx, y = Math.floor(here / nx) % ny, z = Math.floor(here / (nx * ny));
+    const here = path[path.length - 1];
     let best = here;
-    for (let k = Math.max(z - 1, 0); k <= Math.min(z + 1, nz - 1); k++) {
-      for (let j = Math.max(y - 1, 0); j <= Math.min(y + 1, ny - 1); j++) {
-        for (let i = Math.max(x - 1, 0); i <= Math.min(x + 1, nx - 1); i++) {
-          const other = i + nx * (j + ny * k);
-          if (numbers[other] === 0 && probability[other] > probability[best]) best = other;
-        }
-      }
-    }
+    around(dims, here, (other) => {
+      if (numbers[other] === 0 && probability[other] > probability[best]) best = other;
+    });
     if (best === here) return path;
     path.push(best);
   }
@@ -95,8 +98,9 @@ function addedRegion(volume, voxel, size) {
 
 // --- the whole grid of the ADC map, as its file stores it: where a crop's voxels lie is `first` plus `steps` (x, y, z) ---
 
-function storedPlace([nx, ny], { first, steps }, voxel) {
-  return first + steps[0] * (voxel % nx) + steps[1] * (Math.floor(voxel / nx) % ny) + steps[2] * Math.floor(voxel / (nx * ny));
+function storedPlace(dims, { first, steps }, voxel) {
+  const [x, y, z] = placeOf(dims, voxel);
+  return first + steps[0] * x + steps[1] * y + steps[2] * z;
 }
 
 function toWhole(dims, place, crop, length) {
