@@ -20,13 +20,13 @@ from model.errors import UserError
 from model.files import require_writable
 from training.common.cli import add_device_option, command_parser, run
 from training.common.loss_names import LOSS_NAMES
-from training.data.dataset import folds_of_packed, require_packed
+from training.data.dataset import load_folds, require_packed
+from training.data.same import digests
 from training.data.splits import folds_of
 from training.learning.executors import LocalExecutor, slurm_executor, slurm_options, work_off
 from training.learning.study_runs import (
     PER_RUN,
     Job,
-    cases_of_folds,
     finished_runs,
     rule_row,
     run_folder,
@@ -83,6 +83,15 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
+def score_rule(data: Path, config: TrainConfig, results: Path) -> None:
+    """Write what all rows share, and the rule's rows where there are none. Raises UserError for another study's results."""
+    cases = load_folds(data).values()
+    configuration = study_configuration(config, folds_of(data), digests(cases))
+    require_configuration(configuration, results)
+    if RULE not in {row.method for row in read_records(results, Row)}:
+        add_results(list(map(rule_row, cases)), [], configuration, results)
+
+
 def main() -> None:
     args = parse_arguments()
     results = args.results / f"{args.protocol}.csv"
@@ -94,18 +103,8 @@ def main() -> None:
     require_packed(args.data)
     for folder in (args.results, args.runs):
         require_writable(folder)
-    folds, words = folds_of_packed(args.data)
-    print(words, flush=True)
-    digests, rule = {}, []
-    ruled = RULE in {row.method for row in read_records(results, Row)}
-    for fold, case in cases_of_folds(args.data, folds):
-        digests[case.name] = case.digest
-        rule += [] if ruled else [rule_row(case, fold)]
-    configuration = study_configuration(config, folds, digests)
-    require_configuration(configuration, results)
-    if rule:
-        add_results(rule, [], configuration, results)
-    done = finished_runs(read_records(results, Row), folds)
+    score_rule(args.data, config, results)
+    done = finished_runs(read_records(results, Row), folds_of(args.data))
     to_do = [job for job in jobs if job.key not in done]
     print(f"{len(to_do)} of {len(jobs)} runs to do", flush=True)
     if args.executor == "slurm":

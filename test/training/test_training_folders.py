@@ -35,7 +35,7 @@ WRITES = {
 
 PLACES = [*((command, words, "none") for command, words in READS.items())]
 PLACES += [(command, words, "file") for command, words in WRITES.items()]
-REASONS = {"none": ": ", "file": ": output cannot be written there (Not a directory"}
+REASONS = {"none": "", "file": ": output cannot be written there (Not a directory"}
 
 
 @pytest.mark.parametrize(("command", "words", "place"), PLACES)

@@ -2,7 +2,6 @@
 
 import functools
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,17 +14,17 @@ except ImportError:  # PyTorch for CUDA brings it, PyTorch for the CPU does not
 
 EMPTY_DISTANCE_MM = 10.0  # stands for the distance to a boundary that does not exist
 
-AxisPass = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-
 
 def squared_distance(masks: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
     """Squared distance of each voxel to the nearest voxel of the other label.
 
-    masks: boolean (batch, z, y, x); spacing_mm: (batch, 3) in the same order. Returns float32 mm2 of the masks' shape.
-    The volume's border is no boundary. A mask that is all True or all False gets EMPTY_DISTANCE_MM squared throughout.
-    Flips and 90 degree turns of a mask may be done to its field instead (a turn swaps spacings too); zooms and warps not.
+    masks: boolean (batch, z, y, x); spacing_mm: (batch, 3) in the same order. Returns float32 mm2 of the masks' shape, on
+    their device. The volume's border is no boundary. A mask that is all True or all False gets EMPTY_DISTANCE_MM squared.
     """
-    field = _min_plus_field(masks, spacing_mm, _gpu_pass(masks.device)) if masks.is_cuda else _edt_field(masks, spacing_mm)
+    if masks.is_cuda and _kernel_runs(masks.device):
+        field = _min_plus_field(masks, spacing_mm)
+    else:
+        field = _edt_field(masks.cpu(), spacing_mm).to(masks.device)
     return field.nan_to_num_(posinf=EMPTY_DISTANCE_MM**2)
 
 
@@ -41,8 +40,8 @@ def _edt_field(masks: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.stack(fields))
 
 
-def _min_plus_field(masks: torch.Tensor, spacing_mm: torch.Tensor, axis_pass: AxisPass) -> torch.Tensor:
-    """The same on any device, axis by axis (doi 10.4086/toc.2012.v008a019, all pairs of a line instead of an envelope).
+def _min_plus_field(masks: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
+    """The same by the kernel, axis by axis (doi 10.4086/toc.2012.v008a019, all pairs of a line instead of an envelope).
 
     Both labels go through one pass: after some axes, a voxel's field is the squared distance within the slab they span.
     Seen from i along the next axis, the slab of j is nearest at j itself if j has the other label, else at field[j] from j.
@@ -51,23 +50,16 @@ def _min_plus_field(masks: torch.Tensor, spacing_mm: torch.Tensor, axis_pass: Ax
     field = torch.full(masks.shape, torch.inf, device=masks.device)
     for axis in (1, 2, 3):
         lines, labels = (tensor.movedim(axis, -1).contiguous() for tensor in (field, masks))
-        field = axis_pass(lines, labels, spacing_mm[:, axis - 1].contiguous()).movedim(-1, axis)
+        field = _triton_pass(lines, labels, spacing_mm[:, axis - 1].contiguous()).movedim(-1, axis)
     return field
 
 
-def _torch_pass(field: torch.Tensor, labels: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
+def _triton_pass(field: torch.Tensor, labels: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
     """out[i] = min over j of ((i - j) spacing)^2 + (field[j] where labels[j] == labels[i], else 0).
 
-    field float32 and labels boolean (batch, ., ., line), spacing_mm (batch,) along the line. Holds all pairs in memory.
+    field float32 and labels boolean (batch, ., ., line), spacing_mm (batch,) along the line; contiguous, on one CUDA device.
+    One kernel, which keeps the pairs in registers.
     """
-    index = torch.arange(field.shape[-1], device=field.device, dtype=torch.float32)
-    steps = (index[:, None] - index) * spacing_mm.view(-1, 1, 1, 1, 1)
-    pairs = torch.where(labels.unsqueeze(-1) == labels.unsqueeze(-2), field.unsqueeze(-2), 0.0)
-    return pairs.add_(steps.square()).amin(-1)
-
-
-def _triton_pass(field: torch.Tensor, labels: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor:
-    """_torch_pass in one kernel that keeps the pairs in registers. All contiguous, on one CUDA device."""
     size = field.shape[-1]
     lines, rows = field.numel() // size, 32
     out = torch.empty_like(field)
@@ -102,16 +94,16 @@ if triton:
 
 
 @functools.cache
-def _gpu_pass(device: torch.device) -> AxisPass:
-    """The kernel where it runs, which takes Triton and a C compiler. Plain torch with a warning where it does not."""
+def _kernel_runs(device: torch.device) -> bool:
+    """Whether it does, which takes Triton and a C compiler; a warning where it does not."""
     if triton is None:
         reason = "Triton is not installed"
     else:
         try:
             probe = torch.zeros(1, 1, 1, 2, device=device)
             _triton_pass(probe, probe > 0, probe[0, 0, 0, :1])
-            return _triton_pass
+            return True
         except Exception as error:  # no compiler, no headers, a GPU too old: each fails in its own way
             reason = f"{type(error).__name__}: {error}"
-    warnings.warn(f"distances by plain torch, not by the Triton kernel ({reason})", stacklevel=2)
-    return _torch_pass
+    warnings.warn(f"distances on the CPU, not by the Triton kernel ({reason})", stacklevel=2)
+    return False

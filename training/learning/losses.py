@@ -9,7 +9,7 @@ Region terms come from MONAI and are taken over the batch. A batch without any l
 there the boundary term, which counts every false positive, does. Distances are in mm.
 """
 
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
 from monai.losses import DiceFocalLoss, DiceLoss, TverskyLoss
@@ -17,13 +17,7 @@ from monai.losses import DiceFocalLoss, DiceLoss, TverskyLoss
 from training.common.loss_names import LOSS_NAMES
 from training.learning.distance import squared_distance
 
-
-class Loss(Protocol):
-    """One of LOSSES."""
-
-    def __call__(self, logits: torch.Tensor, target: torch.Tensor, spacing_mm: torch.Tensor) -> torch.Tensor: ...
-
-
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 REGION_WEIGHT, BOUNDARY_WEIGHT = 0.9, 0.1  # of the compound losses
 
 _dice = DiceLoss(sigmoid=True, batch=True)

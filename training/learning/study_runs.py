@@ -4,7 +4,6 @@ import dataclasses
 import math
 import platform
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from safetensors.torch import load_file
 from model.networks.config import to_json
 from model.networks.torch_engine import pick_device
 from training.data.dataset import PackedCase, load_cases
-from training.data.splits import Folds, folds_of
+from training.data.splits import Folds, fold_number, folds_of
 from training.learning.protocols import PROTOCOLS
 from training.learning.train_config import TrainConfig
 from training.learning.training_run import train
@@ -90,15 +89,10 @@ def peak_mb() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def cases_of_folds(data: Path, folds: Folds) -> Iterator[tuple[int, PackedCase]]:
-    """Every case of the folds, one in memory at a time, with the fold that holds it out."""
-    for name, fold in folds.fold_of.items():
-        yield fold, load_cases(data, [name])[0]
-
-
-def rule_row(case: PackedCase, fold: int) -> Row:
-    """The rule Z < -2 on one case."""
-    return case_row(case, Prediction(rule_mask(case.adc, case.zadc)), (RULE, fold, -1), predict_seconds=0.0, **NO_RUN)
+def rule_row(case: PackedCase) -> Row:
+    """The rule Z < -2 on one case, which knows its fold."""
+    key = (RULE, fold_number(case), -1)
+    return case_row(case, Prediction(rule_mask(case.adc, case.zadc)), key, predict_seconds=0.0, **NO_RUN)
 
 
 def study_configuration(config: TrainConfig, folds: Folds, data: dict[str, str]) -> dict:
