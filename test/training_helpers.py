@@ -41,11 +41,11 @@ FOLDS = [["case0", "case1"], ["case2", "case3"], ["case4"], ["case5"], ["case6"]
 CASES = {case.name: case for case in map(invented_case, range(7))}
 
 
-def write_study(folder: Path) -> None:
-    """Write CASES packed, and FOLDS as splits.json."""
-    for case in CASES.values():
+def write_study(folder: Path, cases: dict[str, PackedCase] = CASES, folds: list[list[str]] = FOLDS) -> None:
+    """Write cases packed, and their folds as splits.json."""
+    for case in cases.values():
         write_packed(case, folder)
-    (folder / "splits.json").write_text(json.dumps({"seed": 0, "folds": FOLDS}))
+    (folder / "splits.json").write_text(json.dumps({"seed": 0, "folds": folds}))
 
 
 def write_packed(case: PackedCase, folder: Path) -> None:

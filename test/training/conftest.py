@@ -25,11 +25,13 @@ def use_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list
     return use
 
 
-@pytest.fixture
-def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def few_trees() -> Iterator[None]:
     """Enough for a line, and for lesions that are nothing else than low."""
-    monkeypatch.setattr(fit_estimate, "ROUNDS", 60)
-    monkeypatch.setattr(fit_trees, "ROUNDS", 25)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit_estimate, "ROUNDS", 60)
+        patch.setattr(fit_trees, "ROUNDS", 25)
+        yield
 
 
 @pytest.fixture

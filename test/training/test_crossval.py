@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import study_rows
 import torch
 from inference_helpers import TREES_ALONE, as_network, load, stump
-from training_helpers import SMALL, invented_case, write_packed
+from training_helpers import SMALL, invented_case, write_packed, write_study
 
 from model.errors import UserError
 from model.lesions.candidates import FEATURES, LOWEST_PROBABILITY, sigmoid
@@ -18,24 +19,25 @@ from model.lesions.decision import LOWEST_LOG_ODDS, most_dice
 from model.networks.config import SHIPPED_INFERENCE, InferenceConfig, to_json
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor
-from model.networks.stored import Ensemble, save_decision, sealed
+from model.networks.stored import Ensemble, save_decision
 from model.networks.torch_engine import save_weights
 from training import crossval, fit, ship
 from training.crossval import case_rows, trees_on_networks
 from training.data.dataset import PackedCase
 from training.data.same import digests
-from training.data.seen import require_held_out, training_seed
+from training.data.seen import training_seed
 from training.learning.study_runs import run_folder
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
 from training.lesions.held_out import HeldOut, answers_of_trees, fit_calibration, nested_calibrations
 from training.lesions.networks import fold_ensemble, gather, load_held_out
+from training.scores.configuration import configuration_of
 from training.scores.methods import CROSSVAL
 from training.scores.metrics import dice_of, score
 from training.scores.rows import Row, read_records
 from training.scores.rule import rule_mask
 
-CASES = {f"case{number}": dataclasses.replace(invented_case(number), fold=number // 2) for number in range(10)}
-FOLDS = [[f"case{2 * fold}", f"case{2 * fold + 1}"] for fold in range(5)]
+CASES = {f"case{number}": dataclasses.replace(invented_case(number), fold=number // 2) for number in range(6)}
+FOLDS = [[f"case{2 * fold}", f"case{2 * fold + 1}"] for fold in range(3)]
 FOLD_OF = {name: fold for fold, names in enumerate(FOLDS) for name in names}
 CPU = torch.device("cpu")
 
@@ -65,25 +67,26 @@ def tables() -> dict[str, CandidateTable]:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packed")
-    for case in CASES.values():
-        write_packed(case, folder)
+    write_study(folder, CASES, FOLDS)
     return folder
 
 
-@pytest.fixture(autouse=True)
-def invented_folds(use_folds, few_trees) -> None:
-    use_folds(FOLDS)
+pytestmark = pytest.mark.usefixtures("few_trees")
 
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     """A network per fold, trained on the other folds' cases, as its sidecar says."""
-    for fold in range(5):
-        training = sorted(name for name in CASES if FOLD_OF[name] != fold)
-        path = tmp_path / "weights" / f"fold{fold}-dice.safetensors"
-        provenance = {"cases": {"training": training}, "training": {"fold": fold, "seed": 0}}
-        save_weights(path, small_model(fold), SMALL, InferenceConfig(), provenance)
+    for fold in range(3):
+        save(tmp_path / "weights" / f"fold{fold}-dice.safetensors", fold)
     return tmp_path / "weights"
+
+
+def save(path: Path, fold: int, **provenance: object) -> None:
+    """A network of a fold, with what its sidecar says of its training."""
+    training = sorted(name for name in CASES if FOLD_OF[name] != fold)
+    known = {"cases": {"training": training}, "training": {"fold": fold, "seed": 0}, "data": digests(CASES.values())}
+    save_weights(path, small_model(fold), SMALL, InferenceConfig(threshold=0.4), known | provenance)
 
 
 # --- nothing of a case leaks into its own answer ---
@@ -103,12 +106,12 @@ FITS = {"trees": trees_of, "trees on networks": trees_on_networks_of, "calibrati
 
 
 @pytest.mark.parametrize("kind", FITS)
-@pytest.mark.parametrize("name", ["case0", "case5", "case9"])
+@pytest.mark.parametrize("name", ["case0", "case3"])
 def test_a_case_has_a_say_in_the_fits_of_all_folds_but_its_own(parts, kind, name):
     case = dataclasses.replace(CASES[name], label=CASES[name].brain & (CASES[name].zadc > -1))  # where no lesion is
     others = [dataclasses.replace(part, case=case) if part.case.name == name else part for part in parts]
     before, after = FITS[kind](parts), FITS[kind](others)
-    assert before.keys() == set(range(5))
+    assert before.keys() == set(range(3))
     assert [fold for fold in before if before[fold] == after[fold]] == [FOLD_OF[name]]
 
 
@@ -123,7 +126,7 @@ def test_trees_on_networks_answer_where_the_networks_see_candidates(parts):
 
 
 def test_fitted_trees_tell_lesions_and_are_the_same_in_any_order(tables):
-    some = [tables[f"case{number}"] for number in range(2, 10)]
+    some = [tables[f"case{number}"] for number in range(2, 6)]
     trees = fit_trees(some)
     for name in ("case0", "case1"):
         log_odds = trees.answers(tables[name].features)
@@ -159,18 +162,15 @@ def answered(log_odds: list[float], label: list[int], first: list[float]) -> Hel
     return HeldOut(case, 0, row(*(1 / (1 + np.exp(-np.array(log_odds))))), row(*first))
 
 
-def test_calibration_is_found_again_by_hand():
-    """Trees at log odds -1 and 1 are right 1 and 3 times in 4; networks say the same everywhere: -log 3 and log 3."""
-    parts = [answered([0] * 8, [1, 0, 0, 0, 1, 1, 1, 0], [-1] * 4 + [1] * 4)]
-    found = fit_calibration(parts)
+@pytest.mark.parametrize(("networks", "trees_alone"), [([0] * 8, False), ([-9, -9, -9, 9] * 2, True)])
+def test_calibration_is_found_again_by_hand(networks, trees_alone):
+    """Trees at log odds -1 and 1 are right 1 and 3 times in 4: -log 3 and log 3.
+
+    Networks say the same everywhere; or the truth, which trees alone do not look at.
+    """
+    parts = [answered(networks, [1, 0, 0, 0, 1, 1, 1, 0], [-1] * 4 + [1] * 4)]
+    found = fit_calibration(parts, trees_alone=trees_alone)
     assert (found.intercept, found.networks) == pytest.approx((0, 0), abs=1e-3)
-    assert found.first_stage == pytest.approx(np.log(3), abs=1e-3)
-
-
-def test_calibration_of_the_trees_alone_does_not_look_at_networks():
-    parts = [answered([-9, -9, -9, 9] * 2, [1, 0, 0, 0, 1, 1, 1, 0], [-1] * 4 + [1] * 4)]
-    found = fit_calibration(parts, trees_alone=True)
-    assert (found.networks, found.intercept) == (0.0, pytest.approx(0, abs=1e-3))
     assert found.first_stage == pytest.approx(np.log(3), abs=1e-3)
 
 
@@ -189,19 +189,12 @@ def row(*values: float) -> np.ndarray:
     return np.array(values, np.float32).reshape(1, 1, -1)
 
 
-@pytest.mark.parametrize(
-    ("mask", "label", "expected"), [([0, 0], [0, 0], 1), ([1, 0], [0, 0], 0), ([0, 0], [0, 1], 0), ([1, 1], [0, 1], 2 / 3)]
-)
-def test_dice_on_paper(mask, label, expected):
-    assert dice_of(np.array(mask, bool), np.array(label, bool)) == pytest.approx(expected)
-
-
 # --- the networks ---
 
 
 def test_a_case_is_shown_to_the_network_and_the_trees_that_hold_it_out(weights, tables):
     """The trees of fold n say (n + 1) / 10 everywhere."""
-    trees = {fold: stump("z", 0, *[(fold + 1) / 10] * 2).trees for fold in range(5)}
+    trees = {fold: stump("z", 0, *[(fold + 1) / 10] * 2).trees for fold in range(3)}
     parts = gather(CASES, tables, trees, load_held_out(weights, CASES, CPU))
     assert [(part.case.name, part.fold) for part in parts] == [(name, FOLD_OF[name]) for name in CASES]
     for part in parts:
@@ -213,78 +206,56 @@ def test_a_case_is_shown_to_the_network_and_the_trees_that_hold_it_out(weights, 
         np.testing.assert_allclose(sigmoid(part.first_stage[answered]), (part.fold + 1) / 10, rtol=1e-5)
 
 
-def test_networks_of_a_fold_come_without_the_decision(weights):
-    save_weights(weights / "fold3-tversky.safetensors", small_model(0), SMALL, InferenceConfig(), {})
+def test_networks_of_a_fold_come_without_the_decision_and_a_fold_without_one_is_named(weights):
+    save(weights / "fold2-tversky.safetensors", 2)
     save_decision(weights, stump("z", 0, 0.5, 0.5), {})
-    mine = fold_ensemble(load(weights), 3)
-    assert (len(mine.networks), len(mine.models), mine.groups, mine.decision) == (2, 2, ("fold3", "fold3"), None)
-
-
-def test_a_fold_without_a_network_is_named(weights):
-    (weights / "fold2-dice.safetensors").unlink()
-    with pytest.raises(UserError, match="no network of fold 2"):
-        fold_ensemble(load(weights), 2)
-
-
-def edit(path: Path, training: object) -> None:
-    sidecar = json.loads(path.read_text())
-    sidecar["provenance"] = training
-    path.write_text(json.dumps(sealed(sidecar)))
-
-
-def test_networks_that_did_not_see_their_fold_are_taken(weights):
-    save_decision(weights, stump("z", 0, 0.5, 0.5), {"cases": list(CASES)})  # a decision may have seen all
-    require_held_out(weights, CASES.values())
-
-
-def test_a_network_that_saw_its_fold_is_refused(weights):
-    path = weights / "fold3-dice.json"
-    edit(path, {"cases": {"training": ["case0", "case7"]}, "training": {"fold": 3}})
-    with pytest.raises(UserError, match=f"{path}: trained on case7, which its fold holds out"):
-        load_held_out(weights, CASES, CPU)
-
-
-def test_a_network_that_saw_its_fold_under_another_name_is_refused(weights):
-    known = {"data": {"baby": CASES["case7"].digest}}
-    edit(weights / "fold3-dice.json", {"cases": {"training": ["baby"]}, "training": {"fold": 3}} | known)
-    with pytest.raises(UserError, match="trained on case7, which its fold holds out"):
-        load_held_out(weights, CASES, CPU)
-
-
-@pytest.mark.parametrize("provenance", [{}, {"cases": {}}, {"cases": ["case0"]}, {"cases": {"training": None}}])
-def test_a_network_that_does_not_say_what_it_saw_is_refused(weights, provenance):
-    edit(weights / "fold1-dice.json", provenance)
-    with pytest.raises(UserError, match=r"fold1-dice.json: does not say which cases"):
-        require_held_out(weights, CASES.values())
+    mine = fold_ensemble(load(weights), 2)
+    assert (len(mine.networks), len(mine.models), mine.groups, mine.decision) == (2, 2, ("fold2", "fold2"), None)
+    with pytest.raises(UserError, match="no network of fold 3"):
+        fold_ensemble(load(weights), 3)
 
 
 @pytest.mark.parametrize(
-    ("training", "reason"), [({}, "does not say which fold"), ({"fold": 2}, "holds out fold 2, expected a name .*fold2-")]
+    ("fold", "known", "reason"),
+    [
+        (2, {"cases": {"training": ["case0", "case5"]}}, "trained on case5, which its fold holds out"),
+        (2, {"cases": {"training": ["baby"]}, "data": {"baby": CASES["case5"].digest}}, "trained on case5, which its fold"),
+        (1, {"cases": {}}, "does not say which cases"),
+        (1, {"cases": {"training": None}}, "does not say which cases"),
+        (1, {"training": {}}, "does not say which fold"),
+        (1, {"training": {"fold": 2}}, "holds out fold 2, expected a name .*fold2-"),
+        (1, {"data": digests(CASES.values()) | {"gone": "0f"}}, r"trained on other data than these \(gone\)"),
+    ],
 )
-def test_the_fold_is_the_sidecars(weights, training, reason):
-    edit(weights / "fold1-dice.json", {"cases": {"training": ["case0"]}, "training": training})
-    with pytest.raises(UserError, match=rf"fold1-dice.json: {reason}"):
-        require_held_out(weights, CASES.values())
+def test_a_network_that_may_have_seen_its_fold_or_other_data_is_refused(weights, fold, known, reason):
+    save(weights / f"fold{fold}-dice.safetensors", fold, **known)
+    with pytest.raises(UserError, match=rf"fold{fold}-dice.json: {reason}"):
+        load_held_out(weights, CASES, CPU)
+
+
+@pytest.mark.parametrize(
+    ("seed", "reason"), [(1, r"seeds \[0, 1\], expected networks of one"), (None, r"fold1-dice\.json: does not say .* seed")]
+)
+def test_networks_of_other_seeds_or_of_none_are_refused(weights, seed, reason):
+    save(weights / "fold1-dice.safetensors", 1, training={"fold": 1, "seed": seed})
+    with pytest.raises(UserError, match=reason):
+        training_seed(weights)
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     """Runs of two losses over all folds."""
     for loss in ("dice", "tversky"):
-        for fold in range(5):
-            path = run_folder(tmp_path / "runs", loss, fold, 0) / f"fold{fold}.safetensors"
-            training = sorted(name for name in CASES if FOLD_OF[name] != fold)
-            provenance = {"loss": loss, "cases": {"training": training}, "training": {"fold": fold, "seed": 0}}
-            save_weights(path, small_model(fold), SMALL, InferenceConfig(threshold=0.4), provenance)
+        for fold in range(3):
+            save(run_folder(tmp_path / "runs", loss, fold, 0) / f"fold{fold}.safetensors", fold, loss=loss)
     return tmp_path / "runs"
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".json"])
-def test_take_with_a_run_missing_changes_nothing(runs, weights, suffix):
+def test_take_with_a_run_missing_changes_nothing(runs, weights):
     before = {path: path.read_bytes() for path in weights.iterdir()}
-    path = run_folder(runs, "tversky", 4, 0) / "fold4.safetensors"
-    path.with_suffix(suffix).unlink()
-    with pytest.raises(UserError, match=rf"{path}: not trained yet \(1 of 10 runs are missing\)"):
+    path = run_folder(runs, "tversky", 2, 0) / "fold2.safetensors"
+    path.with_suffix(".json").unlink()
+    with pytest.raises(UserError, match=rf"{path}: not trained yet \(1 of 6 runs are missing\)"):
         ship.copy_networks(runs, ["dice", "tversky"], weights, CASES.values())
     assert {path: path.read_bytes() for path in weights.iterdir()} == before
 
@@ -359,7 +330,7 @@ def require_fitted_to_all(weights: Path, tables: dict[str, CandidateTable], make
 def test_ship_replaces_networks_by_copies_that_flip_and_fits_a_decision_to_all_cases(places, runs, weights, tables, command):
     save_weights(weights / "fold0-old.safetensors", small_model(0), SMALL, InferenceConfig(), {})
     command(ship.main, *places, "--runs", runs, "--losses", "dice", "tversky")
-    names = {f"fold{fold}-{loss}" for fold in range(5) for loss in ("dice", "tversky")}
+    names = {f"fold{fold}-{loss}" for fold in range(3) for loss in ("dice", "tversky")}
     files = {f"{name}.{kind}" for name in names for kind in ("safetensors", "json", "onnx")}
     assert {path.name for path in weights.iterdir()} == files | {"decision.safetensors", "decision.json"}
     for name in names:
@@ -372,23 +343,21 @@ def test_ship_replaces_networks_by_copies_that_flip_and_fits_a_decision_to_all_c
         assert found.pop("sidecar_sha256") != expected.pop("sidecar_sha256")  # over other values
         assert found == expected
     ensemble = load(weights)
-    assert ensemble.groups == tuple(f"fold{fold}" for fold in range(5) for _ in "ab")
+    assert ensemble.groups == tuple(f"fold{fold}" for fold in range(3) for _ in "ab")
     assert ensemble.inference == SHIPPED_INFERENCE
     require_fitted_to_all(weights, tables, "training.ship")
 
 
 def test_fit_writes_a_decision_beside_the_networks_that_are_there(places, weights, tables, command):
-    before = {path: path.read_bytes() for path in weights.iterdir()}
-    command(fit.main, *places)
+    """Estimators of Z that are there, too, are not fitted again: those of other cases are told."""
+    save_decision(weights / "zmap", stump("z", 0, 0.5, 0.5), {"cases": {"training": sorted(CASES)}})
+    save_decision(weights / "atlas", stump("z", 0, 0.5, 0.5), {"cases": {"training": ["case0"]}})
+    before = {path: path.read_bytes() for path in weights.rglob("*.*")}
+    said = command(fit.main, *places)
     require_fitted_to_all(weights, tables, "training.fit")
     assert {path: path.read_bytes() for path in before} == before
-
-
-def of_training(weights: Path, seed: int) -> None:
-    """Let the networks be of another training seed."""
-    for path in weights.glob("*.json"):
-        training = {"training": {"fold": int(path.name[4]), "seed": seed}}
-        edit(path, json.loads(path.read_text())["provenance"] | training)
+    assert f"{weights / 'atlas'}: of other cases than these; python -m training.zmap --ship makes it anew" in said
+    assert str(weights / "zmap") not in said
 
 
 def negated(data: Path, folder: Path) -> Path:
@@ -400,51 +369,36 @@ def negated(data: Path, folder: Path) -> Path:
 
 def test_rows_of_another_seed_are_added_and_those_of_other_data_are_not(places, data, weights, tmp_path, command, refusal):
     path = tmp_path / "results" / "crossval.csv"
-    words, other = ("--results", path.parent), ("--data", negated(data, tmp_path / "other"))
-    out = command(crossval.main, *places, *words)
-    assert f"{weights}: 5 networks do not say on which data they were trained" in out
-    of_training(weights, seed=1)
-    before = path.read_bytes()
-    assert re.match(rf"{path}: .*other data: case3", refusal(crossval.main, *places, *words, *other))
+    some = [study_rows.row(name, "decision", seed=0) for name in CASES]
+    crossval.write_rows(some, path, 0, configuration_of(CASES.values()))
+    for fold in range(3):
+        save(weights / f"fold{fold}-dice.safetensors", fold, training={"fold": fold, "seed": 1}, data=None)
+    words, before = (*places, "--results", path.parent), path.read_bytes()
+    assert re.match(
+        rf"{path}: .*other data: case3", refusal(crossval.main, *words, "--data", negated(data, tmp_path / "other"))
+    )
     assert path.read_bytes() == before
-    command(crossval.main, *places, *words)
+    out = command(crossval.main, *words)
+    assert f"{weights}: 3 networks do not say on which data they were trained" in out
     rows = read_records(path, Row)
-    assert len(rows) == 2 * len(CROSSVAL) * len(CASES)
+    assert len(rows) == len(some) + len(CROSSVAL) * len(CASES)
     assert {row.seed for row in rows} == {0, 1}
-    path.unlink()
-    command(crossval.main, *places, *words)
-    assert {row.seed for row in read_records(path, Row)} == {1}
-    command(crossval.main, *places, *words, *other)  # its own seed's rows alone are there: all are replaced
-    assert json.loads(path.with_suffix(".json").read_text())["data"]["case3"] != CASES["case3"].digest
+    one = [row for row in rows if row.seed == 1]
+    crossval.write_rows(one, path, 0, configuration_of(CASES.values()))
+    with pytest.raises(UserError, match="other data"):
+        crossval.write_rows(one, path, 0, {"folds": FOLDS, "data": {}})
+    crossval.write_rows(one, path, 1, {"folds": FOLDS, "data": {}})  # its own seed's rows alone are there: all are replaced
+    assert json.loads(path.with_suffix(".json").read_text()) == {"folds": FOLDS, "data": {}}
 
 
-def test_networks_trained_on_other_data_are_refused(places, data, runs, weights, tmp_path, command, refusal):
-    for path in [*weights.glob("*.json"), *runs.rglob("*.json")]:
-        edit(path, json.loads(path.read_text())["provenance"] | {"data": digests(CASES.values())})
+def test_networks_trained_on_other_data_are_refused(places, data, runs, weights, tmp_path, refusal):
     before = {path: path.read_bytes() for path in weights.iterdir()}
     other, results = negated(data, tmp_path / "other"), ("--results", tmp_path / "results")
-    for module, words in ((crossval, results), (fit, ()), (ship, ("--runs", runs, "--losses", "dice"))):
+    for module, words in ((crossval, results), (ship, ("--runs", runs, "--losses", "dice"))):
         line = refusal(module.main, *places, *words, "--data", other)
         assert re.search(r"fold0.*\.json: trained on other data than these \(case3\)", line)
     assert {path: path.read_bytes() for path in weights.iterdir()} == before
     assert not list((tmp_path / "results").glob("*"))
-    command(crossval.main, *places, *results)
-
-
-def test_a_network_trained_on_a_case_that_is_not_at_hand_is_refused(weights):
-    told = digests(CASES.values()) | {"gone": "0f"}
-    edit(weights / "fold1-dice.json", json.loads((weights / "fold1-dice.json").read_text())["provenance"] | {"data": told})
-    with pytest.raises(UserError, match=r"fold1-dice\.json: trained on other data than these \(gone\)"):
-        load_held_out(weights, CASES, CPU)
-
-
-@pytest.mark.parametrize(
-    ("seed", "reason"), [(1, r"seeds \[0, 1\], expected networks of one"), (None, r"fold1-dice\.json: does not say .* seed")]
-)
-def test_networks_of_other_seeds_or_of_none_are_refused(weights, seed, reason):
-    edit(weights / "fold1-dice.json", {"cases": {"training": ["case0"]}, "training": {"fold": 1, "seed": seed}})
-    with pytest.raises(UserError, match=reason):
-        training_seed(weights)
 
 
 def test_another_seed_is_not_shipped(refusal):

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from training_helpers import invented_case, write_packed
+from training_helpers import invented_case, write_study
 
 from model.lesions.decision import most_dice
 from training import learning_curve
@@ -21,9 +21,7 @@ FOLDS = [[name for name, fold in FOLD_OF.items() if fold == number] for number i
 WITH_LESION = {name for name, case in CASES.items() if case.label.any()}
 
 
-@pytest.fixture(autouse=True)
-def invented_folds(use_folds, few_trees) -> None:
-    use_folds(FOLDS)
+pytestmark = pytest.mark.usefixtures("few_trees")
 
 
 def test_a_draw_is_of_the_other_folds_and_holds_the_smaller_one() -> None:
@@ -61,13 +59,11 @@ def test_trees_and_calibration_are_fitted_to_the_drawn_cases_alone_and_once() ->
 
 def test_the_command_writes_a_point_for_every_case_with_a_lesion(tmp_path: Path, command) -> None:
     """The folds leave eight or nine cases, fewer than ten: eight are drawn of each, and no other number."""
-    for case in CASES.values():
-        write_packed(case, tmp_path)
-    command(learning_curve.main, "--data", tmp_path, "--results", tmp_path / "results")
+    write_study(tmp_path, CASES, FOLDS)
+    command(learning_curve.main, "--data", tmp_path)
     points = read_records(tmp_path / "results" / "learning_curve.csv", CurvePoint)
-    for draw in range(learning_curve.DRAWS):
-        dice = expected({fold: learning_curve.drawn(FOLDS, fold, draw, 8) for fold in range(5)})
-        assert {point.case: point.dice for point in points if point.draw == draw} == dice
+    dice = expected({fold: learning_curve.drawn(FOLDS, fold, 1, 8) for fold in range(5)})
+    assert {point.case: point.dice for point in points if point.draw == 1} == dice
     assert {(point.size, point.draw) for point in points} == {(8, draw) for draw in range(learning_curve.DRAWS)}
     configuration = json.loads((tmp_path / "results" / "learning_curve.json").read_text())
     assert configuration == {"folds": FOLDS, "data": {name: case.digest for name, case in CASES.items()}}

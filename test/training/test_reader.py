@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from training_helpers import invented_case, write_packed
+from training_helpers import invented_case, write_study
 
 from training import reader
 from training.lesions.simulated_reader import Draft, moved, read
@@ -78,24 +77,20 @@ def test_in_a_brain_without_lesion_all_goes(draft: Draft) -> None:
     assert [masks(empty, what)[-1] for what in READERS] == ["", "", ""]
 
 
-def test_the_command_writes_a_row_for_each_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without errors the strikes leave what is at least a fifth real, and nothing of a case depends on another's draws."""
-    cases = [invented_case(number) for number in range(6)]
-    for case in cases:
-        write_packed(case, tmp_path)
-    folds = [["case0", "case1"], ["case2", "case3"], ["case4", "case5"]]
-    (tmp_path / "splits.json").write_text(json.dumps({"seed": 0, "folds": folds}))
-    monkeypatch.setattr(reader, "DRAWS", 2)
-    monkeypatch.setattr(sys, "argv", ["reader", f"--data={tmp_path}"])
-    reader.main()
+def test_the_command_writes_a_row_for_each_stage(tmp_path: Path, few_trees, command) -> None:
+    """Without errors the strikes leave what is at least a fifth real."""
+    cases = {case.name: case for case in map(invented_case, range(4))}
+    folds = [["case0", "case1"], ["case2", "case3"]]
+    write_study(tmp_path, cases, folds)
+    command(reader.main, "--data", tmp_path)
     rows = read_records(tmp_path / "results" / "reader.csv", ReaderRow)
-    assert len(rows) == 6 * 2 * 3 * 3 * 7
+    assert len(rows) == 4 * 2 * 3 * 3 * 7
     assert json.loads((tmp_path / "results" / "reader.json").read_text())["folds"] == folds
     by_key = {(r.case, r.z_map, r.reader, r.wrong, r.after): r for r in rows}
-    for case in cases:
-        first, last = (by_key[case.name, "given", "strikes", 0.0, after] for after in ("0", "all"))
+    for name in cases:
+        first, last = (by_key[name, "given", "strikes", 0.0, after] for after in ("0", "all"))
         assert first.clicks == 0 < last.clicks
         assert last.dice >= first.dice
         for what in READERS:
-            assert by_key[case.name, "given", what, 0.2, "0"].dice == first.dice
-        assert by_key[case.name, "given", "resizes", 0.0, "all"].dice >= by_key[case.name, "given", "adds", 0.0, "all"].dice
+            assert by_key[name, "given", what, 0.2, "0"].dice == first.dice
+        assert by_key[name, "given", "resizes", 0.0, "all"].dice >= by_key[name, "given", "adds", 0.0, "all"].dice

@@ -4,7 +4,6 @@ One voxel has eight surface elements of equal area, half a voxel from its centre
 lie d voxels apart along an axis of spacing s are therefore (d - 1) s apart for half of the elements and d s for the rest.
 """
 
-import dataclasses
 import math
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from monai.metrics import compute_surface_dice
 from scipy.ndimage import gaussian_filter
 
-from training.scores.metrics import METRICS, Scores, mean_scores, score
+from training.scores.metrics import METRICS, Scores, dice_of, mean_scores, score
 
 SHAPE = (9, 12, 15)
 
@@ -30,6 +29,13 @@ def test_dice_by_counting() -> None:
     label[2:4, 3:6, 4:8] = True  # 2 x 3 x 4 = 24 voxels
     prediction[2:4, 3:6, 5:10] = True  # 30 voxels, 18 of them common
     assert score(prediction, label, (4.0, 1.5, 1.5)).dice == pytest.approx(2 * 18 / (24 + 30))
+
+
+@pytest.mark.parametrize(
+    ("mask", "label", "expected"), [([0, 0], [0, 0], 1), ([1, 0], [0, 0], 0), ([0, 0], [0, 1], 0), ([1, 1], [0, 1], 2 / 3)]
+)
+def test_dice_alone(mask: list[int], label: list[int], expected: float) -> None:
+    assert dice_of(np.array(mask, bool), np.array(label, bool)) == pytest.approx(expected)
 
 
 def test_two_voxels_two_slices_apart() -> None:
@@ -81,7 +87,7 @@ def test_shapes_must_agree() -> None:
         score(voxels(), voxels()[..., :-1], (1.0, 1.0, 1.0))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_nsd_equals_monai(seed: int) -> None:
     rng = np.random.default_rng(seed)
     label = gaussian_filter(rng.normal(size=(10, 21, 16)), (0.7, 2, 2)) > 0.05
@@ -106,7 +112,5 @@ def test_mean_leaves_nan_distances_out() -> None:
     assert math.isnan(mean_scores([Scores(0.0, math.nan, 0.0)]).masd_mm)
 
 
-def test_every_score_is_in_the_list_and_called_as_the_challenge_calls_it() -> None:
-    assert [field.name for field in dataclasses.fields(Scores)] == list(METRICS)
+def test_scores_are_called_as_the_challenge_calls_them() -> None:
     assert [metric.official for metric in METRICS.values()] == ["DiceCoefficient", "MASD", "NSD"]
-    assert [metric.title for metric in METRICS.values()] == ["Dice", "MASD mm", "NSD at 2 mm"]
