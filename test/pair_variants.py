@@ -1,9 +1,10 @@
-"""What is said about ADC and Z maps that were spoiled on purpose: refused, warned of, or nothing, counted over real cases.
+"""What is said about maps that were spoiled on purpose: refused, warned of, or nothing, counted over real cases.
 
     .venv/bin/python test/pair_variants.py data/BONBID2023_Train
 
-Every published case is spoiled in each way of VARIANTS. Prints a line for each way and the milliseconds that all checks of a
-case take. Exit code 1 when a case that is not spoiled is warned of.
+Every published case is spoiled in each way of VARIANTS, and its ADC map alone, before a Z map is estimated from it, in each
+of OF_ADC. Prints a line for each way and the milliseconds that all checks of a case take. Exit code 1 when a case that is
+not spoiled is warned of.
 """
 
 import argparse
@@ -22,10 +23,15 @@ from model.errors import UserError
 from model.images.brain import brain_box
 from model.images.case import Case, read_case, require_usable
 from model.images.checks import warnings_of
+from model.images.components import depth_mm
+from model.images.grid import Grid
 from training.data.published import published_cases
 
 Maps = tuple[np.ndarray, np.ndarray]
 Spoil = Callable[[np.ndarray, np.ndarray, Maps], Maps]  # ADC, Z, and both maps of another case
+SpoilAdc = Callable[[np.ndarray, np.ndarray, tuple[float, float, float]], np.ndarray]  # ADC, Z, spacing
+ADULT_ML = 1200.0
+ADULT = "adult's size"
 
 
 def in_brain(adc: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -134,6 +140,66 @@ VARIANTS: dict[str, Spoil] = {
 }
 
 
+def around(adc: np.ndarray, spacing_mm: tuple[float, float, float], nearest: float, farthest: float) -> np.ndarray:
+    """The ADC map with uneven tissue, 300 to 1500, where the brain is so far away in mm."""
+    distance = depth_mm(adc <= 0, spacing_mm)
+    shell = (distance > nearest) & (distance < farthest)
+    return np.where(shell, np.random.default_rng(0).uniform(300, 1500, adc.shape), adc)
+
+
+def as_bright(adc: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values in the brain with the ADC map's median, so that it does not give them away."""
+    inside = adc > 0
+    return in_brain(adc, values * (np.median(adc[inside]) / np.median(values[inside])))
+
+
+def half(adc: np.ndarray, axis: int, *, first: bool) -> np.ndarray:
+    """One half of the brain's box along an axis."""
+    part = brain_box(adc > 0, 0)[axis]
+    kept = (np.arange(adc.shape[axis]) < (part.start + part.stop) // 2) == first
+    return adc * kept.reshape([-1 if n == axis else 1 for n in range(3)])
+
+
+OF_ADC: dict[str, SpoilAdc] = {
+    "as published": lambda a, z, mm: a,
+    "Z map in place of ADC": lambda a, z, mm: z,
+    "Z map times 300": lambda a, z, mm: z * 300,
+    "ADC inverted": lambda a, z, mm: as_bright(a, np.clip(3000 - a, 1, None)),
+    "diffusion-weighted, b = 1000": lambda a, z, mm: as_bright(a, np.exp(-a / 1000)),
+    "the same, T2 in it": lambda a, z, mm: as_bright(a, (1 + a / 2000) * np.exp(-a / 1000)),
+    "the same, as scanned": lambda a, z, mm: in_brain(a, 1000 * np.exp(-a / 1000)),
+    "b0": lambda a, z, mm: as_bright(a, 1 + a / 1000),
+    "one number": lambda a, z, mm: in_brain(a, np.float32(1200)),
+    "one number and noise": lambda a, z, mm: in_brain(a, np.random.default_rng(0).normal(1200, 30, a.shape)),
+    "skull, a gap before it": lambda a, z, mm: around(a, mm, 4, 10),
+    "skull and scalp, no gap": lambda a, z, mm: around(a, mm, 0, 8),
+    "noise in the background": lambda a, z, mm: np.where(a > 0, a, np.random.default_rng(0).uniform(1, 3000, a.shape)),
+    "times 0.4": lambda a, z, mm: a * 0.4,
+    "times 3": lambda a, z, mm: a * 3,
+    "cut off at 2000": lambda a, z, mm: np.minimum(a, 2000),
+    "0 where Z < -2": lambda a, z, mm: np.where(z < -2, 0, a),
+    "left half": lambda a, z, mm: half(a, 2, first=False),
+    "right half": lambda a, z, mm: half(a, 2, first=True),
+    "front half": lambda a, z, mm: half(a, 1, first=True),
+    "back half": lambda a, z, mm: half(a, 1, first=False),
+    "top half": lambda a, z, mm: half(a, 0, first=False),
+    "bottom half": lambda a, z, mm: half(a, 0, first=True),
+    ADULT: lambda a, z, mm: a,
+}
+
+
+def adult(grid: Grid, brain: np.ndarray) -> Grid:
+    """The grid on which the brain is as large as an adult's."""
+    factor = (ADULT_ML / (np.count_nonzero(brain) * grid.voxel_mm3 / 1000)) ** (1 / 3)
+    z, y, x = (mm * factor for mm in grid.spacing_mm)
+    return replace(grid, spacing_mm=(z, y, x))
+
+
+def of_estimate(case: Case) -> list[str]:
+    """What is said when the case's Z map is estimated, without that it is."""
+    return warnings_of(case.with_estimate(np.zeros_like(case.adc.voxels)))[1:]
+
+
 def verdict(case: Case, warn: Callable[[Case], list[str]]) -> tuple[str, str]:
     """What is said, and the words."""
     try:
@@ -144,9 +210,7 @@ def verdict(case: Case, warn: Callable[[Case], list[str]]) -> tuple[str, str]:
     return ("warned", " ".join(warnings)) if warnings else ("silent", "")
 
 
-def tell(
-    name: str, spoiled: Iterable[Case], show: bool, warn: Callable[[Case], list[str]] = warnings_of
-) -> tuple[list[float], int]:
+def tell(name: str, spoiled: Iterable[Case], show: bool, warn: Callable[[Case], list[str]]) -> tuple[list[float], int]:
     """Print what is said of cases that were spoiled in one way, and with `show` the words about the first.
 
     The milliseconds of processor time that each took, and of how many something is said.
@@ -163,16 +227,7 @@ def tell(
     return milliseconds, counts["warned"] + counts["refused"]
 
 
-def read_arguments(description: str | None) -> tuple[list[Case], bool]:
-    """The published cases of the folder on the command line, and whether --show was given."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
-    parser.add_argument("--show", action="store_true", help="print what is said, too")
-    args = parser.parse_args()
-    return [read_case(files.adc, files.zadc) for files in published_cases(args.data)], args.show
-
-
-def spoiled(cases: list[Case], way: Spoil) -> Iterator[Case]:
+def of_pairs(cases: list[Case], way: Spoil) -> Iterator[Case]:
     """Every case with its maps spoiled; the next one's are at hand."""
     for case, other in zip(cases, [*cases[1:], cases[0]], strict=True):
         maps = way(case.adc.voxels, case.zadc.voxels, (other.adc.voxels, other.zadc.voxels))
@@ -180,13 +235,29 @@ def spoiled(cases: list[Case], way: Spoil) -> Iterator[Case]:
         yield Case(replace(case.adc, voxels=adc, sha256=""), replace(case.zadc, voxels=zadc, sha256=""))
 
 
+def of_adc(cases: list[Case], name: str, way: SpoilAdc) -> Iterator[Case]:
+    """The ADC map alone of every case, spoiled."""
+    for case in cases:
+        voxels = np.ascontiguousarray(way(case.adc.voxels, case.zadc.voxels, case.grid.spacing_mm), np.float32)
+        grid = adult(case.grid, case.brain) if name == ADULT else case.grid
+        yield Case(replace(case.adc, voxels=voxels, grid=grid, sha256=""), None)
+
+
 def main() -> None:
-    cases, show = read_arguments(__doc__)
-    told = {name: tell(name, spoiled(cases, way), show) for name, way in VARIANTS.items()}
-    unchanged, unspoiled = told.pop("as published")
-    for name, times in (("as published", unchanged), ("spoiled", [ms for each, _ in told.values() for ms in each])):
-        middle, most = np.percentile(times, (50, 99))
-        print(f"all checks of a case {name}: {middle:.0f} ms of processor time, in 99 of 100 cases at most {most:.0f} ms")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder that holds 1ADC_ss, 2Z_ADC and 3LABEL")
+    parser.add_argument("--show", action="store_true", help="print what is said, too")
+    args = parser.parse_args()
+    cases, unspoiled = [read_case(files.adc, files.zadc) for files in published_cases(args.data)], 0
+    pairs = {name: tell(name, of_pairs(cases, way), args.show, warnings_of) for name, way in VARIANTS.items()}
+    print("the ADC map alone:")
+    alone = {name: tell(name, of_adc(cases, name, way), args.show, of_estimate) for name, way in OF_ADC.items()}
+    for told, what in ((pairs, "a pair"), (alone, "an ADC map alone")):
+        unchanged, said = told.pop("as published")
+        unspoiled += said
+        for name, times in (("as published", unchanged), ("spoiled", [ms for each, _ in told.values() for ms in each])):
+            middle, most = np.percentile(times, (50, 99))
+            print(f"all checks of {what} {name}: {middle:.0f} ms of processor time, in 99 of 100 at most {most:.0f} ms")
     sys.exit(bool(unspoiled))
 
 

@@ -4,7 +4,6 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -58,17 +57,7 @@ class Case:
     def with_estimate(self, voxels: np.ndarray, registration: Registration | None = None) -> "Case":
         """The case with an estimated Z map, float32 (z, y, x) on its grid. registration: to an atlas, if one was asked."""
         z_map = replace(self.adc, voxels=voxels, sha256="", remarks=(), dicom=None)
-        return self._same_maps(z_map=z_map, estimated=True, registration=registration)
-
-    def with_remarks(self, remarks: Sequence[str]) -> "Case":
-        """The case with these remarks in place of its own."""
-        return self._same_maps(remarks=tuple(remarks))
-
-    def _same_maps(self, **changes: Any) -> "Case":
-        """Changed in what nothing that is computed once depends on: it is kept."""
-        case = replace(self, **changes)
-        vars(case).update({name: value for name, value in vars(self).items() if name not in vars(case)})
-        return case
+        return replace(self, z_map=z_map, estimated=True, registration=registration)
 
     @property
     def space(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,7 +113,7 @@ def read_found(found: FoundCase, options: Options) -> Case:
         )
         said = f" ({others})" if others else ""
         remarks.append(f"No brain mask was found for {found.adc_map.name}{said}: it was used as it is (--brain-mask).")
-    return case.with_remarks(remarks)
+    return replace(case, remarks=tuple(remarks))
 
 
 def write_case(

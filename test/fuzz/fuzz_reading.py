@@ -145,7 +145,7 @@ class Target:
         except UserError as error:
             return kind(str(error))
         for volume in volumes:
-            require_usable(volume, adc=place < 2 and volume is volumes[0])
+            require_usable(volume)
         return "read"
 
     def review_outcome(self) -> str:
@@ -171,10 +171,8 @@ class Target:
         os._exit(0)  # libFuzzer's own end would count the seeds as well
 
 
-def require_usable(volume: object, *, adc: bool) -> None:
+def require_usable(volume: object) -> None:
     """What everything after reading relies on."""
-    from model.images.volume import read_volume
-
     grid, axes = volume.grid, np.reshape(volume.grid.direction, (3, 3))
     assert volume.voxels.dtype == np.float32, volume.voxels.dtype
     assert volume.voxels.shape == grid.size, grid.size
@@ -182,8 +180,6 @@ def require_usable(volume: object, *, adc: bool) -> None:
     assert all(0.2 <= spacing <= 100 for spacing in grid.spacing_mm), grid.spacing_mm
     assert np.isfinite(grid.origin_mm).all(), grid.origin_mm
     assert np.allclose(axes @ axes.T, np.eye(3), rtol=0, atol=0.02), axes
-    again = read_volume(volume.path, keep_nan=True, adc=adc).voxels  # of which a case has 0 where NaN lies outside the brain
-    assert np.array_equal(volume.voxels, np.where(np.isfinite(again), again, 0)), "read twice, with different voxels"
 
 
 def kind(message: str) -> str:
@@ -230,10 +226,7 @@ def run(suffix: str, args: argparse.Namespace) -> bool:
         started = time.perf_counter()
         words = [sys.executable, __file__, "--child", str(report), "--suffix", suffix, "--inputs", str(args.inputs)]
         words += ["--seed", str(args.seed), "--seconds", str(args.seconds), "--megabytes", str(args.megabytes)]
-        environment = os.environ | {"MALLOC_PERTURB_": "85"}  # memory that was never written shows
-        child = subprocess.run(
-            [*words, "--keep", str(args.keep)], env=environment, capture_output=True, text=True, check=False
-        )
+        child = subprocess.run([*words, "--keep", str(args.keep)], capture_output=True, text=True, check=False)
         if child.returncode or not report.exists():
             print(child.stdout[-3000:], child.stderr[-6000:], sep="\n")
             print(f"WRONG: {suffix}: exit code {child.returncode}; the input is kept in {args.keep}")

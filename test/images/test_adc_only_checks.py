@@ -149,6 +149,7 @@ def test_an_estimated_case_says_so_and_lies_on_the_adc_maps_grid():
     found = alone.with_estimate(PHANTOM.zadc)
     assert (found.zadc.grid, found.estimated, found.pair) == (GRID, True, None)
     np.testing.assert_array_equal(found.zadc.voxels, PHANTOM.zadc)
+    np.testing.assert_allclose(found.brain_centre, np.argwhere(BRAIN).mean(0))
     (said,) = warnings_of(found)
     assert said.startswith("The Z map was estimated from the ADC map (--estimate-z)")
 

@@ -159,17 +159,3 @@ def test_figures_about_a_few_voxels_are_not_drawn():
     adc[2:7, 2:18, 2:18] = 1000  # 1280 voxels
     require_usable(case(adc, adc / 1000, Grid(adc.shape, (2.0, 2.0, 2.0), (0, 0, 0), PHANTOM.grid.direction)))
     assert pair_of(adc, adc / 1000) is None
-
-
-def test_what_is_computed_of_the_maps_stays_with_other_remarks_and_with_an_estimate():
-    phantom = make_phantom()
-    volumes = (Volume(voxels, phantom.grid, Path("map.mha")) for voxels in (phantom.adc, phantom.zadc))
-    case = Case(*volumes)
-    other = (case.pair, case.brain_centre, case.with_remarks(["cut"]))[-1]
-    assert other.remarks == ("cut",)
-    assert other.pair is case.pair
-    np.testing.assert_allclose(other.brain_centre, np.argwhere(phantom.adc > 0).mean(axis=0))
-    alone = Case(case.adc, None)
-    figures = alone.adc_figures
-    estimated = alone.with_estimate(phantom.zadc)
-    assert (estimated.adc_figures is figures, estimated.pair) == (True, None)

@@ -192,11 +192,11 @@ WRONG = {
     "swapped": (lambda m: m / 6, lambda s: s * 6, "look swapped"),
     "mean in 1e-3 mm2/s": (lambda m: m / 1000, lambda s: s, "another unit"),
     "sd in 1e-3 mm2/s": (lambda m: m, lambda s: s / 1000, "no standard deviation in the mean's unit"),
-    "the same image twice": (lambda m: m, lambda s: invented_atlas().mean, "the same image"),
+    "the same image twice": (lambda m: m, lambda s: invented_atlas().mean, "no standard deviation in the mean's unit"),
     "other size": (lambda m: m, lambda s: s[::2, ::2, ::2], "not on one grid: size"),
     "not stripped": (lambda m: np.where(m > 0, m, 300), lambda s: np.where(s > 0, s, 90), "skull-stripped"),
     "a Z map": (lambda m: m - 1300, lambda s: s, "values below 0"),
-    "sd below 0": (lambda m: m, lambda s: -s, "sd.nii.gz: expected a standard deviation"),
+    "sd below 0": (lambda m: m, lambda s: -s, "sd.nii.gz: is above 0 in 0%"),
     "sd of half a brain": (
         lambda m: m,
         lambda s: np.where(np.arange(s.shape[2]) < 40, s, 0),
@@ -212,7 +212,7 @@ WRONG = {
         lambda s: s,
         "could not be registered to the built-in atlas",
     ),
-    "one number": (lambda m: np.where(m > 0, 1300, 0), lambda s: s, "nearly the same everywhere"),
+    "one number": (lambda m: np.where(m > 0, 1300, 0), lambda s: s, "could not be registered to the built-in atlas"),
     "NaN outside": (lambda m: np.where(m > 0, m, np.nan), lambda s: s, "NaN or infinite"),
 }
 

@@ -192,14 +192,6 @@ def test_z_map_that_appears_or_goes_makes_the_mask_outdated(go, scans, output):
     assert go("--estimate-z", "--overwrite")[1]["alone"]["z_map"] == "estimated"
 
 
-def test_estimate_that_someone_changed_stays(go, output):
-    assert go("--estimate-z", "--probabilities")[0] == 0
-    (output / "alone" / "zmap-estimated.nii.gz").write_bytes(b"mine")
-    code, rows, _ = go("--estimate-z", "--probabilities")
-    assert (code, rows["alone"]["status"]) == (2, "changed")
-    assert (output / "alone" / "zmap-estimated.nii.gz").read_bytes() == b"mine"
-
-
 def test_other_weights_for_estimates_concern_those_masks_alone(go, estimating_weights, main, output, scans, tmp_path):
     assert go("--estimate-z")[0] == 0
     shutil.copytree(estimating_weights, tmp_path / "other")
