@@ -4,22 +4,17 @@ Its blocks are MONAI's of nnU-Net (`monai.networks.blocks.dynunet_block`), with 
 weights. They stand here again because an import of one part of MONAI is one of nearly all, and takes longer than a case.
 """
 
+from collections import OrderedDict
+
 import torch
 from torch import nn
 
 from model.networks.config import INPUT_CHANNELS, ModelConfig, Triple
 
 
-class Convolution(nn.Module):
+def convolution(conv: nn.Conv3d | nn.ConvTranspose3d, dropout: float = 0.0) -> nn.Sequential:
     """One convolution and, in training, dropout after it. MONAI's `Convolution` without norm and activation."""
-
-    def __init__(self, convolution: nn.Conv3d | nn.ConvTranspose3d, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.conv, self.dropout = convolution, nn.Dropout(dropout)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Features (batch, channel, z, y, x)."""
-        return self.dropout(self.conv(x))
+    return nn.Sequential(OrderedDict(conv=conv, dropout=nn.Dropout(dropout)))
 
 
 class Block(nn.Module):
@@ -29,8 +24,8 @@ class Block(nn.Module):
         super().__init__()
         z, y, x = kernel
         padding = z // 2, y // 2, x // 2
-        self.conv1 = Convolution(nn.Conv3d(before, after, kernel, stride, padding, bias=False), dropout)
-        self.conv2 = Convolution(nn.Conv3d(after, after, kernel, 1, padding, bias=False), dropout)
+        self.conv1 = convolution(nn.Conv3d(before, after, kernel, stride, padding, bias=False), dropout)
+        self.conv2 = convolution(nn.Conv3d(after, after, kernel, 1, padding, bias=False), dropout)
         self.norm1 = nn.InstanceNorm3d(after, affine=True)
         self.norm2 = nn.InstanceNorm3d(after, affine=True)
         self.lrelu = nn.LeakyReLU(0.01, inplace=True)
@@ -46,24 +41,12 @@ class UpBlock(nn.Module):
 
     def __init__(self, before: int, after: int, kernel: Triple, stride: Triple, dropout: float) -> None:
         super().__init__()
-        self.transp_conv = Convolution(nn.ConvTranspose3d(before, after, stride, stride, bias=False), dropout)
+        self.transp_conv = convolution(nn.ConvTranspose3d(before, after, stride, stride, bias=False), dropout)
         self.conv_block = Block(2 * after, after, kernel, (1, 1, 1), dropout)
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         """Features of the level below and the skip's (batch, after, z, y, x) -> (batch, after, z, y, x)."""
         return self.conv_block(torch.cat((self.transp_conv(x), skip), dim=1))
-
-
-class Head(nn.Module):
-    """A convolution of one voxel. MONAI's `UnetOutBlock`."""
-
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        self.conv = Convolution(nn.Conv3d(before, after, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Features (batch, before, z, y, x) -> (batch, after, z, y, x)."""
-        return self.conv(x)
 
 
 class LesionNet(nn.Module):
@@ -91,8 +74,8 @@ class LesionNet(nn.Module):
             )
             for i in reversed(levels[1:])
         )
-        self.head = Head(config.channels[0], self.block**2)
-        for parameter in self.head.conv.conv.parameters():
+        self.head = nn.Sequential(OrderedDict(conv=convolution(nn.Conv3d(config.channels[0], self.block**2, 1))))
+        for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
         self.slope = nn.Parameter(torch.tensor(config.z_slope))
         self.threshold = nn.Parameter(torch.tensor(config.z_threshold))

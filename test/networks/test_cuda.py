@@ -33,7 +33,7 @@ def random_network(seed: int) -> LesionNet:
     """A network whose U-Net has a say, unlike an untrained one's."""
     torch.manual_seed(seed)
     network = LesionNet(SMALL)
-    torch.nn.init.normal_(network.head.conv.conv.weight)
+    torch.nn.init.normal_(network.get_parameter("head.conv.conv.weight"))
     return network
 
 
