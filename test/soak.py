@@ -1,10 +1,9 @@
 """One server, many cases: every mask as a run-once process writes it, memory flat, bad cases in between answered and gone.
 
-    .venv/bin/python test/soak.py --invocations 200                       the server as a process of this machine
-    .venv/bin/python test/soak.py --invocations 200 --image hie-lesions   the images hie-lesions and hie-lesions-invoke
+    .venv/bin/python test/soak.py --invocations 200
 
-Cases of four sizes take turns; every tenth is damaged, and in the end two are asked for at once. In containers
-everything runs under the challenge's own flags with a read-only root. Exit code 1 and a line that says WRONG when not.
+Cases of four sizes take turns; every tenth is damaged, and in the end two are asked for at once. Exit code 1 and a line that
+says WRONG when not.
 """
 
 import argparse
@@ -22,102 +21,34 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+from http_helpers import ask
 from inference_helpers import ADC_FOLDER, MASK, RESULTS, ZADC_FOLDER, files_below
 from phantom import make_phantom, write_image
 
 from model.images.volume import Grid
 
 ROOT = Path(__file__).resolve().parents[1]
-FLAGS = (
-    *("--memory=4g", "--memory-swap=4g", "--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
-    *("--shm-size=128m", "--pids-limit=256", "--read-only", "--tmpfs", "/tmp"),
-)
 SIZES = ((6, 40, 40), (12, 60, 50), (18, 50, 64), (3, 64, 60))  # (z, y, x)
 GROWTH = 1.05  # of memory, between the second and the last quarter of the invocations
-PORT = 4743
 ON_A_FREE_PORT = "import functools, process; process.serve = functools.partial(process.serve, port=0); process.main()"
-REQUEST = """
-import sys, urllib.error, urllib.request as http
-method, url = sys.argv[1:]
-try:
-    answer = http.urlopen(http.Request(url, method=method), timeout=300)
-except urllib.error.HTTPError as error:
-    answer = error
-print(answer.status, answer.read().decode().strip())
-"""
+ENVIRONMENT = os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
 
 
-class Process:
-    """The server and run-once runs as processes."""
-
-    def __init__(self, work: Path) -> None:
-        self.work, self.environment = work, os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-
-    def start(self) -> None:
-        words = [sys.executable, "-c", ON_A_FREE_PORT, "--serve", "--device", "cpu"]
-        words += ["--input", str(self.work / "input"), "--output", str(self.work / "output")]
-        log = (self.work / "log").open("w")
-        self.server = subprocess.Popen(words, env=self.environment, stdout=log, stderr=log, cwd="/")
-        self.pid = self.server.pid
-        while "ready on port" not in (self.work / "log").read_text():
-            time.sleep(0.1)
-        self.port = int((self.work / "log").read_text().split("ready on port ")[1].split()[0])
-
-    def ask(self, method: str, path: str) -> tuple[int, str]:
-        words = [sys.executable, "-S", "-c", REQUEST, method, f"http://localhost:{self.port}{path}"]
-        return answer(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
-
-    def once(self, case: Path, output: Path) -> None:
-        words = [sys.executable, str(ROOT / "process.py"), "--input", str(case), "--output", str(output), "--device", "cpu"]
-        subprocess.run(words, env=self.environment, check=True, stdout=subprocess.DEVNULL)
-
-    def stop(self) -> int:
-        self.server.terminate()
-        return self.server.wait(30)
+def start(work: Path) -> tuple[subprocess.Popen, int]:
+    """The server, once it is ready, and its port."""
+    words = [sys.executable, "-c", ON_A_FREE_PORT, "--serve", "--device", "cpu"]
+    words += ["--input", str(work / "input"), "--output", str(work / "output")]
+    log = (work / "log").open("w")
+    server = subprocess.Popen(words, env=ENVIRONMENT, stdout=log, stderr=log, cwd="/")
+    while "ready on port" not in (work / "log").read_text():
+        time.sleep(0.1)
+    return server, int((work / "log").read_text().split("ready on port ")[1].split()[0])
 
 
-class Container(Process):
-    """The same in containers."""
-
-    def __init__(self, work: Path, image: str) -> None:
-        super().__init__(work)
-        self.image, self.port = image, PORT
-
-    def start(self) -> None:
-        folders = ["-v", f"{self.work}/input:/input:ro", "-v", f"{self.work}/output:/output"]
-        self.name = docker("run", "-d", *FLAGS, *folders, f"{self.image}-invoke")
-        self.pid = int(docker("inspect", "-f", "{{.State.Pid}}", self.name))
-        for _ in range(300):
-            if "ready on port" in docker("logs", self.name):
-                return
-            time.sleep(0.2)
-        raise TimeoutError("the server is not ready after a minute")
-
-    def ask(self, method: str, path: str) -> tuple[int, str]:
-        url = f"http://localhost:{PORT}{path}"
-        return answer(docker("exec", self.name, "python", "-S", "-c", REQUEST, method, url))
-
-    def once(self, case: Path, output: Path) -> None:
-        output.mkdir(mode=0o777)
-        output.chmod(0o777)
-        docker("run", "--rm", *FLAGS, "-v", f"{case}:/input:ro", "-v", f"{output}:/output", self.image)
-
-    def stop(self) -> int:
-        docker("stop", "--time", "30", self.name)
-        code = int(docker("inspect", "-f", "{{.State.ExitCode}}", self.name))
-        docker("rm", self.name)
-        for folder in ("output", "once"):  # the files belong to the container's user
-            docker(*f"run --rm --user 0:0 -v {self.work}:/w --entrypoint rm {self.image} -rf /w/{folder}".split())
-        return code
-
-
-def docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def answer(line: str) -> tuple[int, str]:
-    status, _, reason = line.strip().partition(" ")
-    return int(status), reason
+def once(case: Path, output: Path) -> Path:
+    words = [sys.executable, str(ROOT / "process.py"), "--input", str(case), "--output", str(output), "--device", "cpu"]
+    subprocess.run(words, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)
+    return output
 
 
 def memory_mb(pid: int) -> float:
@@ -160,13 +91,13 @@ def place(case: Path, folder: Path, damaged: bool = False) -> None:
         path.write_bytes(path.read_bytes()[:-200])
 
 
-def soak(service: Process, work: Path, cases: list[Path], wanted: list[bytes], count: int) -> list[float]:
+def soak(server: subprocess.Popen, port: int, work: Path, cases: list[Path], wanted: list[bytes], count: int) -> list[float]:
     """Invoke `count` times; the memory after each. Raises AssertionError at the first wrong answer."""
     memory = []
     for number in range(count):
         damaged, which = number % 10 == 9, number % len(cases)
         place(cases[which], work / "input", damaged)
-        status, reason = service.ask("POST", "/invoke")
+        status, reason = ask(port, "POST", "/invoke")
         if damaged:
             assert (status, "cut off" in reason) == (422, True), (status, reason)
             assert files_below(work / "output") == []
@@ -174,59 +105,43 @@ def soak(service: Process, work: Path, cases: list[Path], wanted: list[bytes], c
             assert status == 201, (status, reason)
             assert files_below(work / "output") == [MASK, RESULTS]
             assert (work / "output" / MASK).read_bytes() == wanted[which], f"invocation {number}: another mask"
-        memory.append(memory_mb(service.pid))
+        memory.append(memory_mb(server.pid))
     return memory
 
 
-def both_at_once(service: Process) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        answers = [pool.submit(service.ask, "POST", "/invoke") for _ in range(2)]
-        assert [one.result()[0] for one in answers] == [201, 201]
-
-
-def check(service: Process, work: Path, count: int) -> None:
+def check(work: Path, count: int) -> None:
     cases = write_cases(work / "cases")
-    for name in ("input", "output"):
-        (work / name).mkdir()
-        (work / name).chmod(0o777)
-    (work / "once").mkdir()
-    for case in cases:
-        service.once(case, work / "once" / case.name)
-    wanted = [(work / "once" / case.name / MASK).read_bytes() for case in cases]
-    lesions = [json.loads((work / "once" / case.name / RESULTS).read_text())["lesions"] for case in cases]
-    service.start()
+    (work / "input").mkdir()
+    outputs = [once(case, work / "once" / case.name) for case in cases]
+    wanted = [(output / MASK).read_bytes() for output in outputs]
+    lesions = [json.loads((output / RESULTS).read_text())["lesions"] for output in outputs]
+    server, port = start(work)
     try:
-        assert service.ask("GET", "/health")[0] == 200
-        memory = soak(service, work, cases, wanted, count)
+        assert ask(port, "GET", "/health")[0] == 200
+        memory = soak(server, port, work, cases, wanted, count)
         place(cases[0], work / "input")
-        both_at_once(service)
+        with ThreadPoolExecutor(2) as pool:
+            answers = [pool.submit(ask, port, "POST", "/invoke") for _ in range(2)]
+        assert [one.result()[0] for one in answers] == [201, 201]
         assert (work / "output" / MASK).read_bytes() == wanted[0]
-        ports = listening_ports(service.pid)
-        assert ports == {service.port}, ports
+        assert listening_ports(server.pid) == {port}
         quarter = count // 4
         before, after = statistics.median(memory[quarter : 2 * quarter]), statistics.median(memory[-quarter:])
         assert after <= before * GROWTH, f"memory grew from {before:.0f} to {after:.0f} MiB"
     finally:
-        code = service.stop()
+        server.terminate()
+        code = server.wait(30)
     assert code == 143, f"SIGTERM ended the server with {code}"
-    print(
-        f"{count} invocations ({count // 10} of damaged cases: 422 and nothing left), {lesions} lesions in the cases,",
-        end=" ",
-    )
-    print(f"every mask the run-once one; memory {before:.0f} MiB in the second quarter, {after:.0f} in the last,", end=" ")
-    print(f"most {max(memory):.0f} MiB; two at once: both 201; listens on {service.port} alone; SIGTERM: 143")
+    print(f"{count} invocations, {lesions} lesions in the cases, memory {before:.0f} and {after:.0f} MiB")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--invocations", type=int, default=200, help="of the server (default: %(default)s)")
-    parser.add_argument("--image", help="run in containers of this image and of IMAGE-invoke")
+    parser.add_argument("--invocations", type=int, default=200, help="default: %(default)s")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        work.chmod(0o755)
         try:
-            check(Container(work, args.image) if args.image else Process(work), work, args.invocations)
+            check(Path(folder), args.invocations)
         except AssertionError as error:
             print(f"WRONG: {error}")
             return 1

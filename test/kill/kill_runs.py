@@ -1,11 +1,10 @@
 """Kills runs with SIGKILL and looks at what lies in the output folder: no mask and no results, or whole ones.
 
-    .venv/bin/python test/kill/kill_runs.py --moments 100 --steps 1 --bytes 200 --seed 1
+    .venv/bin/python test/kill/kill_runs.py --bytes 200 --seed 1
 
-Three kinds of kill: `moments`, process.py as a process of its own, anywhere between its start and its end; `steps`, a run
-that is killed before each of its file operations in turn (always all of them; --steps 0 leaves them out); `bytes`, a run
-that is killed by the kernel once a file that it writes reaches a random length. After each kill the next run in the same
-folder must succeed and leave its mask and results alone.
+Two kinds of kill: `steps`, a run that is killed before each of its file operations in turn; `bytes`, a run that is killed by
+the kernel once a file that it writes reaches a random length. After the kills the next run in the same folder must succeed
+and leave its mask and results alone.
 """
 
 import argparse
@@ -18,10 +17,8 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +34,6 @@ import process
 from model.networks.network import LesionNet
 from model.run import one_case
 
-ROOT = Path(__file__).resolve().parents[2]
 FINAL = (RESULTS, PROBABILITIES, MASK)  # in the order in which they are written
 FILE_OPERATIONS = ("open", "os.mkdir", "os.remove", "os.rename", "os.listdir", "os.scandir", "fcntl.flock", "glob.glob")
 
@@ -51,7 +47,7 @@ class Bench:
         self.case, self.output = folder / "case" / "input", folder / "output"
         self.weights = save_ensemble(folder / "weights", LesionNet(TINY))
         self.words = [*arguments(self.case, self.output, self.weights), "--probabilities"]
-        self.seconds = min(forked.timed(self.run) for _ in range(3))
+        forked.timed(self.run)
         self.whole = {name: (self.output / name).read_bytes() for name in FINAL}
         self.outcomes: collections.Counter[str] = collections.Counter()
 
@@ -95,29 +91,6 @@ class Bench:
             (self.output / name).unlink()
         for folder in self.output.glob(".*.partial"):
             shutil.rmtree(folder)
-
-
-def kill_at_moments(bench: Bench, count: int) -> None:
-    """process.py itself, from the start of Python to its end. Odd runs find an older mask, even ones an empty folder."""
-    words = [
-        sys.executable,
-        str(ROOT / "process.py"),
-        *arguments(bench.case, bench.output, bench.weights),
-        "--probabilities",
-    ]
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ | {"CUDA_VISIBLE_DEVICES": ""}}
-    started = time.perf_counter()
-    subprocess.run(words, check=True, **pipes)
-    seconds = time.perf_counter() - started
-    for number in range(count):
-        if number % 2 == 0:
-            bench.clear()
-        child = subprocess.Popen(words, **pipes)
-        # half of the kills fall into the last tenth, where the files are written
-        time.sleep(seconds * (bench.rng.random() if number % 4 < 2 else bench.rng.uniform(0.9, 1.02)))
-        child.kill()
-        bench.outcomes["killed" if child.wait() else "had ended before"] += 1
-        bench.check()
 
 
 def kill_at_steps(bench: Bench) -> None:
@@ -177,24 +150,16 @@ def until_bytes(run: Callable[[], object], limit: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--moments", type=int, default=100, help="kills of process.py (default: %(default)s)")
-    parser.add_argument("--steps", type=int, choices=(0, 1), default=1, help="kill before each file operation, or not")
     parser.add_argument("--bytes", type=int, default=200, help="kills in the middle of a file (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments and lengths (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the lengths (default: %(default)s)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), args.seed)
-        for name, kill in (
-            ("moments", functools.partial(kill_at_moments, count=args.moments)),
-            ("steps", kill_at_steps if args.steps else lambda bench: None),
-            ("bytes", functools.partial(kill_at_bytes, count=args.bytes)),
-        ):
+        for name, kill in (("steps", kill_at_steps), ("bytes", functools.partial(kill_at_bytes, count=args.bytes))):
             bench.outcomes.clear()
             kill(bench)
             bench.again()
-            if not bench.outcomes:
-                continue
             print(f"{name}: " + ", ".join(f"{count} {outcome.strip()}" for outcome, count in bench.outcomes.items()))
     print("no half mask, no half results, and every later run was whole")
     return 0
