@@ -56,7 +56,7 @@ def test_without_a_boundary_the_distance_is_a_constant() -> None:
 def require_kernel_equals_scipy(device: str) -> None:
     """On lines of several lengths, and where there is no boundary."""
     for x in (1, 7, 33):
-        masks, spacing_mm = random_masks((3, 1, x), 0.4, 0), SPACING_MM
+        masks, spacing_mm = random_masks((3, 2, x), 0.4, 0), SPACING_MM
         field = distance._min_plus_field(masks.to(device), spacing_mm).cpu()
         np.testing.assert_allclose(field[:1], scipy_field(masks[:1], spacing_mm[:1]), rtol=1e-5)
         assert field[1].isposinf().all()

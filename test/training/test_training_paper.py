@@ -60,12 +60,6 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
     return 2 * (a & b).sum() / (a.sum() + b.sum())
 
 
-def edges(mask: np.ndarray) -> np.ndarray:
-    """First and one past last voxel of a mask, as shares of each axis: (axis, 2)."""
-    where = np.argwhere(mask)
-    return np.stack([where.min(0), where.max(0) + 1], axis=1) / np.array(mask.shape)[:, None]
-
-
 # ---- to the grid and back
 
 
@@ -99,14 +93,6 @@ def test_maps_are_z_scored_over_all_voxels(sample: Sample) -> None:
     assert zadc[lesion].mean() < -3 < zadc[~lesion].mean()  # the Z map comes first
 
 
-def test_the_background_counts(case: PackedCase) -> None:
-    """Half of the volume 0 and half 1000: z-scores of -1 and 1. Nothing outside the brain is put back to 0."""
-    adc = np.zeros(SHAPE, np.float32)
-    adc[:, 60:] = 1000
-    inputs = to_paper_sample(dataclasses.replace(case, adc=adc), CPU).inputs
-    np.testing.assert_allclose(inputs[1, :, [20, 170], 50].mean(0), [-1, 1], atol=0.01)
-
-
 def test_a_constant_map_is_refused(case: PackedCase) -> None:
     with pytest.raises(ValueError, match="ramp: a map is constant"):
         to_paper_sample(dataclasses.replace(case, zadc=np.zeros(SHAPE, np.float32)), CPU)
@@ -119,7 +105,6 @@ def test_a_mask_comes_back(case: PackedCase, shape: tuple[int, int, int]) -> Non
     label = box_label(shape)
     target = to_paper_sample(PackedCase("box", adc, zadc, label, SPACING_MM), CPU).target[0]
     back = to_patient_grid(target, shape).numpy() > 0.5
-    np.testing.assert_allclose(edges(target.numpy() > 0.5), edges(label), atol=1.01 / min(GRID))
     assert back.shape == shape
     assert dice(back, label) > 0.8
 
@@ -137,15 +122,11 @@ class LowZ(nn.Module):
 
 
 def test_masks_on_both_grids(case: PackedCase, sample: Sample) -> None:
-    patient, grid = paper_mask(LowZ(), case, CPU)  # dropout must be off
+    dark = dataclasses.replace(case, adc=-1 - case.adc.clip(0))  # no voxel is brain
+    patient, grid = paper_mask(LowZ(), dark, CPU)  # dropout must be off
     assert (patient.shape, grid.shape, patient.dtype, grid.dtype) == (SHAPE, GRID, bool, bool)
     assert dice(patient, case.label) > 0.95
     assert dice(grid, sample.target[0].numpy() == 1) > 0.9
-
-
-def test_masks_know_no_brain(case: PackedCase) -> None:
-    patient, _ = paper_mask(LowZ(), dataclasses.replace(case, adc=-1 - case.adc.clip(0)), CPU)
-    assert dice(patient, case.label) > 0.95
 
 
 def test_an_answer_that_is_not_finite_is_refused(case: PackedCase) -> None:
@@ -259,12 +240,6 @@ def displacement_mm(points_mm: torch.Tensor, shape: tuple[int, ...], spacing_mm:
     still = sampling_grid(torch.zeros_like(points_mm), shape, spacing_mm)
     moved = sampling_grid(points_mm, shape, spacing_mm) - still
     return moved[0].permute(3, 0, 1, 2).flip(0) * (torch.tensor(shape) * torch.tensor(spacing_mm) / 2)[:, None, None, None]
-
-
-def test_without_displacement_the_image_stays(crop: Sample) -> None:
-    grid = sampling_grid(torch.zeros(3, 7, 7, 7), crop.target.shape[1:], [1.0, 1.0, 1.0])
-    torch.testing.assert_close(read_at(crop.inputs, grid, "bilinear"), crop.inputs, atol=1e-3, rtol=0)
-    assert torch.equal(read_at(crop.target, grid, "nearest"), crop.target)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -1,6 +1,5 @@
 """Where the runs of the study compute: in processes of this machine, or as jobs of Slurm."""
 
-import dataclasses
 import shutil
 import sys
 import time
@@ -33,15 +32,16 @@ class LocalExecutor:
             self._free.put(slot)
 
     def submit(self, function: Callable[[Job], tuple], job: Job) -> Future:
-        """Queue a job; with several GPUs each slot has its own."""
+        """Queue a job; with several GPUs each slot has its own, which is what "cuda" means to the job."""
         return self._threads.submit(self._run, function, job)
 
     def _run(self, function: Callable[[Job], tuple], job: Job) -> tuple:
-        slot = self._free.get()
-        if job.device in ("auto", "cuda") and torch.cuda.device_count() > 1:
-            job = dataclasses.replace(job, device=f"cuda:{slot % torch.cuda.device_count()}")
+        slot, gpus = self._free.get(), torch.cuda.device_count()
+        own: dict[str, Any] = {}
+        if job.device != "cpu" and gpus > 1:
+            own = {"initializer": torch.cuda.set_device, "initargs": (slot % gpus,)}
         try:
-            with ProcessPoolExecutor(1, get_context("spawn")) as process:  # CUDA does not survive a fork
+            with ProcessPoolExecutor(1, get_context("spawn"), **own) as process:  # CUDA does not survive a fork
                 return process.submit(function, job).result()
         finally:
             self._free.put(slot)

@@ -46,9 +46,7 @@ def run_job(job: Job) -> tuple[list[Row], list[Epoch], dict[str, str]]:
     """Train, or continue to train, one network and score it on its held-out cases; the last are the digests of its data."""
     if job.threads:
         torch.set_num_threads(job.threads)
-    if job.device.startswith("cuda:"):
-        torch.cuda.set_device(job.device)  # from here on "cuda" is this one
-    device, _ = pick_device(job.device.partition(":")[0])
+    device, _ = pick_device(job.device)
     path = train(job.config, job.data, job.folder, device, VALIDATE_EVERY)
     protocol = PROTOCOLS[job.config.protocol]()
     checkpoint = torch.load(job.folder / "checkpoint.pt", map_location="cpu", weights_only=True)
