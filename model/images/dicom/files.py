@@ -108,7 +108,6 @@ def _lost(doubtful: list[tuple[Path, str]], slices: list[Path]) -> list[tuple[Pa
     Beside slices a name without a suffix and with a number in it may be a slice's; a README is none.
     """
     shapes = {_shape(file.name) for file in slices}
-    ends = {(file.parent, file.suffix.casefold()) for file in slices if file.suffix}
     folders = {file.parent for file in slices}
     found = []
     for file, kind in doubtful:
@@ -118,10 +117,8 @@ def _lost(doubtful: list[tuple[Path, str]], slices: list[Path]) -> list[tuple[Pa
             is_lost = stem.endswith(DICOM_SUFFIXES) and not name.startswith("._")
         elif kind == ARCHIVE or stem.endswith(DICOM_SUFFIXES) or _shape(stem) in shapes:
             is_lost = True
-        elif file.suffix[1:].isalpha():
-            is_lost = (file.parent, file.suffix.casefold()) in ends
         else:
-            is_lost = file.parent in folders and any(map(str.isdigit, name))
+            is_lost = file.parent in folders and not file.suffix[1:].isalpha() and any(map(str.isdigit, name))
         if is_lost:
             found.append((file, kind))
     return found

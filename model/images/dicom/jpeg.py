@@ -4,7 +4,7 @@ On some damaged streams its decoders end the process or take very long: that is 
 on. So do those that pydicom can use (GDCM's and OpenJPEG's Python packages, CharLS).
 
 Run as a module it decodes: DICOM files of one frame come in, each behind its length in 8 bytes, and their stored numbers go
-out, one frame after the other.
+out as NumPy writes them, one frame after the other.
 """
 
 import io
@@ -12,6 +12,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from model.images.streams import memory_file
 
@@ -21,7 +23,7 @@ LENGTH = 8  # bytes
 SECONDS = 60, 0.5  # to begin with, and for each frame, of which a usual one takes a hundredth
 
 
-def decoded(files: Sequence[bytes]) -> bytes:
+def decoded(files: Sequence[bytes]) -> list[np.ndarray]:
     """The stored numbers of files of one frame each. Raises ValueError when one of them cannot be decoded."""
     sent = b"".join(len(data).to_bytes(LENGTH, "big") + data for data in files)
     seconds = SECONDS[0] + SECONDS[1] * len(files)
@@ -31,7 +33,8 @@ def decoded(files: Sequence[bytes]) -> bytes:
         )
     except subprocess.SubprocessError:
         raise ValueError("the JPEG stream is damaged") from None
-    return done.stdout
+    received = io.BytesIO(done.stdout)
+    return [np.load(received) for _ in files]
 
 
 def main() -> None:
@@ -43,7 +46,9 @@ def main() -> None:
     while length := data.read(LENGTH):
         with memory_file(data.read(int.from_bytes(length, "big"))) as name:
             reader.SetFileName(name)
-            sys.stdout.buffer.write(sitk.GetArrayFromImage(reader.Execute()).tobytes())
+            made = io.BytesIO()
+            np.save(made, sitk.GetArrayFromImage(reader.Execute()))
+            sys.stdout.buffer.write(made.getvalue())
 
 
 if __name__ == "__main__":

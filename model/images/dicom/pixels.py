@@ -2,8 +2,8 @@
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -44,24 +44,11 @@ ALLOCATED = (1, 8, 16, 32, 64)  # bits
 ROWS_THAT_FILL = 1  # of bytes behind uncompressed pixels; more are another image's size
 
 
-@dataclass(frozen=True)
-class Bits:
-    """How a file stores a whole number."""
+class Bits(NamedTuple):
+    """Of a whole number: as many as a file has room for, and as many as it stores."""
 
     allocated: int
     stored: int
-    signed: bool
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Little-endian, of all bits. Raises TypeError for a number of bits that none has."""
-        return np.dtype(f"<{'i' if self.signed else 'u'}{self.allocated // 8}")
-
-    def of(self, data: bytes, frame: Frame) -> np.ndarray:
-        """Decoded bytes as the frame's numbers, (rows, columns), without the bits above those that are stored."""
-        numbers = np.frombuffer(data, self.dtype).reshape(frame.rows, frame.columns)
-        above = self.allocated - self.stored
-        return numbers << above >> above if above else numbers
 
 
 def require_decoder(syntax: UID) -> None:
@@ -91,8 +78,7 @@ def stored_numbers(frames: list[Frame], path: Path) -> list[np.ndarray]:
         if syntax in JPEG:
             with reading(file, "pixel data"):
                 streams[file] = _streams(dataset)
-    jpegs = [frame for frame in frames if frame.path in streams]
-    decoded = _decoded(jpegs, streams, bits, path) if jpegs else iter(())
+    decoded = _decoded([frame for frame in frames if frame.path in streams], streams, bits, path)
     found = []
     for frame in frames:
         with reading(frame.path, "pixel data"):
@@ -118,8 +104,8 @@ def _bits(dataset: Dataset) -> Bits:
     if dataset.PhotometricInterpretation not in GREY:
         raise TagError(f"its PhotometricInterpretation is neither {' nor '.join(GREY)}; {REMEDY}")
     if "PixelData" not in dataset:
-        return Bits(allocated, allocated, True)
-    return Bits(allocated, whole_number(dataset, "BitsStored"), bool(dataset.PixelRepresentation))
+        return Bits(allocated, allocated)
+    return Bits(allocated, whole_number(dataset, "BitsStored"))
 
 
 def _require_length(dataset: Dataset) -> None:
@@ -146,20 +132,18 @@ def _streams(dataset: Dataset) -> list[bytes]:
 def _decoded(
     frames: list[Frame], streams: dict[Path, list[bytes]], bits: dict[Path, Bits], path: Path
 ) -> Iterator[np.ndarray]:
-    """Of each frame in turn its numbers, decoded from JPEG."""
-    files, lengths = [], []
+    """Of each frame in turn its numbers, decoded from JPEG, without the bits above those that are stored."""
+    files = []
     for frame in frames:
         with reading(frame.path, "pixel data"):
             files.append(_one_frame(frame, streams[frame.path][frame.number - 1], bits[frame.path]))
-            lengths.append(frame.rows * frame.columns * bits[frame.path].dtype.itemsize)
     try:
-        data = jpeg.decoded(files)
+        found = jpeg.decoded(files)
     except ValueError as error:
         raise UserError(f"{path}: {UNDECODED} ({error})") from None
-    if len(data) != sum(lengths):
-        raise UserError(f"{path}: its compressed pixels are more or fewer than its header says")
-    ends = np.cumsum(lengths).tolist()
-    return (bits[one.path].of(data[end - n : end], one) for one, n, end in zip(frames, lengths, ends, strict=True))
+    for frame, numbers in zip(frames, found, strict=True):
+        above = bits[frame.path].allocated - bits[frame.path].stored
+        yield numbers.reshape(frame.rows, frame.columns) << above >> above
 
 
 def _one_frame(frame: Frame, stream: bytes, bits: Bits) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from dicom_phantom import ROOT, Series, change, edited, save, write_multiframe, write_series
+from dicom_phantom import ROOT, Series, change, edited, write_multiframe, write_series
 from inference_helpers import GRID
 from phantom import write_image
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, HTJ2KLossless, JPEGLosslessSV1, RLELossless
@@ -32,7 +32,6 @@ from model.images.volume import read_volume
 RNG = np.random.default_rng(7)
 VOXELS = RNG.integers(0, 4096, GRID.size).astype(np.float32)
 RIGHT, DOWN, NORMAL = np.reshape(GRID.direction, (3, 3)).T
-FEET_FIRST = np.stack([-RIGHT, DOWN, -NORMAL], axis=1)  # the table's other end: slices run down
 LEFT_HANDED = np.stack([RIGHT, DOWN, -NORMAL], axis=1)  # which no DICOM can say: its slices are put in the other order
 CORNERS = np.array(list(np.ndindex(2, 2, 2)))
 SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -55,19 +54,13 @@ def value_at(volume: Volume, place_mm: np.ndarray) -> float:
 # --- voxels and places ---
 
 
-@pytest.mark.parametrize(
-    "direction", [np.reshape(GRID.direction, (3, 3)), FEET_FIRST, SAGITTAL], ids=["oblique", "feet", "sagittal"]
-)
-def test_a_series_becomes_its_volume_whatever_its_files_are_called(tmp_path, direction):
-    grid = replace(GRID, direction=tuple(direction.ravel().tolist()))
-    files = write_series(tmp_path / "s", VOXELS, grid)
+def test_a_series_becomes_its_volume_whatever_its_files_are_called(tmp_path):
+    files = write_series(tmp_path / "s", VOXELS, GRID)
     assert [path.name for path in files] != sorted(path.name for path in files)
     found = read_volume(tmp_path / "s", adc=True)
     assert np.array_equal(found.voxels, VOXELS)
-    assert found.voxels.dtype == np.float32
-    np.testing.assert_allclose(corners_mm(found.grid), corners_mm(grid), rtol=0, atol=1e-4)
-    assert found.dicom.files == tuple(files)
-    assert found.dicom.frames == ()
+    np.testing.assert_allclose(corners_mm(found.grid), corners_mm(GRID), rtol=0, atol=1e-4)
+    assert (found.dicom.files, found.dicom.frames, found.voxels.dtype) == (tuple(files), (), np.float32)
     assert (found.oriented, found.path, found.remarks, found.unit) == (True, tmp_path / "s", (), "")
 
 
@@ -151,15 +144,6 @@ def test_slices_in_two_units_are_refused(tmp_path):
     assert "expected slices in one unit, found mm2/s, um2/s" in refused(tmp_path / "s")
 
 
-def test_padding_above_0_is_missing(tmp_path):
-    """Below it is outside the brain as it is."""
-    voxels = VOXELS.copy()
-    voxels[0, :3] = 4095
-    write_series(tmp_path / "s", voxels, GRID, Series(more={"PixelPaddingValue": 4095}))
-    found = read_volume(tmp_path / "s", adc=True, keep_nan=True)
-    assert np.array_equal(np.isnan(found.voxels), voxels == 4095)
-
-
 def test_numbers_that_a_mapping_has_no_say_on_are_missing(tmp_path):
     """It maps 1 to 100 alone: to 5 times the number less 5."""
     voxels = RNG.integers(0, 120, GRID.size).astype(np.float32)
@@ -194,12 +178,10 @@ def test_samples_are_read_as_the_uncompressed_one(name):
 
 
 def test_a_damaged_jpeg_is_refused(tmp_path):
-    files = write_series(tmp_path / "s", VOXELS, GRID, Series(syntax=JPEGLosslessSV1))
-    dataset = pydicom.dcmread(files[2])
-    stream = bytearray(dataset.PixelData)
-    stream[200:] = stream[200:][::-1]
-    dataset["PixelData"].value = bytes(stream)
-    save(dataset, files[2])
+    def spoil(dataset: pydicom.Dataset) -> None:
+        dataset["PixelData"].value = dataset.PixelData[:200] + dataset.PixelData[:199:-1]
+
+    edited(write_series(tmp_path / "s", VOXELS, GRID, Series(syntax=JPEGLosslessSV1))[2:3], spoil)
     assert "its compressed pixels cannot be decoded (the JPEG stream is damaged)" in refused(tmp_path / "s")
 
 
@@ -237,12 +219,11 @@ def test_a_compression_without_a_decoder_is_named(tmp_path, syntax):
 # --- no regular stack ---
 
 
-def moved(number: int, by_mm: np.ndarray) -> Callable[[list[Path]], None]:
-    def spoil(files: list[Path]) -> None:
+def moved(files: list[Path], *numbers: int, by_mm: np.ndarray) -> None:
+    """Each of these slices as often as it is named."""
+    for number in numbers:
         position = np.array(pydicom.dcmread(files[number]).ImagePositionPatient, float) + by_mm
         change(files[number], ImagePositionPatient=[round(value, 6) for value in position.tolist()])
-
-    return spoil
 
 
 def changed(number: int, **tags: object) -> Callable[[list[Path]], None]:
@@ -257,10 +238,10 @@ IRREGULAR = [
         lambda files: change(files[3], ImagePositionPatient=pydicom.dcmread(files[2]).ImagePositionPatient),
         "expected each slice once, found 7 at 6 places (slices 3 and 4 of 7 lie at one): doubled slices, or several",
     ),
-    (moved(6, NORMAL * 1.0), f"{MISSING}4 mm between slices 6 and 7 of 7, 3"),
-    (moved(3, RIGHT * 0.5), "expected slices one behind the other, found them up to 0.46 mm"),
+    (lambda files: moved(files, 6, by_mm=NORMAL), f"{MISSING}4 mm between slices 6 and 7 of 7, 3"),
+    (lambda files: moved(files, 3, by_mm=RIGHT * 0.5), "expected slices one behind the other, found them up to 0.46 mm"),
     (
-        lambda files: [moved(number, RIGHT * number * 0.5)(files) for number in range(len(files))],
+        lambda files: moved(files, *np.repeat(range(7), range(7)).tolist(), by_mm=RIGHT * 0.5),
         "expected slices one behind the other, found them up to 3 mm aside",
     ),
     (changed(3, ImageOrientationPatient=[1, 0, 0, 0, 1, 0]), "expected slices of one orientation, found several: ("),
@@ -339,7 +320,7 @@ def test_every_sample_file_of_pydicom_gets_a_clear_answer(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("order", ["LAS", "SAL", "AIR"])
+@pytest.mark.parametrize("order", ["SAL", "AIR"])
 def test_a_file_beside_dicom_may_store_its_voxels_in_any_order(tmp_path, order):
     """DICOMOrient of SimpleITK stores the same points in another order."""
     write_series(tmp_path / "s", VOXELS, GRID)
@@ -355,11 +336,7 @@ def test_a_file_beside_dicom_may_store_its_voxels_in_any_order(tmp_path, order):
 def test_a_file_beside_dicom_on_another_grid_is_refused(tmp_path):
     write_series(tmp_path / "s", VOXELS, GRID)
     adc = read_volume(tmp_path / "s", adc=True)
-    others = (
-        replace(GRID, direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)),
-        replace(GRID, origin_mm=(-31.25, 12.5, -70.0)),
-        replace(GRID, spacing_mm=(3.0, 0.8, 1.25)),
-    )
+    others = (replace(GRID, origin_mm=(-31.25, 12.5, -70.0)), replace(GRID, spacing_mm=(3.0, 0.8, 1.25)))
     for grid in others:
         write_image(VOXELS, grid, tmp_path / "other.mha")
         with pytest.raises(UserError, match="are not on one grid"):

@@ -33,6 +33,7 @@ DIRECTIONS = {
     "sagittal": np.array([[0.0, 0, -1], [1, 0, 0], [0, -1, 0]]),
     "coronal, slices from the front": np.array([[1.0, 0, 0], [0, 0, -1], [0, -1, 0]]),
 }
+CODED = {"feet first": RLELossless, "sagittal": JPEGLosslessSV1}
 
 
 def by_dcm2niix(source: Path, folder: Path) -> nibabel.Nifti1Image:
@@ -57,19 +58,10 @@ def assert_same(source: Path, folder: Path, values: np.ndarray) -> None:
 
 @pytest.mark.parametrize("name", DIRECTIONS)
 def test_a_series_in_any_direction(tmp_path, name):
+    """Each slice with a slope of its own, or compressed."""
     grid = replace(GRID, size=SIZE, direction=tuple(DIRECTIONS[name].ravel().tolist()))
-    write_series(tmp_path / "s", VOXELS, grid, Series(slopes=(0.5,)))
-    assert_same(tmp_path / "s", tmp_path / "nii", np.rint(VOXELS / 0.5) * 0.5)
-
-
-def test_slopes_of_their_own(tmp_path):
-    write_series(tmp_path / "s", VOXELS, replace(GRID, size=SIZE), Series(slopes=(1.0, 0.25)))
-    assert_same(tmp_path / "s", tmp_path / "nii", VOXELS)
-
-
-@pytest.mark.parametrize("syntax", [RLELossless, JPEGLosslessSV1], ids=lambda uid: uid.name)
-def test_compressed(tmp_path, syntax):
-    write_series(tmp_path / "s", VOXELS, replace(GRID, size=SIZE), Series(syntax=syntax))
+    series = Series(syntax=CODED[name]) if name in CODED else Series(slopes=(1.0, 0.25))
+    write_series(tmp_path / "s", VOXELS, grid, series)
     assert_same(tmp_path / "s", tmp_path / "nii", VOXELS)
 
 
@@ -81,8 +73,7 @@ def test_one_enhanced_file(tmp_path):
 def test_a_z_map_and_a_brain_mask_made_from_its_nifti_file_fit_the_series(tmp_path):
     """Other programs get their maps from dcm2niix, whose order of voxels is another one."""
     rng = np.random.default_rng(4)
-    head = rng.integers(900, 1500, SIZE).astype(np.float32)
-    write_series(tmp_path / "s", head, replace(GRID, size=SIZE))
+    write_series(tmp_path / "s", rng.integers(900, 1500, SIZE).astype(np.float32), replace(GRID, size=SIZE))
     theirs = by_dcm2niix(tmp_path / "s", tmp_path / "nii")
     brain = np.zeros(theirs.shape, np.uint8)
     brain[5:-9, 3:-4, 1:] = 1

@@ -119,6 +119,7 @@ OTHERS = {
     **{"zmap.nii.gz": gzip.compress(b"\x5c\1\0\0" + bytes(400), mtime=0), "mask.raw": RANDOM},
     "viewer/jre/lib/modules64": RANDOM,
     "viewer/jre/lib/table": bytes.fromhex("0800010002000000") + bytes(400),  # begins as DICOM does, and does not go on
+    "viewer/jre/lib/other": bytes.fromhex("08000100ffff0f00") + bytes(400),
     **{"__MACOSX/._IM0001": b"\0\5\x16\7", ".Trash-1000/files/IM0001": bytes(100)},
 }
 
