@@ -9,7 +9,6 @@ from inference_helpers import ADC_FOLDER, ADC_SLUG, ZADC_FOLDER, ZADC_SLUG
 
 from model.errors import UserError
 from model.inputs.cases import find_cases
-from model.inputs.found_case import FoundCase
 from model.inputs.platform import find_scan
 
 LAYOUTS = [  # an ADC map and its brain mask
@@ -230,8 +229,7 @@ def test_declared_z_map_that_is_not_there_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["mask.mha", "adc_brain_mask.mha", "lesion_mask.mha"])
 def test_the_only_image_is_the_map_whatever_its_name(tmp_path, name):
     case = find_scan(tree(tmp_path, f"{ADC_FOLDER}/{name} {ZADC_FOLDER}/{name}"))
-    assert case.maps == (tmp_path / ADC_FOLDER / name, tmp_path / ZADC_FOLDER / name)
-    assert case.brain_mask is None
+    assert case.files == (tmp_path / ADC_FOLDER / name, tmp_path / ZADC_FOLDER / name)
 
 
 @pytest.mark.parametrize("beside", ["b.mha", "lesion_mask.mha"])
@@ -245,10 +243,3 @@ def test_a_mask_that_the_platform_does_not_hand_over_is_not_passed_over(tmp_path
     tree(tmp_path, f"{ADC_FOLDER}/scan.mha {ADC_FOLDER}/scan_brain_mask.nii.gz")
     case = find_scan(tmp_path).for_options(estimate_z=True, use_mask=True)
     assert case.problem.endswith("expected a brain mask, found scan_brain_mask.nii.gz; expected one that ends in .mha")
-
-
-def test_maps_of_a_case_without_a_z_map_are_refused():
-    case = FoundCase("a", Path("adc.mha"), no_z="no Z map there")
-    assert case.adc_map == Path("adc.mha")
-    with pytest.raises(UserError, match=r"^no Z map there$"):
-        _ = case.maps
