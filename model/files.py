@@ -17,7 +17,6 @@ from model.errors import UserError
 
 PARTIAL = "partial"  # end of the names of folders that are being written
 LEFT_BEHIND = re.compile(rf"\..+\.[0-9a-f]{{8}}\.{PARTIAL}")
-LARGEST_JSON = 1 << 20  # bytes
 FOR_THIS_USER = '; make the folder first, and start a container with --user "$(id -u):$(id -g)"'
 
 
@@ -99,9 +98,9 @@ def files_below(folder: Path) -> list[str]:
 
 
 def json_object(path: Path) -> dict:
-    """What a JSON file holds that is an object; empty for another, and for none. Longer files than any sidecar are none."""
+    """What a JSON file holds that is an object; empty for another, and for none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig")) if path.stat().st_size <= LARGEST_JSON else {}
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -23,9 +23,7 @@ from model.inputs.bids import LAYOUT, bids_cases, is_bids
 from model.inputs.case_table import BRAIN_MASK, COLUMNS, TABLE, listed_cases, table_in
 from model.inputs.contents import (
     dangling,
-    describe_not_fetched,
     describe_unread,
-    holds_program,
     holds_scan,
     images_below,
     images_in,
@@ -179,20 +177,20 @@ def _unreadable_entries(folder: Path) -> list[FoundCase]:
 
 
 def _cases_by_folder(root: Path, entries: list[Path] | None = None) -> list[FoundCase]:
-    """A case for each folder; what looks like one and lies loose, hidden or too deep is one with a problem.
+    """A case for each folder; what looks like one and lies loose or too deep is one with a problem.
 
-    The index and the programs of a CD are passed over.
+    What is hidden, and the index and the viewer of a CD, are passed over.
     """
     cases, loose = [], []
     paths = sorted(root.iterdir() if entries is None else entries)
     of_cd = any(map(is_index_of_cd, paths))
     for path in paths:
-        if os.path.isdir(path) and not is_of_the_system(path):
+        if is_of_the_system(path):
+            continue
+        if os.path.isdir(path):
             found = _cases_of_folder(path, root)
-            if not found[0].problem or holds_scan(path) or not (of_cd or holds_program(path)):
+            if not found[0].problem or not of_cd or holds_scan(path, of_cd=True):
                 cases += found
-        elif os.path.isdir(path):
-            cases += _hidden_case(path)
         elif not is_no_image(path) and (lost := dangling([path])):
             cases.append(FoundCase(path.name, problem=lost))
         elif case := multi_frame_case(path):
@@ -228,13 +226,6 @@ def _cases_of_folder(folder: Path, root: Path) -> list[FoundCase]:
         for path in below
     ]
     return deep if deep and case.problem and not images_or_none(folder) else [case, *deep]
-
-
-def _hidden_case(folder: Path) -> list[FoundCase]:
-    """A hidden folder is a case that cannot be run where images lie in it, else none."""
-    if not folder.name.startswith(".") or not holds_scan(folder):
-        return []
-    return [FoundCase(folder.name, problem=f"{folder}: a hidden folder, expected a name that does not begin with a dot")]
 
 
 def _case_of_folder(folder: Path) -> FoundCase:
@@ -288,8 +279,6 @@ def _what_is(paths: list[Path], hint: str, where: Path | None) -> str:
     advice = f"its name should have {hint}, or list the files in a {TABLE}"
     if where is None:
         return f"none is there; {advice}"
-    if lost := describe_not_fetched(where):
-        return lost
     if unread := describe_unread(where):
         return f"found {unread}"
     there = [path.name for path in where.iterdir() if not is_of_the_system(path) or suffix_of(path)]

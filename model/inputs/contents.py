@@ -33,12 +33,7 @@ NO_IMAGE = (  # ends of names of what plainly is no image
 )
 SYSTEM_FOLDERS = ("@eadir", "__macosx", "lost+found", "$recycle.bin", "system volume information")
 SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
-HIDDEN_OF_TOOLS = (  # beginnings of hidden folders that may hold copies of images, or deleted ones
-    *(".git", ".datalad", ".dvc", ".svn", ".hg", ".cache", ".local", ".venv", ".ipynb_checkpoints"),
-    *(".trash", ".snapshot", ".zfs", ".spotlight", ".fseventsd", ".documentrevisions", ".temporaryitems", ".appledouble"),
-)
 INDEX_OF_CD = "dicomdir"
-PROGRAMS = (".exe", ".dll", ".jar", ".app", ".msi", ".inf", ".ocx", ".so", ".dylib", ".plist", ".class")  # of a CD's viewer
 NOT_THERE = "a disk that is not mounted, or data not fetched"
 MOST_LISTED = 3  # files that a message names
 
@@ -125,39 +120,21 @@ def is_index_of_cd(path: Path) -> bool:
 
 def is_scan(path: Path) -> bool:
     """Whether a file is an image, DICOM or an archive, read or not, or is named so; a picture or an array is none."""
-    of_a_mac = path.name.startswith("._")  # beside each file on a foreign disk
-    return bool(suffix_of(path) and not of_a_mac) or unread_kind(path) not in ("", PICTURE, ARRAY)
+    return not path.name.startswith(".") and (bool(suffix_of(path)) or unread_kind(path) not in ("", PICTURE, ARRAY))
 
 
-def holds_scan(folder: Path) -> bool:
+def holds_scan(folder: Path, *, of_cd: bool = False) -> bool:
     """Whether an `is_scan` is among the first files in a folder and below it, or a folder there cannot be read.
 
-    An archive beside a program, as on a CD with a viewer, belongs to it.
+    What is hidden is left out, and an archive `of_cd`: it belongs to the viewer.
     """
-    name = folder.name.casefold()
-    if name in SYSTEM_FOLDERS or name.startswith(HIDDEN_OF_TOOLS) or is_previous(folder):
+    if is_of_the_system(folder):
         return False
-    has_archive = False
     try:
-        for path in itertools.islice(files_in(folder, strict=True), MOST_FILES_EXAMINED):
-            if is_scan(path):
-                if unread_kind(path) != ARCHIVE:
-                    return True
-                has_archive = True
+        files = itertools.islice(files_in(folder, strict=True), MOST_FILES_EXAMINED)
+        return any(is_scan(path) and not (of_cd and unread_kind(path) == ARCHIVE) for path in files)
     except OSError:
         return True
-    return has_archive and not holds_program(folder)
-
-
-def holds_program(folder: Path) -> bool:
-    """Whether a file of a program is among the first files in a folder and below it."""
-    try:
-        return any(
-            path.name.casefold().endswith(PROGRAMS)
-            for path in itertools.islice(files_in(folder, strict=True), MOST_FILES_EXAMINED)
-        )
-    except OSError:
-        return False
 
 
 def unread_kind(path: Path) -> str:
@@ -181,14 +158,6 @@ def describe_unread(folder: Path) -> str:
     found = [f"{f'{len(names)} file(s)' if kind == DICOM else _some(names)} ({kind})" for kind, names in kinds.items()]
     expected = f"which is not read there; expected {', '.join(READ)}{where_dicom_is_read(kinds)}"
     return f"{' and '.join(found)}, {expected}" if found else ""
-
-
-def describe_not_fetched(folder: Path) -> str:
-    """How many files without an image's name, which may be DICOM, stand for data not fetched; empty where none does."""
-    paths = [path for path in _files_to_depth_two(folder) if not suffix_of(path) and not is_no_image(path)]
-    if not (kinds := [kind for path in paths if (kind := not_fetched(path))]):
-        return ""
-    return f"{len(kinds)} of {len(paths)} files that may be DICOM are each {kinds[0]}"
 
 
 def where_dicom_is_read(kinds: Iterable[str]) -> str:

@@ -62,14 +62,6 @@ class FoundCase:
         return self.folder or self.name
 
     @property
-    def maps(self) -> tuple[Path, Path]:
-        """ADC map and Z map. Raises UserError where the case cannot be run without an estimated Z map."""
-        adc = self.adc_map
-        if not self.zadc:
-            raise UserError(self.no_z)
-        return adc, self.zadc
-
-    @property
     def files(self) -> tuple[Path, ...]:
         """Whatever of the case's files there is."""
         return tuple(path for path in (self.adc, self.zadc, self.brain_mask) if path)

@@ -22,7 +22,10 @@ IMAGE_SUFFIX = ".mha"  # the platform would take a .tif too, but that holds no s
 
 def find_inputs(root: Path) -> tuple[Path, Path]:
     """The ADC map's and the Z map's file below an input folder. Raises UserError as `find_scan`, and without a Z map."""
-    return find_scan(root).maps
+    case = find_scan(root)
+    if not case.zadc:
+        raise UserError(case.no_z)
+    return case.adc_map, case.zadc
 
 
 def find_scan(root: Path) -> FoundCase:

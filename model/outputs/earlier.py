@@ -39,14 +39,13 @@ class ChangedFiles(UserError):
 class Earlier:
     """An earlier run of a case: `results` where its record is there, and why the case is not run again, if it is not.
 
-    changed: which files someone made or changed there, in words. holds: the results are those of the case's files, with
-    these weights and options. stays: `--overwrite` does not do the case again either.
+    holds: the results are those of the case's files, with these weights and options. stays: `--overwrite` does not do the
+    case again either.
     """
 
     results: dict | None = None
     status: str = ""
     reason: str = ""
-    changed: str = ""
     holds: bool = False
     stays: bool = False
 
@@ -96,20 +95,19 @@ def _earlier_run(
 ) -> Earlier:
     """What there is to say without a look at the reviews. reviewed: the case has one now."""
     results = read_own_results(place.folder / place.results)
-    changed = changed_files(case, place, options, reviewed=reviewed)
     if case.problem or not ensemble:
-        return Earlier(results, changed=changed)
+        return Earlier(results)
     try:
         reason = difference(case, results, ensemble, options, place, atlas) if results else ""
     except (OSError, ValueError, UserError):  # running the case will say what is wrong with its files
-        return Earlier(results, changed=changed)
+        return Earlier(results)
     holds = bool(results) and not reason
     written = place.written(options, estimated=not case.zadc, reviewed=bool(results and results.get(REVIEW)))
     names = [name for name in written if name != place.results]
     if results and holds and all(is_current(place.folder, name, results) for name in names):
         return Earlier(results, DONE_BEFORE, holds=True, stays=True)
-    if changed:
-        return Earlier(results, CHANGED, f"{changed}; {ON_DEMAND}", changed, holds)
+    if changed := changed_files(case, place, options, reviewed=reviewed):
+        return Earlier(results, CHANGED, f"{changed}; {ON_DEMAND}", holds)
     if reason:
         return Earlier(results, OUTDATED, f"{reason} since; {ON_DEMAND}")
     return Earlier(results, holds=holds)

@@ -30,16 +30,15 @@ sub-01: = sub-01/dwi/sub-01_ADC.nii.gz sub-01/dwi/sub-01_desc-zscore_ADC.nii.gz 
 images elsewhere are listed with the reason: none is passed over because its folder is called otherwise than BIDS wants it
 / sub-01/dwi ADC desc-zscore_ADC
 / sub-02/ses-1/dwi ADC desc-zscore_ADC
-+ baby2/adc.mha baby3/series/1.dcm sub_03/dwi/sub-03_ADC.nii.gz 03/dwi/sub-03_ADC.nii.gz .hidden/adc.mha loose.mha
++ baby2/adc.mha baby3/series/1.dcm sub_03/dwi/sub-03_ADC.nii.gz 03/dwi/sub-03_ADC.nii.gz loose.mha
 + sub-07.zip sub-05_T1w.nii.gz rawdata/sub-1/dwi/sub-1_ADC.nii.gz annex/adc.nii.gz>../.git/annex/gone
 + sub-02/session-2/dwi/x_ADC.nii.gz sub-02/3/1.dcm sub-01/DWI/sub-01_ADC.nii.gz sub-02/adc.nii sub-02/ses-1/ADC/x.nii.gz
-+ sub-02/ses-1/adc.mha sub-01/.old/dwi/x.mgz sub_06>nowhere
++ sub-02/ses-1/adc.mha sub_06>nowhere
 sub-01: = sub-01/dwi/sub-01_ADC.nii.gz sub-01/dwi/sub-01_desc-zscore_ADC.nii.gz -
 sub-02_ses-1: = sub-02/ses-1/dwi/sub-02_ses-1_ADC.nii.gz sub-02/ses-1/dwi/sub-02_ses-1_desc-zscore_ADC.nii.gz -
 sub_06: a link to nowhere
-baby2 baby3 sub_03 03 .hidden loose.mha sub-07.zip annex sub-05_T1w.nii.gz rawdata: ^{root}/{name}: lies outside of sub-<
+baby2 baby3 sub_03 03 loose.mha sub-07.zip annex sub-05_T1w.nii.gz rawdata: ^{root}/{name}: lies outside of sub-<
 sub-02/session-2 sub-02/3 sub-01/DWI sub-02/adc.nii sub-02/ses-1/ADC sub-02/ses-1/adc.mha: ^{root}/{name}: lies outside
-sub-01/.old: ^{root}/{name}: lies outside of sub-<label>[/ses-<label>]/dwi, where images are expected
 
 several candidates are listed
 / sub-01/dwi run-1_ADC run-2_ADC run-1_desc-zscore_ADC

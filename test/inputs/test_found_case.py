@@ -1,15 +1,13 @@
 """Cases without a Z map, and brain masks beside ADC maps: what is found, and what each option makes of it."""
 
-import json
 from pathlib import Path
 
 import pytest
 from finding import blocks, check, files, table, tree
-from inference_helpers import ADC_FOLDER, ADC_SLUG, ZADC_FOLDER, ZADC_SLUG
+from inference_helpers import ADC_FOLDER, ZADC_FOLDER
 
 from model.errors import UserError
 from model.inputs.cases import find_cases
-from model.inputs.found_case import FoundCase
 from model.inputs.platform import find_scan
 
 LAYOUTS = [  # an ADC map and its brain mask
@@ -197,58 +195,3 @@ rows whose files are not there; the mask's matters only where it is asked for
 @pytest.mark.parametrize("title", FOUND)
 def test_what_the_options_make_of_it(tmp_path, title):
     check(tmp_path, FOUND[title])
-
-
-# --- one case in the platform's layout ---
-
-
-def declare(root: Path, sockets: dict[str, str]) -> None:
-    entries = [{"socket": {"slug": slug, "relative_path": where}} for slug, where in sockets.items()]
-    (root / "inputs.json").write_text(json.dumps(entries))
-
-
-@pytest.mark.parametrize("there", ["", f"{ZADC_FOLDER}/", f"{ZADC_FOLDER}/.DS_Store", "a manifest without its socket"])
-def test_scan_without_a_z_map(tmp_path, there):
-    tree(tmp_path, f"{ADC_FOLDER}/scan.mha")
-    if "manifest" in there:
-        declare(tmp_path, {ADC_SLUG: ADC_FOLDER})
-    else:
-        tree(tmp_path, there)
-    case = find_scan(tmp_path)
-    assert (case.name, case.adc, case.zadc, case.problem) == ("scan", tmp_path / ADC_FOLDER / "scan.mha", None, "")
-    assert ZADC_SLUG in case.no_z or ZADC_FOLDER in case.no_z
-
-
-def test_declared_z_map_that_is_not_there_is_refused(tmp_path):
-    """The platform promised one."""
-    tree(tmp_path, f"{ADC_FOLDER}/scan.mha")
-    declare(tmp_path, {ADC_SLUG: ADC_FOLDER, ZADC_SLUG: ZADC_FOLDER})
-    with pytest.raises(UserError, match=r"z-score-adc: expected a folder with one \.mha file"):
-        find_scan(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["mask.mha", "adc_brain_mask.mha", "lesion_mask.mha"])
-def test_the_only_image_is_the_map_whatever_its_name(tmp_path, name):
-    case = find_scan(tree(tmp_path, f"{ADC_FOLDER}/{name} {ZADC_FOLDER}/{name}"))
-    assert case.maps == (tmp_path / ADC_FOLDER / name, tmp_path / ZADC_FOLDER / name)
-    assert case.brain_mask is None
-
-
-@pytest.mark.parametrize("beside", ["b.mha", "lesion_mask.mha"])
-def test_two_images_are_refused_as_before(tmp_path, beside):
-    tree(tmp_path, f"{ADC_FOLDER}/a.mha {ADC_FOLDER}/{beside} {ZADC_FOLDER}/z.mha")
-    with pytest.raises(UserError, match=r"expected exactly one \.mha file"):
-        find_scan(tmp_path)
-
-
-def test_a_mask_that_the_platform_does_not_hand_over_is_not_passed_over(tmp_path):
-    tree(tmp_path, f"{ADC_FOLDER}/scan.mha {ADC_FOLDER}/scan_brain_mask.nii.gz")
-    case = find_scan(tmp_path).for_options(estimate_z=True, use_mask=True)
-    assert case.problem.endswith("expected a brain mask, found scan_brain_mask.nii.gz; expected one that ends in .mha")
-
-
-def test_maps_of_a_case_without_a_z_map_are_refused():
-    case = FoundCase("a", Path("adc.mha"), no_z="no Z map there")
-    assert case.adc_map == Path("adc.mha")
-    with pytest.raises(UserError, match=r"^no Z map there$"):
-        _ = case.maps

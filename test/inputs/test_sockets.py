@@ -9,7 +9,7 @@ from inference_helpers import ADC_FOLDER, ADC_SLUG, MASK, RESULTS, ZADC_FOLDER, 
 from phantom import SOCKETS
 
 from model.errors import UserError
-from model.inputs.platform import find_inputs
+from model.inputs.platform import find_inputs, find_scan
 from model.names.platform_paths import MASK_PATH, RESULTS_PATH
 
 CASE = Path(__file__).parents[1] / "case" / "input"
@@ -22,15 +22,7 @@ def entries(adc: object = ADC_FOLDER, zadc: object = ZADC_FOLDER, key: str = "so
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """The platform's tree, with empty files and without inputs.json."""
-    for where, name in ((ADC_FOLDER, "adc.mha"), (ZADC_FOLDER, "z.mha"), ("other/adc", "a.mha"), ("other/z", "b.mha")):
-        (tmp_path / where).mkdir(parents=True)
-        (tmp_path / where / name).touch()
-    return tmp_path
-
-
-def found(root: Path) -> tuple[str, str]:
-    adc, zadc = find_inputs(root)
-    return str(adc.relative_to(root)), str(zadc.relative_to(root))
+    return tree(tmp_path, f"{ADC_FOLDER}/adc.MHA {ADC_FOLDER}/notes.txt {ZADC_FOLDER}/z.mha other/adc/a.mha other/z/b.mha")
 
 
 def declare(root: Path, manifest: object) -> None:
@@ -44,13 +36,12 @@ def refusal(root: Path) -> str:
     return str(error.value)
 
 
-STANDARD = (f"{ADC_FOLDER}/adc.mha", f"{ZADC_FOLDER}/z.mha")
+STANDARD = (f"{ADC_FOLDER}/adc.MHA", f"{ZADC_FOLDER}/z.mha")
 OTHER = ("other/adc/a.mha", "other/z/b.mha")
 AGE = {"socket": {"slug": "age-in-days", "relative_path": "age-in-days.json"}, "value": 3}
 ELSEWHERE = entries("other/adc", "other/z", "interface")
 FOUND = {  # manifests, and which files they name
     "none": (None, STANDARD),
-    "sockets": (entries("other/adc", "other/z"), OTHER),
     "interfaces": (ELSEWHERE, OTHER),
     "both": ([old | new for old, new in zip(entries(key="interface"), entries("other/adc", "other/z"), strict=True)], OTHER),
     "an empty socket": ([entry | {"socket": None} for entry in ELSEWHERE], OTHER),
@@ -63,14 +54,7 @@ def test_files_that_a_manifest_names(root, kind):
     manifest, expected = FOUND[kind]
     if manifest:
         declare(root, manifest)
-    assert found(root) == expected
-
-
-def test_suffix_in_capitals_is_read_and_other_files_do_not_matter(root):
-    (root / ADC_FOLDER / "notes.txt").touch()
-    image = root / ADC_FOLDER / "adc.mha"
-    image.rename(image.with_suffix(".MHA"))
-    assert found(root) == (f"{ADC_FOLDER}/adc.MHA", STANDARD[1])
+    assert tuple(str(path.relative_to(root)) for path in find_inputs(root)) == expected
 
 
 def test_names_are_the_platforms():
@@ -81,15 +65,10 @@ def test_names_are_the_platforms():
 
 NO_LIST = "expected a list of entries, each with a socket that has a slug and a relative_path"
 REFUSED = [  # manifests, and what is said of the file
-    *((text, "not readable as JSON") for text in ("", "{", "not JSON", "[" * 100_000)),
-    *((text, NO_LIST) for text in ("null", "3", '"text"', {"a": 1}, [None], ["text"], [[]], [{}], [{"socket": None}])),
-    *(([{"socket": socket}], NO_LIST) for socket in ({}, [1], {"slug": ADC_SLUG})),
-    ([{"socket": {"slug": [ADC_SLUG], "relative_path": "a"}}], NO_LIST),
-    *((text, f"expected a socket {ADC_SLUG} and {ZADC_SLUG}, found none") for text in ({}, [])),
-    (
-        [entries()[0], {"socket": {"slug": "head-ct", "relative_path": "images/ct"}}],
-        f"expected a socket {ADC_SLUG}, found head-ct, {ZADC_SLUG}",
-    ),
+    *((text, "not readable as JSON") for text in ("", "[" * 100_000)),
+    *((text, NO_LIST) for text in ("3", {"a": 1}, [None], [{}], [{"socket": {"slug": ADC_SLUG}}])),
+    ([], f"expected a socket {ADC_SLUG} and {ZADC_SLUG}, found none"),
+    ([entries()[0], AGE], f"expected a socket {ADC_SLUG}, found age-in-days, {ZADC_SLUG}"),
 ]
 
 
@@ -99,21 +78,11 @@ def test_manifest_that_cannot_be_used_is_refused_by_name(root, manifest, says):
     assert refusal(root).startswith(f"{root / 'inputs.json'}: {says}")
 
 
-def test_manifest_that_is_no_file_is_refused(root):
-    (root / "inputs.json").mkdir()
-    assert refusal(root).startswith(f"{root / 'inputs.json'}: ")
-
-
-@pytest.mark.parametrize("where", ["missing", ".", "a" * 300, None])
-def test_path_without_an_image_is_refused(root, where):
-    declare(root, entries(where))
-    assert refusal(root).startswith(str(root))
-
-
 CONTENTS = {  # of a folder in place of one image, and what is found
     "": "nothing",
     "scan.nii.gz": "scan.nii.gz (a folder of cases, or other formats: --cases)",
     "1.mha 2.mha": "1.mha, 2.mha",
+    "1.mha lesion_mask.mha": "1.mha, lesion_mask.mha",
     ".": "no folder",
 }
 
@@ -122,7 +91,8 @@ CONTENTS = {  # of a folder in place of one image, and what is found
 @pytest.mark.parametrize("names", CONTENTS)
 def test_folder_that_holds_no_single_image_is_named_with_its_content(root, where, names):
     folder = root / where
-    next(folder.iterdir()).unlink()
+    for path in folder.iterdir():
+        path.unlink()
     if names == ".":
         folder.rmdir()
         folder.touch()
@@ -136,3 +106,32 @@ def test_folder_that_holds_no_single_image_is_named_with_its_content(root, where
 def test_missing_folder_is_named(tmp_path):
     assert refusal(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: no such input folder, or not open to this user"
     assert refusal(tmp_path).startswith(str(tmp_path / ADC_FOLDER))
+
+
+@pytest.mark.parametrize("there", ["", f"{ZADC_FOLDER}/.DS_Store", "a manifest without its socket"])
+def test_scan_without_a_z_map(tmp_path, there):
+    tree(tmp_path, f"{ADC_FOLDER}/scan.mha")
+    if "manifest" in there:
+        declare(tmp_path, entries()[1:])
+    else:
+        tree(tmp_path, there)
+    case = find_scan(tmp_path)
+    assert (case.name, case.adc, case.zadc, case.problem) == ("scan", tmp_path / ADC_FOLDER / "scan.mha", None, "")
+    assert ZADC_SLUG in case.no_z or ZADC_FOLDER in case.no_z
+    declare(tmp_path, entries())  # the platform promised one
+    with pytest.raises(UserError, match=r"z-score-adc: expected (a folder with|exactly) one \.mha file"):
+        find_scan(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["adc_brain_mask.mha", "lesion_mask.mha"])
+def test_the_only_image_is_the_map_whatever_its_name(tmp_path, name):
+    case = find_scan(tree(tmp_path, f"{ADC_FOLDER}/{name} {ZADC_FOLDER}/{name}"))
+    assert case.files == (tmp_path / ADC_FOLDER / name, tmp_path / ZADC_FOLDER / name)
+
+
+def test_a_mask_that_the_platform_does_not_hand_over_is_not_passed_over(tmp_path):
+    tree(tmp_path, f"{ADC_FOLDER}/scan.mha {ADC_FOLDER}/scan_brain_mask.nii.gz")
+    case = find_scan(tmp_path).for_options(estimate_z=True, use_mask=True)
+    assert case.problem.endswith("expected a brain mask, found scan_brain_mask.nii.gz; expected one that ends in .mha")
+    tree(tmp_path, f"{ADC_FOLDER}/scan_brain_mask.mha")
+    assert find_scan(tmp_path).brain_mask == tmp_path / ADC_FOLDER / "scan_brain_mask.mha"

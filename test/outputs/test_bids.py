@@ -217,17 +217,16 @@ def test_a_subject_s_folder_is_shared_by_its_own_case_and_its_sessions(go_bids, 
     assert moved_aside(output)["sub-01/dwi/sub-01_desc-hie_mask.nii.gz"] == b"corrected"
 
 
-@pytest.mark.parametrize("words", [(), ("--overwrite",)])
-def test_a_data_set_of_something_else_stays(go_bids, tmp_path, words):
+def test_a_data_set_of_something_else_stays(go_bids, tmp_path):
     output = describe(tmp_path / "other")
     before = {name: (output / name).read_bytes() for name in files_below(output)}
-    code, _, error = go_bids(output, *words)
+    code, _, error = go_bids(output, "--overwrite")
     assert code == 2
     assert f"{output}: found dataset_description.json of something else, which stays; name another folder" in error
     assert {name: (output / name).read_bytes() for name in files_below(output)} == before
 
 
-@pytest.mark.parametrize("place", ["out", "derivatives", "sub-01/ses-1", ".", "derivatives/link", "derivatives/../out"])
+@pytest.mark.parametrize("place", ["out", "derivatives", "derivatives/link"])
 def test_output_in_the_data_set_is_below_derivatives_alone(go_bids, data_set, place):
     (data_set / "derivatives").mkdir()
     (data_set / "derivatives" / "link").symlink_to(data_set / "sub-01")
@@ -236,12 +235,6 @@ def test_output_in_the_data_set_is_below_derivatives_alone(go_bids, data_set, pl
     assert code == 2
     assert f"expected an output folder outside the data set {data_set}, or below {data_set / 'derivatives'}" in error
     assert files_below(data_set) == before
-
-
-def test_masks_of_one_run_are_no_input_of_the_next(go_bids, data_set, output):
-    shutil.copytree(output, data_set / "derivatives" / "hie-lesions")
-    assert go_bids(data_set / "derivatives" / "again")[0] == 0
-    assert list(summary(data_set / "derivatives" / "again")) == list(SESSIONS)
 
 
 def test_cases_of_a_table_with_names_of_sessions(go_bids, data_set, tmp_path):
@@ -262,23 +255,3 @@ def test_cases_of_a_table_with_names_of_sessions(go_bids, data_set, tmp_path):
     assert code == 2
     assert "--bids: expected cases that are called sub-<label> or sub-<label>_ses-<label>, found Anna" in error
     assert not (tmp_path / "other").exists()
-
-
-def test_bad_sessions_are_listed_and_the_others_done(go_bids, data_set, tmp_path):
-    output = tmp_path / "new"
-    (data_set / "sub-01" / "ses-1" / "dwi" / "sub-01_ses-1_ADC.nii.gz").unlink()
-    (data_set / mask_of("sub-02", "_ADC.nii.gz")).write_bytes(b"")
-    code, _, error = go_bids(output)
-    assert code == 2
-    assert error.startswith("error: 2 of 3 cases failed: ")
-    statuses = {name: row["status"] for name, row in summary(output).items()}
-    assert statuses == {"sub-01_ses-1": "failed", "sub-01_ses-2": "done", "sub-02": "failed"}
-    assert [name for name in files_below(output) if name.endswith(".nii.gz")] == [mask_of("sub-01_ses-2")]
-
-
-def test_options_that_do_not_fit(main, capfd):
-    for words, says in (["--bids"], "go with --cases"), (["--cases", "--bids", "--format", "mha"], "--bids writes .nii.gz"):
-        with pytest.raises(SystemExit) as stop:
-            main(words)
-        assert stop.value.code == 2
-        assert says in capfd.readouterr().err.splitlines()[-1]

@@ -67,12 +67,6 @@ def test_no_room_for_another_file(main, noisy_case, disk, rule_weights, capfd):
     assert set(codes) == {0, 2}
 
 
-def test_a_disk_that_may_only_be_read(main, noisy_case, disk, rule_weights, capfd):
-    output = disk("ro,size=10m")
-    assert main(arguments(noisy_case, output, rule_weights)) == 2
-    assert capfd.readouterr().err.startswith(f"error: {output}: output cannot be written there (Read-only file system")
-
-
 @pytest.mark.parametrize(
     ("options", "says"), [("ro,size=10m", "Read-only file system"), ("size=4k", "No space left on device")]
 )

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from folder_helpers import GOOD, REASONS, summary, wait_for_stop, write_maps
-from inference_helpers import GRID, arguments, files_below, rule, small_maps
-from phantom import write_image
+from inference_helpers import arguments, files_below, rule, small_maps
 
 from model.outputs.place import Place
+from model.run import one_case
 
 
 def test_mixed_folder(go, scans, output):
@@ -57,30 +57,14 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_is(go, good, output
     assert "a/report.html" in (output / "index.html").read_text()
 
 
-def test_cases_whose_headers_name_one_file_of_voxels_are_refused(go, good, output):
-    for name in ("c", "d"):
-        write_maps(good / name, ".mhd")
-    (good / "d" / "zadc.zraw").unlink()
-    (good / "d" / "zadc.zraw").symlink_to("../c/zadc.zraw")
-    assert go(good)[0] == 2
-    status = {name: row["status"] for name, row in summary(output).items()}
-    assert status == {"a": "done", "b": "done", "c": "failed", "d": "failed"}
-    assert f"{good}/c/zadc.zraw holds the voxels of 2 headers" in summary(output)["d"]["reason"]
-    assert not (output / "c").exists()
-
-
 def test_unexpected_error_in_one_case_leaves_the_others(go, good, output, monkeypatch):
-    read = {"a": 0}
+    errors, read = [ZeroDivisionError("deep inside")], one_case.read_case
 
     def fail_once(*args):
-        read["a"] += 1
-        if read["a"] == 1:
-            raise ZeroDivisionError("deep inside")
-        return original(*args)
+        if errors:
+            raise errors.pop()
+        return read(*args)
 
-    from model.run import one_case
-
-    original = one_case.read_case
     monkeypatch.setattr(one_case, "read_case", fail_once)
     code, _, error = go(good)
     assert code == 2
@@ -94,21 +78,14 @@ def test_output_inside_the_input_is_refused(main, good, rule_weights, capfd):
     assert not (good / "out").exists()
 
 
-def test_unit_is_converted_on_demand_and_said(go, good, output):
-    write_image(small_maps()[0] / 1e6, GRID, good / "a" / "adc.mha")
-    shutil.rmtree(good / "b")
-    assert "say --adc-unit mm2/s" in go(good)[2]
-    assert go(good, "--adc-unit", "mm2/s")[0] == 0
-    assert "converted from mm2/s" in summary(output)["a"]["warnings"]
-    assert summary(output)["a"]["lesion_volume_ml"] == "0.009"
-
-
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["--cases", "--format", "png"], "masks are not written as png, expected .mha, .mhd, .nii, .nii.gz, .nrrd"),
         (["--format", "nii"], "--format and --overwrite go with --cases"),
         (["--series", "1.2.3"], "--series, --format and --overwrite go with --cases"),
+        (["--bids"], "go with --cases"),
+        (["--cases", "--bids", "--format", "mha"], "--bids writes .nii.gz"),
         (["--cases", "--serve"], "not allowed with"),
         (["--cases", "--smallest-brain", "60"], "--smallest-brain goes with --brain-mask"),
         (["--brain-mask", "--smallest-brain", "-1"], "argument --smallest-brain: invalid millilitres value: '-1'"),
@@ -123,18 +100,21 @@ def test_options_that_do_not_fit(main, capfd, words, says):
 
 def test_all_that_looks_like_a_case_is_in_the_summary(go, good, output):
     (good / "gone").symlink_to("nowhere")
-    (good / "tif").mkdir()
-    (good / "tif" / "adc.tif").touch()
+    for name in ("tif/adc.tif", "loose_adc.nii.gz", "empty/.DS_Store", "README.md"):
+        (good / name).parent.mkdir(exist_ok=True)
+        (good / name).touch()
     write_maps(good / "site" / "c", ".mha")
-    (good / "loose_adc.nii.gz").touch()
-    (good / "empty").mkdir()
-    (good / "README.md").touch()
+    for name in ("raw1", "raw2"):
+        write_maps(good / name, ".mhd")
+    (good / "raw2" / "zadc.zraw").unlink()
+    (good / "raw2" / "zadc.zraw").symlink_to("../raw1/zadc.zraw")
     code, _, error = go(good)
     assert code == 2
-    assert error.startswith("error: 5 of 7 cases failed: ")
-    assert {name: row["status"] for name, row in summary(output).items()} == dict.fromkeys("ab", "done") | dict.fromkeys(
-        ("gone", "tif", "site/c", "loose_adc.nii.gz", "empty"), "failed"
-    )
+    assert error.startswith("error: 7 of 9 cases failed: ")
+    failed = ("gone", "tif", "site/c", "loose_adc.nii.gz", "empty", "raw1", "raw2")
+    expected = dict.fromkeys("ab", "done") | dict.fromkeys(failed, "failed")
+    assert {name: row["status"] for name, row in summary(output).items()} == expected
+    assert f"{good}/raw1/zadc.zraw holds the voxels of 2 headers" in summary(output)["raw2"]["reason"]
     assert files_below(output / "a") == ["lesions.mha", "results.json"]
     assert sorted(path.name for path in output.iterdir()) == ["a", "b", "summary.csv"]
 
@@ -163,9 +143,7 @@ def test_unreadable_name_is_one_failed_case(go, good, output):
 
 def test_ctrl_c_keeps_the_finished_cases_and_what_is_being_written(go, good, output, monkeypatch, capfd):
     """Stopped when the first of two cases is done and the second is being written."""
-    from model.run.one_case import write_case as write
-
-    first_is_done = threading.Event()
+    write, first_is_done = one_case.write_case, threading.Event()
 
     def interrupted(place: Place, name: str, *rest: object) -> dict:
         if name == "b":
@@ -176,7 +154,7 @@ def test_ctrl_c_keeps_the_finished_cases_and_what_is_being_written(go, good, out
         first_is_done.set()
         return results
 
-    monkeypatch.setattr("model.run.one_case.write_case", interrupted)
+    monkeypatch.setattr(one_case, "write_case", interrupted)
     with pytest.raises(SystemExit) as stop:
         go(good)
     assert stop.value.code == 130
