@@ -15,7 +15,7 @@ import numpy as np
 from model.errors import UserError
 from model.images.grid import Grid, Volume, require_scalar_3d
 from model.images.space import CODES, UNKNOWN, space_by_fields
-from model.images.streams import GZIP, FileBytes, decompressed, read_file, require_length, require_plausible
+from model.images.streams import GZIP, FileBytes, read_file, voxels_behind
 
 HEADER_LIMIT = 1 << 20  # bytes; ITK writes about 500
 ELEMENT_TYPES = {  # by bytes, all the names that NRRD has for them
@@ -39,6 +39,7 @@ IGNORED = ("labels", "content", "centerings", "thicknesses", "measurement frame"
 UNITS = ("space units", "units")
 FIELDS = {*PER_AXIS, *OTHERS, *IGNORED, *UNITS, *CODES}
 ALONG_AXES = {"domain", "space", "time", "???", "none"}  # kinds of axes that are not components of a voxel
+ENCODINGS = {"raw": None, "gzip": GZIP, "gz": GZIP}
 VECTOR = re.compile(r"\([^()]*\)|none")
 
 Fields = dict[str, str]
@@ -167,17 +168,11 @@ def _vector(name: str, word: str, signs: tuple[int, int, int]) -> list[float]:
 def voxels_of(file: FileBytes, start: int, fields: Fields) -> np.ndarray:
     """The uncompressed voxels, exactly as many as the header promises, in one row."""
     dtype = _dtype(fields)
+    encoding = fields.get("encoding", "")
+    if encoding not in ENCODINGS:
+        raise ValueError(f"expected encoding raw or gzip, found {encoding[:20]!a}")
     promised = math.prod(map(int, fields["sizes"].split())) * dtype.itemsize
-    encoding, found, data = fields.get("encoding"), file.size - start, memoryview(file.data)[start:]
-    if encoding == "raw":
-        require_length(found, promised)
-        return np.frombuffer(data, dtype)
-    if encoding not in ("gzip", "gz"):
-        raise ValueError(f"expected encoding raw or gzip, found {encoding}")
-    require_plausible(found, promised)
-    voxels = decompressed(data, promised, GZIP)
-    require_length(len(voxels), promised)
-    return np.frombuffer(voxels, dtype)
+    return np.frombuffer(voxels_behind(file, start, promised, ENCODINGS[encoding]), dtype)
 
 
 def _dtype(fields: Fields) -> np.dtype:
