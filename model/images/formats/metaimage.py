@@ -65,11 +65,9 @@ def _voxel_file(path: Path, fields: Fields) -> Path:
         return path
     if path.suffix.lower() != ".mhd":
         raise ValueError(f"its voxels are in {name[:50]!a}, expected in the file itself (LOCAL)")
-    if name != Path(name).name or not name.isprintable():
-        raise ValueError(f"its voxels are in {name[:50]!a}, expected one file beside it")
-    voxels = path.with_name(name)
+    voxels = path.with_name(name)  # not in another folder: that would be no name
     if voxels.exists() and not voxels.is_file():  # reading a pipe or a device might never end
-        raise ValueError(f"its voxels are in {name}, which is no file")
+        raise ValueError(f"its voxels are in {name[:50]!a}, which is no file")
     return voxels
 
 

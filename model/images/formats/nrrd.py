@@ -139,16 +139,17 @@ def grid_of(axes: Axes, fields: Fields, path: Path) -> Grid:
         found = f", found {' and '.join(beside)}" if beside else "; 1 mm is not assumed"
         raise UserError(f"{path}: no spacing, expected {name} in mm{found}")
     x, y, z = map(int, axes["sizes"])
+    ox = oy = oz = 0.0
     if in_space:
         space = fields.get("space", "").lower().removesuffix("-time")
         if space not in TO_LPS and space not in UNORIENTED:
             raise ValueError(f"space: {fields['space'][:50]!a}, expected left-posterior-superior or the like")
         signs = TO_LPS.get(space, (1, 1, 1))
         vectors = [_vector(name, word, signs) for word in axes[name]]
-        ox, oy, oz = _vector("space origin", fields.get("space origin", "(0,0,0)"), signs)
+        if "space origin" in fields:
+            ox, oy, oz = _vector("space origin", fields["space origin"], signs)
     else:
         vectors = np.diag([float(word) for word in axes[name]]).tolist()
-        ox = oy = oz = 0.0
     spacing = [math.sqrt(sum(part * part for part in vector)) for vector in vectors]
     if not all(mm > 0 for mm in spacing) or (not in_space and np.diag(vectors).min() < 0):  # NaN is not
         raise UserError(f"{path}: {name}: {fields[name][:100]}, expected a spacing above 0 along each axis")
@@ -162,7 +163,7 @@ def _vector(name: str, word: str, signs: tuple[int, int, int]) -> list[float]:
     numbers = [float(number) for number in word.strip("()").split(",")] if word != "none" else []
     if len(numbers) not in (3, 4):
         raise ValueError(f"{name}: {word[:50]!a}, expected (x,y,z)")
-    return [sign * number + 0.0 for sign, number in zip(signs, numbers, strict=False)]  # no -0
+    return [sign * number for sign, number in zip(signs, numbers, strict=False)]
 
 
 def voxels_of(file: FileBytes, start: int, fields: Fields) -> np.ndarray:
