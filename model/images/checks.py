@@ -41,16 +41,17 @@ ESTIMATED_WARNING = (
 
 def warnings_of(case: Case) -> list[str]:
     """One sentence for everything unusual; none for a case like the published ones."""
+    unknown_sides = f"{case.adc.path.name} does not say how it lies in the patient: left and right are unknown."
     found = [
-        _estimated(case),
+        ESTIMATED_WARNING if case.estimated else "",
         *case.remarks,
-        _unit(case),
+        "" if case.adc_unit == ADC_UNIT else f"The ADC map was converted from {case.adc_unit}, as asked for.",
         _brain_volume(case),
         _without_z(case),
         _sides(case),
         _z_range(case),
         _slices(case.grid),
-        _orientation(case),
+        "" if case.adc.oriented else unknown_sides,
         _template(case),
         *(_pair(case, case.pair) if case.pair else []),
         *(adc_doubts(case.adc_figures) if case.adc_figures else []),
@@ -69,10 +70,6 @@ def _pair(case: Case, pair: Pair) -> list[str]:
         _z_origin(pair),
         _z_place(case, pair),
     ]
-
-
-def _estimated(case: Case) -> str:
-    return ESTIMATED_WARNING if case.estimated else ""
 
 
 def _registration(found: Registration) -> str:
@@ -100,10 +97,6 @@ def _registration(found: Registration) -> str:
 def _stripping(case: Case) -> str:
     """What to do about a map that is not skull-stripped."""
     return "" if case.brain_mask else " (--brain-mask applies a mask that lies beside the map)"
-
-
-def _unit(case: Case) -> str:
-    return "" if case.adc_unit == ADC_UNIT else f"The ADC map was converted from {case.adc_unit}, as asked for."
 
 
 def _brain_volume(case: Case) -> str:
@@ -146,12 +139,6 @@ def _slices(grid: Grid) -> str:
     if thick <= THICKEST_SLICE_MM:
         return ""
     return f"Slices are {thick:.3g} mm apart, expected at most {THICKEST_SLICE_MM:g} mm."
-
-
-def _orientation(case: Case) -> str:
-    if case.adc.oriented:
-        return ""
-    return f"{case.adc.path.name} does not say how it lies in the patient: left and right are unknown."
 
 
 def _template(case: Case) -> str:

@@ -93,17 +93,24 @@ def require_plausible(compressed: int, promised: int) -> None:
         raise ValueError(f"{compressed} bytes of compressed data for {promised} bytes of voxels")
 
 
-def require_length(found: int, promised: int) -> None:
-    """Raise ValueError unless as many bytes of voxels are there as the header promises."""
+def voxels_behind(file: FileBytes, start: int, promised: int, wbits: int | None = None) -> bytes | memoryview:
+    """The uncompressed voxels behind a header, which begin at `start`: exactly as many bytes as the header promises.
+
+    wbits: of the stream, where they are compressed. Raises ValueError where they are fewer or more.
+    """
+    data: bytes | memoryview = memoryview(file.data)[start:]
+    found = file.size - start
+    if wbits is not None:
+        require_plausible(found, promised)
+        data = _decompressed(data, promised, wbits)
+        found = len(data)
     if found != promised:
         raise ValueError(f"the header promises {promised} bytes of voxels, found {'more' if found > promised else found}")
+    return data
 
 
-def decompressed(data: bytes | memoryview, promised: int, wbits: int = ZLIB) -> bytes:
-    """The stream's bytes, no more than one more than `promised`; the stream's own checksum is verified.
-
-    Raises ValueError when the stream is damaged, cut off or not all of the data.
-    """
+def _decompressed(data: bytes | memoryview, promised: int, wbits: int) -> bytes:
+    """The stream's bytes, no more than one more than `promised`; the stream's own checksum is verified."""
     stream = zlib.decompressobj(wbits)
     try:
         found = stream.decompress(data, promised + 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from model.errors import UserError, lacks_memory
+from model.errors import UserError
 from model.files import whole_file
 from model.images import mark
 from model.images.formats import segmentation
@@ -66,12 +66,10 @@ def read_volume(
         raise UserError(f"{path}: cannot be read, expected a file")
     try:
         volume = _read_dicom(path, series, adc) if of_dicom else _read_file(path, of_brain)
-    except (RuntimeError, MemoryError) as error:  # ITK's own words mislead: a truncated file is "No such file or directory"
-        if lacks_memory(error):
-            raise UserError(f"{path}: not enough memory to read it") from None
-        raise UserError(f"{path}: {_unreadable(path)}") from None
-    except (OSError, ValueError) as error:
-        said = "" if isinstance(error, FileNotFoundError) else f" ({error})"
+    except MemoryError:
+        raise UserError(f"{path}: not enough memory to read it") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        said = "" if isinstance(error, FileNotFoundError | RuntimeError) else f" ({error})"
         raise UserError(f"{path}: {_unreadable(path)}{said}") from None
     require_usable_grid(volume.grid, path)
     if volume.nan_is_background and not keep_nan:

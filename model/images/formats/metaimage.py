@@ -13,7 +13,7 @@ import numpy as np
 from model.errors import UserError
 from model.images.grid import Grid, Volume, require_scalar_3d
 from model.images.space import CODES, UNKNOWN, space_by_fields
-from model.images.streams import FileBytes, decompressed, read_file, require_length, require_plausible
+from model.images.streams import ZLIB, FileBytes, read_file, voxels_behind
 
 HEADER_LIMIT = 1 << 20  # bytes; published headers have about 1000
 ORIGIN = ("Offset", "Position", "Origin")  # all the names of one thing
@@ -65,11 +65,9 @@ def _voxel_file(path: Path, fields: Fields) -> Path:
         return path
     if path.suffix.lower() != ".mhd":
         raise ValueError(f"its voxels are in {name[:50]!a}, expected in the file itself (LOCAL)")
-    if name != Path(name).name or not name.isprintable():
-        raise ValueError(f"its voxels are in {name[:50]!a}, expected one file beside it")
-    voxels = path.with_name(name)
+    voxels = path.with_name(name)  # not in another folder: that would be no name
     if voxels.exists() and not voxels.is_file():  # reading a pipe or a device might never end
-        raise ValueError(f"its voxels are in {name}, which is no file")
+        raise ValueError(f"its voxels are in {name[:50]!a}, which is no file")
     return voxels
 
 
@@ -149,19 +147,12 @@ def _dtype(fields: Fields) -> np.dtype:
 
 
 def _voxels(file: FileBytes, start: int, fields: Fields, count: int) -> bytes | memoryview:
-    """The uncompressed voxels, exactly as many as the header promises."""
     if fields.get("HeaderSize", "0") not in ("0", "-1"):
         raise ValueError(f"HeaderSize = {fields['HeaderSize'][:20]!a} points elsewhere than to the end of the header")
     if not _is_true({"BinaryData": "True"} | fields, "BinaryData"):
         raise ValueError("its voxels are text, expected binary ones")
-    promised, data = count * _dtype(fields).itemsize, memoryview(file.data)[start:]
-    if not _is_true(fields, "CompressedData"):
-        require_length(file.size - start, promised)
-        return data
-    require_plausible(file.size - start, promised)
-    voxels = decompressed(data, promised)
-    require_length(len(voxels), promised)
-    return voxels
+    compression = ZLIB if _is_true(fields, "CompressedData") else None
+    return voxels_behind(file, start, count * _dtype(fields).itemsize, compression)
 
 
 def _is_true(fields: Fields, name: str) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from model.errors import UserError
 from model.images.grid import Grid, Volume, require_scalar_3d
 from model.images.space import CODES, UNKNOWN, space_by_fields
-from model.images.streams import GZIP, FileBytes, decompressed, read_file, require_length, require_plausible
+from model.images.streams import GZIP, FileBytes, read_file, voxels_behind
 
 HEADER_LIMIT = 1 << 20  # bytes; ITK writes about 500
 ELEMENT_TYPES = {  # by bytes, all the names that NRRD has for them
@@ -39,6 +39,7 @@ IGNORED = ("labels", "content", "centerings", "thicknesses", "measurement frame"
 UNITS = ("space units", "units")
 FIELDS = {*PER_AXIS, *OTHERS, *IGNORED, *UNITS, *CODES}
 ALONG_AXES = {"domain", "space", "time", "???", "none"}  # kinds of axes that are not components of a voxel
+ENCODINGS = {"raw": None, "gzip": GZIP, "gz": GZIP}
 VECTOR = re.compile(r"\([^()]*\)|none")
 
 Fields = dict[str, str]
@@ -138,16 +139,17 @@ def grid_of(axes: Axes, fields: Fields, path: Path) -> Grid:
         found = f", found {' and '.join(beside)}" if beside else "; 1 mm is not assumed"
         raise UserError(f"{path}: no spacing, expected {name} in mm{found}")
     x, y, z = map(int, axes["sizes"])
+    ox = oy = oz = 0.0
     if in_space:
         space = fields.get("space", "").lower().removesuffix("-time")
         if space not in TO_LPS and space not in UNORIENTED:
             raise ValueError(f"space: {fields['space'][:50]!a}, expected left-posterior-superior or the like")
         signs = TO_LPS.get(space, (1, 1, 1))
         vectors = [_vector(name, word, signs) for word in axes[name]]
-        ox, oy, oz = _vector("space origin", fields.get("space origin", "(0,0,0)"), signs)
+        if "space origin" in fields:
+            ox, oy, oz = _vector("space origin", fields["space origin"], signs)
     else:
         vectors = np.diag([float(word) for word in axes[name]]).tolist()
-        ox = oy = oz = 0.0
     spacing = [math.sqrt(sum(part * part for part in vector)) for vector in vectors]
     if not all(mm > 0 for mm in spacing) or (not in_space and np.diag(vectors).min() < 0):  # NaN is not
         raise UserError(f"{path}: {name}: {fields[name][:100]}, expected a spacing above 0 along each axis")
@@ -161,23 +163,17 @@ def _vector(name: str, word: str, signs: tuple[int, int, int]) -> list[float]:
     numbers = [float(number) for number in word.strip("()").split(",")] if word != "none" else []
     if len(numbers) not in (3, 4):
         raise ValueError(f"{name}: {word[:50]!a}, expected (x,y,z)")
-    return [sign * number + 0.0 for sign, number in zip(signs, numbers, strict=False)]  # no -0
+    return [sign * number for sign, number in zip(signs, numbers, strict=False)]
 
 
 def voxels_of(file: FileBytes, start: int, fields: Fields) -> np.ndarray:
     """The uncompressed voxels, exactly as many as the header promises, in one row."""
     dtype = _dtype(fields)
+    encoding = fields.get("encoding", "")
+    if encoding not in ENCODINGS:
+        raise ValueError(f"expected encoding raw or gzip, found {encoding[:20]!a}")
     promised = math.prod(map(int, fields["sizes"].split())) * dtype.itemsize
-    encoding, found, data = fields.get("encoding"), file.size - start, memoryview(file.data)[start:]
-    if encoding == "raw":
-        require_length(found, promised)
-        return np.frombuffer(data, dtype)
-    if encoding not in ("gzip", "gz"):
-        raise ValueError(f"expected encoding raw or gzip, found {encoding}")
-    require_plausible(found, promised)
-    voxels = decompressed(data, promised, GZIP)
-    require_length(len(voxels), promised)
-    return np.frombuffer(voxels, dtype)
+    return np.frombuffer(voxels_behind(file, start, promised, ENCODINGS[encoding]), dtype)
 
 
 def _dtype(fields: Fields) -> np.dtype:

@@ -238,8 +238,8 @@ IN_NAMES = {
     "SUB-01_SPACE-dHCP.NII": "template: dHCP",
     "sub-01_space-OASIS30Atropos_ADC.nii": "template: OASIS30Atropos",
     "sub-01_space-UNCInfant1V21_ADC.nii": "template: UNCInfant1V21",
-    **{f"x_space-{label}_ADC.nii": f"not known: {label}" for label in ("b1000", "dti", "self", "ADCmap", "uncorrected")},
-    **{f"x_space-{label}_ADC.nii": f"individual: {label}" for label in ("b0", "trace", "fa")},
+    "x_space-b1000_ADC.nii": "not known: b1000",
+    "x_space-trace_ADC.nii": "individual: trace",
     "aerospace-3_ADC.nii": "scanner",
 }
 
