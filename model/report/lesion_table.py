@@ -4,27 +4,11 @@ import json
 from collections.abc import Collection
 
 from model.report.numbers import UNKNOWN, deviations, place, shown, volume, whole_percent
-from model.report.page import text
+from model.report.page import asset, text
 from model.report.results import MIDLINE_MM
 from model.report.wording import z_map_name
 
 SMALL_ML = 0.05  # lesions below it fold
-
-NOTE = f"""<p class="note">This software marks something in nearly every brain: a small lesion is often not
-real. A lesion's number moves the viewer to it, its slice leads to the figure below.</p>
-<details class="note"><summary>What the columns mean</summary><dl>
-<dt>Lesion</dt><dd>a part of the mask whose voxels touch, the largest first.</dd>
-<dt>Side</dt><dd>of its centre, seen from the brain's centre: midline within {MIDLINE_MM:g} mm of the middle. Both sides: a
-fifth of it or more lies further than that to the left, and a fifth to the right.</dd>
-<dt>Position</dt><dd>of its centre, from the brain's centre along the image's axes.</dd>
-<dt>Slice</dt><dd>of its voxel nearest to that centre, counted from 1 as the file stores them. The viewer moves there.</dd>
-<dt>Lowest Z</dt><dd>in standard deviations of healthy newborns' ADC.</dd>
-<dt>Real, %</dt><dd>the chance that a reader would mark a fifth of the lesion or more, from its volume. Fitted to
-lesions that were marked in labelled cases; it holds as far as this case is like those.</dd>
-<dt>Chance of a lesion</dt><dd>that this brain has any, if half of all brains do: from the volume and the number of what is
-marked. It was fitted to cases and to twins of them whose lesions were replaced by healthy tissue.</dd>
-<dt>Expected Dice of the draft</dt><dd>how well it is expected to overlap with a reader's mask, 0 to 1.</dd>
-</dl><p>results.json has the numbers in full.</p></details>"""
 
 
 def lesion_table(results: dict, figures: Collection[int] = ()) -> str:
@@ -47,7 +31,7 @@ def lesion_table(results: dict, figures: Collection[int] = ()) -> str:
         )
     if any(lesion["slice"] not in figures for _, lesion in lesions):
         parts.append(f'<p class="note">Slices that are no links have no figure: the page shows {len(figures)}.</p>')
-    return "\n".join([*parts, NOTE])
+    return "\n".join([*parts, asset("lesion_note.html").rstrip().format(midline_mm=MIDLINE_MM)])
 
 
 def _table(lesions: list[tuple[int, dict]], results: dict, figures: Collection[int]) -> str:

@@ -142,9 +142,11 @@ def _figure(case: Case, mask: np.ndarray, index: int, view: View) -> str:
     inside, path = view.cut(case.brain[index]), outline(view.cut(mask[index]))
     height, width = (n * mm for n, mm in zip(inside.shape, view.pixel_mm, strict=True))
     maps = ((case.adc, ADC_WINDOW, GREYS), (case.zadc, Z_WINDOW, BLUE_TO_RED))
+    pngs = [base64_text(colour_png(view.cut(volume.voxels[index]), inside, *colours)) for volume, *colours in maps]
     images = "".join(
-        _image(colour_png(view.cut(volume.voxels[index]), inside, window, colours), number * (width + GAP_MM), width, height)
-        for number, (volume, window, colours) in enumerate(maps)
+        f'<image x="{number * (width + GAP_MM):.6g}" width="{width:.6g}" height="{height:.6g}" preserveAspectRatio="none"'
+        f' href="data:image/png;base64,{png}"/>'
+        for number, png in enumerate(pngs)
     )
     area_cm2 = float(np.count_nonzero(mask[index])) * view.pixel_mm[0] * view.pixel_mm[1] / 100
     caption = f"slice {index + 1} of {len(mask)}, mask {area_cm2:.2f} cm²"
@@ -153,13 +155,6 @@ def _figure(case: Case, mask: np.ndarray, index: int, view: View) -> str:
         f'<svg viewBox="0 0 {2 * width + GAP_MM:.6g} {height:.6g}" role="img" aria-label="ADC and Z map, {caption}">'
         f"{images}{_strokes(path, f'outline-{index}', width, view)}{_letters(view, width, height)}</svg>"
         f"<figcaption>{caption}</figcaption></figure>\n"
-    )
-
-
-def _image(png: bytes, left: float, width: float, height: float) -> str:
-    return (
-        f'<image x="{left:.6g}" width="{width:.6g}" height="{height:.6g}" preserveAspectRatio="none"'
-        f' href="data:image/png;base64,{base64_text(png)}"/>'
     )
 
 

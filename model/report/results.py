@@ -134,22 +134,17 @@ def _rounded(value: np.ndarray | float | None, digits: int = 4) -> float | None:
 
 def describe_files(case: Case) -> dict:
     """What was read, where the Z map is from, and what is unusual about the input; of DICOM also the ADC map's `series`."""
-    files = {"adc": case.adc}
-    files |= {} if case.estimated else {"zadc": case.zadc}
-    files |= {"brain_mask": case.brain_mask} if case.brain_mask else {}
-    series = {"series": case.adc.dicom.series} if case.adc.dicom else {}
+    files = {"adc": case.adc, "zadc": None if case.estimated else case.zadc, "brain_mask": case.brain_mask}
+    inputs = {what: {"file": volume.path.name, "sha256": volume.sha256} for what, volume in files.items() if volume}
+    inputs["adc"][VOXELS] = voxel_digest(case)
     return {
         "z_map": ESTIMATED if case.estimated else GIVEN,
         **({"registration": describe_registration(case.registration)} if case.registration else {}),
         "warnings": warnings_of(case),
         "adc_unit": case.adc_unit,
         "space": case.space,
-        **series,
-        "inputs": {
-            what: {"file": volume.path.name, "sha256": volume.sha256}
-            | ({VOXELS: voxel_digest(case)} if what == "adc" else {})
-            for what, volume in files.items()
-        },
+        **({"series": case.adc.dicom.series} if case.adc.dicom else {}),
+        "inputs": inputs,
     }
 
 

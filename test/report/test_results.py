@@ -10,29 +10,28 @@ import SimpleITK as sitk
 
 from model.images.case import Case
 from model.images.volume import Grid, Volume
-from model.lesions.certainty import Certainty
+from model.lesions.certainty import NOT_FITTED, Certainty
 from model.networks.predict import Segmentation
 from model.report.results import describe
 
 STRAIGHT = Grid((2, 3, 4), (2.0, 1.0, 0.5), (10.0, 20.0, 30.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 
 
-def on_paper(*groups: dict[tuple[int, int, int], float]) -> list[dict]:
-    """The lesion list of groups that give the named voxels their probabilities; the mask is where the mean is above 0.5."""
-    maps = np.zeros((len(groups), *STRAIGHT.size), np.float32)
-    for group, values in zip(maps, groups, strict=True):
-        for place, value in values.items():
-            group[place] = value
-    zadc = -np.arange(24, dtype=np.float32).reshape(STRAIGHT.size)
-    adc, z = (Volume(v, STRAIGHT, Path("invented")) for v in (np.full(STRAIGHT.size, 900, np.float32), zadc))
-    mean = maps.mean(axis=0)
-    return describe(Segmentation(mean > 0.5, mean), Case(adc, z))["lesion_list"]
+def lesions_of(grid: Grid, *places: tuple[int, int, int], certainty: Certainty = NOT_FITTED) -> list[dict]:
+    """The lesion list of a mask of these voxels. All of the grid is brain, and Z falls by 1 from voxel to voxel."""
+    mask = np.zeros(grid.size, bool)
+    mask[tuple(np.transpose(places))] = True
+    adc, zadc = np.full(grid.size, 900, np.float32), -np.arange(mask.size, dtype=np.float32).reshape(grid.size)
+    case = Case(*(Volume(voxels, grid, Path("invented")) for voxels in (adc, zadc)))
+    return describe(Segmentation(mask, mask.astype(np.float32), certainty), case)["lesion_list"]
 
 
 def test_lesion_list_on_paper():
-    a = {(0, 0, 0): 0.35, (1, 1, 3): 0.875, (1, 2, 2): 0.875}
-    b = {(0, 0, 0): 0.75, (1, 1, 3): 0.75, (1, 2, 2): 0.5}
-    assert on_paper(a, b) == [
+    """Log odds that a lesion is real are 2 + 0.5 log10 ml, of one voxel of 0.001 ml 0.5."""
+    certainty = Certainty({"chance_real": {"intercept": 2.0, "log10_ml": 0.5}})
+    chances = [round(float(1 / (1 + np.exp(-log_odds))), 4) for log_odds in (0.5 + 0.5 * np.log10(2), 0.5)]
+    places = (0, 0, 0), (1, 1, 3), (1, 2, 2)
+    expected = [
         {
             "volume_ml": 0.002,
             "lowest_z": -22,
@@ -41,7 +40,7 @@ def test_lesion_list_on_paper():
             "from_brain_centre_mm": [0.5, 0.5, 1],
             "side": "midline",
             "slice": 2,
-            "chance_real": None,
+            "chance_real": chances[0],
         },
         {
             "volume_ml": 0.001,
@@ -51,39 +50,23 @@ def test_lesion_list_on_paper():
             "from_brain_centre_mm": [-0.8, -1, -1],
             "side": "midline",
             "slice": 1,
-            "chance_real": None,
+            "chance_real": chances[1],
         },
     ]
+    assert lesions_of(STRAIGHT, *places, certainty=certainty) == expected
+    assert lesions_of(STRAIGHT, *places) == [lesion | {"chance_real": None} for lesion in expected]
 
 
 def test_the_place_inside_a_bent_lesion_is_its_voxel_nearest_to_the_centre():
     """A ring of eight voxels of 2 x 1 mm: nearest are the two beside the hole along the short side; the first counts."""
     grid = Grid((3, 5, 6), (4.0, 2.0, 1.0), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
-    mask = np.zeros(grid.size, bool)
-    mask[1, 1:4, 2:5] = True
-    mask[1, 2, 3] = False
-    voxels = np.full(grid.size, 900, np.float32)
-    case = Case(*(Volume(v, grid, Path("invented")) for v in (voxels, voxels)))
-    (lesion,) = describe(Segmentation(mask, mask.astype(np.float32)), case)["lesion_list"]
+    ring = [(1, y, x) for y in (1, 2, 3) for x in (2, 3, 4) if (y, x) != (2, 3)]
+    (lesion,) = lesions_of(grid, *ring)
     assert (lesion["centre_mm"], lesion["inside_mm"], lesion["slice"]) == ([3, 4, 4], [2, 4, 4], 2)
 
 
-def test_the_chance_that_a_lesion_is_real_follows_its_volume():
-    """Two voxels of 0.001 ml that touch, and one: log odds of 2 + 0.5 log10 ml are 0.5 for the one."""
-    mask = np.zeros(STRAIGHT.size, bool)
-    mask[0, 1, 0] = mask[1, 1, 3] = mask[1, 2, 2] = True
-    zadc = -np.arange(24, dtype=np.float32).reshape(STRAIGHT.size)
-    adc = np.full(STRAIGHT.size, 900, np.float32)
-    case = Case(*(Volume(v, STRAIGHT, Path("invented")) for v in (adc, zadc)))
-    certainty = Certainty({"chance_real": {"intercept": 2.0, "log10_ml": 0.5}})
-    lesions = describe(Segmentation(mask, mask.astype(np.float32), certainty), case)["lesion_list"]
-    log_odds = [0.5 + 0.5 * np.log10(2), 0.5]
-    assert [lesion["lowest_z"] for lesion in lesions] == [-22, -4]
-    assert [lesion["chance_real"] for lesion in lesions] == pytest.approx([1 / (1 + np.exp(-x)) for x in log_odds], abs=5e-5)
-
-
 def test_lesions_of_one_size_keep_the_arrays_order():
-    lesions = on_paper({(0, 0, 3): 0.75, (0, 0, 0): 0.625, (1, 2, 0): 0.875})
+    lesions = lesions_of(STRAIGHT, (0, 0, 3), (0, 0, 0), (1, 2, 0))
     assert [lesion["lowest_z"] for lesion in lesions] == [0, -3, -20]
 
 
