@@ -2,6 +2,7 @@
 
 import errno
 import re
+from collections.abc import Iterable
 
 # as ITK, OpenVINO, ONNX Runtime, PyTorch, CUDA, the dynamic linker and threads that cannot start say it
 NO_MEMORY = re.compile(
@@ -23,6 +24,13 @@ class UserError(Exception):
 def one_line(error: BaseException | str) -> str:
     r"""An error's message, or a text, without line breaks and runs of blanks; signs that steer a terminal as \x1b."""
     return " ".join(str(error).split()).translate(CONTROL_ESCAPES)
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """The first of some names, sorted, and how many more there are, for a message; empty where there is none."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
+    return ", ".join(ordered[:most]) + more
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -83,7 +83,7 @@ WRONG = {
     "label NaN": (lambda a: {"label": put(a["label"], np.nan)}, "the label holds nan, expected"),
     "spacing 0": (
         lambda a: {"spacing_mm": np.array([2.0, 0, 1])},
-        r"a spacing of 0\.2 to 100\.0 mm, found \[2\.0, 0\.0, 1\.0\]",
+        r"spacings z y x of 0\.2 to 100\.0 mm, found \[2\.0, 0\.0, 1\.0\]",
     ),
     "spacing NaN": (lambda a: {"spacing_mm": np.array([np.nan, 1, 1])}, r"found \[nan, 1\.0, 1\.0\]"),
     "ADC in 1e-3 mm2/s": (

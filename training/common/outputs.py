@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from model.errors import UserError
+from model.errors import UserError, listed
 from model.files import files_below, files_into, only_run, remove_partial_folders, require_writable, sha256_of
 
 RECORD = ".written-by-hie-lesions.json"  # by name: SHA-256 of what was written there, now and the time before
@@ -40,7 +40,7 @@ def require_own_files(folder: Path, names: Iterable[str]) -> None:
     foreign = [folder / name for name in names if os.path.lexists(folder / name) and not _is_as_written(folder, name, known)]
     if foreign:
         what = "not of this program, or changed since it was written; it stays, so move it or name another folder"
-        raise UserError(f"{_listed(foreign)}: {what}")
+        raise UserError(f"{listed(map(str, foreign))}: {what}")
 
 
 def require_own_file(path: Path, is_own: Callable[[Path], bool], what: str) -> None:
@@ -83,8 +83,3 @@ def _record(folder: Path) -> dict[str, list[str]]:
 def _is_as_written(folder: Path, name: str, known: dict[str, list[str]]) -> bool:
     path = folder / name
     return name in known and path.is_file() and not path.is_symlink() and sha256_of(path) in known[name]
-
-
-def _listed(paths: list[Path], most: int = 5) -> str:
-    more = f" and {len(paths) - most} more" if len(paths) > most else ""
-    return ", ".join(map(str, paths[:most])) + more

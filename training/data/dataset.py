@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from model.errors import UserError, one_line
+from model.errors import UserError, listed, one_line
 from model.images.brain import brain_box, brain_mask
 from model.images.limits import LARGEST_Z, SPACING_MM
 from model.networks.config import ModelConfig
 from model.networks.inputs import network_input
-from training.data.same import listed, require_each_scan_once
+from training.data.same import require_each_scan_once
 from training.data.splits import SPLITS, Folds, fold_words, folds_of
 from training.data.strata import load_class
 
@@ -98,27 +98,19 @@ def load_case(path: Path) -> PackedCase:
             source = str(file["source"]) if "source" in file else PUBLISHED
     except DAMAGE as error:
         raise UserError(f"{path}: not a packed case ({one_line(error)}); {MAKE_IT}") from None
-    if problem := _shape_problem(arrays) or _value_problem(**arrays):
+    if problem := _problem(**arrays):
         raise UserError(f"{path}: {problem}; {MAKE_IT}")
     adc, zadc = (arrays[name].astype(np.float32, copy=False) for name in ("adc", "zadc"))
     spacing_mm = tuple(arrays["spacing_mm"].tolist())
     return PackedCase(path.stem, adc, zadc, arrays["label"].astype(bool), spacing_mm, source=source)
 
 
-def _shape_problem(arrays: dict[str, np.ndarray]) -> str:
-    """What is wrong with the arrays before their values count; empty when nothing is."""
-    shapes = {name: arrays[name].shape for name in ("adc", "zadc", "label")}
-    if len(set(shapes.values())) > 1 or len(shapes["adc"]) != 3:
-        return "expected three volumes of one shape, found " + ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-    if arrays["spacing_mm"].shape != (3,):
-        return f"expected the spacing of three axes, found {arrays['spacing_mm'].tolist()}"
-    return ""
-
-
-def _value_problem(adc: np.ndarray, zadc: np.ndarray, label: np.ndarray, spacing_mm: np.ndarray) -> str:
-    """What is wrong with the values; empty when nothing is."""
-    if not np.all((spacing_mm >= SPACING_MM[0]) & (spacing_mm <= SPACING_MM[1])):  # nor NaN
-        return f"expected a spacing of {SPACING_MM[0]} to {SPACING_MM[1]} mm, found {spacing_mm.tolist()}"
+def _problem(adc: np.ndarray, zadc: np.ndarray, label: np.ndarray, spacing_mm: np.ndarray) -> str:
+    """What is wrong with a case's arrays; empty when nothing is."""
+    if not adc.shape == zadc.shape == label.shape or adc.ndim != 3:
+        return f"expected three volumes of one shape, found adc {adc.shape}, zadc {zadc.shape}, label {label.shape}"
+    if spacing_mm.shape != (3,) or not np.all((spacing_mm >= SPACING_MM[0]) & (spacing_mm <= SPACING_MM[1])):  # nor NaN
+        return f"expected spacings z y x of {SPACING_MM[0]} to {SPACING_MM[1]} mm, found {spacing_mm.tolist()}"
     for name, voxels in (("ADC", adc), ("Z", zadc)):
         if wrong := voxels.size - np.count_nonzero(np.isfinite(voxels)):
             return f"{wrong} of {voxels.size} voxels of {name} are NaN or infinite"

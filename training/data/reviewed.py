@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.errors import UserError
+from model.errors import UserError, listed
 from model.images.formats.names import WRITTEN, stem_of, suffix_of
 from model.inputs.cases import find_cases
 from model.inputs.found_case import FoundCase
@@ -20,7 +20,6 @@ from model.outputs.record import FILES, is_current, read_own_results
 from model.report.results import ESTIMATED, VOXELS, voxel_digest
 from model.run.one_case import read_found
 from training.data.published import canonical_arrays, read_label
-from training.data.same import listed
 
 INPUTS = {"adc": "ADC map", "zadc": "Z map", "brain_mask": "brain mask"}  # of results.json
 

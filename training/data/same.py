@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from model.errors import UserError
+from model.errors import UserError, listed
 
 if TYPE_CHECKING:
     from training.data.dataset import PackedCase
-
-MOST_LISTED = 5  # cases that a message lists
 
 
 def digests(cases: Iterable[PackedCase]) -> dict[str, str]:
@@ -26,13 +24,6 @@ def differing(known: object, found: dict[str, str]) -> str:
     if not isinstance(known, dict):
         return "which data they were is not told"
     return listed(name for name in known.keys() | found.keys() if known.get(name) != found.get(name))
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first of some names, sorted, and how many more there are, for a message; empty where there is none."""
-    ordered = sorted(names)
-    more = f" and {len(ordered) - MOST_LISTED} more" if len(ordered) > MOST_LISTED else ""
-    return ", ".join(ordered[:MOST_LISTED]) + more
 
 
 def require_each_scan_once(cases: Iterable[PackedCase]) -> None:

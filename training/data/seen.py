@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.errors import UserError
+from model.errors import UserError, listed
 from model.networks.stored import read_sidecar
-from training.data.same import differing, listed
+from training.data.same import differing
 from training.data.splits import patient_of
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from model.errors import UserError
 from model.files import whole_file
+from model.networks.torch_engine import round_to_disk_precision
 from training.common.provenance import git_commit
 from training.data.dataset import Batch, PackedCase, Sample, collate, epoch_batches
 from training.data.same import differing
@@ -172,3 +173,12 @@ def finished(training: Training, config: TrainConfig) -> bool:
         return len(history) >= config.epochs
     best = min(history, key=lambda entry: entry["inner_loss"])
     return len(history) - best["epoch"] >= config.patience
+
+
+def final_network(training: Training) -> torch.nn.Module:
+    """The average after the last epoch, with early stopping after the best, rounded as on disk."""
+    network = training.average.module
+    if training.best:
+        network.load_state_dict(training.best)
+    round_to_disk_precision(network)
+    return network

@@ -4,33 +4,31 @@ A killed run continues from its last epoch when it is started again. No epoch is
 the moving average after the last epoch, so the validation fold has no say in them.
 """
 
-import contextlib
 import dataclasses
 import json
 import math
 import platform
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import monai
 import numpy as np
 import torch
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from model.errors import UserError
 from model.files import only_run, require_writable
 from model.networks.config import InferenceConfig, ModelConfig, to_json
 from model.networks.stored import read_sidecar
-from model.networks.torch_engine import round_to_disk_precision, save_weights
+from model.networks.torch_engine import save_weights
 from training.common.provenance import licence
 from training.data.dataset import PackedCase, folds_of_packed, load_cases
 from training.data.same import digests, require_each_scan_once
 from training.data.splits import fold_words, inner_places, patient_of
 from training.learning.protocols import PROTOCOLS
 from training.learning.train_config import TrainConfig, options
-from training.learning.training_loop import Training, finished, next_epoch, validate
+from training.learning.training_loop import Training, final_network, finished, next_epoch, validate
 from training.scores.metrics import Scores, mean_scores
 
 
@@ -65,19 +63,19 @@ def train(
             training.restore(checkpoint, identity)
         else:
             require_no_other_weights(folder, config)
-        with run_log(folder, training, config, say) as log:
+        done = len(training.history)
+        with tqdm(total=config.epochs, initial=done, desc=folder.name, unit="epoch", disable=None) as progress:
             while not finished(training, config):
                 entry = next_epoch(training, samples, inner_samples, config, protocol)
                 if validate_every and entry["epoch"] % validate_every == 0:
                     entry |= dataclasses.asdict(mean_scores(validate(training.average.module, validation, protocol, device)))
                 training.history.append(entry)
                 training.save(checkpoint, identity)
-                log(entry)
-
-        network = training.average.module
-        if training.best:
-            network.load_state_dict(training.best)
-        round_to_disk_precision(network)
+                progress.update()
+                progress.set_postfix_str(epoch_line(entry, config))
+                if say:
+                    say(epoch_line(entry, config))
+        network = final_network(training)
         scores = validate(network, validation, protocol, device)
         names |= {"inner": [case.name for case in inner]} if inner else {}
         facts = {"data": identity["data"], "folds": fold_words(folds.held_out), "data_licence": licence([*chosen, *inner])}
@@ -116,27 +114,6 @@ def hold_out(cases: list[PackedCase], patience: int) -> tuple[list[PackedCase], 
     if not 0 < len(inner) < len(cases):
         raise UserError(f"--patience {patience}: {len(cases)} training cases are too few to keep some for early stopping")
     return [case for case in ordered if case not in inner], inner
-
-
-@contextlib.contextmanager
-def run_log(
-    folder: Path, training: Training, config: TrainConfig, say: Callable[[str], None] | None
-) -> Iterator[Callable[[dict], None]]:
-    """Yields what reports an epoch: on the terminal, to TensorBoard in `folder`/tensorboard, and as a line to `say`."""
-    done = len(training.history)
-    board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
-    progress = tqdm(total=config.epochs, initial=done, desc=folder.name, unit="epoch", disable=None)
-
-    def report(entry: dict) -> None:
-        for name in entry.keys() - {"epoch", "commit"}:
-            board.add_scalar(name, entry[name], entry["epoch"])
-        progress.update()
-        progress.set_postfix(loss=f"{entry['loss']:.4f}", Dice=f"{entry.get('dice', math.nan):.4f}")
-        if say:
-            say(epoch_line(entry, config))
-
-    with contextlib.closing(board), progress:
-        yield report
 
 
 def epoch_line(entry: dict, config: TrainConfig) -> str:
