@@ -22,8 +22,8 @@ from training.pages.markdown import table, wrapped
 from training.pages.publish import publish
 from training.pages.study_page import figures_of, short_answer, study_text
 from training.pages.study_tables import TITLES, Study, method_lines
-from training.scores.methods import RULE, STUDY
-from training.scores.rows import KEYS, RESULTS, RUN, Epoch, Row, curves_path, read_frame
+from training.scores.methods import RULE
+from training.scores.rows import RESULTS, RUN, Epoch, Row, curves_path, read_frame
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,29 +31,16 @@ ROOT = Path(__file__).resolve().parents[1]
 def load_study(results: Path, protocol: str) -> Study:
     """The checked rows and curves of one protocol, both empty when there is no file.
 
-    Raises UserError for columns or methods that are not known, a record that is there twice, and a run that is not whole.
+    Raises UserError for a table of something else, and for a run that is not whole.
     """
     path = results / f"{protocol}.csv"
-    curves = curves_path(path)
-    rows, epochs = read_frame(path, Row), read_frame(curves, Epoch)
-    require_known(rows, path, KEYS[Row])
-    require_known(epochs, curves, KEYS[Epoch])
+    rows, epochs = read_frame(path, Row), read_frame(curves_path(path), Epoch)
     of_losses = rows[rows["method"] != RULE]
     cases = (rows if of_losses.empty else of_losses)["case"]
     finished = rows[RUN].drop_duplicates()  # a run that was killed while its rows were added has curves only
     configuration = json.loads(beside.read_text(encoding="utf-8")) if (beside := path.with_suffix(".json")).exists() else {}
     require_whole_runs(rows, path, configuration.get("folds") or read_folds(SPLITS).held_out)
     return Study(protocol, rows[rows["case"].isin(cases)], epochs.merge(finished), configuration)
-
-
-def require_known(records: pd.DataFrame, path: Path, key: list[str]) -> None:
-    """Raise UserError when a row's method or fold is not one of the study's, or two rows have one key."""
-    for method in records.loc[~records["method"].isin(STUDY), "method"]:
-        raise UserError(f"{path}: unknown method {method!r}, expected one of {', '.join(STUDY)}")
-    for method, fold in records.loc[~records["fold"].between(0, FOLDS - 1), ["method", "fold"]].to_numpy():
-        raise UserError(f"{path}: {method} has fold {fold}, expected 0 to {FOLDS - 1}")
-    for method, seed, fold, last in records.loc[records.duplicated(key), key].to_numpy():
-        raise UserError(f"{path}: {method}, fold {fold}, seed {seed}, {last}: there is more than one such row")
 
 
 def require_whole_runs(rows: pd.DataFrame, path: Path, folds: Sequence[Sequence[str]]) -> None:

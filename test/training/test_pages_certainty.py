@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from model.errors import UserError
 from training.pages import certainty
 from training.scores.rows import CASE, SHAM, TWIN, MarkedCase, MarkedLesion, write_records
 
@@ -76,9 +75,3 @@ def test_the_area_under_the_curve_is_scikit_learns():
     values, truth = np.array([0.1, 0.4, 0.4, 0.8, 0.3]), np.array([False, True, False, True, True])
     assert certainty.auc(values, truth) == pytest.approx(roc_auc_score(truth, values))
     assert math.isnan(certainty.auc(values, truth | True))
-
-
-def test_without_rows_the_command_that_makes_them_is_named(results):
-    (results / "estimated-cases.csv").unlink()
-    with pytest.raises(UserError, match=r"estimated-cases.csv: no rows, made by python -m training.zmap"):
-        certainty.read(results)

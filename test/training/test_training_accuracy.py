@@ -14,7 +14,7 @@ import study_rows
 from training import accuracy
 from training.pages import adc_alone
 from training.pages.agreement import agreement
-from training.pages.learning_curve import by_size, curve_words
+from training.pages.learning_curve import curve_words
 from training.pages.reader import readme_line, section
 from training.scores.configuration import write_configuration
 from training.scores.methods import CROSSVAL, RULE
@@ -143,27 +143,25 @@ def test_paired_differences_name_the_winner() -> None:
 
 
 def test_the_empty_cases_that_stay_empty_are_counted() -> None:
-    text = accuracy.readme_block(averaged(ROWS), averaged(ESTIMATED)).replace("\n", " ")
-    assert "All 1 lesion-free cases get a false mark." in text
     rows = [dataclasses.replace(r, predicted_lesions=0) if r.method == "decision" else r for r in ROWS]
-    text = accuracy.readme_block(averaged(rows), averaged(ESTIMATED)).replace("\n", " ")
-    assert "0 of 1 lesion-free cases get a false mark." in text
+    for some, words in ((ROWS, "All 1"), (rows, "0 of 1")):
+        text = accuracy.readme_block(averaged(some), averaged(ESTIMATED)).replace("\n", " ")
+        assert f"{words} lesion-free cases get a false mark." in text
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ([0.01, 0.02, 0.03, 0.01, 0.03], "changes Dice by +0.020 [+0.012, +0.028]."),
-        ([-0.02] * 5, "changes Dice by -0.020 [-0.020, -0.020]."),
         ([-0.02, 0.02, -0.02, 0.02, 0.0], ": no measurable difference."),
     ],
 )
 def test_what_the_networks_add_is_said_with_its_interval(changes: list[float], words: str) -> None:
     """The empty case, whose masks differ most, has no say."""
     shipped = [row(case, "decision", dice=0.5 + change) for case, change in enumerate([-0.4, *changes])]
-    rows = averaged([*shipped, *(row(case, "trees", dice=0.5) for case in range(6))])
-    assert accuracy.network_words(rows).replace("\n", " ").endswith(words)
-    assert "On the 5 cases with a lesion" in accuracy.network_words(rows)
+    found = accuracy.network_words(averaged([*shipped, *(row(case, "trees", dice=0.5) for case in range(6))]))
+    assert found.startswith("On the 5 cases with a lesion")
+    assert found.endswith(words)
 
 
 def test_adc_alone_stands_beside_the_given_z_map() -> None:
@@ -173,8 +171,7 @@ def test_adc_alone_stands_beside_the_given_z_map() -> None:
     assert cells_of(text, "given Z map: shipped")[:3] == given
     assert cells_of(text, OF_ESTIMATES["decision"])[:3] == ["0.375 [0.375, 0.375]"] * 3
     assert "Estimated minus given: -0.400 [" in text
-    assert cells_of(text, "in the brain: median absolute error") == ["0.62", "1.25"]
-    assert cells_of(text, "in lesions: median absolute error") == ["0.75", "0.75"]
+    assert "Z is on average 0.62 in the brain and 0.75 in lesions." in text.replace("\n", " ")
     biases = "on average +0.50 (below 1 %), +1.00 (1-5 %), +1.25 (above 5 %)."  # cases 1 to 3, 4, 5: a quarter of the number
     assert biases in text.replace("\n", " ")
     block = accuracy.readme_block(averaged(ROWS), averaged(ESTIMATED))
@@ -190,12 +187,9 @@ def test_the_learning_curve_averages_draws_within_the_case_first() -> None:
     assert "Mean Dice on 5 cases: 0.610 from 10, 0.710 from 20, 0.860 from 35 cases, over 2 draws." in words
     assert "35 cases change Dice instead of 10 by +0.250 [+0.250, +0.250], of 20 by +0.150 [+0.150, +0.150]." in words
     assert words.endswith("It still changes from 20 cases on, so more cases of this kind may help.")
-    ((_, dice),) = by_size(as_frame(CURVE[:10], CurvePoint)).items()
-    assert dice.tolist() == pytest.approx([0.57, 0.59, 0.61, 0.63, 0.65])
     uneven = [dataclasses.replace(p, dice=p.dice + (0.3 if p.case == "case1" else -0.3) * (p.size == 20)) for p in CURVE]
-    assert "no measurable difference" in curve_words(
-        as_frame([p for p in uneven if p.case in ("case1", "case2")], CurvePoint)
-    )
+    two = as_frame([p for p in uneven if p.case in ("case1", "case2")], CurvePoint)
+    assert "no measurable difference" in curve_words(two)
 
 
 def test_the_reader_section_has_the_means_of_each_reader() -> None:
@@ -233,28 +227,24 @@ def test_the_command_writes_the_page_and_the_readme(tmp_path: Path, command, ref
     begin, end = (f"<!-- accuracy:{side} -->" for side in ("begin", "end"))
     (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     words = ["--results", tmp_path, "--docs", tmp_path / "docs", "--readme", tmp_path / "README.md"]
-    for records, kind, name in (
-        (ROWS, Row, "crossval"),
-        (ESTIMATED, Row, "estimated"),
-        (ERRORS, ZError, "zmap"),
-        (CURVE, CurvePoint, "learning_curve"),
-        (READINGS, ReaderRow, "reader"),
-    ):
-        assert f"{name}.csv" in refusal(accuracy.main, *words)
+    tables = {
+        "crossval": (ROWS, Row),
+        "estimated": (ESTIMATED, Row),
+        "zmap": (ERRORS, ZError),
+        "learning_curve": (CURVE, CurvePoint),
+        "reader": (READINGS, ReaderRow),
+    }
+    tables |= {f"{name}-lesions": (LESIONS, MarkedLesion) for name in ("crossval", "estimated")}
+    tables |= {f"{name}-cases": (CASES, MarkedCase) for name in ("crossval", "estimated")}
+    for name, (records, kind) in tables.items():
+        assert "made by python -m training." in refusal(accuracy.main, *words)
         write_records(records, tmp_path / f"{name}.csv", kind)
-    for name in ("crossval", "estimated"):
-        write_records(LESIONS, tmp_path / f"{name}-lesions.csv", MarkedLesion)
-        write_records(CASES, tmp_path / f"{name}-cases.csv", MarkedCase)
     names = [f"case{case}" for case in range(6)]
     one = {"folds": [names], "data": dict.fromkeys(names, "0f")}
     for name in ("crossval", "learning_curve", "reader"):
         write_configuration(one, tmp_path / f"{name}.csv")
-    for change, reason in (
-        ({"data": one["data"] | {"case0": "1f"}}, "are of different data (case0)"),
-        ({"folds": [names[:3], names[3:]]}, "are of different folds"),
-    ):
-        write_configuration(one | change, tmp_path / "estimated.csv")
-        assert reason in refusal(accuracy.main, *words)
+    write_configuration(one | {"data": one["data"] | {"case0": "1f"}}, tmp_path / "estimated.csv")
+    assert "are of different data (case0)" in refusal(accuracy.main, *words)
     write_configuration(one, tmp_path / "estimated.csv")
     command(accuracy.main, *words)
     pages = sorted(path.name for path in (tmp_path / "docs").rglob("*.*") if path.is_file())

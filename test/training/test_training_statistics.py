@@ -164,10 +164,3 @@ def test_numbers_are_rounded_without_a_negative_zero():
     assert [cells.number(v, 3, "+") for v in (-0.0004, 0.0, -0.0006, NAN)] == ["+0.000", "+0.000", "-0.001", "-"]
     assert cells.interval(statistics.Estimate(0.5, 0.4321, 0.6, 9), 2) == "0.50 [0.43, 0.60]"
     assert cells.interval(statistics.Estimate(0.5, NAN, NAN, 1), 2) == "0.50"
-
-
-def test_bold_is_the_best_of_losses_with_as_many_cases():
-    rows = [row("a", "dice", dice=0.2), row("a", "tversky", dice=0.3), row("a", RULE, dice=0.9), row("b", "dice", dice=0.2)]
-    assert study_tables.stratum_cells(table(*rows)) == {"dice": "0.200 (2)", "tversky": "0.300 (1)", RULE: "0.900 (1)"}
-    found = study_tables.stratum_cells(table(*rows, row("b", "tversky", dice=0.3)))
-    assert found == {"dice": "0.200 (2)", "tversky": "**0.300** (2)", RULE: "0.900 (1)"}

@@ -38,7 +38,7 @@ from training.learning.study_runs import Job
 from training.learning.train_config import default_config
 from training.scores.case_row import case_row
 from training.scores.methods import RULE
-from training.scores.metrics import count_lesions, score
+from training.scores.metrics import score
 from training.scores.rows import Epoch, Row, curves_path, read_records
 
 MEASURED = {"train_seconds": 0, "predict_seconds": 0, "peak_mb": 0}  # what no two runs share
@@ -162,8 +162,6 @@ def drawn(*slices: str) -> np.ndarray:
 def test_diagonal_neighbours_are_one_lesion() -> None:
     prediction = drawn("#.... ..... ....#", "..... .#... ....#")  # one over a corner, one over a face
     label = drawn("..... ..... .....", "..... .#.#. ...#.")  # the first voxel hits; the other two touch over a face
-    counts = count_lesions(prediction, label)
-    assert (counts.predicted, counts.predicted_hit, counts.true, counts.true_hit) == (2, 1, 2, 1)
     case = PackedCase("a", np.ones(label.shape), -np.ones(label.shape), label, (4.0, 1.0, 2.0))
     row = case_row(case, Prediction(prediction), ("dice", 0, 0), **FACTS)
     assert (row.predicted_lesions, row.true_lesions, row.lesion_precision, row.lesion_recall) == (2, 2, 0.5, 0.5)

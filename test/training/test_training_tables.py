@@ -1,6 +1,5 @@
 """docs/study.md and the README's block from invented studies."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -15,7 +14,7 @@ from training import tables
 from training.data.splits import FOLDS, SPLITS, read_folds
 from training.pages import study_tables
 from training.pages.publish import replace_block
-from training.pages.study_page import answer, both_protocols, study_text
+from training.pages.study_page import answer, study_text
 from training.pages.study_tables import Study
 from training.scores.methods import RULE
 from training.scores.rows import Epoch, as_frame, curves_path, write_records
@@ -73,15 +72,16 @@ def test_only_the_rule(tmp_path):
     assert cells_of(text, "rule Z < -2")[2] == "44"
 
 
-def test_the_paper_protocol_has_its_grid_the_published_figures_and_its_steps(tmp_path):
-    training = {"batch_size": 4, "epochs": 60, "patience": 10, "bfloat16": True}
+def test_the_paper_protocol_has_its_grid_and_the_published_figures(tmp_path):
+    training = {"epochs": 60}
     study = study_of(tmp_path, "paper", {"tversky-hausdorffdt": (0,)}, {"training": training})
     grid = np.mean([r.grid_dice for r in invented_rows("paper", "tversky-hausdorffdt", 0)])
     cells = cells_of(study_tables.published_table(study), "tversky-hausdorffdt")
     assert cells[1:6] == ["0.5000", "1.6250", "0.5325", "59", f"{grid:.3f}"]
     text = study_tables.protocol_table(study)
-    assert "| steps in an epoch | 22: 85 cases, batches of 4 | 8 |" in text  # 35 cases without every eighth: 31
-    assert "| arithmetic of the network | not published | bfloat16 |" in text
+    assert cells_of(text, "trained on")[2].startswith("35 of them")
+    assert cells_of(text, "networks per loss")[1:] == ["1", "1 (fold 0)"]
+    assert cells_of(text, "epochs at most")[1:] == ["100", "60"]
 
 
 def same_everywhere(*offsets: tuple[str, float]) -> Study:
@@ -128,26 +128,12 @@ def test_the_answer_says_which_losses_have_more_seeds():
     assert "trained once" not in text
 
 
-def test_what_holds_in_both_protocols():
-    native = same_everywhere(("dice", 0.2), ("tversky", 0.0), ("dice-focal", 0.1))
-    paper = same_everywhere(("dice", 0.1), ("tversky", 0.0), ("dice-focal", 0.2))
-    text = both_protocols([native, dataclasses.replace(paper, protocol="paper")])
-    order = "2 of 3 pairs of losses are in the same order by mean Dice. The best loss is not the same"
-    assert f", on the 44 cases that both have: {order}: dice (native), dice-focal (paper)." in text
-    assert text.endswith("Significant in both: dice over tversky; dice-focal over tversky.")
-    assert both_protocols([native, Study("paper", table(), NO_EPOCHS)]) == ""
-
-
-def test_protocols_are_compared_on_the_cases_that_both_have():
-    """Over all cases dice is ahead in the native protocol; on the first fold, which alone the other has, tversky is."""
-    first = list(read_folds(SPLITS).held_out[0])
-    rows = same_everywhere(("dice", 0.0), ("tversky", 0.2)).rows
-    elsewhere = same_everywhere(("dice", 0.4), ("tversky", 0.0)).rows
-    native = pd.concat([rows[rows["case"].isin(first)], elsewhere[~elsewhere["case"].isin(first)]], ignore_index=True)
-    paper = Study("paper", rows[rows["case"].isin(first)], NO_EPOCHS)
-    text = both_protocols([Study("native", native, NO_EPOCHS), paper])
-    assert f"on the {len(first)} cases that both have: 1 of 1 pairs of losses are in the same order" in text
-    assert "The best loss is the same, tversky." in text
+def test_strata_have_their_cases() -> None:
+    rows = [row("a", "dice", dice=0.2, lesion_load=0.005), row("b", "dice", dice=0.4, lesion_load=0.01)]
+    rows += [row("c", "dice", dice=0.7), row("c", RULE, dice=0.9)]
+    text = study_tables.strata_table(Study("native", table(*rows), NO_EPOCHS))
+    assert cells_of(text, "dice") == ["dice", "- (0)", "0.300 (2)", "0.700 (1)", "- (0)"]
+    assert cells_of(text, "rule Z < -2") == ["rule Z < -2", "- (0)", "- (0)", "0.900 (1)", "- (0)"]
 
 
 # --- what is written ---
@@ -190,19 +176,10 @@ def test_curves_of_a_run_without_rows_are_left_out(tmp_path):
     assert set(tables.load_study(tmp_path, "native").epochs["fold"]) == {0}
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda text: text.replace(",dice,0,", ",lovasz,0,"), "unknown method 'lovasz'"),
-        (lambda text: text + text.splitlines(keepends=True)[1], ".* more than one such row"),
-        (lambda text: "".join(text.splitlines(keepends=True)[:-1]), ".* missing or not of this fold"),
-        (lambda text: text.replace(",dice,0,", ",dice,7,"), ".*has fold 7, expected 0 to 4"),
-    ],
-)
-def test_rows_that_cannot_be_of_a_study_are_refused(tmp_path, change, reason):
+def test_a_run_that_is_not_whole_is_refused(tmp_path):
     path = write_results(tmp_path, "native", {"dice": (0,)})
-    path.write_text(change(path.read_text()))
-    with pytest.raises(UserError, match=rf"^\S*native\.csv: {reason}.*$"):
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(UserError, match=r"^\S*native\.csv: .* missing or not of this fold"):
         tables.load_study(tmp_path, "native")
 
 

@@ -14,7 +14,6 @@ from model.lesions.candidates import CaseMaps, candidate_features
 from model.lesions.decision import LOWEST_LOG_ODDS
 from model.lesions.trees import Trees
 from training.data.dataset import PackedCase
-from training.data.splits import numbers_of_folds
 
 ROUNDS = 140  # between 90 and 220 the scores hardly differ; docs/appendix/experiments.md
 SETTINGS = {
@@ -42,7 +41,7 @@ class CandidateTable:
     candidates: np.ndarray  # boolean (z, y, x)
     features: np.ndarray  # float16 (candidates, features)
     lesion: np.ndarray  # boolean (candidates,)
-    fold: int | None = None  # that holds the case out
+    fold: int = -1  # that holds the case out
 
     def log_odds(self, trees: Trees) -> np.ndarray:
         """What trees say about each voxel, float32 (z, y, x); LOWEST_LOG_ODDS where there is no candidate, and at least."""
@@ -55,7 +54,8 @@ def candidate_table(case: PackedCase, probabilities: np.ndarray | None = None) -
     """The candidates by the softened rule, or by the given probabilities, float32 (z, y, x)."""
     maps = CaseMaps(case.adc, case.zadc, case.spacing_mm)
     candidates, features = candidate_features(maps.rule_probabilities() if probabilities is None else probabilities, maps)
-    return CandidateTable(case.name, candidates, features, case.label[candidates], case.fold)
+    fold = -1 if case.fold is None else case.fold
+    return CandidateTable(case.name, candidates, features, case.label[candidates], fold)
 
 
 def fit_trees(tables: Sequence[CandidateTable]) -> Trees:
@@ -73,10 +73,8 @@ def fit_trees(tables: Sequence[CandidateTable]) -> Trees:
 
 def trees_by_fold(tables: dict[str, CandidateTable]) -> dict[int, Trees]:
     """For each fold the trees fitted to the other folds' cases. Every table has a fold."""
-    return {
-        fold: fit_trees([table for table in tables.values() if table.fold != fold])
-        for fold in numbers_of_folds(tables.values())
-    }
+    folds = sorted({table.fold for table in tables.values()})
+    return {fold: fit_trees([table for table in tables.values() if table.fold != fold]) for fold in folds}
 
 
 def as_trees(booster: lightgbm.Booster) -> Trees:

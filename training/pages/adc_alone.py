@@ -9,14 +9,6 @@ from training.scores.methods import ESTIMATED
 from training.scores.metrics import METRICS
 from training.scores.statistics import compare, load_strata, per_case
 
-ERRORS = {
-    "brain_median": "in the brain: median absolute error",
-    "brain_p90": "in the brain: its 90th percentile",
-    "low_median": "where the given Z is below -1: median absolute error",
-    "lesion_median": "in lesions: median absolute error",
-    "lesion_bias": "in lesions: estimated minus given, median",
-    "correlation": "correlation over the brain",
-}
 HOW = """Made from training/results/estimated.csv and zmap.csv, which `python -m training.zmap --data data/packed` writes.
 A case's Z map is estimated by trees fitted to maps and labels of the other four folds, and by an atlas, mean and standard
 deviation of normal ADC, that is made of their maps; the case is registered to it. The lesion decision is fitted to such
@@ -30,9 +22,7 @@ cannot tell them apart."""
 
 def section(given: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame) -> str:
     """given: the rows of crossval.csv; estimated: those of estimated.csv; errors: of zmap.csv."""
-    return "\n\n".join(
-        [wrapped(HOW), scores_table(given, estimated), wrapped(words(given, estimated, errors)), errors_table(errors)]
-    )
+    return "\n\n".join([wrapped(HOW), scores_table(given, estimated), wrapped(words(given, estimated, errors))])
 
 
 def scores_table(given: pd.DataFrame, estimated: pd.DataFrame) -> str:
@@ -66,17 +56,13 @@ def words(given: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame) ->
 
 
 def bias_words(estimated: pd.DataFrame, errors: pd.DataFrame) -> str:
-    """The mean bias in lesions of the cases of each lesion load that has some."""
+    """How far the estimate is off: in the brain, in lesions, and the mean bias of the cases of each lesion load."""
     loads = load_strata(estimated).groupby(estimated["case"]).first()
     shipped = errors[errors["method"] == "decision"].set_index("case")
     means = shipped["lesion_bias"].groupby(loads).mean().dropna()
     biases = [f"{number(means[load], 2, '+')} ({load})" for load in LOADS if load in means]
-    return f"By lesion load, the median of estimated minus given Z in lesions is on average {', '.join(biases)}."
-
-
-def errors_table(errors: pd.DataFrame) -> str:
-    """What `training.scores.rows.ZError` holds of what is shipped, over the cases."""
-    some = errors[errors["method"] == "decision"]
-    worst = {field: some[field].min() if field == "correlation" else some[field].max() for field in ERRORS}
-    lines = [[name, number(some[field].mean(), 2), number(worst[field], 2)] for field, name in ERRORS.items()]
-    return table(["estimated against given Z", "mean over cases", "worst case"], lines)
+    brain, lesion = (number(shipped[field].mean(), 2) for field in ("brain_median", "lesion_median"))
+    return (
+        f"The median absolute error of Z is on average {brain} in the brain and {lesion} in lesions. By lesion load, the"
+        f" median of estimated minus given Z in lesions is on average {', '.join(biases)}."
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata
 
 from model.lesions.certainty import REAL_SHARE
 from training.pages.cells import interval, number
@@ -86,8 +86,8 @@ def auc(values: np.ndarray, truth: np.ndarray) -> float:
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's; nan where one of the two is constant."""
-    return float(spearmanr(first, second).statistic)
+    """Spearman's."""
+    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
 
 
 def over_cases(rows: pd.DataFrame, statistic: Callable[..., float], *fields: str) -> str:

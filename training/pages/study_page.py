@@ -1,7 +1,5 @@
 """docs/study.md: the order of its sections, and the words around the tables that do not depend on the figures."""
 
-import itertools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +16,7 @@ from training.pages.publish import figure
 from training.pages.study_tables import Study
 from training.scores.methods import RULE
 from training.scores.metrics import METRICS
-from training.scores.statistics import (
-    RESAMPLES,
-    ZERO_METHOD,
-    by_method,
-    compare_runs,
-    estimate,
-    per_case,
-    with_holm,
-)
+from training.scores.statistics import RESAMPLES, ZERO_METHOD, estimate, per_case
 
 TOP = """\
 Generated from `training/results/` by `python -m training.tables`: do not edit. The rows come from `python -m
@@ -50,9 +40,7 @@ READING = f"""\
 - *recall* is the share of true lesions (26-connected) that the mask touches. *precision* is the share of marked lesions
   that touch a true one. *epochs* is the mean over the runs."""
 
-STRATA = """\
-Lesion load is the lesions' share of the brain. The number of cases is in parentheses. **Bold** is the best loss of a
-column; it is not a test."""
+STRATA = "Lesion load is the lesions' share of the brain. The number of cases is in parentheses."
 
 PUBLISHED = """\
 The figures of arXiv 2502.09148 beside ours, on the grid that it scored on. The second table says what differs; its
@@ -67,7 +55,6 @@ def study_text(studies: list[Study]) -> str:
         TOP,
         "## Which loss, how sure, for which lesions",
         *(wrapped(answer(study)) for study in studies),
-        *([wrapped(both)] if (both := both_protocols(studies)) else []),
     ]
     parts += ["## How to read the tables", READING]
     for study in studies:
@@ -123,28 +110,6 @@ def limits(study: Study) -> list[str]:
     elif (seeds == 1).any():
         sentences.append(f"Trained {' and '.join(repeated)}, every other loss with one.")
     return sentences
-
-
-def both_protocols(studies: list[Study]) -> str:
-    """What holds in the native and in a resampling protocol; empty unless both have a pair of losses."""
-    native, *others = (study.rows[study.rows["method"] != RULE] for study in studies)
-    paper = next((rows for rows in reversed(others) if len({*rows["method"]} & {*native["method"]}) > 1), None)
-    if paper is None:
-        return ""
-    cases = {*native["case"]} & {*paper["case"]}
-    first, second = (by_method(rows[rows["case"].isin(cases)]) for rows in (native, paper))
-    pairs = list(itertools.combinations([loss for loss in first if loss in second], 2))
-    found = [with_holm([compare_runs(groups, *pair, "dice") for pair in pairs]) for groups in (first, second)]
-    agreeing = [(a, b) for a, b in zip(*found, strict=True) if a.difference.mean * b.difference.mean > 0]
-    clear = [(a.first, a.second)[:: int(math.copysign(1, a.difference.mean))] for a, b in agreeing if a.clear and b.clear]
-    names = "; ".join(" over ".join(pair) for pair in clear) or "none"
-    bests = [max(groups, key=lambda loss: per_case(groups[loss], "dice").mean()) for groups in (first, second)]
-    same = f"the same, {bests[0]}" if bests[0] == bests[1] else f"not the same: {bests[0]} (native), {bests[1]} (paper)"
-    return (
-        f"**Native and paper protocol**, on the {len(cases)} cases that both have: {len(agreeing)} of {len(pairs)} pairs of"
-        f" losses are in the same order by mean Dice. The best loss is {same}."
-        f" Significant in both: {names}."
-    )
 
 
 def protocol_parts(study: Study) -> list[str]:

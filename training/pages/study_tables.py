@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from training.data.splits import FOLDS, SPLITS, inner_places, read_folds
+from training.data.splits import FOLDS, SPLITS, read_folds
 from training.pages.cells import SCORE_HEADER, interval, number, p_value, without_masd
 from training.pages.markdown import table, wrapped
 from training.scores.methods import RULE, STUDY
@@ -165,24 +165,14 @@ def best_tables(study: Study) -> str:
 
 
 def strata_table(study: Study) -> str:
-    """Mean Dice of methods by lesion load, the number of cases in each cell, the best loss bold."""
-    cells = {name: stratum_cells(rows) for name, rows in size_strata(study.rows).items()}
-    return table(["Dice (n)", *cells], method_lines(study, lambda method, _: [c.get(method, "-") for c in cells.values()]))
+    """Mean Dice of methods by lesion load, the number of cases in each cell."""
+    strata = size_strata(study.rows)
 
+    def line(method: str, _: pd.DataFrame) -> list[str]:
+        means = [estimate(per_case(rows[rows["method"] == method], "dice")) for rows in strata.values()]
+        return [f"{number(mean.mean, METRICS['dice'].digits)} ({mean.n})" for mean in means]
 
-def stratum_cells(rows: pd.DataFrame) -> dict[str, str]:
-    """ "mean (n)" by method, n the cases; the best loss is bold if all have the same n."""
-    means = {method: estimate(per_case(group, "dice")) for method, group in by_method(rows).items()}
-    losses = [e for method, e in means.items() if method != RULE]
-    best = math.nan
-    if len(losses) > 1 and len({e.n for e in losses}) == 1:
-        best = max(e.mean for e in losses)
-    cells = {}
-    for method, value in means.items():
-        text = number(value.mean, METRICS["dice"].digits)
-        bold = method != RULE and value.mean == best
-        cells[method] = f"{f'**{text}**' if bold else text} ({value.n})"
-    return cells
+    return table(["Dice (n)", *strata], method_lines(study, line))
 
 
 def boundary_tables(study: Study) -> str:
@@ -221,20 +211,11 @@ def protocol_table(study: Study) -> str:
     rows = study.rows[study.rows["method"] != RULE]
     folds = sorted(set(rows["fold"]))
     trained = sorted({sum(map(len, study.folds)) - len(study.folds[fold]) for fold in folds})
-    seeds = rows["seed"].nunique()
-    training, model = study.configuration.get("training", {}), study.configuration.get("model", {})
-    learnt_from = max(trained, default=0)
-    learnt_from -= len(inner_places(learnt_from)) if training.get("patience") else 0
-    steps = math.ceil(learnt_from / training["batch_size"]) * training.get("views", 1) if "batch_size" in training else 0
-    networks = f"{len(folds)} (fold {', '.join(map(str, folds))})" + (f" x {seeds} seeds" if seeds > 1 else "")
     lines = [
         ["trained on", "85 cases", f"{' or '.join(map(str, trained))} of them; every eighth only for early stopping"],
         ["scored on", "4 cases of the official validation", f"{rows['case'].nunique()} of the 85, held out by fold"],
         ["stopped early on", "the cases that are scored", "cases that are not scored"],
-        ["networks per loss", "1", networks],
-        ["feature maps by level", "not published", ", ".join(map(str, model.get("channels", ["-"])))],
-        ["epochs at most", "100", str(training.get("epochs", "-"))],
-        ["steps in an epoch", "22: 85 cases, batches of 4", str(steps) if steps else "-"],
-        ["arithmetic of the network", "not published", "bfloat16" if training.get("bfloat16") else "float32"],
+        ["networks per loss", "1", f"{len(folds) * rows['seed'].nunique()} (fold {', '.join(map(str, folds))})"],
+        ["epochs at most", "100", str(study.configuration.get("training", {}).get("epochs", "-"))],
     ]
     return table(["", "published", "here"], lines)

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from model.errors import UserError
 from model.files import whole_file
 from training.data.same import differing, digests
@@ -68,13 +70,7 @@ def read_configuration(path: Path) -> dict:
     return known
 
 
-def differences(first: dict, second: dict, prefix: str = "") -> list[str]:
+def differences(first: dict, second: dict) -> list[str]:
     """Dotted names of the values that differ."""
-    found = []
-    for key in sorted(first.keys() | second.keys()):
-        a, b = first.get(key), second.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += differences(a, b, f"{prefix}{key}.")
-        elif a != b:
-            found.append(f"{prefix}{key}: {a} and {b}")
-    return found
+    a, b = (pd.json_normalize(part).to_dict("records")[0] for part in (first, second))
+    return [f"{key}: {a.get(key)} and {b.get(key)}" for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]

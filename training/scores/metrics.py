@@ -46,26 +46,6 @@ METRICS = {  # by the fields of Scores, in their order
 }
 
 
-@dataclass(frozen=True)
-class LesionCounts:
-    """26-connected components of two masks; one is hit when it shares a voxel with the other mask."""
-
-    predicted: int
-    predicted_hit: int
-    true: int
-    true_hit: int
-
-    @property
-    def precision(self) -> float:
-        """Share of the predicted lesions that touch a true one; NaN without any."""
-        return self.predicted_hit / self.predicted if self.predicted else math.nan
-
-    @property
-    def recall(self) -> float:
-        """Share of the true lesions that are touched; NaN without any."""
-        return self.true_hit / self.true if self.true else math.nan
-
-
 def score(prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float]) -> Scores:
     """Dice, mean average surface distance and normalised surface Dice at 2 mm.
 
@@ -96,24 +76,28 @@ def dice_of(prediction: np.ndarray, label: np.ndarray) -> float:
     return 1.0 if both_empty else float(surface_distance.compute_dice_coefficient(label, prediction))
 
 
-def count_lesions(prediction: np.ndarray, label: np.ndarray) -> LesionCounts:
-    """Lesion-wise hits of two boolean (z, y, x) masks."""
-    predicted, true = (ndimage.label(mask, np.ones((3, 3, 3))) for mask in (prediction, label))
-    return LesionCounts(predicted[1], _hit(predicted[0], label), true[1], _hit(true[0], prediction))
-
-
 def mask_facts(prediction: np.ndarray, label: np.ndarray, spacing_mm: tuple[float, float, float]) -> dict[str, Any]:
-    """What is said about one mask and its label, boolean (z, y, x), by the names that the fields of result rows have."""
-    lesions, voxel_ml = count_lesions(prediction, label), math.prod(spacing_mm) / 1000
+    """What is said about one mask and its label, boolean (z, y, x), by the names that the fields of result rows have.
+
+    Lesions are 26-connected; precision is the share of the predicted ones that touch a true one, recall of the true ones
+    that are touched; NaN without any.
+    """
+    (predicted, found), (true, there) = (ndimage.label(mask, np.ones((3, 3, 3))) for mask in (prediction, label))
+    voxel_ml = math.prod(spacing_mm) / 1000
     return asdict(score(prediction, label, spacing_mm)) | {
         "nan_reason": nan_reason(prediction, label),
         "predicted_ml": float(prediction.sum()) * voxel_ml,
         "true_ml": float(label.sum()) * voxel_ml,
-        "predicted_lesions": lesions.predicted,
-        "true_lesions": lesions.true,
-        "lesion_precision": lesions.precision,
-        "lesion_recall": lesions.recall,
+        "predicted_lesions": found,
+        "true_lesions": there,
+        "lesion_precision": _share_hit(predicted, found, label),
+        "lesion_recall": _share_hit(true, there, prediction),
     }
+
+
+def _share_hit(lesions: np.ndarray, count: int, mask: np.ndarray) -> float:
+    """The share of numbered lesions that have a voxel in a mask."""
+    return np.count_nonzero(np.unique(lesions[mask])) / count if count else math.nan
 
 
 def nan_reason(prediction: np.ndarray, label: np.ndarray) -> str:
@@ -121,10 +105,6 @@ def nan_reason(prediction: np.ndarray, label: np.ndarray) -> str:
     if prediction.any() == label.any():
         return ""
     return "no prediction" if label.any() else "no lesion"
-
-
-def _hit(components: np.ndarray, mask: np.ndarray) -> int:
-    return int(np.count_nonzero(np.unique(components[mask])))
 
 
 def mean_scores(scores: list[Scores]) -> Scores:
