@@ -37,26 +37,21 @@ def require_mask(path: Path) -> None:
     np.testing.assert_allclose(image.GetSpacing(), GRID.spacing_mm[::-1], rtol=0, atol=1e-5)
 
 
-def test_studies_series_and_a_file_with_many_frames(tmp_path, go, output):
+def test_a_study_and_a_file_with_many_frames(tmp_path, go, output):
     study(tmp_path / "in" / "a study")
-    write_series(tmp_path / "in" / "series", ADC, GRID)
-    write_image(Z, GRID, tmp_path / "in" / "series" / "zmap.mha")
     write_multiframe(tmp_path / "in" / "frames" / "IM1", [(ADC, GRID)])
     write_image(Z, GRID, tmp_path / "in" / "frames" / "zmap.mha")
     code, out, err = go(tmp_path / "in", "--report")
     assert (code, err) == (0, "")
-    for name in ("a study", "series", "frames"):
+    for name in ("a study", "frames"):
         require_mask(output / name / "lesions.nii.gz")
     results = json.loads((output / "a study" / "results.json").read_text())
     assert results["inputs"]["adc"]["file"] == "a study"
     assert results["software"].keys() >= {"pydicom"}
-    assert results["series"] == {
-        "uid": f"{ROOT}2.4",
-        "study_date": "2026-02-03",
-        "description": "ep2d_diff_3scan_trace_ADC",
-    }
+    said = {"uid": f"{ROOT}2.4", "study_date": "2026-02-03", "description": "ep2d_diff_3scan_trace_ADC"}
+    assert results["series"] == said
     page = (output / "a study" / "report.html").read_text()
-    for name, value in zip(("Series", "Study date", "Description"), results["series"].values(), strict=True):
+    for name, value in zip(("Series", "Study date", "Description"), said.values(), strict=True):
         assert f'<th scope="row">{name}</th><td>{value}</td>' in page
     told = out + "".join(map(str, output.rglob("*")))
     told += "".join(path.read_text() for path in output.rglob("*") if path.suffix in (".json", ".html", ".csv"))
@@ -93,22 +88,6 @@ def test_the_series_comes_before_what_dcm2niix_made_of_it_which_is_told(tmp_path
         assert (output / name / "lesions.dcm").is_file()
 
 
-def test_a_converted_file_that_was_stripped_since_is_refused(tmp_path, go):
-    """Under its old name: which of the two is meant is not known."""
-    folder = tmp_path / "in" / "a"
-    write_series(folder, np.where(ADC > 0, ADC, 500), GRID)
-    write_image(Z, GRID, folder / "zmap.nii.gz")
-    write_image(ADC, GRID, folder / "x_ep2d_diff_ADC_20260203101112_4.nii.gz")
-    code, _, err = go(tmp_path / "in")
-    assert code == 2
-    assert (
-        "is empty in places with ADC: was it skull-stripped, or is it of another study? List the one to use in a cases"
-        in err
-    )
-    write_image((ADC > 0).astype(np.uint8), GRID, folder / "brain_mask.nii.gz")
-    assert go(tmp_path / "in", "--brain-mask", "--smallest-brain", "0")[0] == 0
-
-
 COPIES = {
     "rounded": (np.rint(ADC).astype(np.int16), True),
     "in another unit": (ADC * np.float32(1e-6), True),
@@ -118,28 +97,41 @@ COPIES = {
 }
 
 
-def test_a_converted_file_is_left_out_where_it_is_a_copy_by_its_values_alone(tmp_path, go, output):
-    """A file with other values beside a copy is counted; one that was cut with its Z map is named."""
+def test_a_file_beside_dicom_is_left_out_where_it_is_a_copy_by_its_values_alone(tmp_path, go, output):
+    """A file with other values beside a copy is counted; which was cut with its Z map, or stripped since, is told."""
     cut = (slice(1, None), slice(2, None), slice(None))
-    grid = replace(GRID, size=ADC[cut].shape, origin_mm=tuple(GRID.to_mm(np.array([1, 2, 0])).tolist()))
-    for kind, (voxels, _) in (COPIES | {"both": (ADC, True), "cut": (ADC[cut], False)}).items():
-        write_series(tmp_path / "in" / kind, ADC, GRID)
-        of_case = grid if kind == "cut" else GRID
-        write_image(Z[cut] if kind == "cut" else Z, of_case, tmp_path / "in" / kind / "zmap.nii.gz")
-        values = voxels if voxels.dtype == np.int16 else voxels.astype(np.float32)
-        write_image(values, of_case, tmp_path / "in" / kind / "x_ADC_20260203101112_4.nii.gz")
+    of_cut = replace(GRID, size=ADC[cut].shape, origin_mm=tuple(GRID.to_mm(np.array([1, 2, 0])).tolist()))
+    head = np.where(ADC > 0, ADC, 500)
+    cases = {kind: (ADC, GRID, Z, "x_ADC_20260203101112_4", voxels) for kind, (voxels, _) in COPIES.items()}
+    cases["both"] = (ADC, GRID, Z, "x_ADC_20260203101112_4", ADC)
+    cases["cut"] = (ADC, of_cut, Z[cut], "x_ADC_20260203101112_4", ADC[cut])
+    cases["stripped"] = (head, GRID, Z, "x_ADC_20260203101112_4", ADC)
+    cases["stripped, masked"] = (head, GRID, Z, "x_ADC_20260203101112_4", ADC)
+    cases["another name"] = (head, GRID, Z, "adc_brain", ADC)
+    for kind, (series, grid, zadc, name, voxels) in cases.items():
+        folder = tmp_path / "in" / kind
+        write_series(folder, series, GRID)
+        write_image(zadc, grid, folder / "zmap.nii.gz")
+        write_image(voxels if voxels.dtype == np.int16 else voxels.astype(np.float32), grid, folder / f"{name}.nii.gz")
     write_image(ADC * np.float32(1.1), GRID, tmp_path / "in" / "both" / "x_ADC_20260203101112_5.nii.gz")
-    assert go(tmp_path / "in")[0] == 2
+    write_image((ADC > 0).astype(np.uint8), GRID, tmp_path / "in" / "stripped, masked" / "brain_mask.nii.gz")
+    assert go(tmp_path / "in", "--brain-mask", "--smallest-brain", "0")[0] == 2
     rows = summary(output)
-    for kind, (_, is_copy) in COPIES.items():
-        assert (rows[kind]["status"] == "done") is is_copy, kind
-        assert ("looks converted from it has other values in " in rows[kind]["reason"]) is not is_copy, kind
+    done = {*(kind for kind, (_, is_copy) in COPIES.items() if is_copy), "both", "stripped, masked", "another name"}
+    assert {kind for kind, row in rows.items() if row["status"] == "done"} == done
+    assert all("looks converted from it has other values in " in rows[kind]["reason"] for kind in {*COPIES} - done)
     assert "converted from DICOM, nor from 1 more with other values." in rows["both"]["warnings"]
     assert "are not on one grid: " in rows["cut"]["reason"]
-    assert (
-        "; zmap.nii.gz is on the grid of the file beside the DICOM that looks converted from it, and which"
-        in (rows["cut"]["reason"])
+    on_other = "; zmap.nii.gz is on the grid of the file beside the DICOM that looks converted from it, and which"
+    assert on_other in rows["cut"]["reason"]
+    stripped = (
+        "is empty in places with ADC: was it skull-stripped, or is it of another study? List the one to use in a cases"
     )
+    assert stripped in rows["stripped"]["reason"]
+    taken = "The ADC map was taken from adc_brain.nii.gz, not from the DICOM files beside it: they were not read."
+    assert taken in rows["another name"]["warnings"]
+    require_mask(output / "another name" / "lesions.nii.gz")
+    assert not (output / "another name" / "lesions.dcm").exists()
 
 
 @pytest.mark.parametrize("options", [(), ("--estimate-z",)], ids=["Z map", "no Z map"])
@@ -158,17 +150,6 @@ def test_an_adc_map_made_of_raw_dicom_is_taken_and_told(tmp_path, options):
     said = "The ADC map was taken from adc.nii.gz, not from the DICOM files beside it: no ADC series is among them."
     assert first.remarks == (said,)
     assert any("nifti: lies too deep" in case.problem for case in others)
-
-
-def test_a_stripped_map_beside_its_series_is_taken_and_told(tmp_path, go, output):
-    write_series(tmp_path / "in" / "a", np.where(ADC > 0, ADC, 500), GRID)
-    for name, voxels in (("adc_brain", ADC), ("zmap", Z)):
-        write_image(voxels, GRID, tmp_path / "in" / "a" / f"{name}.nii.gz")
-    assert go(tmp_path / "in")[0] == 0
-    require_mask(output / "a" / "lesions.nii.gz")
-    said = "The ADC map was taken from adc_brain.nii.gz, not from the DICOM files beside it: they were not read."
-    assert said in summary(output)["a"]["warnings"]
-    assert not (output / "a" / "lesions.dcm").exists()
 
 
 def test_a_segmentation_in_dicom_is_no_brain_mask_and_told(tmp_path, go, output):

@@ -13,15 +13,9 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from model.errors import UserError
-from model.images.dicom.frame import Frame, functional_groups, holder
+from model.images.dicom.frame import Frame, holder
 from model.images.dicom.mr_words import are_of_mr
-from model.images.dicom.values import TagError, numbers
 
-Plane = tuple[np.ndarray, np.ndarray]  # orientation (6) and position (3), in mm, as DICOM has them
-OF_A_PLANE = (
-    ("PlaneOrientationSequence", "ImageOrientationPatient", 6),
-    ("PlanePositionSequence", "ImagePositionPatient", 3),
-)
 PARALLEL = 1e-3  # by which the cosines of parallel slices differ at most
 ONE_PLACE = 0.25  # of the gap, by which slices at one place differ at most
 OF_VENDORS = {  # private tags with the number of slices of a volume: group, creator and element
@@ -39,56 +33,35 @@ INCOMPLETE = "the transfer may have stopped early, so send the series again"
 # --- image types ---
 
 
-def places(dataset: Dataset, types: str) -> list[tuple[Plane | None, str]]:
-    """Where the slice of a file lies, or each frame of it, None where it does not say; and its image types."""
-    shared, own = functional_groups(dataset)
-    return [(_plane(dataset, [*own[n : n + 1], *shared]), types) for n in range(max(len(own), 1))]
-
-
-def _plane(dataset: Dataset, groups: list[Dataset]) -> Plane | None:
-    try:
-        orientation, position = (numbers(holder(dataset, groups, *where), where[1], count) for *where, count in OF_A_PLANE)
-    except (AttributeError, TagError):
-        return None
-    return orientation, position
-
-
-def require_one_type(
-    chosen: Iterable[tuple[Plane | None, str]], others: Iterable[tuple[Plane | None, str]], path: Path
-) -> None:
+def require_one_type(chosen: Sequence[Frame], others: Sequence[Frame], path: Path) -> None:
     """Raise UserError where slices that are no ADC maps by their image type continue the stack of those that are.
 
     Those at the places of the ADC map are another volume of the same brain, as in a diffusion series that ends with its ADC
-    map. chosen, others: plane and image type of each slice of one series; path: for messages.
+    map. chosen, others: the slices of one series; path: for messages.
     """
-    others, chosen = list(others), list(chosen)
-    known = [plane for plane, _ in chosen if plane]
-    if not others or not known:
-        return
-    orientation = known[0][0]
+    orientation = chosen[0].orientation
     normal = np.cross(orientation[:3], orientation[3:])
-    places = np.sort([position @ normal for _, position in known])
+    places = np.sort([frame.position @ normal for frame in chosen])
     gaps = np.diff(places)
     near_mm = ONE_PLACE * float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else 1.0
     added = [
-        kind
-        for plane, kind in others
-        if plane is None
-        or (np.abs(plane[0] - orientation).max() <= PARALLEL and np.abs(places - plane[1] @ normal).min() > near_mm)
+        frame
+        for frame in others
+        if np.abs(frame.orientation - orientation).max() <= PARALLEL
+        and np.abs(places - frame.position @ normal).min() > near_mm
     ]
     if added:
-        count = f"{len(added)} of {len(added) + len(known)} slices"
         raise UserError(
-            f"{path}: expected slices of one image type in a series, found {_shown(kind for _, kind in chosen)} and"
-            f" {_shown(added)}, the latter in {count} where the ADC map has none"
+            f"{path}: expected slices of one image type in a series, found {_shown(chosen)} and {_shown(added)}, the latter"
+            f" in {len(added)} of {len(added) + len(chosen)} slices where the ADC map has none"
         )
 
 
-def _shown(kinds: Iterable[str]) -> str:
-    """Image types without words that may be names or numbers of persons."""
+def _shown(frames: Iterable[Frame]) -> str:
+    """Their image types without words that may be names or numbers of persons."""
     shown = dict.fromkeys(
-        re.sub(r"[^\\ ]+", lambda word: word[0] if are_of_mr(word[0]) and not MANY_DIGITS.search(word[0]) else "...", kind)
-        for kind in kinds
+        re.sub(r"[^\\]+", lambda word: word[0] if are_of_mr(word[0]) and not MANY_DIGITS.search(word[0]) else "...", kind)
+        for kind in (frame.types for frame in frames)
     )
     return ", ".join(kind or "none" for kind in itertools.islice(shown, 3)) + (", ..." if len(shown) > 3 else "")
 

@@ -14,7 +14,6 @@ from pydicom.dataset import Dataset
 
 from model.errors import UserError
 from model.images.dicom.mr_words import are_of_mr
-from model.images.dicom.values import distinct
 
 PATIENT = ("PatientID", "PatientName", "PatientBirthDate")  # what tells patients apart
 UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")  # with zeros in front of a number, which scanners write, too
@@ -68,7 +67,7 @@ def require_one_patient(datasets: Sequence[Dataset], path: Path) -> None:
     Every file has the one PatientID or, where none has an ID, the one name. Other names and birth dates may be missing, but
     no two may differ. Capitals, blanks, carets, the order of a name's parts and ways to write umlauts mean nothing.
     """
-    said = {tuple(str(dataset.get(tag) or "") for tag in PATIENT) for dataset in distinct(datasets, PATIENT)}
+    said = {tuple(str(dataset.get(tag) or "") for tag in PATIENT) for dataset in datasets}
     numbers, names, births = zip(*said, strict=True)
     found = {
         "PatientID": {" ".join(number.casefold().split()) for number in numbers},

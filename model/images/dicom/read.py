@@ -91,17 +91,11 @@ def _read(path: Path) -> tuple[Dataset, str]:
 
 
 def _name_syntax(dataset: Dataset) -> None:
-    """Give a data set of a file without meta information the transfer syntax in which it was read.
-
-    Raises TagError where its pixels are compressed: only the meta information could say how.
-    """
-    if dataset.file_meta.get("TransferSyntaxUID"):
-        return
-    if "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
-        raise TagError("its pixels are compressed, and it does not say how (no TransferSyntaxUID)")
-    is_implicit, is_little = dataset.original_encoding
-    explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
-    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
+    """Give a data set of a file without meta information the transfer syntax in which it was read."""
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        is_implicit, is_little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
 
 
 def _source(frames: list[Frame], path: Path) -> DicomSource:

@@ -16,13 +16,14 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from model.errors import UserError, lacks_memory
-from model.images.dicom.complete import Plane, places, require_one_type, whole
+from model.images.dicom.complete import require_one_type, whole
 from model.images.dicom.files import NoHeader, dicom_files, require_none_lost
-from model.images.dicom.frame import PER_FRAME, SHARED, image_types
+from model.images.dicom.frame import PER_FRAME, SHARED, Frame, image_types
 from model.images.dicom.mr_words import EXPONENTIAL, OTHER_TYPES, says_adc
 from model.images.dicom.persons import PATIENT, counting, require_one_patient, said_series
+from model.images.dicom.stack import frames_of
 from model.images.dicom.units import PARAMETRIC_MAP, is_map_of_adc
-from model.images.dicom.values import distinct, frame_count, reading
+from model.images.dicom.values import frame_count, reading
 from model.images.streams import BoundedFile
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
@@ -39,7 +40,7 @@ LISTED = (
     *("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ImageType", "Modality"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "SpecificCharacterSet"),
     *(SHARED, PER_FRAME, *OF_A_VISIT, *PATIENT),
-    *("RealWorldValueMappingSequence", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient"),
+    *("RealWorldValueMappingSequence", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
 )
 OTHER_MODALITIES = ("CT", "PT", "NM", "US", "XA", "CR", "DX", "MG", "OT", "SEG")  # messages quote these; others may be names
 LONGEST_LIST = 8  # series that a message names
@@ -167,13 +168,17 @@ def _wanted(headers: list[Header], path: Path, series: Sequence[str], adc: bool)
     files = [header.path for header in chosen.headers]
     others = [header for one in found if one.uid == chosen.uid and one is not chosen for header in one.headers]
     if maps := [header for header in others if not is_no_map(header.dataset)]:
-        require_one_type(_places(chosen.headers), _places(maps), path)
+        require_one_type(_frames(chosen.headers), _frames(maps), path)
     numbers = {number for header in others if (number := whole(header.dataset.get("InstanceNumber"))) is not None}
     return Wanted(files, sum(header.frames for header in (*chosen.headers, *others)), numbers)
 
 
-def _places(headers: Iterable[Header]) -> list[tuple[Plane | None, str]]:
-    return [place for header in headers for place in places(header.dataset, header.types)]
+def _frames(headers: Iterable[Header]) -> list[Frame]:
+    found = []
+    for header in headers:
+        with reading(header.path):
+            found += frames_of(header.dataset, header.path)
+    return found
 
 
 def frames_in(path: Path) -> int:
@@ -252,10 +257,8 @@ def _adc_maps(candidates: list[Series]) -> list[Series]:
 
 
 def _require_one_study(series: Series, path: Path) -> None:
-    tags = ("StudyInstanceUID", "StudyDate")
-    datasets = distinct((header.dataset for header in series.headers), tags)
-    for tag in tags:
-        values = {str(dataset.get(tag) or "") for dataset in datasets} - {""}
+    for tag in ("StudyInstanceUID", "StudyDate"):
+        values = {str(header.dataset.get(tag) or "") for header in series.headers} - {""}
         if len(values) > 1:
             raise UserError(f"{path}: expected a series of one study, found {len(values)} (by {tag})")
 

@@ -70,9 +70,7 @@ def stacked(frames: list[Frame], path: Path) -> tuple[list[Frame], Grid]:
         )
     adc = [frame for frame in frames if says_adc(frame.types)]
     if adc:
-        others = set(frames) - set(adc)
-        chosen, rest = ([((one.orientation, one.position), one.types) for one in part] for part in (adc, others))
-        require_one_type(chosen, rest, path)
+        require_one_type(adc, [frame for frame in frames if not says_adc(frame.types)], path)
     frames = adc or frames
     if len(stacks := {frame.stack for frame in frames}) > 1:
         raise UserError(f"{path}: expected slices of one stack, found {len(stacks)} stacks (by StackID)")

@@ -6,7 +6,7 @@ Messages name a tag. They never show its value, in which a name may stand.
 import contextlib
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,15 +66,6 @@ def _numbers(item: Dataset, name: str, count: int) -> list[float]:
     if any(isinstance(part, str) and WITH_COMMA.fullmatch(part) for part in parts):
         raise TagError(f"its {name} has a decimal comma, expected {expected} with a decimal point; {REMEDY}")
     raise TagError(f"its {name} is not {expected}; {REMEDY}")
-
-
-def distinct(datasets: Iterable[Dataset], names: Sequence[str]) -> list[Dataset]:
-    """One of all data sets that have the same in some tags, as it stands in their files: to read each one's takes long."""
-    tags = [tag for name in ("SpecificCharacterSet", *names) if (tag := tag_for_keyword(name))]
-    found: dict[tuple[str, ...], Dataset] = {}
-    for dataset in datasets:
-        found.setdefault(tuple(str(getattr(dataset.get_item(tag), "value", "")) for tag in tags), dataset)
-    return list(found.values())
 
 
 @contextlib.contextmanager

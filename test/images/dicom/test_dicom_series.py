@@ -204,7 +204,7 @@ def test_an_adc_map_is_of_mr(tmp_path, modality, found):
         return
     for named in ((), (f"{ROOT}2.1",)):
         assert refusal(tmp_path, *named) == f"{tmp_path}: {NOT_MR}{found}"
-    change(max(paths), Modality="MR")
+    change(min(paths), Modality="MR")
     assert refusal(tmp_path) == f"{tmp_path}: {NOT_MR}{found}"
     write(tmp_path, 2, DERIVED)
     assert taken(tmp_path) == 2
