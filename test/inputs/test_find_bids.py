@@ -98,6 +98,7 @@ sub-01_ses-1: = sub-01/ses-1/dwi/sub-01_ses-1_ADC.nii.gz sub-01/ses-1/dwi/sub-01
 sub-01_ses-2: expected one ADC map (dwi/sub-01_ses-2_ADC.nii.gz), found dwi/sub-01_ses-2_dwi
 sub-02_ses-1 sub-03: no image lies in dwi or anat$
 sub-04: found sub-04_ADC.nii.gz
+sub-04/sub-04_ADC.nii.gz: lies outside
 sub-06: found 2 file(s) (DICOM), which is not read there
 sub-05_ADC.nii.gz: lies outside of sub-<label>[/ses-<label>]/dwi
 
