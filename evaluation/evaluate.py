@@ -36,7 +36,7 @@ from evalutils.validators import NumberOfCasesValidator
 from pandas import DataFrame, Series
 
 from model.errors import UserError
-from model.files import remove_partials, write_whole
+from model.files import write_whole
 from model.images.volume import Volume, read_volume, require_same_grid
 from training.common.cli import run
 from training.common.outputs import require_outside, require_own_file
@@ -185,7 +185,6 @@ def clear_output(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         require_own_file(path, _is_earlier_result, "a metrics.json")
         path.unlink(missing_ok=True)
-        remove_partials(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}: {error.filename})") from None
 

@@ -27,7 +27,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     The name keeps everything from its first dot on, by which image writers know the format, and is hidden and marked as
     partial.
     """
-    partial = path.with_name(_partial_name(path, secrets.token_hex(4)))
+    stem, dot, suffixes = path.name.partition(".")
+    partial = path.with_name(f".{stem}.{secrets.token_hex(4)}.{PARTIAL}{dot}{suffixes}")
     try:
         yield partial
         os.replace(partial, path)
@@ -156,14 +157,6 @@ def remove_partial_folders(root: Path) -> None:
             remove(path)
 
 
-def remove_partials(path: Path) -> None:
-    """Remove what killed runs left of `path`. Another run that is writing it now would lose its file too."""
-    named = re.compile(re.escape(_partial_name(path, "MARK")).replace("MARK", "[0-9a-f]{8}"))
-    for partial in path.parent.iterdir() if path.parent.is_dir() else ():
-        if named.fullmatch(partial.name) and partial.is_file() and not partial.is_symlink():
-            partial.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
 def only_run(root: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the output folder for one run at a time, with a lock on the folder itself that ends with the process.
@@ -185,8 +178,3 @@ def only_run(root: Path, *, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
-
-
-def _partial_name(path: Path, mark: str) -> str:
-    stem, dot, suffixes = path.name.partition(".")
-    return f".{stem}.{mark}.partial{dot}{suffixes}"

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from model.errors import UserError
-from model.files import only_run, remove_partials, require_writable, write_whole
+from model.files import only_run, require_writable, write_whole
 
 
 def refuse(code: int):
@@ -31,16 +31,6 @@ def test_a_share_without_locks_is_written_to_all_the_same(tmp_path, monkeypatch)
     with only_run(tmp_path / "out"):
         write_whole(tmp_path / "out" / "a.txt", b"after")
     assert (tmp_path / "out" / "a.txt").read_bytes() == b"after"
-
-
-def test_what_a_killed_run_left_of_a_file_goes_and_what_is_only_called_like_it_stays(tmp_path):
-    theirs = [".a.partial.nii.gz", ".a.b.partial.nii.gz", ".a.deadbeef.partial.mha", ".b.deadbeef.partial.nii.gz"]
-    for name in (".a.0f3c0f3c.partial.nii.gz", *theirs):
-        (tmp_path / name).touch()
-    (tmp_path / ".a.deadbeef.partial.nii.gz").symlink_to("nowhere")
-    remove_partials(tmp_path / "a.nii.gz")
-    remove_partials(tmp_path / "gone" / "a.nii.gz")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*theirs, ".a.deadbeef.partial.nii.gz"])
 
 
 def test_asking_whether_a_folder_can_be_written_leaves_nothing(tmp_path):

@@ -71,21 +71,19 @@ def _sessions_of(subject: Path) -> list[FoundCase]:
     own = _case_of(subject, subject.name, subject.name)
     has_own = not sessions or own.adc or _adc_maps(_images(subject))
     looked_at = (*DATATYPES, *OTHER_DATATYPES, *(path.name for path in sessions))
-    lost = _misplaced(subject.parent, subject, looked_at, loose=not (has_own and own.problem))
-    for path, case in zip(sessions, cases, strict=True):
-        lost += _misplaced(subject.parent, path, looked_at, loose=not case.problem)
+    lost = [case for path in (subject, *sessions) for case in _misplaced(subject.parent, path, looked_at)]
     return [*cases, *([own] if has_own else []), *lost]
 
 
-def _misplaced(root: Path, folder: Path, looked_at: Iterable[str], *, loose: bool = True) -> list[FoundCase]:
+def _misplaced(root: Path, folder: Path, looked_at: Iterable[str]) -> list[FoundCase]:
     """A case with a problem for what is, or holds, an image in a folder where BIDS has no place for it.
 
-    looked_at: names in it that are left out. loose: say it of files too; the problem of the folder's own case names them.
+    looked_at: names in it that are left out.
     """
     found = []
     for path in sorted(folder.iterdir()) if os.access(folder, os.R_OK) else []:
         is_folder, is_lost = os.path.isdir(path), is_dangling(path) and not path.suffix and not is_no_image(path)
-        if path.name in looked_at or not (holds_scan(path) if is_folder else loose and (is_lost or is_scan(path))):
+        if path.name in looked_at or not (holds_scan(path) if is_folder else is_lost or is_scan(path)):
             continue
         outside = (
             f"{path}: lies outside of {IMAGES_IN}, where images are expected; {' and '.join(LEFT_ALONE[:2])} are left alone"

@@ -3,6 +3,7 @@
 What looks like a case and cannot be run is found too, with the reason.
 """
 
+import collections
 import os
 import re
 from dataclasses import replace
@@ -144,13 +145,10 @@ def _by_case(images: list[Path], stem: re.Pattern) -> dict[str, list[Path]]:
 
 def _same_words(names: set[str], others: set[str]) -> list[tuple[str, str]]:
     """The names of the two sets that have the same words, those for a map left out, where just one of each set has them."""
-    by_words: list[dict[tuple[str, ...], list[str]]] = [{}, {}]
-    for found, given in zip(by_words, (names, others), strict=True):
-        for name in given:
-            found.setdefault(case_words(name), []).append(name)
-    first, second = by_words
-    shared = [words for words in first.keys() & second.keys() if words and len(first[words]) == len(second[words]) == 1]
-    return [(first[words][0], second[words][0]) for words in shared]
+    first, second = (collections.Counter(map(case_words, given)) for given in (names, others))
+    by_words = {case_words(other): other for other in others}
+    shared = [(name, case_words(name)) for name in names]
+    return [(name, by_words[words]) for name, words in shared if words and first[words] == second[words] == 1]
 
 
 def _masks_by_words(adc: dict[str, list[Path]]) -> dict[tuple[str, ...], list[Path]]:

@@ -62,13 +62,11 @@ def test_masks_of_something_else_are_left_out_and_named(root, name):
     tree(root, path)
     assert files(root) == {"c1": (*MAPS, None)}
     assert find_cases(root)[0].other_masks == f"{name}.nii.gz is none by its name"
-    assert find_cases(root)[0].for_options(estimate_z=False, use_mask=False).other_masks == ""
     tree(root, "c1/brain_mask.nii.gz")
     assert files(root) == {"c1": (*MAPS, "c1/brain_mask.nii.gz")}
     table(root, f"a,c1/adc.mha,,{path}", "case,adc,zadc,brain_mask")
     says = "its name says that it is a mask of something in the brain, expected a brain mask"
     assert files(root) == {"a": f"{root}/{path}: {says}"}
-    assert files(root, use_mask=False) == {"a": ("c1/adc.mha", None, None)}
 
 
 @pytest.mark.parametrize("name", DOUBTFUL)

@@ -12,7 +12,7 @@ from model.errors import UserError
 from model.files import remove_partial_folders, staged_for
 from model.outputs.previous import Previous, obstacle
 
-FILE_OPERATIONS = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.listdir", "os.scandir", "shutil.rmtree")
+FILE_OPERATIONS = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir")
 OLD = {"lesions.mha": "old", "results.json": '{"seconds": 1, "n": 1}', "dwi/a.json": "same", "old/report.html": "old report"}
 NEW = {"results.json": '{"seconds": 2, "n": 1}', "dwi/a.json": "same", "dwi/new.json": "new", "lesions.mha": "new"}
 THEIRS = {"notes.txt": "mine", "dwi/notes.txt": "mine too", "ses-1/lesions.mha": "of another case"}
