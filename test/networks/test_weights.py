@@ -195,10 +195,6 @@ def tensors(name: str, change: Callable[[dict], object]) -> Change:
     return change_file
 
 
-def of_trees(**arrays: np.ndarray) -> Change:
-    return tensors("decision", lambda found: found.update({name: torch.from_numpy(array) for name, array in arrays.items()}))
-
-
 def alone(change: Change) -> Change:
     """Without the decision, which was fitted to other weights."""
     return lambda folder: (removed("decision.json", "decision.safetensors")(folder), change(folder))
@@ -254,14 +250,6 @@ WRONG = [
         for value in values
     ),
     (edited("decision", lambda sidecar: sidecar.pop("calibration")), NOT_USABLE),
-    (of_trees(left=np.array([[3, 1, 2]])), NOT_USABLE),
-    (of_trees(feature=np.array([[len(FEATURES), 0, 0]])), NOT_USABLE),
-    (of_trees(left=np.array([[1, 1]])), NOT_USABLE),
-    (of_trees(left=np.array([[1.0, 1.0, 2.0]])), NOT_USABLE),
-    (of_trees(depth=np.array(33)), NOT_USABLE),
-    (of_trees(value=np.array([[0, np.inf, 0]])), NOT_USABLE),
-    (of_trees(threshold=np.array([[np.nan, 0, 0]])), NOT_USABLE),
-    (of_trees(**{name: np.zeros((0, 3), int) for name in ("feature", "left", "right", "threshold", "value")}), NOT_USABLE),
     (tensors("decision", lambda found: found.pop("value")), NOT_USABLE),
 ]
 
