@@ -20,7 +20,6 @@ from model.images.formats.names import (
     READ,
     SEGMENTATION,
     WRITTEN,
-    Format,
     format_of,
     is_dicom_path,
     suffix_of,
@@ -132,25 +131,20 @@ def _write(voxels: np.ndarray, grid: Grid, path: Path, what: str) -> None:
     pair = suffix_of(path) == DETACHED_HEADER  # names the file of its voxels, so it is written under its own name
     try:
         with contextlib.nullcontext(path) if pair else whole_file(path) as partial:
-            found, written = _write_as(form, voxels, grid, partial, what)
-            if not np.array_equal(found, voxels):
+            if form.encode is None:
+                _write_with_itk(voxels, grid, partial, what)
+            else:
+                partial.write_bytes(form.encode(voxels, grid, suffix_of(path).endswith(".gz"), mark.text_of(what)))
+            written = _read_file(partial)  # ITK does not notice a disk that is full when the last bytes are flushed
+            if not np.array_equal(written.voxels, voxels):
                 raise OSError("what was written does not read back")
-            if lost := difference(written, grid):
+            if lost := difference(written.grid, grid):
                 raise OSError(f"the format cannot hold the grid's {lost}")
     except (RuntimeError, OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be written ({_reason(error)})") from None
 
 
-def _write_as(form: Format, voxels: np.ndarray, grid: Grid, path: Path, what: str) -> tuple[np.ndarray, Grid]:
-    """Returns what was read back: ITK does not notice a disk that is full when the last bytes are flushed."""
-    if form.encode is None:
-        return _write_with_itk(voxels, grid, path, what)
-    path.write_bytes(form.encode(voxels, grid, suffix_of(path).endswith(".gz"), mark.text_of(what)))
-    written = _read_file(path)
-    return written.voxels, written.grid
-
-
-def _write_with_itk(voxels: np.ndarray, grid: Grid, path: Path, what: str) -> tuple[np.ndarray, Grid]:
+def _write_with_itk(voxels: np.ndarray, grid: Grid, path: Path, what: str) -> None:
     image = sitk.GetImageFromArray(voxels)
     image.SetSpacing(grid.spacing_mm[::-1])
     image.SetOrigin(grid.origin_mm)
@@ -160,12 +154,6 @@ def _write_with_itk(voxels: np.ndarray, grid: Grid, path: Path, what: str) -> tu
     sitk.WriteImage(image, str(path), useCompression=True)
     if signed:
         mark.sign(path)
-    written = sitk.ReadImage(str(path))
-    return sitk.GetArrayFromImage(written), _grid(written)
-
-
-def _grid(image: sitk.Image) -> Grid:
-    return Grid(image.GetSize()[::-1], image.GetSpacing()[::-1], image.GetOrigin(), image.GetDirection())
 
 
 def _require_utf8(path: Path) -> None:
