@@ -142,7 +142,7 @@ class Segmenter:
 
         if self._engine != "auto" or self._device == "cuda":
             if not network_files(folder):
-                raise UserError(f"{folder}: no networks, expected no --engine or --device cuda: trees run without")
+                raise UserError(f"{folder}: no networks, which --engine and --device cuda are for")
             engine()  # refused also where no case of the run needs it
         return Predictors(folder, engine, self._say, self._atlas, self._networks)
 
