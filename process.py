@@ -15,7 +15,7 @@ ADC maps alone, those that are not skull-stripped with a brain mask beside them:
 
 from __future__ import annotations
 
-from model.command import exit_code, loading, prepare
+from model.command import exit_code, prepare
 
 if __name__ == "__main__":
     prepare()  # before the imports
@@ -206,8 +206,8 @@ def suffix(word: str) -> str:
 
 def serve(job: Callable[[], dict], port: int = PORT) -> None:
     """Serve cases until stopped; imports what a single case does not need."""
-    with loading():
-        from model.services import serve as server
+    from model.services import serve as server
+
     server.serve(job, port)
 
 

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -71,25 +70,6 @@ def _end_at_once(number: int) -> None:
     for step in LAST_STEPS:
         step()
     os._exit(128 + number)
-
-
-@contextlib.contextmanager
-def loading() -> Iterator[None]:
-    """For imports of large libraries during the work, while no file is half-written: a stop ends the process at once.
-
-    An exception would be taken for an import that failed. Without effect where a command of ours has not given signals a
-    meaning: in a program of others that uses the Python interface they stay as they are.
-    """
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if getattr(signal.getsignal(signal.SIGINT), "__module__", "") != __name__ or not in_main_thread:
-        yield
-        return
-    before = {number: signal.signal(number, _stop_at_once) for number in STOPS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _stopper(stopped: list[int]) -> Callable[[int, object], None]:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.command import loading
 from model.errors import UserError
 from model.images.case import ADC_UNIT, Case, case_of, read_case
 from model.images.grid import Grid, Volume, require_scalar_3d, require_usable_grid
@@ -128,26 +127,24 @@ class Segmenter:
 
         Raises UserError when a device, an engine or the weights cannot be used.
         """
-        with loading():
-            from model.networks.engines import pick_engine
-            from model.networks.predictors import Predictors
-            from model.networks.stored import default_folder, network_files
+        from model.networks.engines import pick_engine
+        from model.networks.predictors import Predictors
+        from model.networks.stored import default_folder, network_files
 
-            folder = self._weights or default_folder()
+        folder = self._weights or default_folder()
 
-            @functools.cache
-            def engine() -> Engine:
-                with loading():
-                    picked, notes = pick_engine(self._engine, self._device, folder, self.at_once)
-                for note in notes:
-                    self._say(note)
-                return picked
+        @functools.cache
+        def engine() -> Engine:
+            picked, notes = pick_engine(self._engine, self._device, folder, self.at_once)
+            for note in notes:
+                self._say(note)
+            return picked
 
-            if self._engine != "auto" or self._device == "cuda":
-                if not network_files(folder):
-                    raise UserError(f"{folder}: no networks, expected no --engine or --device cuda: trees run without")
-                engine()  # refused also where no case of the run needs it
-            return Predictors(folder, engine, self._say, self._atlas, self._networks)
+        if self._engine != "auto" or self._device == "cuda":
+            if not network_files(folder):
+                raise UserError(f"{folder}: no networks, which --engine and --device cuda are for")
+            engine()  # refused also where no case of the run needs it
+        return Predictors(folder, engine, self._say, self._atlas, self._networks)
 
     def segment(
         self,

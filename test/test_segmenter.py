@@ -3,7 +3,6 @@
 import doctest
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,6 @@ from phantom import make_phantom, write_image
 
 import model
 from model import Segmentation, Segmenter, segmenter
-from model.command import loading
 from model.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,14 +127,3 @@ def test_a_file_of_the_case_is_not_replaced(rule: Segmenter, tmp_path: Path) -> 
     with pytest.raises(UserError, match="expected a name that ends in one of"):
         found.save(tmp_path / "lesions")
     assert (tmp_path / "adc.mha").read_bytes() == before
-
-
-def test_signals_of_another_program_keep_their_meaning() -> None:
-    def handler(*_: object) -> None: ...
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        with loading():
-            assert signal.getsignal(signal.SIGINT) is handler
-    finally:
-        signal.signal(signal.SIGINT, before)

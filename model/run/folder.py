@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from model.command import loading
 from model.errors import UserError
 from model.files import only_run, remove_partial_folders, require_writable, writable
 from model.images.formats.names import is_dicom_path, mask_suffix
@@ -109,8 +108,8 @@ def segment_folder(
             earlier_run(case, place, ensembles.get(not case.zadc), options, atlas, reviews.get(case.name))
             for case, place in zip(cases, places, strict=True)
         ]
-        with loading():  # `results.json` names what is loaded, whichever case came first
-            load_libraries([*(path for case in cases for path in case.files), *(Path(place.mask) for place in places)])
+        # `results.json` names what is loaded, whichever case came first
+        load_libraries([*(path for case in cases for path in case.files), *(Path(place.mask) for place in places)])
         outcomes: list[Outcome] = []
         each = list(zip(cases, places, earlier, strict=True))
         try:

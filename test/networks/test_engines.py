@@ -130,12 +130,6 @@ def test_cuda_that_breaks_when_it_is_used_is_a_note_or_a_refusal():
     assert pick_device("cpu") == (CPU, "")
 
 
-@pytest.mark.parametrize("name", ["torch", "openvino"])
-def test_an_engine_that_is_named_is_taken(folder, name):
-    engine, notes = pick_engine(name, "cpu", folder)
-    assert (engine.name, engine.device, notes) == (name, "cpu", [])
-
-
 def test_networks_that_were_not_exported_run_on_torch_with_a_note(bare):
     engine, (note,) = pick_engine("auto", "cpu", bare)
     assert engine.name == "torch"
@@ -170,7 +164,7 @@ def test_without_openvino_torch_computes_and_says_so(folder, without):
 @pytest.mark.parametrize("words", [{"device": "cuda"}, {"engine": "torch"}])
 def test_weights_of_trees_alone_need_no_engine_and_say_so(tmp_path, words):
     save_decision(tmp_path, stump("z", -2, 0.8, 0.2), {})
-    with pytest.raises(UserError, match="no networks, expected no --engine or --device cuda"):
+    with pytest.raises(UserError, match="no networks, which --engine and --device cuda are for"):
         _ = Segmenter(tmp_path, **words).predictors
     assert Segmenter(tmp_path).predictors.given.ensemble.engine == "numpy"
 

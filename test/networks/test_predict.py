@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from inference_helpers import GRID, TINY, as_network, random_maps, random_network, rule, stump
+from inference_helpers import GRID, TINY, as_network, random_maps, rule, stump
 from torch import nn
 
 from model.errors import UserError
@@ -167,14 +167,6 @@ def test_each_network_gets_its_own_preprocessing():
     np.testing.assert_allclose(probabilities, (sigmoid(0.4) + sigmoid(0.6)) / 2, rtol=0, atol=1e-6)
 
 
-def test_networks_of_two_architectures_share_a_case():
-    other = dataclasses.replace(TINY, strides=((1, 1, 1), (2, 2, 2), (2, 2, 2)))  # needs other windows
-    models = [TINY, other]
-    ensemble = Ensemble([as_network(LesionNet(model)) for model in models], models, InferenceConfig(), "test")
-    adc, zadc = np.full((6, 7, 6), 1000, np.float32), np.linspace(-5, 5, 6 * 7 * 6, dtype=np.float32).reshape(6, 7, 6)
-    np.testing.assert_array_equal(Predictor(ensemble).mask(adc, zadc, GRID.spacing_mm), rule(adc, zadc))
-
-
 def constants(answers: tuple[float, ...], groups: str = "", **changes: object) -> Predictor:
     """Networks that each answer one probability everywhere; groups: a letter for each, by default one for all."""
     networks = [as_network(Line(0, float(np.log(p / (1 - p))))) for p in answers]
@@ -192,15 +184,6 @@ def test_each_group_weighs_the_same_wherever_its_networks_stand():
     np.testing.assert_array_equal(predictor.network_probabilities(*random_maps()), found.probabilities)
     np.testing.assert_allclose(in_brain(found.probabilities), 0.6, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(found.mask, random_maps()[0] > 0)
-
-
-def test_without_groups_each_network_is_one():
-    adc, zadc = random_maps()
-    networks = [random_network(seed) for seed in (1, 2)]
-    alone = [predictor(network).probabilities(adc, zadc, GRID.spacing_mm) for network in networks]
-    found = predictor(*networks).segment(adc, zadc, GRID.spacing_mm)
-    np.testing.assert_array_equal(found.probabilities, np.mean(alone, axis=0))
-    np.testing.assert_array_equal(found.mask, found.probabilities > 0.5)
 
 
 @pytest.mark.parametrize("number", [3, 7])

@@ -305,15 +305,6 @@ def test_a_newer_review_leaves_a_mask_that_someone_edited_meanwhile(reviewed, ta
     assert edited in [path.read_bytes() for path in (reviewed / "previous").glob("*/a/lesions.mha")]
 
 
-def test_a_file_called_as_the_draft_stays_until_overwrite(drafted, take, folder):
-    (drafted / "a" / "lesions-draft.mha").write_text("mine")
-    write_mask(folder / "a.mha", KEPT)
-    assert (take()[0], summary(drafted)["a"]["status"]) == (2, "changed")
-    assert (drafted / "a" / "lesions-draft.mha").read_text() == "mine"
-    assert take("--overwrite")[0] == 0
-    assert moved_aside(drafted)["a/lesions-draft.mha"] == b"mine"
-
-
 def test_a_review_can_come_with_the_first_run_and_a_draft_that_is_outdated_is_no_hindrance(drafted, take, folder, good):
     write_mask(folder / "a.mha", KEPT)
     shutil.rmtree(drafted / "a")

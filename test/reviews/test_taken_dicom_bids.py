@@ -270,23 +270,6 @@ def test_a_segmentation_that_does_not_fit_is_refused_in_one_line(case, images, t
     assert "Doe" not in str(refused.value)
 
 
-def test_a_damaged_segmentation_is_read_or_refused_in_one_line(case, images, tmp_path):
-    """Bytes of its header and frames are changed; a mask that is read has the grid's size."""
-    as_segmentation(images, KEPT, tmp_path / "whole.dcm")
-    whole, rng, refused = (tmp_path / "whole.dcm").read_bytes(), np.random.default_rng(0), []
-    for _ in range(40):
-        data = np.frombuffer(whole, np.uint8).copy()
-        data[rng.integers(len(data), size=3)] = rng.integers(256, size=3)
-        (tmp_path / "baby.dcm").write_bytes(data[: rng.integers(len(data) // 2, 2 * len(data))].tobytes())
-        try:
-            mask, _ = read_mask(tmp_path / "baby.dcm", case)
-            assert (mask.shape, mask.dtype) == (GRID.size, bool)
-        except UserError as error:
-            refused.append(str(error))
-    assert 0 < len(refused) < 40
-    assert all(words.startswith(str(tmp_path / "baby.dcm")) and "\n" not in words for words in refused)
-
-
 def test_a_bids_derivative_follows_a_review(main, tmp_path, folder, rule_weights):
     root, output, name = describe(tmp_path / "data"), tmp_path / "output", "sub-01_ses-1"
     write_session(root, name, entities="_run-2")

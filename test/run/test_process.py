@@ -37,20 +37,15 @@ from model.segmenter import Segmenter
 from process import parse_arguments
 
 
-def test_mask_is_the_rule_on_the_adc_grid(main, case_tree, output, rule_weights):
+def test_mask_and_results_on_paper(main, case_tree, output, rule_weights, capfd):
     case = case_tree()
     assert main(arguments(case, output, rule_weights)) == 0
+    assert files_below(output) == [MASK, RESULTS]
     mask, adc = (sitk.ReadImage(str(path)) for path in (output / MASK, case / ADC_FOLDER / "0f3c.mha"))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(mask), rule(*small_maps()))
     assert mask.GetPixelIDTypeAsString() == "8-bit unsigned integer"
     for name in ("Size", "Spacing", "Origin", "Direction"):
         assert getattr(mask, f"Get{name}")() == getattr(adc, f"Get{name}")(), name
-    assert files_below(output) == [MASK, RESULTS]
-
-
-def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
-    case = case_tree()
-    assert main(arguments(case, output, rule_weights)) == 0
     results = json.loads((output / RESULTS).read_text())
     seconds = results.pop("seconds")
     assert 0 <= seconds < 60
@@ -60,7 +55,7 @@ def test_results_on_paper(main, case_tree, output, rule_weights, capfd):
     assert results.pop("files") == {MASK: {"sha256": hashlib.sha256(mask).hexdigest(), "bytes": len(mask)}}
     warnings, software, inputs = (results.pop(name) for name in ("warnings", "software", "inputs"))
     assert len(warnings) == 2  # a brain of 2 ml that touches the sides
-    assert software["torch"] == torch.__version__.split("+")[0] or software["torch"] == torch.__version__
+    assert software["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert inputs["adc"] == {
         "file": "0f3c.mha",
         "sha256": hashlib.sha256((case / ADC_FOLDER / "0f3c.mha").read_bytes()).hexdigest(),

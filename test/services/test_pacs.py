@@ -209,34 +209,29 @@ command.SECOND_SIGNAL_AFTER_S = 0.1
 insists = sys.argv.pop(1) == "True"
 
 def segment(*_):
-    print("works", flush=True)
     while True:
         try:
+            print("works", flush=True)
             signal.pause()
         except SystemExit:
             if not insists:
                 raise
 
-def imports(*_):
-    with command.loading():
-        print("works", flush=True)
-        signal.pause()
-
-pacs.segment = imports if sys.argv.pop(1) == "True" else segment
+pacs.segment = segment
 sys.exit(pacs.main(sys.argv[1:]))
 """
 
 
 @pytest.mark.parametrize(
-    ("number", "insists", "imports"),
-    [(signal.SIGINT, False, False), (signal.SIGHUP, True, False), (signal.SIGTERM, False, True)],
+    ("number", "insists"),
+    [(signal.SIGINT, False), (signal.SIGHUP, True)],
 )
-def test_no_signal_leaves_images(tmp_path, number, insists, imports):
-    """Nor where the segmentation does not heed the first signal and a second one comes, nor while libraries are imported."""
+def test_no_signal_leaves_images(tmp_path, number, insists):
+    """Nor where the segmentation does not heed the first signal and a second one comes."""
     answers = {"/lookup": LOOKUP, "/series": SERIES, "/file": "an image"}
     (tmp_path / "tmp").mkdir()
     with strange_server(answers) as (url, _):
-        words = [str(insists), str(imports), STUDY, "--server", url, "--output", str(tmp_path / "kept")]
+        words = [str(insists), STUDY, "--server", url, "--output", str(tmp_path / "kept")]
         environment = os.environ | {"TMPDIR": str(tmp_path / "tmp")}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with subprocess.Popen([sys.executable, "-c", COMMAND, *words], cwd=ROOT, env=environment, **pipes) as process:
