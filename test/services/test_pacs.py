@@ -27,6 +27,7 @@ from orthanc_server import PASSWORD, USER, Orthanc
 
 from model.errors import UserError
 from model.services import pacs
+from model.services.working_folder import working_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 ADC = np.maximum(low_adc(), 0)
@@ -197,6 +198,17 @@ def test_what_a_killed_command_left_is_removed(server, study, go, tmp_path):
     finally:
         os.close(lock)
     assert (tmp_path / "adc").is_dir()
+
+
+def test_what_is_said_names_no_folder_that_is_gone(capfd):
+    def fail() -> None:
+        with working_folder({"a": "the images"}) as work:
+            print(f"{work}/a/1.dcm")
+            raise UserError(f"{work}/a/1.dcm: odd, in {work}")
+
+    with pytest.raises(UserError, match=r"^the images/1\.dcm: odd, in a temporary folder$"):
+        fail()
+    assert capfd.readouterr().out == "the images/1.dcm\n"
 
 
 COMMAND = """

@@ -200,11 +200,14 @@ def test_closing_waits_for_the_case_under_way_and_begins_no_other():
         assert go_on.wait(PATIENCE_S)
         return DONE
 
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(4) as pool:
         server = CaseServer(job, 0)
         loop = pool.submit(server.serve_forever, 0.01)
         first = pool.submit(ask, server.server_port, "POST", "/invoke")
         assert begun.wait(PATIENCE_S)
+        second = pool.submit(ask, server.server_port, "POST", "/invoke")
+        assert ask(server.server_port, "GET", "/health")[0] == 200
+        time.sleep(0.2)  # the second waits for the first now
         server.shutdown()
         loop.result(PATIENCE_S)
         closing = pool.submit(server.server_close)
@@ -213,6 +216,7 @@ def test_closing_waits_for_the_case_under_way_and_begins_no_other():
         go_on.set()
         closing.result(PATIENCE_S)
         assert first.result(PATIENCE_S) == (201, "lesion volume 2 ml\n")
+        assert second.result(PATIENCE_S) == (503, "the server is stopping\n")
     assert calls == [1]
 
 
