@@ -22,19 +22,18 @@ from model.networks.predict import Predictor
 from model.networks.stored import Ensemble, save_decision
 from model.networks.torch_engine import save_weights
 from training import crossval, fit, ship
-from training.crossval import case_rows, trees_on_networks
+from training.crossval import trees_on_networks
 from training.data.dataset import PackedCase
 from training.data.same import digests
 from training.data.seen import training_seed
 from training.learning.study_runs import run_folder
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
-from training.lesions.held_out import HeldOut, answers_of_trees, fit_calibration, nested_calibrations
+from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, fit_calibration, nested_calibrations
 from training.lesions.networks import fold_ensemble, gather, load_held_out
 from training.scores.configuration import configuration_of
-from training.scores.methods import CROSSVAL
-from training.scores.metrics import dice_of, score
+from training.scores.methods import CROSSVAL, RULE
+from training.scores.metrics import dice_of
 from training.scores.rows import Row, read_records
-from training.scores.rule import rule_mask
 
 CASES = {f"case{number}": dataclasses.replace(invented_case(number), fold=number // 2) for number in range(6)}
 FOLDS = [[f"case{2 * fold}", f"case{2 * fold + 1}"] for fold in range(3)]
@@ -263,20 +262,6 @@ def test_take_with_a_run_missing_changes_nothing(runs, weights):
 # --- what is written ---
 
 
-def test_rows_of_a_case_are_all_methods(parts):
-    part = parts[3]
-    sure = {method: np.where(part.case.label, p, 0).astype(np.float32) for method, p in (("decision", 0.9), ("trees", 0.5))}
-    sure["trees-on-networks"] = np.where(part.case.label, 0, np.float32(0.5))
-    rows = {row.method: row for row in case_rows(part, sure, 4)}
-    masks = {"networks": part.probabilities > 0.5, "z<-2": rule_mask(part.case.adc, part.case.zadc)}
-    masks |= {"decision": part.case.label, "trees": part.case.label, "trees-on-networks": ~part.case.label}
-    assert rows.keys() == masks.keys()
-    for method, found in masks.items():
-        assert (rows[method].case, rows[method].fold, rows[method].seed) == ("case3", 1, 4)
-        expected = score(found, part.case.label, part.case.spacing_mm)
-        assert (rows[method].dice, rows[method].masd_mm, rows[method].nsd) == dataclasses.astuple(expected)
-
-
 @pytest.fixture
 def places(data: Path, weights: Path) -> tuple[object, ...]:
     """The options that every command takes."""
@@ -297,6 +282,7 @@ def test_command_writes_rows_and_leaves_the_decision(places, weights, tables, tm
     parts, calibrations = {part.case.name: part for part in found}, nested_calibrations(found)
     silent = [dataclasses.replace(part, probabilities=np.zeros_like(part.probabilities)) for part in found]
     without = nested_calibrations(silent, trees_alone=True)
+    on_networks = calibrated(trees_on_networks(found), trees_by_fold(tables))
     for row in rows:
         part = parts[row.case]
         decision = dataclasses.replace(stump("z", 0, 0.5, 0.5), calibration=calibrations[part.fold])
@@ -305,9 +291,10 @@ def test_command_writes_rows_and_leaves_the_decision(places, weights, tables, tm
             "networks": part.probabilities > 0.5,
             "decision": most_dice(decision.calibrate(part.probabilities, part.first_stage)),
             "trees": most_dice(alone.calibrate(np.zeros_like(part.probabilities), part.first_stage)),
+            "trees-on-networks": most_dice(on_networks[row.case]),
+            RULE: part.case.brain & (part.case.zadc < -2),
         }
-        if row.method in masks:
-            assert row.dice == pytest.approx(dice_of(masks[row.method], part.case.label), rel=1e-5)
+        assert row.dice == pytest.approx(dice_of(masks[row.method], part.case.label), rel=1e-5)
     for method in CROSSVAL:
         dice = np.mean([row.dice for row in rows if row.method == method])
         assert f"{method:18} Dice {dice:.4f}" in out

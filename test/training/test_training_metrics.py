@@ -24,13 +24,6 @@ def voxels(*indices: tuple[int, int, int]) -> np.ndarray:
     return mask
 
 
-def test_dice_by_counting() -> None:
-    label, prediction = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
-    label[2:4, 3:6, 4:8] = True  # 2 x 3 x 4 = 24 voxels
-    prediction[2:4, 3:6, 5:10] = True  # 30 voxels, 18 of them common
-    assert score(prediction, label, (4.0, 1.5, 1.5)).dice == pytest.approx(2 * 18 / (24 + 30))
-
-
 @pytest.mark.parametrize(
     ("mask", "label", "expected"), [([0, 0], [0, 0], 1), ([1, 0], [0, 0], 0), ([0, 0], [0, 1], 0), ([1, 1], [0, 1], 2 / 3)]
 )

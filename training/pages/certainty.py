@@ -86,8 +86,9 @@ def auc(values: np.ndarray, truth: np.ndarray) -> float:
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's."""
-    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
+    """Spearman's; nan where one of the two is constant."""
+    with np.errstate(invalid="ignore"):
+        return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
 
 
 def over_cases(rows: pd.DataFrame, statistic: Callable[..., float], *fields: str) -> str:

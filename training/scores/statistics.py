@@ -119,9 +119,7 @@ def compare_runs(groups: dict[str, pd.DataFrame], first: str, second: str, field
     return replace(found, difference=replace(found.difference, low=low, high=high), p=p)
 
 
-def case_and_seed_bootstrap(
-    a: pd.DataFrame, b: pd.DataFrame, field: str, resamples: int = RESAMPLES
-) -> tuple[float, float, float]:
+def case_and_seed_bootstrap(a: pd.DataFrame, b: pd.DataFrame, field: str) -> tuple[float, float, float]:
     """(low, high, p) of the mean difference a - b on shared cases: 95 % percentile interval, two-sided p.
 
     Cases are drawn with replacement, the same for both methods; and for each method and fold, whose cases share their
@@ -131,23 +129,21 @@ def case_and_seed_bootstrap(
     if len(cases) < 2:
         return math.nan, math.nan, math.nan
     random = np.random.default_rng(SEED)
-    differences = _seeds_resampled(a, cases, field, random, resamples) - _seeds_resampled(b, cases, field, random, resamples)
+    differences = _seeds_resampled(a, cases, field, random) - _seeds_resampled(b, cases, field, random)
     chosen = random.integers(len(cases), size=differences.shape)
     means = np.round(np.take_along_axis(differences, chosen, axis=1).mean(axis=1), 9)
     low, high = np.quantile(means, (LEVEL / 2, 1 - LEVEL / 2))
     beyond = min((means <= 0).sum(), (means >= 0).sum())
-    return float(low), float(high), min(2 * (1 + int(beyond)) / (resamples + 1), 1.0)
+    return float(low), float(high), min(2 * (1 + int(beyond)) / (RESAMPLES + 1), 1.0)
 
 
-def _seeds_resampled(
-    rows: pd.DataFrame, cases: list[str], field: str, random: np.random.Generator, resamples: int
-) -> np.ndarray:
+def _seeds_resampled(rows: pd.DataFrame, cases: list[str], field: str, random: np.random.Generator) -> np.ndarray:
     """Means over drawn seeds, float (resamples, cases)."""
-    means = np.empty((resamples, len(cases)))
+    means = np.empty((RESAMPLES, len(cases)))
     for _, part in rows[rows["case"].isin(cases)].groupby("fold"):
         table = part.pivot(index="case", columns="seed", values=field)
         seeds = table.shape[1]
-        weights = random.multinomial(seeds, [1 / seeds] * seeds, size=resamples) / seeds
+        weights = random.multinomial(seeds, [1 / seeds] * seeds, size=RESAMPLES) / seeds
         means[:, np.searchsorted(cases, table.index)] = weights @ table.to_numpy().T
     return means
 
@@ -166,13 +162,8 @@ def signed_rank_p(differences: np.ndarray) -> float:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down correction (Scand. J. Statist. 6, 1979), in the order given; nan stays nan and is not counted."""
-    corrected = [math.nan] * len(p_values)
-    order = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
-    largest = 0.0
-    for rank, (p, i) in enumerate(order):
-        largest = max(largest, min((len(order) - rank) * p, 1.0))
-        corrected[i] = largest
-    return corrected
+    p = pd.Series(p_values, dtype=float).dropna().sort_values()
+    return (p * np.arange(len(p), 0, -1)).clip(upper=1).cummax().reindex(range(len(p_values))).tolist()
 
 
 def with_holm(comparisons: list[Comparison]) -> list[Comparison]:
@@ -182,19 +173,9 @@ def with_holm(comparisons: list[Comparison]) -> list[Comparison]:
 
 
 def best_loss(rows: pd.DataFrame, field: str = "dice") -> str | None:
-    """The loss with the largest mean, among those with the most cases; None where no loss has a row.
-
-    Two losses are compared on the cases that both have: the winner is ahead of the most others.
-    """
+    """The loss with the largest mean, among those with the most cases; None where no loss has a row."""
     scores = {method: per_case(group, field) for method, group in by_method(rows).items() if method != RULE}
-    most = max(map(len, scores.values()), default=0)
-    scores = {method: values for method, values in scores.items() if len(values) == most}
-
-    def rank(method: str) -> tuple[int, float]:
-        ahead = [shared_differences(scores[method], other).mean() > 0 for other in scores.values()]
-        return sum(ahead), scores[method].mean()
-
-    return max(scores, key=rank, default=None)
+    return max(scores, key=lambda method: (len(scores[method]), scores[method].mean()), default=None)
 
 
 def against_best(rows: pd.DataFrame, field: str) -> list[Comparison]:
