@@ -1,25 +1,26 @@
 """What the stored numbers of DICOM mean, and what is said of tags that cannot be read."""
 
+import copy
 import struct
 from dataclasses import replace
-from pathlib import Path
 
 import highdicom
 import numpy as np
 import pydicom
 import pytest
-from dicom_phantom import ROOT, Series, change, edited, write_multiframe, write_series
+from dicom_phantom import ROOT, Series, change, edited, save, write_multiframe, write_series
 from highdicom.sr.coding import CodedConcept
 from inference_helpers import GRID
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-from pydicom.uid import ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import ImplicitVRLittleEndian
 from refusals import refused
 
 from model.errors import UserError
 from model.images.case import read_case
+from model.images.dicom.units import is_map_of_adc
 from model.images.missing import without_missing
 from model.images.volume import read_volume
 
@@ -136,53 +137,46 @@ def test_padding_of_a_z_map_is_0_around_the_brain(tmp_path):
 # --- parametric maps ---
 
 
-def parametric_map(
-    folder: Path,
-    voxels: np.ndarray,
-    unit: str = "um2/s",
-    quantity: tuple[str, str, str] = ("113041", "DCM", "Apparent Diffusion Coefficient"),
-    description: str = "",
-) -> Path:
-    """As highdicom writes it: modality OT, no ADC in its image type."""
-    source = [pydicom.dcmread(path) for path in write_series(folder / "source", voxels, GRID, Series(image_type=("A", "B")))]
+@pytest.fixture(scope="module")
+def parametric_map(tmp_path_factory) -> pydicom.Dataset:
+    """VOXELS in um2/s as highdicom writes it: modality OT, no ADC in its image type."""
+    paths = write_series(tmp_path_factory.mktemp("source"), VOXELS, GRID, Series(image_type=("A", "B")))
     mapping = highdicom.pm.RealWorldValueMapping(
         lut_label="x",
         lut_explanation="x",
-        unit=CodedConcept(unit, "UCUM", unit),
-        value_range=[float(voxels.min()), float(voxels.max())],
+        unit=CodedConcept("um2/s", "UCUM", "um2/s"),
+        value_range=[-1e9, 1e9],
         slope=1.0,
         intercept=0.0,
-        quantity_definition=CodedConcept(*quantity),
+        quantity_definition=CodedConcept("113041", "DCM", "Apparent Diffusion Coefficient"),
     )
-    made = highdicom.pm.ParametricMap(
-        source,
-        voxels,
-        generate_uid(ROOT, [unit, *quantity]),
-        5,
-        generate_uid(ROOT, [unit]),
-        1,
-        *("Maker", "Model", "1", "4711"),
+    return highdicom.pm.ParametricMap(
+        [pydicom.dcmread(path) for path in paths],
+        VOXELS,
+        *(f"{ROOT}61", 5, f"{ROOT}62", 1, "Maker", "Model", "1", "4711"),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
         voi_lut_transformations=[highdicom.VOILUTTransformation(500.0, 1000.0)],
-        series_description=description or None,
     )
-    (folder / "map").mkdir()
-    made.save_as(folder / "map" / "map.dcm")
-    return folder / "map" / "map.dcm"
 
 
 @pytest.mark.parametrize(("modality", "unit", "factor"), [("CT", "um2/s", 1.0), ("OT", "mm2/s", 1e6)])
-def test_a_parametric_map_of_adc_is_read_whatever_its_modality(tmp_path, modality, unit, factor):
-    path = parametric_map(tmp_path, (VOXELS / factor).astype(np.float32), unit)
-    change(path, Modality=modality)
-    found = read_volume(path.parent, adc=True)
-    np.testing.assert_allclose(found.voxels, VOXELS, rtol=1e-6)
+def test_a_parametric_map_of_adc_is_read_whatever_its_modality(tmp_path, parametric_map, modality, unit, factor):
+    made = copy.deepcopy(parametric_map)
+    (mapping,) = made.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+    mapping.MeasurementUnitsCodeSequence[0].CodeValue = unit
+    made.Modality = modality
+    save(made, tmp_path / "map.dcm")
+    found = read_volume(tmp_path, adc=True)
+    np.testing.assert_allclose(found.voxels, VOXELS * factor, rtol=1e-6)
     assert found.unit_factor == factor
+    made.Modality, mapping.MeasurementUnitsCodeSequence = "OT", []
+    save(made, tmp_path / "map.dcm")
+    assert "expected an ADC map in images of modality MR, found OT" in refused(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("unit", "quantity", "is_read"),
+    ("unit", "quantity", "is_adc"),
     [
         ("um2/s", ("113290", "DCM", "Mono-exponential Apparent Diffusion Coefficient"), True),
         ("um2/s", ("99ADC", "99LOCAL", "apparent diffusion coefficient"), True),
@@ -191,34 +185,32 @@ def test_a_parametric_map_of_adc_is_read_whatever_its_modality(tmp_path, modalit
         ("s/mm2", ("113041", "DCM", "Apparent Diffusion Coefficient"), False),
     ],
 )
-def test_another_quantity_or_unit_of_another_modality_is_not_read(tmp_path, unit, quantity, is_read):
-    path = parametric_map(tmp_path, VOXELS, unit, quantity, "ADC map")
-    if is_read:
-        assert np.array_equal(read_volume(path, adc=True).voxels, VOXELS)
-    else:
-        assert "expected an ADC map in images of modality MR, found OT" in refused(path)
+def test_quantity_and_unit_make_a_parametric_map_of_adc(parametric_map, unit, quantity, is_adc):
+    made = copy.deepcopy(parametric_map)
+    (mapping,) = made.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+    mapping.QuantityDefinitionSequence[0].ConceptCodeSequence = [CodedConcept(*quantity)]
+    mapping.MeasurementUnitsCodeSequence = [CodedConcept(unit, "UCUM", unit)]
+    assert is_map_of_adc(made) is is_adc
 
 
-@pytest.mark.parametrize(("kind", "limit"), [("Float", None), ("DoubleFloat", -500.0)])
-def test_padding_of_floating_point_numbers(tmp_path, kind, limit):
-    voxels = np.where(RNG.random(GRID.size) < 0.3, RNG.choice([-999.5, -700.25], GRID.size), VOXELS + 1)
-    path = parametric_map(tmp_path, voxels.astype(np.float32 if kind == "Float" else np.float64))
-    change(path, **{f"{kind}PixelPaddingValue": -999.5} | ({f"{kind}PixelPaddingRangeLimit": limit} if limit else {}))
-    found = read_volume(path, adc=True, keep_nan=True).voxels
-    missing = voxels < 0 if limit else voxels == -999.5
-    assert np.array_equal(np.isnan(found), missing)
-    np.testing.assert_allclose(found[~missing], voxels[~missing], rtol=1e-6)
-
-
-@pytest.mark.parametrize("padding", [np.nan, -np.inf])
-def test_padding_that_is_no_finite_number(tmp_path, padding):
-    voxels = np.where(RNG.random(GRID.size) < 0.3, 0, VOXELS + 1).astype(np.float32)
-    path = parametric_map(tmp_path, voxels)
-    stored = np.frombuffer(pydicom.dcmread(path).FloatPixelData, "<f4")
-    change(path, FloatPixelData=np.where(stored, stored, np.float32(padding)).tobytes())
-    change(path, FloatPixelPaddingValue=padding)
-    found = read_volume(path, adc=True, keep_nan=True)
-    assert np.array_equal(np.isnan(found.voxels), voxels == 0)
+@pytest.mark.parametrize(
+    ("kind", "padding", "limit"),
+    [("Float", -999.5, None), ("DoubleFloat", -999.5, -500.0), ("Float", np.nan, None), ("Float", -np.inf, None)],
+)
+def test_padding_of_floating_point_numbers(tmp_path, parametric_map, kind, padding, limit):
+    made, kept = copy.deepcopy(parametric_map), VOXELS % 3 == 2
+    stored = np.frombuffer(made.FloatPixelData, "<f4").astype(float)  # whole numbers
+    stored[stored % 3 == 1], stored[stored % 3 == 0] = -700.25, padding
+    del made.FloatPixelData
+    setattr(made, f"{kind}PixelData", stored.astype("<f4" if kind == "Float" else "<f8").tobytes())
+    made.BitsAllocated = 32 if kind == "Float" else 64
+    setattr(made, f"{kind}PixelPaddingValue", padding)
+    if limit:
+        setattr(made, f"{kind}PixelPaddingRangeLimit", limit)
+    save(made, tmp_path / "map.dcm")
+    found = read_volume(tmp_path, adc=True, keep_nan=True).voxels
+    assert np.array_equal(np.isnan(found), ~kept if limit else VOXELS % 3 == 0)
+    np.testing.assert_array_equal(found[kept], VOXELS[kept])
 
 
 # --- tags that cannot be read ---
