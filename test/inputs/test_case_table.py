@@ -22,13 +22,17 @@ UNUSABLE = [  # a table, and what is said with and without the option that estim
     ("case,zadc\none,a.mha", FIRST, True),
     ('case,adc,"zadc\na,b,c', "cannot be read as CSV", False),
     # a quotation mark that is not closed takes lines together: none of them is passed over
-    ('case,adc,zadc\na,"a.mha,b.mha\nb,a.mha,b.mha', "cannot be read as CSV (unexpected end of data)", True),
+    (
+        'case,adc,zadc\na,"a.mha,b.mha\nb,a.mha,b.mha',
+        "cannot be read as CSV (line 2: unexpected end of data; is a quotation mark",
+        True,
+    ),
     (
         'case,adc,zadc\na,"a.mha,b.mha\nb,a.mha",b.mha',
         "line 3: a line break in a cell; is a quotation mark not closed?",
         True,
     ),
-    ('case,adc,zadc\na,"a.mha"b,b.mha', "cannot be read as CSV (',' expected after '\"')", True),
+    ('case,adc,zadc\na,"a.mha"b,b.mha', "cannot be read as CSV (line 2: ',' expected after '\"'; is", True),
 ]
 
 
