@@ -122,15 +122,6 @@ def joint_digest(sums: Iterable[str]) -> str:
     return lines[0] if len(lines) == 1 else hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 
-def is_circular(path: Path) -> bool:
-    """Whether a path is a link that leads to itself."""
-    try:
-        os.stat(path)
-    except OSError as error:
-        return error.errno == errno.ELOOP
-    return False
-
-
 def require_writable(folder: Path) -> None:
     """Raise UserError unless files can be written to a folder, which need not be there yet: before work that takes long."""
     with writable(folder):

@@ -21,6 +21,7 @@ COLUMNS = ("case", "adc", "zadc")  # a cell of the last may be empty; where Z ma
 BRAIN_MASK = "brain_mask"  # a column that need not be there; also with a blank, a hyphen or nothing between the words
 MAY_BE = (MaskKind.BRAIN, MaskKind.DOUBTFUL)
 ABSOLUTE = re.compile(r"\s*(/|\\|[A-Za-z]:[/\\])")  # of Linux, of a Windows share, of a Windows drive
+UNCLOSED = "is a quotation mark not closed?"
 DELIMITERS = ",;\t|"
 BETWEEN = "commas, semicolons, tabs or bars between them"
 
@@ -117,12 +118,18 @@ def _rows(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     lines = io.StringIO(text, newline=None).readlines()[bool(told) :]
     first = next((line for line in lines if line.strip()), "")
     reader = csv.reader(lines, delimiter=told[1] if told else max(DELIMITERS, key=first.count), strict=True)
-    rows = [(reader.line_num + bool(told), row) for row in reader if any(value.strip() for value in row)]
+    rows, before = [], int(bool(told))  # lines before a row
+    try:
+        for row in reader:
+            before = reader.line_num + bool(told)
+            rows += [(before, row)] if any(value.strip() for value in row) else []
+    except csv.Error as error:
+        raise csv.Error(f"line {before + 1}: {error}; {UNCLOSED}") from None
     header = [name.strip().casefold() for name in rows[0][1]] if rows else []
     columns = [BRAIN_MASK if re.fullmatch(r"brain[-_ ]*mask", name) else name for name in header]
     for number, row in rows:
         if any("\n" in value for name, value in zip(columns, row, strict=False) if name in (*COLUMNS, BRAIN_MASK)):
-            raise csv.Error(f"line {number}: a line break in a cell; is a quotation mark not closed?")
+            raise csv.Error(f"line {number}: a line break in a cell; {UNCLOSED}")
     return columns, rows[1:]
 
 

@@ -27,7 +27,6 @@ from model.inputs.contents import (
     describe_unread,
     holds_scan,
     images_below,
-    images_in,
     images_or_none,
     is_dangling,
     is_index_of_cd,
@@ -109,7 +108,7 @@ def _published_cases(root: Path) -> list[FoundCase]:
 
     Other folders in which images lie are cases of their own.
     """
-    adc, zadc = (_maps_by_case(root / name, stem) for name, stem in ((ADC_FOLDER, ADC_STEM), (ZADC_FOLDER, ZADC_STEM)))
+    adc, zadc = (images_by_case(root / name, stem) for name, stem in ((ADC_FOLDER, ADC_STEM), (ZADC_FOLDER, ZADC_STEM)))
     for name, other in _same_words(adc.keys() - zadc.keys(), zadc.keys() - adc.keys()):
         zadc[name] = zadc.pop(other)
     masks = _masks_by_words(adc)
@@ -124,20 +123,15 @@ def _published_cases(root: Path) -> list[FoundCase]:
     return cases + _cases_by_folder(root, beside)
 
 
-def _maps_by_case(folder: Path, stem: re.Pattern) -> dict[str, list[Path]]:
+def images_by_case(folder: Path, stem: re.Pattern) -> dict[str, list[Path]]:
+    """The images of a folder by what `stem` calls `case` in their names, or by their stems where it does not match.
+
+    None of a folder that is not there. Raises UserError for a link to nothing, OSError where it cannot be read.
+    """
     if is_dangling(folder):
         raise UserError(dangling([folder]))
-    return _by_case(named_as_images(folder), stem) if folder.is_dir() else {}
-
-
-def images_by_case(folder: Path, stem: re.Pattern) -> dict[str, list[Path]]:
-    """The images of a folder by what `stem` calls `case` in their names, or by their stems where it does not match."""
-    return _by_case(images_in(folder), stem) if folder.is_dir() else {}
-
-
-def _by_case(images: list[Path], stem: re.Pattern) -> dict[str, list[Path]]:
     paths: dict[str, list[Path]] = {}
-    for path in images:
+    for path in named_as_images(folder) if folder.is_dir() else []:
         match = stem.fullmatch(stem_of(path))
         paths.setdefault(match["case"] if match else stem_of(path), []).append(path)
     return paths

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from model.files import is_circular
 from model.images.dicom.files import DICOM_SUFFIXES, MOST_FILES_EXAMINED, files_in, is_dicom
 from model.images.formats.names import READ, suffix_of
 from model.images.not_fetched import FETCH_ANNEX, is_link_of_annex, not_fetched
@@ -43,13 +42,8 @@ def visible_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def images_in(folder: Path) -> list[Path]:
-    """The images of a known format in a folder itself, sorted, hidden ones left out. Raises OSError."""
-    return [path for path in named_as_images(folder) if path.is_file()]
-
-
 def named_as_images(folder: Path) -> list[Path]:
-    """As `images_in`, with links to nothing and what is no regular file. Raises OSError."""
+    """What has the name of an image of a known format in a folder itself, links to nothing too, sorted. Raises OSError."""
     return [path for path in visible_in(folder) if suffix_of(path) and not os.path.isdir(path)]
 
 
@@ -82,13 +76,13 @@ def dangling(paths: Iterable[Path | None]) -> str:
     """The reason why a case whose files are links to nothing, or stand for data not fetched, cannot be run; else empty."""
     given = [path for path in paths if path]
     links = [path for path in given if is_dangling(path)]
-    reasons = [f"{path}: a circular link, which leads to itself" for path in links if is_circular(path)]
-    lost = ", ".join(f"{path}: a link to {os.readlink(path)}" for path in links if not is_circular(path))
-    if lost:
+    reasons = [f"{path}: {kind}" for path in given if path not in links and (kind := not_fetched(path))]
+    if links:
+        lost = ", ".join(f"{path}: a link to {os.readlink(path)}" for path in links)
         of_annex = any(map(is_link_of_annex, links))
         why = f"{FETCH_ANNEX}, or lie outside of the mounted folder" if of_annex else NOT_THERE
-        reasons.append(f"{lost}, which is not there: {why}")
-    return "; ".join([*reasons, *(f"{path}: {kind}" for path in given if path not in links and (kind := not_fetched(path)))])
+        reasons.insert(0, f"{lost}, which is not there: {why}")
+    return "; ".join(reasons)
 
 
 def is_of_the_system(path: Path) -> bool:
@@ -147,12 +141,12 @@ def unread_kind(path: Path) -> str:
 
 
 def describe_unread(folder: Path) -> str:
-    """What lies in a folder, or in the folders in it, that is an image and is not read; empty where there is nothing.
+    """What lies in a folder, or below it, that is an image and is not read; empty where there is nothing.
 
     Files of DICOM are counted: their names may be the patient's.
     """
     kinds: dict[str, list[str]] = {}
-    for path in _files_to_depth_two(folder):
+    for path in itertools.islice(files_in(folder), MOST_FILES_EXAMINED):
         if kind := unread_kind(path):
             kinds.setdefault(kind, []).append(str(path.relative_to(folder)))
     found = [f"{f'{len(names)} file(s)' if kind == DICOM else _some(names)} ({kind})" for kind, names in kinds.items()]
@@ -163,16 +157,6 @@ def describe_unread(folder: Path) -> str:
 def where_dicom_is_read(kinds: Iterable[str]) -> str:
     """The advice to add where DICOM lies among what is not read; else empty."""
     return "; DICOM is read with --cases, from a folder for each case" if DICOM in kinds else ""
-
-
-def _files_to_depth_two(folder: Path) -> list[Path]:
-    paths = visible_in(folder)
-    for below in [path for path in paths if os.path.isdir(path)]:
-        try:
-            paths += visible_in(below)
-        except OSError:
-            continue
-    return [path for path in paths if not os.path.isdir(path)]
 
 
 def _some(names: list[str]) -> str:

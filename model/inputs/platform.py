@@ -65,33 +65,26 @@ def _is_absent(folder: Path) -> bool:
 
 
 def _paths(manifest: Path) -> tuple[dict[str, str], str]:
-    """Relative path by slug, and why there is none for the Z map where a manifest names no such socket."""
-    declared = _declared_paths(manifest)
-    if declared is None:
-        return DEFAULT_PATHS, ""
-    if declared.keys() >= DEFAULT_PATHS.keys():
-        return declared, ""
-    missing = sorted(DEFAULT_PATHS.keys() - declared.keys())
-    no_socket = f"{manifest}: expected a socket {' and '.join(missing)}, found {', '.join(sorted(declared)) or 'none'}"
-    if ADC_SLUG in missing:
-        raise UserError(no_socket)
-    return declared, no_socket
+    """Relative path by slug, and why there is none for the Z map where a manifest names no such socket.
 
-
-def _declared_paths(manifest: Path) -> dict[str, str] | None:
-    """Relative path by slug; None without a manifest. Older hosts say `interface` where newer say `socket`."""
+    Older hosts say `interface` where newer say `socket`.
+    """
     try:
         entries = json.loads(manifest.read_text(encoding="utf-8"))
         sockets = [entry.get("socket") or entry["interface"] for entry in entries]
         paths = {socket["slug"]: str(socket["relative_path"]) for socket in sockets}
     except FileNotFoundError:
-        return None
+        return DEFAULT_PATHS, ""
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(dangling([manifest]) or f"{manifest}: not readable as JSON ({error})") from None
     except (TypeError, AttributeError, KeyError):
         expected = "a list of entries, each with a socket that has a slug and a relative_path"
         raise UserError(f"{manifest}: expected {expected}") from None
-    return paths
+    missing = sorted(DEFAULT_PATHS.keys() - paths.keys())
+    no_socket = f"{manifest}: expected a socket {' and '.join(missing)}, found {', '.join(sorted(paths)) or 'none'}"
+    if ADC_SLUG in missing:
+        raise UserError(no_socket)
+    return paths, no_socket if missing else ""
 
 
 def _image_and_masks(root: Path, relative: str, *, with_masks: bool = True) -> list[Path]:

@@ -22,13 +22,17 @@ UNUSABLE = [  # a table, and what is said with and without the option that estim
     ("case,zadc\none,a.mha", FIRST, True),
     ('case,adc,"zadc\na,b,c', "cannot be read as CSV", False),
     # a quotation mark that is not closed takes lines together: none of them is passed over
-    ('case,adc,zadc\na,"a.mha,b.mha\nb,a.mha,b.mha', "cannot be read as CSV (unexpected end of data)", True),
+    (
+        'case,adc,zadc\na,"a.mha,b.mha\nb,a.mha,b.mha',
+        "cannot be read as CSV (line 2: unexpected end of data; is a quotation mark",
+        True,
+    ),
     (
         'case,adc,zadc\na,"a.mha,b.mha\nb,a.mha",b.mha',
         "line 3: a line break in a cell; is a quotation mark not closed?",
         True,
     ),
-    ('case,adc,zadc\na,"a.mha"b,b.mha', "cannot be read as CSV (',' expected after '\"')", True),
+    ('case,adc,zadc\na,"a.mha"b,b.mha', "cannot be read as CSV (line 2: ',' expected after '\"'; is", True),
 ]
 
 
@@ -186,7 +190,6 @@ def test_table_as_spreadsheets_write_it(tmp_path, kind):
     ("names", "says"),
     [
         ("c1/adc.mha c1/zmap.mha cases.csv>gone.csv", r"cases\.csv: a link to gone\.csv, which is not there"),
-        ("cases.csv>cases.csv", r"cases\.csv: a circular link, which leads to itself$"),
         ("c1/adc.mha cases.csv Cases.CSV", r"expected one cases\.csv, found Cases\.CSV and cases\.csv$"),
         ("other.csv", "cannot be read as CSV"),
         ("", r"gone\.csv: no such file; a CSV is looked for in the input folder"),

@@ -61,13 +61,6 @@ z before ADC, at the end of a patient's name, beside a file that no word tells
 a: that is the Z map, none is there*(Perez_ADC.nii.gz was taken as the ADC map); --estimate-z does without one$
 b: that is the Z map, none is there*(Fritz-ADC.nii.gz was taken as the ADC map); --estimate-z does without one$
 
-circular links
-+ c1/adc.mha c1/zmap.mha bad/adc.mha bad/zmap.mha>zmap.mha round>about about>round
-c1: = c1/adc.mha c1/zmap.mha -
-bad: ^{root}/bad/zmap.mha: a circular link, which leads to itself$
-round: ^{root}/round: a circular link, which leads to itself$
-about: ^{root}/about: a circular link, which leads to itself$
-
 links to nothing: a data set under git-annex whose files were not fetched, or a disk that is not mounted
 + c1/adc.mha c1/zmap.mha one/adc.mha one/zmap.mha>../.git/annex/objects/gone folder>../.git/annex/objects/gone
 + both/adc.nii.gz>../.git/annex/objects/gone both/zmap.nii.gz>../.git/annex/objects/gone README.md>gone

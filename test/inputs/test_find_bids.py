@@ -122,7 +122,7 @@ links to nothing
 + sub-01/dwi/sub-01_desc-zscore_ADC.nii.gz>../../.git/annex/gone sub-02>nowhere sub-03/ses-1>ses-1
 sub-01: sub-01_desc-zscore_ADC.nii.gz: a link to ../../.git/annex/gone, which is not there
 sub-02: a link to nowhere
-sub-03_ses-1: a circular link
+sub-03_ses-1: a link to ses-1, which is not there
 
 a table comes first
 / sub-01/dwi run-1_ADC run-2_ADC desc-zscore_ADC

@@ -13,7 +13,7 @@ from pathlib import Path
 from model.errors import UserError
 from model.images.formats.names import READ, stem_of
 from model.inputs.cases import images_by_case
-from model.inputs.contents import images_in, visible_in
+from model.inputs.contents import named_as_images, visible_in
 from model.inputs.published_layout import ADC_STEM
 from model.names.output_names import MASK_STEM
 from training.scores.current import read_run
@@ -91,9 +91,9 @@ def _in_one_form(paths: Paths) -> Paths:
 
 def _masks_by_case(folder: Path, cases: Iterable[str]) -> Paths:
     """The masks of every case, those that belong to none under the empty name."""
-    names = {path: stem_of(path) for path in images_in(folder)}
+    names = {path: stem_of(path) for path in named_as_images(folder)}
     for below in filter(Path.is_dir, visible_in(folder)):
-        names |= {path: below.name for path in images_in(below) if stem_of(path) == MASK_STEM}
+        names |= {path: below.name for path in named_as_images(below) if stem_of(path) == MASK_STEM}
     paths: Paths = {}
     for path, name in names.items():
         paths.setdefault(case_of(name, cases), []).append(path)
