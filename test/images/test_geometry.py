@@ -70,28 +70,3 @@ def test_maps_stored_in_different_orders_are_refused(main, tmp_path, phantom, ru
         assert main(arguments(case, tmp_path / "out", rule_weights)) == 2
         assert "are not on one grid" in capfd.readouterr().err
         assert files_below(tmp_path / "out") == []
-
-
-def rotation(rng: np.random.Generator) -> tuple[float, ...]:
-    """An orthonormal matrix, every second one a reflection, row by row."""
-    q, r = np.linalg.qr(rng.normal(size=(3, 3)))
-    return tuple((q * np.sign(np.diag(r))).ravel().tolist())
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_oblique_directions_and_far_origins(main, tmp_path, rule_weights, seed):
-    """Also stored anew, in the order that is nearest to another one."""
-    rng = np.random.default_rng(seed)
-    size, spacing = rng.permutation((5, 9, 14)).tolist(), rng.permutation((0.8, 1.25, 4.0)).tolist()
-    adc = np.where(rng.random(size) < 0.8, rng.uniform(500, 3000, size), 0).astype(np.float32)
-    zadc = (np.round(rng.normal(-1.5, 1.5, size) * 4) / 4).astype(np.float32)
-    maps, direction, origin = [sitk.GetImageFromArray(v) for v in (adc, zadc)], rotation(rng), rng.normal(0, 500, 3).tolist()
-    for image in maps:
-        image.SetSpacing(spacing)
-        image.SetOrigin(origin)
-        image.SetDirection(direction)
-    other = [sitk.DICOMOrient(image, ORIENTATIONS[11 * seed]) for image in maps]
-    for name, pair in (("as it is", maps), ("stored anew", other)):
-        root = stored(pair, tmp_path / name)
-        assert main(arguments(root, root / "out", rule_weights)) == 0
-        require_same_points(root / "out" / MASK, rule(*maps), pair[0])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from inference_helpers import load, random_maps, random_network, save_ensemble, stump
-from test_geometry import ORIENTATIONS, rotation
+from test_geometry import ORIENTATIONS
 
 from model.images.case import Case
 from model.images.orientation import turn_to_canonical
@@ -24,6 +24,12 @@ LPS = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 # Slices of 6 mm, 46 degrees between axial and coronal, upside down, as one published case is stored.
 BETWEEN = (1.0, 0.0, 0.0, 0.0, -0.6946583704589973, 0.7193398003386512, 0.0, -0.7193398003386512, -0.6946583704589973)
 SLICES, EVEN = (3.0, 1.25, 0.8), (2.0, 2.0, 2.0)
+
+
+def rotation(rng: np.random.Generator) -> tuple[float, ...]:
+    """An orthonormal matrix, every second one a reflection, row by row."""
+    q, r = np.linalg.qr(rng.normal(size=(3, 3)))
+    return tuple((q * np.sign(np.diag(r))).ravel().tolist())
 
 
 def image_of(voxels: np.ndarray, spacing_mm: tuple[float, float, float], direction: tuple[float, ...]) -> sitk.Image:

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from gaussian import SPACING_MM, gaussian_mean
 from inference_helpers import (
     ESTIMATED_Z,
-    GRID,
     NETWORKS_ALONE,
     TINY,
     load,
@@ -23,19 +21,12 @@ from inference_helpers import (
 from scipy import ndimage
 
 from model.errors import UserError
-from model.images.case import Case
-from model.images.grid import Grid
-from model.images.volume import Volume
 from model.lesions.brain_map import BrainMap
 from model.lesions.estimate import ESTIMATE_FEATURES, ZEstimator, estimate_features
-from model.networks.canonical_orientation import estimate_canonical
-from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.predictors import EstimatingPredictor, load_estimating_predictor
-from model.networks.stored import Ensemble, read_sidecar, save_decision, write_sidecar
+from model.networks.stored import read_sidecar, save_decision, write_sidecar
 from model.networks.stored_estimator import load_estimator, save_estimator
-
-NOTHING = Ensemble((), (), InferenceConfig(), "test")
 
 
 def asks(feature: str, threshold: float, at_most: float, above: float) -> ZEstimator:
@@ -89,29 +80,6 @@ def test_every_feature_on_paper():
 def test_trees_of_another_version_are_refused():
     with pytest.raises(ValueError, match="other features"):
         ZEstimator(one_question(0, 1.0, -1.0, 1.0), ESTIMATE_FEATURES[:-1])
-
-
-@pytest.mark.parametrize(("name", "threshold"), [("place_y", 0.3), ("contrast_1.5_6mm", 0.0)])
-def test_same_estimate_however_the_case_is_stored(name, threshold):
-    """Compared point by point of the scanner's space, by a place that is not symmetric, and by lengths in mm."""
-    straight = Grid(GRID.size, GRID.spacing_mm, GRID.origin_mm, (1, 0, 0, 0, 1, 0, 0, 0, 1))
-    image = sitk.GetImageFromArray(random_maps()[0])
-    image.SetSpacing(straight.spacing_mm[::-1])
-    image.SetOrigin(straight.origin_mm)
-    predictor = EstimatingPredictor(asks(name, threshold, -1.0, 1.0), NOTHING)
-
-    def estimated(order: str) -> np.ndarray:
-        stored = sitk.DICOMOrient(image, order)
-        grid = Grid(stored.GetSize()[::-1], stored.GetSpacing()[::-1], stored.GetOrigin(), stored.GetDirection())
-        case, _ = estimate_canonical(Case(Volume(sitk.GetArrayFromImage(stored), grid, Path("a.mha")), None), predictor)
-        found = sitk.GetImageFromArray(case.zadc.voxels)
-        found.CopyInformation(stored)
-        return sitk.GetArrayFromImage(sitk.DICOMOrient(found, "LPS"))
-
-    first = estimated("LPS")
-    assert np.ptp(first) > 1
-    for order in ("RAS", "PIR", "SLA", "ASR"):
-        np.testing.assert_array_equal(estimated(order), first)
 
 
 # --- what is loaded ---
