@@ -5,7 +5,7 @@
 #   test/long.sh --quick    two minutes of it, as .ci/run does
 #   test/long.sh PART...    only: inputs fuzz runs training real orders soak arm64 containers
 #
-# INPUTS in the environment is the fuzzer's number of inputs of each format (default: 100000). Every part goes on when another
+# INPUTS in the environment is the number of damaged inputs of each format (default: 100000). Every part goes on when another
 # has failed; the summary and the exit code say which did. Needs .venv (./setup.sh dev); `containers` needs a
 # Docker engine and the image (./build.sh), `real` the cases in data/BONBID2023_Train, `arm64` QEMU.
 set -uo pipefail
@@ -29,7 +29,7 @@ skip() { # NAME WHY
 }
 
 inputs() { part inputs env EXAMPLES=2000 "$python" -m pytest test/images/test_property_inputs.py -q --hypothesis-show-statistics; }
-fuzz() { part fuzz "$python" test/fuzz/fuzz_reading.py --inputs "${INPUTS:-100000}" --seed 1; }
+fuzz() { part fuzz env INPUTS="${INPUTS:-100000}" "$python" -m pytest -qs test/fuzz; }
 runs() { part runs "$python" test/kill/kill_runs.py --bytes 200; }
 training() { part training "$python" test/kill/kill_training.py --kills 100; }
 orders() { part orders "$python" test/orientations.py; }
@@ -51,7 +51,7 @@ containers() {
 }
 
 quick() {
-  part fuzz "$python" test/fuzz/fuzz_reading.py --inputs 1000 --seed 1 --top 5
+  part fuzz env INPUTS=1000 "$python" -m pytest -qs test/fuzz
   part runs "$python" test/kill/kill_runs.py --bytes 10
   part training "$python" test/kill/kill_training.py --kills 3
   part orders "$python" test/orientations.py --orders RAI LPS SAR
