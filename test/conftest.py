@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,7 +36,6 @@ from training.data.published import CaseFiles, published_cases
 from training.learning.onnx_graph import export
 
 ROOT = Path(__file__).resolve().parents[1]
-ARCHIVE = ROOT.parent / "shared" / "bonbid" / "BONBID2023_Train.tar.xz"
 REAL = ("MGHNICU_028", "MGHNICU_309", "MGHNICU_331")  # unequal in plane; origins differ; directions differ
 
 
@@ -136,21 +134,13 @@ def refusal(capsys: pytest.CaptureFixture) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def real_cases(tmp_path_factory: pytest.TempPathFactory) -> list[CaseFiles]:
-    """Three published cases: from the folder that BONBID_DATA names, from data/, or from the archive beside the checkout.
-
-    With REAL_CASES=all in the environment all that the folder holds.
-    """
+def real_cases() -> list[CaseFiles]:
+    """Three published cases, from the folder that BONBID_DATA names or from data/; with REAL_CASES=all all it holds."""
     place = Path(os.environ.get("BONBID_DATA", ROOT / "data" / "BONBID2023_Train"))
-    if place.is_dir() or "BONBID_DATA" in os.environ:
-        everything = os.environ.get("REAL_CASES") == "all"
-        return [case for case in published_cases(place) if everything or case.name.startswith(REAL)]
-    if not ARCHIVE.is_file():
-        pytest.skip(f"no real cases: BONBID_DATA is not set, and neither {place} nor {ARCHIVE} is there")
-    folder = tmp_path_factory.mktemp("real")
-    patterns = [f"*{name}*" for name in REAL]
-    subprocess.run(["tar", "-xf", ARCHIVE, "-C", folder, "--wildcards", *patterns], check=True)
-    return published_cases(folder / "BONBID2023_Train")
+    if not place.is_dir() and "BONBID_DATA" not in os.environ:
+        pytest.skip(f"no real cases: BONBID_DATA is not set, and {place} is not there")
+    everything = os.environ.get("REAL_CASES") == "all"
+    return [case for case in published_cases(place) if everything or case.name.startswith(REAL)]
 
 
 @pytest.fixture

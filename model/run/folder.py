@@ -21,14 +21,7 @@ from model.inputs.found_case import FoundCase
 from model.inputs.shared_voxels import without_shared_voxels
 from model.names.output_names import DRAFT_STEM, INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, ZMAP_STEM
 from model.outputs.bids_output import as_bids, begin_data_set, bids_place, is_own_description, require_outside
-from model.outputs.earlier import (
-    ChangedFiles,
-    Earlier,
-    changed_files,
-    earlier_run,
-    is_output_of_a_run,
-    with_extras,
-)
+from model.outputs.earlier import ChangedFiles, Earlier, changed_files, earlier_run, is_output_of_a_run, with_extras
 from model.outputs.place import Options, Place
 from model.outputs.previous import Previous
 from model.outputs.record import FILES, read_own_results

@@ -54,13 +54,7 @@ def segment(input_root: Path, output_root: Path, segmenter: Segmenter, options: 
     file is left. Returns the results. Raises UserError when the output folder, the case or the weights cannot be used.
     """
     options = options or Options()
-    place = Place(
-        folder=output_root,
-        work=output_root,
-        mask=MASK_PATH,
-        probabilities=PROBABILITIES_PATH,
-        zmap=ZMAP_PATH,
-    )
+    place = Place(folder=output_root, work=output_root, mask=MASK_PATH, probabilities=PROBABILITIES_PATH, zmap=ZMAP_PATH)
     with only_run(output_root):
         with writable(output_root):
             remove_partial_folders(output_root)

@@ -54,12 +54,7 @@ def predictor(*networks: nn.Module, inference: InferenceConfig = WINDOWS["one wi
 
 @pytest.mark.parametrize(
     ("shape", "expected"),
-    [
-        ((11, 13, 9), (12, 16, 10)),
-        ((12, 16, 10), (12, 16, 10)),
-        ((70, 129, 61), (64, 128, 62)),
-        ((3, 9, 200), (4, 12, 128)),
-    ],
+    [((11, 13, 9), (12, 16, 10)), ((12, 16, 10), (12, 16, 10)), ((70, 129, 61), (64, 128, 62)), ((3, 9, 200), (4, 12, 128))],
 )
 def test_window_is_the_crop_rounded_up_to_what_the_network_divides(shape, expected):
     assert TINY.divisor == (2, 4, 2)

@@ -16,15 +16,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from http_helpers import ask
-from inference_helpers import (
-    MASK,
-    RESULTS,
-    arguments,
-    files_below,
-    random_maps,
-    rule,
-    small_maps,
-)
+from inference_helpers import MASK, RESULTS, arguments, files_below, random_maps, rule, small_maps
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESS = ROOT / "process.py"
