@@ -152,9 +152,9 @@ def open_browser() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def watched_page(browser: Browser, **options: object) -> Iterator[Page]:
+def watched_page(browser: Browser, width: int = 1200, **options: object) -> Iterator[Page]:
     """A page that may neither complain nor fetch anything; whatever it does is looked at in the end."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)
+    context = browser.new_context(viewport={"width": width, "height": 900}, **options)
     page, wrong = context.new_page(), []
     page.on("console", lambda message: wrong.append(f"console {message.type}: {message.text}"))
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))

@@ -1,9 +1,6 @@
-"""The evaluation against numbers derived on paper, against MONAI, and on files that cannot be used.
+"""The evaluation against numbers derived on paper, and on files that cannot be used.
 
-How distances are measured: the surface runs half a voxel from the voxels' centres, cut into one element per corner that
-eight voxels share. Element areas on a grid of a x b x c mm: t = sqrt((ab)^2 + (bc)^2 + (ca)^2) / 8 at the corner of a mask
-(a triangle through three half edges), e = a sqrt(b^2 + c^2) / 2 on an edge along a. A single voxel has eight corners. The
-distance of an element is the one to the nearest element of the other mask.
+How the distances and surfaces themselves are measured is held by test/training/test_training_metrics.py.
 """
 
 import dataclasses
@@ -73,13 +70,6 @@ def three_cases(folders: Folders) -> Folders:
 EARLIER = '{"case": {}, "aggregates": {}}'  # what another run may have left
 
 
-def single(folders: Folders, prediction: np.ndarray, label: np.ndarray, grid: Grid = GRID) -> list:
-    folders.predict(NAMES[0], prediction, grid=grid)
-    folders.label(NAMES[0], label, grid)
-    case = folders.evaluate()["case"]
-    return [case[metric][NAMES[0]] for metric in METRICS]
-
-
 @pytest.fixture
 def refused(refusal) -> Callable[..., str]:
     """Runs the command, which refuses with an earlier result in place that must not outlive it; returns the line."""
@@ -92,36 +82,6 @@ def refused(refusal) -> Callable[..., str]:
         return line
 
     return call
-
-
-def test_a_false_voxel_three_columns_away(folders: Folders) -> None:
-    # Columns are 1.5 mm for the scorer. The label's 8 elements lie on the prediction: 0 mm. Of the prediction's 16, 8 lie on
-    # the label, 4 are 2 columns = 3 mm and 4 are 3 columns = 4.5 mm away: (4 x 3 + 4 x 4.5) / 16 = 1.875 mm on average.
-    # MASD = (0 + 1.875) / 2. Within 2 mm: 8 + 8 of 24. Dice: one voxel of 1 and 2.
-    scores = single(folders, voxels((3, 4, 6), (3, 4, 9)), voxels(*ONE))
-    assert scores == pytest.approx([2 / 3, 0.9375, 2 / 3])
-
-
-def test_the_lower_half_of_a_lesion_of_two_slices(folders: Folders) -> None:
-    # The prediction's 8 corners (area t each) lie on the label. Of the label's elements, its 4 lower corners and the 4
-    # elements between the slices (area e, edges along z) lie on the prediction, its 4 upper corners are 4 mm away.
-    # Grid for the scorer, z y x: 4 x 1 x 1.5 mm.
-    t = math.sqrt((4 * 1) ** 2 + (1 * 1.5) ** 2 + (1.5 * 4) ** 2) / 8  # 0.9207 mm2
-    e = 4 * math.sqrt(1**2 + 1.5**2) / 2  # 3.6056 mm2
-    masd_mm = (0 + 4 * t * 4 / (8 * t + 4 * e)) / 2  # 0.3381
-    nsd = (8 * t + 4 * t + 4 * e) / (8 * t + 8 * t + 4 * e)  # 0.8737
-    scores = single(folders, voxels(*ONE), voxels((3, 4, 6), (4, 4, 6)))
-    assert scores == pytest.approx([2 / 3, masd_mm, nsd])
-    assert (masd_mm, nsd) == pytest.approx((0.3381, 0.8737), abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("prediction", "label", "expected"),
-    [((), (), [1, 0, 1]), ((), ONE, [0, None, 0]), (ONE, (), [0, None, 0]), (ONE, ONE, [1, 0, 1])],
-    ids=["both empty", "prediction empty", "label empty", "equal"],
-)
-def test_empty_masks(folders: Folders, prediction: tuple, label: tuple, expected: list) -> None:
-    assert single(folders, voxels(*prediction), voxels(*label)) == expected
 
 
 def test_a_predictions_own_geometry_does_not_count_as_the_challenge_scores(folders: Folders) -> None:
@@ -150,6 +110,12 @@ def test_a_prediction_on_another_grid_is_refused_unless_told(three_cases: Folder
 
 
 def test_metrics_json(three_cases: Folders) -> None:
+    """Of the first case. Columns are 1.5 mm for the scorer. A voxel has 8 surface elements, at its corners.
+
+    The label's 8 lie on the prediction: 0 mm. Of the prediction's 16, 8 lie on the label, 4 are 2 columns = 3 mm and 4 are
+    3 columns = 4.5 mm away: (4 x 3 + 4 x 4.5) / 16 = 1.875 mm on average. MASD = (0 + 1.875) / 2. Within 2 mm: 8 + 8 of 24.
+    Dice: one voxel of 1 and 2.
+    """
     metrics = three_cases.evaluate()
     assert metrics["case"] == {
         "DiceCoefficient": dict(zip(NAMES, (pytest.approx(2 / 3), 0, 1), strict=True)),
@@ -169,8 +135,9 @@ def test_metrics_json(three_cases: Folders) -> None:
 
 
 def test_no_case_has_a_masd(folders: Folders) -> None:
-    single(folders, voxels(), voxels(*ONE))
-    masd = json.loads(folders.output.read_text())["aggregates"]["MASD"]
+    folders.predict(NAMES[0], voxels())
+    folders.label(NAMES[0], voxels(*ONE))
+    masd = folders.evaluate()["aggregates"]["MASD"]
     assert (masd["mean"], masd["count"], masd["nan"]) == (None, 0, 1)
 
 

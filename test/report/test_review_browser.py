@@ -174,7 +174,7 @@ def report_path(made, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def opened(browser: Browser, report_path: Path) -> Iterator[Page]:
-    with watched_page(browser) as page:
+    with watched_page(browser, width=700) as page:  # a small picture is drawn in half the time
         open_page(page, report_path)
         saved(page, report_path.parent).rename(report_path.parent / "draft.json")
         yield page
@@ -304,6 +304,7 @@ def test_the_least_sure_lesion_comes_first(review):
 
 def drag(page: Page, *points: tuple[float, float]) -> None:
     """Over the picture, in shares of its width and height."""
+    page.locator("#viewer-canvas").scroll_into_view_if_needed()
     box = page.locator("#viewer-canvas").bounding_box()
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
     page.mouse.move(*places[0])
