@@ -87,6 +87,7 @@ def test_the_command_trains_as_its_options_say(
         ("batch_size", 0),
         ("seed", -1),
         ("learning_rate", math.nan),
+        ("learning_rate", math.inf),
         ("weight_decay", -0.1),
         ("ema_decay", 1.0),
         ("patch", (8, 16)),
