@@ -7,13 +7,10 @@ weights written are the moving average after the last epoch, so the validation f
 """
 
 import functools
-import json
 import sys
 from pathlib import Path
 
-from model.errors import UserError
 from model.files import require_writable
-from model.networks.config import ModelConfig, from_json
 from model.networks.stored import read_sidecar
 from model.networks.torch_engine import pick_device
 from training.common.cli import add_data_option, add_device_option, command_parser, run
@@ -22,32 +19,20 @@ from training.learning.train_config import add_config_options, config_from, prot
 from training.learning.training_run import train
 
 
-def read_model(path: Path) -> ModelConfig:
-    """An architecture from a JSON file. Raises UserError when it cannot be used."""
-    try:
-        return from_json(ModelConfig, json.loads(path.read_text(encoding="utf-8")), str(path))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error})") from None
-
-
 def main() -> None:
     parser = command_parser(__doc__)
     add_data_option(parser)
     parser.add_argument("--run", type=Path, required=True, help="folder of this run: checkpoint and weights")
-    parser.add_argument("--model", type=Path, help="JSON of another architecture, as 'model' in a sidecar")
     add_device_option(parser)
     add_config_options(parser, protocol_defaults())
     args = parser.parse_args()
-    if args.model and args.protocol != "native":
-        raise UserError(f"--model {args.model}: only the native protocol's network can be changed")
     device, note = pick_device(args.device)
     if note:
         print(note)
-    model = read_model(args.model) if args.model else None
     say = None if sys.stdout.isatty() else functools.partial(print, flush=True)  # a terminal has the progress bar
     require_writable(args.run)
     print(folds_of_packed(args.data)[1], flush=True)
-    path = train(config_from(args), args.data, args.run, device, model=model, say=say)
+    path = train(config_from(args), args.data, args.run, device, say=say)
     mean = read_sidecar(path.with_suffix(".json"))["provenance"]["validation_mean"]
     print(f"held-out cases: Dice {mean['dice']:.4f}, NSD {mean['nsd']:.4f}; each one's scores are in {path.stem}.json")
     print(path)

@@ -29,7 +29,7 @@ CONFIG = TrainConfig(epochs=6, warmup_epochs=1, batch_size=2)
 
 
 def job(data: Path, folder: Path) -> None:
-    module.PROTOCOLS = {"native": lambda model: Native(SMALL)}
+    module.PROTOCOLS = {"native": lambda: Native(SMALL)}
     torch.set_num_threads(1)
     train(CONFIG, data, folder, torch.device("cpu"), validate_every=2)
 

@@ -47,5 +47,5 @@ def small_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_study(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(splits, "SPLITS", folder / "splits.json")
-        patch.setitem(PROTOCOLS, "native", lambda model=None: Native(model or SMALL))
+        patch.setitem(PROTOCOLS, "native", lambda: Native(SMALL))
         yield folder

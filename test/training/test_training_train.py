@@ -24,7 +24,7 @@ from model.errors import UserError
 from training.common.provenance import git_commit
 from training.data.dataset import PackedCase
 from training.learning.losses import LOSSES
-from training.learning.protocols import Native
+from training.learning.protocols import PROTOCOLS, Native
 from training.learning.train_config import TrainConfig
 from training.learning.training_loop import validate
 from training.learning.training_run import hold_out, train
@@ -201,7 +201,9 @@ def other_folds(data: Path) -> Path:
         ({"cut": True}, r"damaged checkpoint \(.*\); remove it to start over"),
     ],
 )
-def test_the_folder_of_another_run_is_refused(finished: Path, tmp_path: Path, change: dict, reason: str) -> None:
+def test_the_folder_of_another_run_is_refused(finished, tmp_path: Path, monkeypatch, change: dict, reason: str) -> None:
+    if "model" in change:
+        monkeypatch.setitem(PROTOCOLS, "native", lambda: Native(change["model"]))
     run = shutil.copytree(finished, tmp_path / "run")
     data = write_other_study(tmp_path / "packed", change.get("kind", "Z negated"), change.get("names", ()))
     if "folds" in change:
@@ -214,7 +216,7 @@ def test_the_folder_of_another_run_is_refused(finished: Path, tmp_path: Path, ch
         (run / "checkpoint.pt").write_bytes((run / "checkpoint.pt").read_bytes()[:999])
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     with pytest.raises(UserError, match=rf"^{run}/checkpoint\.pt: .*{reason}"):
-        train(dataclasses.replace(CONFIG, **change.get("config", {})), data, run, CPU, model=change.get("model"))
+        train(dataclasses.replace(CONFIG, **change.get("config", {})), data, run, CPU)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 

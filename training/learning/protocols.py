@@ -53,7 +53,7 @@ class Paper:
 
     divisor = (1, 1, 1)  # every sample has the same shape
 
-    def __init__(self, _: None = None) -> None:
+    def __init__(self) -> None:
         self.model = paper_network.PaperNetConfig()
 
     def network(self) -> nn.Module:

@@ -95,7 +95,7 @@ def add_config_options(parser: argparse.ArgumentParser, defaults: TrainConfig, l
             parser.set_defaults(**{field.name: default})
             continue
         kinds: dict[type, dict[str, Any]] = {
-            bool: {"action": argparse.BooleanOptionalAction},
+            bool: {"action": "store_true"},
             tuple: {"type": int, "nargs": "*"},
         }
         kind = kinds.get(type(default), {"type": type(default)})
@@ -111,7 +111,7 @@ def options(config: TrainConfig) -> list[str]:
         if name not in ("protocol", "fold", "loss", "seed") and value == defaults[name]:
             continue
         if isinstance(value, bool):
-            words.append(_flag(name) if value else _flag(f"no_{name}"))
+            words.append(_flag(name))
         else:
             words += [_flag(name), *map(str, value if isinstance(value, tuple) else [value])]
     return words

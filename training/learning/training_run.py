@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from model.errors import UserError
 from model.files import only_run, require_writable
-from model.networks.config import InferenceConfig, ModelConfig, to_json
+from model.networks.config import InferenceConfig, to_json
 from model.networks.stored import read_sidecar
 from model.networks.torch_engine import save_weights
 from training.common.provenance import licence
@@ -38,7 +38,6 @@ def train(
     folder: Path,
     device: torch.device,
     validate_every: int = 5,
-    model: ModelConfig | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Path:
     """Run or continue the training in `folder`; returns the path of the weights.
@@ -47,7 +46,7 @@ def train(
     Raises UserError for data, a fold or a run folder that cannot be used, while another process trains in the folder, and
     when the loss is no longer finite.
     """
-    protocol = PROTOCOLS[config.protocol](model)
+    protocol = PROTOCOLS[config.protocol]()
     folds = folds_of_packed(data)[0]
     names = dict(zip(("training", "validation"), folds.of(config.fold), strict=True))
     require_writable(folder)
