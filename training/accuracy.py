@@ -82,12 +82,6 @@ def network_words(rows: pd.DataFrame) -> str:
     return f"On the {found.n} cases with a lesion, adding the networks to the trees {change}."
 
 
-def empty_words(cases: int, left: int) -> str:
-    """How many lesion-free cases get a false mark, as a sentence."""
-    marked = "all" if not left else f"{cases - left} of"
-    return f"{marked[0].upper()}{marked[1:]} {cases} lesion-free cases get a false mark."
-
-
 def scores_table(rows: pd.DataFrame) -> str:
     """Every method over all cases, and the published ones."""
     header = [f"{rows['case'].nunique()} cases, out of fold", *SCORE_HEADER]
@@ -126,23 +120,13 @@ def scores_of(rows: pd.DataFrame, method: str, field: str) -> pd.Series:
     return per_case(group(rows, method), field)
 
 
-def worst_text(rows: pd.DataFrame, count: int = 6) -> str:
-    """The cases that the shipped method does worst on, in words."""
+def worst_table(rows: pd.DataFrame, count: int = 6) -> str:
+    """The cases that the shipped method does worst on."""
     shipped = group(rows, "decision").sort_values(["dice", "case"]).head(count)
-    header = ["case", "Dice", "true ml", "predicted ml", "true lesions", "found", "slice mm"]
-    lines = [
-        [
-            row.case,
-            number(row.dice, 2),
-            number(row.true_ml, 2),
-            number(row.predicted_ml, 2),
-            number(row.true_lesions, 0),
-            number(row.lesion_recall * row.true_lesions, 1),
-            number(row.slice_mm, 1),
-        ]
-        for row in shipped.itertuples()
-    ]
-    return table(header, lines)
+    shipped = shipped.assign(found=shipped["lesion_recall"] * shipped["true_lesions"])
+    digits = {"dice": 2, "true_ml": 2, "predicted_ml": 2, "true_lesions": 0, "found": 1, "slice_mm": 1}
+    lines = [[row["case"], *(number(row[field], n) for field, n in digits.items())] for _, row in shipped.iterrows()]
+    return table(["case", "Dice", "true ml", "predicted ml", "true lesions", "found", "slice mm"], lines)
 
 
 def page(
@@ -176,7 +160,7 @@ def page(
         wrapped(f"{HOW_CURVE} {curve_words(curve)}"),
         figure(CURVE, "Dice of the trees alone by the number of cases that they are fitted to"),
         "## Worst cases",
-        worst_text(rows),
+        worst_table(rows),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -195,10 +179,11 @@ def readme_block(rows: pd.DataFrame, estimated: pd.DataFrame) -> str:
         [f"published: {name}", dice, "-", "-", nsd, masd] for name, dice, masd, nsd, _ in (PUBLISHED[0], PUBLISHED[-1])
     ]
     empty = group(rows[load_strata(rows) == "empty"], "decision")
-    left = (empty["predicted_lesions"] == 0).sum()
+    marked = (empty["predicted_lesions"] > 0).sum()
     note = (
         "NSD and MASD are over all cases. The published figures are by others, on different cases. "
-        f"{empty_words(len(empty), left)} {network_words(rows)}"
+        f"{'All' if marked == len(empty) else f'{marked} of'} {len(empty)} lesion-free cases get a false mark."
+        f" {network_words(rows)}"
     )
     return "\n\n".join([table([*header, METRICS["nsd"].title, METRICS["masd_mm"].title], lines), wrapped(note)])
 

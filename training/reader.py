@@ -49,10 +49,10 @@ def drafts(cases: dict[str, PackedCase]) -> Iterator[tuple[PackedCase, Draft]]:
     lesions = Marked.of(parts, answers).nested().lesions
     for part in parts:
         case, probabilities = part.case, answers[part.case.name]
-        chances = [lesion.chance_real for lesion in lesions if lesion.case == case.name]
+        chances = lesions.loc[lesions["case"] == case.name, "chance_real"].to_numpy()
         box = brain_box(case.brain, margin=1)
         numbers, _ = ndimage.label(most_dice(probabilities), NEIGHBOURS)  # as `Marked` counts them
-        yield case, Draft(probabilities[box], numbers[box], np.array(chances), case.label[box])
+        yield case, Draft(probabilities[box], numbers[box], chances, case.label[box])
 
 
 def reading(draft: Draft, reader: str, wrong: float, draw: int, name: str) -> list[np.ndarray]:

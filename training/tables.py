@@ -15,7 +15,7 @@ import pandas as pd
 
 from model.errors import UserError
 from training.common.cli import run
-from training.data.splits import FOLDS, SPLITS, read_folds
+from training.data.splits import FOLDS
 from training.pages.cells import SCORE_HEADER, first_word, score_cells
 from training.pages.cohort import require_elsewhere
 from training.pages.markdown import table, wrapped
@@ -39,8 +39,9 @@ def load_study(results: Path, protocol: str) -> Study:
     cases = (rows if of_losses.empty else of_losses)["case"]
     finished = rows[RUN].drop_duplicates()  # a run that was killed while its rows were added has curves only
     configuration = json.loads(beside.read_text(encoding="utf-8")) if (beside := path.with_suffix(".json")).exists() else {}
-    require_whole_runs(rows, path, configuration.get("folds") or read_folds(SPLITS).held_out)
-    return Study(protocol, rows[rows["case"].isin(cases)], epochs.merge(finished), configuration)
+    study = Study(protocol, rows[rows["case"].isin(cases)], epochs.merge(finished), configuration)
+    require_whole_runs(rows, path, study.folds)
+    return study
 
 
 def require_whole_runs(rows: pd.DataFrame, path: Path, folds: Sequence[Sequence[str]]) -> None:

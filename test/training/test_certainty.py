@@ -15,7 +15,7 @@ from training.data.dataset import PackedCase
 from training.data.twins import has_twin, healthy_twin, replaced, sham
 from training.lesions.fit_certainty import Marked
 from training.lesions.held_out import HeldOut
-from training.scores.rows import CASE, SHAM, TWIN, MarkedCase, MarkedLesion
+from training.scores.rows import CASE, SHAM, TWIN, MarkedCase, MarkedLesion, as_frame
 
 GRID = Grid((3, 5, 6), (4.0, 2.0, 0.5), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))  # 0.004 ml a voxel
 
@@ -35,9 +35,8 @@ def marked_case() -> tuple[HeldOut, np.ndarray, dict[str, np.ndarray]]:
 def test_the_lesions_of_a_mask_on_paper():
     part, _, answers = marked_case()
     marked = Marked.of([part], answers)
-    assert [(lesion.case, lesion.fold, lesion.number) for lesion in marked.lesions] == [("one", 3, 1), ("one", 3, 2)]
-    found = [(lesion.volume_ml, lesion.marked_share) for lesion in marked.lesions]
-    assert found == [pytest.approx((0.012, 1 / 3)), pytest.approx((0.004, 0))]
+    assert marked.lesions[["case", "fold", "number"]].to_numpy().tolist() == [["one", 3, 1], ["one", 3, 2]]
+    np.testing.assert_allclose(marked.lesions[["volume_ml", "marked_share"]], [(0.012, 1 / 3), (0.004, 0)])
 
 
 def test_a_lesion_is_measured_in_training_as_in_results():
@@ -45,7 +44,7 @@ def test_a_lesion_is_measured_in_training_as_in_results():
     case = Case(*(Volume(voxels, GRID, Path("invented")) for voxels in (part.case.adc, part.case.zadc)))
     said = describe(Segmentation(mask, mask.astype(np.float32)), case)["lesion_list"]
     fitted = Marked.of([part], answers).lesions
-    assert [one["volume_ml"] for one in said] == pytest.approx([one.volume_ml for one in fitted])
+    assert [one["volume_ml"] for one in said] == pytest.approx(fitted["volume_ml"].tolist())
 
 
 def lesions_of(case: str, fold: int, *lesions: tuple[float, float]) -> list[MarkedLesion]:
@@ -53,10 +52,14 @@ def lesions_of(case: str, fold: int, *lesions: tuple[float, float]) -> list[Mark
     return [MarkedLesion(case, fold, number, *lesion, math.nan) for number, lesion in enumerate(lesions, 1)]
 
 
+def marked_of(lesions: list[MarkedLesion], cases: list[MarkedCase] = ()) -> Marked:
+    return Marked(as_frame(lesions, MarkedLesion), as_frame(cases, MarkedCase))
+
+
 def test_every_case_has_the_same_weight():
     """All lesions look the same: the chance is the mean over the cases of the share that is real, (1 + 1/4) / 2."""
     alike = [*lesions_of("a", 0, (0.5, 0.2)), *lesions_of("b", 0, (0.5, 0.9), *[(0.5, 0.19)] * 3)]
-    assert Marked(alike, []).fit().chance_real(np.array([0.5])) == pytest.approx(5 / 8, abs=1e-3)
+    assert marked_of(alike).fit().chance_real(np.array([0.5])) == pytest.approx(5 / 8, abs=1e-3)
 
 
 def cohort() -> list[MarkedLesion]:
@@ -71,7 +74,7 @@ def cohort() -> list[MarkedLesion]:
 
 
 def test_a_larger_lesion_is_surer():
-    small, large = Marked(cohort(), []).fit().chance_real(np.array([0.01, 10.0]))
+    small, large = marked_of(cohort()).fit().chance_real(np.array([0.01, 10.0]))
     assert small < 0.2 < 0.8 < large
 
 
@@ -91,48 +94,37 @@ def mask_of(rng: np.random.Generator, twin: bool) -> tuple[float, int, float, fl
     return 10 ** rng.normal(-0.5 * twin, 0.5), int(rng.integers(1, 9)), 0.0 if twin else 0.9 * expected, expected
 
 
-def other_truth(marked: Marked, fold: int) -> Marked:
-    """With the opposite said of everything of a fold by its reader."""
-    lesions = [
-        dataclasses.replace(one, marked_share=1 - one.marked_share) if one.fold == fold else one for one in marked.lesions
-    ]
-    cases = [
-        dataclasses.replace(one, true_ml=2 - one.true_ml, dice=1 - one.dice) if one.fold == fold else one
-        for one in marked.cases
-    ]
-    return Marked(lesions, cases)
-
-
 @pytest.mark.parametrize("fold", [0, 3])
 def test_nothing_of_a_fold_has_a_say_in_its_own_figures(fold):
-    marked = Marked(cohort(), cases_of(cohort()))
-    before, after = marked.nested(), other_truth(marked, fold).nested()
+    """Its reader says the opposite of everything."""
+    marked = marked_of(cohort(), cases_of(cohort()))
+    lesions, cases = marked.lesions.copy(), marked.cases.copy()
+    for frame, column, whole in ((lesions, "marked_share", 1), (cases, "true_ml", 2), (cases, "dice", 1)):
+        frame.loc[frame["fold"] == fold, column] = whole - frame[column]
+    before, after = marked.nested(), Marked(lesions, cases).nested()
     for name, figure in (("lesions", "chance_real"), ("cases", "expected_dice"), ("cases", "chance_of_lesion")):
-        own, others = (
-            [[getattr(one, figure) for one in getattr(some, name) if (one.fold == fold) == mine] for some in (before, after)]
-            for mine in (True, False)
-        )
-        assert own[0] == own[1]
-        assert others[0] != others[1]
-        assert not np.isnan(own[0]).any()
+        same = getattr(before, name)[figure] == getattr(after, name)[figure]
+        own = getattr(before, name)["fold"] == fold
+        assert same[own].all()
+        assert not same[~own].any()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_where_all_lesions_are_real_or_none_there_is_nothing_to_fit(share):
     lesions = [*lesions_of("a", 0, (0.5, share)), *lesions_of("b", 1, (0.1, share))]
-    assert Marked(lesions, []).fit().chance_real(np.ones(1)) is None
+    assert marked_of(lesions).fit().chance_real(np.ones(1)) is None
 
 
 def test_shams_have_no_say():
     cases = cases_of(cohort())
-    assert Marked(cohort(), cases).fit() == Marked(cohort(), [one for one in cases if one.kind != SHAM]).fit()
+    assert marked_of(cohort(), cases).fit() == marked_of(cohort(), [one for one in cases if one.kind != SHAM]).fit()
 
 
 def test_twins_have_no_say_in_the_expected_dice():
     cases = cases_of(cohort())
     alone = [one for one in cases if one.kind == CASE]
     expected = np.array([0.3, 0.7])
-    both, without = (Marked(cohort(), some).fit().expected_dice(expected) for some in (cases, alone))
+    both, without = (marked_of(cohort(), some).fit().expected_dice(expected) for some in (cases, alone))
     np.testing.assert_array_equal(both, without)
     np.testing.assert_allclose(both, 0.9 * expected, atol=0.02)
 
@@ -141,14 +133,14 @@ def test_half_of_all_brains_have_a_lesion_however_many_twins_there_are():
     """All masks look the same: the chance is 1/2, of 10 cases and 3 twins too."""
     cases = [dataclasses.replace(one, mask_ml=1.0, lesions=3) for one in cases_of(cohort())]
     some = [one for one in cases if one.kind == CASE or one.fold == 0]
-    chance = Marked(cohort(), some).fit().chance_of_lesion(np.array(1.0), np.array(3))
+    chance = marked_of(cohort(), some).fit().chance_of_lesion(np.array(1.0), np.array(3))
     assert chance == pytest.approx(0.5, abs=1e-3)
 
 
 def test_without_twins_no_chance_of_a_lesion_is_fitted():
     cases = [one for one in cases_of(cohort()) if one.kind == CASE]
     cases = [dataclasses.replace(one, true_ml=0.0) if one.fold == 0 else one for one in cases]
-    assert Marked(cohort(), cases).fit().chance_of_lesion(np.array(1.0), np.array(3)) is None
+    assert marked_of(cohort(), cases).fit().chance_of_lesion(np.array(1.0), np.array(3)) is None
 
 
 # --- twins ---

@@ -217,7 +217,7 @@ def test_several_seeds_are_one_case() -> None:
     differences = [1.0, 1.0, 3.0, 4.0, 5.0, 6.0]  # predicted minus true: the case's number, and 1 ml but for case 1
     bias, low, high = agreement(accuracy.group(rows, "decision"))
     assert (bias.n, bias.mean, high - low) == (6, *map(pytest.approx, (20 / 6, 2 * 1.96 * statistics.stdev(differences))))
-    worst = [line.split(" | ")[0] for line in accuracy.worst_text(rows).splitlines()[2:]]
+    worst = [line.split(" | ")[0] for line in accuracy.worst_table(rows).splitlines()[2:]]
     assert worst == [f"| case{case}" for case in range(6)]
     assert "over 2 training seeds" in accuracy.seed_words(rows)
     assert "of one training seed" in accuracy.seed_words(averaged(ROWS))

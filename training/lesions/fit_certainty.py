@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
@@ -14,27 +15,31 @@ from model.lesions.certainty import INTERCEPT, NUMBERS, REAL_SHARE, Certainty, c
 from model.lesions.decision import most_dice, plug_in_dice
 from training.lesions.held_out import WEAKEST_PENALTY, HeldOut
 from training.scores.metrics import dice_of
-from training.scores.rows import CASE, SHAM, MarkedCase, MarkedLesion, write_records
+from training.scores.rows import CASE, SHAM, MarkedCase, MarkedLesion, as_frame, write_frame
 
 Weights = dict[str, float]  # of a figure, by number
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Marked:
-    """The masks of all cases, and of what is made of them, as they were drawn out of fold."""
+    """The masks of all cases, and of what is made of them, as they were drawn out of fold.
 
-    lesions: list[MarkedLesion]  # of the cases alone
-    cases: list[MarkedCase]
+    lesions: of the cases alone, with the columns of `MarkedLesion`; cases: with those of `MarkedCase`.
+    """
+
+    lesions: pd.DataFrame
+    cases: pd.DataFrame
 
     @classmethod
     def of(cls, parts: Sequence[HeldOut], answers: dict[str, np.ndarray]) -> "Marked":
         """Of the cases. answers: by case the probabilities of lesion, float32 (z, y, x), calibrated nested."""
         lesions = [lesion for part in parts for lesion in _lesions_of(part, most_dice(answers[part.case.name]))]
-        return cls(lesions, []).beside(parts, answers, CASE)
+        return cls(as_frame(lesions, MarkedLesion), as_frame([], MarkedCase)).beside(parts, answers, CASE)
 
     def beside(self, parts: Sequence[HeldOut], answers: dict[str, np.ndarray], kind: str) -> "Marked":
         """With those of others that are made of the cases. kind: of `MarkedCase`."""
-        return Marked(self.lesions, [*self.cases, *(_case_of(part, answers[part.case.name], kind) for part in parts)])
+        more = as_frame([_case_of(part, answers[part.case.name], kind) for part in parts], MarkedCase)
+        return Marked(self.lesions, pd.concat([self.cases, more]))
 
     def fit(self) -> Certainty:
         """The figures that there is something to fit to."""
@@ -47,35 +52,22 @@ class Marked:
 
     def nested(self) -> "Marked":
         """With the figures that the fit to the other folds gives each lesion and each case."""
-        lesions: list[MarkedLesion] = []
-        cases: list[MarkedCase] = []
-        for fold in sorted({case.fold for case in self.cases}):
-            own, others = self._where(fold, inside=True), self._where(fold, inside=False)
-            certainty = others.fit()
-            real = certainty.chance_real(np.array([lesion.volume_ml for lesion in own.lesions]))
-            dice = certainty.expected_dice(np.array([case.plug_in for case in own.cases]))
-            chances = certainty.chance_of_lesion(*_volumes_and_numbers(own.cases))
-            lesions += [replace(one, chance_real=p) for one, p in zip(own.lesions, _or_nan(real, own.lesions), strict=True)]
-            figures = zip(own.cases, _or_nan(dice, own.cases), _or_nan(chances, own.cases), strict=True)
-            cases += [replace(one, expected_dice=d, chance_of_lesion=c) for one, d, c in figures]
+        lesions, cases = self.lesions.copy(), self.cases.copy()
+        for fold in set(cases["fold"]):
+            certainty = Marked(lesions[lesions["fold"] != fold], cases[cases["fold"] != fold]).fit()
+            own = lesions["fold"] == fold
+            lesions.loc[own, "chance_real"] = certainty.chance_real(lesions.loc[own, "volume_ml"].to_numpy())
+            own = cases["fold"] == fold
+            cases.loc[own, "expected_dice"] = certainty.expected_dice(cases.loc[own, "plug_in"].to_numpy())
+            numbers = (cases.loc[own, name].to_numpy() for name in ("mask_ml", "lesions"))
+            cases.loc[own, "chance_of_lesion"] = certainty.chance_of_lesion(*numbers)
         return Marked(lesions, cases)
-
-    def _where(self, fold: int, *, inside: bool) -> "Marked":
-        """What is of a fold, or of the others."""
-        return Marked(
-            [lesion for lesion in self.lesions if (lesion.fold == fold) == inside],
-            [case for case in self.cases if (case.fold == fold) == inside],
-        )
 
     def write(self, results: Path, name: str) -> None:
         """Write them, nested, to NAME-lesions.csv and NAME-cases.csv."""
         nested = self.nested()
-        write_records(nested.lesions, results / f"{name}-lesions.csv", MarkedLesion)
-        write_records(nested.cases, results / f"{name}-cases.csv", MarkedCase)
-
-
-def _or_nan(values: np.ndarray | None, rows: Sequence) -> list[float]:
-    return [math.nan] * len(rows) if values is None else values.tolist()
+        write_frame(nested.lesions, results / f"{name}-lesions.csv", MarkedLesion)
+        write_frame(nested.cases, results / f"{name}-cases.csv", MarkedCase)
 
 
 def _logistic(figure: str, numbers: Sequence[np.ndarray], truth: np.ndarray, weights: np.ndarray) -> Weights:
@@ -90,33 +82,29 @@ def _logistic(figure: str, numbers: Sequence[np.ndarray], truth: np.ndarray, wei
     return {INTERCEPT: float(model.intercept_[0]), **coefficients}
 
 
-def _chance_real(lesions: Sequence[MarkedLesion]) -> Weights:
+def _chance_real(lesions: pd.DataFrame) -> Weights:
     """Every case has the same weight."""
-    real = np.array([lesion.marked_share >= REAL_SHARE for lesion in lesions], float)
-    _, case, counts = np.unique([lesion.case for lesion in lesions], return_inverse=True, return_counts=True)
-    volumes_ml = np.array([lesion.volume_ml for lesion in lesions])
-    return _logistic("chance_real", [np.log10(volumes_ml)], real, 1 / counts[case])
+    real = (lesions["marked_share"] >= REAL_SHARE).to_numpy(float)
+    weights = 1 / lesions.groupby("case")["case"].transform("count").to_numpy(float)
+    return _logistic("chance_real", [np.log10(lesions["volume_ml"].to_numpy())], real, weights)
 
 
-def _expected_dice(cases: Sequence[MarkedCase]) -> Weights:
+def _expected_dice(cases: pd.DataFrame) -> Weights:
     """The cases alone have a say."""
-    some = [case for case in cases if case.kind == CASE]
-    dice, plug_in = (np.array([getattr(case, name) for case in some]) for name in ("dice", "plug_in"))
-    return _logistic("expected_dice", [logit(plug_in)], dice, np.ones(len(some)))
+    dice, plug_in = (cases.loc[cases["kind"] == CASE, name].to_numpy() for name in ("dice", "plug_in"))
+    return _logistic("expected_dice", [logit(plug_in)], dice, np.ones(len(dice)))
 
 
-def _chance_of_lesion(cases: Sequence[MarkedCase]) -> Weights:
+def _chance_of_lesion(cases: pd.DataFrame) -> Weights:
     """Those with a lesion weigh as much in all as those without; nothing without twins: cases without one are too few."""
-    if all(case.kind == CASE for case in cases):
+    if (cases["kind"] == CASE).all():
         return {}
-    cases = [case for case in cases if case.kind != SHAM]
-    ill = np.array([case.true_ml > 0 for case in cases], float)
+    cases = cases[cases["kind"] != SHAM]
+    ill = (cases["true_ml"] > 0).to_numpy(float)
     weights = np.where(ill, 0.5 / max(ill.sum(), 1), 0.5 / max((1 - ill).sum(), 1))
-    return _logistic("chance_of_lesion", case_numbers(*_volumes_and_numbers(cases)), ill, weights)
-
-
-def _volumes_and_numbers(cases: Sequence[MarkedCase]) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([case.mask_ml for case in cases]), np.array([case.lesions for case in cases])
+    return _logistic(
+        "chance_of_lesion", case_numbers(cases["mask_ml"].to_numpy(), cases["lesions"].to_numpy()), ill, weights
+    )
 
 
 def _voxel_ml(part: HeldOut) -> float:

@@ -127,12 +127,7 @@ def mean_of(rows: pd.DataFrame, field: str) -> float:
 
 def epochs_of(rows: pd.DataFrame) -> str:
     """Mean number of epochs over the runs; - for the rule."""
-    return f"{runs_of(rows)['epochs'].mean():.0f}" if (rows["method"] != RULE).all() else "-"
-
-
-def runs_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row of every run."""
-    return rows.groupby(["fold", "seed"], as_index=False).first()
+    return f"{rows.groupby(['fold', 'seed'])['epochs'].first().mean():.0f}" if (rows["method"] != RULE).all() else "-"
 
 
 def comparison_cells(comparison: Comparison, digits: int) -> list[str]:

@@ -240,10 +240,16 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
 
 
 def write_records(records: Iterable[Record], path: Path, kind: type[Record]) -> None:
-    """Write the records, sorted, whole or not at all. Floats have six significant digits."""
+    """Write the records as `write_frame` does."""
+    write_frame(as_frame(records, kind), path, kind)
+
+
+def write_frame(frame: pd.DataFrame, path: Path, kind: type[Record]) -> None:
+    """Write a table of records, sorted, whole or not at all. Floats have six significant digits."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
-        as_frame(records, kind).to_csv(partial, index=False, float_format="%.6g", na_rep="nan", lineterminator="\n")
+        ordered = frame.sort_values(KEYS[kind])
+        ordered.to_csv(partial, index=False, float_format="%.6g", na_rep="nan", lineterminator="\n")
 
 
 def replace_records(records: Iterable[Record], path: Path, kind: type[Record], configuration: dict) -> None:

@@ -209,7 +209,7 @@ def _boundary_family(cells: dict[str, pd.DataFrame], field: str) -> dict[str, li
 
 def load_strata(rows: pd.DataFrame) -> pd.Series:
     """Which of LOADS each row's case belongs to."""
-    return _classes(rows["lesion_load"].where(rows["true_lesions"] > 0, 0.0), LOAD_EDGES, LOADS)
+    return _classes(rows["lesion_load"], LOAD_EDGES, LOADS)
 
 
 def _classes(values: pd.Series, edges: Sequence[float], names: Sequence[str]) -> pd.Series:
