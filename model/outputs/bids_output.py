@@ -128,7 +128,9 @@ def _zmap_fields(results: dict) -> dict:
 
 def is_own_description(path: Path) -> bool:
     """Whether a `dataset_description.json` says that this program made the data set."""
-    return not path.is_symlink() and any(entry["Name"] == PROGRAM for entry in _generated_by(json_object(path)))
+    entries = json_object(path).get("GeneratedBy")
+    given = entries if isinstance(entries, list) and not path.is_symlink() else []
+    return any(isinstance(entry, dict) and entry.get("Name") == PROGRAM for entry in given)
 
 
 def begin_data_set(root: Path, output: Path, weights: str, previous: Previous) -> None:
@@ -159,9 +161,3 @@ def _description(root: Path, output: Path) -> dict:
         "DatasetType": "derivative",
         "DatasetLinks": {SOURCE: Path(os.path.relpath(root.resolve(), output.resolve())).as_posix()},
     } | ({"SourceDatasets": [{"DOI": doi}]} if isinstance(doi, str) else {})
-
-
-def _generated_by(content: dict) -> list[dict]:
-    entries = content.get("GeneratedBy")
-    given = entries if isinstance(entries, list) else []
-    return [entry for entry in given if isinstance(entry, dict) and "Name" in entry]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +43,10 @@ class Place:
     report: str = REPORT_PATH
     dicom: bool = False  # whether the ADC map comes as DICOM, so that the mask is written as such too
     sidecars: Mapping[str, Callable[[dict], dict]] = field(default_factory=dict)
+
+    def in_order(self, files: Iterable[str]) -> list[str]:
+        """The results and these files as they get their places, the mask last: where it is there, everything is."""
+        return [self.results, *(name for name in files if name != self.mask), self.mask]
 
     @property
     def objects(self) -> list[str]:

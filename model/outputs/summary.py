@@ -96,7 +96,7 @@ def summary_row(outcome: Outcome, root: Path) -> dict:
 
 
 def cell(text: str) -> str:
-    """A text as a cell that stays text in a spreadsheet, with one sign before it where that is needed; see `text_of`.
+    """A text as a cell that stays text in a spreadsheet, with one sign before it where that is needed.
 
     An apostrophe where it would be a formula, which spreadsheets show; a tab, which they do not, where it would be a number,
     a date or the like.
@@ -104,11 +104,6 @@ def cell(text: str) -> str:
     if text.startswith((*FORMULA_SIGNS, "'")):
         return f"'{text}"
     return f"\t{text}" if NO_TEXT.fullmatch(text) else text
-
-
-def text_of(cell: str) -> str:
-    """The text that `cell` made a cell of."""
-    return cell[1:] if cell.startswith(("'", "\t")) else cell
 
 
 def index_entry(outcome: Outcome) -> dict:

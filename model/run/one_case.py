@@ -148,11 +148,10 @@ def write_case(
 
 
 def _put(staged: Path, place: Place, previous: Previous, files: Iterable[str]) -> None:
-    """Give what is written its place, the mask last: where it is there, everything is. What an earlier run left goes."""
+    """Give what is written its place. What an earlier run left goes."""
     before = read_own_results(place.folder / place.results) or {FILES: ()}
-    names = [place.results, *(name for name in files if name != place.mask), place.mask]
     with undisturbed():
-        previous.put(staged, place.folder, names, older=before[FILES])
+        previous.put(staged, place.folder, place.in_order(files), older=before[FILES])
 
 
 def _write_images(

@@ -56,17 +56,6 @@ def test_every_size_of_disk(main, noisy_case, disk, rule_weights, capfd):
     assert codes == sorted(codes, reverse=True)
 
 
-def test_no_room_for_another_file(main, noisy_case, disk, rule_weights, capfd):
-    codes = []
-    for inodes in (2, 4, 5, 6, 7, 11):
-        output = disk(f"size=10m,nr_inodes={inodes}")
-        codes.append(main(arguments(noisy_case, output, rule_weights)))
-        err = capfd.readouterr().err
-        assert files_below(output) == ([] if codes[-1] else [MASK, RESULTS])
-        assert ("cannot be written" in err) == (codes[-1] == 2), err
-    assert set(codes) == {0, 2}
-
-
 @pytest.mark.parametrize(
     ("options", "says"), [("ro,size=10m", "Read-only file system"), ("size=4k", "No space left on device")]
 )

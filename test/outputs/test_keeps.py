@@ -66,8 +66,9 @@ def test_a_mask_that_was_changed_stays_until_overwrite_moves_it_aside(go, ran, o
 
 
 def test_results_that_lie_are_not_ours(go, ran, output):
-    text = '{"weights": 1}'
-    (output / "a" / "results.json").write_text(text)
+    record = output / "a" / "results.json"
+    text = record.read_text().replace('"lesions": 2', '"lesions": 3')
+    record.write_text(text)
     code, _, error = go(ran)
     assert code == 2
     assert f"{output / 'a' / 'lesions.mha'}, " in error

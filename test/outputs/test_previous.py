@@ -10,11 +10,14 @@ import pytest
 
 from model.errors import UserError
 from model.files import remove_partial_folders, staged_for
+from model.outputs.place import Place
 from model.outputs.previous import Previous, obstacle
 
 FILE_OPERATIONS = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir")
 OLD = {"lesions.mha": "old", "results.json": '{"seconds": 1, "n": 1}', "dwi/a.json": "same", "old/report.html": "old report"}
 NEW = {"results.json": '{"seconds": 2, "n": 1}', "dwi/a.json": "same", "dwi/new.json": "new", "lesions.mha": "new"}
+PLACE = Place(folder=Path(), work=Path(), mask="lesions.mha", probabilities="", zmap="")
+ORDER = PLACE.in_order(sorted(NEW.keys() - {"results.json"}))
 THEIRS = {"notes.txt": "mine", "dwi/notes.txt": "mine too", "ses-1/lesions.mha": "of another case"}
 
 
@@ -42,7 +45,7 @@ def aside(output: Path) -> dict[str, str]:
 
 def put(output: Path, place: str = "a") -> None:
     with staged_for(output / place, output) as staged:
-        Previous(output).put(write(staged, NEW), output / place, list(NEW), older=OLD)
+        Previous(output).put(write(staged, NEW), output / place, ORDER, older=OLD)
 
 
 def test_what_differs_moves_aside_and_files_of_others_keep_their_places(tmp_path):
@@ -101,7 +104,7 @@ def test_when_the_new_fails_the_old_stays_aside_and_none_of_the_new_stays(tmp_pa
     staged = write(tmp_path / ".staged", NEW)
     (staged / "lesions.mha").unlink()
     with pytest.raises(FileNotFoundError):
-        Previous(tmp_path).put(staged, tmp_path / "a", list(NEW), older=OLD)
+        Previous(tmp_path).put(staged, tmp_path / "a", ORDER, older=OLD)
     assert read(tmp_path / "a") == THEIRS
     assert aside(tmp_path) == {f"a/{name}": text for name, text in OLD.items()}
 

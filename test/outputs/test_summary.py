@@ -6,7 +6,7 @@ import pandas
 import pytest
 from folder_helpers import summary
 
-from model.outputs.summary import cell, text_of
+from model.outputs.summary import cell
 
 
 @pytest.mark.parametrize("names", [("baby1", "BABY1"), ("M\u00fcller", "Mu\u0308ller")])
@@ -36,14 +36,13 @@ NUMBERS = "007 1E5 3-4 1/2 TRUE Falsch 2024-01-05 5.1.2024 12:30 7% 1,5 (3) $5 M
 @pytest.mark.parametrize("name", [*NUMBERS, "1 1/2", "10 am", "5 \u20ac", "Okt. 12", "3 M\u00e4rz 2024"])
 def test_name_that_a_spreadsheet_would_convert_is_text(name):
     assert cell(name) == f"\t{name}"
-    assert text_of(cell(name)) == name
 
 
 @pytest.mark.parametrize(
     "name", ["baby1", "1a", "sub-01", "MGHNICU_456-VISIT_01", "Marie1", "May", "x", "", "007/lesions.mha"]
 )
 def test_other_names_are_as_they_are(name):
-    assert cell(name) == text_of(cell(name)) == name
+    assert cell(name) == name
 
 
 def test_summary_in_a_spreadsheet_and_in_pandas(go, good, output):
@@ -55,7 +54,7 @@ def test_summary_in_a_spreadsheet_and_in_pandas(go, good, output):
     assert data.startswith('\ufeff"case",'.encode())
     assert b'\r\n"\t007","done",' in data
     table = pandas.read_csv(output / "summary.csv")
-    assert [text_of(name) for name in table["case"]] == ["007", "=M\u00fcller"]
+    assert table["case"].str.replace("^[\t']", "", regex=True).tolist() == ["007", "=M\u00fcller"]
     assert table["lesions"].tolist() == [2, 2]
     assert table["mask"][1] == "'=M\u00fcller/lesions.mha"
     assert (output / "=M\u00fcller" / "lesions.mha").is_file()
