@@ -51,12 +51,15 @@ def test_a_device_answers_as_the_cpu_and_twice_the_same(device: str) -> None:
     np.testing.assert_allclose(first, probabilities("cpu")[0], rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("device_name", DEVICES)
 @pytest.mark.parametrize(
-    ("augmentation", "to_a_sample"),
-    [(Augmentation, lambda case, device: to_sample(case, SMALL, device)), (PaperAugmentation, to_paper_sample)],
+    ("device_name", "augmentation", "to_a_sample"),
+    [
+        ("cpu", Augmentation, lambda case, device: to_sample(case, SMALL, device)),
+        pytest.param("cuda", Augmentation, lambda case, device: to_sample(case, SMALL, device), marks=NEEDS_CUDA),
+        pytest.param("cuda", PaperAugmentation, to_paper_sample, marks=NEEDS_CUDA),
+    ],
 )
-def test_augmentation_is_of_its_seed_and_leaves_the_sample_as_it_was(augmentation, to_a_sample, device_name) -> None:
+def test_augmentation_is_of_its_seed_and_leaves_the_sample_as_it_was(device_name, augmentation, to_a_sample) -> None:
     device = torch.device(device_name)
     sample, before = to_a_sample(invented_case(0), device), to_a_sample(invented_case(0), device)
     first, again = augmentation(5, device), augmentation(5, device)
