@@ -205,12 +205,14 @@ def protocol_table(study: Study) -> str:
     """What differs between the published study and this one."""
     rows = study.rows[study.rows["method"] != RULE]
     folds = sorted(set(rows["fold"]))
+    training, model = (study.configuration.get(part, {}) for part in ("training", "model"))
     trained = sorted({sum(map(len, study.folds)) - len(study.folds[fold]) for fold in folds})
     lines = [
         ["trained on", "85 cases", f"{' or '.join(map(str, trained))} of them; every eighth only for early stopping"],
         ["scored on", "4 cases of the official validation", f"{rows['case'].nunique()} of the 85, held out by fold"],
         ["stopped early on", "the cases that are scored", "cases that are not scored"],
         ["networks per loss", "1", f"{len(folds) * rows['seed'].nunique()} (fold {', '.join(map(str, folds))})"],
-        ["epochs at most", "100", str(study.configuration.get("training", {}).get("epochs", "-"))],
+        ["feature maps by level", "not published", ", ".join(map(str, model.get("channels", ["-"])))],
+        ["epochs at most", "100", str(training.get("epochs", "-"))],
     ]
     return table(["", "published", "here"], lines)
