@@ -145,12 +145,12 @@ def test_slices_in_two_units_are_refused(tmp_path):
 
 
 def test_numbers_that_a_mapping_has_no_say_on_are_missing(tmp_path):
-    """It maps 1 to 100 alone: to 5 times the number less 5."""
+    """It maps 2 to 100 alone: to 5 times the number less 5. What would be 0 stays 0."""
     voxels = RNG.integers(0, 120, GRID.size).astype(np.float32)
 
     def edit(dataset: pydicom.Dataset) -> None:
         mapping = dataset.RealWorldValueMappingSequence[0]
-        mapping.RealWorldValueFirstValueMapped, mapping.RealWorldValueLastValueMapped = 1, 100
+        mapping.RealWorldValueFirstValueMapped, mapping.RealWorldValueLastValueMapped = 2, 100
         mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 5.0, -5.0
 
     edited(write_series(tmp_path / "s", voxels, GRID, Series(unit="um2/s")), edit)

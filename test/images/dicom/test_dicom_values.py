@@ -66,11 +66,12 @@ def test_padding_is_missing_in_the_numbers_that_are_stored(tmp_path, signed, sto
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
 
     edited(paths, edit)
-    found = read_volume(tmp_path, adc=True, keep_nan=True).voxels
+    found = read_volume(tmp_path, adc=True, keep_nan=True)
     expected = is_padding(numbers)
     assert expected.any()
-    assert np.array_equal(np.isnan(found), expected)
-    assert np.array_equal(found[~expected], 2.0 * numbers[~expected] - 1)
+    assert np.array_equal(np.isnan(found.voxels), expected)
+    assert np.array_equal(found.voxels[~expected], 2.0 * numbers[~expected] - 1)
+    assert found.nan_is_background == (numbers[expected].max() < 0)
 
 
 @pytest.mark.parametrize("where", ["file", "group", "unassigned per frame", "unassigned shared"])
