@@ -8,6 +8,7 @@ from inference_helpers import ADC_FOLDER, ZADC_FOLDER
 
 from model.errors import UserError
 from model.inputs.cases import find_cases
+from model.inputs.mask_names import MaskKind
 from model.inputs.platform import find_scan
 
 LAYOUTS = [  # an ADC map and its brain mask
@@ -33,92 +34,61 @@ def test_case_of_an_adc_map_and_a_mask(tmp_path, names):
     assert problem.endswith("; --estimate-z does without one")
 
 
-# --- brain masks by their names, beside adc.mha and zmap.mha ---
-
-
-OTHER_MASKS = """
-    lesion_mask label adc_seg_mask InfarctMask dwi-stroke-mask tumour_brain_mask sub-01_desc-hie_mask lesions-draft roi
-    brain_lesion_seg csf_mask left_hemisphere_mask not_brain_mask OutsideBrainMask brain_mask_inverted brainMaskInv
-""".split()  # noqa: SIM905
-BRAIN_MASKS = "brainmask_manual BrainMask-seg betmask adc_skull_stripped_mask t2_synthstrip_mask mask_eroded".split()  # noqa: SIM905
-# a part beside `brain`, or one after which the folder is called, may be the case's name
-MAY_BE_THE_NAME = ["c1/white_brain_mask", "c1/core_brainmask", "HIE_01/HIE_01_mask"]
-DOUBTFUL = {  # what may be a brain mask, and the format that is not read
-    **dict.fromkeys(("brain.nii.gz", "Segmentation.seg.nrrd", "t2_synthstrip.nii.gz"), ""),
-    **{"b0_brain_mask.img": "Analyze or two-file NIfTI", "mask.nii.zip": "archive", "mask.npy": "array"},
+NAMES = {  # of files beside adc.mha and zmap.mha, without their suffixes
+    MaskKind.OTHER: """
+        lesion_mask label adc_seg_mask InfarctMask dwi-stroke-mask tumour_brain_mask sub-01_desc-hie_mask lesions-draft roi
+        brain_lesion_seg csf_mask left_hemisphere_mask not_brain_mask OutsideBrainMask brain_mask_inverted brainMaskInv""",
+    MaskKind.BRAIN: "brainmask_manual BrainMask-seg betmask adc_skull_stripped_mask t2_synthstrip_mask mask_eroded",
+    MaskKind.DOUBTFUL: "brain t2_synthstrip white_brain_mask core_brainmask",  # a stripped image, or the case's name
+    MaskKind.NONE: "t2 dwi_b1000",
 }
-NO_MASKS = ["brain.0001", "mask.txt", "brain.dcm", "lesions.png", "t2.nii.gz"]
-MAPS = ("c1/adc.mha", "c1/zmap.mha")
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tree(tmp_path, " ".join(MAPS))
-
-
-@pytest.mark.parametrize("name", OTHER_MASKS)
-def test_masks_of_something_else_are_left_out_and_named(root, name):
-    path = f"c1/{name}.nii.gz"
-    tree(root, path)
-    assert files(root) == {"c1": (*MAPS, None)}
-    assert find_cases(root)[0].other_masks == f"{name}.nii.gz is none by its name"
-    tree(root, "c1/brain_mask.nii.gz")
-    assert files(root) == {"c1": (*MAPS, "c1/brain_mask.nii.gz")}
-    table(root, f"a,c1/adc.mha,,{path}", "case,adc,zadc,brain_mask")
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in NAMES.items() for name in names.split()])
+def test_masks_by_their_names(tmp_path, kind, name):
+    """A mask of something else is left out and named; what may be a brain mask is not passed over."""
+    maps, path = ("c1/adc.mha", "c1/zmap.mha"), f"c1/{name}.nii.gz"
+    tree(tmp_path, f"{' '.join(maps)} {path}")
+    (case,) = find_cases(tmp_path)
+    assert (case.brain_mask is not None) == (kind is MaskKind.BRAIN)
+    assert (f"/c1: expected a brain mask, found {name}.nii.gz; if it is one, " in case.no_mask) == (
+        kind is MaskKind.DOUBTFUL
+    )
+    assert case.other_masks == (f"{name}.nii.gz is none by its name" if kind is MaskKind.OTHER else "")
+    if kind in (MaskKind.OTHER, MaskKind.DOUBTFUL):
+        tree(tmp_path, "c1/mask.nii.gz")
+        assert files(tmp_path) == {"c1": (*maps, "c1/mask.nii.gz")}
+    table(tmp_path, f"a,c1/adc.mha,,{path}", "case,adc,zadc,brain_mask")
     says = "its name says that it is a mask of something in the brain, expected a brain mask"
-    assert files(root) == {"a": f"{root}/{path}: {says}"}
+    found = f"{tmp_path}/{path}: {says}" if kind is MaskKind.OTHER else ("c1/adc.mha", None, path)
+    assert files(tmp_path) == {"a": found}
 
 
-@pytest.mark.parametrize("name", DOUBTFUL)
-def test_what_may_be_a_brain_mask_is_not_passed_over(root, name):
-    tree(root, f"c1/{name}")
-    shown = f"{name} ({DOUBTFUL[name]}, which is not read)" if DOUBTFUL[name] else name
-    assert f"/c1: expected a brain mask, found {shown}; if it is one, " in files(root)["c1"]
-    assert files(root, use_mask=False) == {"c1": (*MAPS, None)}
-    tree(root, "c1/mask.nii.gz")
-    assert files(root) == {"c1": (*MAPS, "c1/mask.nii.gz")}
-
-
-@pytest.mark.parametrize("name", BRAIN_MASKS)
-def test_names_of_brain_masks(root, name):
-    tree(root, f"c1/{name}.nii.gz")
-    assert files(root) == {"c1": (*MAPS, f"c1/{name}.nii.gz")}
-
-
-@pytest.mark.parametrize("mask", MAY_BE_THE_NAME)
-def test_a_part_that_may_be_the_cases_name(tmp_path, mask):
-    folder, name = mask.split("/")
-    tree(tmp_path, f"{folder}/adc.mha {mask}.nii.gz")
-    assert f"/{folder}: expected a brain mask, found {name}.nii.gz; if it is one, " in files(tmp_path)[folder]
-    table(tmp_path, f"c1,{folder}/adc.mha,,{mask}.nii.gz", "case,adc,zadc,brain_mask")
-    assert files(tmp_path)["c1"][2] == f"{mask}.nii.gz"
-
-
-@pytest.mark.parametrize("name", NO_MASKS)
-def test_what_is_no_mask_is_not_told(root, name):
-    (root / "c1" / name).write_bytes(bytes(128) + b"DICM")
-    (case,) = find_cases(root)
+def test_what_is_no_mask_is_not_told(tmp_path):
+    tree(tmp_path, "c1/adc.mha c1/zmap.mha")
+    for name in ("brain.0001", "mask.txt", "brain.dcm", "lesions.png"):
+        (tmp_path / "c1" / name).write_bytes(bytes(128) + b"DICM")
+    (case,) = find_cases(tmp_path)
     assert (case.no_mask, case.other_masks) == ("", "")
 
 
-HIE = "sub-01_ses-1_desc-hiezscore_ADC.nii.gz"
 ESTIMATED = ["zmap-estimated.nii.gz", "B_ZMAP_ESTIMATED.NII", "EstimatedZ.mha"]
 LEFT_OUT = "{} was left out: its name says that it is an estimated Z map, not a given one"
 
 
-@pytest.mark.parametrize(("adc", "name"), [("IM1.dcm", ESTIMATED[0]), *(("adc.mha", name) for name in (*ESTIMATED, HIE))])
-def test_an_estimated_z_map_is_no_given_one(tmp_path, name, adc):
-    tree(tmp_path, f"c1/{adc} c1/{name}")
-    place = "c1/adc.mha" if adc == "adc.mha" else "c1"
-    assert files(tmp_path) == {"c1": (place, None, None)}
-    assert find_cases(tmp_path)[0].remarks[0] == f"{LEFT_OUT.format(name)}."
-    assert LEFT_OUT.format(name) in files(tmp_path, estimate_z=False)["c1"]
+@pytest.mark.parametrize("name", [*ESTIMATED, "sub-01_ses-1_desc-hiezscore_ADC.nii.gz"])
+def test_an_estimated_z_map_is_no_given_one(tmp_path, name):
+    tree(tmp_path, f"c1/adc.mha c1/{name} c2/IM1.dcm c2/{name}")
+    assert files(tmp_path) == {"c1": ("c1/adc.mha", None, None), "c2": ("c2", None, None)}
+    for case in find_cases(tmp_path):
+        assert case.remarks[0] == f"{LEFT_OUT.format(name)}."
+        assert LEFT_OUT.format(name) in case.no_z
     tree(tmp_path, "c1/zmap.mha")
-    assert files(tmp_path) == {"c1": (place, "c1/zmap.mha", None)}
+    assert files(tmp_path)["c1"] == ("c1/adc.mha", "c1/zmap.mha", None)
 
 
 @pytest.mark.parametrize("name", ESTIMATED)
-def test_estimated_z_maps_of_tables_platform_and_data_set_fail(tmp_path, name):
+def test_estimated_z_maps_of_tables_and_platform_fail(tmp_path, name):
     tree(tmp_path, f"maps/{name} maps/adc.mha")
     table(tmp_path, f"a,maps/adc.mha,maps/{name}")
     says = "its name says that it is an estimated Z map, expected a given one"
@@ -126,11 +96,17 @@ def test_estimated_z_maps_of_tables_platform_and_data_set_fail(tmp_path, name):
     one = tree(tmp_path / "one", f"{ADC_FOLDER}/scan.mha {ZADC_FOLDER}/{Path(name).stem}.mha")
     with pytest.raises(UserError, match=rf"\.mha: {says}"):
         find_scan(one)
-    published = tree(tmp_path / "all", f"1ADC_ss/c1-ADC_ss.mha 2Z_ADC/c1_{name}")
-    assert files(published)["c1"] == ("1ADC_ss/c1-ADC_ss.mha", None, None)
 
 
 FOUND = blocks("""
+masks of formats that are not read, or by the folder's own words, may be brain masks
++ c1/adc.mha c1/b0_brain_mask.img c2/adc.mha c2/mask.nii.zip c3/adc.mha c3/x.seg.nrrd HIE_01/adc.mha HIE_01/HIE_01_mask.mha
+c1 -z -m: expected a brain mask, found b0_brain_mask.img (Analyze or two-file NIfTI, which is not read); if it is one,
+c2 -z -m: expected a brain mask, found mask.nii.zip (archive, which is not read); if it is one,
+c3 -z -m: expected a brain mask, found x.seg.nrrd; if it is one,
+HIE_01 -z -m: expected a brain mask, found HIE_01_mask.mha; if it is one,
+c1 c2 c3 HIE_01 -z: = {name}/adc.mha - -
+
 a word of both maps belongs to the case: it makes no brain mask and no estimate
 + c1/mask_adc.mha c1/mask_zmap.mha c2/estimated_adc.mha c2/estimated_zmap.mha
 c1 -z -m: = c1/mask_adc.mha c1/mask_zmap.mha -
