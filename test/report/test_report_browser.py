@@ -175,9 +175,11 @@ def test_keys_and_wheel_step_through_the_slices(report):
     for focused, steps in (("#opacity", 0), ("#viewer-canvas", 1)):  # without the focus the wheel is the page's
         report.focus(focused)
         report.hover("#viewer-canvas")
+        before = report.evaluate("scrollY")
         report.mouse.wheel(0, 100)
-        report.wait_for_timeout(100)
+        report.wait_for_timeout(200)
         assert abs(slice_shown(report) - first) == steps
+        assert (report.evaluate("scrollY") > before) == (steps == 0)
     report.focus("#slice")
     press(report, "Home")
     lowest = int(np.flatnonzero(phantom_case()[0].brain.any(axis=(1, 2)))[0])

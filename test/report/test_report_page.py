@@ -231,7 +231,7 @@ def test_the_outline_goes_along_the_pixels_edges():
 
 
 def test_shades_of_a_slice():
-    plane, brain = np.array([[0.0, 100, 150, 200, 999]]), np.array([[False, True, True, True, True]])
+    plane, brain = np.array([[300.0, 100, 150, 200, 999]]), np.array([[False, True, True, True, True]])
     image = Image.open(io.BytesIO(colour_png(plane, brain, (100, 200), ("000000", "ffffff")))).convert("RGB")
     assert np.asarray(image)[0].tolist() == [[0] * 3, [0] * 3, [128] * 3, [255] * 3, [255] * 3]
 

@@ -310,7 +310,7 @@ def drag(page: Page, *points: tuple[float, float]) -> None:
     page.mouse.move(*places[0])
     page.mouse.down()
     for place in places[1:]:
-        page.mouse.move(*place, steps=5)
+        page.mouse.move(*place, steps=40)
     page.mouse.up()
     page.wait_for_timeout(100)
 
@@ -320,7 +320,7 @@ def test_pen_and_eraser_draw_in_the_plane_that_is_shown(review, tmp_path, made, 
     go_to(review, made, made.places[4])
     review.select_option("#view", view)
     review.check("input[name=tool][value=pen]")
-    drag(review, (0.4, 0.5), (0.6, 0.5))
+    drag(review, (0.25, 0.5), (0.75, 0.5))  # beyond the brain, where nothing is drawn
     drawn = review_now(review, tmp_path).mask & ~made.found.mask
     shown = np.isin(made.shown, np.flatnonzero(drawn))
     place = made.shown_at(made.places[4])
@@ -329,7 +329,7 @@ def test_pen_and_eraser_draw_in_the_plane_that_is_shown(review, tmp_path, made, 
     assert made.case.brain[drawn].all()
     review.check("input[name=tool][value=eraser]")
     review.select_option("#brush", "5")
-    drag(review, (0.35, 0.5), (0.65, 0.5))
+    drag(review, (0.25, 0.5), (0.75, 0.5))
     assert not (review_now(review, tmp_path).mask & drawn).any()
     press(review, "Control+z")
     assert np.array_equal(review_now(review, tmp_path).mask & ~made.found.mask, drawn)
