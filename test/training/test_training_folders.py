@@ -21,8 +21,6 @@ READS = {
     "train": "--data {none} --run {data}/new --device cpu",
 }
 WRITES = {
-    "accuracy": "--docs {file}",
-    "tables": "--docs {file}",
     "cases": "--data {data} --out {file}",
     "crossval": "--data {data} --results {file}",
     "fit": "--data {data} --weights {file}",
