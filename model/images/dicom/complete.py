@@ -74,10 +74,10 @@ def require_complete(frames: Sequence[Frame], gap_mm: float, images: int, others
 
     images: how many the series has, with those of other types; others: the InstanceNumbers of these.
 
-    Raises UserError where the headers name more slices than there are.
+    Raises UserError where the headers name more slices than there are, or slices of several acquisitions overlap.
     """
     datasets = list({frame.path: frame.dataset for frame in frames}.values())
-    return (*_gaps(frames, gap_mm), *_parts(datasets, path), *_counts(frames, datasets, images, others, path))
+    return (*_gaps(frames, gap_mm, path), *_parts(datasets, path), *_counts(frames, datasets, images, others, path))
 
 
 def _parts(datasets: list[Dataset], path: Path) -> tuple[str, ...]:
@@ -173,24 +173,35 @@ def whole(value: object) -> int | None:
 # --- how far apart ---
 
 
-def _gaps(frames: Sequence[Frame], gap_mm: float) -> tuple[str, ...]:
+def _gaps(frames: Sequence[Frame], gap_mm: float, path: Path) -> tuple[str, ...]:
     """Whether the slices lie as far apart as the header says, where there are several.
 
     Slices that two packages acquired in turn are as thick as the gap or less. Those of two whole runs are as thick as the
-    gap within a run, which is a multiple of the gap.
+    gap within a run, which is a multiple of the gap. Raises UserError where acquisition numbers tell such runs.
     """
     spacing, thickness = (_longest(frames, name) for name in ("SpacingBetweenSlices", "SliceThickness"))
     steps = gap_mm / spacing if spacing >= thickness > 0 else 1.0  # less than the thickness may be the room between slices
     if len(frames) == 1:
         return ()
+    said_mm = max(spacing, thickness)
     if round(steps) > 1 and abs(steps - round(steps)) < STEP:
         why = "slices between them may be missing"
-    elif max(spacing, thickness) > OVERLAP * gap_mm:
-        why = "they may be of two runs"
-    else:
+    elif said_mm <= OVERLAP * gap_mm:
         return ()
-    said_mm = max(spacing, thickness)
+    elif 1 < len(_acquisitions(frames)) < len(frames):
+        raise UserError(
+            f"{path}: expected one acquisition, found several in one series (AcquisitionNumber): slices of {said_mm:.3g} mm"
+            f" lie {gap_mm:.3g} mm apart, those of one between those of another"
+        )
+    else:
+        why = "they may be of two runs"
     return (f"Its DICOM header says {said_mm:.3g} mm between slices, they lie {gap_mm:.3g} mm apart: {why}.",)
+
+
+def _acquisitions(frames: Sequence[Frame]) -> set[str]:
+    """The acquisition numbers of slices: of files, or of the frames of one."""
+    items = (holder(frame.dataset, frame.groups, "FrameContentSequence", "FrameAcquisitionNumber") for frame in frames)
+    return {str(item.get("FrameAcquisitionNumber") or item.get("AcquisitionNumber") or "") for item in items}
 
 
 def _longest(frames: Sequence[Frame], name: str) -> float:

@@ -192,3 +192,31 @@ def test_more_pixels_than_the_header_says(tmp_path):
     kept = [group for group in groups if group.FrameContentSequence[0].InStackPositionNumber <= 9]
     change(path, NumberOfFrames=9, PerFrameFunctionalGroupsSequence=kept)
     assert "its PixelData has 288 bytes, expected 216 by Rows, " in said(path)
+
+
+@pytest.mark.parametrize("left_out", ["SliceThickness", "SpacingBetweenSlices"])
+@pytest.mark.parametrize("is_one_file", [True, False])
+def test_two_runs_half_a_slice_apart(tmp_path, is_one_file, left_out):
+    """The header says 3 mm, the slices of both lie 1.5 mm apart."""
+    between = replace(GRID, origin_mm=tuple(GRID.to_mm(np.array([0.5, 0, 0])).tolist()))
+    if is_one_file:
+
+        def edit(dataset: Dataset) -> None:
+            for group in dataset.PerFrameFunctionalGroupsSequence:
+                content = group.FrameContentSequence[0]
+                content.FrameAcquisitionNumber, content.StackID = int(content.StackID), "1"
+                del group.PixelMeasuresSequence[0][left_out]
+
+        edited([write_multiframe(tmp_path / "m.dcm", [(VOXELS, GRID), (VOXELS + 1, between)])], edit)
+    else:
+        for run, grid in enumerate((GRID, between)):
+            tags = {"AcquisitionNumber": run + 1, "SOPInstanceUID": None, left_out: None}
+            write_series(tmp_path / str(run), VOXELS, grid, each=lambda z, tags=tags: tags)
+    says = "expected one acquisition, found several in one series (AcquisitionNumber): slices of 3 mm lie 1.5 mm apart"
+    assert refused(tmp_path) == f"{tmp_path}: {says}, those of one between those of another"
+
+
+def test_two_packages_of_one_volume(tmp_path):
+    """Odd slices in one and even ones in the other, as thick as the gap."""
+    write_series(tmp_path, VOXELS, GRID, each=lambda z: {"AcquisitionNumber": z % 2 + 1})
+    assert said(tmp_path) == ""
