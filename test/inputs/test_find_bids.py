@@ -24,7 +24,7 @@ what is no raw data is left alone
 / sub-01/dwi ADC desc-zscore_ADC
 + derivatives/other/sub-02/dwi/sub-02_ADC.nii.gz sourcedata/sub-02/dwi/sub-02_ADC.nii.gz code/sub-02/dwi/sub-02_ADC.nii.gz
 + README participants.tsv sub-01/fmap/sub-01_ADC.nii.gz sub-01/dwi/ADC.nii.gz figures/x.png .git/annex/objects/x.nii.gz
-+ .heudiconv/x.tsv sub-01/sub-01_scans.tsv notes/list.xlsx CHANGES>.git/annex/gone
++ .heudiconv/x.nii ._loose.mha sub-01/._x.nii.gz sub-01/sub-01_scans.tsv notes/list.xlsx CHANGES>.git/annex/gone
 sub-01: = sub-01/dwi/sub-01_ADC.nii.gz sub-01/dwi/sub-01_desc-zscore_ADC.nii.gz -
 
 images elsewhere are listed with the reason: none is passed over because its folder is called otherwise than BIDS wants it
