@@ -25,13 +25,13 @@ published layout with a map missing
 A: the Z map, none is there
 B: the ADC map, none is there
 
-published layout named otherwise: a Z map of the words that are not a map's belongs to the case; 1 and 01 may be two patients
+published layout named otherwise: a Z map of the words that are not a map's belongs to the case; 1 and 01 may be two
 + 1ADC_ss/B_010-VISIT_01-ADC_ss.mha 2Z_ADC/B_010-VISIT_01-Zscore.mha 1ADC_ss/C_011_ADC.mha 2Z_ADC/zmap_C_011.nii.gz
-+ 1ADC_ss/D_1-ADC_ss.mha 2Z_ADC/D_01_z.mha
++ 1ADC_ss/D_1-ADC_ss.mha 2Z_ADC/D_01_z.mha 1ADC_ss/E_1-ADC_ss.mha 2Z_ADC/E_1_z.mha 2Z_ADC/zmap_E_1.nii.gz
 B_010-VISIT_01: = 1ADC_ss/B_010-VISIT_01-ADC_ss.mha 2Z_ADC/B_010-VISIT_01-Zscore.mha -
 C_011_ADC: = 1ADC_ss/C_011_ADC.mha 2Z_ADC/zmap_C_011.nii.gz -
-D_1: the Z map, none is there
-D_01_z: the ADC map, none is there
+D_1 E_1: the Z map, none is there
+D_01_z E_1_z zmap_E_1: the ADC map, none is there
 
 what lies in and beside the published layout
 + 1ADC_ss/A-ADC_ss.mha 2Z_ADC/Zmap_A-ADC_smooth2mm_clipped10.mha 3LABEL/A_lesion.mha more/adc.mha more/zmap.mha
