@@ -25,6 +25,7 @@ import dataclasses
 import functools
 import math
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,11 @@ from model.segmenter import DEVICES, ENGINES, NETWORKS, Segmenter
 
 if TYPE_CHECKING:
     from model.outputs.summary import Outcome
+
+STARTED = time.perf_counter()
+# of a case on two cores of a CPU, from the process's start, and for each million voxels where all are brain: "Growth" in
+# benchmarks/README.md
+CPU_START_S, CPU_S_A_MILLION = 0.8, 5.0
 
 say = functools.partial(print, flush=True)
 
@@ -224,6 +230,12 @@ def run(args: argparse.Namespace) -> None:
         serve(job)
         return
     results = job()
+    if args.device == "auto" and results["device"] != "cpu":
+        from model.images.volume import read_volume
+
+        voxels = math.prod(read_volume(args.output / MASK_PATH).grid.size)
+        if note := sooner_on_cpu(time.perf_counter() - STARTED, voxels):
+            print(note)
     print(f"mask: {args.output / MASK_PATH}")
     if args.probabilities:
         print(f"probabilities: {args.output / PROBABILITIES_PATH}")
@@ -234,6 +246,16 @@ def run(args: argparse.Namespace) -> None:
     for warning in results["warnings"]:
         print(f"warning: {warning}")
     print(f"lesion volume: {results['lesion_volume_ml']} ml in {results['lesions']} lesion(s), {results['seconds']} s")
+
+
+def sooner_on_cpu(seconds: float, voxels: int) -> str:
+    """A line where two cores would have been done with a single case sooner than CUDA; empty where not, or not surely.
+
+    seconds: that CUDA took, from the process's start. voxels: of the case's grid.
+    """
+    on_cpu = CPU_START_S + CPU_S_A_MILLION * voxels / 1e6
+    times = f"at most {on_cpu:.1f} s on two cores, CUDA took {seconds:.1f} s"
+    return f"--device cpu would have been faster for this case: {times}" if on_cpu <= seconds else ""
 
 
 def segmenter_options(args: argparse.Namespace) -> dict:

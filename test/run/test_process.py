@@ -30,8 +30,10 @@ from inference_helpers import (
     stump,
 )
 
+import process
 from model.networks.predict import Predictor
 from model.networks.stored import save_decision
+from model.networks.torch_engine import TorchEngine
 from model.run.one_case import segment
 from model.segmenter import Segmenter
 from process import parse_arguments
@@ -110,6 +112,31 @@ def test_folders_are_the_platforms_where_none_are_named():
     args = parse_arguments([])
     assert (str(args.input), str(args.output)) == ("/input", "/output")
     assert (args.device, args.weights, args.serve, args.probabilities) == ("auto", None, False, False)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "voxels", "said"),
+    [
+        (11.2, 128 * 128 * 54, "at most 5.2 s on two cores, CUDA took 11.2 s"),  # 0.8 + 5 * 0.885
+        (0.79, 1, None),
+        (5.0, 1_000_000, None),
+    ],
+)
+def test_a_case_that_waited_for_cuda_says_what_the_cpu_would_have_taken(seconds, voxels, said):
+    assert process.sooner_on_cpu(seconds, voxels) == (
+        f"--device cpu would have been faster for this case: {said}" if said else ""
+    )
+
+
+@pytest.mark.parametrize(("device", "lines"), [("auto", 1), ("cuda", 0)])
+def test_where_no_device_is_named_it_is_said(main, case_tree, output, rule_weights, monkeypatch, capfd, device, lines):
+    """CUDA is the CPU here under another name, and took long."""
+    monkeypatch.setattr("model.networks.engines.no_cuda", lambda: "")
+    monkeypatch.setattr("model.networks.torch_engine.pick_device", lambda name: (torch.device("cpu"), ""))
+    monkeypatch.setattr(TorchEngine, "device", property(lambda self: "cuda", lambda self, name: None), raising=False)
+    monkeypatch.setattr("process.STARTED", -1e6)
+    assert main(arguments(case_tree(), output, rule_weights, device)) == 0
+    assert capfd.readouterr().out.count("--device cpu would have been faster for this case") == lines
 
 
 def test_the_mask_is_given_its_place_last(main, case_tree, output, rule_weights):
