@@ -21,6 +21,7 @@ UNUSABLE = [  # a table, and what is said with and without the option that estim
     ("case,adc,zadc", "no case found", False),
     ("case,zadc\none,a.mha", FIRST, True),
     ('case,adc,"zadc\na,b,c', "cannot be read as CSV", False),
+    ('sep=;\ncase;adc;zadc\nx;;\na;"a.mha;b.mha', "cannot be read as CSV (line 4: unexpected end of data; is", True),
     # a quotation mark that is not closed takes lines together: none of them is passed over
     (
         'case,adc,zadc\na,"a.mha,b.mha\nb,a.mha,b.mha',
