@@ -30,6 +30,7 @@ from model.errors import UserError
 from model.files import only_run
 from model.networks.predict import Predictor
 from training.data.dataset import PackedCase
+from training.data.splits import folds_of
 from training.learning import executors, study_runs
 from training.learning.executors import LocalExecutor, reason, slurm_executor, slurm_options, work_off
 from training.learning.losses import LOSSES
@@ -109,6 +110,12 @@ def require_scores(row: Row, mask: np.ndarray, case: PackedCase) -> None:
     assert row.lesion_load == close(np.count_nonzero(case.label) / np.count_nonzero(case.adc > 0))
     assert row.slice_mm == z
     assert math.isnan(row.grid_dice)
+
+
+def test_a_run_is_done_when_each_of_its_cases_has_a_row(data: Path, finished: Path) -> None:
+    rows, folds = of_networks(finished), folds_of(data)
+    assert study_runs.finished_runs(rows, folds) == {("dice", 0, 0), ("dice", 2, 0)}
+    assert study_runs.finished_runs(rows[1:], folds) == {("dice", 2, 0)}
 
 
 def test_the_rule_has_a_row_per_case(finished: Path) -> None:
