@@ -34,7 +34,8 @@ class OpenvinoEngine:
         # float32, or the result would depend on the processor: some get bfloat16 by default
         streams = min(at_once, threads(), 2)
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads(), "NUM_STREAMS": streams}
-        self._core.set_property("CPU", options)
+        # a thread that is bound to a core waits there for other cases' work, and all others wait for it
+        self._core.set_property("CPU", options | {"ENABLE_CPU_PINNING": False})
         self._compiling = ThreadPoolExecutor(min(threads(), 2))
 
     def load(self, stored: StoredNetwork) -> Network:

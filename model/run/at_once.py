@@ -21,8 +21,8 @@ class Stopped(Exception):
 
 
 def cases_at_once(threads: int, cores: int) -> int:
-    """Of a folder. On two cores several are slower than one by one, and take more memory: benchmarks/README.md."""
-    return 3 if min(threads, cores) > 2 else 1
+    """Of a folder: what one leaves of the cores while it is read and written another takes (benchmarks/README.md)."""
+    return min(threads, cores, 3)
 
 
 class AtOnce:

@@ -52,7 +52,7 @@ def test_no_more_than_so_many_at_a_time():
     assert max(most) <= SEVERAL
 
 
-@pytest.mark.parametrize(("threads", "cores", "cases"), [(2, 8, 1), (3, 8, 3), (8, 2, 1), (3, 3, 3)])
+@pytest.mark.parametrize(("threads", "cores", "cases"), [(1, 8, 1), (2, 8, 2), (8, 2, 2), (4, 5, 3)])
 def test_so_many_at_a_time_as_threads_are_allowed_and_cores_are_there(threads, cores, cases):
     assert cases_at_once(threads, cores) == cases
 
