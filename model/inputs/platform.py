@@ -80,6 +80,9 @@ def _paths(manifest: Path) -> tuple[dict[str, str], str]:
     except (TypeError, AttributeError, KeyError):
         expected = "a list of entries, each with a socket that has a slug and a relative_path"
         raise UserError(f"{manifest}: expected {expected}") from None
+    for slug in DEFAULT_PATHS.keys() & paths.keys():
+        if Path(paths[slug]).is_absolute() or ".." in Path(paths[slug]).parts:
+            raise UserError(f"{manifest}: relative_path of {slug} leaves the input folder: {paths[slug]}")
     missing = sorted(DEFAULT_PATHS.keys() - paths.keys())
     no_socket = f"{manifest}: expected a socket {' and '.join(missing)}, found {', '.join(sorted(paths)) or 'none'}"
     if ADC_SLUG in missing:

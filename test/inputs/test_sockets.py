@@ -68,6 +68,7 @@ REFUSED = [  # manifests, and what is said of the file
     *((text, "not readable as JSON") for text in ("", "[" * 100_000)),
     *((text, NO_LIST) for text in ("3", {"a": 1}, [None], [{}], [{"socket": {"slug": ADC_SLUG}}])),
     ([], f"expected a socket {ADC_SLUG} and {ZADC_SLUG}, found none"),
+    *((entries(adc=where), f"relative_path of {ADC_SLUG} leaves the input folder: {where}") for where in ("../b", "/data")),
     ([entries()[0], AGE], f"expected a socket {ADC_SLUG}, found age-in-days, {ZADC_SLUG}"),
 ]
 

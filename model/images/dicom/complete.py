@@ -3,9 +3,9 @@
 A cut transfer that lacks slices at an end still gives a regular stack, and so do two runs half a slice apart.
 """
 
-import contextlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -24,9 +24,20 @@ OF_VENDORS = {  # private tags with the number of slices of a volume: group, cre
 }
 IMAGES = ("ImagesInAcquisition", "ImagesInSeries", "NumberOfSeriesRelatedInstances")  # which may count several volumes
 MANY_DIGITS = re.compile(r"\d{2}")
-MEASURES = "PixelMeasuresSequence"
+OF_A_VOLUME = ("TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers", "EffectiveEchoTime", "EchoTime")
+OF_A_RUN = ("AcquisitionNumber", "FrameAcquisitionNumber", "AcquisitionUID")
+IN_TURN = (  # which grow from run to run
+    *("AcquisitionDateTime", "FrameAcquisitionDateTime", "AcquisitionTime", "TriggerTime", "SeriesTime", "ContentTime"),
+    *("InstanceCreationTime", "InstanceNumber"),
+)
+IN_GROUPS = {  # tags of a frame and the functional group that holds them
+    **dict.fromkeys(("SpacingBetweenSlices", "SliceThickness"), "PixelMeasuresSequence"),
+    **dict.fromkeys(("TemporalPositionIndex", "FrameAcquisitionNumber"), "FrameContentSequence"),
+    **dict.fromkeys(("FrameAcquisitionDateTime",), "FrameContentSequence"),
+    "EffectiveEchoTime": "MREchoSequence",
+}
 STEP = 0.05  # by which a gap differs from a multiple of the spacing at most
-OVERLAP = 1.5  # times the gap, from which on slices that thick may be of several runs
+OVERLAP = 1.5  # times the gap, from which on slices that thick are of several runs
 INCOMPLETE = "the transfer may have stopped early, so send the series again"
 
 
@@ -74,10 +85,10 @@ def require_complete(frames: Sequence[Frame], gap_mm: float, images: int, others
 
     images: how many the series has, with those of other types; others: the InstanceNumbers of these.
 
-    Raises UserError where the headers name more slices than there are, or slices of several acquisitions overlap.
+    Raises UserError where the headers name more slices than there are, or where the slices are of several runs.
     """
     datasets = list({frame.path: frame.dataset for frame in frames}.values())
-    return (*_gaps(frames, gap_mm, path), *_parts(datasets, path), *_counts(frames, datasets, images, others, path))
+    return (*_runs(frames, gap_mm, path), *_parts(datasets, path), *_counts(frames, datasets, images, others, path))
 
 
 def _parts(datasets: list[Dataset], path: Path) -> tuple[str, ...]:
@@ -112,7 +123,17 @@ def _counts(frames: Sequence[Frame], datasets: list[Dataset], images: int, other
                 f"Its DICOM header says {said} images ({name}), the ADC map has {found} slices: whole if the former counts"
                 " several volumes; else slices are missing."
             )
+    _require_whole_acquisitions(datasets, path)
     return (*remarks, *_numbering(frames, others, path))
+
+
+def _require_whole_acquisitions(datasets: list[Dataset], path: Path) -> None:
+    """Raise UserError where one of several acquisitions has as many images as each should, and another has fewer."""
+    counts = Counter(str(dataset.get("AcquisitionNumber")) for dataset in datasets)
+    said, least = _most(datasets, "ImagesInAcquisition"), min(counts.values())
+    if said in counts.values() and least < said:
+        what = f"{said} images of each acquisition, as its header says (ImagesInAcquisition)"
+        raise UserError(f"{path}: expected {what}, found {least} of one: {INCOMPLETE}")
 
 
 def _numbering(frames: Sequence[Frame], others: set[int], path: Path) -> tuple[str, ...]:
@@ -170,45 +191,78 @@ def whole(value: object) -> int | None:
         return None
 
 
-# --- how far apart ---
+# --- how many runs ---
 
 
-def _gaps(frames: Sequence[Frame], gap_mm: float, path: Path) -> tuple[str, ...]:
-    """Whether the slices lie as far apart as the header says, where there are several.
+def _runs(frames: Sequence[Frame], gap_mm: float, path: Path) -> tuple[str, ...]:
+    """Raise UserError where the slices of several runs lie between each other; else whether the gap is what is said.
 
     Slices that two packages acquired in turn are as thick as the gap or less. Those of two whole runs are as thick as the
-    gap within a run, which is a multiple of the gap. Raises UserError where acquisition numbers tell such runs.
+    gap within a run, which is a multiple of the gap.
     """
     spacing, thickness = (_longest(frames, name) for name in ("SpacingBetweenSlices", "SliceThickness"))
-    steps = gap_mm / spacing if spacing >= thickness > 0 else 1.0  # less than the thickness may be the room between slices
-    if len(frames) == 1:
-        return ()
     said_mm = max(spacing, thickness)
-    if round(steps) > 1 and abs(steps - round(steps)) < STEP:
-        why = "slices between them may be missing"
-    elif said_mm <= OVERLAP * gap_mm:
-        return ()
-    elif 1 < len(_acquisitions(frames)) < len(frames):
+    overlap = said_mm > OVERLAP * gap_mm
+    names = [*OF_A_VOLUME, *(OF_A_RUN if overlap or not said_mm else ())]
+    tag = next((name for name in names if _interleave(_values(frames, name))), "")
+    if overlap and not tag:
+        times = max(round(said_mm / gap_mm), 2)
+        tag = next((name for name in (*OF_A_RUN, *IN_TURN) if _in_turn(_values(frames, name), times)), "")
+    if tag:
+        slices = f"slices of {said_mm:.3g} mm" if overlap else "its slices"
         raise UserError(
-            f"{path}: expected one acquisition, found several in one series (AcquisitionNumber): slices of {said_mm:.3g} mm"
-            f" lie {gap_mm:.3g} mm apart, those of one between those of another"
+            f"{path}: expected one acquisition, found several in one series ({tag}): {slices} lie {gap_mm:.3g} mm apart,"
+            " those of one between those of another"
         )
-    else:
-        why = "they may be of two runs"
+    steps = gap_mm / spacing if spacing >= thickness > 0 else 1.0  # less than the thickness may be the room between slices
+    are_missing = round(steps) > 1 and abs(steps - round(steps)) < STEP
+    if len(frames) == 1 or not (are_missing or overlap):
+        return ()
+    why = "slices between them may be missing" if are_missing else "they may be of two runs"
     return (f"Its DICOM header says {said_mm:.3g} mm between slices, they lie {gap_mm:.3g} mm apart: {why}.",)
-
-
-def _acquisitions(frames: Sequence[Frame]) -> set[str]:
-    """The acquisition numbers of slices: of files, or of the frames of one."""
-    items = (holder(frame.dataset, frame.groups, "FrameContentSequence", "FrameAcquisitionNumber") for frame in frames)
-    return {str(item.get("FrameAcquisitionNumber") or item.get("AcquisitionNumber") or "") for item in items}
 
 
 def _longest(frames: Sequence[Frame], name: str) -> float:
     """In mm; 0 where no frame has a number there."""
-    items = {id(item): item for frame in frames for item in [holder(frame.dataset, frame.groups, MEASURES, name)]}.values()
-    found = [0.0]
-    for item in items:
-        with contextlib.suppress(TypeError, ValueError):
-            found.append(abs(float(item.get(name))))
-    return max(found)
+    return max((abs(value) for value in _values(frames, name) if isinstance(value, float)), default=0.0)
+
+
+def _values(frames: Sequence[Frame], name: str) -> list[float | str]:
+    """A tag of each frame, as numbers where they are; empty texts where it has none."""
+    if name in IN_GROUPS:
+        return [_plain(_value(frame, name)) for frame in frames]
+    of_files = {id(frame.dataset): frame.dataset for frame in frames}
+    found = {number: _plain(dataset.get(name)) for number, dataset in of_files.items()}
+    return [found[id(frame.dataset)] for frame in frames]
+
+
+def _value(frame: Frame, name: str) -> object:
+    """A tag of a frame: in its functional groups, or of its file."""
+    sequence = IN_GROUPS.get(name)
+    return (holder(frame.dataset, frame.groups, sequence, name) if sequence else frame.dataset).get(name)
+
+
+def _plain(value: object) -> float | str:
+    """Numbers to four digits: echo times differ by rounding."""
+    text = "" if value is None else str(value)
+    try:
+        return float(f"{float(text):.4g}") if "." in text else float(text)
+    except ValueError:
+        return text
+
+
+def _interleave(values: list[float | str]) -> bool:
+    """Whether of groups of at least two slices with one value each, one lies between the slices of another."""
+    ends: dict[float | str, list[int]] = {}
+    for n, value in enumerate(values):
+        ends.setdefault(value, []).append(n)
+    groups = sorted((places[0], places[-1]) for places in ends.values() if len(places) > 1)
+    return any(first < last for (_, last), (first, _) in itertools.pairwise(groups))
+
+
+def _in_turn(values: list[float | str], times: int) -> bool:
+    """Whether every `times`-th slice is of one run: all its values lie before all those of the next."""
+    if len({type(value) for value in values}) != 1 or "" in values or len(values) < 2 * times:
+        return False
+    parts = sorted((min(part), max(part)) for part in (values[n::times] for n in range(times)))  # type: ignore[type-var]
+    return all(last < first for (_, last), (first, _) in itertools.pairwise(parts))  # type: ignore[operator]

@@ -7,7 +7,7 @@ import re
 import threading
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -16,6 +16,7 @@ from model.errors import UserError
 from model.images.dicom.mr_words import are_of_mr
 
 PATIENT = ("PatientID", "PatientName", "PatientBirthDate")  # what tells patients apart
+UMLAUTS = str.maketrans({"\u00e4": "ae", "\u00f6": "oe", "\u00fc": "ue"})
 UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")  # with zeros in front of a number, which scanners write, too
 LONGEST_TEXT = 64
 NUMBER = re.compile(r"[0-9]|10|[1-9]?[0-9]?[05]0")  # that may stand alone in a description: of a series, 10^-6, b-values
@@ -71,7 +72,7 @@ def require_one_patient(datasets: Sequence[Dataset], path: Path) -> None:
     numbers, names, births = zip(*said, strict=True)
     found = {
         "PatientID": {" ".join(number.casefold().split()) for number in numbers},
-        "PatientName": set(map(_name, names)),
+        "PatientName": _different(names),
         "PatientBirthDate": set(map(_date, births)),
     }
     for tag, values in found.items():
@@ -101,16 +102,31 @@ def _counted(text: str, files: Sequence[Path], path: Path) -> str:
     return re.sub(names, lambda found: f"{path}: file {numbers[found[0]]} of {len(files)} by name", text)
 
 
-def _name(name: str) -> str:
-    """The sorted words of a name in the first script that it is written in, without marks on letters; ae for a counts as a.
+def _different(names: Iterable[str]) -> set[str]:
+    """One way to write each of the names; the empty one too, where it is among them."""
+    found: dict[str, set[str]] = {}
+    for name in sorted(set(names)):
+        ways = _ways(name)
+        if not any(ways & others for others in found.values()):
+            found[name if any(ways) else ""] = ways
+    return set(found)
 
-    Read as UTF-8 where the header does not say so.
+
+def _ways(name: str) -> set[str]:
+    """The sorted words of a name in the first script that it is written in, without marks and as a German writes in ASCII.
+
+    Also read as UTF-8, which the header may not say.
     """
+    texts = [name]
     with contextlib.suppress(UnicodeError):
-        name = name.encode("latin-1").decode()
-    scripts = (re.findall(r"[^\W_]+", _plain(part.casefold())) for part in name.split("="))
-    words = next(filter(None, scripts), [])
-    return " ".join(sorted(re.sub("([aou])e", r"\1", word) for word in words))
+        texts.append(name.encode("latin-1").decode())
+    ways = set()
+    for text in texts:
+        small = unicodedata.normalize("NFC", text).casefold()
+        for way in (_plain(small), _plain(small.translate(UMLAUTS))):
+            scripts = (re.findall(r"[^\W_]+", part) for part in way.split("="))
+            ways.add(" ".join(sorted(next(filter(None, scripts), []))))
+    return ways
 
 
 def _date(value: object) -> str:

@@ -133,7 +133,9 @@ def grid_of(axes: Axes, fields: Fields, path: Path) -> Grid:
     if not ALONG_AXES.issuperset(axes.get("kinds", [])):
         raise ValueError(f"kinds: {fields['kinds'][:50]!a}, expected domain or space along each axis")
     in_space = not {"space", "space dimension"}.isdisjoint(fields)
-    name = "space directions" if in_space else "spacings"
+    name, other = ("space directions", "spacings") if in_space else ("spacings", "space directions")
+    if name in axes and (other in axes or (not in_space and "space origin" in fields)):
+        raise ValueError(f"expected {name} alone, found {other if other in axes else 'space origin'} beside it")
     if name not in axes:
         beside = [f"{other}: {fields[other][:50]}" for other in ("spacings", "thicknesses") if other in fields]
         found = f", found {' and '.join(beside)}" if beside else "; 1 mm is not assumed"

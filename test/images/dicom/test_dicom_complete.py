@@ -1,6 +1,6 @@
 """Series that lack slices at an end, and series of two runs: what the headers tell of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -212,7 +212,8 @@ def test_two_runs_half_a_slice_apart(tmp_path, is_one_file, left_out):
         for run, grid in enumerate((GRID, between)):
             tags = {"AcquisitionNumber": run + 1, "SOPInstanceUID": None, left_out: None}
             write_series(tmp_path / str(run), VOXELS, grid, each=lambda z, tags=tags: tags)
-    says = "expected one acquisition, found several in one series (AcquisitionNumber): slices of 3 mm lie 1.5 mm apart"
+    tag = "FrameAcquisitionNumber" if is_one_file else "AcquisitionNumber"
+    says = f"expected one acquisition, found several in one series ({tag}): slices of 3 mm lie 1.5 mm apart"
     assert refused(tmp_path) == f"{tmp_path}: {says}, those of one between those of another"
 
 
@@ -220,3 +221,71 @@ def test_two_packages_of_one_volume(tmp_path):
     """Odd slices in one and even ones in the other, as thick as the gap."""
     write_series(tmp_path, VOXELS, GRID, each=lambda z: {"AcquisitionNumber": z % 2 + 1})
     assert said(tmp_path) == ""
+
+
+RUNS = {
+    "AcquisitionUID": lambda run, z: f"{ROOT}5{run}",
+    "TemporalPositionIdentifier": lambda run, z: run + 1,
+    "EchoTime": lambda run, z: 90 + 5 * run,
+    "AcquisitionTime": lambda run, z: f"1011{run}{z}",
+    "TriggerTime": lambda run, z: 5000 * run + 10 * z,
+}
+
+
+def two_runs(folder: Path, tag: str, number: Callable[[int, int], object], gap: float = 0.5, **tags: object) -> Path:
+    """Two runs of six slices, the second a share of the gap further; number(run, slice) is what the tag says."""
+    for run in (0, 1):
+        grid = replace(GRID, size=(6, *SIZE[1:]), origin_mm=tuple(GRID.to_mm(np.array([run * gap, 0, 0])).tolist()))
+        own = [tags | {"SOPInstanceUID": f"{ROOT}7.{run}.{z}", tag: number(run, z)} for z in range(6)]
+        write_series(folder / str(run), VOXELS[run::2], grid, each=own.__getitem__)
+    return folder
+
+
+@pytest.mark.parametrize("tag", RUNS)
+def test_tags_that_tell_two_runs_apart(tmp_path, tag):
+    """The header says 3 mm, the slices of both lie 1.5 mm apart."""
+    message = said(two_runs(tmp_path, tag, RUNS[tag], InstanceNumber=None))
+    assert f"found several in one series ({tag}): slices of 3 mm lie 1.5 mm apart" in message
+
+
+@pytest.mark.parametrize(
+    ("tag", "thickness", "gap", "says"),
+    [
+        ("AcquisitionNumber", 1.4, 0.5, ""),  # two packages, as thick as the gap or less
+        ("TemporalPositionIdentifier", 1.5, 0.5, "(TemporalPositionIdentifier): its slices"),
+        ("EchoNumbers", None, 0.5, "(EchoNumbers): its slices"),
+        ("AcquisitionNumber", None, 0.5, "(AcquisitionNumber): its slices"),
+        ("AcquisitionNumber", 3.0, 6, ""),  # the second begins where the first ends
+        (
+            "SeriesNumber",
+            3.0,
+            0.5,
+            "Its DICOM header says 3 mm between slices, they lie 1.5 mm apart: they may be of two runs.",
+        ),
+    ],
+)
+def test_two_runs_by_their_thickness(tmp_path, tag, thickness, gap, says):
+    tags = {"SliceThickness": thickness, "SpacingBetweenSlices": None, "InstanceNumber": None}
+    message = said(two_runs(tmp_path, tag, lambda run, z: run + 1, gap, **tags))
+    assert says in message
+    assert bool(message) == bool(says)
+
+
+def test_echo_times_that_differ_by_rounding_are_of_one_run(tmp_path):
+    write_series(tmp_path, VOXELS, GRID, each=lambda z: {"EchoTime": 90 + 1e-4 * (z % 2)})
+    assert said(tmp_path) == ""
+
+
+def test_one_of_two_slabs_lacks_slices(tmp_path):
+    """Six images of each acquisition."""
+    paths = write_series(
+        tmp_path,
+        VOXELS,
+        GRID,
+        each=lambda z: {"AcquisitionNumber": z // 6 + 1, "ImagesInAcquisition": 6, "InstanceNumber": z + 1},
+    )
+    assert said(tmp_path) == ""
+    paths[-1].unlink()
+    assert "expected 6 images of each acquisition, as its header says (ImagesInAcquisition), found 5 of one" in said(
+        tmp_path
+    )

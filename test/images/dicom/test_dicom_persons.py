@@ -35,6 +35,7 @@ def header(**tags: str | None) -> Dataset:
         ({"PatientID": "4711"}, {"PatientID": " "}, "found some with a PatientID and some without"),
         ({"PatientName": "Twin^A"}, {"PatientName": "Twin^B"}, "found 2 patients' (by PatientName)"),
         ({"PatientName": "M\u00fcller^A"}, {"PatientName": "M\u00f6ller^A"}, "found 2 patients' (by PatientName)"),
+        ({"PatientName": "Bauer^A", "PatientID": ""}, {"PatientName": "Baur^A", "PatientID": ""}, "found 2 patients' (by"),
         ({"PatientName": "=\u738b^\u4f1f"}, {"PatientName": "=\u738b^\u8587"}, "found 2 patients' (by PatientName)"),
         ({}, {"PatientBirthDate": "20260130"}, "found 2 patients' (by PatientBirthDate)"),
         ({"PatientID": ""}, {"PatientID": "", "PatientName": "^"}, "found some with a PatientName and some without"),

@@ -260,6 +260,7 @@ def write_nrrd(path: Path, dimension: int, sizes: str, *fields: str) -> Path:
     return path
 
 
+DIRECTIONS = "space directions: (0.8,0,0) (0,1.25,0) (0,0,3)"
 NO_SPACING = {
     (): "no spacing, expected spacings in mm; 1 mm is not assumed",
     ("space: LPS", "spacings: 0.8 1.25 3"): "expected space directions in mm, found spacings: 0.8 1.25 3",
@@ -267,6 +268,9 @@ NO_SPACING = {
     ("spacings: -0.8 1.25 3",): "spacings: -0.8 1.25 3, expected a spacing above 0",
     ("spacings: 0.8 1.25",): "expected 3 of them",
     ("space: LPS", "space directions: (0.8,0,0) (0,0,0) (0,0,3)"): "expected a spacing above 0 along each axis",
+    ("space: LPS", DIRECTIONS, "spacings: 1 1 1"): "expected space directions alone, found spacings beside it",
+    (DIRECTIONS, "spacings: 0.8 1.25 3"): "expected spacings alone, found space directions beside it",
+    ("space origin: (1,2,3)", "spacings: 0.8 1.25 3"): "expected spacings alone, found space origin beside it",
     ("space: LPS", "space directions: (0.8,0,0) none (0,0,3)"): "space directions: 'none', expected (x,y,z)",
 }
 
