@@ -118,6 +118,9 @@ class Segmenter:
             )
         self._weights = Path(weights) if weights is not None else None
         self._atlas = (Path(atlas[0]), Path(atlas[1])) if atlas else None
+        for path in self._atlas or ():  # which may be read late, or never
+            if not path.exists():
+                raise UserError(f"--atlas: {path}: no such file")
         self._device, self._engine, self._say = device, engine, say
         self._networks, self.at_once = networks, at_once
 

@@ -127,3 +127,8 @@ def test_a_file_of_the_case_is_not_replaced(rule: Segmenter, tmp_path: Path) -> 
     with pytest.raises(UserError, match="expected a name that ends in one of"):
         found.save(tmp_path / "lesions")
     assert (tmp_path / "adc.mha").read_bytes() == before
+
+
+def test_an_atlas_that_is_not_there_is_told_before_any_case(tmp_path):
+    with pytest.raises(UserError, match=f"--atlas: {tmp_path}/mean.nii.gz: no such file"):
+        Segmenter(atlas=(tmp_path / "mean.nii.gz", tmp_path / "sd.nii.gz"))

@@ -85,7 +85,7 @@ def misfit(pair: Pair) -> str:
     if pair.overlap < LOWEST_OVERLAP:
         return f"do not belong together: only {pair.overlap:.0%} of the Z map lies in the brain of the ADC map, expected all"
     if pair.negative < FEWEST_NEGATIVE:
-        hint = "|Z|, p-values or probabilities?" if pair.highest_z > 0 else "a mask?"
+        hint = "|Z|, p-values, probabilities or a mask?" if pair.highest_z > 0 else "a mask?"
         return (
             f"are no pair: Z is between {pair.lowest_z:.4g} and {pair.highest_z:.4g} in the brain, {hint}"
             " Expected standard deviations from the healthy mean, of both signs"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,14 +36,16 @@ class Previous:
         self._one_at_a_time = threading.RLock()  # a folder that one case leaves empty may be another's
 
     @contextlib.contextmanager
-    def replacing(self, *paths: Path) -> Iterator[None]:
+    def replacing(self, *paths: Path, kept: Path | None = None) -> Iterator[None]:
         """Moves what lies at these paths aside; the block writes anew. What is the same then does not stay aside.
 
-        When the block fails nothing comes back. Raises UserError.
+        kept: of a file that the block replaces, which is copied aside. When the block fails nothing comes back. Raises
+        UserError.
         """
         with self._one_at_a_time:
             with writable(self.output):
                 moved = [pair for path in paths if (pair := self._move(path))]
+                moved += [pair] if kept and (pair := self._move(kept, copy=True)) else []
             try:
                 yield
             finally:
@@ -56,11 +59,14 @@ class Previous:
     def put(self, staged: Path, folder: Path, names: Sequence[str], older: Iterable[str] = ()) -> None:
         """Give the files `names` of `staged` the same places in `folder`, in this order; what lies there moves aside.
 
-        So do the files `older` in `folder`; others stay. After a kill the last of the names may be missing. When one cannot
-        be written none of the new stays. Raises OSError or UserError.
+        So do the files `older` in `folder`; others stay. After a kill the last of the names may be missing. The first, where
+        it was, is there at any time: what it says of a review outlives a kill. When one cannot be written none of the new
+        stays. Raises OSError or UserError.
         """
-        with self.replacing(*(folder / name for name in dict.fromkeys([*older, *reversed(names)]))):
-            there: list[Path] = []
+        first, *rest = names
+        aside = (folder / name for name in dict.fromkeys([*older, *reversed(rest)]) if name != first)
+        with self.replacing(*aside, kept=folder / first):
+            there = [folder / first]
             try:
                 for name in names:
                     (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +74,7 @@ class Previous:
                     there.append(folder / name)
             except OSError:
                 for path in there:
-                    path.unlink()
+                    path.unlink(missing_ok=True)
                 raise
 
     def moved(self, path: Path) -> Path | None:
@@ -76,14 +82,17 @@ class Previous:
         target = self.folder / path.relative_to(self.output)
         return target if os.path.lexists(target) else None
 
-    def _move(self, path: Path) -> tuple[Path, Path] | None:
+    def _move(self, path: Path, *, copy: bool = False) -> tuple[Path, Path] | None:
         """Where what was in the way of a path lies now, and where it lay; None where nothing did."""
         path = obstacle(path, self.output) or path
         if not os.path.lexists(path):
             return None
         target = _free(self.folder / path.relative_to(self.output))
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, target)
+        if copy and path.is_file() and not path.is_symlink():
+            shutil.copy2(path, target)
+        else:
+            os.replace(path, target)
         return target, path
 
 

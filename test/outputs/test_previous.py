@@ -141,6 +141,7 @@ def test_a_kill_before_any_file_operation_loses_nothing_and_the_next_run_goes_on
         there, moved = read(output / "a"), aside(output)
         assert THEIRS.items() <= there.items()
         assert "old" in (there.get("lesions.mha"), moved.get("a/lesions.mha"))
+        assert there["results.json"] in (OLD["results.json"], NEW["results.json"])
         if mask := there.get("lesions.mha"):
             assert there["results.json"] == {"old": OLD, "new": NEW}[mask]["results.json"]
         without_mask += not mask

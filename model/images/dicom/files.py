@@ -105,17 +105,23 @@ def require_none_lost(lost: Counter[str], count: int, path: Path) -> None:
 def _lost(doubtful: list[tuple[Path, str]], slices: list[Path]) -> list[tuple[Path, str]]:
     """Of files that are no DICOM, each with its kind, those that are called as slices are, and archives.
 
-    Beside slices a name without a suffix and with a number in it may be a slice's; a README is none.
+    So is a file with the suffix of slices beside it, or without one and with a number in its name; a README is none.
     """
     shapes = {_shape(file.name) for file in slices}
     folders = {file.parent for file in slices}
+    ends = {(file.parent, file.suffix.casefold()) for file in slices if file.suffix}
     found = []
     for file, kind in doubtful:
         name = file.name.casefold()
         stem = name.removesuffix(next((end for end in UNFINISHED if name.endswith(end)), ""))
         if name.startswith((".", "~$")):
             is_lost = stem.endswith(DICOM_SUFFIXES) and not name.startswith("._")
-        elif kind == ARCHIVE or stem.endswith(DICOM_SUFFIXES) or _shape(stem) in shapes:
+        elif (
+            kind == ARCHIVE
+            or stem.endswith(DICOM_SUFFIXES)
+            or _shape(stem) in shapes
+            or (file.parent, file.suffix.casefold()) in ends
+        ):
             is_lost = True
         else:
             is_lost = file.parent in folders and not file.suffix[1:].isalpha() and any(map(str.isdigit, name))

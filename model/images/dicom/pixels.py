@@ -29,7 +29,7 @@ from pydicom.uid import (
 
 from model.errors import UserError
 from model.images.dicom import jpeg
-from model.images.dicom.codestreams import UNDECODED, stream_header
+from model.images.dicom.codestreams import UNDECODED, require_rle_length, stream_header
 from model.images.dicom.frame import Frame
 from model.images.dicom.values import REMEDY, TagError, frame_count, reading, whole_number
 
@@ -65,7 +65,7 @@ def stored_numbers(frames: list[Frame], path: Path) -> list[np.ndarray]:
     """The numbers that the file of each frame stores for it: (rows, columns), whole numbers or, in a parametric map, floats.
 
     path: for messages. Raises UserError when they cannot be decoded, are not as many as the header says, or when a JPEG
-    stream is of another size, or of fewer bits, than its file's header says.
+    stream is of another size, or of fewer bits, than its file's header says, or a frame of RLE has more rows.
     """
     bits: dict[Path, Bits] = {}
     streams: dict[Path, list[bytes]] = {}
@@ -78,6 +78,10 @@ def stored_numbers(frames: list[Frame], path: Path) -> list[np.ndarray]:
         if syntax in JPEG:
             with reading(file, "pixel data"):
                 streams[file] = _streams(dataset)
+        elif syntax == RLELossless:
+            with reading(file, "pixel data"):
+                for stream in _streams(dataset):
+                    require_rle_length(stream, dataset.Rows, dataset.Columns)
     decoded = _decoded([frame for frame in frames if frame.path in streams], streams, bits, path)
     found = []
     for frame in frames:

@@ -159,6 +159,8 @@ def _values(frame: Frame, stored: np.ndarray, mapped: bool) -> tuple[np.ndarray,
 
 def _mapped(stored: np.ndarray, mapping: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """The values that a RealWorldValueMapping gives to stored numbers, and which of those it has no say on."""
+    if "RealWorldValueLUTData" in mapping:
+        raise TagError("its RealWorldValueMapping has a look-up table, which is not read")
     kind = "DoubleFloat" if "DoubleFloatRealWorldValueFirstValueMapped" in mapping else ""
     first, last = (number(mapping, f"{kind}RealWorldValue{which}ValueMapped") for which in ("First", "Last"))
     if stored.dtype.kind == "f":

@@ -102,6 +102,13 @@ def test_one_more_file_that_may_be_a_slice(tmp_path, name, content):
     assert "1 of 8 files cannot be read as DICOM" in refused(tmp_path)
 
 
+def test_a_file_with_the_suffix_of_the_slices_may_be_one(tmp_path):
+    for n, path in enumerate(write_series(tmp_path, VOXELS, GRID)):
+        path.rename(tmp_path / f"{'abcdefg'[n] * 4}.MR")
+    (tmp_path / "gggg.MR").write_bytes(RANDOM)
+    assert "1 of 7 files cannot be read as DICOM" in refused(tmp_path)
+
+
 def test_one_file_says_what_it_is(tmp_path):
     path = tmp_path / "scan.dcm"
     path.write_bytes(PAGE)

@@ -287,6 +287,12 @@ def test_an_empty_tag_of_a_mapping_is_named(tmp_path, name):
     assert f": its {name} is empty, expected a number; " in refused(tmp_path)
 
 
+def test_a_look_up_table_of_a_mapping_is_not_read(tmp_path):
+    paths = write_series(tmp_path, VOXELS, GRID, Series(unit="um2/s"))
+    edited(paths, lambda dataset: setattr(dataset.RealWorldValueMappingSequence[0], "RealWorldValueLUTData", [1.0, 2.0]))
+    assert "its RealWorldValueMapping has a look-up table, which is not read" in refused(tmp_path)
+
+
 @pytest.mark.parametrize(("present", "value", "is_read"), [(0, 2, False), (0, 1, True), (1, -5, False), (1, 0, True)])
 def test_half_a_rescale_is_refused_where_it_would_change_anything(tmp_path, present, value, is_read):
     paths = write_series(tmp_path, VOXELS, GRID)
