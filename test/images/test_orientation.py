@@ -13,7 +13,7 @@ from inference_helpers import load, random_maps, random_network, save_ensemble, 
 from test_geometry import ORIENTATIONS
 
 from model.images.case import Case
-from model.images.orientation import turn_to_canonical
+from model.images.orientation import reordered, turn_to_canonical
 from model.images.volume import Grid, Volume
 from model.lesions.decision import Calibration
 from model.networks.canonical_orientation import segment_canonical
@@ -146,3 +146,16 @@ def test_48_storages_get_one_mask_voxel_for_voxel(tmp_path):
     for axis in range(3):  # otherwise all this would show nothing
         flipped = predictor.mask(np.flip(adc, axis), np.flip(zadc, axis), (2.0, 2.0, 2.0))
         assert (np.flip(flipped, axis) != straight).any()
+
+
+def test_a_volume_of_one_slice_is_brought_into_another_order():
+    """The slice's own axis has no second voxel that tells its direction."""
+    voxels = np.arange(20, dtype=np.float32).reshape(1, 4, 5)
+    adc = Volume(
+        voxels, Grid(voxels.shape, (3.0, 1.5, 1.0), (7.0, -2.0, 5.0), tuple(np.eye(3).ravel().tolist())), Path("adc.mha")
+    )
+    turned = Grid(voxels.shape, (3.0, 1.5, 1.0), (7.0 + 4, -2.0, 5.0), (-1, 0, 0, 0, 1, 0, 0, 0, 1))
+    found = reordered(adc, Volume(voxels[..., ::-1].copy(), turned, Path("zadc.mha")))
+    np.testing.assert_array_equal(found.voxels, voxels)
+    np.testing.assert_allclose(found.grid.direction, adc.grid.direction)
+    assert found.grid.origin_mm == adc.grid.origin_mm
