@@ -8,7 +8,6 @@ nnU-Net plans and trains by its own commands, one fold after the other and each 
 was stopped. Its reader of NIfTI by nibabel is used: SimpleITK, which it imports too, need not be there.
 """
 
-import argparse
 import importlib.util
 import json
 import os
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import UserError
-from training.common.cli import run
+from training.common.cli import command_parser, run
 from training.data.dataset import PackedCase, load_cases
 from training.data.splits import FOLDS, Folds, folds_of
 from training.scores.metrics import Scores, mean_scores, score
@@ -106,7 +105,7 @@ def fold_scores(cases: list[PackedCase], folder: Path) -> list[Scores]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of packed cases")
     parser.add_argument("--work", type=Path, required=True, help="folder for everything that nnU-Net writes")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda", help="default: %(default)s")

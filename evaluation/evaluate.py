@@ -20,7 +20,6 @@ When something is wrong the last line on stderr says what, the exit code is 2, a
 not even an earlier one. Any other file in its place is left alone, and the run refused.
 """
 
-import argparse
 import collections
 import dataclasses
 import json
@@ -38,7 +37,7 @@ from pandas import DataFrame, Series
 from model.errors import UserError
 from model.files import write_whole
 from model.images.volume import Volume, read_volume, require_same_grid
-from training.common.cli import run
+from training.common.cli import command_parser, run
 from training.common.outputs import require_outside, require_own_file
 from training.scores.metrics import METRICS as SCORES
 from training.scores.metrics import score
@@ -196,7 +195,7 @@ def _is_earlier_result(path: Path) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--predictions", type=Path, default=Path("/input"), help="folder of masks (default: %(default)s)")
     parser.add_argument("--labels", type=Path, default=Path("/ground-truth"), help="folder (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("/output/metrics.json"), help="file (default: %(default)s)")

@@ -5,14 +5,13 @@ The README's table is made from them, too. Example:
     python -m training.accuracy
 """
 
-import argparse
 import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from training.common.cli import run
+from training.common.cli import command_parser, run
 from training.data.splits import fold_words
 from training.pages import adc_alone, certainty
 from training.pages.agreement import agreement_words
@@ -189,7 +188,7 @@ def readme_block(rows: pd.DataFrame, estimated: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="default: %(default)s")
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="default: %(default)s")

@@ -10,7 +10,6 @@ in that mean: near 1 a case could be told from two atlases, near 0 not even from
 case's own lesions have in what the map of lesions says where they are: 1 where no other case has any.
 """
 
-import argparse
 import math
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy as np
 from model.images.registered import GRID_MM
 from model.lesions.atlas import MAPS_MM
 from model.lesions.brain_map import blur
-from training.common.cli import add_data_option, run
+from training.common.cli import add_data_option, command_parser, run
 from training.data.dataset import PackedCase, load_folds
 from training.lesions.fit_atlas import LESION, MAPS_SMOOTHING_MM, SMOOTHING_MM, AtlasFit, fit_atlas
 from training.scores.configuration import configuration_of
@@ -63,7 +62,7 @@ def own_lesion(name: str, fit: AtlasFit) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     add_data_option(parser)
     add_results_option(parser)
     args = parser.parse_args()

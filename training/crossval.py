@@ -11,14 +11,13 @@ training seed that the networks' sidecars name, and are added to those of the ot
 0. `training.ship` puts networks of another seed into a folder.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 
 from model.lesions.decision import most_dice
 from model.networks.torch_engine import pick_device
-from training.common.cli import add_data_option, run
+from training.common.cli import add_data_option, command_parser, run
 from training.data.dataset import load_folds
 from training.data.seen import training_seed
 from training.data.twins import healthy_twin, sham
@@ -65,7 +64,7 @@ def write_rows(rows: list[Row], path: Path, seed: int, configuration: dict) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     add_data_option(parser)
     add_weights_option(parser)
     add_results_option(parser)

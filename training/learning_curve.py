@@ -9,7 +9,6 @@ to those cases as to all of them in `training.crossval`, and scored on the fold'
 of two numbers takes the first cases of the same draw. The rows go to learning_curve.csv in --results.
 """
 
-import argparse
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ from tqdm import tqdm
 
 from model.lesions.decision import most_dice
 from model.lesions.trees import Trees
-from training.common.cli import add_data_option, run
+from training.common.cli import add_data_option, command_parser, run
 from training.data.dataset import PackedCase, load_folds
 from training.data.splits import folds_by_number
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees
@@ -65,7 +64,7 @@ def curve_points(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     add_data_option(parser)
     add_results_option(parser)
     args = parser.parse_args()

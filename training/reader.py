@@ -11,7 +11,6 @@ The false ones are rejected ("strikes"), then each missed one gets a click ("add
 in --results: Dice and NSD as the draft comes, after some actions and after all, means over the draws of a case.
 """
 
-import argparse
 import itertools
 from collections.abc import Callable, Iterator
 
@@ -21,7 +20,7 @@ from tqdm import tqdm
 
 from model.images.brain import brain_box
 from model.lesions.decision import most_dice
-from training.common.cli import add_data_option, run
+from training.common.cli import add_data_option, command_parser, run
 from training.data.dataset import PackedCase, load_folds
 from training.data.splits import fold_number
 from training.lesions.estimates import estimate_folds
@@ -89,7 +88,7 @@ def scores_of(case: PackedCase) -> Callable[[np.ndarray], Scores]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     add_data_option(parser)
     add_results_option(parser)
     args = parser.parse_args()

@@ -5,7 +5,6 @@ Example:
     python -m training.tables
 """
 
-import argparse
 import functools
 import json
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from model.errors import UserError
-from training.common.cli import run
+from training.common.cli import command_parser, run
 from training.data.splits import FOLDS
 from training.pages.cells import SCORE_HEADER, first_word, score_cells
 from training.pages.cohort import require_elsewhere
@@ -70,7 +69,7 @@ def readme_block(studies: list[Study]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the rows (default: %(default)s)")
     parser.add_argument(
         "--docs", type=Path, default=ROOT / "docs", help="where study.md and figures/ go (default: %(default)s)"

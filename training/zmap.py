@@ -14,7 +14,6 @@ estimated-lesions.csv and estimated-cases.csv. The same is done without an atlas
 trees fitted to all cases, with and without an atlas, each with a decision fitted to all out-of-fold estimates of its kind.
 """
 
-import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from model.lesions.candidates import FEATURES
 from model.lesions.decision import Decision, most_dice
 from model.networks.stored import ATLAS, ZMAP, save_decision
 from model.networks.stored_estimator import save_estimator
-from training.common.cli import add_data_option, run
+from training.common.cli import add_data_option, command_parser, run
 from training.common.provenance import of_fit
 from training.data.dataset import PackedCase, load_folds
 from training.data.splits import fold_number, numbers_of_folds
@@ -136,7 +135,7 @@ def ship(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     add_data_option(parser)
     parser.add_argument("--ship", action="store_true", help=f"write what estimates to {ATLAS}/ and {ZMAP}/ in --weights")
     add_weights_option(parser)

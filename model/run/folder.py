@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from model.errors import UserError
+from model.errors import UserError, listed
 from model.files import only_run, remove_partial_folders, require_writable, writable
 from model.images.formats.names import is_dicom_path, mask_suffix
 from model.images.volume import load_libraries
@@ -200,10 +200,9 @@ def prepare(output: Path, options: FolderOptions) -> None:
         if options.bids and DESCRIPTION in there and not is_own_description(output / DESCRIPTION):
             raise UserError(f"{output}: found {DESCRIPTION} of something else, which stays; name another folder")
         if there and not (options.overwrite or is_summary(output / SUMMARY) or is_output_of_a_run(output)):
-            more = f" and {len(there) - 5} more" if len(there) > 5 else ""
             raise UserError(
-                f"{output}: expected an empty folder, or one of an earlier run,"
-                f" found {', '.join(there[:5])}{more}; name another folder, or say --overwrite"
+                f"{output}: expected an empty folder, or one of an earlier run, found {listed(there)}; name another folder,"
+                " or say --overwrite"
             )
         remove_partial_folders(output)
 

@@ -33,7 +33,7 @@ IN_TURN = (  # which grow from run to run
 IN_GROUPS = {  # tags of a frame and the functional group that holds them
     **dict.fromkeys(("SpacingBetweenSlices", "SliceThickness"), "PixelMeasuresSequence"),
     **dict.fromkeys(("TemporalPositionIndex", "FrameAcquisitionNumber"), "FrameContentSequence"),
-    **dict.fromkeys(("FrameAcquisitionDateTime",), "FrameContentSequence"),
+    **dict.fromkeys(("FrameAcquisitionDateTime", "InStackPositionNumber"), "FrameContentSequence"),
     "EffectiveEchoTime": "MREchoSequence",
 }
 STEP = 0.05  # by which a gap differs from a multiple of the spacing at most
@@ -162,10 +162,8 @@ def _numbering(frames: Sequence[Frame], others: set[int], path: Path) -> tuple[s
 
 def _instance(frame: Frame) -> int | None:
     """The number of a slice: of its file, or in a file with many frames in its stack."""
-    if "NumberOfFrames" not in frame.dataset:
-        return whole(frame.dataset.get("InstanceNumber"))
-    item = holder(frame.dataset, frame.groups, "FrameContentSequence", "InStackPositionNumber")
-    return whole(item.get("InStackPositionNumber"))
+    name = "InStackPositionNumber" if "NumberOfFrames" in frame.dataset else "InstanceNumber"
+    return whole(_value(frame, name))
 
 
 def _most(datasets: list[Dataset], name: str) -> int:

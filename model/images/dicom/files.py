@@ -116,15 +116,14 @@ def _lost(doubtful: list[tuple[Path, str]], slices: list[Path]) -> list[tuple[Pa
         stem = name.removesuffix(next((end for end in UNFINISHED if name.endswith(end)), ""))
         if name.startswith((".", "~$")):
             is_lost = stem.endswith(DICOM_SUFFIXES) and not name.startswith("._")
-        elif (
-            kind == ARCHIVE
-            or stem.endswith(DICOM_SUFFIXES)
-            or _shape(stem) in shapes
-            or (file.parent, file.suffix.casefold()) in ends
-        ):
-            is_lost = True
         else:
-            is_lost = file.parent in folders and not file.suffix[1:].isalpha() and any(map(str.isdigit, name))
+            is_lost = (
+                kind == ARCHIVE
+                or stem.endswith(DICOM_SUFFIXES)
+                or _shape(stem) in shapes
+                or (file.parent, file.suffix.casefold()) in ends
+                or (file.parent in folders and not file.suffix[1:].isalpha() and any(map(str.isdigit, name)))
+            )
         if is_lost:
             found.append((file, kind))
     return found

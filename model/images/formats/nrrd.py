@@ -57,7 +57,7 @@ def read_nrrd(path: Path) -> Volume:
     axes = axes_of(fields)
     alone = _single_axis(axes)
     if alone is not None:
-        axes = {name: words[:alone] + words[alone + 1 :] for name, words in axes.items()}
+        axes = without_axis(axes, alone)
     require_scalar_3d(tuple(map(int, axes["sizes"])), 1, path)
     grid = grid_of(axes, fields, path)
     return volume_of(voxels_of(file, start, fields).reshape(grid.size), grid, path, fields, file)
@@ -128,6 +128,11 @@ def _single_axis(axes: Axes) -> int | None:
     return axis if len(axes["sizes"]) == 4 and axes["sizes"][axis] == "1" else None
 
 
+def without_axis(axes: Axes, axis: int) -> Axes:
+    """What the fields say of the other axes."""
+    return {name: words[:axis] + words[axis + 1 :] for name, words in axes.items()}
+
+
 def grid_of(axes: Axes, fields: Fields, path: Path) -> Grid:
     """Where the voxels of three axes lie. Raises UserError unless the header says how far apart they are along each."""
     if not ALONG_AXES.issuperset(axes.get("kinds", [])):
@@ -137,7 +142,7 @@ def grid_of(axes: Axes, fields: Fields, path: Path) -> Grid:
     if name in axes and (other in axes or (not in_space and "space origin" in fields)):
         raise ValueError(f"expected {name} alone, found {other if other in axes else 'space origin'} beside it")
     if name not in axes:
-        beside = [f"{other}: {fields[other][:50]}" for other in ("spacings", "thicknesses") if other in fields]
+        beside = [f"{field}: {fields[field][:50]}" for field in ("spacings", "thicknesses") if field in fields]
         found = f", found {' and '.join(beside)}" if beside else "; 1 mm is not assumed"
         raise UserError(f"{path}: no spacing, expected {name} in mm{found}")
     x, y, z = map(int, axes["sizes"])

@@ -36,7 +36,7 @@ def read_segmentation(path: Path, *, of_brain: bool = True) -> Volume:
     axis = None if len(axes["sizes"]) == 3 else 3 if fields.get("space directions", "").endswith("none") else 0
     if axis is not None:
         layers = int(axes["sizes"][axis])
-        axes = {name: words[:axis] + words[axis + 1 :] for name, words in axes.items()}
+        axes = nrrd.without_axis(axes, axis)
     x, y, z = map(int, axes["sizes"])
     require_scalar_3d((x * layers, y, z), 1, path)
     grid = nrrd.grid_of(axes, fields, path)
