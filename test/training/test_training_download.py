@@ -70,8 +70,8 @@ class Server:
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         body = body[: self.cuts.pop(0)] if self.cuts else body
+        self.served.append(len(body))  # before the client can have it all and ask
         handler.wfile.write(body)
-        self.served.append(len(body))
 
 
 @pytest.fixture
