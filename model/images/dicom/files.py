@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import UserError
-from model.images.dicom.others import ARCHIVE, HEAD_BYTES, is_dicom_head, kind_of
+from model.images.dicom.others import ARCHIVE, EMPTY, HEAD_BYTES, ZEROS, is_dicom_head, kind_of
 from model.images.not_fetched import not_fetched
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")  # ends of names; many files have none, such as IM0001
-UNFINISHED = (  # what programs add to a name on the way; a browser stores an error page as html
+UNFINISHED = (  # what programs add to a name on the way, or for good; a browser stores an error page as html
     *(".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".temp"),
-    *(".gz", ".zip", ".bz2", ".xz", ".zst", ".html", ".htm"),
+    *(".gz", ".zip", ".bz2", ".xz", ".zst", ".z", ".html", ".htm"),
+    *(".bak", ".enc", ".gpg", ".quarantined", ".nextcloud", ".owncloud"),
 )
 DIRECTORY = "dicomdir"
 SYSTEM_FOLDERS = ("@", "__macosx", "$recycle", "system volume", ".trash", ".git", ".snapshot", ".apple", ".spotlight", ".fs")
@@ -105,11 +106,12 @@ def require_none_lost(lost: Counter[str], count: int, path: Path) -> None:
 def _lost(doubtful: list[tuple[Path, str]], slices: list[Path]) -> list[tuple[Path, str]]:
     """Of files that are no DICOM, each with its kind, those that are called as slices are, and archives.
 
-    So is a file with the suffix of slices beside it, or without one and with a number in its name; a README is none.
+    So is a file with the suffix of slices beside it; without one, where its name has a number or nothing is in it. A README
+    is none.
     """
     shapes = {_shape(file.name) for file in slices}
     folders = {file.parent for file in slices}
-    ends = {(file.parent, file.suffix.casefold()) for file in slices if file.suffix}
+    ends = {(file.parent, file.suffix.casefold()) for file in slices}
     found = []
     for file, kind in doubtful:
         name = file.name.casefold()
@@ -121,7 +123,7 @@ def _lost(doubtful: list[tuple[Path, str]], slices: list[Path]) -> list[tuple[Pa
                 kind == ARCHIVE
                 or stem.endswith(DICOM_SUFFIXES)
                 or _shape(stem) in shapes
-                or (file.parent, file.suffix.casefold()) in ends
+                or ((file.parent, file.suffix.casefold()) in ends and (file.suffix != "" or kind in (EMPTY, ZEROS)))
                 or (file.parent in folders and not file.suffix[1:].isalpha() and any(map(str.isdigit, name)))
             )
         if is_lost:

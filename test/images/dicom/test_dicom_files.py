@@ -88,6 +88,9 @@ def test_what_may_be_a_slice_and_is_not_read_is_counted(tmp_path, content, says)
         ("IM0099.html", PAGE),
         ("IM0099", b"%PDF-1.7\n"),
         (".IM0099.dcm", RANDOM),
+        ("IM0099.dcm.bak", RANDOM),
+        ("IM0099.dcm.quarantined", PAGE),
+        ("IM0099.dcm.nextcloud", b""),
         ("IM.0099", bytes(100)),
         ("4f0a3b2c", PAGE),
         ("slices.7z", b"7z\xbc\xaf\x27\x1c\0\4"),
@@ -102,10 +105,11 @@ def test_one_more_file_that_may_be_a_slice(tmp_path, name, content):
     assert "1 of 8 files cannot be read as DICOM" in refused(tmp_path)
 
 
-def test_a_file_with_the_suffix_of_the_slices_may_be_one(tmp_path):
+@pytest.mark.parametrize(("suffix", "content"), [(".MR", RANDOM), ("", b""), ("", bytes(100))])
+def test_a_file_with_the_suffix_of_the_slices_may_be_one(tmp_path, suffix, content):
     for n, path in enumerate(write_series(tmp_path, VOXELS, GRID)):
-        path.rename(tmp_path / f"{'abcdefg'[n] * 4}.MR")
-    (tmp_path / "gggg.MR").write_bytes(RANDOM)
+        path.rename(tmp_path / f"{'abcdefg'[n] * 4}{suffix}")
+    (tmp_path / f"gggg{suffix}").write_bytes(content)
     assert "1 of 7 files cannot be read as DICOM" in refused(tmp_path)
 
 
