@@ -17,8 +17,7 @@ from model.errors import UserError
 from model.files import require_writable, write_whole
 from training.common.cli import add_data_option, command_parser, run
 from training.common.outputs import require_own_file
-from training.data.dataset import PackedCase, load_cases
-from training.data.same import require_each_scan_once
+from training.data.dataset import PackedCase, load_cases, require_each_scan_once
 from training.data.splits import FOLDS, SPLITS, patient_of
 from training.data.strata import is_thick
 

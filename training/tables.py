@@ -6,7 +6,6 @@ Example:
 """
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from training.pages.markdown import table, wrapped
 from training.pages.publish import publish
 from training.pages.study_page import figures_of, short_answer, study_text
 from training.pages.study_tables import TITLES, Study, method_lines
+from training.scores.configuration import read_configuration
 from training.scores.methods import RULE
 from training.scores.rows import RESULTS, RUN, Epoch, Row, curves_path, read_frame
 
@@ -37,7 +37,7 @@ def load_study(results: Path, protocol: str) -> Study:
     of_losses = rows[rows["method"] != RULE]
     cases = (rows if of_losses.empty else of_losses)["case"]
     finished = rows[RUN].drop_duplicates()  # a run that was killed while its rows were added has curves only
-    configuration = json.loads(beside.read_text(encoding="utf-8")) if (beside := path.with_suffix(".json")).exists() else {}
+    configuration = read_configuration(path) if path.with_suffix(".json").exists() else {}
     study = Study(protocol, rows[rows["case"].isin(cases)], epochs.merge(finished), configuration)
     require_whole_runs(rows, path, study.folds)
     return study

@@ -117,7 +117,7 @@ def _same_type(value: typing.Any, example: object, name: str) -> typing.Any:
     if isinstance(example, tuple) and isinstance(value, list):
         inner = example[0] if example else 0
         return tuple(_same_type(item, inner, name) for item in value)
-    if isinstance(example, float) and type(value) in (int, float):
+    if isinstance(example, float) and (type(value) is float or (type(value) is int and abs(value) < 1e300)):
         return float(value)
     if type(value) is type(example):
         return value

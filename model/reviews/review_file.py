@@ -162,7 +162,7 @@ def _content(data: bytes) -> dict:
     if type(content) is not dict or content.get("format") != FORMAT:
         raise _WrongError(f'a file without "format": "{FORMAT}"')
     if type(version := content.get("format_version")) is not int or version != FORMAT_VERSION:
-        raise _WrongError("another format_version" if type(version) is not int else f"format_version {version:.20g}")
+        raise _WrongError("another format_version" if type(version) is not int else f"format_version {str(version)[:20]}")
     return content
 
 

@@ -275,7 +275,7 @@ LIES = {
         "strides": ([[1, 1, 1]], [[2, 1, 1], [1, 2, 2], [2, 2, 1]], [[1, 1, 1], [1, 2, 2], [0, 2, 1]]),
         "dropout": (2.0, "0"),
         "z_threshold": (math.nan, None),
-        "z_slope": (math.inf,),
+        "z_slope": (math.inf, 10**400),
         "adc_scale": (0, math.inf),
         "zadc_clip": (0, math.nan),
         "margin": (-1, True),

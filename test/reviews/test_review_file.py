@@ -92,6 +92,7 @@ BAD = [
         ("[]", 'without "format"'),
         (CONTENT | {"format": "other"}, 'without "format"'),
         (CONTENT | {"format_version": 2}, "format_version 2"),
+        (CONTENT | {"format_version": 10**400}, "format_version 1000"),
         (CONTENT | {"format_version": True}, "another format_version"),
         (CONTENT | {"more": 1}, "entries that are missing or not known: 'more'"),
         ({key: value for key, value in CONTENT.items() if key != "mask"}, "entries that are missing or not known: 'mask'"),

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from model.images.brain import brain_box, brain_mask
 from model.images.limits import LARGEST_Z, SPACING_MM
 from model.networks.config import ModelConfig
 from model.networks.inputs import network_input
-from training.data.same import require_each_scan_once
 from training.data.splits import SPLITS, Folds, fold_words, folds_of
 from training.data.strata import load_class
 
@@ -171,6 +170,14 @@ def load_folds(folder: Path) -> dict[str, PackedCase]:
     cases = load_cases(folder, list(folds.fold_of))
     require_each_scan_once(cases)
     return {case.name: dataclasses.replace(case, fold=folds.fold_of[case.name]) for case in cases}
+
+
+def require_each_scan_once(cases: Iterable[PackedCase]) -> None:
+    """Raise UserError when two cases have the same ADC map: one could be trained on and the other scored as held out."""
+    names: dict[str, str] = {}
+    for case in cases:
+        if (other := names.setdefault(case.scan_digest, case.name)) != case.name:
+            raise UserError(f"{' and '.join(sorted((other, case.name)))} are one scan, expected each scan under one name")
 
 
 def to_sample(case: PackedCase, config: ModelConfig, device: torch.device) -> Sample:

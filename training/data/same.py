@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from model.errors import UserError, listed
+from model.errors import listed
 
 if TYPE_CHECKING:
     from training.data.dataset import PackedCase
@@ -24,11 +24,3 @@ def differing(known: object, found: dict[str, str]) -> str:
     if not isinstance(known, dict):
         return "which data they were is not told"
     return listed(name for name in known.keys() | found.keys() if known.get(name) != found.get(name))
-
-
-def require_each_scan_once(cases: Iterable[PackedCase]) -> None:
-    """Raise UserError when two cases have the same ADC map: one could be trained on and the other scored as held out."""
-    names: dict[str, str] = {}
-    for case in cases:
-        if (other := names.setdefault(case.scan_digest, case.name)) != case.name:
-            raise UserError(f"{' and '.join(sorted((other, case.name)))} are one scan, expected each scan under one name")

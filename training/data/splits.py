@@ -3,19 +3,14 @@
 A folder of cases that holds a `splits.json` has folds of its own. For all others the committed ones hold, SPLITS.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from model.errors import UserError
-
-if TYPE_CHECKING:
-    from training.data.dataset import PackedCase
 
 SPLITS = Path(__file__).with_name("splits.json")
 FOLDS = 5  # that are dealt
@@ -94,7 +89,7 @@ def numbers_of_folds(cases: Iterable[Any]) -> list[int]:
     return sorted(set(map(fold_number, cases)))
 
 
-def folds_by_number(cases: Iterable[PackedCase]) -> list[list[str]]:
+def folds_by_number(cases: Iterable[Any]) -> list[list[str]]:
     """The names of the cases that each fold holds out: as results and sidecars hold them."""
     some = list(cases)
     return [[case.name for case in some if case.fold == fold] for fold in numbers_of_folds(some)]

@@ -35,13 +35,15 @@ def to_paper_sample(case: PackedCase, device: torch.device) -> Sample:
     """The whole volume on GRID, each map z-scored over all voxels, the background included.
 
     Maps are interpolated linearly, the label to the nearest voxel. `spacing_mm` is the spacing on GRID.
-    Raises ValueError when a map is constant.
+    Raises UserError when a map is constant.
     """
     maps = np.stack([case.zadc, case.adc]).astype(np.float32)
     inputs = _resample(torch.from_numpy(maps).to(device), GRID)
     deviation = inputs.std(dim=(1, 2, 3), keepdim=True, correction=0)
     if not (deviation > 0).all():
-        raise ValueError(f"{case.name}: a map is constant, it cannot be scaled by its standard deviation")
+        raise UserError(
+            f"{case.name}: a map with one value everywhere, which the paper protocol cannot scale by its deviation"
+        )
     inputs = (inputs - inputs.mean(dim=(1, 2, 3), keepdim=True)) / deviation
     label = torch.from_numpy(case.label.astype(np.float32))[None].to(device)
     target = functional.interpolate(label[None], GRID, mode="nearest-exact")[0]

@@ -23,8 +23,8 @@ from model.networks.config import InferenceConfig, to_json
 from model.networks.stored import read_sidecar
 from model.networks.torch_engine import save_weights
 from training.common.provenance import licence
-from training.data.dataset import PackedCase, folds_of_packed, load_cases
-from training.data.same import digests, require_each_scan_once
+from training.data.dataset import PackedCase, folds_of_packed, load_cases, require_each_scan_once
+from training.data.same import digests
 from training.data.splits import fold_words, inner_places, patient_of
 from training.learning.protocols import PROTOCOLS
 from training.learning.train_config import TrainConfig, options
