@@ -3,7 +3,7 @@
 #
 #   test/long.sh            everything that this machine can run
 #   test/long.sh --quick    two minutes of it, as .ci/run does
-#   test/long.sh PART...    only: inputs fuzz runs training real orders soak arm64 containers
+#   test/long.sh PART...    only: inputs fuzz runs real orders soak arm64 containers
 #
 # INPUTS in the environment is the number of damaged inputs of each format (default: 100000). Every part goes on when another
 # has failed; the summary and the exit code say which did. Needs .venv (./setup.sh dev); `containers` needs a
@@ -31,7 +31,6 @@ skip() { # NAME WHY
 inputs() { part inputs env EXAMPLES=2000 "$python" -m pytest test/images/test_property_inputs.py -q --hypothesis-show-statistics; }
 fuzz() { part fuzz env INPUTS="${INPUTS:-100000}" "$python" -m pytest -qs test/fuzz; }
 runs() { part runs "$python" test/kill/kill_runs.py --bytes 200; }
-training() { part training "$python" test/kill/kill_training.py --kills 100; }
 orders() { part orders "$python" test/orientations.py; }
 soak() { part soak "$python" test/soak.py --invocations 200; }
 
@@ -53,17 +52,16 @@ containers() {
 quick() {
   part fuzz env INPUTS=1000 "$python" -m pytest -qs test/fuzz
   part runs "$python" test/kill/kill_runs.py --bytes 10
-  part training "$python" test/kill/kill_training.py --kills 3
   part orders "$python" test/orientations.py --orders RAI LPS SAR
   part soak "$python" test/soak.py --invocations 20
 }
 
 case ${1:-} in
   --quick) quick ;;
-  '') for name in inputs fuzz runs training real orders soak arm64 containers; do "$name"; done ;;
+  '') for name in inputs fuzz runs real orders soak arm64 containers; do "$name"; done ;;
   *)
     for name in "$@"; do
-      [[ " inputs fuzz runs training real orders soak arm64 containers " == *" $name "* ]] || { echo "no part $name" >&2; exit 2; }
+      [[ " inputs fuzz runs real orders soak arm64 containers " == *" $name "* ]] || { echo "no part $name" >&2; exit 2; }
       "$name"
     done
     ;;

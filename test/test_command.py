@@ -14,7 +14,7 @@ from model import command
 from model.errors import UserError, lacks_memory, one_line, reason_of
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ["-m training.download", "-m evaluation.evaluate", "process.py"]  # each prepares in a place of its own
+COMMANDS = ["-m training.splits", "-m evaluation.evaluate", "process.py"]  # each prepares in a place of its own
 SET_UP = (
     "./setup.sh dev installs all that the project uses, ./setup.sh training what training and scoring need,"
     " ./setup.sh what process.py needs"
@@ -124,7 +124,7 @@ def test_characters_that_the_terminal_lacks_are_escaped(environment, printed):
 @pytest.mark.parametrize("words", COMMANDS)
 def test_ctrl_c_while_a_command_imports_is_one_line(tmp_path, words):
     """The first package that a command imports sends the signal."""
-    for package in ("numpy", "pooch", "matplotlib"):
+    for package in ("numpy", "matplotlib"):
         (tmp_path / f"{package}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nsignal.pause()\n")
     path = f"{tmp_path}:{ROOT}"
     done = subprocess.run(
@@ -243,7 +243,7 @@ def test_other_errors_are_not(error):
         (UserError("a.mha: cut\noff"), 2, "error: a.mha: cut off"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "error: cannot be used (No space left on device)"),
         (FileNotFoundError(errno.ENOENT, "No such file", "a.csv"), 2, "error: a.csv: cannot be used (No such file)"),
-        (ModuleNotFoundError("no", name="pooch.hashes"), 2, f"error: the Python package pooch is not installed; {SET_UP}"),
+        (ModuleNotFoundError("no", name="monai.data"), 2, f"error: the Python package monai is not installed; {SET_UP}"),
         (ModuleNotFoundError("no", name="model.gone"), 1, "error: unexpected ModuleNotFoundError: no"),
         (OSError("odd"), 1, "error: unexpected OSError: odd"),
         (ZeroDivisionError("a mistake\nof ours"), 1, "error: unexpected ZeroDivisionError: a mistake of ours"),
@@ -257,12 +257,12 @@ def test_the_last_line_says_why(error, code, last, capfd):
 
 
 def test_a_package_that_is_missing_at_import_is_one_line(tmp_path):
-    (tmp_path / "pooch.py").write_text("raise ModuleNotFoundError(name='pooch')")  # shadows the one that is installed
-    words = [sys.executable, "-m", "training.download", "--help"]
+    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError(name='numpy')")  # shadows the one that is installed
+    words = [sys.executable, "-m", "training.splits", "--help"]
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: the Python package pooch is not installed; {SET_UP}\n"
+    assert done.stderr == f"error: the Python package numpy is not installed; {SET_UP}\n"
 
 
 def raising(error: Exception):

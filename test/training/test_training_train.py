@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from training_helpers import CASES, FOLDS, SMALL, tensors, write_other_study
 
 from model.errors import UserError
+from model.networks import stored
 from training.common.provenance import git_commit
 from training.data.dataset import PackedCase
 from training.learning.losses import LOSSES
@@ -127,6 +128,26 @@ def test_a_killed_run_resumes_bit_for_bit(data: Path, finished: Path, tmp_path: 
         dice = rf", Dice {number}+" if epoch == 2 else ""
         assert re.fullmatch(rf"epoch {epoch} of 3: loss {number}+{dice}, {number} s", line), line
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize(("module", "name", "calls"), [(torch, "save", 2), (stored, "write_sidecar", 0)])
+def test_a_run_that_is_killed_while_it_writes_resumes(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch, module: object, name: str, calls: int
+) -> None:
+    """Of the third checkpoint, or of the sidecar beside the weights, half is written."""
+    count, write = itertools.count(), getattr(module, name)
+
+    def killing(*arguments: object) -> None:
+        if next(count) == calls:
+            next(path for path in arguments if isinstance(path, Path)).write_bytes(b"half")
+            raise Killed
+        write(*arguments)
+
+    monkeypatch.setattr(module, name, killing)
+    with pytest.raises(Killed):
+        train(CONFIG, data, tmp_path, CPU, validate_every=2)
+    train(CONFIG, data, tmp_path, CPU, validate_every=2)
+    require_same_run(tmp_path, finished)
 
 
 def test_a_finished_run_is_the_same_on_the_same_data_packed_again(finished: Path, tmp_path: Path, batches: list) -> None:
