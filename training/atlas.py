@@ -46,11 +46,6 @@ def atlas_case(case: PackedCase, fit: AtlasFit) -> AtlasCase:
     )
 
 
-def cases_at(fit: AtlasFit) -> np.ndarray:
-    """How many cases have brain in more than half of what a place of the atlas is smoothed over, (z, y, x)."""
-    return np.sum([blur(own.sums[0], SMOOTHING_MM, (GRID_MM,) * 3) > 0.5 for own in fit.sums.values()], axis=0)
-
-
 def own_lesion(name: str, fit: AtlasFit) -> float:
     """The share of a case in what the map of lesions says, mean over its lesions; nan where it has none."""
     own, of_all = (part.coarse[LESION] for part in (fit.sums[name], fit.total))
@@ -73,8 +68,8 @@ def main() -> None:
     replace_records(rows, path, AtlasCase, configuration_of(cases.values()))
     kept, least = np.array([row.kept for row in rows]), min(row.correlation for row in rows)
     print(f"kept: mean {kept.mean():.3f}, at most {kept.max():.3f}; correlation: at least {least:.3f}")
-    fewest = int(cases_at(fit)[fit.atlas.mean > 0].min())
-    print(f"cases that fill more than half of a place of the atlas: at least {fewest}")
+    filling = np.sum([blur(own.sums[0], SMOOTHING_MM, (GRID_MM,) * 3) > 0.5 for own in fit.sums.values()], axis=0)
+    print(f"cases that fill more than half of a place of the atlas: at least {filling[fit.atlas.mean > 0].min()}")
     own = np.array([row.own_lesion for row in rows])
     print(f"own_lesion: mean {np.nanmean(own):.3f}, at most {np.nanmax(own):.3f}")
 

@@ -13,11 +13,9 @@ training seed that the networks' sidecars name, and are added to those of the ot
 
 from pathlib import Path
 
-import numpy as np
-
 from model.lesions.decision import most_dice
 from model.networks.torch_engine import pick_device
-from training.common.cli import add_data_option, command_parser, run
+from training.common.cli import add_data_option, add_device_option, command_parser, run
 from training.data.dataset import load_folds
 from training.data.seen import training_seed
 from training.data.twins import healthy_twin, sham
@@ -37,13 +35,6 @@ def trees_on_networks(parts: list[HeldOut]) -> list[HeldOut]:
     """The log odds of trees that see the networks' probabilities in the place of the softened rule."""
     tables = {part.case.name: candidate_table(part.case, part.probabilities) for part in parts}
     return answers_of_trees({part.case.name: part.case for part in parts}, tables, trees_by_fold(tables))
-
-
-def case_rows(part: HeldOut, answers: dict[str, np.ndarray], seed: int) -> list[Row]:
-    """The rows of one case: the rule, the networks alone (p > 0.5), and the masks of most Dice by the other methods."""
-    masks = {RULE: rule_mask(part.case.adc, part.case.zadc), "networks": part.probabilities > 0.5}
-    masks |= {method: most_dice(probabilities) for method, probabilities in answers.items()}
-    return rows_without_run(part.case, {method: masks[method] for method in CROSSVAL}, seed)
 
 
 def rows_to_keep(path: Path, seed: int, configuration: dict) -> list[Row]:
@@ -68,7 +59,7 @@ def main() -> None:
     add_data_option(parser)
     add_weights_option(parser)
     add_results_option(parser)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    add_device_option(parser)
     args = parser.parse_args()
     results = open_results(args, **{"crossval-lesions": MarkedLesion, "crossval-cases": MarkedCase})
     weights = weights_of(args)
@@ -87,7 +78,9 @@ def main() -> None:
     }
     rows = []
     for part in parts:
-        rows += case_rows(part, {method: answers[method][part.case.name] for method in answers}, seed)
+        masks = {RULE: rule_mask(part.case.adc, part.case.zadc), "networks": part.probabilities > 0.5}
+        masks |= {method: most_dice(probabilities[part.case.name]) for method, probabilities in answers.items()}
+        rows += rows_without_run(part.case, {method: masks[method] for method in CROSSVAL}, seed)
     write_rows(rows, results / "crossval.csv", seed, configuration)
     if not seed:
         marked = Marked.of(parts, answers["decision"])

@@ -15,7 +15,6 @@ trees fitted to all cases, with and without an atlas, each with a decision fitte
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from model.networks.stored_estimator import save_estimator
 from training.common.cli import add_data_option, command_parser, run
 from training.common.provenance import of_fit
 from training.data.dataset import PackedCase, load_folds
-from training.data.splits import fold_number, numbers_of_folds
+from training.data.splits import fold_number
 from training.lesions.estimates import estimate_folds, with_atlas
 from training.lesions.fit_atlas import AtlasFit, fit_atlas
 from training.lesions.fit_certainty import Marked
@@ -74,26 +73,21 @@ def z_error(case: PackedCase, estimated: PackedCase, method: str) -> ZError:
     )
 
 
-def threshold_masks(cases: Sequence[PackedCase]) -> np.ndarray:
-    """(case, threshold): boolean masks of smoothed ADC below each threshold, as an array of objects."""
-    masks = np.empty((len(cases), len(THRESHOLDS)), object)
-    for row, case in zip(masks, cases, strict=True):
-        brain_map, smooth = BrainMap(case.adc, case.spacing_mm), np.full(case.adc.shape, np.inf)
-        smooth[brain_map.box] = np.where(brain_map.brain, brain_map.smooth(brain_map.adc, SMOOTHED_MM), np.inf)
-        row[:] = [smooth < threshold for threshold in THRESHOLDS]
-    return masks
+def threshold_masks(case: PackedCase) -> list[np.ndarray]:
+    """Where the smoothed ADC is below each of THRESHOLDS, boolean (z, y, x)."""
+    brain_map, smooth = BrainMap(case.adc, case.spacing_mm), np.full(case.adc.shape, np.inf)
+    smooth[brain_map.box] = np.where(brain_map.brain, brain_map.smooth(brain_map.adc, SMOOTHED_MM), np.inf)
+    return [smooth < threshold for threshold in THRESHOLDS]
 
 
 def adc_masks(cases: dict[str, PackedCase]) -> dict[str, np.ndarray]:
     """By case: smoothed ADC below the threshold with the best mean Dice on the other folds."""
-    names = list(cases)
-    masks = threshold_masks(list(cases.values()))
-    dice = np.array([[dice_of(mask, case.label) for mask in row] for row, case in zip(masks, cases.values(), strict=True)])
-    chosen: dict[str, np.ndarray] = {}
-    fold_of = np.array([case.fold for case in cases.values()])
-    for fold in numbers_of_folds(cases.values()):
-        best = int(dice[fold_of != fold].mean(axis=0).argmax())
-        chosen |= {names[place]: masks[place, best] for place in np.flatnonzero(fold_of == fold)}
+    masks = {name: threshold_masks(case) for name, case in cases.items()}
+    dice = {name: [dice_of(mask, cases[name].label) for mask in some] for name, some in masks.items()}
+    chosen = {}
+    for name, case in cases.items():
+        others = [dice[other] for other, one in cases.items() if one.fold != case.fold]
+        chosen[name] = masks[name][int(np.mean(others, axis=0).argmax())]
     return chosen
 
 

@@ -13,7 +13,6 @@ READS = {
     "learning_curve": "--data {none} --results {data}/new",
     "evaluate": "{none} {data} --out {data}/new",
     "export": "{none}",
-    "resampling": "--data {none}",
     "splits": "--data {none} --out {data}/new",
     "study": "--data {none} --results {data}/new --runs {data}/new",
     "accuracy": "--results {none} --docs {data}/new",

@@ -86,7 +86,7 @@ def test_maps_are_z_scored_over_all_voxels(sample: Sample) -> None:
 
 
 def test_a_constant_map_is_refused(case: PackedCase) -> None:
-    with pytest.raises(UserError, match="ramp: a map with one value everywhere"):
+    with pytest.raises(UserError, match="ramp: a map of one value"):
         to_paper_sample(dataclasses.replace(case, zadc=np.zeros(SHAPE, np.float32)), CPU)
 
 

@@ -56,14 +56,6 @@ def require_same_data(sidecars: Iterable[Path], digests: dict[str, str]) -> list
     return untold
 
 
-def held_out_fold(sidecar: Path) -> int:
-    """The fold that the network was trained without. Raises UserError when the sidecar names none."""
-    fold = _told(sidecar, "training", "fold")
-    if type(fold) is not int:
-        raise UserError(f"{sidecar}: does not say which fold the network holds out")
-    return fold
-
-
 def training_seed(weights: Path) -> int:
     """The seed that all networks in `weights` were trained with. Raises UserError when a sidecar names none, or another."""
     seeds: set[int] = set()
@@ -92,7 +84,9 @@ def require_held_out(weights: Path, cases: Iterable[PackedCase]) -> None:
     """
     some = list(cases)
     for path in sorted(weights.glob("fold*.json")):
-        names, fold = trained_on(path), held_out_fold(path)
+        names, fold = trained_on(path), _told(path, "training", "fold")
+        if type(fold) is not int:
+            raise UserError(f"{path}: does not say which fold the network holds out")
         if path.stem.split("-")[0] != f"fold{fold}":
             raise UserError(f"{path}: holds out fold {fold}, expected a name that begins with fold{fold}-")
         known = _told(path, "data") or {}

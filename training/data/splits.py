@@ -14,18 +14,12 @@ from model.errors import UserError
 
 SPLITS = Path(__file__).with_name("splits.json")
 FOLDS = 5  # that are dealt
-INNER_EVERY = 8  # with early stopping
 VISIT = re.compile(r"[-_](visit|ses)[-_].*", re.IGNORECASE)  # what follows the patient in a case's name
 
 
 def patient_of(name: str) -> str:
     """Whose scan a case is, by its name: PATIENT-VISIT_n and PATIENT_ses-n are one patient's."""
     return VISIT.sub("", name)
-
-
-def inner_places(cases: int) -> range:
-    """Which of that many training cases, in the order of their lesion load, decide when to stop and are not trained on."""
-    return range(INNER_EVERY // 2, cases, INNER_EVERY)
 
 
 @dataclass(frozen=True)

@@ -41,19 +41,12 @@ def to_paper_sample(case: PackedCase, device: torch.device) -> Sample:
     inputs = _resample(torch.from_numpy(maps).to(device), GRID)
     deviation = inputs.std(dim=(1, 2, 3), keepdim=True, correction=0)
     if not (deviation > 0).all():
-        raise UserError(
-            f"{case.name}: a map with one value everywhere, which the paper protocol cannot scale by its deviation"
-        )
+        raise UserError(f"{case.name}: a map of one value, which the paper protocol cannot scale by its deviation")
     inputs = (inputs - inputs.mean(dim=(1, 2, 3), keepdim=True)) / deviation
     label = torch.from_numpy(case.label.astype(np.float32))[None].to(device)
     target = functional.interpolate(label[None], GRID, mode="nearest-exact")[0]
     spacing_mm = [mm * old / new for mm, old, new in zip(case.spacing_mm, case.label.shape, GRID, strict=True)]
     return Sample(inputs, target, torch.tensor(spacing_mm))
-
-
-def to_patient_grid(probabilities: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
-    """Probabilities on GRID (z, y, x), linearly interpolated to the patient's grid of `shape`."""
-    return _resample(probabilities[None], shape)[0]
 
 
 def _resample(maps: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
@@ -74,8 +67,8 @@ def paper_mask(network: nn.Module, case: PackedCase, device: torch.device) -> tu
     if not logits.isfinite().all():
         raise UserError(f"{case.name}: the network's answer is not finite, no mask can be drawn from it")
     probabilities = torch.sigmoid(logits.float())
-    masks = (to_patient_grid(probabilities, case.adc.shape) > 0.5, probabilities > 0.5)
-    return masks[0].cpu().numpy(), masks[1].cpu().numpy()
+    on_patient_grid = _resample(probabilities[None], case.adc.shape)[0]
+    return (on_patient_grid > 0.5).cpu().numpy(), (probabilities > 0.5).cpu().numpy()
 
 
 class PaperAugmentation:

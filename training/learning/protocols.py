@@ -49,7 +49,7 @@ class Native:
 
 
 class Paper:
-    """Whole volumes on a grid of 32 x 192 x 192 voxels, its own network and augmentation."""
+    """Whole volumes on a grid of 32 x 192 x 192 voxels, its own network and augmentation; methods as `Native`'s."""
 
     divisor = (1, 1, 1)  # every sample has the same shape
 
@@ -57,11 +57,9 @@ class Paper:
         self.model = paper_network.PaperNetConfig()
 
     def network(self) -> nn.Module:
-        """An untrained network."""
         return paper_network.PaperNet(self.model).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def sample(self, case: PackedCase, device: torch.device) -> Sample:
-        """What training sees of a case."""
         return paper.to_paper_sample(case, device)
 
     def augmentation(self, seed: int, device: torch.device, patch: tuple[int, ...]) -> Callable[[Sample], Sample]:

@@ -94,10 +94,7 @@ def add_config_options(parser: argparse.ArgumentParser, defaults: TrainConfig, l
         if field.name in leave_out:
             parser.set_defaults(**{field.name: default})
             continue
-        kinds: dict[type, dict[str, Any]] = {
-            bool: {"action": "store_true"},
-            tuple: {"type": int, "nargs": "*"},
-        }
+        kinds: dict[type, dict[str, Any]] = {bool: {"action": "store_true"}, tuple: {"type": int, "nargs": "*"}}
         kind = kinds.get(type(default), {"type": type(default)})
         text = f"{field.metadata['help']} (default: {'none' if default == () else '%(default)s'})"
         parser.add_argument(_flag(field.name), default=default, help=text, **kind)

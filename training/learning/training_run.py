@@ -25,11 +25,13 @@ from model.networks.torch_engine import save_weights
 from training.common.provenance import licence
 from training.data.dataset import PackedCase, folds_of_packed, load_cases, require_each_scan_once
 from training.data.same import digests
-from training.data.splits import fold_words, inner_places, patient_of
+from training.data.splits import fold_words, patient_of
 from training.learning.protocols import PROTOCOLS
 from training.learning.train_config import TrainConfig, options
 from training.learning.training_loop import Training, final_network, finished, next_epoch, validate
 from training.scores.metrics import Scores, mean_scores
+
+INNER_EVERY = 8  # of the training cases, with early stopping
 
 
 def train(
@@ -54,7 +56,8 @@ def train(
     samples, inner_samples = ([protocol.sample(case, device) for case in cases] for cases in (chosen, inner))
     validation = load_cases(data, names["validation"])
     require_each_scan_once([*chosen, *inner, *validation])
-    identity = run_identity(config, to_json(protocol.model), names, digests([*chosen, *inner, *validation]))
+    facts = {"model": to_json(protocol.model), "cases": names, "data": digests([*chosen, *inner, *validation])}
+    identity = json.loads(json.dumps(dataclasses.asdict(config) | facts))  # tuples become lists, as in a checkpoint
     training = Training(config, protocol, device)
     with only_run(folder):
         checkpoint, path = folder / "checkpoint.pt", folder / f"fold{config.fold}.safetensors"
@@ -77,8 +80,11 @@ def train(
         network = final_network(training)
         scores = validate(network, validation, protocol, device)
         names |= {"inner": [case.name for case in inner]} if inner else {}
-        facts = {"data": identity["data"], "folds": fold_words(folds.held_out), "data_licence": licence([*chosen, *inner])}
-        description = provenance(config, device, names, scores, training.history) | facts
+        description = provenance(config, device, names, scores, training.history) | {
+            "data": identity["data"],
+            "folds": fold_words(folds.held_out),
+            "data_licence": licence([*chosen, *inner]),
+        }
         save_weights(path, network, protocol.model, InferenceConfig(), description)
     return path
 
@@ -94,13 +100,8 @@ def require_no_other_weights(folder: Path, config: TrainConfig) -> None:
         raise UserError(f"{found[0]}: lies there without the checkpoint of its run, and stays; choose another --run folder")
 
 
-def run_identity(config: TrainConfig, model: dict, names: dict[str, list[str]], data: dict[str, str]) -> dict:
-    """What a checkpoint must agree with, the cases' digests among it; tuples become lists, as in a checkpoint."""
-    return json.loads(json.dumps(dataclasses.asdict(config) | {"model": model, "cases": names, "data": data}))
-
-
 def hold_out(cases: list[PackedCase], patience: int) -> tuple[list[PackedCase], list[PackedCase]]:
-    """(training, inner) cases: with early stopping every eighth training case, by lesion load, is not trained on.
+    """(training, inner) cases: with early stopping one training case in INNER_EVERY, by lesion load, is not trained on.
 
     Nor are other scans of its patient. The published study stopped on the cases it reports; here those have no say. Raises
     UserError where there are too few cases.
@@ -108,7 +109,7 @@ def hold_out(cases: list[PackedCase], patience: int) -> tuple[list[PackedCase], 
     if not patience:
         return cases, []
     ordered = sorted(cases, key=lambda case: (case.lesion_load, case.name))
-    patients = {patient_of(ordered[place].name) for place in inner_places(len(ordered))}
+    patients = {patient_of(case.name) for case in ordered[INNER_EVERY // 2 :: INNER_EVERY]}
     inner = [case for case in ordered if patient_of(case.name) in patients]
     if not 0 < len(inner) < len(cases):
         raise UserError(f"--patience {patience}: {len(cases)} training cases are too few to keep some for early stopping")
