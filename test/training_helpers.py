@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from model.images.grid import Grid
 from model.networks.config import ModelConfig
 from training.data.dataset import PackedCase
 
@@ -54,9 +55,14 @@ def write_packed(case: PackedCase, folder: Path) -> None:
     np.savez_compressed(folder / f"{case.name}.npz", **arrays)
 
 
-def publish(case: PackedCase, root: Path) -> None:
-    """Write the case where the published archive has it."""
-    import SimpleITK as sitk  # which a machine that only trains may lack
+def grid_of(case: PackedCase) -> Grid:
+    """Along the axes."""
+    return Grid(case.adc.shape, case.spacing_mm, (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+
+
+def publish(case: PackedCase, root: Path, grid: Grid | None = None) -> None:
+    """Write the case where the published archive has it; on `grid_of` it, or another grid."""
+    from phantom import write_image  # needs SimpleITK, which a machine that only trains may lack
 
     files = {
         f"1ADC_ss/{case.name}-ADC_ss.mha": case.adc,
@@ -65,9 +71,7 @@ def publish(case: PackedCase, root: Path) -> None:
     }
     for name, voxels in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        image = sitk.GetImageFromArray(voxels)
-        image.SetSpacing(case.spacing_mm[::-1])
-        sitk.WriteImage(image, str(root / name))
+        write_image(voxels, grid or grid_of(case), root / name)
 
 
 OTHER_DATA = {  # what of a case differs in a folder of packed cases that looks like another

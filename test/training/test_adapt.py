@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from inference_helpers import TINY, arguments
+from phantom import write_image
 from study_rows import row, table
-from training_helpers import invented_case, write_packed
+from training_helpers import grid_of, invented_case, write_study
 
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
@@ -23,23 +24,18 @@ from training.data.dataset import PackedCase
 from training.data.splits import folds_of
 from training.learning.onnx_graph import export
 from training.scores.methods import ADAPTED, RULE
+from training.scores.metrics import dice_of
 from training.scores.rows import Row, read_records
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def image(voxels: np.ndarray, case: PackedCase) -> sitk.Image:
-    found = sitk.GetImageFromArray(voxels)
-    found.SetSpacing(case.spacing_mm[::-1])
-    return found
 
 
 def write_scans(cases: dict[str, PackedCase], folder: Path) -> None:
     """As process.py --cases takes them."""
     for name, case in cases.items():
         (folder / name).mkdir(parents=True)
-        for what, voxels in (("adc", case.adc), ("zadc", case.zadc)):
-            sitk.WriteImage(image(voxels, case), folder / name / f"{what}.nii.gz")
+        for what in ("adc", "zadc"):
+            write_image(getattr(case, what), grid_of(case), folder / name / f"{what}.nii.gz")
 
 
 def patient(number: int) -> PackedCase:
@@ -48,8 +44,9 @@ def patient(number: int) -> PackedCase:
     return dataclasses.replace(case, name=f"baby{number}", zadc=np.where(case.brain, case.zadc + np.float32(3), case.zadc))
 
 
-def dice(mask: np.ndarray, label: np.ndarray) -> float:
-    return 2 * np.count_nonzero(mask & label) / (np.count_nonzero(mask) + np.count_nonzero(label))
+def write_dealt(cases: list[PackedCase], folder: Path) -> None:
+    """Packed, with folds of their own."""
+    write_study(folder, {case.name: case for case in cases}, [[case.name for case in cases[n::5]] for n in range(5)])
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +66,7 @@ def test_reviewed_cases_become_weights(tmp_path: Path, ours: Path, few_trees, ma
     write_scans(here, scans)
     reviews.mkdir()
     for name, case in here.items():
-        sitk.WriteImage(image(case.label.astype(np.uint8), case), reviews / f"{name}.nii.gz")
+        write_image(case.label.astype(np.uint8), grid_of(case), reviews / f"{name}.nii.gz")
     assert main([*arguments(scans, lesions, ours), "--cases", "--reviews", str(reviews)]) == 0
     command(cases.main, "--reviewed", lesions, "--scans", scans, "--out", data)
     command(splits.main, "--data", data)
@@ -86,7 +83,7 @@ def test_reviewed_cases_become_weights(tmp_path: Path, ours: Path, few_trees, ma
     for found in rows:
         if found.method in ("ours", RULE):
             case = here[found.case]
-            assert found.dice == pytest.approx(dice(case.brain & (case.zadc < -2), case.label), abs=1e-5)
+            assert found.dice == pytest.approx(dice_of(case.brain & (case.zadc < -2), case.label), abs=1e-5)
     provenance = json.loads((data / "weights" / "decision.json").read_text())["provenance"]
     assert provenance["cases"]["training"] == sorted(here)
     assert provenance["folds"] == "10 cases in the 5 folds of splits.json of the data"
@@ -100,16 +97,14 @@ def test_reviewed_cases_become_weights(tmp_path: Path, ours: Path, few_trees, ma
     words = arguments(tmp_path / "next" / "scans", tmp_path / "next" / "lesions", tmp_path / "unpacked")
     assert main([*words, "--cases"]) == 0
     mask = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "next" / "lesions" / another.name / "lesions.nii.gz")) > 0
-    assert dice(mask, another.label) > 0.4
+    assert dice_of(mask, another.label) > 0.4
 
 
 def test_cases_that_ours_saw_teach_and_are_not_scored(tmp_path: Path, ours: Path, few_trees, command, refusal) -> None:
     """By name, and under another name with another label; of the few others nothing is concluded."""
     ours = shutil.copytree(ours, tmp_path / "ours")
     some = list(map(patient, range(11)))
-    for case in some:
-        write_packed(case, tmp_path)
-    command(splits.main, "--data", tmp_path)
+    write_dealt(some, tmp_path)
     sidecar = read_sidecar(ours / "fold0-dice.json")
     seen = dataclasses.replace(some[4], name="a", label=~some[4].label)
 
@@ -152,10 +147,7 @@ def test_the_page_says_which_weights_to_keep(gain: float, lesions: int, verdict:
 
 def test_own_networks_are_asked_about_what_they_hold_out(tmp_path: Path, ours: Path, few_trees, command, refusal) -> None:
     """One that saw a case of its fold is refused, and no page is written."""
-    some = {case.name: case for case in map(patient, range(10))}
-    for case in some.values():
-        write_packed(case, tmp_path)
-    command(splits.main, "--data", tmp_path)
+    write_dealt(list(map(patient, range(10))), tmp_path)
     folds, weights = folds_of(tmp_path), tmp_path / "networks"
 
     def save(fold: int, names: list[str]) -> None:
@@ -163,7 +155,7 @@ def test_own_networks_are_asked_about_what_they_hold_out(tmp_path: Path, ours: P
         save_weights(weights / f"fold{fold}-dice.safetensors", LesionNet(TINY), TINY, InferenceConfig(), provenance)
 
     for fold in range(5):
-        save(fold, sorted(some) if fold == 3 else folds.of(fold)[0])
+        save(fold, sorted(folds.fold_of) if fold == 3 else folds.of(fold)[0])
     words = ("--data", tmp_path, "--ours", ours, "--weights", weights, "--device", "cpu")
     assert f"fold3-dice.json: trained on {folds.held_out[3][0]}" in refusal(adapted.main, *words)
     assert not list((tmp_path / "results").glob("*.md"))
@@ -173,11 +165,9 @@ def test_own_networks_are_asked_about_what_they_hold_out(tmp_path: Path, ours: P
     assert {row.case: row.fold for row in rows if row.method == "decision"} == folds.fold_of
 
 
-def test_of_cases_without_a_lesion_nothing_is_learnt(tmp_path: Path, command, refusal) -> None:
+def test_of_cases_without_a_lesion_nothing_is_learnt(tmp_path: Path, refusal) -> None:
     """Empty masks would be better than any other."""
-    for case in map(patient, range(10)):
-        write_packed(dataclasses.replace(case, label=case.label & False), tmp_path)
-    command(splits.main, "--data", tmp_path)
+    write_dealt([dataclasses.replace(case, label=case.label & False) for case in map(patient, range(10))], tmp_path)
     assert refusal(fit.main, "--data", tmp_path, "--trees-alone").startswith("none of the 10 cases has a lesion")
     assert not list((tmp_path / "weights").glob("*"))
     words = ("--runs", tmp_path, "--losses", "dice")  # before any network is replaced
