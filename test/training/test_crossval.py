@@ -154,11 +154,8 @@ def test_candidates_are_where_the_softened_rule_is_above_the_lowest_probability(
 
 def answered(log_odds: list[float], label: list[int], first: list[float]) -> HeldOut:
     """A case of a row of brain voxels, with what the networks and the trees say."""
-    shape = (1, 1, len(label))
-    case = PackedCase(
-        "row", np.ones(shape, np.float32), np.zeros(shape, np.float32), np.array(label, bool).reshape(shape), (1, 1, 1)
-    )
-    return HeldOut(case, 0, row(*(1 / (1 + np.exp(-np.array(log_odds))))), row(*first))
+    case = PackedCase("row", row(*[1] * len(label)), row(*[0] * len(label)), row(*label) > 0, (1, 1, 1))
+    return HeldOut(case, 0, row(*sigmoid(np.array(log_odds))), row(*first))
 
 
 @pytest.mark.parametrize(("networks", "trees_alone"), [([0] * 8, False), ([-9, -9, -9, 9] * 2, True)])

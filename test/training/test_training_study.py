@@ -42,8 +42,6 @@ from training.scores.methods import RULE
 from training.scores.metrics import score
 from training.scores.rows import Epoch, Row, curves_path, read_records
 
-MEASURED = {"train_seconds": 0, "predict_seconds": 0, "peak_mb": 0}  # what no two runs share
-
 
 @pytest.fixture(scope="module", autouse=True)
 def data(small_study: Path) -> Iterator[Path]:
@@ -74,10 +72,6 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def of_networks(path: Path) -> list[Row]:
     return [row for row in read_records(path, Row) if row.method != RULE]
-
-
-def unmeasured(rows: list[Row]) -> list[str]:
-    return [str(dataclasses.replace(row, **MEASURED)) for row in rows]
 
 
 # --- the rows ---
@@ -130,9 +124,7 @@ def test_the_rule_has_a_row_per_case(finished: Path) -> None:
 
 def test_the_curves_have_a_point_per_epoch(finished: Path) -> None:
     points = read_records(curves_path(finished), Epoch)
-    assert [(point.method, point.fold, point.epoch) for point in points] == [
-        ("dice", f, n) for f in (0, 2) for n in (1, 2, 3)
-    ]
+    assert [(p.method, p.fold, p.epoch) for p in points] == [("dice", f, n) for f in (0, 2) for n in (1, 2, 3)]
     assert [math.isfinite(point.dice) for point in points] == [False, True, False] * 2
     assert all(math.isfinite(point.loss) for point in points)
 
@@ -182,11 +174,11 @@ ONE_EPOCH = ("--folds", "0", "--epochs", "1")
 
 def test_runs_in_the_results_are_not_run_again(data: Path, tmp_path: Path, replace_loss, capsys) -> None:
     path = study(data, tmp_path, "--losses", "dice", *ONE_EPOCH)
-    before = unmeasured(of_networks(path))
+    before = list(map(str, of_networks(path)))
     replace_loss("dice", None)  # cannot be called
     study(data, tmp_path, "--losses", "dice", "tversky", *ONE_EPOCH)
     assert "\n1 of 2 runs to do\n" in capsys.readouterr().out
-    assert unmeasured([row for row in of_networks(path) if row.method == "dice"]) == before
+    assert [str(row) for row in of_networks(path) if row.method == "dice"] == before
     content = path.read_bytes()
     study(data, tmp_path, "--losses", "tversky", "dice", *ONE_EPOCH)
     assert "0 of 2 runs to do\n" in capsys.readouterr().out
@@ -269,8 +261,9 @@ def test_a_refused_job_is_a_failed_one(tmp_path: Path, capsys) -> None:
         raise RuntimeError("sbatch: no such partition")
 
     failures = work_off([a_job("dice"), a_job("tversky")], SimpleNamespace(submit=refuse), tmp_path / "native.csv")
-    expected = "native {} fold 0 seed 0: RuntimeError: sbatch: no such partition"
-    assert failures == [expected.format("dice"), expected.format("tversky")]
+    assert failures == [
+        f"native {loss} fold 0 seed 0: RuntimeError: sbatch: no such partition" for loss in ("dice", "tversky")
+    ]
 
 
 class Interrupted(Future):
@@ -313,12 +306,11 @@ def test_unknown_names_list_the_known_ones(data: Path, tmp_path: Path, refusal, 
 
 def test_all_are_all_and_names_count_once(data: Path, tmp_path: Path, command) -> None:
     def planned(*options: str) -> list[str]:
-        return re.findall(
-            r"^(\S+ fold \d seed \d): missing", command(module.main, *words(data, tmp_path, *options)), re.MULTILINE
-        )
+        said = command(module.main, *words(data, tmp_path, *options, "--status"))
+        return re.findall(r"^(\S+ fold \d seed \d): missing", said, re.MULTILINE)
 
-    assert planned("--seeds", "3", "--status") == [f"{loss} fold {fold} seed 3" for fold in range(5) for loss in LOSSES]
-    some = planned("--losses", "dice", "dice", "--folds", "1", "1", "--seeds", "0", "3", "--status")
+    assert planned("--seeds", "3") == [f"{loss} fold {fold} seed 3" for fold in range(5) for loss in LOSSES]
+    some = planned("--losses", "dice", "dice", "--folds", "1", "1", "--seeds", "0", "3")
     assert some == ["dice fold 1 seed 0", "dice fold 1 seed 3"]
 
 

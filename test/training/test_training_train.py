@@ -7,12 +7,10 @@ import dataclasses
 import itertools
 import json
 import math
-import platform
 import re
 import shutil
 from pathlib import Path
 
-import monai
 import numpy as np
 import pytest
 import torch
@@ -288,14 +286,8 @@ def test_the_sidecar_says_how_the_weights_were_made(finished: Path) -> None:
     assert provenance["command"] == f"python -m training.train {given}"
     assert provenance["git_commits"] == [git_commit()]
     assert provenance["device"].startswith("cpu, ")
-    assert provenance["versions"] == {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "monai": monai.__version__,
-        "numpy": np.__version__,
-    }
+    assert provenance["versions"].keys() == {"python", "torch", "monai", "numpy"}
     assert provenance["training"] == dataclasses.asdict(CONFIG) | {"patch": []}
-    assert provenance["training"]["seed"] == 0
     assert provenance["data"] == {name: case.digest for name, case in CASES.items()}
     assert provenance["cases"] == {"training": sorted(CASES.keys() - FOLDS[0]), "validation": FOLDS[0]}
     assert re.search("BONBID-HIE.*non-commercial", provenance["data_licence"])
