@@ -6,7 +6,6 @@ Fold 0 trains on five cases and validates on two; with batches of two, an epoch 
 import dataclasses
 import itertools
 import json
-import math
 import re
 import shutil
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 import torch
 from inference_helpers import load
 from safetensors.torch import load_file
-from training_helpers import CASES, FOLDS, SMALL, tensors, write_other_study
+from training_helpers import CASES, FOLDS, SMALL, tensors, write_other_study, write_study
 
 from model.errors import UserError
 from model.networks import stored
@@ -91,11 +90,6 @@ def test_same_seed_same_weights(data: Path, finished: Path, tmp_path: Path) -> N
     np.random.seed(123)
     train(CONFIG, data, tmp_path, CPU, validate_every=0)
     require_same_run(tmp_path, finished)
-
-
-def test_another_seed_gives_other_weights(data: Path, finished: Path, tmp_path: Path) -> None:
-    train(dataclasses.replace(CONFIG, seed=2**31, epochs=1, warmup_epochs=0), data, tmp_path, CPU)
-    assert (tmp_path / "fold0.safetensors").read_bytes() != (finished / "fold0.safetensors").read_bytes()
 
 
 class Killed(BaseException):
@@ -197,13 +191,6 @@ def test_every_eighth_patient_by_lesion_load_is_inner_with_all_scans() -> None:
 # --- what is refused ---
 
 
-def other_folds(data: Path) -> Path:
-    """Validates on cases trained on."""
-    folds = [["case2", "case3"], ["case0", "case1"], *FOLDS[2:]]
-    (data / "splits.json").write_text(json.dumps({"folds": folds}))
-    return data
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -212,10 +199,6 @@ def other_folds(data: Path) -> Path:
         ({"folds": True}, "belongs to a run with another cases;"),
         # which is held out: its scores are in the history
         ({"kind": "Z negated", "names": ["case0"]}, r"belongs to a run on other data \(case0\); choose another --run"),
-        (
-            {"kind": "labels inverted", "names": list(CASES)},
-            r"on other data \(case0, case1, case2, case3, case4 and 2 more\)",
-        ),
         ({"untold": True}, r"on other data \(which data they were is not told\)"),
         ({"cut": True}, r"damaged checkpoint \(.*\); remove it to start over"),
     ],
@@ -226,7 +209,7 @@ def test_the_folder_of_another_run_is_refused(finished, tmp_path: Path, monkeypa
     run = shutil.copytree(finished, tmp_path / "run")
     data = write_other_study(tmp_path / "packed", change.get("kind", "Z negated"), change.get("names", ()))
     if "folds" in change:
-        other_folds(data)
+        write_study(data, CASES, [FOLDS[1], FOLDS[0], *FOLDS[2:]])  # validates on cases trained on
     if "untold" in change:
         state = checkpoint(run)
         del state["config"]["data"]
@@ -245,7 +228,7 @@ def test_the_folder_of_another_run_is_refused(finished, tmp_path: Path, monkeypa
 def test_steps_see_each_training_case_once_and_anew_in_each_epoch(data: Path, tmp_path: Path, batches: list) -> None:
     """And no validation case. With another seed it is another order, and other changes."""
     train(dataclasses.replace(CONFIG, epochs=5), data, tmp_path / "0", CPU, validate_every=1)
-    other = dataclasses.replace(CONFIG, epochs=1, warmup_epochs=0, seed=1)
+    other = dataclasses.replace(CONFIG, epochs=1, warmup_epochs=0, seed=2**31)
     train(other, data, tmp_path / "1", CPU, validate_every=0)
     assert len(batches) == 6 * STEPS
     for epoch in epochs(batches):
@@ -291,9 +274,3 @@ def test_the_sidecar_says_how_the_weights_were_made(finished: Path) -> None:
     assert provenance["data"] == {name: case.digest for name, case in CASES.items()}
     assert provenance["cases"] == {"training": sorted(CASES.keys() - FOLDS[0]), "validation": FOLDS[0]}
     assert re.search("BONBID-HIE.*non-commercial", provenance["data_licence"])
-
-
-def test_scores_are_kept_where_asked(finished: Path) -> None:
-    history = checkpoint(finished)["history"]
-    assert [(entry["epoch"], "dice" in entry) for entry in history] == [(1, False), (2, True), (3, False)]
-    assert all(math.isfinite(entry["loss"]) and entry["seconds"] > 0 for entry in history)
