@@ -20,7 +20,6 @@ from model.networks.torch_engine import pick_device
 from training.common.cli import add_data_option, add_device_option, command_parser, run
 from training.common.loss_names import LOSS_NAMES
 from training.data.dataset import PackedCase, load_folds, require_packed
-from training.data.same import digests
 from training.data.seen import require_held_out, require_same_data
 from training.data.splits import numbers_of_folds
 from training.learning.onnx_graph import export
@@ -42,7 +41,7 @@ def copy_networks(runs: Path, losses: list[str], weights: Path, cases: Collectio
     missing = [path for path in sources.values() if not (path.exists() and path.with_suffix(".json").exists())]
     if missing:  # before anything is removed
         raise UserError(f"{missing[0]}: not trained yet ({len(missing)} of {len(sources)} runs are missing)")
-    require_same_data((path.with_suffix(".json") for path in sources.values()), digests(cases))
+    require_same_data((path.with_suffix(".json") for path in sources.values()), cases)
     weights.parent.mkdir(parents=True, exist_ok=True)
     with files_into(weights, weights.parent) as staged:  # nothing is replaced before all of it is there and usable
         for (fold, loss), path in sources.items():

@@ -21,7 +21,7 @@ from model.files import require_writable
 from training.common.cli import add_device_option, command_parser, run
 from training.common.loss_names import LOSS_NAMES
 from training.data.dataset import load_folds, require_packed
-from training.data.same import digests
+from training.data.seen import digests
 from training.data.splits import folds_of
 from training.learning.executors import LocalExecutor, slurm_executor, slurm_options, work_off
 from training.learning.study_runs import PER_RUN, Job, finished_runs, rule_row, run_folder, study_configuration

@@ -24,8 +24,7 @@ from model.networks.torch_engine import save_weights
 from training import crossval, fit, ship
 from training.crossval import trees_on_networks
 from training.data.dataset import PackedCase
-from training.data.same import digests
-from training.data.seen import training_seed
+from training.data.seen import digests, training_seed
 from training.learning.study_runs import run_folder
 from training.lesions.fit_trees import CandidateTable, candidate_table, fit_trees, trees_by_fold
 from training.lesions.held_out import HeldOut, answers_of_trees, calibrated, fit_calibration, nested_calibrations

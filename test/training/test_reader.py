@@ -67,13 +67,13 @@ def test_a_size_moves_the_border_in_log_odds(draft: Draft) -> None:
 def test_a_place_without_probability_adds_nothing(draft: Draft) -> None:
     label = draft.label.copy()
     label[0, 0, 7:9] = True
-    other = dataclasses.replace(draft, label=label, _sized={})
+    other = dataclasses.replace(draft, label=label)
     assert other.added(7, 0).size == 0
     assert masks(other, "adds")[-1] == "2 3 9 10 11 14"
 
 
 def test_in_a_brain_without_lesion_all_goes(draft: Draft) -> None:
-    empty = dataclasses.replace(draft, label=draft.label & False, _sized={})
+    empty = dataclasses.replace(draft, label=draft.label & False)
     assert [masks(empty, what)[-1] for what in READERS] == ["", "", ""]
 
 

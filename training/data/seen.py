@@ -1,4 +1,4 @@
-"""Which cases weights were trained on, as their sidecars say."""
+"""Which cases weights were trained on, as sidecars say, and whether those at hand are the same data, by their digests."""
 
 from __future__ import annotations
 
@@ -8,13 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 from model.errors import UserError, listed
 from model.networks.stored import read_sidecar
-from training.data.same import differing
 from training.data.splits import patient_of
 
 if TYPE_CHECKING:
     from training.data.dataset import PackedCase
 
 SCANS = "scans"  # of a sidecar: digests of the ADC maps that weights were trained on
+
+
+def digests(cases: Iterable[PackedCase]) -> dict[str, str]:
+    """The cases' digests by name."""
+    return {case.name: case.digest for case in cases}
+
+
+def differing(known: object, found: dict[str, str]) -> str:
+    """The cases whose data differ or are missing on one side, as words for a message; empty where there are none.
+
+    known: digests as an earlier run wrote them, by name; anything else counts as not told.
+    """
+    if not isinstance(known, dict):
+        return "which data they were is not told"
+    return listed(name for name in known.keys() | found.keys() if known.get(name) != found.get(name))
 
 
 def trained_on(sidecar: Path) -> set[str]:
@@ -41,18 +55,18 @@ def seen_by(weights: Path, cases: Iterable[PackedCase]) -> set[str]:
     return {case.name for case in cases if patient_of(case.name) in patients or case.scan_digest in scans}
 
 
-def require_same_data(sidecars: Iterable[Path], digests: dict[str, str]) -> list[Path]:
+def require_same_data(sidecars: Iterable[Path], cases: Iterable[PackedCase]) -> list[Path]:
     """Which of the networks' sidecars do not say on which data they were trained.
 
-    digests: of the cases at hand, by name. Raises UserError when a network was trained on others.
+    Raises UserError when a network was trained on others than the cases.
     """
-    untold = []
+    untold, here = [], digests(cases)
     for path in sorted(sidecars):
         known = _told(path, "data")
         if not isinstance(known, dict):
             untold.append(path)
-        elif cases := differing(known, {name: digests[name] for name in known if name in digests}):
-            raise UserError(f"{path}: trained on other data than these ({cases})")
+        elif other := differing(known, {name: here[name] for name in known if name in here}):
+            raise UserError(f"{path}: trained on other data than these ({other})")
     return untold
 
 

@@ -16,7 +16,7 @@ from model.files import whole_file
 from model.networks.torch_engine import round_to_disk_precision
 from training.common.provenance import git_commit
 from training.data.dataset import Batch, PackedCase, Sample, collate, epoch_batches
-from training.data.same import differing
+from training.data.seen import differing
 from training.learning.losses import LOSSES
 from training.learning.protocols import Native, Paper
 from training.learning.train_config import TrainConfig

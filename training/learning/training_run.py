@@ -1,8 +1,4 @@
-"""One training run from packed cases to weights with their sidecar. Read from top to bottom.
-
-A killed run continues from its last epoch when it is started again. No epoch is chosen by its score: the weights written are
-the moving average after the last epoch, so the validation fold has no say in them.
-"""
+"""One training run (`training.train`) from packed cases to weights with their sidecar. Read from top to bottom."""
 
 import dataclasses
 import json
@@ -24,7 +20,7 @@ from model.networks.stored import read_sidecar
 from model.networks.torch_engine import save_weights
 from training.common.provenance import licence
 from training.data.dataset import PackedCase, folds_of_packed, load_cases, require_each_scan_once
-from training.data.same import digests
+from training.data.seen import digests
 from training.data.splits import fold_words, patient_of
 from training.learning.protocols import PROTOCOLS
 from training.learning.train_config import TrainConfig, options

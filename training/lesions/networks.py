@@ -17,7 +17,6 @@ from model.networks.stored import ATLAS, DECISION, ZMAP, Ensemble, load_ensemble
 from model.networks.torch_engine import TorchEngine
 from training.common.provenance import of_fit
 from training.data.dataset import PackedCase
-from training.data.same import digests
 from training.data.seen import require_held_out, require_same_data, trained_on
 from training.data.twins import has_twin, healthy_twin
 from training.lesions.fit_certainty import Marked
@@ -47,7 +46,7 @@ def load_held_out(weights: Path, cases: dict[str, PackedCase], device: torch.dev
     Raises UserError when a network was trained on a case of its fold, or on other data than the cases.
     """
     require_held_out(weights, cases.values())
-    if untold := require_same_data(weights.glob("fold*.json"), digests(cases.values())):
+    if untold := require_same_data(weights.glob("fold*.json"), cases.values()):
         print(f"{weights}: {len(untold)} networks do not say on which data they were trained: that is not checked")
     return load_ensemble(weights, TorchEngine(device), with_decision=False)  # an outdated one is no obstacle
 

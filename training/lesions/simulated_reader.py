@@ -29,7 +29,7 @@ class Draft:
     lesions: np.ndarray  # int: the number of the draft's lesion, 0 outside
     chances: np.ndarray
     label: np.ndarray  # boolean
-    _sized: dict[tuple[int, int], Region] = field(default_factory=dict)
+    _sized: dict[tuple[int, int], Region] = field(default_factory=dict, init=False)
 
     @functools.cached_property
     def order(self) -> list[int]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from model.errors import UserError
-from training.data.same import differing
+from training.data.seen import differing
 from training.data.splits import fold_words, is_committed
 from training.scores.configuration import read_configuration
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from model.errors import UserError
 from model.files import whole_file
-from training.data.same import differing, digests
+from training.data.seen import differing, digests
 from training.data.splits import folds_by_number
 
 if TYPE_CHECKING:
