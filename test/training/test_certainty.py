@@ -2,49 +2,28 @@
 
 import dataclasses
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model.images.case import Case
-from model.images.grid import Grid, Volume
-from model.networks.predict import Segmentation
-from model.report.results import describe
 from training.data.dataset import PackedCase
 from training.data.twins import has_twin, healthy_twin, replaced, sham
 from training.lesions.fit_certainty import Marked
 from training.lesions.held_out import HeldOut
 from training.scores.rows import CASE, SHAM, TWIN, MarkedCase, MarkedLesion, as_frame
 
-GRID = Grid((3, 5, 6), (4.0, 2.0, 0.5), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))  # 0.004 ml a voxel
-
-
-def marked_case() -> tuple[HeldOut, np.ndarray, dict[str, np.ndarray]]:
-    """A lesion of three voxels, which touch by a corner too, with one that the reader marked; and one of a single voxel."""
-    mask = np.zeros(GRID.size, bool)
-    mask[0, 1, 1] = mask[1, 2, 2] = mask[1, 2, 3] = mask[2, 4, 5] = True
-    label = np.zeros(GRID.size, bool)
-    label[1, 2, 3] = label[1, 2, 4] = True
-    zadc = -np.arange(90, dtype=np.float32).reshape(GRID.size) / 16
-    case = PackedCase("one", np.full(GRID.size, 900, np.float32), zadc, label, GRID.spacing_mm)
-    nothing = np.zeros(GRID.size, np.float32)
-    return HeldOut(case, 3, nothing, nothing), mask, {"one": np.where(mask, np.float32(0.75), 0)}
-
 
 def test_the_lesions_of_a_mask_on_paper():
-    part, _, answers = marked_case()
-    marked = Marked.of([part], answers)
+    """One of three voxels, which touch by a corner too, with one that the reader marked; and one of a single voxel."""
+    nothing = np.zeros((3, 5, 6), np.float32)
+    probabilities, label = nothing.copy(), nothing > 0
+    for voxel in ((0, 1, 1), (1, 2, 2), (1, 2, 3), (2, 4, 5)):
+        probabilities[voxel] = 0.75
+    label[1, 2, 3] = label[1, 2, 4] = True
+    case = PackedCase("one", nothing + 900, nothing, label, (4.0, 2.0, 0.5))  # 0.004 ml a voxel
+    marked = Marked.of([HeldOut(case, 3, nothing, nothing)], {"one": probabilities})
     assert marked.lesions[["case", "fold", "number"]].to_numpy().tolist() == [["one", 3, 1], ["one", 3, 2]]
     np.testing.assert_allclose(marked.lesions[["volume_ml", "marked_share"]], [(0.012, 1 / 3), (0.004, 0)])
-
-
-def test_a_lesion_is_measured_in_training_as_in_results():
-    part, mask, answers = marked_case()
-    case = Case(*(Volume(voxels, GRID, Path("invented")) for voxels in (part.case.adc, part.case.zadc)))
-    said = describe(Segmentation(mask, mask.astype(np.float32)), case)["lesion_list"]
-    fitted = Marked.of([part], answers).lesions
-    assert [one["volume_ml"] for one in said] == pytest.approx(fitted["volume_ml"].tolist())
 
 
 def lesions_of(case: str, fold: int, *lesions: tuple[float, float]) -> list[MarkedLesion]:
