@@ -162,19 +162,11 @@ def test_the_l1_norm_is_a_sum() -> None:
 # ---- augmentation
 
 
-@pytest.fixture(scope="module")
-def crop(sample: Sample) -> Sample:
-    """Every third voxel along y and x, to be quicker."""
+def test_the_label_moves_about_half_the_time_and_with_the_maps(sample: Sample) -> None:
+    """On every third voxel along y and x, to be quicker."""
     spacing_mm = sample.spacing_mm * torch.tensor([1.0, 3, 3])
-    return Sample(sample.inputs[..., ::3, ::3].contiguous(), sample.target[..., ::3, ::3].contiguous(), spacing_mm)
-
-
-@pytest.fixture(scope="module")
-def changed(crop: Sample) -> list[Sample]:
-    return [PaperAugmentation(seed)(crop) for seed in range(24)]
-
-
-def test_the_label_moves_about_half_the_time_and_with_the_maps(crop: Sample, changed: list[Sample]) -> None:
+    crop = Sample(sample.inputs[..., ::3, ::3].contiguous(), sample.target[..., ::3, ::3].contiguous(), spacing_mm)
+    changed = [PaperAugmentation(seed)(crop) for seed in range(24)]
     moved = [after for after in changed if not torch.equal(after.target, crop.target)]
     assert 6 < len(moved) < 18
     for after in changed:
