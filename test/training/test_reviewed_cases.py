@@ -86,43 +86,31 @@ def test_without_a_review_there_is_nothing_to_pack(folders, refusal) -> None:
     assert not list(folders[2].glob("*.npz"))
 
 
-def mask_edited(lesions: Path, scans: Path) -> None:
-    path = lesions / "a" / "lesions.nii.gz"
-    image = sitk.ReadImage(str(path))
-    sitk.WriteImage(1 - image, str(path))
-
-
-def results_edited(lesions: Path, scans: Path) -> None:
-    path = lesions / "a" / "results.json"
-    path.write_text(path.read_text().replace('"by": "XY"', '"by": "ZZ"'))
-
-
-def map_replaced(what: str):
-    def replace(lesions: Path, scans: Path) -> None:
-        path = scans / "a" / f"{what}.nii.gz"
-        image = sitk.ReadImage(str(path))
-        sitk.WriteImage(image * 1.01, str(path))
-
-    return replace
-
-
-def scan_gone(lesions: Path, scans: Path) -> None:
-    (scans / "a").rename(scans / "renamed")
+def image(change):
+    return lambda path: sitk.WriteImage(change(sitk.ReadImage(str(path))), str(path))
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("place", "change", "reason"),
     [
-        (mask_edited, r"a/lesions\.nii\.gz: missing, or changed after the review"),
-        (results_edited, r"a/results\.json: not as process\.py wrote it"),
-        (map_replaced("adc"), "its ADC map is not the one"),
-        (map_replaced("zadc"), "its Z map is not the one"),
-        (scan_gone, "no scan of a, which .* has a review of"),
+        (
+            "lesions/a/lesions.nii.gz",
+            image(lambda mask: 1 - mask),
+            r"a/lesions\.nii\.gz: missing, or changed after",
+        ),
+        (
+            "lesions/a/results.json",
+            lambda path: path.write_text(path.read_text().replace('"by": "XY"', '"by": "ZZ"')),
+            r"a/results\.json: not as process\.py wrote it",
+        ),
+        ("scans/a/adc.nii.gz", image(lambda adc: adc * 1.01), "its ADC map is not the one"),
+        ("scans/a/zadc.nii.gz", image(lambda zadc: zadc * 1.01), "its Z map is not the one"),
+        ("scans/a", lambda path: path.rename(path.with_name("renamed")), "no scan of a, which .* has a review of"),
     ],
 )
-def test_what_changed_since_the_review_is_refused(folders, refusal, change, reason: str) -> None:
+def test_what_changed_since_the_review_is_refused(folders, refusal, tmp_path, place, change, reason: str) -> None:
     review(folders[0] / "a", MASK)
-    change(*folders[:2])
+    change(tmp_path / place)
     assert re.search(reason, refusal(cases.main, *words(folders)))
     assert not list(folders[2].glob("*.npz"))
 
