@@ -1,9 +1,7 @@
 """Runs work in a child process that is killed on the way, without paying for the imports each time."""
 
 import os
-import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 
@@ -29,19 +27,3 @@ def start(work: Callable[[], object]) -> int:
 def finish(child: int) -> int:
     """Wait; the exit code, negative for the signal that ended the child."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def kill_after(child: int, seconds: float) -> int:
-    """SIGKILL the child once it has run that long, if it still runs; its exit code as in `finish`."""
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)  # not waited for yet, so the id is still the child's
-    return finish(child)
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that an undisturbed run takes. Raises RuntimeError when it fails."""
-    started = time.perf_counter()
-    code = finish(start(work))
-    if code:
-        raise RuntimeError(f"the undisturbed run ended with {code}")
-    return time.perf_counter() - started
