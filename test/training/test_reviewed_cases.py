@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from commands import exit_code
 from inference_helpers import GRID, arguments, small_maps
 from phantom import write_image
+from review_helpers import write_mask
 
 import process
 from model.outputs.record import FILES, OWN_SUM, with_record
@@ -78,6 +79,21 @@ def test_reviewed_masks_become_labels_and_the_others_are_counted(folders, comman
     for case in packed:
         np.testing.assert_array_equal(case.label, MASK)
         assert case.spacing_mm == pytest.approx(GRID.spacing_mm)
+
+
+def test_reviewed_cases_of_a_bids_derivative_are_packed(tmp_path: Path, rule_weights, command) -> None:
+    """Whose folders are called by subject and session."""
+    folders = tuple(tmp_path / name for name in ("lesions", "scans", "packed"))
+    for what, voxels in zip(("adc", "zadc"), small_maps(), strict=True):
+        path = folders[1] / "sub-01_ses-2" / f"{what}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(voxels, GRID, path)
+    mask = write_mask(tmp_path / "reviews" / "sub-01_ses-2.nii.gz", MASK)
+    options = ["--cases", "--bids", "--reviews", str(mask.parent)]
+    assert process.main([*arguments(folders[1], folders[0], rule_weights), *options]) == 0
+    command(cases.main, *words(folders))
+    (case,) = load_cases(folders[2])
+    np.testing.assert_array_equal(case.label, MASK)
 
 
 def test_without_a_review_there_is_nothing_to_pack(folders, refusal) -> None:
