@@ -24,14 +24,7 @@ from training.data.dataset import load_folds, require_packed
 from training.data.same import digests
 from training.data.splits import folds_of
 from training.learning.executors import LocalExecutor, slurm_executor, slurm_options, work_off
-from training.learning.study_runs import (
-    PER_RUN,
-    Job,
-    finished_runs,
-    rule_row,
-    run_folder,
-    study_configuration,
-)
+from training.learning.study_runs import PER_RUN, Job, finished_runs, rule_row, run_folder, study_configuration
 from training.learning.study_status import status_text
 from training.learning.train_config import TrainConfig, add_config_options, config_from, protocol_defaults
 from training.scores.configuration import require_configuration

@@ -239,10 +239,7 @@ sys.exit(pacs.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize(
-    ("number", "insists"),
-    [(signal.SIGINT, False), (signal.SIGHUP, True)],
-)
+@pytest.mark.parametrize(("number", "insists"), [(signal.SIGINT, False), (signal.SIGHUP, True)])
 def test_no_signal_leaves_images(tmp_path, number, insists):
     """Nor where the segmentation does not heed the first signal and a second one comes."""
     answers = {"/lookup": LOOKUP, "/series": SERIES, "/file": "an image"}

@@ -141,8 +141,7 @@ FACTS = {"train_seconds": 1.0, "epochs": 1, "predict_seconds": 1.0, "peak_mb": 1
 
 
 @pytest.mark.parametrize(
-    ("predicted", "lesion", "expected"),
-    [(False, False, ""), (False, True, "no prediction"), (True, False, "no lesion")],
+    ("predicted", "lesion", "expected"), [(False, False, ""), (False, True, "no prediction"), (True, False, "no lesion")]
 )
 def test_why_there_is_no_masd(predicted: bool, lesion: bool, expected: str) -> None:
     case = dataclasses.replace(CASES["case0"], label=CASES["case0"].label & lesion)
