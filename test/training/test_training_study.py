@@ -153,8 +153,8 @@ def test_why_there_is_no_masd(predicted: bool, lesion: bool, expected: str) -> N
 
 def test_a_resampling_protocol_is_scored_on_both_grids() -> None:
     case, other = CASES["case0"], CASES["case1"]
-    grid = Prediction(case.label, other.label, case.label, (3.0, 1.0, 2.0))
-    row = case_row(case, grid, ("dice", 0, 0), **FACTS)
+    both = Prediction(case.label, (other.label, case.label, (3.0, 1.0, 2.0)))
+    row = case_row(case, both, ("dice", 0, 0), **FACTS)
     assert row.dice == 1
     scores = score(other.label, case.label, (3.0, 1.0, 2.0))
     assert (row.grid_dice, row.grid_masd_mm, row.grid_nsd) == (scores.dice, scores.masd_mm, scores.nsd)
