@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from inference_helpers import TINY, arguments
+from phantom import write_image
 from study_rows import row, table
 from training_helpers import invented_case, write_packed
 
+from model.images.grid import Grid
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.stored import read_sidecar, write_sidecar
@@ -23,15 +25,14 @@ from training.data.dataset import PackedCase
 from training.data.splits import folds_of
 from training.learning.onnx_graph import export
 from training.scores.methods import ADAPTED, RULE
+from training.scores.metrics import dice_of
 from training.scores.rows import Row, read_records
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def image(voxels: np.ndarray, case: PackedCase) -> sitk.Image:
-    found = sitk.GetImageFromArray(voxels)
-    found.SetSpacing(case.spacing_mm[::-1])
-    return found
+def write(voxels: np.ndarray, case: PackedCase, path: Path) -> None:
+    write_image(voxels, Grid(voxels.shape, case.spacing_mm, (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1)), path)
 
 
 def write_scans(cases: dict[str, PackedCase], folder: Path) -> None:
@@ -39,17 +40,13 @@ def write_scans(cases: dict[str, PackedCase], folder: Path) -> None:
     for name, case in cases.items():
         (folder / name).mkdir(parents=True)
         for what, voxels in (("adc", case.adc), ("zadc", case.zadc)):
-            sitk.WriteImage(image(voxels, case), folder / name / f"{what}.nii.gz")
+            write(voxels, case, folder / name / f"{what}.nii.gz")
 
 
 def patient(number: int) -> PackedCase:
     """With a lesion of low Z; a shift of 3 hides from the rule what own trees see."""
     case = invented_case(number)
     return dataclasses.replace(case, name=f"baby{number}", zadc=np.where(case.brain, case.zadc + np.float32(3), case.zadc))
-
-
-def dice(mask: np.ndarray, label: np.ndarray) -> float:
-    return 2 * np.count_nonzero(mask & label) / (np.count_nonzero(mask) + np.count_nonzero(label))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +66,7 @@ def test_reviewed_cases_become_weights(tmp_path: Path, ours: Path, few_trees, ma
     write_scans(here, scans)
     reviews.mkdir()
     for name, case in here.items():
-        sitk.WriteImage(image(case.label.astype(np.uint8), case), reviews / f"{name}.nii.gz")
+        write(case.label.astype(np.uint8), case, reviews / f"{name}.nii.gz")
     assert main([*arguments(scans, lesions, ours), "--cases", "--reviews", str(reviews)]) == 0
     command(cases.main, "--reviewed", lesions, "--scans", scans, "--out", data)
     command(splits.main, "--data", data)
@@ -86,7 +83,7 @@ def test_reviewed_cases_become_weights(tmp_path: Path, ours: Path, few_trees, ma
     for found in rows:
         if found.method in ("ours", RULE):
             case = here[found.case]
-            assert found.dice == pytest.approx(dice(case.brain & (case.zadc < -2), case.label), abs=1e-5)
+            assert found.dice == pytest.approx(dice_of(case.brain & (case.zadc < -2), case.label), abs=1e-5)
     provenance = json.loads((data / "weights" / "decision.json").read_text())["provenance"]
     assert provenance["cases"]["training"] == sorted(here)
     assert provenance["folds"] == "10 cases in the 5 folds of splits.json of the data"
@@ -100,7 +97,7 @@ def test_reviewed_cases_become_weights(tmp_path: Path, ours: Path, few_trees, ma
     words = arguments(tmp_path / "next" / "scans", tmp_path / "next" / "lesions", tmp_path / "unpacked")
     assert main([*words, "--cases"]) == 0
     mask = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "next" / "lesions" / another.name / "lesions.nii.gz")) > 0
-    assert dice(mask, another.label) > 0.4
+    assert dice_of(mask, another.label) > 0.4
 
 
 def test_cases_that_ours_saw_teach_and_are_not_scored(tmp_path: Path, ours: Path, few_trees, command, refusal) -> None:

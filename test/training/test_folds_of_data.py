@@ -24,9 +24,10 @@ COMMITTED = read_folds(SPLITS).held_out
 
 
 def drawn(name: str, lesion_voxels: int, slice_mm: float = 2.0) -> PackedCase:
-    """A brain of 1000 voxels."""
-    brain = np.ones((10, 4, 25), np.float32)
-    label = (np.arange(1000) < lesion_voxels).reshape(brain.shape)
+    """A brain of 1000 voxels, with background above."""
+    brain, label = np.zeros((11, 4, 25), np.float32), np.zeros((11, 4, 25), bool)
+    brain[:10] = 1
+    label[:10] = (np.arange(1000) < lesion_voxels).reshape(10, 4, 25)
     return PackedCase(name, brain, brain, label, (slice_mm, 1.0, 1.0))
 
 

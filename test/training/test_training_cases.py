@@ -1,13 +1,16 @@
 """The published folder layout, with small images on an oblique, anisotropic grid."""
 
+import dataclasses
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from phantom import write_image
 
 from model.errors import UserError
+from model.images.grid import Grid
 from training import cases
 from training.cases import pack
 from training.data.dataset import OWN, PUBLISHED, PackedCase, load_case, load_cases
@@ -15,20 +18,12 @@ from training.data.published import published_cases
 
 SHAPE = (5, 7, 9)  # (z, y, x)
 COSINE, SINE = math.cos(0.4), math.sin(0.4)
-GRID = {
-    "spacing": (1.5, 1.25, 4.0),  # (x, y, z)
-    "origin": (-31.5, 12.25, 7.0),
-    "direction": (COSINE, -SINE, 0, SINE, COSINE, 0, 0, 0, 1),
-}
+GRID = Grid(SHAPE, (4.0, 1.25, 1.5), (-31.5, 12.25, 7.0), (COSINE, -SINE, 0, SINE, COSINE, 0, 0, 0, 1))
 
 
-def write(voxels: np.ndarray, path: Path, **changes: tuple) -> None:
-    image, grid = sitk.GetImageFromArray(voxels), GRID | changes
-    image.SetSpacing(grid["spacing"])
-    image.SetOrigin(grid["origin"])
-    image.SetDirection(grid["direction"])
+def write(voxels: np.ndarray, path: Path, grid: Grid = GRID) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(image, str(path))
+    write_image(voxels, grid, path)
 
 
 def label_path(root: Path, name: str = "MGHNICU_010-VISIT_01") -> Path:
@@ -100,7 +95,7 @@ def test_other_values_in_a_label_are_refused(tmp_path: Path, wrong: np.generic) 
 
 
 def test_a_label_off_the_grid_is_refused(tmp_path: Path) -> None:
-    write(publish(tmp_path)["label"], label_path(tmp_path), origin=(-31.5, 12.25, 8.0))
+    write(publish(tmp_path)["label"], label_path(tmp_path), dataclasses.replace(GRID, origin_mm=(-31.5, 12.25, 8.0)))
     with pytest.raises(UserError, match="not on one grid: origin_mm"):
         packed(tmp_path)
 

@@ -118,14 +118,6 @@ def test_a_label_of_numbers_and_maps_of_other_precision_are_the_same_case(tmp_pa
 # --- samples ---
 
 
-def test_lesion_load_is_the_share_of_the_brain() -> None:
-    adc = np.zeros((3, 4, 5), np.float32)
-    adc[:2] = 900  # 40 voxels of brain
-    label = np.zeros(adc.shape, bool)
-    label[1, 2, 1:4] = True
-    assert PackedCase("a", adc, adc, label, (3.0, 1.0, 1.0)).lesion_load == pytest.approx(3 / 40)
-
-
 @pytest.mark.parametrize("kind", OTHER_DATA)
 def test_the_digest_is_of_the_data_whatever_the_name(kind: str) -> None:
     case = invented_case(1)

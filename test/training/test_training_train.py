@@ -6,7 +6,6 @@ Fold 0 trains on five cases and validates on two; with batches of two, an epoch 
 import dataclasses
 import itertools
 import json
-import math
 import platform
 import re
 import shutil
@@ -278,9 +277,3 @@ def test_the_sidecar_says_how_the_weights_were_made(finished: Path) -> None:
     assert provenance["data"] == {name: case.digest for name, case in CASES.items()}
     assert provenance["cases"] == {"training": sorted(CASES.keys() - FOLDS[0]), "validation": FOLDS[0]}
     assert re.search("BONBID-HIE.*non-commercial", provenance["data_licence"])
-
-
-def test_scores_are_kept_where_asked(finished: Path) -> None:
-    history = checkpoint(finished)["history"]
-    assert [(entry["epoch"], "dice" in entry) for entry in history] == [(1, False), (2, True), (3, False)]
-    assert all(math.isfinite(entry["loss"]) and entry["seconds"] > 0 for entry in history)
