@@ -15,7 +15,6 @@ from phantom import write_image
 from study_rows import row, table
 from training_helpers import grid_of, invented_case, write_study
 
-from model.images.grid import Grid
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.stored import read_sidecar, write_sidecar
