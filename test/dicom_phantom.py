@@ -15,6 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, only this folder is on the path
 
+from phantom import require_new
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -24,7 +25,6 @@ from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, JPEGLoss
 from model.files import require_writable
 from model.images.grid import Grid
 from training.common.cli import run
-from training.common.outputs import require_new
 
 NAME, NUMBER, BIRTH = "Mustermann^Erika", "PAT-4711", "20260131"  # of the patient
 ROOT = "1.2.826.0.1.3680043.10.1234."  # of the UIDs that tests name

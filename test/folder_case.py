@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from dicom_phantom import write_study
+from phantom import require_new
 from pydicom.uid import JPEGLosslessSV1
 
 from model.images.grid import Grid
 from training.common.cli import run
-from training.common.outputs import require_new
 
 GOOD = {"a": ".mha", "b": ".nii.gz", "c": ".nrrd"}
 CUT, ALONE, STUDY = "cut", "alone", "study"

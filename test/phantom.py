@@ -8,6 +8,7 @@ of raw PCG64 bits, the rest is elementwise arithmetic and square roots, and both
 import argparse
 import json
 import math
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,10 @@ import SimpleITK as sitk
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, only this folder is on the path
 
+from model.errors import UserError
 from model.files import require_writable
 from model.images.volume import Grid
 from training.common.cli import run
-from training.common.outputs import require_new
 
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]  # (z, y, x) in mm, shaped to broadcast to a volume
 Triple = tuple[float, float, float]  # (z, y, x)
@@ -110,6 +111,12 @@ def write_case(folder: Path) -> None:
     manifest = json.dumps([_manifest_entry(slug) for slug in SOCKETS], indent=2) + "\n"
     (folder / "input" / "inputs.json").write_text(manifest, encoding="utf-8")
     write_image(phantom.label.astype(np.uint8), phantom.grid, folder / "label.mha")
+
+
+def require_new(path: Path) -> None:
+    """Raise UserError when something lies at a path, an empty folder excepted."""
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path}: is there already and stays; name a new one")
 
 
 def write_image(

@@ -47,8 +47,7 @@ def rows_to_keep(path: Path, seed: int, configuration: dict) -> list[Row]:
 
 def write_rows(rows: list[Row], path: Path, seed: int, configuration: dict) -> None:
     """Write the rows of a seed; those of other seeds stay."""
-    kept = rows_to_keep(path, seed, configuration)
-    if kept:
+    if kept := rows_to_keep(path, seed, configuration):
         write_records([*kept, *rows], path, Row)
     else:
         replace_records(rows, path, Row, configuration)

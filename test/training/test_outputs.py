@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from golden_masks import GRID, ONE, voxels
-from phantom import write_image
+from phantom import require_new, write_image
 from PIL import Image
 from study_rows import write_results
 from training_helpers import CASES, invented_case, publish, write_packed
 
 from model.errors import UserError
 from training import cases, evaluate, splits, tables, zmap
-from training.common.outputs import RECORD, own_files_into, require_new, require_outside, require_own_file
+from training.common.outputs import RECORD, own_files_into, require_outside, require_own_file
 from training.learning.train_config import TrainConfig
 from training.learning.training_run import require_no_other_weights
 from training.lesions.networks import require_sidecars

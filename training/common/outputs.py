@@ -58,12 +58,6 @@ def require_own_file(path: Path, is_own: Callable[[Path], bool], what: str) -> N
         raise UserError(f"{path}: expected a new file, or {what} to replace, found something else; it stays")
 
 
-def require_new(path: Path) -> None:
-    """Raise UserError when something lies at a path, an empty folder excepted."""
-    if os.path.lexists(path) and (path.is_symlink() or not path.is_dir() or any(path.iterdir())):
-        raise UserError(f"{path}: is there already and stays; name a new one")
-
-
 def require_outside(output: Path, inputs: Iterable[Path]) -> None:
     """Raise UserError when an output is one of the input folders, or would lie in it."""
     for folder in inputs:
