@@ -3,6 +3,7 @@
 import errno
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 # as ITK, OpenVINO, ONNX Runtime, PyTorch, CUDA, the dynamic linker and threads that cannot start say it
 NO_MEMORY = re.compile(
@@ -26,9 +27,9 @@ def one_line(error: BaseException | str) -> str:
     return " ".join(str(error).split()).translate(CONTROL_ESCAPES)
 
 
-def listed(names: Iterable[str], most: int = 5) -> str:
+def listed(names: Iterable[str] | Iterable[Path], most: int = 5) -> str:
     """The first of some names, sorted, and how many more there are, for a message; empty where there is none."""
-    ordered = sorted(names)
+    ordered = list(map(str, sorted(names)))
     more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
     return ", ".join(ordered[:most]) + more
 

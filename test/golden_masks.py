@@ -10,7 +10,7 @@ SIZE = (9, 12, 15)
 # columns with 1.5 mm
 GRID = Grid(SIZE, (4.0, 1.5, 1.0), (-31.25, 12.5, -70.75), make_grid().direction)
 NAMES = ("MGHNICU_010-VISIT_01", "MGHNICU_010-VISIT_02", "MGHNICU_009-VISIT_01")  # two visits of one patient
-ONE = ((3, 4, 6),)
+ONE, TWO = ((3, 4, 6),), ((3, 4, 6), (3, 4, 9))
 
 
 def voxels(*indices: tuple[int, int, int]) -> np.ndarray:

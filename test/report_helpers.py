@@ -30,6 +30,7 @@ DIRECTIONS = {
     "oblique": make_grid().direction,
     "between": (1.0, 0.0, 0.0, 0.0, 0.694658370, -0.719339800, 0.0, 0.719339800, 0.694658370),
 }
+PATIENCE_MS = 120_000  # at most, on a busy machine
 CHROMIUM_FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -144,7 +145,7 @@ def find_chromium() -> str | None:
 def open_browser() -> Iterator[Browser]:
     """A headless Chromium with WebGL2 in software. Nothing is downloaded: the program is the system's own."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS, timeout=PATIENCE_MS)
         try:
             yield browser
         finally:
@@ -155,6 +156,7 @@ def open_browser() -> Iterator[Browser]:
 def watched_page(browser: Browser, width: int = 1200, **options: object) -> Iterator[Page]:
     """A page that may neither complain nor fetch anything; whatever it does is looked at in the end."""
     context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+    context.set_default_timeout(PATIENCE_MS)
     page, wrong = context.new_page(), []
     page.on("console", lambda message: wrong.append(f"console {message.type}: {message.text}"))
     page.on("pageerror", lambda error: wrong.append(f"error: {error}"))

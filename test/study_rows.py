@@ -27,12 +27,12 @@ def table(*rows: Row) -> pd.DataFrame:
     return as_frame(rows, Row)
 
 
-def invented_rows(protocol: str, method: str, fold: int, seed: int = 0) -> list[Row]:
+def invented_rows(method: str, fold: int, seed: int = 0) -> list[Row]:
     """Rows of one run that look like real ones: harder for small lesions, each loss a little different."""
-    return [invented_row(protocol, case, method, fold, seed) for case in read_folds(SPLITS).held_out[fold]]
+    return [invented_row(case, method, fold, seed) for case in read_folds(SPLITS).held_out[fold]]
 
 
-def invented_row(protocol: str, case: str, method: str, fold: int, seed: int) -> Row:
+def invented_row(case: str, method: str, fold: int, seed: int) -> Row:
     """A case's own difficulty is the same for every method; some have no lesion, and some masks are empty."""
     number, network = int(case.split("_")[1].split("-")[0]), method != RULE
     nature, chance = np.random.default_rng(number), np.random.default_rng([number, list(STUDY).index(method)])
@@ -41,9 +41,8 @@ def invented_row(protocol: str, case: str, method: str, fold: int, seed: int) ->
     scores, reason = (dice, 12 * (1 - dice) ** 2, min(dice * 1.25, 1)), ""
     if not load or chance.random() > 0.93:
         scores, reason = (0.0, NAN, 0.0), "no prediction" if load else "no lesion"
-    grid = [s * 1.02 for s in scores] if protocol == "paper" and network else [NAN] * 3
     facts = {"lesion_load": load, "true_ml": 300 * load, "true_lesions": 2 * bool(load), "nan_reason": reason}
-    facts |= dict(zip(("dice", "masd_mm", "nsd", "grid_dice", "grid_masd_mm", "grid_nsd"), (*scores, *grid), strict=True))
+    facts |= dict(zip(("dice", "masd_mm", "nsd"), scores, strict=True))
     return row(case, method, fold=fold, seed=seed if network else -1, epochs=30 * network, **facts)
 
 
@@ -59,9 +58,9 @@ def invented_curve(method: str, fold: int, seed: int = 0, epochs: int = 30) -> l
 
 def write_results(folder: Path, protocol: str, runs: dict[str, tuple[int, ...]], seeds: tuple[int, ...] = (0,)) -> Path:
     """The results of some folds of some losses, with the rule on all cases; returns the rows' file."""
-    rows = [r for fold in range(FOLDS) for r in invented_rows(protocol, RULE, fold)]
+    rows = [r for fold in range(FOLDS) for r in invented_rows(RULE, fold)]
     keys = [(loss, fold, seed) for loss, folds in runs.items() for fold in folds for seed in seeds]
-    rows += [r for key in keys for r in invented_rows(protocol, *key)]
+    rows += [r for key in keys for r in invented_rows(*key)]
     path = folder / f"{protocol}.csv"
     write_records(rows, path, Row)
     write_records([e for key in keys for e in invented_curve(*key)], curves_path(path), Epoch)

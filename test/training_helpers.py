@@ -14,9 +14,7 @@ from model.networks.config import ModelConfig
 from training.data.dataset import PackedCase
 
 SMALL = ModelConfig(
-    channels=(4, 6, 8),
-    kernel_sizes=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
-    strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)),
+    channels=(4, 6, 8), kernel_sizes=((1, 3, 3), (3, 3, 3), (3, 3, 3)), strides=((1, 1, 1), (1, 2, 2), (2, 2, 2))
 )  # divisor (2, 4, 4)
 
 

@@ -6,6 +6,7 @@ import collections
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from model.errors import listed
 from model.outputs.summary import CHANGED, OUTDATED
 from model.report.results import VOXELS
 
@@ -39,10 +40,7 @@ def _digest(outcome: Outcome, before: Earlier) -> str | None:
 
 
 def _warning(others: list[str]) -> str:
-    if not others:
-        return ""
-    more = f" and {len(others) - MOST_LISTED} more" if len(others) > MOST_LISTED else ""
-    return f"{SAME}{', '.join(others[:MOST_LISTED])}{more}: is one of them a copy, or in the wrong folder?"
+    return f"{SAME}{listed(others, MOST_LISTED)}: is one of them a copy, or in the wrong folder?" if others else ""
 
 
 def has_warning(outcome: Outcome, warning: str) -> bool:

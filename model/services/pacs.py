@@ -228,6 +228,10 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     if here := [name for name in ("--input", "--output", "--cases") if name in words_of_options]:
         parser.error(f"{' and '.join(here)} behind --: the study is the input, and --output comes before --")
     args.process = process.parse_arguments([*passed_on, "--cases"])
+    if not args.process.estimate_z:  # before anything is fetched
+        parser.error(
+            "expected --estimate-z behind --: a study has no Z map; the mask is much less reliable with an estimated one"
+        )
     return args
 
 

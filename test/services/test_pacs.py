@@ -23,7 +23,7 @@ import pydicom
 import pytest
 from dicom_phantom import BIRTH, NAME, NUMBER, STUDY, Series, write_series
 from inference_helpers import GRID, LESION_VOXELS, low_adc
-from orthanc_server import PASSWORD, USER, Orthanc
+from orthanc_server import PASSWORD, PATIENCE_S, USER, Orthanc
 
 from model.errors import UserError
 from model.services import pacs
@@ -31,6 +31,7 @@ from model.services.working_folder import working_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 ADC = np.maximum(low_adc(), 0)
+ESTIMATED = ("--", "--estimate-z")
 
 
 @pytest.fixture(scope="module")
@@ -142,13 +143,13 @@ def test_images_of_other_modalities_are_not_fetched(server, study, asked, tmp_pa
         ([STUDY, "--server", f"http://hie:{PASSWORD}@127.0.0.1"], r"--server: expected http\(s\)://HOST:PORT; .*"),
         ([STUDY, "--server", "http://127.0.0.1:9"], r"http://127\.0\.0\.1:9: no answer \(.*refused\)"),
         ([STUDY, "--server", "{url}/app"], r"{url}/app/tools/lookup: the server answered 40\d .*"),
-        ([STUDY], "the study's images: .*"),  # that have no Z map
         ([STUDY, "--", "--estimate-z", "--weights", "/nowhere"], "--estimate-z: /nowhere/zmap: .*"),
     ],
 )
 def test_what_is_not_there(server, study, go, words, reason, tmp_path):
     """Nothing that is said names a folder that is gone, and nothing is stored."""
-    code, out, error = go(*(word.format(url=server.url) for word in words))
+    words = [word.format(url=server.url) for word in words]
+    code, out, error = go(*words, *(() if "--" in words else ESTIMATED))
     assert (code, error.count("\n")) == (2, 1)
     assert re.fullmatch("error: " + reason.replace("{url}", server.url), error.strip())
     assert not [word for word in (PASSWORD, str(tmp_path)) if word in out + error]
@@ -157,13 +158,13 @@ def test_what_is_not_there(server, study, go, words, reason, tmp_path):
 
 def test_a_wrong_password_and_no_folder_for_temporary_files(server, study, go, tmp_path):
     for user, password in ((USER, "wrong"), ("", "")):
-        error = go(STUDY, user=user, password=password)[2]
+        error = go(STUDY, *ESTIMATED, user=user, password=password)[2]
         assert (
             error == f"error: {server.url}: user or password refused, expected them in ORTHANC_USER and ORTHANC_PASSWORD\n"
         )
     (tmp_path / "tmp").rmdir()
     words = "TMPDIR: expected a folder that this user can write temporary files to, found none"
-    found = go(STUDY)
+    found = go(STUDY, *ESTIMATED)
     (tmp_path / "tmp").mkdir()  # which pytest, too, asks for
     assert found[::2] == (2, f"error: {words}\n")
 
@@ -174,15 +175,17 @@ def test_a_wrong_password_and_no_folder_for_temporary_files(server, study, go, t
         (["--unknown"], "unrecognized arguments: --unknown"),
         (["--output=kept"], "the study is the input, and --output comes before --"),
         (["--cases", "some.csv"], "the study is the input, and --output comes before --"),
+        ([], "expected --estimate-z behind --: a study has no Z map"),
     ],
 )
-def test_options_that_would_have_no_say_are_refused_before_anything_is_fetched(words, reason, capfd):
+def test_options_that_cannot_be_are_refused_before_anything_is_fetched(words, reason, capfd):
     with pytest.raises(SystemExit):
         pacs.main(["1.2.3", "--", *words])
     assert reason in capfd.readouterr().err
 
 
-def test_what_a_killed_command_left_is_removed(server, study, go, tmp_path):
+def test_what_a_killed_command_left_is_removed_also_where_a_study_cannot_be_segmented(server, study, go, tmp_path):
+    server.store(write_series(tmp_path / "adc2", ADC, GRID, Series(uid="1.2.3.9"), seed=2))
     names = ("left", "in-use", "new")
     left, in_use, new = (tmp_path / "tmp" / f"hie-lesions-{name}" for name in names)
     for folder in (left, in_use, new):
@@ -194,10 +197,12 @@ def test_what_a_killed_command_left_is_removed(server, study, go, tmp_path):
     lock = os.open(in_use, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        go(STUDY, leaves={in_use, new, link})
+        code, _, error = go(STUDY, *ESTIMATED, leaves={in_use, new, link})
     finally:
         os.close(lock)
     assert (tmp_path / "adc").is_dir()
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.startswith("error: the study's images: expected one ADC series, ")
 
 
 def test_what_is_said_names_no_folder_that_is_gone(capfd):
@@ -234,16 +239,13 @@ sys.exit(pacs.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize(
-    ("number", "insists"),
-    [(signal.SIGINT, False), (signal.SIGHUP, True)],
-)
+@pytest.mark.parametrize(("number", "insists"), [(signal.SIGINT, False), (signal.SIGHUP, True)])
 def test_no_signal_leaves_images(tmp_path, number, insists):
     """Nor where the segmentation does not heed the first signal and a second one comes."""
     answers = {"/lookup": LOOKUP, "/series": SERIES, "/file": "an image"}
     (tmp_path / "tmp").mkdir()
     with strange_server(answers) as (url, _):
-        words = [str(insists), STUDY, "--server", url, "--output", str(tmp_path / "kept")]
+        words = [str(insists), STUDY, "--server", url, "--output", str(tmp_path / "kept"), *ESTIMATED]
         environment = os.environ | {"TMPDIR": str(tmp_path / "tmp")}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with subprocess.Popen([sys.executable, "-c", COMMAND, *words], cwd=ROOT, env=environment, **pipes) as process:
@@ -255,7 +257,7 @@ def test_no_signal_leaves_images(tmp_path, number, insists):
             if insists:
                 time.sleep(0.5)
                 process.send_signal(number)
-            assert process.wait(30) == 128 + number
+            assert process.wait(PATIENCE_S) == 128 + number
             assert process.stderr.read().startswith(f"error: stopped by {number.name}")
     assert not list((tmp_path / "tmp").iterdir())
 
@@ -344,7 +346,7 @@ STRANGE = "expected the JSON of an Orthanc server, found something else"
 )
 def test_a_server_that_is_no_orthanc(answers, reason, capfd):
     with strange_server(answers) as (url, _):
-        assert pacs.main([STUDY, "--server", url]) == 2
+        assert pacs.main([STUDY, "--server", url, *ESTIMATED]) == 2
     error = capfd.readouterr().err
     assert error.startswith(f"error: {url}{reason}")
     assert error.count("\n") == 1
@@ -360,6 +362,6 @@ def test_a_redirect_is_not_followed_and_a_proxy_not_asked(go, monkeypatch):
     """The password goes to the server that was named alone."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with strange_server({"": b"HTTP/1.0 302 Found\r\nLocation: /other\r\n\r\n"}) as (url, seen):
-        code, _, error = go(STUDY, "--server", url)
+        code, _, error = go(STUDY, "--server", url, *ESTIMATED)
     assert (code, len(seen)) == (2, 1)
     assert "/tools/lookup: the server answered 302 Found" in error

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from commands import exit_code
 
+from model.lesions.certainty import REAL_SHARE
 from training import accuracy, tables
-from training.scores.rows import RESULTS, ReaderRow, Row, read_frame
+from training.accuracy import PUBLISHED
+from training.scores.rows import RESULTS, MarkedLesion, ReaderRow, Row, read_frame
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,6 +20,22 @@ def test_page_and_readme(tmp_path: Path, command: object, page: str) -> None:
     assert exit_code(command.main, f"--docs={tmp_path}", f"--readme={readme}") == 0
     assert (tmp_path / page).read_bytes() == (ROOT / "docs" / page).read_bytes()
     assert readme.read_bytes() == (ROOT / "README.md").read_bytes()
+
+
+def test_what_the_readmes_own_sentences_say_of_the_rows() -> None:
+    """Those outside of the generated blocks."""
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    dice, false = {}, {}
+    for name in ("crossval", "estimated"):
+        rows = read_frame(RESULTS / f"{name}.csv", Row).query("method == 'decision'")
+        dice[name] = rows.groupby("case")["dice"].mean()
+        false[name] = 1 - (read_frame(RESULTS / f"{name}-lesions.csv", MarkedLesion)["marked_share"] >= REAL_SHARE).mean()
+    ours, other = dice["crossval"].mean(), dice["estimated"].mean()
+    assert f"Dice {ours:.2f} on {len(dice['crossval'])} held-out cases; the best published result is" in readme
+    assert f"the best published result is {max(float(score) for _, score, *_ in PUBLISHED):.2f}, on 44 other cases" in readme
+    assert f"An estimated one gives about {5 * round(20 * other / ours)} % of the Dice." in readme
+    words = f"half of the marks are false, {10 * false['estimated']:.0f} of 10 where the Z map is estimated."
+    assert (words in readme, 2 * false["crossval"]) == (True, pytest.approx(1, abs=0.05))
 
 
 @pytest.mark.parametrize(("z_map", "rows"), [("given", "crossval"), ("estimated", "estimated")])

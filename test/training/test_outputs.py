@@ -120,7 +120,7 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "packed").mkdir()
     for case in CASES.values():
         write_packed(case, tmp_path / "packed")
-    write_records(invented_rows("native", RULE, 0), tmp_path / "results" / "native.csv", Row)
+    write_records(invented_rows(RULE, 0), tmp_path / "results" / "native.csv", Row)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

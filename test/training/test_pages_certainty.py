@@ -49,14 +49,6 @@ def test_lesions_on_paper(results):
     assert found[4:] == ["0.17", "0.25"]
 
 
-def test_expected_dice_on_paper(results):
-    """Two cases in each third, whose Dice are 0 and 0.1, 0.2 and 0.3, 0.4 and 0.5; twins have no say."""
-    found = cells(certainty.dice_table(certainty.read(results)), 0)
-    assert found[:2] == ["given Z map", "6"]
-    assert found[2].startswith("1.00 [")
-    assert found[3:] == ["0.15, 0.05", "0.35, 0.25", "0.55, 0.45"]
-
-
 def test_masks_that_would_be_left_empty_are_counted(results):
     """Chances of cases are 0.5 to 0.75, those of twins 0.25, 0.35, 0.45, 0.55 and 0.65; the level itself is kept."""
     table = certainty.levels_table(certainty.read(results)["crossval"].with_others)

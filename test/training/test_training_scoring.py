@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden_masks import GRID, NAMES, ONE, SIZE, voxels
+from golden_masks import GRID, NAMES, ONE, SIZE, TWO, voxels
 from phantom import write_image
 
 from model.errors import UserError
@@ -27,8 +27,6 @@ from training.common.outputs import RECORD
 from training.scores.names import case_of
 from training.scores.pairs import find_pairs
 from training.scores.rows import CaseScore, read_records
-
-TWO = ((3, 4, 6), (3, 4, 9))
 
 
 class Folders:
@@ -259,10 +257,7 @@ UNUSABLE: dict[str, tuple[Callable[[Folders], object], str]] = {
         "{labels}/1_lesion.mha and {adc}/1-ADC_ss.mha are not on one grid: origin_mm...",
     ),
     "no folder": (lambda f: f.masks.rename(f.masks.with_name("elsewhere")), "{masks}: no such folder..."),
-    "no label": (
-        lambda f: [path.unlink() for path in f.labels.iterdir()],
-        "{labels}: no image found...",
-    ),
+    "no label": (lambda f: [path.unlink() for path in f.labels.iterdir()], "{labels}: no image found..."),
     "the labels as masks": (lambda f: setattr(f, "masks", f.labels), "{masks}: expected masks and labels in two folders..."),
     "another origin": (
         lambda f: f.mask(f"{SECOND}.mha", voxels(*ONE), ELSEWHERE),

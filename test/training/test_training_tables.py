@@ -1,13 +1,12 @@
 """docs/study.md and the README's block from invented studies."""
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from study_rows import invented_curve, invented_rows, row, table, write_results
+from study_rows import invented_curve, row, table, write_results
 
 from model.errors import UserError
 from training import tables
@@ -31,21 +30,14 @@ def words(tmp_path: Path) -> tuple[str, ...]:
     return f"--results={tmp_path / 'results'}", f"--docs={tmp_path / 'docs'}", f"--readme={tmp_path / 'README.md'}"
 
 
-def study_of(folder: Path, protocol: str, runs: dict[str, tuple[int, ...]], configuration: dict | None = None) -> Study:
-    """A study of these folds of some losses."""
-    path = write_results(folder, protocol, runs)
-    if configuration:
-        path.with_suffix(".json").write_text(json.dumps(configuration))
-    return tables.load_study(folder, protocol)
-
-
 def cells_of(text: str, start: str) -> list[str]:
     """The cells of the line of a table that begins with this one."""
     return next(line for line in text.splitlines() if line.startswith(f"| {start} |")).strip("| ").split(" | ")
 
 
 def test_an_incomplete_study_says_what_was_not_run(tmp_path):
-    study = study_of(tmp_path, "native", {"dice": WHOLE, "tversky": (0, 1)})
+    write_results(tmp_path, "native", {"dice": WHOLE, "tversky": (0, 1)})
+    study = tables.load_study(tmp_path, "native")
     scores = study_tables.scores_table(study)
     assert cells_of(scores, "tversky")[1:3] == ["2 of 5 folds; not run: 2, 3, 4", "18"]
     assert cells_of(scores, "dice")[1:3] == ["5 of 5 folds", "44"]
@@ -55,34 +47,11 @@ def test_an_incomplete_study_says_what_was_not_run(tmp_path):
     assert study_text([study, nothing]).endswith("## Paper protocol\n\nnot run\n")
 
 
-def test_the_scores_are_those_of_numpy_and_the_rule_stands_on_the_same_cases(tmp_path):
-    text = study_tables.scores_table(study_of(tmp_path, "native", {"tversky": (0, 2)}))
-    for method, title in (("tversky", "tversky"), (RULE, "rule Z < -2")):
-        rows = [r for fold in (0, 2) for r in invented_rows("native", method, fold)]
-        cells = cells_of(text, title)
-        assert cells[2] == "18"
-        for cell, field, digits in ((3, "dice", 3), (4, "masd_mm", 2), (5, "nsd", 3)):
-            assert cells[cell].startswith(f"{np.nanmean([getattr(r, field) for r in rows]):.{digits}f} [")
-        missed, false = (sum(r.nan_reason == why for r in rows) for why in ("no prediction", "no lesion"))
-        assert cells[7] == f"{missed + false} ({missed} missed, {false} false)"
-
-
 def test_only_the_rule(tmp_path):
-    text = study_text([study_of(tmp_path, "native", {})])
+    write_results(tmp_path, "native", {})
+    text = study_text([tables.load_study(tmp_path, "native")])
     assert "No loss has been run." in text
     assert cells_of(text, "rule Z < -2")[2] == "44"
-
-
-def test_the_paper_protocol_has_its_grid_and_the_published_figures(tmp_path):
-    training = {"epochs": 60}
-    study = study_of(tmp_path, "paper", {"tversky-hausdorffdt": (0,)}, {"training": training})
-    grid = np.mean([r.grid_dice for r in invented_rows("paper", "tversky-hausdorffdt", 0)])
-    cells = cells_of(study_tables.published_table(study), "tversky-hausdorffdt")
-    assert cells[1:6] == ["0.5000", "1.6250", "0.5325", "59", f"{grid:.3f}"]
-    text = study_tables.protocol_table(study)
-    assert cells_of(text, "trained on")[2].startswith("35 of them")
-    assert cells_of(text, "networks per loss")[1:] == ["1", "1 (fold 0)"]
-    assert cells_of(text, "epochs at most")[1:] == ["100", "60"]
 
 
 def same_everywhere(*offsets: tuple[str, float]) -> Study:
@@ -127,14 +96,6 @@ def test_the_answer_says_which_losses_have_more_seeds():
     text = answer(Study("native", pd.concat([once.rows, again], ignore_index=True), NO_EPOCHS))
     assert "Trained tversky with 2 seeds, every other loss with one." in text
     assert "trained once" not in text
-
-
-def test_strata_have_their_cases() -> None:
-    rows = [row("a", "dice", dice=0.2, lesion_load=0.005), row("b", "dice", dice=0.4, lesion_load=0.01)]
-    rows += [row("c", "dice", dice=0.7), row("c", RULE, dice=0.9)]
-    text = study_tables.strata_table(Study("native", table(*rows), NO_EPOCHS))
-    assert cells_of(text, "dice") == ["dice", "- (0)", "0.300 (2)", "0.700 (1)", "- (0)"]
-    assert cells_of(text, "rule Z < -2") == ["rule Z < -2", "- (0)", "- (0)", "0.900 (1)", "- (0)"]
 
 
 # --- what is written ---

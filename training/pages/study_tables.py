@@ -25,10 +25,7 @@ from training.scores.statistics import (
     size_strata,
 )
 
-TITLES = {
-    "native": "Native protocol",
-    "paper": "Paper protocol",
-}
+TITLES = {"native": "Native protocol", "paper": "Paper protocol"}
 
 # arXiv 2502.09148: Dice, MSD, NSD, epochs. Means of four validation cases on the resampled grid.
 PUBLISHED = {

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.errors import UserError
+from model.errors import UserError, listed
 from model.images.formats.names import READ, stem_of
 from model.inputs.cases import images_by_case
 from model.inputs.contents import named_as_images, visible_in
@@ -18,8 +18,6 @@ from model.inputs.published_layout import ADC_STEM
 from model.names.output_names import MASK_STEM
 from training.scores.current import read_run
 from training.scores.names import LABEL, case_of, one_form
-
-MOST_LISTED = 5  # files that a message lists of one kind
 
 Paths = dict[str, list[Path]]  # by case
 
@@ -109,9 +107,4 @@ def _problems(truths: Paths, found: Paths, maps: Paths | None) -> list[str]:
         "no label for": found.get("", []),
         "no ADC map for": [] if maps is None else [paths[0] for case, paths in truths.items() if case not in maps],
     }
-    return [f"{what} {_names(paths)}" for what, paths in kinds.items() if paths]
-
-
-def _names(paths: list[Path]) -> str:
-    more = f" and {len(paths) - MOST_LISTED} more" if len(paths) > MOST_LISTED else ""
-    return ", ".join(map(str, sorted(paths)[:MOST_LISTED])) + more
+    return [f"{what} {listed(paths)}" for what, paths in kinds.items() if paths]
