@@ -139,7 +139,7 @@ def case_of(
     remarks = [*adc.remarks, *(zadc.remarks if zadc else ())]
     if zadc:
         zadc = in_order_of(adc, zadc)
-        require_same_grid(adc, zadc)
+        require_same_grid(adc, zadc, "; is the Z map another case's? Take both maps of one case, and resample neither")
     if mask:
         mask = usable_brain_mask(mask, adc, smallest_brain_ml)
         adc, zadc, said = stripped(adc, zadc, mask)

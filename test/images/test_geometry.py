@@ -68,5 +68,7 @@ def test_maps_stored_in_different_orders_are_refused(main, tmp_path, phantom, ru
     for orientation in {"RAI", "LAI", "PLI", "SPR"} - {here}:
         case = stored((adc, sitk.DICOMOrient(zadc, orientation)), tmp_path / orientation)
         assert main(arguments(case, tmp_path / "out", rule_weights)) == 2
-        assert "are not on one grid" in capfd.readouterr().err
+        said = capfd.readouterr().err
+        assert "are not on one grid" in said
+        assert said.endswith("; is the Z map another case's? Take both maps of one case, and resample neither\n")
         assert files_below(tmp_path / "out") == []

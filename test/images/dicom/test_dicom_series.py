@@ -210,6 +210,17 @@ def test_an_adc_map_is_of_mr(tmp_path, modality, found):
     assert taken(tmp_path) == 2
 
 
+@pytest.mark.parametrize("modality", ["MR", None])
+@pytest.mark.parametrize(("number", "found"), [("2", "CT"), ("2.1", "Enhanced CT"), ("128", "Positron Emission Tomography")])
+def test_where_the_modality_does_not_say_it_the_sop_class_does(tmp_path, modality, number, found):
+    for path in write(tmp_path, 1):
+        change(path, Modality=modality, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{number}")
+    assert refusal(tmp_path) == f"{tmp_path}: {NOT_MR}{found} by SOP class"
+    for path, kind in zip(write(tmp_path, 2), ("4.1", "4.4"), strict=True):
+        change(path, Modality=modality, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{kind}")
+    assert taken(tmp_path) == 2
+
+
 def test_series_of_another_modality_are_not_offered(tmp_path):
     write(tmp_path, 1, ORIGINAL, "T2")
     write(tmp_path, 2, Modality="CT")

@@ -236,6 +236,7 @@ RESCALED = "RescaleSlope", "RescaleIntercept"
         ({"PixelSpacing": "1.25\\0,8"}, "its PixelSpacing has a decimal comma, expected 2 numbers with a decimal point"),
         ({"PixelSpacing": "\\"}, "its PixelSpacing is empty, expected 2 numbers"),
         ({"PixelSpacing": "1.25"}, "its PixelSpacing is not 2 numbers"),
+        ({"PixelSpacing": "1_0\\1"}, "its PixelSpacing is not 2 numbers"),
         ({"ImagePositionPatient": "1,5\\2\\3"}, "its ImagePositionPatient has a decimal comma, expected 3 numbers"),
         ({"SpacingBetweenSlices": "", "SliceThickness": "3,0"}, "its SliceThickness has a decimal comma"),
         ({"Columns": ""}, "its Columns is empty, expected a number"),

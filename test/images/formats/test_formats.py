@@ -267,6 +267,8 @@ NO_SPACING = {
     ("spacings: 0.8 nan 3",): "spacings: 0.8 nan 3, expected a spacing above 0 along each axis",
     ("spacings: -0.8 1.25 3",): "spacings: -0.8 1.25 3, expected a spacing above 0",
     ("spacings: 0.8 1.25",): "expected 3 of them",
+    ("spacings: 0.8 1_0 3",): "'1_0' is no number",
+    ("space: LPS", "space directions: (1_0,0,0) (0,1,0) (0,0,3)"): "'1_0' is no number",
     ("space: LPS", "space directions: (0.8,0,0) (0,0,0) (0,0,3)"): "expected a spacing above 0 along each axis",
     ("space: LPS", DIRECTIONS, "spacings: 1 1 1"): "expected space directions alone, found spacings beside it",
     (DIRECTIONS, "spacings: 0.8 1.25 3"): "expected spacings alone, found space directions beside it",
