@@ -108,11 +108,6 @@ class Series:
         return " and ".join(sorted({header.other_modality for header in self.headers} - {""}))
 
     @property
-    def is_one_slice(self) -> bool:
-        """Whether it is one file with one frame."""
-        return len(self.headers) == 1 and self.headers[0].frames == 1
-
-    @property
     def rank(self) -> int:
         """2: its image type says ADC, 1: its description does, 0: neither, or it is something else."""
         header = self.headers[0]
@@ -273,7 +268,7 @@ def _choice(candidates: list[Series], found: list[Series], adc: bool) -> str:
     kind = "ADC series, by image type or description" if adc else "series"
     possible = [one for one in found if not (adc and one.other_modality)]
     shown = candidates or possible
-    single = [one for one in shown if one.is_one_slice]
+    single = [one for one in shown if [header.frames for header in one.headers] == [1]]
     single = single if len(single) >= FEWEST_SINGLE else []
     shown = [one for one in shown if one not in single]
     listed = [*map(str, shown[:LONGEST_LIST]), *(["..."] if len(shown) > LONGEST_LIST else [])]
