@@ -107,13 +107,10 @@ def require_scalar_3d(size: tuple[int, ...], components: int, path: Path) -> Non
 
     Comes before memory is allocated.
     """
-    if len(size) > 3 and components == 1:
-        volumes = int(np.prod([float(n) for n in size[3:]]))
-        raise UserError(
-            f"{path}: expected a 3D image of one component, found {len(size)}D with {volumes} volumes, expected one"
-        )
     if len(size) != 3 or components != 1:
-        raise UserError(f"{path}: expected a 3D image of one component, found {len(size)}D with {components}")
+        volumes = int(np.prod([float(n) for n in size[3:]]))
+        found = f"{volumes} volumes, expected one" if len(size) > 3 and components == 1 else components
+        raise UserError(f"{path}: expected a 3D image of one component, found {len(size)}D with {found}")
     if np.prod([float(n) for n in size]) > MAX_VOXELS:
         raise UserError(f"{path}: the header promises {' x '.join(map(str, size))} voxels, expected at most {MAX_VOXELS}")
 

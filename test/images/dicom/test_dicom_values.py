@@ -19,7 +19,6 @@ from pydicom.uid import ImplicitVRLittleEndian
 from refusals import refused
 
 from model.errors import UserError
-from model.images.case import read_case
 from model.images.dicom.units import is_map_of_adc
 from model.images.missing import without_missing
 from model.images.volume import read_volume
@@ -120,19 +119,6 @@ def test_padding_below_0_is_background_around_the_brain_and_refused_within(tmp_p
     assert read_volume(tmp_path / "whole", adc=True).voxels.min() == 0
     with pytest.raises(UserError, match=f"30 of {9 * 15 * 12} voxels are NaN or infinite inside the brain"):
         without_missing(read_volume(tmp_path / "hole", adc=True, keep_nan=True), None)
-
-
-def test_padding_of_a_z_map_is_0_around_the_brain(tmp_path):
-    """Its stored 0 is padding and would be a Z of -10."""
-    adc = a_head(0, 1500)
-    z = np.where(adc > 0, RNG.normal(0, 2, adc.shape).round(3).clip(-9.9, 9.9), -10)
-    grid = replace(GRID, size=adc.shape)
-    write_series(tmp_path / "adc", adc, grid)
-    series = Series(uid=ROOT + "6", slopes=(0.001,), intercept=-10, more={"PixelPaddingValue": 0})
-    write_series(tmp_path / "z", z, grid, series)
-    case = read_case(tmp_path / "adc", tmp_path / "z")
-    np.testing.assert_allclose(case.zadc.voxels, np.where(adc > 0, z, 0), atol=1e-6)
-    assert case.remarks == ()
 
 
 # --- parametric maps ---
@@ -281,17 +267,18 @@ def test_the_tag_of_a_frame_that_cannot_be_read_is_named(tmp_path, group, value)
     assert refused(path).startswith(f"{path}: its RescaleSlope {found}, expected a number")
 
 
-@pytest.mark.parametrize("name", ["RealWorldValueSlope", "RealWorldValueFirstValueMapped"])
-def test_an_empty_tag_of_a_mapping_is_named(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("RealWorldValueSlope", None, "its RealWorldValueSlope is empty, expected a number; "),
+        ("RealWorldValueFirstValueMapped", None, "its RealWorldValueFirstValueMapped is empty, expected a number; "),
+        ("RealWorldValueLUTData", [1.0, 2.0], "its RealWorldValueMapping has a look-up table, which is not read"),
+    ],
+)
+def test_what_cannot_be_read_of_a_mapping_is_named(tmp_path, name, value, says):
     paths = write_series(tmp_path, VOXELS, GRID, Series(unit="um2/s"))
-    edited(paths, lambda dataset: setattr(dataset.RealWorldValueMappingSequence[0], name, None))
-    assert f": its {name} is empty, expected a number; " in refused(tmp_path)
-
-
-def test_a_look_up_table_of_a_mapping_is_not_read(tmp_path):
-    paths = write_series(tmp_path, VOXELS, GRID, Series(unit="um2/s"))
-    edited(paths, lambda dataset: setattr(dataset.RealWorldValueMappingSequence[0], "RealWorldValueLUTData", [1.0, 2.0]))
-    assert "its RealWorldValueMapping has a look-up table, which is not read" in refused(tmp_path)
+    edited(paths, lambda dataset: setattr(dataset.RealWorldValueMappingSequence[0], name, value))
+    assert says in refused(tmp_path)
 
 
 @pytest.mark.parametrize(("present", "value", "is_read"), [(0, 2, False), (0, 1, True), (1, -5, False), (1, 0, True)])
