@@ -303,10 +303,10 @@ def test_every_sample_file_of_pydicom_gets_a_clear_answer(capfd):
         try:
             read += read_volume(path).voxels.ndim == 3
         except UserError as error:
-            refusals.append(str(error).removeprefix(f"{path}: "))
-    assert not [message for message in refusals if str(SAMPLES) in message or "\n" in message]
+            refusals.append(str(error).partition(f"{path}: "))
+    assert all(here and not before and "\n" not in message for before, here, message in refusals)
     assert read >= 5
-    assert len({message[:30] for message in refusals}) > 5
+    assert len({message[:30] for _, _, message in refusals}) > 5
     assert capfd.readouterr() == ("", "")
 
 
