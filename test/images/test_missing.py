@@ -53,8 +53,7 @@ def spoiled(of: str, where: np.ndarray, value: float) -> tuple[np.ndarray, np.nd
 
 @pytest.mark.parametrize("of", ["adc", "z", "both"])
 @pytest.mark.parametrize(
-    ("suffix", "value", "where"),
-    [(".mha", np.nan, "lesion"), (".nii.gz", np.inf, "middle"), (".nrrd", -np.inf, "surface")],
+    ("suffix", "value", "where"), [(".mha", np.nan, "lesion"), (".nii.gz", np.inf, "middle"), (".nrrd", -np.inf, "surface")]
 )
 def test_in_the_brain_it_is_refused_with_its_count(tmp_path, suffix, value, where, of):
     where = PLACES[where]

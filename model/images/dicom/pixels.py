@@ -12,19 +12,12 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import (
     JPEG2000,
     UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
     JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
     MRImageStorage,
     RLELossless,
+    UncompressedTransferSyntaxes,
 )
 
 from model.errors import UserError
@@ -33,11 +26,7 @@ from model.images.dicom.codestreams import UNDECODED, require_rle_length, stream
 from model.images.dicom.frame import Frame
 from model.images.dicom.values import REMEDY, TagError, frame_count, reading, whole_number
 
-NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
-JPEG = (
-    *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless),
-    *(JPEG2000Lossless, JPEG2000),
-)
+JPEG = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, JPEG2000Lossless, JPEG2000)
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GREY = ("MONOCHROME1", "MONOCHROME2")
 ALLOCATED = (1, 8, 16, 32, 64)  # bits
@@ -53,7 +42,7 @@ class Bits(NamedTuple):
 
 def require_decoder(syntax: UID) -> None:
     """Raise TagError unless pixels in a transfer syntax can be decoded."""
-    if syntax in (*NATIVE, *JPEG, RLELossless):
+    if syntax in (*UncompressedTransferSyntaxes, *JPEG, RLELossless):
         return
     if syntax.is_transfer_syntax and syntax.is_encapsulated:
         raise TagError(f"its pixels are compressed as {syntax.name}, which is not read; decompress it first")
@@ -73,7 +62,7 @@ def stored_numbers(frames: list[Frame], path: Path) -> list[np.ndarray]:
         syntax = dataset.file_meta.TransferSyntaxUID
         with reading(file):
             bits[file] = _bits(dataset)
-            if syntax in NATIVE:
+            if syntax in UncompressedTransferSyntaxes:
                 _require_length(dataset)
         if syntax in JPEG:
             with reading(file, "pixel data"):

@@ -78,6 +78,7 @@ def test_an_adc_map_among_others_in_folders_or_in_one(tmp_path):
 def test_the_image_type_counts_before_the_description(tmp_path):
     write(tmp_path, 1, DERIVED, "ADC colour coded")
     write(tmp_path, 2, ADC, "dwi")
+    write(tmp_path, 3, ORIGINAL, "t2_HeadCoil", **VISIT, **LATER)  # another visit without an ADC map has no say
     assert taken(tmp_path) == 2
 
 
@@ -110,11 +111,6 @@ def test_secondary_captures_and_colours_are_no_maps(tmp_path, tag, value):
     assert taken(tmp_path) == 5
 
 
-def test_a_mosaic_is_no_stack(tmp_path):
-    write_series(tmp_path, VOXELS[:1], GRID, Series(image_type=(*ADC_TYPE, "MOSAIC")))
-    assert "found all slices in one" in refused(tmp_path)
-
-
 def test_adc_maps_at_the_end_of_a_diffusion_series(tmp_path):
     """As Philips stores them: one series, told apart by the image type."""
     for name, voxels, kind in (("dwi", VOXELS / 2, ("ORIGINAL", "PRIMARY")), ("adc", VOXELS, ("DERIVED", "PRIMARY", "ADC"))):
@@ -141,12 +137,6 @@ def test_adc_maps_of_two_visits_are_not_weighed(tmp_path, second):
     listed = f"{ROOT}2.1 (dwi, 2 file(s)) of 2026-02-03; {ROOT}2.2 (Apparent Diffusion Coefficient, 2 file(s)) of {date}"
     assert f"found 2: {listed}; --series" in refusal(tmp_path)
     assert taken(tmp_path, f"{ROOT}2.2") == 2
-
-
-def test_another_visit_without_an_adc_map_has_no_say(tmp_path):
-    write(tmp_path, 1)
-    write(tmp_path, 2, ORIGINAL, "t2_HeadCoil", **VISIT, **LATER)
-    assert taken(tmp_path) == 1
 
 
 @pytest.mark.parametrize("other", [VISIT, LATER], ids=str)
@@ -207,6 +197,17 @@ def test_an_adc_map_is_of_mr(tmp_path, modality, found):
     change(min(paths), Modality="MR")
     assert refusal(tmp_path) == f"{tmp_path}: {NOT_MR}{found}"
     write(tmp_path, 2, DERIVED)
+    assert taken(tmp_path) == 2
+
+
+@pytest.mark.parametrize("modality", ["MR", None])
+@pytest.mark.parametrize(("number", "found"), [("2", "CT"), ("2.1", "Enhanced CT"), ("128", "Positron Emission Tomography")])
+def test_where_the_modality_does_not_say_it_the_sop_class_does(tmp_path, modality, number, found):
+    for path in write(tmp_path, 1):
+        change(path, Modality=modality, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{number}")
+    assert refusal(tmp_path) == f"{tmp_path}: {NOT_MR}{found} by SOP class"
+    for path, kind in zip(write(tmp_path, 2), ("4.1", "4.4"), strict=True):
+        change(path, Modality=modality, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{kind}")
     assert taken(tmp_path) == 2
 
 
