@@ -175,4 +175,6 @@ def test_words_that_do_not_go_together_are_exit_code_2_as_well(main, capfd, word
     with pytest.raises(SystemExit) as stop:
         main(words)
     assert stop.value.code == 2
-    assert says in capfd.readouterr().err.splitlines()[-1]
+    usage, line = capfd.readouterr().err.splitlines()
+    assert usage.endswith(" [options]; --help lists them")
+    assert says in line
