@@ -111,7 +111,7 @@ def test_a_z_map_is_estimated_on_demand_alone(tmp_path: Path) -> None:
         lambda **words: segmenter.segment_files(tmp_path / "adc.mha", **words),
     )
     for way in ways:
-        with pytest.raises(UserError, match="^zmap: expected a Z map, found None; estimate_z=True"):
+        with pytest.raises(UserError, match=r"^zmap: expected a Z map, found None; estimate_z=True"):
             way()
         assert way(estimate_z=True).results["z_map"] == "estimated"
 
