@@ -35,23 +35,6 @@ def ask_network(answer=lambda batch: batch[:, :1]) -> dict:
     return {"sum": float(in_windows(answer, np.ones((1, 2, 2, 4, 2), np.float32), (2, 4, 2), 0.5).sum())}
 
 
-def test_no_more_than_so_many_at_a_time():
-    """As many as that meet, and there is never one more."""
-    meet, inside, most = threading.Barrier(SEVERAL), [], []
-
-    def job() -> dict:
-        inside.append(1)
-        most.append(len(inside))
-        meet.wait(WAIT_S)
-        inside.pop()
-        return {}
-
-    with AtOnce([job] * 4 * SEVERAL, SEVERAL) as running:
-        for begun in running.begun:
-            begun.result()
-    assert max(most) <= SEVERAL
-
-
 @pytest.mark.parametrize(("threads", "cores", "cases"), [(1, 8, 1), (2, 8, 2), (8, 2, 2), (4, 5, 3)])
 def test_so_many_at_a_time_as_threads_are_allowed_and_cores_are_there(threads, cores, cases):
     assert cases_at_once(threads, cores) == cases

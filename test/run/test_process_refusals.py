@@ -1,7 +1,6 @@
 """Everything that cannot be used: exit code 2, one clear last line on stderr, and no mask, also where an older one lay."""
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Callable
@@ -104,32 +103,10 @@ def test_bad_case(refused, case_tree, spoil, named, reason):
     assert re.search(reason, line)
 
 
-def test_missing_input_folder(refused, tmp_path):
-    assert str(tmp_path / "nowhere") in refused(tmp_path / "nowhere")
-
-
-def without_weights(folder: Path) -> str:
-    for path in folder.iterdir():
-        path.unlink()
-    return str(folder)
-
-
-def cut_weights(folder: Path) -> str:
-    cut(folder / "net0.safetensors")
-    return str(folder / "net0.safetensors")
-
-
-def lying_sidecar(folder: Path) -> str:
-    path = folder / "net0.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": "0"}))
-    return str(path)
-
-
-@pytest.mark.parametrize("spoil", [without_weights, cut_weights, lying_sidecar])
-def test_bad_weights(refused, case_tree, tmp_path, spoil):
+def test_bad_weights(refused, case_tree, tmp_path):
     weights = save_ensemble(tmp_path / "weights", random_network(1))
-    name = spoil(weights)
-    assert name in refused(case_tree(), weights)
+    cut(weights / "net0.safetensors")
+    assert str(weights / "net0.safetensors") in refused(case_tree(), weights)
 
 
 @pytest.mark.parametrize("ways", [(), ("--cases",)], ids=["one case", "a folder"])
@@ -161,20 +138,3 @@ def test_output_of_a_run_under_way_is_refused_and_left_alone(main, case_tree, ou
 def test_server_without_weights_does_not_start(main, tmp_path, capfd):
     assert main(["--serve", "--device", "cpu", "--weights", str(tmp_path)]) == 2
     assert capfd.readouterr().err.startswith(f"error: {tmp_path}: no weights")
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["--device", "tpu"], "tpu"),
-        (["--smallest-brain", "-1"], "--smallest-brain"),
-        (["--cases", "--serve"], "not allowed with"),
-    ],
-)
-def test_words_that_do_not_go_together_are_exit_code_2_as_well(main, capfd, words, says):
-    with pytest.raises(SystemExit) as stop:
-        main(words)
-    assert stop.value.code == 2
-    usage, line = capfd.readouterr().err.splitlines()
-    assert usage.endswith(" [options]; --help lists them")
-    assert says in line
