@@ -10,7 +10,7 @@ from inference_helpers import ADC_FOLDER, ZADC_FOLDER
 
 from model.errors import UserError
 from model.inputs.cases import find_cases
-from model.inputs.platform import find_inputs
+from model.inputs.platform import find_scan
 
 ADC_1, Z_1 = "1ADC_ss/{}-ADC_ss.mha", "2Z_ADC/Zmap_{}-ADC_smooth2mm_clipped10.mha"
 FOUND = blocks("""
@@ -238,10 +238,10 @@ NOTHING = [
     ),
     *(
         (find, "", "^{root}.*: .*the input folder is empty; in a container, check .* -v mount")
-        for find in (find_cases, find_inputs)
+        for find in (find_cases, find_scan)
     ),
     (
-        find_inputs,
+        find_scan,
         f"{ADC_FOLDER}/1.dcm {ZADC_FOLDER}/2.mha",
         r"found 1 file\(s\) \(DICOM\) .*; DICOM is read with --cases, from a folder for each case$",
     ),
