@@ -145,16 +145,6 @@ def test_pointers_to_data_that_were_not_fetched(tmp_path, kind):
 # --- DICOM, and files beside it ---
 
 
-@pytest.mark.parametrize("names", ["c1/study/series/IM0001", "c1/0.dcm c1/1.dcm"])
-def test_a_folder_with_dicom_is_a_case_without_a_z_map(tmp_path, names):
-    tree(tmp_path, names)
-    for name in names.split():
-        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
-    (case,) = find_cases(tmp_path)
-    assert (case.name, case.adc, case.zadc, case.problem) == ("c1", tmp_path / "c1", None, "")
-    assert case.no_z.endswith("(c1 was taken as the ADC map)")
-
-
 DCM2NIIX = "20260203101112_5"  # time and number of a series, in the names that dcm2niix gives
 
 
