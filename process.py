@@ -54,7 +54,8 @@ say = functools.partial(print, flush=True)
 
 
 def parse_arguments(words: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    usage, raw = "%(prog)s [options]; --help lists them", argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, usage=usage, formatter_class=raw)
     parser.add_argument(
         "--input", type=Path, default=Path("/input"), help="folder of the case or the cases (default: %(default)s)"
     )

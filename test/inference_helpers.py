@@ -169,6 +169,11 @@ def files_below(folder: Path) -> list[str]:
     return [name for name in names if not name.startswith("previous/")]
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    """What each of `files_below` holds."""
+    return {name: (folder / name).read_bytes() for name in files_below(folder)}
+
+
 def moved_aside(output: Path) -> dict[str, bytes]:
     """What moved aside in an output folder in all its runs, by its place there; the overviews left out."""
     found = {}

@@ -15,7 +15,7 @@ from inference_helpers import CPU, GRID, MASK, arguments, load, random_maps, ran
 
 from model.errors import UserError
 from model.images.case import read_case
-from model.inputs.platform import find_inputs
+from model.inputs.platform import find_scan
 from model.networks import cuda
 from model.networks.engines import pick_engine
 from model.networks.graph_engines import OpenvinoEngine
@@ -92,7 +92,7 @@ def require_same_mask(*paths: Path, networks: int | None = None) -> None:
 
 
 def test_phantom_gets_torchs_mask():
-    require_same_mask(*find_inputs(ROOT / "test/case/input"))
+    require_same_mask(*find_scan(ROOT / "test/case/input").files)
 
 
 def test_real_cases_get_torchs_mask(real_cases):

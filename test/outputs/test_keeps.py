@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from folder_helpers import summary, write_maps
-from inference_helpers import GRID, MASK, PROBABILITIES, RESULTS, arguments, files_below, moved_aside, rule, small_maps
+from inference_helpers import (
+    GRID,
+    MASK,
+    PROBABILITIES,
+    RESULTS,
+    arguments,
+    content,
+    files_below,
+    moved_aside,
+    rule,
+    small_maps,
+)
 from phantom import write_image
 
 from model.files import sha256_of
@@ -17,10 +28,6 @@ from model.networks.predict import Predictor
 from model.outputs.record import read_own_results
 
 OVERWRITE = "--overwrite does the case again and moves what is there to previous/"
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in files_below(folder)}
 
 
 def statuses(output: Path) -> dict[str, str]:
@@ -124,12 +131,6 @@ def test_options_that_the_maps_do_not_fit(go, ran, output):
     assert statuses(output) == {"a": "failed", "b": "failed"}
     assert not (output / "a").exists()  # no earlier mask stays there as if it were the result
     assert "a/lesions.mha" in moved_aside(output)
-
-
-def test_overwrite_does_not_redo_what_is_current(go, ran, output, count):
-    assert go(ran, "--overwrite")[0] == 0
-    assert (count, statuses(output)) == ([], {"a": "done before", "b": "done before"})
-    assert not (output / "previous").exists()
 
 
 def put_notes(folder: Path) -> set[str]:
@@ -337,14 +338,6 @@ def test_what_moved_aside_is_taken_for_no_case(go, ran, output, main, rule_weigh
     assert list(summary(ran)) == ["x"]
     (ran / "previous" / "adc.mha").write_text("of a case that is called so")
     assert "cannot name a case" in go(ran)[2]
-
-
-def test_input_that_results_would_replace_is_refused(main, good, rule_weights, capfd):
-    scans = good.rename(good.with_name("a"))
-    before = files_below(scans)
-    assert main([*arguments(scans, scans.parent, rule_weights), "--cases", "--overwrite"]) == 2
-    assert "the results of a would replace" in capfd.readouterr().err
-    assert files_below(scans) == before
 
 
 def test_what_a_killed_run_left_is_gone(go, ran, output, tmp_path):

@@ -1,12 +1,12 @@
 """What lies where something new is put moves aside: every kind of it, and wherever a kill comes."""
 
-import os
+import functools
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kill.forked import finish, start, until_step
 
 from model.errors import UserError
 from model.files import remove_partial_folders, staged_for
@@ -111,22 +111,7 @@ def test_when_the_new_fails_the_old_stays_aside_and_none_of_the_new_stays(tmp_pa
 
 def killed(work: Callable[[], None], number: int) -> bool:
     """Run `work` in a copy of this process that is killed before one of its file operations; whether it came so far."""
-    if (child := os.fork()) == 0:
-        left = [number]
-
-        def hook(event: str, _: tuple) -> None:
-            if event in FILE_OPERATIONS:
-                if left[0] == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                left[0] -= 1
-
-        sys.addaudithook(hook)
-        try:
-            work()
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = finish(start(functools.partial(until_step, work, number, FILE_OPERATIONS)))
     assert code in (0, -signal.SIGKILL)
     return code != 0
 

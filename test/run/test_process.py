@@ -15,7 +15,6 @@ from inference_helpers import (
     BRAIN_VOXELS,
     GRID,
     LESION_VOXELS,
-    LESIONS,
     MASK,
     PROBABILITIES,
     RESULTS,
@@ -139,13 +138,6 @@ def test_where_no_device_is_named_it_is_said(main, case_tree, output, rule_weigh
     assert capfd.readouterr().out.count("--device cpu would have been faster for this case") == lines
 
 
-def test_the_mask_is_given_its_place_last(main, case_tree, output, rule_weights):
-    """Where it is there, everything is."""
-    assert main([*arguments(case_tree(), output, rule_weights), "--report", "--probabilities"]) == 0
-    times = {name: (output / name).stat().st_ctime_ns for name in (RESULTS, "report.html", PROBABILITIES, MASK)}
-    assert times[MASK] == max(times.values())
-
-
 def stop(number: int) -> None:
     """Sends this process a signal, as Ctrl-C or the platform does."""
     assert signal.getsignal(number) not in (signal.SIG_DFL, signal.default_int_handler)  # which would end the tests
@@ -198,23 +190,3 @@ def test_probabilities_lie_on_the_adc_grid_in_a_folder_of_their_own(main, case_t
     out, err = capfd.readouterr()
     assert err == ""
     assert out.splitlines()[2:4] == [f"mask: {output / MASK}", f"probabilities: {output / PROBABILITIES}"]
-
-
-def test_lesions_of_the_small_case_on_paper(main, case_tree, output, rule_weights):
-    """Z is -2.25 in each lesion; weights without a decision do not say how likely one is real."""
-    assert main(arguments(case_tree(), output, rule_weights)) == 0
-    image = sitk.ReadImage(str(output / MASK))
-    centres = [image.TransformContinuousIndexToPhysicalPoint(place) for place in ((3.0, 5.0, 2.5), (10.0, 14.0, 6.0))]
-    assert ((slice(2, 4), 5, 3), (6, 14, 10)) == LESIONS
-    found = json.loads((output / RESULTS).read_text())["lesion_list"]
-    assert [lesion.pop("centre_mm") for lesion in found] == [pytest.approx(centre, abs=0.005) for centre in centres]
-    assert [lesion.pop("inside_mm") for lesion in found] == [
-        pytest.approx(image.TransformIndexToPhysicalPoint(place), abs=0.005) for place in ((3, 5, 2), (10, 14, 6))
-    ]
-    shared = {"lowest_z": -2.25, "chance_real": None, "side": "midline"}  # 11 mm across
-    # from the brain's centre, which is (3.5, 9, 6.5) in the array
-    first, second = (
-        {"from_brain_centre_mm": [-2.8, -5, -3], "slice": 3},
-        {"from_brain_centre_mm": [2.8, 6.2, 7.5], "slice": 7},
-    )
-    assert found == [{"volume_ml": 0.006, **first, **shared}, {"volume_ml": 0.003, **second, **shared}]
