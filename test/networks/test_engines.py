@@ -78,7 +78,7 @@ def test_exported_networks_answer_as_torchs(random_weights):
         for shape in ((1, 2, 4, 8, 6), (2, 2, 8, 20, 14)):
             batch = np.random.default_rng(0).normal(-1, 2, shape).astype(np.float32)
             np.testing.assert_allclose(ours(batch), theirs(batch), rtol=0, atol=2e-4)
-    a, b = (Predictor(ensemble).probabilities(adc, zadc, GRID.spacing_mm) for ensemble in (expected, found))
+    a, b = (Predictor(ensemble).segment(adc, zadc, GRID.spacing_mm).probabilities for ensemble in (expected, found))
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
 
 

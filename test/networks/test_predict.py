@@ -141,7 +141,7 @@ def test_probabilities_lie_where_the_brain_lies(brain):
     adc = np.zeros(GRID.size, np.float32)
     adc[brain] = 900
     zadc = np.random.default_rng(0).normal(size=GRID.size).astype(np.float32)
-    probabilities = predictor(Line(3, 1)).probabilities(adc, zadc, GRID.spacing_mm)
+    probabilities = predictor(Line(3, 1)).segment(adc, zadc, GRID.spacing_mm).probabilities
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, np.where(adc > 0, sigmoid(3 * zadc + 1), 0), rtol=0, atol=2e-6)
     assert not probabilities[adc == 0].any()
@@ -149,7 +149,7 @@ def test_probabilities_lie_where_the_brain_lies(brain):
 
 def test_networks_are_averaged():
     adc, zadc = random_maps()
-    probabilities = predictor(Line(1, 0), Line(-2, 1), Line(0, 3)).probabilities(adc, zadc, GRID.spacing_mm)
+    probabilities = predictor(Line(1, 0), Line(-2, 1), Line(0, 3)).segment(adc, zadc, GRID.spacing_mm).probabilities
     mean = (sigmoid(zadc) + sigmoid(1 - 2 * zadc) + sigmoid(3)) / 3
     np.testing.assert_allclose(probabilities, np.where(adc > 0, mean, 0), rtol=0, atol=2e-6)
 
@@ -158,7 +158,7 @@ def test_each_network_gets_its_own_preprocessing():
     adc, zadc = np.full((2, 4, 6), 1000, np.float32), np.full((2, 4, 6), 8, np.float32)
     models = [dataclasses.replace(TINY, zadc_clip=clip, margin=margin) for clip, margin in ((4.0, 0), (6.0, 3))]
     ensemble = Ensemble([as_network(Line(0.1, 0))] * 2, models, InferenceConfig(), "test")
-    probabilities = Predictor(ensemble).probabilities(adc, zadc, GRID.spacing_mm)
+    probabilities = Predictor(ensemble).segment(adc, zadc, GRID.spacing_mm).probabilities
     np.testing.assert_allclose(probabilities, (sigmoid(0.4) + sigmoid(0.6)) / 2, rtol=0, atol=1e-6)
 
 

@@ -275,6 +275,8 @@ def test_the_report_fits_screens_and_paper_and_has_no_serious_accessibility_faul
     report.emulate_media(media="print")
     assert not report.is_visible("#viewer")
     assert report.locator("#lesions table").first.is_visible()
+    whole = "all => all.every(part => getComputedStyle(part).breakInside == 'avoid')"  # no page ends within one
+    assert report.locator("figure, #provenance, #lesions tr").evaluate_all(whole)
     report.set_viewport_size({"width": 700, "height": 900})  # A4 less its margins
     assert report.evaluate("document.documentElement.scrollWidth") <= 700
 
