@@ -77,11 +77,6 @@ def test_every_feature_on_paper():
         np.testing.assert_allclose(values, np.broadcast_to(paper, values.shape), rtol=2**-10, atol=1e-5, err_msg=name)
 
 
-def test_trees_of_another_version_are_refused():
-    with pytest.raises(ValueError, match="other features"):
-        ZEstimator(one_question(0, 1.0, -1.0, 1.0), ESTIMATE_FEATURES[:-1])
-
-
 # --- what is loaded ---
 
 
