@@ -36,16 +36,9 @@ def lesion_table(results: dict, figures: Collection[int] = ()) -> str:
 
 def _table(lesions: list[tuple[int, dict]], results: dict, figures: Collection[int]) -> str:
     with_chances = any(lesion["chance_real"] is not None for lesion in results["lesion_list"])
-    heads = [
-        ("Lesion", ""),
-        ("Side", "words"),
-        ("Slice", ""),
-        ("Volume, ml", ""),
-        ("Position from the brain's centre, mm", "words"),
-        (z_map_name(results, "Lowest Z"), ""),
-    ]
-    if with_chances:
-        heads.append(("Real, %", ""))
+    heads = [("Lesion", ""), ("Side", "words"), ("Slice", ""), ("Volume, ml", "")]
+    heads += [("Position from the brain's centre, mm", "words"), (z_map_name(results, "Lowest Z"), "")]
+    heads += [("Real, %", "")] if with_chances else []
     head = "".join(f'<th scope="col" class="{kind}">{text(name)}</th>' for name, kind in heads)
     rows = "".join(_row(number, lesion, figures, with_chances) for number, lesion in lesions)
     return (

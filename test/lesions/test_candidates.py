@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gaussian import SPACING_MM, blur, gaussian_mean
 from scipy import ndimage
+from scipy.special import logit
 
 from model.lesions.brain_map import DEEPEST_MM
 from model.lesions.brain_map import blur as model_blur
@@ -40,8 +41,7 @@ def table(maps: Maps) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def log_odds(p: np.ndarray) -> np.ndarray:
-    p = np.clip(np.asarray(p, float), 1e-4, 1 - 1e-4)
-    return np.log(p) - np.log1p(-p)
+    return logit(np.clip(np.asarray(p, float), 1e-4, 1 - 1e-4))
 
 
 @pytest.mark.parametrize("shape", [(30, 49, 24), (1, 25, 73)])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from inference_helpers import GRID, TINY, as_network, random_maps, rule, stump
+from scipy.special import expit as sigmoid
 from torch import nn
 
 from model.errors import UserError
@@ -42,10 +43,6 @@ class Place(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         z, x_ = torch.arange(x.shape[2])[:, None, None], torch.arange(x.shape[4])
         return (0.5 * z + 0.1 * x_ - 1.0).expand(x.shape[0], 1, *x.shape[2:]).clone()
-
-
-def sigmoid(logit: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logit))
 
 
 def predictor(*networks: nn.Module, inference: InferenceConfig = WINDOWS["one window"]) -> Predictor:
@@ -141,24 +138,17 @@ def test_probabilities_lie_where_the_brain_lies(brain):
     adc = np.zeros(GRID.size, np.float32)
     adc[brain] = 900
     zadc = np.random.default_rng(0).normal(size=GRID.size).astype(np.float32)
-    probabilities = predictor(Line(3, 1)).probabilities(adc, zadc, GRID.spacing_mm)
+    probabilities = predictor(Line(3, 1)).segment(adc, zadc, GRID.spacing_mm).probabilities
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, np.where(adc > 0, sigmoid(3 * zadc + 1), 0), rtol=0, atol=2e-6)
     assert not probabilities[adc == 0].any()
-
-
-def test_networks_are_averaged():
-    adc, zadc = random_maps()
-    probabilities = predictor(Line(1, 0), Line(-2, 1), Line(0, 3)).probabilities(adc, zadc, GRID.spacing_mm)
-    mean = (sigmoid(zadc) + sigmoid(1 - 2 * zadc) + sigmoid(3)) / 3
-    np.testing.assert_allclose(probabilities, np.where(adc > 0, mean, 0), rtol=0, atol=2e-6)
 
 
 def test_each_network_gets_its_own_preprocessing():
     adc, zadc = np.full((2, 4, 6), 1000, np.float32), np.full((2, 4, 6), 8, np.float32)
     models = [dataclasses.replace(TINY, zadc_clip=clip, margin=margin) for clip, margin in ((4.0, 0), (6.0, 3))]
     ensemble = Ensemble([as_network(Line(0.1, 0))] * 2, models, InferenceConfig(), "test")
-    probabilities = Predictor(ensemble).probabilities(adc, zadc, GRID.spacing_mm)
+    probabilities = Predictor(ensemble).segment(adc, zadc, GRID.spacing_mm).probabilities
     np.testing.assert_allclose(probabilities, (sigmoid(0.4) + sigmoid(0.6)) / 2, rtol=0, atol=1e-6)
 
 
@@ -181,10 +171,11 @@ def test_each_group_weighs_the_same_wherever_its_networks_stand():
     np.testing.assert_array_equal(found.mask, random_maps()[0] > 0)
 
 
-@pytest.mark.parametrize("number", [3, 7])
-def test_group_that_answers_one_half_is_not_rounded_to_more(number):
-    found = constants((0.5,) * number).segment(*random_maps(), GRID.spacing_mm)
-    assert not found.mask.any()
+@pytest.mark.parametrize(("number", "threshold", "is_lesion"), [(3, 0.5, False), (7, 0.5, False), (1, 0.4999, True)])
+def test_lesion_is_above_the_threshold_and_one_half_is_not_rounded_to_more(number, threshold, is_lesion):
+    predictor = constants((0.5,) * number, inference=InferenceConfig(threshold=threshold))
+    found = predictor.segment(*random_maps(), GRID.spacing_mm)
+    np.testing.assert_array_equal(found.mask, (random_maps()[0] > 0) & is_lesion)
     assert (in_brain(found.probabilities) == 0.5).all()
 
 
@@ -199,11 +190,8 @@ def test_groups_are_averaged_and_their_mean_is_calibrated_once():
 
 def test_a_decision_takes_the_place_of_the_threshold():
     """Half the brain is surely lesion and half surely not, although the networks say 0.4 everywhere."""
-    inference = InferenceConfig(threshold=0.99)
-    adc, zadc = random_maps()
-    decision = stump("z", -2.1, at_most=0.99, above=0.01)
-    mask = constants((0.4,), decision=decision, inference=inference).mask(adc, zadc, GRID.spacing_mm)
-    np.testing.assert_array_equal(mask, rule(adc, zadc))
+    predictor = constants((0.4,), decision=stump("z", -2.1, 0.99, 0.01), inference=InferenceConfig(threshold=0.99))
+    np.testing.assert_array_equal(predictor.mask(*random_maps(), GRID.spacing_mm), rule(*random_maps()))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 3, 40)])
@@ -215,15 +203,6 @@ def test_volume_of_a_few_voxels_is_segmented_too(shape):
 def test_network_without_a_finite_answer_is_no_empty_mask():
     with pytest.raises(UserError, match="finite"):
         predictor(Line(0, 1), Line(0, np.nan)).mask(*random_maps(), GRID.spacing_mm)
-
-
-@pytest.mark.parametrize(("threshold", "is_lesion"), [(0.5, False), (0.4999, True)])
-def test_lesion_is_above_the_threshold_not_at_it(threshold, is_lesion):
-    """Logits of 0 are a probability of 0.5 exactly."""
-    inference = InferenceConfig(threshold=threshold)
-    adc, zadc = random_maps()
-    mask = constants((0.5,), inference=inference).mask(adc, zadc, GRID.spacing_mm)
-    np.testing.assert_array_equal(mask, (adc > 0) & is_lesion)
 
 
 def test_prediction_is_deterministic_on_cuda_too_and_leaves_the_setting_as_it_was():
