@@ -206,7 +206,7 @@ def add_ways_to_run(parser: argparse.ArgumentParser) -> None:
         "--reviews",
         type=Path,
         metavar="FOLDER",
-        help="take what readers made of the drafts: NAME.review.json of a case's page, or a mask called NAME",
+        help="take what readers made of the drafts: NAME.review.json of a case's page, or a mask called NAME[-reviewed]",
     )
     folder.add_argument(
         "--overwrite", action="store_true", help="do outdated and changed cases again; what is there moves to previous/"
