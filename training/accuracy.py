@@ -1,4 +1,4 @@
-"""Turns the out-of-fold rows of `training.crossval`, `training.zmap` and `training.learning_curve` into docs/accuracy.md.
+"""Turns the rows of `training.crossval`, `.zmap`, `.reader` and `.learning_curve` into docs/accuracy.md and its figures.
 
 The README's table is made from them, too. Example:
 

@@ -66,12 +66,15 @@ def test_a_mask_is_empty_below_the_chance_that_is_asked_for(main, case_tree, out
     assert words in (output / "report.html").read_text()
 
 
-@pytest.mark.parametrize("word", ["1.01", "nan", "half"])
-def test_what_is_no_chance_is_refused(main, case_tree, output, deciding, word, capfd):
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [("1.01", "expected a chance from 0 to 1, found 1.01"), ("nan", "expected a chance"), ("half", "invalid chance value")],
+)
+def test_what_is_no_chance_is_refused(main, case_tree, output, deciding, word, reason, capfd):
     with pytest.raises(SystemExit) as stop:
         main([*arguments(case_tree(), output, deciding), f"--empty-below={word}"])
     assert stop.value.code == 2
-    assert "argument --empty-below: invalid chance value" in capfd.readouterr().err
+    assert f"argument --empty-below: {reason}" in capfd.readouterr().err
     assert not output.exists()
 
 

@@ -86,7 +86,7 @@ def test_output_inside_the_input_is_refused(main, good, rule_weights, capfd):
         (["--cases", "--bids", "--format", "mha"], "--bids writes .nii.gz"),
         (["--cases", "--serve"], "not allowed with"),
         (["--cases", "--smallest-brain", "60"], "--smallest-brain goes with --brain-mask"),
-        (["--brain-mask", "--smallest-brain", "-1"], "argument --smallest-brain: invalid millilitres value: '-1'"),
+        (["--brain-mask", "--smallest-brain", "-1"], "--smallest-brain: expected a volume in ml, 0 or more, found -1"),
     ],
 )
 def test_options_that_do_not_fit(main, capfd, words, says):
