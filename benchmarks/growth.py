@@ -12,7 +12,6 @@ a line fitted to them, and how far they lie from it.
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -67,13 +66,9 @@ def main() -> None:
     args = parser.parse_args()
     grids = tuple((8 * n, 32, 32) for n in (1, 2, 4)) if args.small else GRIDS
     counts = (2, 3, 4) if args.small else COUNTS
-    table("million voxels", "million", [np.prod(grid) / 1e6 for grid in grids], rows(one_case, grids, args.runs))
-    table("cases", "case", list(counts), rows(many_cases, counts, args.runs))
-
-
-def rows(measured: Callable[..., Run], sizes: tuple, runs: int) -> list[Run]:
-    """One row for each size."""
-    return [measured(size, runs) for size in sizes]
+    by_size, by_count = [one_case(grid, args.runs) for grid in grids], [many_cases(count, args.runs) for count in counts]
+    table("million voxels", "million", [np.prod(grid) / 1e6 for grid in grids], by_size)
+    table("cases", "case", list(counts), by_count)
 
 
 if __name__ == "__main__":

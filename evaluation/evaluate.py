@@ -24,7 +24,6 @@ import collections
 import dataclasses
 import json
 import math
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -82,12 +81,12 @@ class LesionEvaluation(ClassificationEvaluation):
         for files in (labels, predictions):
             counts = collections.Counter(files.values())
             if double := [path for path, case in files.items() if counts[case] > 1]:
-                raise UserError(f"expected one file per case, found {_names(double)}")
+                raise UserError(f"expected one file per case, found {', '.join(map(str, double))}")
         lonely = {
             "no prediction for": [path for path, case in labels.items() if case not in predictions.values()],
             "no label for": [path for path, case in predictions.items() if case not in known],
         }
-        if problems := [f"{what} {_names(paths)}" for what, paths in lonely.items() if paths]:
+        if problems := [f"{what} {', '.join(map(str, paths))}" for what, paths in lonely.items() if paths]:
             raise UserError("; ".join(problems))
         self._ground_truth_cases, self._predictions_cases = (
             DataFrame({"case": files.values(), "path": files.keys()}) for files in (labels, predictions)
@@ -162,10 +161,6 @@ def find_masks(folder: Path, suffix: str = "") -> list[Path]:
 def _is_visible_mha(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     return path.suffix.lower() == ".mha" and not hidden and not path.is_dir()
-
-
-def _names(paths: Iterable[Path]) -> str:
-    return ", ".join(map(str, paths))
 
 
 def _without_nan(value: object) -> object:

@@ -38,10 +38,8 @@ class Folders:
         write_image(mask, grid, path)
         return path
 
-    def label(self, case: str, mask: np.ndarray, grid: Grid = GRID) -> Path:
-        path = self.labels / f"{case}_lesion.mha"
-        write_image(mask.astype(np.float32), grid, path)  # as the published labels are
-        return path
+    def label(self, case: str, mask: np.ndarray) -> None:
+        write_image(mask.astype(np.float32), GRID, self.labels / f"{case}_lesion.mha")  # as the published labels are
 
     def evaluate(self, **options) -> dict:
         self.output.parent.mkdir(exist_ok=True)

@@ -47,10 +47,10 @@ def write_study(folder: Path, cases: dict[str, PackedCase] = CASES, folds: list[
     (folder / "splits.json").write_text(json.dumps({"seed": 0, "folds": folds}))
 
 
-def write_packed(case: PackedCase, folder: Path) -> None:
-    """Write the case in the packed form that training reads."""
+def write_packed(case: PackedCase, folder: Path, **changes: np.ndarray) -> None:
+    """Write the case in the packed form that training reads, with some other arrays."""
     arrays = {"adc": case.adc, "zadc": case.zadc, "label": case.label, "spacing_mm": np.array(case.spacing_mm)}
-    np.savez_compressed(folder / f"{case.name}.npz", **arrays)
+    np.savez_compressed(folder / f"{case.name}.npz", **arrays | changes)
 
 
 def grid_of(case: PackedCase) -> Grid:

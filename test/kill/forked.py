@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Collection
 
@@ -44,19 +43,3 @@ def until_step(work: Callable[[], object], number: int, operations: Collection[s
 
     sys.addaudithook(hook)
     work()
-
-
-def kill_after(child: int, seconds: float) -> int:
-    """SIGKILL the child once it has run that long, if it still runs; its exit code as in `finish`."""
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)  # not waited for yet, so the id is still the child's
-    return finish(child)
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that an undisturbed run takes. Raises RuntimeError when it fails."""
-    started = time.perf_counter()
-    code = finish(start(work))
-    if code:
-        raise RuntimeError(f"the undisturbed run ended with {code}")
-    return time.perf_counter() - started

@@ -46,7 +46,7 @@ class Bench:
         self.case, self.output = folder / "case" / "input", folder / "output"
         self.weights = save_ensemble(folder / "weights", LesionNet(TINY))
         self.words = [*arguments(self.case, self.output, self.weights), "--probabilities"]
-        forked.timed(self.run)
+        assert forked.finish(forked.start(self.run)) == 0
         self.whole = {name: (self.output / name).read_bytes() for name in FINAL}
         self.outcomes: collections.Counter[str] = collections.Counter()
 

@@ -2,49 +2,28 @@
 
 import dataclasses
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model.images.case import Case
-from model.images.grid import Grid, Volume
-from model.networks.predict import Segmentation
-from model.report.results import describe
 from training.data.dataset import PackedCase
 from training.data.twins import has_twin, healthy_twin, replaced, sham
 from training.lesions.fit_certainty import Marked
 from training.lesions.held_out import HeldOut
 from training.scores.rows import CASE, SHAM, TWIN, MarkedCase, MarkedLesion, as_frame
 
-GRID = Grid((3, 5, 6), (4.0, 2.0, 0.5), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))  # 0.004 ml a voxel
-
-
-def marked_case() -> tuple[HeldOut, np.ndarray, dict[str, np.ndarray]]:
-    """A lesion of three voxels, which touch by a corner too, with one that the reader marked; and one of a single voxel."""
-    mask = np.zeros(GRID.size, bool)
-    mask[0, 1, 1] = mask[1, 2, 2] = mask[1, 2, 3] = mask[2, 4, 5] = True
-    label = np.zeros(GRID.size, bool)
-    label[1, 2, 3] = label[1, 2, 4] = True
-    zadc = -np.arange(90, dtype=np.float32).reshape(GRID.size) / 16
-    case = PackedCase("one", np.full(GRID.size, 900, np.float32), zadc, label, GRID.spacing_mm)
-    nothing = np.zeros(GRID.size, np.float32)
-    return HeldOut(case, 3, nothing, nothing), mask, {"one": np.where(mask, np.float32(0.75), 0)}
-
 
 def test_the_lesions_of_a_mask_on_paper():
-    part, _, answers = marked_case()
-    marked = Marked.of([part], answers)
+    """One of three voxels, which touch by a corner too, with one that the reader marked; and one of a single voxel."""
+    nothing = np.zeros((3, 5, 6), np.float32)
+    probabilities, label = nothing.copy(), nothing > 0
+    for voxel in ((0, 1, 1), (1, 2, 2), (1, 2, 3), (2, 4, 5)):
+        probabilities[voxel] = 0.75
+    label[1, 2, 3] = label[1, 2, 4] = True
+    case = PackedCase("one", nothing + 900, nothing, label, (4.0, 2.0, 0.5))  # 0.004 ml a voxel
+    marked = Marked.of([HeldOut(case, 3, nothing, nothing)], {"one": probabilities})
     assert marked.lesions[["case", "fold", "number"]].to_numpy().tolist() == [["one", 3, 1], ["one", 3, 2]]
     np.testing.assert_allclose(marked.lesions[["volume_ml", "marked_share"]], [(0.012, 1 / 3), (0.004, 0)])
-
-
-def test_a_lesion_is_measured_in_training_as_in_results():
-    part, mask, answers = marked_case()
-    case = Case(*(Volume(voxels, GRID, Path("invented")) for voxels in (part.case.adc, part.case.zadc)))
-    said = describe(Segmentation(mask, mask.astype(np.float32)), case)["lesion_list"]
-    fitted = Marked.of([part], answers).lesions
-    assert [one["volume_ml"] for one in said] == pytest.approx(fitted["volume_ml"].tolist())
 
 
 def lesions_of(case: str, fold: int, *lesions: tuple[float, float]) -> list[MarkedLesion]:
@@ -78,8 +57,8 @@ def test_a_larger_lesion_is_surer():
     assert small < 0.2 < 0.8 < large
 
 
-def cases_of(lesions: list[MarkedLesion]) -> list[MarkedCase]:
-    """Of ten cases, each with a twin: masks of uneven size and number, of which those of twins are smaller."""
+def made_cases() -> list[MarkedCase]:
+    """Of ten cases, each with a twin and a sham: masks of uneven size and number, of which those of twins are smaller."""
     rng = np.random.default_rng(1)
     return [
         MarkedCase(f"case{n}", kind, n // 2, 2.0 * (kind != TWIN), *mask_of(rng, kind == TWIN), math.nan, math.nan)
@@ -97,7 +76,7 @@ def mask_of(rng: np.random.Generator, twin: bool) -> tuple[float, int, float, fl
 @pytest.mark.parametrize("fold", [0, 3])
 def test_nothing_of_a_fold_has_a_say_in_its_own_figures(fold):
     """Its reader says the opposite of everything."""
-    marked = marked_of(cohort(), cases_of(cohort()))
+    marked = marked_of(cohort(), made_cases())
     lesions, cases = marked.lesions.copy(), marked.cases.copy()
     for frame, column, whole in ((lesions, "marked_share", 1), (cases, "true_ml", 2), (cases, "dice", 1)):
         frame.loc[frame["fold"] == fold, column] = whole - frame[column]
@@ -116,12 +95,12 @@ def test_where_all_lesions_are_real_or_none_there_is_nothing_to_fit(share):
 
 
 def test_shams_have_no_say():
-    cases = cases_of(cohort())
+    cases = made_cases()
     assert marked_of(cohort(), cases).fit() == marked_of(cohort(), [one for one in cases if one.kind != SHAM]).fit()
 
 
 def test_twins_have_no_say_in_the_expected_dice():
-    cases = cases_of(cohort())
+    cases = made_cases()
     alone = [one for one in cases if one.kind == CASE]
     expected = np.array([0.3, 0.7])
     both, without = (marked_of(cohort(), some).fit().expected_dice(expected) for some in (cases, alone))
@@ -131,14 +110,14 @@ def test_twins_have_no_say_in_the_expected_dice():
 
 def test_half_of_all_brains_have_a_lesion_however_many_twins_there_are():
     """All masks look the same: the chance is 1/2, of 10 cases and 3 twins too."""
-    cases = [dataclasses.replace(one, mask_ml=1.0, lesions=3) for one in cases_of(cohort())]
+    cases = [dataclasses.replace(one, mask_ml=1.0, lesions=3) for one in made_cases()]
     some = [one for one in cases if one.kind == CASE or one.fold == 0]
     chance = marked_of(cohort(), some).fit().chance_of_lesion(np.array(1.0), np.array(3))
     assert chance == pytest.approx(0.5, abs=1e-3)
 
 
 def test_without_twins_no_chance_of_a_lesion_is_fitted():
-    cases = [one for one in cases_of(cohort()) if one.kind == CASE]
+    cases = [one for one in made_cases() if one.kind == CASE]
     cases = [dataclasses.replace(one, true_ml=0.0) if one.fold == 0 else one for one in cases]
     assert marked_of(cohort(), cases).fit().chance_of_lesion(np.array(1.0), np.array(3)) is None
 

@@ -144,13 +144,6 @@ def test_every_case_weighs_the_same_in_the_fit():
     assert sigmoid(trees.answers(np.zeros((1, len(FEATURES)), np.float32))) == pytest.approx([0.25], rel=1e-4)
 
 
-def test_candidates_are_where_the_softened_rule_is_above_the_lowest_probability(tables):
-    """sigmoid(-2 (Z + 2)) > 0.05 is Z < -0.53; Z is a multiple of 1/4."""
-    for name, case in CASES.items():
-        np.testing.assert_array_equal(tables[name].candidates, (case.adc > 0) & (case.zadc <= -0.75))
-        np.testing.assert_array_equal(tables[name].lesion, case.label[tables[name].candidates])
-
-
 def answered(log_odds: list[float], label: list[int], first: list[float]) -> HeldOut:
     """A case of a row of brain voxels, with what the networks and the trees say."""
     case = PackedCase("row", row(*[1] * len(label)), row(*[0] * len(label)), row(*label) > 0, (1, 1, 1))

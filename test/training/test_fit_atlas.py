@@ -70,14 +70,6 @@ def test_maps_say_how_often_and_how_much_at_their_places():
     np.testing.assert_allclose(maps[0, 0, 0, :2], far, rtol=0.01)  # no brain is near: the whole brain's
 
 
-def test_without_a_case_is_as_if_it_had_never_been_there():
-    cases = [case_of(number) for number in range(3)]
-    without, others = fit_of(cases).without("case1"), fit_of([cases[0], cases[2]]).atlas
-    np.testing.assert_allclose(without.mean, others.mean, rtol=2e-3)
-    np.testing.assert_allclose(without.sd, others.sd, rtol=2e-3)
-    np.testing.assert_allclose(without.maps, others.maps, rtol=2e-3, atol=1e-4)
-
-
 def test_cut_z_has_no_say():
     case, places = case_of(0)
     cut = np.where(case.zadc > 1, 10, case.zadc).astype(np.float32)

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import itertools
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,33 +72,26 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def deal(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["splits", f"--data={data}"])
-    splits.main()
-
-
-def test_dealt_folds_are_used_and_told(data: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    deal(data, monkeypatch)
+def test_dealt_folds_are_used_and_told(data: Path, command, capsys) -> None:
+    command(splits.main, "--data", data)
     first = (data / "splits.json").read_bytes()
     cases = load_folds(data)
-    assert capsys.readouterr().out.splitlines()[-1] == "11 cases in the 5 folds of splits.json of the data"
+    assert capsys.readouterr().out.strip() == "11 cases in the 5 folds of splits.json of the data"
     assert {name: case.fold for name, case in cases.items()} == folds_of(data).fold_of
     assert sorted(map(len, folds_of(data).held_out)) == [2, 2, 2, 2, 3]
     configuration = configuration_of(cases.values())
     assert configuration["folds"] == json.loads(first)["folds"]
     assert of_fit("training.fit", cases)["folds"] == "11 cases in the 5 folds of splits.json of the data"
-    deal(data, monkeypatch)
+    assert "replaced" not in command(splits.main, "--data", data)
     assert (data / "splits.json").read_bytes() == first
-    assert "replaced" not in capsys.readouterr().out
     write_packed(invented_case(11), data)
-    deal(data, monkeypatch)
-    assert "replaced; weights and rows of the earlier folds do not fit any more" in capsys.readouterr().out
+    assert "replaced; weights and rows of the earlier folds do not fit" in command(splits.main, "--data", data)
 
 
-def test_what_was_not_named_goes_beside_data_with_folds_of_their_own(data: Path, monkeypatch) -> None:
+def test_what_was_not_named_goes_beside_data_with_folds_of_their_own(data: Path, command) -> None:
     args = argparse.Namespace(data=data, results=None, weights=None)
     assert (results_of(args), weights_of(args)) == (RESULTS, IMAGE_WEIGHTS)
-    deal(data, monkeypatch)
+    command(splits.main, "--data", data)
     assert (results_of(args), weights_of(args)) == (data / "results", data / "weights")
     args.results = data / "rows"
     assert results_of(args) == data / "rows"
@@ -140,22 +132,17 @@ def test_data_of_ones_own_need_folds_of_their_own(data: Path) -> None:
         load_folds(data)
 
 
-def test_one_scan_under_two_names_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_scan_under_two_names_is_refused(data: Path, command, refusal) -> None:
     """Also with a label of its own, and in a larger field of view."""
-    deal(data, monkeypatch)
+    command(splits.main, "--data", data)
     case = invented_case(3)
     wider = {name: np.pad(getattr(case, name), ((0, 0), (2, 0), (0, 5))) for name in ("adc", "zadc", "label")}
     write_packed(dataclasses.replace(case, name="baby", **wider | {"label": wider["label"] & False}), data)
-    for command in (lambda: deal(data, monkeypatch), lambda: load_folds(folds_with(data, "baby"))):
-        with pytest.raises(UserError, match="baby and case3 are one scan"):
-            command()
-
-
-def folds_with(data: Path, name: str) -> Path:
-    """The folder, in whose first fold there is another case."""
-    folds = json.loads((data / "splits.json").read_text())["folds"]
-    (data / "splits.json").write_text(json.dumps({"seed": 0, "folds": [[*folds[0], name], *folds[1:]]}))
-    return data
+    assert refusal(splits.main, "--data", data).startswith("baby and case3 are one scan")
+    first, *others = json.loads((data / "splits.json").read_text())["folds"]
+    (data / "splits.json").write_text(json.dumps({"folds": [[*first, "baby"], *others]}))
+    with pytest.raises(UserError, match="baby and case3 are one scan"):
+        load_folds(data)
 
 
 def test_the_scans_of_a_patient_come_into_one_fold() -> None:
@@ -168,11 +155,10 @@ def test_the_scans_of_a_patient_come_into_one_fold() -> None:
         assert sum(any(name.startswith(patient) for name in fold) for fold in folds) == 1
 
 
-def test_four_patients_cannot_be_dealt_into_five_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_patients_cannot_be_dealt_into_five_folds(tmp_path: Path, refusal) -> None:
     for number in range(4):
         write_packed(invented_case(number), tmp_path)
-    with pytest.raises(UserError, match="4 cases, expected at least 5 patients"):
-        deal(tmp_path, monkeypatch)
+    assert "4 cases, expected at least 5 patients" in refusal(splits.main, "--data", tmp_path)
     assert not (tmp_path / "splits.json").exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 from golden_masks import GRID, ONE, voxels
 from phantom import write_image
 from PIL import Image
-from study_rows import invented_rows
+from study_rows import write_results
 from training_helpers import CASES, invented_case, publish, write_packed
 
 from model.errors import UserError
@@ -20,8 +20,6 @@ from training.learning.train_config import TrainConfig
 from training.learning.training_run import require_no_other_weights
 from training.lesions.networks import require_sidecars
 from training.pages import plots
-from training.scores.methods import RULE
-from training.scores.rows import Row, write_records
 from training.ship import REPLACED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,13 +118,14 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "packed").mkdir()
     for case in CASES.values():
         write_packed(case, tmp_path / "packed")
-    write_records(invented_rows(RULE, 0), tmp_path / "results" / "native.csv", Row)
+    write_results(tmp_path / "results", "native", {})
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 SCORES = (evaluate.main, "masks labels --out out")
 PACK = (cases.main, "--data data --out out")
+SPLITS = (splits.main, "--data packed --out out/splits.json")
 PAGES = (tables.main, "--results results --docs out --readme README.md")
 
 
@@ -137,7 +136,7 @@ PAGES = (tables.main, "--results results --docs out --readme README.md")
         (SCORES, "dice.png", "folder"),
         (PACK, "case0.npz", "link"),
         (PAGES, "study.md", "text"),
-        (PAGES, "study.md", "link"),
+        *((SPLITS, "splits.json", kind) for kind in ("json", "link", "folder")),
         (PAGES, "figures/native-dice.png", "picture"),
     ],
 )
@@ -145,7 +144,7 @@ def test_commands_do_not_replace_others_files(inputs: Path, refusal, command: tu
     (inputs / "out" / name).parent.mkdir(parents=True)
     ODD[kind](inputs / "out" / name)
     before = everything(inputs)
-    reason = "expected a new file, or an earlier" if command is PAGES else "not of this program"
+    reason = "expected a new file, or an earlier" if command in (PAGES, SPLITS) else "not of this program"
     assert refusal(command[0], *command[1].split()).startswith(f"out/{name}: {reason}")
     assert everything(inputs) == before
 
@@ -154,15 +153,6 @@ def test_commands_do_not_replace_others_files(inputs: Path, refusal, command: tu
 def test_commands_do_not_write_among_their_inputs(inputs: Path, refusal, command: tuple, place: str) -> None:
     before = everything(inputs)
     assert "outside of the input" in refusal(command[0], *command[1].split()[:-1], place)
-    assert everything(inputs) == before
-
-
-@pytest.mark.parametrize("kind", ["json", "link", "folder"])
-def test_splits_replace_splits_alone(inputs: Path, refusal, kind: str) -> None:
-    ODD[kind](inputs / "out")
-    before = everything(inputs)
-    line = refusal(splits.main, "--data", "packed", "--out", "out")
-    assert line.startswith("out: expected a new file, or an earlier split")
     assert everything(inputs) == before
 
 

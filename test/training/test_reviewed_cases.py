@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from commands import exit_code
 from inference_helpers import GRID, arguments, small_maps
 from phantom import write_image
+from review_helpers import write_mask
 
 import process
 from model.outputs.record import FILES, OWN_SUM, with_record
@@ -80,49 +81,52 @@ def test_reviewed_masks_become_labels_and_the_others_are_counted(folders, comman
         assert case.spacing_mm == pytest.approx(GRID.spacing_mm)
 
 
+def test_reviewed_cases_of_a_bids_derivative_are_packed(tmp_path: Path, rule_weights, command) -> None:
+    """Whose folders are called by subject and session."""
+    folders = tuple(tmp_path / name for name in ("lesions", "scans", "packed"))
+    for what, voxels in zip(("adc", "zadc"), small_maps(), strict=True):
+        path = folders[1] / "sub-01_ses-2" / f"{what}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(voxels, GRID, path)
+    mask = write_mask(tmp_path / "reviews" / "sub-01_ses-2.nii.gz", MASK)
+    options = ["--cases", "--bids", "--reviews", str(mask.parent)]
+    assert process.main([*arguments(folders[1], folders[0], rule_weights), *options]) == 0
+    command(cases.main, *words(folders))
+    (case,) = load_cases(folders[2])
+    np.testing.assert_array_equal(case.label, MASK)
+
+
 def test_without_a_review_there_is_nothing_to_pack(folders, refusal) -> None:
     line = refusal(cases.main, *words(folders))
     assert "found none: 3 without a review, 0 with undecided lesions, 0 with an estimated" in line
     assert not list(folders[2].glob("*.npz"))
 
 
-def mask_edited(lesions: Path, scans: Path) -> None:
-    path = lesions / "a" / "lesions.nii.gz"
-    image = sitk.ReadImage(str(path))
-    sitk.WriteImage(1 - image, str(path))
-
-
-def results_edited(lesions: Path, scans: Path) -> None:
-    path = lesions / "a" / "results.json"
-    path.write_text(path.read_text().replace('"by": "XY"', '"by": "ZZ"'))
-
-
-def map_replaced(what: str):
-    def replace(lesions: Path, scans: Path) -> None:
-        path = scans / "a" / f"{what}.nii.gz"
-        image = sitk.ReadImage(str(path))
-        sitk.WriteImage(image * 1.01, str(path))
-
-    return replace
-
-
-def scan_gone(lesions: Path, scans: Path) -> None:
-    (scans / "a").rename(scans / "renamed")
+def image(change):
+    return lambda path: sitk.WriteImage(change(sitk.ReadImage(str(path))), str(path))
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("place", "change", "reason"),
     [
-        (mask_edited, r"a/lesions\.nii\.gz: missing, or changed after the review"),
-        (results_edited, r"a/results\.json: not as process\.py wrote it"),
-        (map_replaced("adc"), "its ADC map is not the one"),
-        (map_replaced("zadc"), "its Z map is not the one"),
-        (scan_gone, "no scan of a, which .* has a review of"),
+        (
+            "lesions/a/lesions.nii.gz",
+            image(lambda mask: 1 - mask),
+            r"a/lesions\.nii\.gz: missing, or changed after",
+        ),
+        (
+            "lesions/a/results.json",
+            lambda path: path.write_text(path.read_text().replace('"by": "XY"', '"by": "ZZ"')),
+            r"a/results\.json: not as process\.py wrote it",
+        ),
+        ("scans/a/adc.nii.gz", image(lambda adc: adc * 1.01), "its ADC map is not the one"),
+        ("scans/a/zadc.nii.gz", image(lambda zadc: zadc * 1.01), "its Z map is not the one"),
+        ("scans/a", lambda path: path.rename(path.with_name("renamed")), "no scan of a, which .* has a review of"),
     ],
 )
-def test_what_changed_since_the_review_is_refused(folders, refusal, change, reason: str) -> None:
+def test_what_changed_since_the_review_is_refused(folders, refusal, tmp_path, place, change, reason: str) -> None:
     review(folders[0] / "a", MASK)
-    change(*folders[:2])
+    change(tmp_path / place)
     assert re.search(reason, refusal(cases.main, *words(folders)))
     assert not list(folders[2].glob("*.npz"))
 

@@ -23,9 +23,6 @@ def test_graphs_hold_no_weights_and_the_sidecar_gains_one_entry(folder):
         graph = onnx.load(folder / f"{name}.onnx", load_external_data=False).graph
         places = [{entry.key: entry.value for entry in weight.external_data} for weight in graph.initializer]
         assert {place["location"] for place in places} == {f"{name}.safetensors"}
-        size = len(before[f"{name}.safetensors"])
-        assert all(int(place["offset"]) + int(place["length"]) <= size for place in places)
-        assert max(int(place["offset"]) + int(place["length"]) for place in places) == size
         sidecar = json.loads((folder / f"{name}.json").read_text())
         assert sidecar.pop("onnx").keys() == {"sha256", "of"}
         old = json.loads(before[f"{name}.json"])

@@ -26,6 +26,7 @@ from training.learning.paper import (
 )
 from training.learning.paper_network import PaperNet, PaperNetConfig
 from training.learning.training_loop import l1_norm
+from training.scores.metrics import dice_of
 from training.scores.rows import RESULTS
 
 CPU = torch.device("cpu")
@@ -46,10 +47,6 @@ def case() -> PackedCase:
 @pytest.fixture(scope="module")
 def sample(case: PackedCase) -> Sample:
     return to_paper_sample(case, CPU)
-
-
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    return 2 * (a & b).sum() / (a.sum() + b.sum())
 
 
 # ---- to the grid and back
@@ -106,8 +103,8 @@ def test_masks_on_both_grids(case: PackedCase, sample: Sample) -> None:
     dark = dataclasses.replace(case, adc=-1 - case.adc.clip(0))  # no voxel is brain
     patient, grid = paper_mask(LowZ(), dark, CPU)  # dropout must be off
     assert (patient.shape, grid.shape, patient.dtype, grid.dtype) == (SHAPE, GRID, bool, bool)
-    assert dice(patient, case.label) > 0.95
-    assert dice(grid, sample.target[0].numpy() == 1) > 0.9
+    assert dice_of(patient, case.label) > 0.95
+    assert dice_of(grid, sample.target[0].numpy() == 1) > 0.9
 
 
 def test_an_answer_that_is_not_finite_is_refused(case: PackedCase) -> None:
@@ -162,23 +159,15 @@ def test_the_l1_norm_is_a_sum() -> None:
 # ---- augmentation
 
 
-@pytest.fixture(scope="module")
-def crop(sample: Sample) -> Sample:
-    """Every third voxel along y and x, to be quicker."""
+def test_the_label_moves_about_half_the_time_and_with_the_maps(sample: Sample) -> None:
+    """On every third voxel along y and x, to be quicker."""
     spacing_mm = sample.spacing_mm * torch.tensor([1.0, 3, 3])
-    return Sample(sample.inputs[..., ::3, ::3].contiguous(), sample.target[..., ::3, ::3].contiguous(), spacing_mm)
-
-
-@pytest.fixture(scope="module")
-def changed(crop: Sample) -> list[Sample]:
-    return [PaperAugmentation(seed)(crop) for seed in range(24)]
-
-
-def test_the_label_moves_about_half_the_time_and_with_the_maps(crop: Sample, changed: list[Sample]) -> None:
+    crop = Sample(sample.inputs[..., ::3, ::3].contiguous(), sample.target[..., ::3, ::3].contiguous(), spacing_mm)
+    changed = [PaperAugmentation(seed)(crop) for seed in range(24)]
     moved = [after for after in changed if not torch.equal(after.target, crop.target)]
     assert 6 < len(moved) < 18
-    for after in changed:
-        assert dice(after.inputs[0].numpy() < -2, after.target[0].numpy() == 1) > 0.75  # coarsened maps are off by a voxel
+    for after in changed:  # coarsened maps are off by a voxel
+        assert dice_of(after.inputs[0].numpy() < -2, after.target[0].numpy() == 1) > 0.75
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

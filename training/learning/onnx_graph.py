@@ -28,7 +28,7 @@ def export(folder: Path) -> list[Path]:
 
     Raises UserError when its weights are not usable, or another file lies where a graph would be.
     """
-    paths, networks = [], read_networks(folder)
+    networks = read_networks(folder)
     for stored in networks:
         require_own_file(stored.graph_path, functools.partial(_refers_to, stored.path.name), f"a graph of {stored.path}")
     for stored in networks:
@@ -39,8 +39,7 @@ def export(folder: Path) -> list[Path]:
             require_same_answers(stored, module, partial)
         sidecar = stored.path.with_suffix(".json")
         write_sidecar(sidecar, read_sidecar(sidecar) | {"onnx": stored.graph_entry(graph)})
-        paths.append(stored.graph_path)
-    return paths
+    return [stored.graph_path for stored in networks]
 
 
 def _refers_to(weights: str, graph: Path) -> bool:

@@ -70,7 +70,7 @@ class Paper:
         """The mask resampled back to the patient's grid, and the one on the resampled grid beside its label."""
         mask, grid_mask = paper.paper_mask(network, case, device)
         sample = paper.to_paper_sample(case, torch.device("cpu"))
-        return Prediction(mask, grid_mask, sample.target[0].numpy() > 0, tuple(sample.spacing_mm.tolist()))
+        return Prediction(mask, (grid_mask, sample.target[0].numpy() > 0, tuple(sample.spacing_mm.tolist())))
 
 
 PROTOCOLS: dict[str, Callable[..., Any]] = {"native": Native, "paper": Paper}

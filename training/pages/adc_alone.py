@@ -3,7 +3,7 @@
 import pandas as pd
 
 from training.data.strata import LOADS
-from training.pages.cells import number, score_cells
+from training.pages.cells import interval, number, score_cells
 from training.pages.markdown import table, wrapped
 from training.scores.methods import ESTIMATED
 from training.scores.metrics import METRICS
@@ -51,8 +51,7 @@ def words(given: pd.DataFrame, estimated: pd.DataFrame, errors: pd.DataFrame) ->
     """What is lost without a Z map, in words, and how far the estimate is off in lesions by their load."""
     scores = [per_case(rows[rows["method"] == "decision"], "dice") for rows in (estimated, given)]
     lost = compare("estimated", "given", *scores).difference
-    difference = f"Estimated minus given: {lost.mean:+.3f} [{lost.low:+.3f}, {lost.high:+.3f}] in Dice."
-    return f"{difference} {PULLED} {bias_words(estimated, errors)}"
+    return f"Estimated minus given: {interval(lost, 3, '+')} in Dice. {PULLED} {bias_words(estimated, errors)}"
 
 
 def bias_words(estimated: pd.DataFrame, errors: pd.DataFrame) -> str:

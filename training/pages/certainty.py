@@ -154,13 +154,8 @@ def levels_table(cases: pd.DataFrame) -> str:
         "without a lesion": cases[~cases["ill"] & (cases["kind"] == CASE)],
     }
     header = ["`--empty-below`", *(f"of {len(rows)} {kind}" for kind, rows in kinds.items())]
-    return table(
-        header,
-        [
-            [f"{level:g}", *(str(int((rows["chance_of_lesion"] < level).sum())) for rows in kinds.values())]
-            for level in LEVELS
-        ],
-    )
+    counts = [[str(int((rows["chance_of_lesion"] < level).sum())) for rows in kinds.values()] for level in LEVELS]
+    return table(header, [[f"{level:g}", *line] for level, line in zip(LEVELS, counts, strict=True)])
 
 
 def draw(found: dict[str, Certainty], path: Path) -> None:

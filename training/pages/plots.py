@@ -20,7 +20,7 @@ from PIL import Image
 from model.files import whole_file
 from training.common.loss_names import LOSS_NAMES
 from training.scores.methods import STUDY
-from training.scores.statistics import LOADS, Estimate, by_method, estimate, load_strata, per_case
+from training.scores.statistics import LOADS, by_method, estimate, load_strata, per_case
 
 BLUE, GREEN, VERMILION, GREY = "#0072b2", "#009e73", "#d55e00", "#8a8a8a"
 SIZE_STYLES = ((GREY, "X"), (VERMILION, "o"), (BLUE, "s"), (GREEN, "^"))  # from empty cases to the largest lesions
@@ -107,23 +107,12 @@ def _strip(axes: Axes, place: float, scores: pd.Series, sizes: dict[str, str], s
     heights = place - 0.1 + _beeswarm(values, width=0.017, step=0.085)
     for name, (colour, marker) in styles.items():
         mine = [sizes[case] == name for case in scores.index]
-        axes.scatter(
-            values[mine],
-            heights[mine],
-            s=34 if marker == "X" else 24,
-            c=colour,
-            marker=marker,
-            alpha=0.85,
-            linewidths=0,
-            zorder=2,
-        )
-    _mean_bar(axes, estimate(scores), place + 0.34)
-
-
-def _mean_bar(axes: Axes, mean: Estimate, place: float) -> None:
+        size = 34 if marker == "X" else 24
+        axes.scatter(values[mine], heights[mine], s=size, c=colour, marker=marker, alpha=0.85, linewidths=0, zorder=2)
+    mean, below = estimate(scores), place + 0.34
     if not math.isnan(mean.low):
-        axes.plot([mean.low, mean.high], [place, place], color="black", linewidth=1.6, zorder=3)
-    axes.plot(mean.mean, place, color="black", marker="d", markersize=6, zorder=3)
+        axes.plot([mean.low, mean.high], [below, below], color="black", linewidth=1.6, zorder=3)
+    axes.plot(mean.mean, below, color="black", marker="d", markersize=6, zorder=3)
 
 
 def _beeswarm(values: np.ndarray, width: float, step: float) -> np.ndarray:

@@ -119,15 +119,9 @@ def protocol_parts(study: Study) -> list[str]:
     if study.protocol == "native":
         parts += ["### Differences to the best loss", tables.best_tables(study)]
         parts += ["### By lesion load", STRATA, tables.strata_table(study)]
-        parts += ["### What the Hausdorff term adds", tables.boundary_tables(study)]
-        return parts
-    return [
-        *parts,
-        "### Beside the published figures",
-        PUBLISHED,
-        tables.published_table(study),
-        tables.protocol_table(study),
-    ]
+        return [*parts, "### What the Hausdorff term adds", tables.boundary_tables(study)]
+    parts += ["### Beside the published figures", PUBLISHED]
+    return [*parts, tables.published_table(study), tables.protocol_table(study)]
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,6 @@ class Study:
 
     @property
     def title(self) -> str:
-        """Its heading."""
         return TITLES[self.protocol]
 
     @property
@@ -147,9 +146,8 @@ def best_tables(study: Study) -> str:
     best = study.best
     if best is None:
         return "No loss has been run."
-    parts = [
-        wrapped(f"Best loss by mean Dice: **{best}**. Differences are {best} minus the other: above zero, {best} is ahead.")
-    ]
+    words = f"Best loss by mean Dice: **{best}**. Differences are {best} minus the other: above zero, {best} is ahead."
+    parts = [wrapped(words)]
     for field, found in study.against_best.items():
         lines = [[STUDY[c.second], *comparison_cells(c, METRICS[field].digits)] for c in found]
         parts.append(table([f"{best} minus", METRICS[field].title, *COMPARISON_HEADER], lines))
@@ -170,18 +168,16 @@ def strata_table(study: Study) -> str:
 def boundary_tables(study: Study) -> str:
     """Compounds minus their region losses: by Dice over all cases and by lesion load, by NSD over all cases."""
     parts = []
-    effects = {"dice": study.boundary_effect}
-    effects["nsd"] = {"all": boundary_effect(study.rows, "nsd").get("all", [])}
-    for field, effect in effects.items():
+    for field, effect in (("dice", study.boundary_effect), ("nsd", boundary_effect(study.rows, "nsd"))):
         lines = [
             [f"{c.first} minus {c.second}", name, *comparison_cells(c, METRICS[field].digits)]
             for name, comparisons in effect.items()
             for c in comparisons
+            if field == "dice" or name == "all"
         ]
         if lines:
-            parts.append(
-                table(["pair", "cases", METRICS[field].title, *COMPARISON_HEADER], sorted(lines, key=lambda line: line[0]))
-            )
+            header = ["pair", "cases", METRICS[field].title, *COMPARISON_HEADER]
+            parts.append(table(header, sorted(lines, key=lambda line: line[0])))
     return "\n\n".join(parts) or "No compound has been run together with its region loss."
 
 

@@ -12,30 +12,20 @@ from training.data.splits import fold_number
 from training.scores.metrics import METRICS, Scores, mask_facts, score
 from training.scores.rows import Row, as_frame
 
-NO_SCORES = Scores(math.nan, math.nan, math.nan)
-NO_RUN: dict[str, Any] = {
-    "train_seconds": math.nan,
-    "epochs": 0,
-    "peak_mb": math.nan,
-    "machine": "",
-}  # of a mask that no run made
+NO_RUN = {"train_seconds": math.nan, "epochs": 0, "peak_mb": math.nan, "machine": ""}  # of a mask that no run made
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Boolean masks (z, y, x): on the patient's grid and, where the protocol resamples, on its own grid with the label."""
+    """Boolean masks (z, y, x): on the patient's grid and, where the protocol resamples, on its own: mask, label, mm."""
 
     mask: np.ndarray
-    grid_mask: np.ndarray | None = None
-    grid_label: np.ndarray | None = None
-    grid_spacing_mm: tuple[float, float, float] | None = None
+    on_grid: tuple[np.ndarray, np.ndarray, tuple[float, float, float]] | None = None
 
 
 def case_row(case: PackedCase, prediction: Prediction, key: tuple[str, int, int], **facts: Any) -> Row:
     """Everything the results say about one case."""
-    grid = NO_SCORES
-    if prediction.grid_mask is not None and prediction.grid_label is not None and prediction.grid_spacing_mm is not None:
-        grid = score(prediction.grid_mask, prediction.grid_label, prediction.grid_spacing_mm)
+    grid = score(*prediction.on_grid) if prediction.on_grid else Scores(math.nan, math.nan, math.nan)
     return Row(
         case=case.name,
         method=key[0],

@@ -105,7 +105,7 @@ def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
 
 def compare(first: str, second: str, a: pd.Series, b: pd.Series) -> Comparison:
     """Paired differences a - b over the cases for which both have a number; both by case."""
-    differences = shared_differences(a, b)
+    differences = (a - b).dropna().round(9)  # rounding noise is no difference
     better, worse = int((differences > 0).sum()), int((differences < 0).sum())
     return Comparison(first, second, estimate(differences), better, worse, signed_rank_p(differences.to_numpy()))
 
@@ -148,11 +148,6 @@ def _seeds_resampled(rows: pd.DataFrame, cases: list[str], field: str, random: n
     return means
 
 
-def shared_differences(a: pd.Series, b: pd.Series) -> pd.Series:
-    """a - b of the cases that both have, by case; rounding noise below 1e-9 is no difference."""
-    return (a - b).dropna().round(9)
-
-
 def signed_rank_p(differences: np.ndarray) -> float:
     """Two-sided p of Wilcoxon's signed-rank test; 1 where nothing differs, nan without any case."""
     if not len(differences):
@@ -172,18 +167,16 @@ def with_holm(comparisons: list[Comparison]) -> list[Comparison]:
     return [replace(c, p_holm=p) for c, p in zip(comparisons, corrected, strict=True)]
 
 
-def best_loss(rows: pd.DataFrame, field: str = "dice") -> str | None:
-    """The loss with the largest mean, among those with the most cases; None where no loss has a row."""
-    scores = {method: per_case(group, field) for method, group in by_method(rows).items() if method != RULE}
+def best_loss(rows: pd.DataFrame) -> str | None:
+    """The loss with the largest mean Dice, among those with the most cases; None where no loss has a row."""
+    scores = {method: per_case(group, "dice") for method, group in by_method(rows).items() if method != RULE}
     return max(scores, key=lambda method: (len(scores[method]), scores[method].mean()), default=None)
 
 
 def against_best(rows: pd.DataFrame, field: str) -> list[Comparison]:
     """The best loss by Dice minus every other loss, and minus the rule; corrected as one family."""
     best, groups = best_loss(rows), by_method(rows)
-    if not best:
-        return with_holm([])
-    return with_holm([compare_runs(groups, best, other, field) for other in groups if other != best])
+    return with_holm([compare_runs(groups, best, other, field) for other in groups if best and other != best])
 
 
 def boundary_effect(rows: pd.DataFrame, field: str) -> dict[str, list[Comparison]]:
