@@ -161,6 +161,13 @@ def test_a_hole_that_touches_the_background_at_an_edge_is_enclosed():
     assert refilled(adc, zadc)[6, 4, 4] == 0
 
 
+@pytest.mark.parametrize("place", [(0, 9, 9), (29, 9, 9), (9, 0, 9), (9, 19, 9), (9, 9, 0), (9, 9, 19)])
+def test_what_is_missing_at_a_side_is_background(place):
+    adc, zadc = np.full((30, 20, 20), 1000, np.float32), np.ones((30, 20, 20), np.float32)
+    adc[place] = np.nan
+    assert refilled(adc, zadc)[place] == 0
+
+
 def test_small_regions_with_z_that_touch_at_a_corner_are_no_large_one():
     """Outside the brain, of 125 mm3 each."""
     adc, zadc = box()

@@ -26,6 +26,7 @@ from model.images.dicom.codestreams import UNDECODED, require_rle_length, stream
 from model.images.dicom.frame import Frame
 from model.images.dicom.values import REMEDY, TagError, frame_count, reading, whole_number
 
+NATIVE = UncompressedTransferSyntaxes
 JPEG = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, JPEG2000Lossless, JPEG2000)
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -42,7 +43,7 @@ class Bits(NamedTuple):
 
 def require_decoder(syntax: UID) -> None:
     """Raise TagError unless pixels in a transfer syntax can be decoded."""
-    if syntax in (*UncompressedTransferSyntaxes, *JPEG, RLELossless):
+    if syntax in (*NATIVE, *JPEG, RLELossless):
         return
     if syntax.is_transfer_syntax and syntax.is_encapsulated:
         raise TagError(f"its pixels are compressed as {syntax.name}, which is not read; decompress it first")
@@ -62,7 +63,7 @@ def stored_numbers(frames: list[Frame], path: Path) -> list[np.ndarray]:
         syntax = dataset.file_meta.TransferSyntaxUID
         with reading(file):
             bits[file] = _bits(dataset)
-            if syntax in UncompressedTransferSyntaxes:
+            if syntax in NATIVE:
                 _require_length(dataset)
         if syntax in JPEG:
             with reading(file, "pixel data"):

@@ -212,6 +212,11 @@ def test_two_runs_half_a_slice_apart(tmp_path, is_one_file, left_out):
     assert refused(tmp_path) == f"{tmp_path}: {says}, those of one between those of another"
 
 
+def test_a_run_at_both_ends_of_another(tmp_path):
+    write_series(tmp_path, VOXELS, GRID, each=lambda z: {"EchoNumbers": 1 + (0 < z < 11)})
+    assert "expected one acquisition, found several in one series (EchoNumbers): its slices" in refused(tmp_path)
+
+
 @pytest.mark.parametrize(
     "each",
     [

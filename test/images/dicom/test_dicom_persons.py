@@ -4,9 +4,8 @@ import errno
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
-from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, Series, change, save, write_multiframe, write_series
+from dicom_phantom import BIRTH, NAME, NUMBER, ROOT, Series, change, edited, write_multiframe, write_series
 from inference_helpers import GRID
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -82,24 +81,19 @@ def test_patients_of_the_files_of_another_series_count_as_their_character_set_sa
 def test_no_tag_is_quoted_where_it_is_wrong(tmp_path, capfd, name):
     """The patient's name in place of a value, as a station that mixes up its forms sends it."""
     voxels = VOXELS[:3]
+
+    def misfiled(item: Dataset, element: DataElement) -> None:
+        if element.keyword == name:
+            item[name] = DataElement(element.tag, "LO", f"{NAME}^{NUMBER}")
+
     for path in (write_series(tmp_path / "s", voxels, GRID)[1], write_multiframe(tmp_path / "m", [(voxels, GRID)])):
-        data = pydicom.dcmread(path)
-        for item in _items(data):
-            if name in item:
-                item[name] = DataElement(item[name].tag, "LO", f"{NAME}^{NUMBER}")
-        save(data, path)
+        edited([path], lambda dataset: dataset.walk(misfiled))
         try:
             message = str(read_volume(path if path.name == "m" else path.parent, adc=True).remarks)
         except UserError as error:
             message = str(error)
         told = message + "".join(capfd.readouterr())
         assert not any(word in told for word in (*NAME.split("^"), NUMBER)), told
-
-
-def _items(data: pydicom.Dataset) -> list[pydicom.Dataset]:
-    """A data set and all items of the sequences in it."""
-    below = [item for element in data if element.VR == "SQ" for item in element.value]
-    return [data, *(deeper for item in below for deeper in _items(item))]
 
 
 NOT_TOLD = (
