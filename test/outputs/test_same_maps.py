@@ -1,7 +1,6 @@
 """Cases with the same ADC map: each names the others, wherever warnings are read, also after a later run."""
 
 import contextlib
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from folder_helpers import summary, write_maps
-from inference_helpers import GRID, random_maps
+from inference_helpers import GRID, random_maps, results_of
 from phantom import write_image
 
 from model.errors import UserError
@@ -51,9 +50,7 @@ def told(output: Path) -> dict[str, list[str]]:
     """By case, the sentences of the others' names that all of its files have; the summary has no other."""
     rows, found = summary(output), {}
     for name, row in rows.items():
-        sentences = [
-            text for text in json.loads((output / name / "results.json").read_text())["warnings"] if "same voxels" in text
-        ]
+        sentences = [text for text in results_of(output / name)["warnings"] if "same voxels" in text]
         assert row["warnings"].count("same voxels") == len(sentences)
         for sentence in sentences:
             assert sentence in row["warnings"]

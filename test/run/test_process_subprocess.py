@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from http_helpers import ask
-from inference_helpers import MASK, RESULTS, arguments, files_below, random_maps, rule, small_maps
+from inference_helpers import MASK, RESULTS, arguments, files_below, random_maps, rule, small_maps, voxels_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESS = ROOT / "process.py"
@@ -96,7 +95,7 @@ def test_server_serves_what_the_input_folder_holds_and_stops_on_demand(start, ca
             (tmp_path / "input").unlink()
             (tmp_path / "input").symlink_to(tmp_path / name)
             assert ask(port, "POST", "/invoke")[0] == 201
-            mask = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / MASK)))
+            mask = voxels_of(tmp_path / "out" / MASK)
             np.testing.assert_array_equal(mask, rule(*maps))
         client = socket.create_connection(("localhost", port))  # which stays, and says no more than this
         client.sendall(b"POST /invoke HT")
