@@ -60,15 +60,6 @@ def test_a_mask_is_empty_below_the_chance_that_is_asked_for(main, case_tree, out
     assert words in (output / "report.html").read_text()
 
 
-@pytest.mark.parametrize("word", ["1.01", "nan", "half"])
-def test_what_is_no_chance_is_refused(main, case_tree, output, deciding, word, capfd):
-    with pytest.raises(SystemExit) as stop:
-        main([*arguments(case_tree(), output, deciding), f"--empty-below={word}"])
-    assert stop.value.code == 2
-    assert "argument --empty-below: invalid chance value" in capfd.readouterr().err
-    assert not output.exists()
-
-
 def test_weights_that_do_not_say_the_chance_are_refused(main, case_tree, output, rule_weights, capfd):
     assert main([*arguments(case_tree(), output, rule_weights), "--empty-below", "0.3"]) == 2
     assert re.search("error: --empty-below: weights .* do not say the chance of a lesion$", capfd.readouterr().err.strip())

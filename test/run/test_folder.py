@@ -85,6 +85,7 @@ def test_output_inside_the_input_is_refused(main, good, rule_weights, capfd):
         (["--cases", "--bids", "--format", "mha"], "--bids writes .nii.gz"),
         (["--cases", "--serve"], "not allowed with"),
         (["--cases", "--smallest-brain", "60"], "--smallest-brain goes with --brain-mask"),
+        *((["--empty-below", word], "argument --empty-below: invalid chance value") for word in ("1.01", "nan", "half")),
         (["--brain-mask", "--smallest-brain", "-1"], "argument --smallest-brain: invalid millilitres value: '-1'"),
     ],
 )
