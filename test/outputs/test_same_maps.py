@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from folder_helpers import summary, write_maps
+from folder_helpers import summary
 from inference_helpers import GRID, random_maps, results_of
 from phantom import write_image
 
@@ -29,14 +29,10 @@ SAME = "The ADC map has the same voxels as that of {}: is one of them a copy, or
 @pytest.fixture
 def copied(good) -> Path:
     """a and b, and c, which has a's ADC map in another format and order of storage, with more background."""
-    adc = sitk.ReadImage(str(good / "a" / "adc.mha"))
-    write_maps(good / "c", ".nii.gz")
-    sitk.WriteImage(
-        sitk.Flip(sitk.ConstantPad(adc, (2, 0, 1), (0, 3, 1)), (True, False, True)), str(good / "c" / "adc.nii.gz")
-    )
-    zadc = sitk.ReadImage(str(good / "a" / "zadc.mha"))
-    same_grid = sitk.Flip(sitk.ConstantPad(zadc, (2, 0, 1), (0, 3, 1)), (True, False, True))
-    sitk.WriteImage(same_grid, str(good / "c" / "zadc.nii.gz"))
+    (good / "c").mkdir()
+    for name in ("adc", "zadc"):
+        larger = sitk.ConstantPad(sitk.ReadImage(str(good / "a" / f"{name}.mha")), (2, 0, 1), (0, 3, 1))
+        sitk.WriteImage(sitk.Flip(larger, (True, False, True)), str(good / "c" / f"{name}.nii.gz"))
     return good
 
 

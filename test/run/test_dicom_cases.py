@@ -60,7 +60,7 @@ def test_a_study_and_a_file_with_many_frames(tmp_path, go, output):
 
 
 def test_files_with_many_frames_beside_the_folders_are_cases(tmp_path, go, output):
-    write_multiframe(tmp_path / "in" / "b.dcm", [(ADC, GRID)])
+    write_multiframe(tmp_path / "in" / "b.dcm", [(ADC[:2], replace(GRID, size=ADC[:2].shape))])
     write_series(tmp_path / "in" / "c", ADC, GRID)[0].rename(tmp_path / "in" / "one_slice.dcm")
     code, _, _ = go(tmp_path / "in")
     assert code == 2

@@ -119,7 +119,8 @@ def test_folders_are_the_platforms_where_none_are_named():
     [
         (11.2, 128 * 128 * 54, "at most 5.2 s on two cores, CUDA took 11.2 s"),  # 0.8 + 5 * 0.885
         (0.79, 1, None),
-        (5.0, 1_000_000, None),
+        (5.8, 1_000_000, "at most 5.8 s on two cores, CUDA took 5.8 s"),
+        (5.7, 1_000_000, None),
     ],
 )
 def test_a_case_that_waited_for_cuda_says_what_the_cpu_would_have_taken(seconds, voxels, said):
