@@ -46,11 +46,6 @@ class Place:
         """The results and these files as they get their places, the mask last: where it is there, everything is."""
         return [RESULTS_PATH, *(name for name in files if name != self.mask), self.mask]
 
-    @property
-    def objects(self) -> list[str]:
-        """The DICOM objects beside the mask: segmentation and secondary capture."""
-        return [SEGMENTATION_PATH, CAPTURE_PATH] if self.dicom else []
-
     def written(self, options: Options, *, estimated: bool, reviewed: bool = False) -> list[str]:
         """The files that a run with these options writes of a case whose Z map is estimated, or given; reviewed, or not."""
         extras = (
@@ -60,7 +55,8 @@ class Place:
             (REPORT_PATH, options.report),
         )
         names = [self.mask, *(name for name, wanted in extras if wanted)]
-        return [RESULTS_PATH, *names, *self.objects, *(sidecar_of(name) for name in names if name in self.sidecars)]
+        objects = [SEGMENTATION_PATH, CAPTURE_PATH] if self.dicom else []
+        return [RESULTS_PATH, *names, *objects, *(sidecar_of(name) for name in names if name in self.sidecars)]
 
 
 def sidecar_of(image: str) -> str:

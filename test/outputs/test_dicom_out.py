@@ -1,6 +1,5 @@
 """The DICOM objects among the files of a run: written beside the mask, recorded, replaced and kept as the others are."""
 
-import json
 from pathlib import Path
 
 import highdicom
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 from dicom_phantom import BIRTH, NAME, NUMBER, change, write_series
 from folder_helpers import summary
-from inference_helpers import GRID, LESION_VOXELS, files_below, small_maps
+from inference_helpers import GRID, LESION_VOXELS, files_below, results_of, small_maps
 from phantom import write_image
 
 from model.files import sha256_of
@@ -31,7 +30,7 @@ def test_objects_mark_the_mask_are_recorded_and_alone_name_the_patient(study, ou
     code, out, error = go(study, "--report")
     assert code == 0
     assert files_below(output / "baby") == ["lesions.dcm", "lesions.nii.gz", "report.dcm", "report.html", "results.json"]
-    files = json.loads((output / "baby" / "results.json").read_text())["files"]
+    files = results_of(output / "baby")["files"]
     assert [files[name]["sha256"] for name in OBJECTS] == [sha256_of(output / "baby" / name) for name in OBJECTS]
     volume = highdicom.seg.segread(output / "baby" / "lesions.dcm").get_volume(combine_segments=True)
     mask = read_volume(output / "baby" / "lesions.nii.gz")

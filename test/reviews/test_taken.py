@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from folder_helpers import summary, write_maps
-from inference_helpers import GRID, LESIONS, arguments, content, files_below, moved_aside
+from inference_helpers import GRID, LESIONS, arguments, content, files_below, moved_aside, results_of, voxels_of
 from phantom import write_image
-from review_helpers import OTHER, TIME, mask_of, results_of, review_of, write_mask, write_review
+from review_helpers import OTHER, TIME, mask_of, review_of, write_mask, write_review
 
 import process
 from model.errors import UserError
@@ -25,10 +25,6 @@ FIRST, SECOND = LESIONS  # of two voxels and of one
 KEPT = mask_of(FIRST, OTHER)  # the second lesion struck out, one voxel added
 OF_DRAFT = ("lesion_volume_ml", "lesion_share_of_brain", "lesions")
 NEWER = "2026-03-01T12:30:01+01:00"
-
-
-def voxels_of(path: Path) -> np.ndarray:
-    return read_volume(path).voxels == 1
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ import pytest
 from bids_helpers import describe, errors_of, write_session
 from dicom_phantom import ROOT, write_series
 from folder_helpers import summary
-from inference_helpers import GRID, LESIONS, arguments, files_below, small_maps
+from inference_helpers import GRID, LESIONS, arguments, files_below, results_of, small_maps
 from phantom import write_image
 from pydicom.sr.codedict import codes
 from pydicom.uid import RLELossless
-from review_helpers import OTHER, mask_of, results_of, review_of, write_mask, write_review
+from review_helpers import OTHER, mask_of, review_of, write_mask, write_review
 
 from model.errors import UserError
 from model.images.case import Case, read_case

@@ -1,6 +1,5 @@
 """Several cases at a time: how many, in which order they are told, and what a stop leaves of them."""
 
-import json
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from folder_helpers import summary, wait_for_stop, write_maps
-from inference_helpers import GRID, files_below, rule, small_maps
+from inference_helpers import GRID, files_below, results_of, rule, small_maps
 from phantom import write_image
 
 from model.command import exit_code
@@ -136,7 +135,7 @@ def test_each_case_gets_what_is_its_own_in_the_order_of_the_folder(segment, tmp_
     assert [row["status"] for row in rows.values()] == ["done", "failed", "done", "done"]
     assert rows["b"]["reason"] == f"{tmp_path / 'scans' / 'b' / 'adc.mha'}: {NO_BRAIN}"
     for name in "acd":
-        results = json.loads((output / name / "results.json").read_text())
+        results = results_of(output / name)
         volume_ml = round(np.count_nonzero(masks[name]) * GRID.voxel_mm3 / 1000, 4)
         assert results["lesion_volume_ml"] == float(rows[name]["lesion_volume_ml"]) == volume_ml
         assert f"{name}: done: {volume_ml} ml" in out
@@ -171,6 +170,6 @@ def test_libraries_named_in_the_results_do_not_depend_on_the_order(go, good, out
     write_maps(good / "c", ".nii.gz")
     monkeypatch.delitem(sys.modules, "nibabel", raising=False)
     assert go(good)[0] == 0
-    named = [json.loads((output / name / "results.json").read_text())["software"] for name in "abc"]
+    named = [results_of(output / name)["software"] for name in "abc"]
     assert all("nibabel" in software for software in named)
     assert named[0] == named[1] == named[2]

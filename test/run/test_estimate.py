@@ -1,6 +1,5 @@
 """Cases without a Z map: one estimated from the ADC map, said wherever a result is. The estimate is known on paper."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -23,9 +22,11 @@ from inference_helpers import (
     files_below,
     lesion_mask,
     low_adc,
+    results_of,
     save_ensemble,
     save_zmap,
     small_maps,
+    voxels_of,
 )
 from phantom import write_image
 
@@ -35,10 +36,6 @@ ESTIMATED = "images/z-score-adc-estimated/z-score-adc.mha"
 SINCE = " since; --overwrite does the case again and moves what is there to previous/"
 WITH_MASK = ("--estimate-z", "--brain-mask", "--smallest-brain", "1")  # ml; the small case has 1.6
 SAID = "The Z map was estimated from the ADC map (--estimate-z)"
-
-
-def voxels(path: Path) -> np.ndarray:
-    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 
 
 @pytest.fixture
@@ -53,8 +50,8 @@ def test_case_is_segmented_on_an_estimated_z_map(main, alone, output, estimating
     words = [*arguments(alone, output, estimating_weights), "--estimate-z"]
     assert main([*words, "--probabilities"]) == 0
     assert files_below(output) == sorted([MASK, RESULTS, PROBABILITIES, ESTIMATED])
-    np.testing.assert_array_equal(voxels(output / MASK), lesion_mask())
-    results = json.loads((output / RESULTS).read_text())
+    np.testing.assert_array_equal(voxels_of(output / MASK), lesion_mask())
+    results = results_of(output)
     assert results["z_map"] == "estimated"
     assert results["inputs"].keys() == {"adc"}
     assert results["warnings"][0].startswith(SAID)
@@ -87,7 +84,7 @@ def test_given_z_map_is_used_as_ever(main, case_tree, output, estimating_weights
     (weights / "zmap" / "decision.safetensors").write_bytes(b"")
     assert main([*arguments(case, output / "with", weights), "--estimate-z", "--probabilities"]) == 0
     assert (output / "with" / MASK).read_bytes() == (output / "without" / MASK).read_bytes()
-    without, with_option = (json.loads((output / name / RESULTS).read_text()) for name in ("without", "with"))
+    without, with_option = (results_of(output / name) for name in ("without", "with"))
     assert with_option["z_map"] == without["z_map"] == "given"
     assert with_option["warnings"] == without["warnings"]
     assert files_below(output / "with") == sorted([MASK, RESULTS, PROBABILITIES])
@@ -97,7 +94,7 @@ def test_networks_with_a_weight_are_asked_on_the_estimate(main, alone, output, t
     """The rule network marks where the estimate is below -2, as the trees do; here it alone decides."""
     weights = save_zmap(save_ensemble(tmp_path / "weights", LesionNet(TINY)), NETWORKS_ALONE)
     assert main([*arguments(alone, output, weights), "--estimate-z", "--engine", "torch"]) == 0
-    np.testing.assert_array_equal(voxels(output / MASK), lesion_mask())
+    np.testing.assert_array_equal(voxels_of(output / MASK), lesion_mask())
 
 
 # --- folders of cases ---
@@ -137,7 +134,7 @@ def test_folder_of_both_kinds(go, output):
     assert rows["alone"]["weights"] != rows["both"]["weights"]
     assert SAID in rows["alone"]["warnings"]
     assert SAID not in rows["both"]["warnings"]
-    np.testing.assert_array_equal(voxels(output / "alone" / "lesions.nii.gz"), lesion_mask())
+    np.testing.assert_array_equal(voxels_of(output / "alone" / "lesions.nii.gz"), lesion_mask())
     assert "zmap-estimated.nii.gz" in files_below(output / "alone")
     assert "zmap-estimated.nii.gz" not in files_below(output / "both")
     assert [row["status"] for row in go("--estimate-z", "--probabilities")[1].values()] == ["done before"] * 2
@@ -202,10 +199,10 @@ def heads(scans) -> Path:
 def test_masks_are_applied_and_recorded(go, output):
     code, rows, _ = go(*WITH_MASK)
     assert code == 0
-    np.testing.assert_array_equal(voxels(output / "alone" / "lesions.nii.gz"), lesion_mask())
-    np.testing.assert_array_equal(voxels(output / "both" / "lesions.nii.gz"), (low_adc() > 0) & (small_maps()[1] < -2))
+    np.testing.assert_array_equal(voxels_of(output / "alone" / "lesions.nii.gz"), lesion_mask())
+    np.testing.assert_array_equal(voxels_of(output / "both" / "lesions.nii.gz"), (low_adc() > 0) & (small_maps()[1] < -2))
     for name, row in rows.items():
-        results = json.loads((output / name / RESULTS).read_text())
+        results = results_of(output / name)
         assert results["inputs"]["brain_mask"]["file"] == "adc_mask.nii.gz"
         assert len(results["inputs"]["brain_mask"]["sha256"]) == 64
         assert row["brain_mask"].endswith(f"{name}/adc_mask.nii.gz")
@@ -217,9 +214,9 @@ def test_masks_are_applied_and_recorded(go, output):
 def test_mask_is_not_used_without_the_option_which_the_warning_names(go, output):
     code, rows, _ = go("--estimate-z")
     assert code == 0
-    assert voxels(output / "alone" / "lesions.nii.gz").sum() > lesion_mask().sum()
+    assert voxels_of(output / "alone" / "lesions.nii.gz").sum() > lesion_mask().sum()
     assert "not skull-stripped (--brain-mask applies a mask that lies beside the map)" in rows["alone"]["warnings"]
-    assert "brain_mask" not in json.loads((output / "alone" / RESULTS).read_text())["inputs"]
+    assert "brain_mask" not in results_of(output / "alone")["inputs"]
     assert rows["alone"]["brain_mask"] == ""
 
 
@@ -282,5 +279,5 @@ def test_mask_of_one_case_in_the_platforms_layout(main, alone, output, estimatin
     write_image(np.where(brain, low_adc(), 190).astype(np.float32), GRID, alone / ADC_FOLDER / "0f3c.mha")
     write_image(brain.astype(np.uint8), GRID, alone / ADC_FOLDER / "0f3c_mask.mha")
     assert main([*arguments(alone, output, estimating_weights), *WITH_MASK]) == 0
-    np.testing.assert_array_equal(voxels(output / MASK), lesion_mask())
-    assert json.loads((output / RESULTS).read_text())["inputs"].keys() == {"adc", "brain_mask"}
+    np.testing.assert_array_equal(voxels_of(output / MASK), lesion_mask())
+    assert results_of(output)["inputs"].keys() == {"adc", "brain_mask"}

@@ -1,6 +1,5 @@
 """A folder of cases: what is found, what is written, what is not run again, and what one bad case does to the rest."""
 
-import json
 import os
 import shutil
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from folder_helpers import GOOD, REASONS, summary, write_maps
-from inference_helpers import arguments, files_below, rule, small_maps
+from inference_helpers import arguments, files_below, results_of, rule, small_maps
 
 from model.run import one_case
 
@@ -31,7 +30,7 @@ def test_mixed_folder(go, scans, output):
         np.testing.assert_array_equal(sitk.GetArrayFromImage(mask), rule(*small_maps()))
         for what in ("Size", "Spacing", "Origin", "Direction"):
             np.testing.assert_allclose(getattr(mask, f"Get{what}")(), getattr(adc, f"Get{what}")(), atol=1e-6)
-        results = json.loads((output / name / "results.json").read_text())
+        results = results_of(output / name)
         assert rows[name]["lesion_volume_ml"] == str(results["lesion_volume_ml"]) == "0.009"
         assert f"{name}: done: 0.009 ml in 2 lesion(s)" in out
 
@@ -86,6 +85,8 @@ def test_output_inside_the_input_is_refused(main, good, rule_weights, capfd):
         (["--cases", "--bids", "--format", "mha"], "--bids writes .nii.gz"),
         (["--cases", "--serve"], "not allowed with"),
         (["--cases", "--smallest-brain", "60"], "--smallest-brain goes with --brain-mask"),
+        *((["--empty-below", word], "expected a chance from 0 to 1, found") for word in ("1.01", "nan")),
+        (["--empty-below", "half"], "argument --empty-below: invalid chance value"),
         (["--brain-mask", "--smallest-brain", "-1"], "--smallest-brain: expected a volume in ml, 0 or more, found -1"),
     ],
 )

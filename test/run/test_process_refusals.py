@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from inference_helpers import (
     ADC_FOLDER,
     GRID,
@@ -19,6 +18,7 @@ from inference_helpers import (
     files_below,
     random_network,
     save_ensemble,
+    voxels_of,
 )
 from phantom import write_image
 
@@ -52,7 +52,7 @@ def refused(main, output, rule_weights, capfd) -> Callable[..., str]:
 
 
 def rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray], grid=GRID) -> None:
-    write_image(change(sitk.GetArrayFromImage(sitk.ReadImage(str(path)))).astype(np.float32), grid, path)
+    write_image(change(voxels_of(path)).astype(np.float32), grid, path)
 
 
 def not_utf8(case: Path) -> None:
