@@ -1,6 +1,5 @@
 """The table of a case's lesions: those that a reader looks for, and the smallest folded into one line that opens."""
 
-import json
 from collections.abc import Collection
 
 from model.report.numbers import UNKNOWN, deviations, place, shown, volume, whole_percent
@@ -59,6 +58,5 @@ def _row(number: int, lesion: dict, figures: Collection[int], with_chances: bool
     if with_chances:
         values.append((shown(whole_percent, lesion["chance_real"]), ""))
     cells = "".join(f'<td class="{kind}">{value}</td>' if kind else f"<td>{value}</td>" for value, kind in values)
-    where = text(json.dumps(lesion["inside_mm"]))
-    button = f'<button type="button" data-mm="{where}" aria-label="Lesion {number}: show in the viewer">{number}</button>'
+    button = f'<button type="button" aria-label="Lesion {number}: show in the viewer">{number}</button>'
     return f'<tr><th scope="row">{button}</th>{cells}</tr>\n'

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from inference_helpers import GRID, TINY, as_network, random_maps, rule, stump
+from scipy import ndimage
 from scipy.special import expit as sigmoid
 from torch import nn
 
@@ -15,7 +16,7 @@ from model.lesions.decision import Calibration
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor, larger_window, patch_size, predict_crop
-from model.networks.stored import Ensemble
+from model.networks.stored import Ensemble, trees_alone
 
 WINDOWS = {
     "one window": InferenceConfig(),
@@ -189,6 +190,15 @@ def test_a_decision_takes_the_place_of_the_threshold():
     """Half the brain is surely lesion and half surely not, although the networks say 0.4 everywhere."""
     predictor = constants((0.4,), decision=stump("z", -2.1, 0.99, 0.01), inference=InferenceConfig(threshold=0.99))
     np.testing.assert_array_equal(predictor.mask(*random_maps(), GRID.spacing_mm), rule(*random_maps()))
+
+
+def test_without_networks_too_the_trees_see_how_deep_a_voxel_lies():
+    """Up to the nearest voxel outside the brain, which the box around it holds."""
+    brain = np.zeros(GRID.size, bool)
+    brain[1:6, 2:13, 2:10] = True
+    predictor = Predictor(trees_alone(stump("depth_mm", 2, 0.9, 0.01), "test"))
+    mask = predictor.mask(np.where(brain, np.float32(900), 0), np.full(GRID.size, -3, np.float32), GRID.spacing_mm)
+    np.testing.assert_array_equal(mask, brain & (ndimage.distance_transform_edt(brain, sampling=GRID.spacing_mm) <= 2))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 3, 40)])
