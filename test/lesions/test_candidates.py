@@ -27,7 +27,7 @@ def uneven_maps(seed: int = 0) -> Maps:
     brain[1:, 4:, 3:-1] = True
     brain[3, 8, 6] = False
     adc = np.where(brain, rng.uniform(600, 1800, SHAPE), 0).astype(np.float32)
-    zadc = rng.normal(-1.5, 1.5, SHAPE).astype(np.float32)
+    zadc = (np.round(rng.normal(-1.5, 1.5, SHAPE) * 4) / 4).astype(np.float32)  # -2 exactly, too
     lumps = ndimage.gaussian_filter(rng.normal(size=SHAPE), 1)
     probabilities = 1 / (1 + np.exp(-3 * lumps / lumps.std()))
     return np.where(brain, probabilities, 0).astype(np.float32), adc, zadc

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from inference_helpers import GRID, TINY, as_network, random_maps, rule, stump
+from scipy import ndimage
 from scipy.special import expit as sigmoid
 from torch import nn
 
@@ -15,7 +16,7 @@ from model.lesions.decision import Calibration
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor, larger_window, patch_size, predict_crop
-from model.networks.stored import Ensemble
+from model.networks.stored import Ensemble, trees_alone
 
 WINDOWS = {
     "one window": InferenceConfig(),
@@ -43,6 +44,14 @@ class Place(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         z, x_ = torch.arange(x.shape[2])[:, None, None], torch.arange(x.shape[4])
         return (0.5 * z + 0.1 * x_ - 1.0).expand(x.shape[0], 1, *x.shape[2:]).clone()
+
+
+class Witness(list):
+    """A network that keeps the shapes of the batches that it is asked."""
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        self.append(batch.shape)
+        return batch[:, :1]
 
 
 def predictor(*networks: nn.Module, inference: InferenceConfig = WINDOWS["one window"]) -> Predictor:
@@ -78,28 +87,17 @@ def test_a_crop_larger_than_max_patch_gets_the_windows_that_have_the_fewest_voxe
 @pytest.mark.parametrize("times", [(1, 1, 1), (1, 2, 2), (3, 2, 4), (5, 6, 7)])
 def test_the_work_of_a_voxel_does_not_grow_with_the_grid(times):
     """Half of a window shared along three axes would be up to eight times the grid."""
-    shape = tuple(np.multiply(times, (8, 16, 16)).tolist())
-    asked = []
-
-    def network(batch: np.ndarray) -> np.ndarray:
-        asked.append(math.prod(batch.shape[2:]))
-        return batch[:, :1]
-
-    predict_crop(network, np.zeros((2, *shape), np.float32), TINY, InferenceConfig(max_patch=(8, 16, 16), overlap=0.5))
-    assert 1 <= sum(asked) / math.prod(shape) < 2
+    shape, asked = tuple(np.multiply(times, (8, 16, 16)).tolist()), Witness()
+    predict_crop(asked, np.zeros((2, *shape), np.float32), TINY, InferenceConfig(max_patch=(8, 16, 16), overlap=0.5))
+    assert 1 <= sum(math.prod(batch[2:]) for batch in asked) / math.prod(shape) < 2
 
 
 def test_flips_of_several_windows_are_asked_one_by_one():
     """The memory that they would take together is that of windows of twice the voxels."""
-    batches = []
-
-    def network(batch: np.ndarray) -> np.ndarray:
-        batches.append(batch.shape)
-        return batch[:, :1]
-
+    asked = Witness()
     for shape in ((4, 8, 6), (4, 8, 9)):
-        predict_crop(network, np.zeros((2, *shape), np.float32), TINY, WINDOWS["one flip"])
-    assert batches == [(2, 2, 4, 8, 6), (1, 2, 4, 8, 10), (1, 2, 4, 8, 10)]
+        predict_crop(asked, np.zeros((2, *shape), np.float32), TINY, WINDOWS["one flip"])
+    assert asked == [(2, 2, 4, 8, 6), (1, 2, 4, 8, 10), (1, 2, 4, 8, 10)]
 
 
 @pytest.mark.parametrize("inference", WINDOWS.values(), ids=WINDOWS.keys())
@@ -194,6 +192,15 @@ def test_a_decision_takes_the_place_of_the_threshold():
     np.testing.assert_array_equal(predictor.mask(*random_maps(), GRID.spacing_mm), rule(*random_maps()))
 
 
+def test_without_networks_too_the_trees_see_how_deep_a_voxel_lies():
+    """Up to the nearest voxel outside the brain, which the box around it holds."""
+    brain = np.zeros(GRID.size, bool)
+    brain[1:6, 2:13, 2:10] = True
+    predictor = Predictor(trees_alone(stump("depth_mm", 2, 0.9, 0.01), "test"))
+    mask = predictor.mask(np.where(brain, np.float32(900), 0), np.full(GRID.size, -3, np.float32), GRID.spacing_mm)
+    np.testing.assert_array_equal(mask, brain & (ndimage.distance_transform_edt(brain, sampling=GRID.spacing_mm) <= 2))
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 3, 40)])
 def test_volume_of_a_few_voxels_is_segmented_too(shape):
     adc, zadc = np.full(shape, 900, np.float32), np.full(shape, -3, np.float32)
@@ -208,12 +215,12 @@ def test_network_without_a_finite_answer_is_no_empty_mask():
 def test_prediction_is_deterministic_on_cuda_too_and_leaves_the_setting_as_it_was():
     seen = []
 
-    class Witness(Line):
+    class Looking(Line):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             seen.append((torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark))
             return super().forward(x)
 
     before = torch.backends.cudnn.deterministic
-    as_network(Witness(1, 0))(np.zeros((1, 2, 4, 8, 6), np.float32))
+    as_network(Looking(1, 0))(np.zeros((1, 2, 4, 8, 6), np.float32))
     assert seen == [(True, False)]
     assert torch.backends.cudnn.deterministic == before

@@ -101,4 +101,4 @@ def test_picture_and_slices_are_of_the_reviewed_mask_and_the_table_of_the_draft(
     assert figures == [f"slice-{index + 1}" for index in np.flatnonzero(mask.any((1, 2)))]
     picture = next(a["alt"] for _, a in tags.elements if a.get("id") == "key-slice")
     assert picture.startswith(f"Slice {int(mask.sum((1, 2)).argmax()) + 1} of ")
-    assert sum("data-mm" in a for _, a in tags.elements) == len(drafted.lesions)
+    assert sum(a.get("aria-label", "").endswith("show in the viewer") for _, a in tags.elements) == len(drafted.lesions)

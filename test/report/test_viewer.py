@@ -8,6 +8,7 @@ import pytest
 from report_helpers import DIRECTIONS, found_in, left_front_upper_case, phantom_case, small_case
 
 from model.images.volume import GRID_TOLERANCE, read_volume
+from model.report.results import from_brain_centre
 from model.report.viewer import viewer_settings, viewer_volumes
 
 
@@ -46,7 +47,7 @@ def test_the_viewer_shows_one_picture_however_a_scan_is_stored(tmp_path, order, 
         settings = viewer_settings(case)
         at_centre, per_mm = settings["slice"]
         first = np.argwhere(mask)[0]
-        place = np.array(settings["place"]) @ np.append(case.grid.to_mm(first), 1)
+        place = from_brain_centre(first[None], case)[0]
         assert at_centre + per_mm * place[settings["stack"]] == pytest.approx(first[0] + 1, abs=1e-3)
 
 
