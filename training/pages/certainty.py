@@ -143,7 +143,8 @@ def chance_words(cases: pd.DataFrame) -> str:
         f" a lesion and {(~given['ill']).sum()} brains without; {over_cases(alike, auc, 'chance_of_lesion', 'ill')} between"
         f" the {len(twins)} cases that have a twin and their twins. Brier score: {brier(given, 'chance_of_lesion', 'ill')}."
         " The replacement itself must not give a twin away. So copies of these cases had as much healthy brain replaced and"
-        f" kept their lesions: the chance tells them from the untouched cases with an AUC of {of_shams}, where 0.5 tells nothing."
+        f" kept their lesions: the chance tells them from the untouched cases with an AUC of {of_shams}, where 0.5 tells"
+        " nothing."
     )
 
 
