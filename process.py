@@ -54,7 +54,8 @@ say = functools.partial(print, flush=True)
 
 
 def parse_arguments(words: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    usage, raw = "%(prog)s [options]; --help lists them", argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, usage=usage, formatter_class=raw)
     parser.add_argument(
         "--input", type=Path, default=Path("/input"), help="folder of the case or the cases (default: %(default)s)"
     )
@@ -68,11 +69,18 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
         type=chance,
         default=0.0,
         metavar="CHANCE",
-        help="leave the mask empty where the chance of a lesion is below this, 0 to 1 (default: none is left empty)",
+        help="leave the mask empty where the chance of a lesion is below this, 0 to 1; a case on an estimated Z map has no"
+        " such chance and fails then (default: none is left empty)",
     )
-    parser.add_argument("--report", action="store_true", help="also write report.html, a page to look at, for every case")
     parser.add_argument(
-        "--probabilities", action="store_true", help="also write the probability of lesion, 0 to 1, of every voxel"
+        "--report",
+        action="store_true",
+        help="also write report.html, a page to look at, for every case, and with --cases index.html for all",
+    )
+    parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="also write the probability of lesion, 0 to 1, of every voxel, and the Z map where it is estimated",
     )
     add_ways_to_run(parser)
     args = parser.parse_args(words)
@@ -153,7 +161,7 @@ def chance(word: str) -> float:
     """A chance, 0 to 1."""
     value = float(word)
     if not 0 <= value <= 1:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"expected a chance from 0 to 1, found {word}")
     return value
 
 
@@ -161,7 +169,7 @@ def millilitres(word: str) -> float:
     """A volume of 0 or more, in ml."""
     volume_ml = float(word)
     if not 0 <= volume_ml < math.inf:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"expected a volume in ml, 0 or more, found {word}")
     return volume_ml
 
 
@@ -181,7 +189,11 @@ def add_ways_to_run(parser: argparse.ArgumentParser) -> None:
     )
     folder = parser.add_argument_group("with --cases")
     folder.add_argument(
-        "--series", nargs="+", default=(), metavar="UID", help="of DICOM series, taken where a study has more than one"
+        "--series",
+        nargs="+",
+        default=(),
+        metavar="UID",
+        help="of the DICOM series to take where a study has several ADC maps",
     )
     folder.add_argument(
         "--format",
@@ -195,7 +207,7 @@ def add_ways_to_run(parser: argparse.ArgumentParser) -> None:
         "--reviews",
         type=Path,
         metavar="FOLDER",
-        help="take what readers made of the drafts: NAME.review.json of a case's page, or a mask called NAME",
+        help="take what readers made of the drafts: NAME.review.json of a case's page, or a mask called NAME[-reviewed]",
     )
     folder.add_argument(
         "--overwrite", action="store_true", help="do outdated and changed cases again; what is there moves to previous/"

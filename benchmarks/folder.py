@@ -64,7 +64,6 @@ def time_folder(root: Path, output: Path, engine: str, cases: int) -> tuple[floa
 
 
 def write_folder(root: Path, grid: tuple[int, int, int], count: int) -> Path:
-    """Invented cases, each in a folder of its own."""
     for number in range(count):
         size = (grid[0] - number % 3, grid[1] - 2 * (number % 5), grid[2])
         files = sorted(write_case(root / "maps" / str(number), size, seed=number).rglob("*.mha"))

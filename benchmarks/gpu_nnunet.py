@@ -58,7 +58,6 @@ def write_raw(cases: list[PackedCase], folder: Path) -> None:
 
 
 def write_splits(folder: Path, folds: Folds) -> None:
-    """Our folds as nnU-Net reads them."""
     splits = [dict(zip(("train", "val"), folds.of(fold), strict=True)) for fold in range(len(folds))]
     (folder / "splits_final.json").write_text(json.dumps(splits))
 

@@ -44,7 +44,6 @@ def fastest(command: list[str], runs: int) -> Run:
 
 
 def table(title: str, unit: str, sizes: list[float], runs: list[Run]) -> None:
-    """Print the rows and the lines through them."""
     print(f"\n| {title} | seconds | peak MiB |\n|---|---|---|")
     for size, run in zip(sizes, runs, strict=True):
         print(f"| {size:.2f} | {run.seconds:.2f} | {run.peak_mib:.0f} |")

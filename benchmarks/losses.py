@@ -83,7 +83,6 @@ def medians(steps: dict[str, Step], logits: torch.Tensor, runs: int, clock: Cloc
 
 
 def compare(shape: tuple[int, ...], device: torch.device, runs: int, clock: Clock) -> None:
-    """Print one row per loss for one shape."""
     logits, target = make_masks(shape, device)
     spacing_mm = torch.tensor([SPACING_MM] * shape[0])
     network = medians({"network": network_step(device)}, logits, runs, clock)["network"]

@@ -15,7 +15,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from model.inputs.platform import find_inputs
+from model.inputs.platform import find_scan
 
 PATCH = (48, 96, 80)  # a brain's size, so that one window does for most
 SPACING_MM = (2.0, 1.65, 1.65)
@@ -79,7 +79,7 @@ DATASET = {"channel_names": {"0": "ADC", "1": "Z"}, "labels": {"background": 0, 
 
 
 def main() -> None:
-    adc, zadc = find_inputs(Path(sys.argv[1]))
+    adc, zadc = find_scan(Path(sys.argv[1])).files
     device = torch.device("cpu")
     predictor = nnUNetPredictor(0.5, True, True, False, device, allow_tqdm=False)
     plans = PlansManager(PLANS)

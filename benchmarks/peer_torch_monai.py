@@ -16,7 +16,7 @@ from monai.inferers import sliding_window_inference
 from safetensors.torch import load_file
 
 from model.images.brain import brain_box, brain_mask, uncrop
-from model.inputs.platform import find_inputs
+from model.inputs.platform import find_scan
 from model.networks.config import InferenceConfig, ModelConfig, from_json
 from model.networks.inputs import network_input
 from model.networks.network import LesionNet
@@ -34,7 +34,7 @@ def load(path: Path) -> tuple[LesionNet, ModelConfig, InferenceConfig]:
 
 def main() -> None:
     networks = [load(path) for path in network_files(IMAGE_WEIGHTS)]
-    adc_image, z_image = (sitk.ReadImage(str(path), sitk.sitkFloat32) for path in find_inputs(Path(sys.argv[1])))
+    adc_image, z_image = (sitk.ReadImage(str(path), sitk.sitkFloat32) for path in find_scan(Path(sys.argv[1])).files)
     adc, zadc = sitk.GetArrayFromImage(adc_image), sitk.GetArrayFromImage(z_image)
     total = 0
     with torch.inference_mode():

@@ -157,6 +157,7 @@ class Segmenter:
         spacing_mm: Sequence[float],
         direction: Sequence[float] | None = None,
         brain_mask: np.ndarray | None = None,
+        estimate_z: bool = False,
         adc_unit: str = ADC_UNIT,
         smallest_brain_ml: float = SMALLEST_BRAIN_ML,
     ) -> Segmentation:
@@ -164,11 +165,12 @@ class Segmenter:
 
         Args:
             adc: (z, y, x), ADC in `adc_unit`, 0 outside the brain.
-            zmap: (z, y, x), in standard deviations, as the challenge makes it; estimated from the ADC where it is None.
+            zmap: (z, y, x), in standard deviations, as the challenge makes it; None with `estimate_z`.
             spacing_mm: (z, y, x).
             direction: nine cosines, row by row, as SimpleITK's `GetDirection` gives them. By default the array's axes are
                 taken to run from the patient's right to left, front to back and bottom to top, and sides are not told.
             brain_mask: (z, y, x), 1 in the brain and 0 elsewhere, for maps that are not skull-stripped.
+            estimate_z: estimate a Z map that is not given from the ADC map; the mask is then much less reliable.
             adc_unit: one of `model.images.case.ADC_UNITS`.
             smallest_brain_ml: that the brain mask has to leave.
 
@@ -187,6 +189,7 @@ class Segmenter:
             >>> Segmenter().segment(adc, zmap, spacing_mm=(4, 4, 4)).mask.shape
             (4, 24, 24)
         """
+        _require_z(zmap, estimate_z=estimate_z)
         arrays = {"adc": adc, "zmap": zmap, "brain_mask": brain_mask}
         given: dict[str, object] = {name: array for name, array in arrays.items() if array is not None or name == "adc"}
         volumes = _volumes(given, spacing_mm, direction)
@@ -199,6 +202,7 @@ class Segmenter:
         zmap: FilePath | None = None,
         *,
         brain_mask: FilePath | None = None,
+        estimate_z: bool = False,
         adc_unit: str = ADC_UNIT,
         series: Sequence[str] = (),
         smallest_brain_ml: float = SMALLEST_BRAIN_ML,
@@ -207,8 +211,9 @@ class Segmenter:
 
         Args:
             adc: a file of any format that is read, or a folder with a DICOM study.
-            zmap: likewise; estimated from the ADC map where it is None.
+            zmap: likewise; None with `estimate_z`.
             brain_mask: likewise, for maps that are not skull-stripped.
+            estimate_z: estimate a Z map that is not given from the ADC map; the mask is then much less reliable.
             adc_unit: one of `model.images.case.ADC_UNITS`.
             series: UIDs of the DICOM series to take, where a study has more than one.
             smallest_brain_ml: that the brain mask has to leave.
@@ -219,8 +224,9 @@ class Segmenter:
         Raises:
             UserError: for files that are no case, with the reason in one line.
         """
-        paths = [Path(path) if path is not None else None for path in (zmap, brain_mask)]
-        return self.segment_case(read_case(Path(adc), paths[0], adc_unit, series, paths[1], smallest_brain_ml))
+        _require_z(zmap, estimate_z=estimate_z)
+        z_path, mask_path = (Path(path) if path is not None else None for path in (zmap, brain_mask))
+        return self.segment_case(read_case(Path(adc), z_path, adc_unit, series, mask_path, smallest_brain_ml))
 
     def segment_case(self, case: Case, empty_below: float = 0.0) -> Segmentation:
         """Segment a case that was read and checked.
@@ -243,6 +249,11 @@ class Segmenter:
             numbers = describe(answer, case) | {CHANCE: numbers[CHANCE]}
         results = numbers | {"empty_below": empty_below} | describe_files(case) | describe_run(predictor)
         return Segmentation(case, answer, results)
+
+
+def _require_z(zmap: object, *, estimate_z: bool) -> None:
+    if zmap is None and not estimate_z:
+        raise UserError("zmap: expected a Z map, found None; estimate_z=True estimates one from the ADC map")
 
 
 def _volumes(arrays: dict[str, object], spacing_mm: Sequence[float], direction: Sequence[float] | None) -> dict[str, Volume]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the image on the data set's largest grid (256 x 256 x 64, brain of 500 ml) with 4, 2 and 1 GB of memory.
+# Runs the image on a grid larger than those of the 44 cases (256 x 256 x 64, brain of 500 ml) with 4, 2 and 1 GB of memory.
 #
 #   test/container_limits.sh [IMAGE] [MEMORY...]
 #

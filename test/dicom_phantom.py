@@ -186,15 +186,13 @@ def _image(series: Series, kind: str, number: int) -> FileDataset:
     dataset.PatientPosition, dataset.PositionReferenceIndicator = "HFS", ""
     dataset.ScanningSequence, dataset.SequenceVariant, dataset.ScanOptions, dataset.MRAcquisitionType = "EP", "SK", "", "2D"
     dataset.EchoTime, dataset.RepetitionTime = 90, 5000
-    for name, value in series.more.items():
-        setattr(dataset, name, value)
+    put(dataset, series.more)
     return dataset
 
 
 def _item(**values: object) -> Dataset:
     item = Dataset()
-    for name, value in values.items():
-        setattr(item, name, value)
+    put(item, values)
     return item
 
 

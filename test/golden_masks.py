@@ -1,7 +1,9 @@
 """The masks whose scores are derived on paper in test_evaluation.py, and the grid of their labels. Arrays are (z, y, x)."""
 
+from pathlib import Path
+
 import numpy as np
-from phantom import make_grid
+from phantom import make_grid, write_image
 
 from model.images.volume import Grid
 
@@ -19,3 +21,21 @@ def voxels(*indices: tuple[int, int, int]) -> np.ndarray:
     for index in indices:
         mask[index] = 1
     return mask
+
+
+class Folders:
+    """Masks and labels of cases on disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.masks, self.labels = root / "masks", root / "labels"
+
+    def write(self, path: Path, voxels: np.ndarray, grid: Grid = GRID) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(voxels, grid, path)
+        return path
+
+    def mask(self, name: str, voxels: np.ndarray, grid: Grid = GRID) -> Path:
+        return self.write(self.masks / name, voxels, grid)
+
+    def label(self, name: str, voxels: np.ndarray) -> Path:
+        return self.write(self.labels / name, voxels.astype(np.float32))  # as the published labels are

@@ -1,8 +1,10 @@
 """A small case, small networks and hand-written MetaImage files for the tests of inference. Arrays are (z, y, x)."""
 
+import json
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 from phantom import make_grid
 from torch import nn
@@ -167,6 +169,21 @@ def files_below(folder: Path) -> list[str]:
     """Every file, hidden ones too, as paths relative to the folder, without what moved aside for later runs."""
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
     return [name for name in names if not name.startswith("previous/")]
+
+
+def results_of(folder: Path) -> dict:
+    """Of a case, in the folder where they were written."""
+    return json.loads((folder / RESULTS).read_text())
+
+
+def voxels_of(path: Path) -> np.ndarray:
+    """Of an image, (z, y, x), as SimpleITK reads it."""
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """What each of `files_below` holds."""
+    return {name: (folder / name).read_bytes() for name in files_below(folder)}
 
 
 def moved_aside(output: Path) -> dict[str, bytes]:

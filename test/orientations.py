@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from inference_helpers import MASK
 from test_geometry import ORIENTATIONS, stored
 
-from model.inputs.platform import find_inputs
+from model.inputs.platform import find_scan
 from model.run.one_case import segment
 from model.segmenter import Segmenter
 
@@ -41,7 +41,7 @@ def main() -> None:
     args = parser.parse_args()
     segmenter, different = Segmenter(device="cpu"), 0
     for number, case in enumerate(args.cases):
-        maps = tuple(sitk.ReadImage(str(path)) for path in find_inputs(case))
+        maps = tuple(sitk.ReadImage(str(path)) for path in find_scan(case).files)
         here = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(maps[0].GetDirection())
         wanted = mask_of(maps, here, segmenter)
         voxels = [int((mask_of(maps, orientation, segmenter) != wanted).sum()) for orientation in args.orders]

@@ -3,12 +3,14 @@
 import contextlib
 import functools
 import io
+import os
 import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
 from phantom import make_grid, make_phantom
 from PIL import Image
@@ -134,6 +136,12 @@ def write_phantom_report(path: Path, mask: np.ndarray | None = None, name: str =
     results = results_of(case, mask) | more
     write_report(path, name, case, found_in(case, mask), results)
     return results
+
+
+def needs(found: object, words: str) -> None:
+    """Skip the test where something is not installed, or in CI fail it."""
+    if not found:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(words)
 
 
 def find_chromium() -> str | None:

@@ -20,11 +20,6 @@ def mask_of(*places: tuple) -> np.ndarray:
     return mask
 
 
-def results_of(case: Path) -> dict:
-    """Of a folder of results."""
-    return json.loads((case / "results.json").read_text())
-
-
 def runs(mask: np.ndarray) -> list[int]:
     """Run lengths, voxel by voxel; written anew, to compare the program with."""
     found, inside = [0], False

@@ -13,41 +13,31 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import golden_masks
 import numpy as np
 import pytest
 from golden_masks import GRID, NAMES, ONE, TWO, voxels
-from phantom import write_image
 
 from evaluation.evaluate import METRICS, LesionEvaluation, main
-from model.images.volume import Grid
 from training.scores.metrics import Scores, mean_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Folders:
-    """Predictions and labels on disk, on GRID unless told."""
+class Folders(golden_masks.Folders):
+    """And what the evaluation makes of them."""
 
     def __init__(self, root: Path) -> None:
-        self.predictions, self.labels, self.output = root / "predictions", root / "labels", root / "out" / "metrics.json"
-        self.predictions.mkdir()
-        self.labels.mkdir()
-
-    def predict(self, case: str, mask: np.ndarray, ending: str = "", grid: Grid = GRID) -> Path:
-        path = self.predictions / f"{case}{ending}.mha"
-        write_image(mask, grid, path)
-        return path
-
-    def label(self, case: str, mask: np.ndarray) -> None:
-        write_image(mask.astype(np.float32), GRID, self.labels / f"{case}_lesion.mha")  # as the published labels are
+        super().__init__(root)
+        self.output = root / "out" / "metrics.json"
 
     def evaluate(self, **options) -> dict:
         self.output.parent.mkdir(exist_ok=True)
-        LesionEvaluation(self.predictions, self.labels, self.output, **options).evaluate()
+        LesionEvaluation(self.masks, self.labels, self.output, **options).evaluate()
         return json.loads(self.output.read_text())
 
     def words(self) -> list[str]:
-        return ["--predictions", str(self.predictions), "--labels", str(self.labels), "--output", str(self.output)]
+        return ["--predictions", str(self.masks), "--labels", str(self.labels), "--output", str(self.output)]
 
 
 @pytest.fixture
@@ -59,8 +49,8 @@ def folders(tmp_path: Path) -> Folders:
 def three_cases(folders: Folders) -> Folders:
     """A hit beside a false voxel, a miss, and an empty label with an empty prediction."""
     for case, prediction, label in zip(NAMES, (TWO, (), ()), (ONE, ONE, ()), strict=True):
-        folders.predict(case, voxels(*prediction))
-        folders.label(case, voxels(*label))
+        folders.mask(f"{case}.mha", voxels(*prediction))
+        folders.label(f"{case}_lesion.mha", voxels(*label))
     return folders
 
 
@@ -93,7 +83,7 @@ OFF_GRID = {
 def test_a_prediction_on_another_grid_is_refused_unless_told(three_cases: Folders, refused, command, name: str) -> None:
     """Then it is measured on the label's."""
     grid = dataclasses.replace(GRID, **{name: OFF_GRID[name]})
-    path, label = three_cases.predict(NAMES[0], voxels(*TWO), grid=grid), three_cases.labels / f"{NAMES[0]}_lesion.mha"
+    path, label = three_cases.mask(f"{NAMES[0]}.mha", voxels(*TWO), grid=grid), three_cases.labels / f"{NAMES[0]}_lesion.mha"
     assert refused(three_cases).startswith(f"{label} and {path} are not on one grid: {name} (")
     assert command(main, *three_cases.words(), "--as-the-challenge") == SCORED
 
@@ -124,8 +114,8 @@ def test_metrics_json(three_cases: Folders) -> None:
 
 
 def test_no_case_has_a_masd(folders: Folders) -> None:
-    folders.predict(NAMES[0], voxels())
-    folders.label(NAMES[0], voxels(*ONE))
+    folders.mask(f"{NAMES[0]}.mha", voxels())
+    folders.label(f"{NAMES[0]}_lesion.mha", voxels(*ONE))
     masd = folders.evaluate()["aggregates"]["MASD"]
     assert (masd["mean"], masd["count"], masd["nan"]) == (None, 0, 1)
 
@@ -133,10 +123,10 @@ def test_no_case_has_a_masd(folders: Folders) -> None:
 def test_names_and_not_order_make_the_pairs(three_cases: Folders) -> None:
     before = three_cases.evaluate()
     # the first prediction now comes last and the last first, whichever way the folder is listed
-    below = three_cases.predictions / "zzz"
+    below = three_cases.masks / "zzz"
     below.mkdir()
-    (three_cases.predictions / f"{NAMES[0]}.mha").rename(below / f"{NAMES[0]}_zzz.mha")
-    (three_cases.predictions / f"{NAMES[1]}.mha").rename(three_cases.predictions / f"{NAMES[1]}_0.mha")
+    (three_cases.masks / f"{NAMES[0]}.mha").rename(below / f"{NAMES[0]}_zzz.mha")
+    (three_cases.masks / f"{NAMES[1]}.mha").rename(three_cases.masks / f"{NAMES[1]}_0.mha")
     after = three_cases.evaluate()
     assert after["aggregates"] == before["aggregates"]
     assert [after["case"][metric] for metric in METRICS] == [before["case"][metric] for metric in METRICS]
@@ -144,54 +134,48 @@ def test_names_and_not_order_make_the_pairs(three_cases: Folders) -> None:
 
 
 def test_suffix_picks_among_the_masks_of_several_methods(folders: Folders) -> None:
-    folders.label(NAMES[0], voxels(*ONE))
-    folders.predict(NAMES[0], voxels(*ONE), "_network")
-    folders.predict(NAMES[0], voxels(), "_rule")
+    folders.label(f"{NAMES[0]}_lesion.mha", voxels(*ONE))
+    folders.mask(f"{NAMES[0]}_network.mha", voxels(*ONE))
+    folders.mask(f"{NAMES[0]}_rule.mha", voxels())
     assert [folders.evaluate(suffix=s)["case"]["NSD"][NAMES[0]] for s in ("_network", "_rule")] == [1, 0]
 
 
 def test_hidden_files_and_other_types_are_left_alone(three_cases: Folders) -> None:
     before = three_cases.evaluate()
     for name in (".MGHNICU_010-VISIT_01.0f3c.partial.mha", "scores.csv", "predictions.json"):
-        (three_cases.predictions / name).write_text("not a mask")
+        (three_cases.masks / name).write_text("not a mask")
     assert three_cases.evaluate() == before
 
 
 def swap_the_first_and_lose_the_second(f: Folders) -> None:
-    (f.predictions / f"{NAMES[0]}.mha").rename(f.predictions / "MGHNICU_011-VISIT_01.mha")
-    (f.predictions / f"{NAMES[1]}.mha").unlink()
-
-
-def write_empty(path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
-    write_image(voxels(), GRID, path)
+    (f.masks / f"{NAMES[0]}.mha").rename(f.masks / "MGHNICU_011-VISIT_01.mha")
+    (f.masks / f"{NAMES[1]}.mha").unlink()
 
 
 # by name: what is changed, and the line about three cases, the NAMES, or its beginning
 UNUSABLE: dict[str, tuple[Callable[[Folders], object], str]] = {
     "missing and extra": (
         swap_the_first_and_lose_the_second,
-        "no prediction for {labels}/{0}_lesion.mha, {labels}/{1}_lesion.mha;"
-        " no label for {predictions}/MGHNICU_011-VISIT_01.mha",
+        "no prediction for {labels}/{0}_lesion.mha, {labels}/{1}_lesion.mha; no label for {masks}/MGHNICU_011-VISIT_01.mha",
     ),
     "two predictions": (
-        lambda f: write_empty(f.predictions / f"{NAMES[1]}_b.mha"),
-        "expected one file per case, found {predictions}/{1}.mha, {predictions}/{1}_b.mha",
+        lambda f: f.write(f.masks / f"{NAMES[1]}_b.mha", voxels()),
+        "expected one file per case, found {masks}/{1}.mha, {masks}/{1}_b.mha",
     ),
     "two labels": (
-        lambda f: write_empty(f.labels / "below" / f"{NAMES[1]}_lesion.mha"),
+        lambda f: f.write(f.labels / "below" / f"{NAMES[1]}_lesion.mha", voxels()),
         "expected one file per case, found {labels}/{1}_lesion.mha, {labels}/below/{1}_lesion.mha",
     ),
     "another shape": (
-        lambda f: f.predict(NAMES[2], np.zeros((9, 15, 12), np.uint8)),
-        "{predictions}/{2}.mha: expected 15 x 12 x 9 voxels (x, y, z) as in {labels}/{2}_lesion.mha, found 12 x 15 x 9",
+        lambda f: f.mask(f"{NAMES[2]}.mha", np.zeros((9, 15, 12), np.uint8)),
+        "{masks}/{2}.mha: expected 15 x 12 x 9 voxels (x, y, z) as in {labels}/{2}_lesion.mha, found 12 x 15 x 9",
     ),
     "a prediction of another value": (
-        lambda f: f.predict(NAMES[1], np.where(voxels(*ONE), np.float32(-0.5), 0)),
-        "{predictions}/{1}.mha: expected only 0 and 1, found [-0.5, ...",
+        lambda f: f.mask(f"{NAMES[1]}.mha", np.where(voxels(*ONE), np.float32(-0.5), 0)),
+        "{masks}/{1}.mha: expected only 0 and 1, found [-0.5, ...",
     ),
     "a label of two classes": (
-        lambda f: f.label(NAMES[1], voxels(*ONE) * 2),
+        lambda f: f.label(f"{NAMES[1]}_lesion.mha", voxels(*ONE) * 2),
         "{labels}/{1}_lesion.mha: expected only 0 and 1, found [0.0, 2.0]",
     ),
     "an empty label": (
@@ -199,7 +183,7 @@ UNUSABLE: dict[str, tuple[Callable[[Folders], object], str]] = {
         "{labels}/{2}_lesion.mha: expected a whole image file...",
     ),
     "no labels": (lambda f: shutil.rmtree(f.labels), "{labels}: no such folder"),
-    "no predictions": (lambda f: [path.unlink() for path in f.predictions.iterdir()], "{predictions}: no file *.mha found"),
+    "no predictions": (lambda f: [path.unlink() for path in f.masks.iterdir()], "{masks}: no file *.mha found"),
 }
 
 
@@ -228,12 +212,11 @@ ANY_NAMES = {  # label, prediction
 def test_any_name_is_a_case(folders: Folders, kind: str) -> None:
     """A second case, called baby, is an empty mask on an empty label: it would score 0 in each other's place."""
     label, prediction = ANY_NAMES[kind]
-    for path in (folders.labels / label, folders.predictions / prediction):
-        write_image(voxels(*ONE), GRID, path.with_suffix(".mha"))
-        path.with_suffix(".mha").rename(path)
+    for path in (folders.labels / label, folders.masks / prediction):
+        folders.write(path.with_suffix(".mha"), voxels(*ONE)).rename(path)
     if kind != "upper case suffix":
-        folders.label("baby", voxels())
-        folders.predict("baby", voxels())
+        folders.label("baby_lesion.mha", voxels())
+        folders.mask("baby.mha", voxels())
     metrics = folders.evaluate()
     assert metrics["aggregates"]["DiceCoefficient"]["mean"] == 1
     assert prediction in metrics["case"]["pred_fname"].values()
@@ -259,7 +242,7 @@ def test_the_command_from_the_files_that_the_image_holds(three_cases: Folders, t
     assert json.loads(three_cases.output.read_text()) == three_cases.evaluate()
 
 
-@pytest.mark.parametrize("place", ["mine", f"predictions/{NAMES[0]}.mha"])
+@pytest.mark.parametrize("place", ["mine", f"masks/{NAMES[0]}.mha"])
 def test_an_output_that_is_something_else_stays(three_cases: Folders, tmp_path: Path, refusal, place: str) -> None:
     (tmp_path / "mine").write_text('{"case": {}, "aggregates": {}, "mine": 1}')
     output, before = tmp_path / place, {path: path.lstat().st_ino for path in tmp_path.rglob("*")}

@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from inference_helpers import GRID, lesion_mask, small_maps
+from inference_helpers import GRID, lesion_mask, save_zmap, small_maps
 from phantom import make_phantom, write_image
 
 import model
@@ -100,6 +100,20 @@ def test_what_is_no_case_is_refused_in_one_line(rule: Segmenter, change: dict, r
     words = {"adc": adc, "zmap": zadc, "spacing_mm": GRID.spacing_mm, "direction": GRID.direction} | change
     with pytest.raises(UserError, match=f"^{reason}"):
         rule.segment(**words)
+
+
+def test_a_z_map_is_estimated_on_demand_alone(tmp_path: Path) -> None:
+    adc, _ = small_maps()
+    write_image(adc, GRID, tmp_path / "adc.mha")
+    segmenter = Segmenter(save_zmap(tmp_path / "weights"))
+    ways = (
+        lambda **words: segmenter.segment(adc, spacing_mm=GRID.spacing_mm, **words),
+        lambda **words: segmenter.segment_files(tmp_path / "adc.mha", **words),
+    )
+    for way in ways:
+        with pytest.raises(UserError, match=r"^zmap: expected a Z map, found None; estimate_z=True"):
+            way()
+        assert way(estimate_z=True).results["z_map"] == "estimated"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Turns the out-of-fold rows of `training.crossval`, `training.zmap` and `training.learning_curve` into docs/accuracy.md.
+"""Turns the rows of `training.crossval`, `.zmap`, `.reader` and `.learning_curve` into docs/accuracy.md and its figures.
 
 The README's table is made from them, too. Example:
 
@@ -55,12 +55,10 @@ should stay empty. They score 0 in the means over all cases."""
 
 
 def group(rows: pd.DataFrame, method: str) -> pd.DataFrame:
-    """The rows of one method."""
     return rows[rows["method"] == method]
 
 
 def with_lesion(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the cases that are not empty."""
     return rows[load_strata(rows) != "empty"]
 
 
@@ -115,7 +113,6 @@ def differences_table(rows: pd.DataFrame) -> str:
 
 
 def scores_of(rows: pd.DataFrame, method: str, field: str) -> pd.Series:
-    """One number per case of one method."""
     return per_case(group(rows, method), field)
 
 

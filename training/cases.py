@@ -10,7 +10,8 @@ The cases of a folder that process.py wrote to LESIONS from SCANS, and that a re
 
     python -m training.cases --reviewed LESIONS --scans SCANS --out FOLDER
 
-Both may be packed into one folder, in one call. Cases without a review, and those with an estimated Z map, are passed over.
+Both may be packed into one folder, in one call. Cases without a review, with undecided lesions or with an estimated Z map
+are passed over.
 """
 
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 Example, the whole native study:
 
-    python -m training.study --protocol native --losses all --folds all --seeds 0 --data data/packed
+    python -m training.study --protocol native --losses all --folds all --seeds 0 1 2 --data data/packed
 
 A run whose rows are in the results file is not run again, and a run that was killed continues from its last epoch.
 `--executor slurm` hands every run to Slurm as a job of its own; the default runs them here, one per GPU, or one after the

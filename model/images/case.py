@@ -139,7 +139,7 @@ def case_of(
     remarks = [*adc.remarks, *(zadc.remarks if zadc else ())]
     if zadc:
         zadc = in_order_of(adc, zadc)
-        require_same_grid(adc, zadc)
+        require_same_grid(adc, zadc, "; is the Z map another case's? Take both maps of one case, and resample neither")
     if mask:
         mask = usable_brain_mask(mask, adc, smallest_brain_ml)
         adc, zadc, said = stripped(adc, zadc, mask)
@@ -229,16 +229,13 @@ def _stripping(case: Case) -> str:
 
 def _unit_hint(typical_adc: float, case: Case) -> str:
     """What else a median could mean. A background that is not 0 counts as brain and lowers it."""
-    unit_hint = f"its DICOM header says that it is in {case.adc.unit}" if case.adc.unit else _fitting_unit(typical_adc)
+    low, high = PLAUSIBLE_ADC
+    fitting = (unit for unit, factor in ADC_UNITS.items() if low <= typical_adc * factor <= high)
+    unit_hint = next((f"looks like {unit}; if it is, say --adc-unit {unit}" for unit in fitting), "")
+    if case.adc.unit:
+        unit_hint = f"its DICOM header says that it is in {case.adc.unit}"
     volume_ml = np.count_nonzero(case.brain) * case.grid.voxel_mm3 / 1000
     if volume_ml <= LARGEST_ML:
         return unit_hint or "other unit?"
     skull_hint = f"ADC is above 0 in {volume_ml:.0f} ml: is the map skull-stripped{_stripping(case)}?"
     return f"{unit_hint}; {skull_hint}" if unit_hint else skull_hint
-
-
-def _fitting_unit(typical_adc: float) -> str:
-    for unit, factor in ADC_UNITS.items():
-        if PLAUSIBLE_ADC[0] <= typical_adc * factor <= PLAUSIBLE_ADC[1]:
-            return f"looks like {unit}; if it is, say --adc-unit {unit}"
-    return ""

@@ -84,12 +84,12 @@ class NotOneGrid(UserError):
     volumes: tuple[Volume, Volume]
 
 
-def require_same_grid(first: Volume, second: Volume) -> None:
-    """Raise NotOneGrid unless both lie on one grid within GRID_TOLERANCE; names both files and both values."""
+def require_same_grid(first: Volume, second: Volume, hint: str = "") -> None:
+    """Raise NotOneGrid unless both lie on one grid within GRID_TOLERANCE; names both files and both values, and the hint."""
     name = difference(first.grid, second.grid)
     if name:
         values = f"{name} ({ORDER[name]}) is {_short(getattr(first.grid, name))} and {_short(getattr(second.grid, name))}"
-        error = NotOneGrid(f"{first.path} and {second.path} are not on one grid: {values}")
+        error = NotOneGrid(f"{first.path} and {second.path} are not on one grid: {values}{hint}")
         error.volumes = first, second
         raise error
 
@@ -107,13 +107,10 @@ def require_scalar_3d(size: tuple[int, ...], components: int, path: Path) -> Non
 
     Comes before memory is allocated.
     """
-    if len(size) > 3 and components == 1:
-        volumes = int(np.prod([float(n) for n in size[3:]]))
-        raise UserError(
-            f"{path}: expected a 3D image of one component, found {len(size)}D with {volumes} volumes, expected one"
-        )
     if len(size) != 3 or components != 1:
-        raise UserError(f"{path}: expected a 3D image of one component, found {len(size)}D with {components}")
+        volumes = int(np.prod([float(n) for n in size[3:]]))
+        found = f"{volumes} volumes, expected one" if len(size) > 3 and components == 1 else components
+        raise UserError(f"{path}: expected a 3D image of one component, found {len(size)}D with {found}")
     if np.prod([float(n) for n in size]) > MAX_VOXELS:
         raise UserError(f"{path}: the header promises {' x '.join(map(str, size))} voxels, expected at most {MAX_VOXELS}")
 
@@ -129,6 +126,13 @@ def require_usable_grid(grid: Grid, path: Path) -> None:
     axes = np.reshape(grid.direction, (3, 3))
     if np.abs(axes).max() > 2 or not np.allclose(axes @ axes.T, np.eye(3), rtol=0, atol=SHEAR_TOLERANCE):
         raise UserError(f"{path}: expected axes of length 1 at right angles, not the direction {_short(grid.direction)}")
+
+
+def number_of(word: str) -> float:
+    """A number in the text of a header. Raises ValueError for anything else, also for what Python alone takes, as 1_0."""
+    if "_" in word:
+        raise ValueError(f"{word[:50]!a} is no number")
+    return float(word)
 
 
 def _short(values: tuple[float, ...]) -> str:

@@ -64,7 +64,8 @@ def _in_brain(missing: np.ndarray, brain: np.ndarray, zadc: np.ndarray, voxel_mm
     regions, count = connected_components(missing, by_faces=True)
     if len(_border(regions)) == count and not (missing & has_z).any():  # all is background
         return np.zeros_like(missing)
-    background = _reaching_the_border(~brain)
+    others, _ = connected_components(~brain, by_faces=True)
+    background = ~brain & np.isin(others, _border(others))
     z_is_masked = not background.any() or has_z[background].mean() < 0.5
     nan_is_background = background.any() and np.isnan(zadc[background]).mean() > 0.5
     without_z = (zadc == 0) | (np.isnan(zadc) & nan_is_background)
@@ -92,11 +93,6 @@ def _mostly_in(brain: np.ndarray, regions: np.ndarray) -> np.ndarray:
                 faces[kind] += np.bincount(chosen, minlength=faces.shape[1])
     at_border = np.isin(np.arange(faces.shape[1]), _border(regions))
     return ~at_border & (faces[1] > faces[0])
-
-
-def _reaching_the_border(mask: np.ndarray) -> np.ndarray:
-    labels, _ = connected_components(mask, by_faces=True)
-    return mask & np.isin(labels, _border(labels))
 
 
 def _border(labels: np.ndarray) -> np.ndarray:

@@ -15,34 +15,11 @@ from model.errors import UserError
 from model.files import whole_file
 from model.images import mark
 from model.images.formats import segmentation
-from model.images.formats.names import (
-    DETACHED_HEADER,
-    READ,
-    SEGMENTATION,
-    WRITTEN,
-    format_of,
-    is_dicom_path,
-    suffix_of,
-)
-from model.images.grid import (
-    GRID_TOLERANCE,
-    Grid,
-    Volume,
-    difference,
-    require_same_grid,
-    require_usable_grid,
-)
+from model.images.formats.names import DETACHED_HEADER, READ, SEGMENTATION, WRITTEN, format_of, is_dicom_path, suffix_of
+from model.images.grid import GRID_TOLERANCE, Grid, Volume, difference, require_same_grid, require_usable_grid
 from model.images.space import space_of
 
-__all__ = [
-    "GRID_TOLERANCE",
-    "Grid",
-    "Volume",
-    "read_volume",
-    "require_same_grid",
-    "write_mask",
-    "write_probabilities",
-]
+__all__ = ["GRID_TOLERANCE", "Grid", "Volume", "read_volume", "require_same_grid", "write_mask", "write_probabilities"]
 
 sitk.ProcessObject.GlobalWarningDisplayOff()  # NIfTI leftovers in MHA headers warn on stderr, which must stay empty
 
@@ -64,7 +41,12 @@ def read_volume(
     if path.exists() and not path.is_file() and not of_dicom:  # reading a pipe or a device might never end
         raise UserError(f"{path}: cannot be read, expected a file")
     try:
-        volume = _read_dicom(path, series, adc) if of_dicom else _read_file(path, of_brain)
+        if of_dicom:
+            from model.images.dicom.read import read_dicom  # whose libraries take a second to load
+
+            volume = read_dicom(path, series, adc)
+        else:
+            volume = _read_file(path, of_brain)
     except MemoryError:
         raise UserError(f"{path}: not enough memory to read it") from None
     except (OSError, ValueError, RuntimeError) as error:
@@ -87,12 +69,6 @@ def load_libraries(paths: Iterable[Path]) -> None:
             form.load()
     if any(map(is_dicom_path, paths)):
         import model.images.dicom.read  # noqa: F401
-
-
-def _read_dicom(path: Path, series: Sequence[str], adc: bool) -> Volume:
-    from model.images.dicom.read import read_dicom  # whose libraries take a second to load
-
-    return read_dicom(path, series, adc)
 
 
 def _read_file(path: Path, of_brain: bool = True) -> Volume:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.errors import UserError
-from model.images.dicom.files import holds_dicom
+from model.images.dicom.files import SYSTEM_FOLDERS, holds_dicom, is_dicom
 from model.images.formats.names import READ, stem_of, suffix_of
 from model.inputs.beside import (
     split_converted,
@@ -171,13 +171,15 @@ def _unreadable_entries(folder: Path) -> list[FoundCase]:
 def _cases_by_folder(root: Path, entries: list[Path] | None = None) -> list[FoundCase]:
     """A case for each folder; what looks like one and lies loose or too deep is one with a problem.
 
-    What is hidden, and the index and the viewer of a CD, are passed over.
+    What is hidden, and the index and the viewer of a CD, are passed over; a hidden folder of a case is told.
     """
     cases, loose = [], []
     paths = sorted(root.iterdir() if entries is None else entries)
     of_cd = any(map(is_index_of_cd, paths))
     for path in paths:
         if is_of_the_system(path):
+            if _is_hidden_case(path):
+                print(f"warning: {path}: left out, since its name begins with a dot; it holds a case", flush=True)
             continue
         if os.path.isdir(path):
             found = _cases_of_folder(path, root)
@@ -191,6 +193,13 @@ def _cases_by_folder(root: Path, entries: list[Path] | None = None) -> list[Foun
             problem = f"{path}: lies beside the cases, expected it in a folder of its case"
             loose.append(FoundCase(path.name, problem=problem + where_dicom_is_read([unread_kind(path)])))
     return cases + loose if cases or entries is not None else []
+
+
+def _is_hidden_case(path: Path) -> bool:
+    """Whether an ADC map, or DICOM in it or one folder below, lies in a hidden folder; a system's, as `.Trash`, has none."""
+    if not path.name.startswith(".") or path.name.casefold().startswith(SYSTEM_FOLDERS):
+        return False
+    return bool(tell_apart(images_or_none(path))[0]) or any(map(is_dicom, [*path.glob("*"), *path.glob("*/*")]))
 
 
 def _cases_of_folder(folder: Path, root: Path) -> list[FoundCase]:

@@ -20,14 +20,6 @@ OTHERWISE = "a folder of cases, or other formats: --cases"
 IMAGE_SUFFIX = ".mha"  # the platform would take a .tif too, but that holds no spacing: volumes in ml would be wrong
 
 
-def find_inputs(root: Path) -> tuple[Path, Path]:
-    """The ADC map's and the Z map's file below an input folder. Raises UserError as `find_scan`, and without a Z map."""
-    case = find_scan(root)
-    if not case.zadc:
-        raise UserError(case.no_z)
-    return case.adc_map, case.zadc
-
-
 def find_scan(root: Path) -> FoundCase:
     """The case below an input folder, called as its ADC map's file. Beside the map there may be a brain mask.
 

@@ -55,13 +55,6 @@ class CaseMaps(BrainMap):
         soft = sigmoid(-RULE_SLOPE * (self.zadc.astype(float) - RULE_Z))
         return uncrop(np.where(self.brain, soft, 0).astype(np.float32), self.box, self.shape)
 
-    def surroundings(self) -> Iterator[np.ndarray]:
-        """Of every voxel of the box: smoothed Z, its contrast, the rule's share around, and the depth in the brain."""
-        yield self.smooth(self.zadc, 2)
-        yield self.zadc - self.smooth(self.zadc, 6)
-        yield self.smooth(self.zadc < RULE_Z, 4)
-        yield self.depth
-
 
 def candidate_features(probabilities: np.ndarray, maps: CaseMaps) -> tuple[np.ndarray, np.ndarray]:
     """The candidates, boolean (z, y, x), and their features as `rounded` makes them, (candidates, len(FEATURES)).
@@ -87,7 +80,10 @@ def _columns(
     p, z = probabilities.take(places), maps.zadc.take(places)
     yield from (logit(p), z, maps.adc.take(places) / 1000)
     yield from (logit(maps.smooth(probabilities, mm).take(places)) for mm in SMOOTHING_MM)
-    yield from (values.take(places) for values in maps.surroundings())
+    yield maps.smooth(maps.zadc, 2).take(places)
+    yield (maps.zadc - maps.smooth(maps.zadc, 6)).take(places)
+    yield maps.smooth(maps.zadc < RULE_Z, 4).take(places)
+    yield maps.depth.take(places)
     for level in COMPONENT_LEVELS:
         yield from _component(probabilities > level, places, p, z, float(np.prod(maps.spacing_mm)))
     yield from _case(probabilities, maps)

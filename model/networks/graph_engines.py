@@ -1,7 +1,6 @@
 """The CPU engines: exported networks in float32, without torch. Arrays are (n, channel, z, y, x)."""
 
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
@@ -12,8 +11,6 @@ from model.cores import threads
 from model.errors import UserError, lacks_memory, one_line
 from model.networks.stored import StoredNetwork
 from model.networks.windows import Network
-
-_ONE_AT_A_TIME = threading.Lock()
 
 
 class OpenvinoEngine:

@@ -12,7 +12,7 @@ from model.images.brain import Box, brain_box, brain_mask, uncrop
 from model.lesions.brain_map import Spacing
 from model.lesions.candidates import CaseMaps, sigmoid
 from model.lesions.certainty import NOT_FITTED, Certainty
-from model.lesions.decision import Decision, most_dice
+from model.lesions.decision import most_dice
 from model.networks.config import InferenceConfig, ModelConfig, Triple
 from model.networks.inputs import network_input
 from model.networks.stored import Ensemble
@@ -68,28 +68,21 @@ class Predictor:
         return mean
 
     def segment(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> Segmentation:
-        """The mask of the same maps and the probabilities that it was drawn from. spacing_mm: (z, y, x)."""
+        """The mask of the same maps and the probabilities that it was drawn from. spacing_mm: (z, y, x).
+
+        With a decision: trees first, then the networks, one calibration, and the mask of the highest expected Dice.
+        """
+        # in the box of the brain, all that counts: volumes are several times as large
         box = brain_box(brain_mask(adc), max((model.margin for model in self.ensemble.models), default=1))
-        found = self._in_box(np.ascontiguousarray(adc[box]), np.ascontiguousarray(zadc[box]), spacing_mm)
-        mask, probabilities = (uncrop(part, box, adc.shape) for part in (found.mask, found.probabilities))
-        return dataclasses.replace(found, mask=mask, probabilities=probabilities)
-
-    def _in_box(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> Segmentation:
-        """Of the maps in the box of the brain, all that counts: volumes are several times as large."""
-        if self.ensemble.decision:
-            return self._decided(adc, zadc, spacing_mm, self.ensemble.decision)
-        probabilities = self.network_probabilities(adc, zadc)
-        return Segmentation(probabilities > self.ensemble.inference.threshold, probabilities)
-
-    def _decided(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing, decision: Decision) -> Segmentation:
-        """Trees first, then the networks, one calibration of their mean, and the mask of the highest expected Dice."""
-        first_stage = decision.first_stage(CaseMaps(adc, zadc, spacing_mm))
-        probabilities = decision.calibrate(self.network_probabilities(adc, zadc), first_stage)
-        return Segmentation(most_dice(probabilities), probabilities, decision.certainty)
-
-    def probabilities(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
-        """The probabilities of `segment` alone."""
-        return self.segment(adc, zadc, spacing_mm).probabilities
+        maps, certainty = (np.ascontiguousarray(adc[box]), np.ascontiguousarray(zadc[box])), NOT_FITTED
+        if decision := self.ensemble.decision:
+            first_stage = decision.first_stage(CaseMaps(*maps, spacing_mm))
+            probabilities = decision.calibrate(self.network_probabilities(*maps), first_stage)
+            mask, certainty = most_dice(probabilities), decision.certainty
+        else:
+            probabilities = self.network_probabilities(*maps)
+            mask = probabilities > self.ensemble.inference.threshold
+        return Segmentation(uncrop(mask, box, adc.shape), uncrop(probabilities, box, adc.shape), certainty)
 
     def mask(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
         """The mask of `segment` alone."""

@@ -32,7 +32,6 @@ DECISION = "decision"  # name of the files that hold the lesion decision
 ZMAP = "zmap"  # folder, beside the networks, of the trees that estimate Z and of the lesion decision for such estimates
 ATLAS = "atlas"  # likewise, of those that ask an atlas too; and the name of its files there
 ESTIMATE = "estimate"  # name of the files, in these folders, of the trees that estimate Z
-WITHOUT_ENGINE = ("numpy", "cpu")  # name and device of what computes where no network is asked
 UPLOADED_WEIGHTS = Path("/opt/ml/model")  # where the platform unpacks a model tarball
 
 
@@ -157,7 +156,7 @@ def load_ensemble(folder: Path, engine: Engine | None, with_decision: bool = Tru
         decision = _decision_for(networks, groups, decision, folder)
         identity += f"-{networks}of{len(groups)}" if networks < len(groups) else ""
     if not engine:
-        return Ensemble((), (), rules.pop(), identity, (), decision, *WITHOUT_ENGINE)
+        return trees_alone(decision, identity)
     members, models = [engine.load(one) for one in stored[:networks]], [one.model for one in stored[:networks]]
     return Ensemble(members, models, rules.pop(), identity, groups[:networks], decision, engine.name, engine.device)
 
@@ -176,9 +175,9 @@ def _decision_for(networks: int, groups: Sequence[str], decision: Decision | Non
     return decision.trees_alone if decision and networks == 0 else decision
 
 
-def trees_alone(decision: Decision, identity: str) -> Ensemble:
+def trees_alone(decision: Decision | None, identity: str) -> Ensemble:
     """An ensemble without networks: its decision's trees say everything."""
-    return Ensemble((), (), InferenceConfig(), identity, (), decision, *WITHOUT_ENGINE)
+    return Ensemble((), (), InferenceConfig(), identity, (), decision, engine="numpy", device="cpu")
 
 
 def _identity(*digests: str) -> str:

@@ -15,7 +15,7 @@ from model.images.formats.names import digest
 from model.images.space import space_in_name
 from model.inputs.contents import is_of_the_system, visible_in
 from model.names.output_names import PREVIOUS
-from model.names.platform_paths import RESULTS_PATH
+from model.names.platform_paths import REPORT_PATH, RESULTS_PATH
 from model.outputs.previous import obstacle
 from model.outputs.record import FILES, is_current, read_own_results
 from model.outputs.summary import CHANGED, DONE_BEFORE, FAILED, OUTDATED
@@ -94,7 +94,7 @@ def _earlier_run(
     case: FoundCase, place: Place, ensemble: Ensemble | None, options: Options, atlas: str, *, reviewed: bool
 ) -> Earlier:
     """What there is to say without a look at the reviews. reviewed: the case has one now."""
-    results = read_own_results(place.folder / place.results)
+    results = read_own_results(place.folder / RESULTS_PATH)
     if case.problem or not ensemble:
         return Earlier(results)
     try:
@@ -103,7 +103,7 @@ def _earlier_run(
         return Earlier(results)
     holds = bool(results) and not reason
     written = place.written(options, estimated=not case.zadc, reviewed=bool(results and results.get(REVIEW)))
-    names = [name for name in written if name != place.results]
+    names = [name for name in written if name != RESULTS_PATH]
     if results and holds and all(is_current(place.folder, name, results) for name in names):
         return Earlier(results, DONE_BEFORE, holds=True, stays=True)
     if changed := changed_files(case, place, options, reviewed=reviewed):
@@ -120,8 +120,8 @@ def changed_files(case: FoundCase, place: Place, options: Options, *, reviewed: 
     """
     if found := obstacle(place.folder, place.work):
         return f"{found}: expected a folder, found a link or a file"
-    results = read_own_results(place.folder / place.results)
-    known = {place.results} if results else set()
+    results = read_own_results(place.folder / RESULTS_PATH)
+    known = {RESULTS_PATH} if results else set()
     names = {*place.written(options, estimated=not case.zadc, reviewed=reviewed), *(results or {FILES: ()})[FILES]} - known
     there = [name for name in sorted(names) if os.path.lexists(place.folder / name)]
     changed = [str(place.folder / name) for name in there if not (results and is_current(place.folder, name, results))]
@@ -134,7 +134,7 @@ def with_extras(options: Options, earlier: Earlier, place: Place) -> Options:
     return replace(
         options,
         probabilities=options.probabilities or place.probabilities in files,
-        report=options.report or place.report in files,
+        report=options.report or REPORT_PATH in files,
     )
 
 

@@ -39,19 +39,12 @@ class Place:
     probabilities: str
     zmap: str
     draft: str = ""  # the mask before a review
-    results: str = RESULTS_PATH
-    report: str = REPORT_PATH
     dicom: bool = False  # whether the ADC map comes as DICOM, so that the mask is written as such too
     sidecars: Mapping[str, Callable[[dict], dict]] = field(default_factory=dict)
 
     def in_order(self, files: Iterable[str]) -> list[str]:
         """The results and these files as they get their places, the mask last: where it is there, everything is."""
-        return [self.results, *(name for name in files if name != self.mask), self.mask]
-
-    @property
-    def objects(self) -> list[str]:
-        """The DICOM objects beside the mask: segmentation and secondary capture."""
-        return [SEGMENTATION_PATH, CAPTURE_PATH] if self.dicom else []
+        return [RESULTS_PATH, *(name for name in files if name != self.mask), self.mask]
 
     def written(self, options: Options, *, estimated: bool, reviewed: bool = False) -> list[str]:
         """The files that a run with these options writes of a case whose Z map is estimated, or given; reviewed, or not."""
@@ -59,10 +52,11 @@ class Place:
             (self.draft, reviewed),
             (self.probabilities, options.probabilities),
             (self.zmap, options.probabilities and estimated),
-            (self.report, options.report),
+            (REPORT_PATH, options.report),
         )
         names = [self.mask, *(name for name, wanted in extras if wanted)]
-        return [self.results, *names, *self.objects, *(sidecar_of(name) for name in names if name in self.sidecars)]
+        objects = [SEGMENTATION_PATH, CAPTURE_PATH] if self.dicom else []
+        return [RESULTS_PATH, *names, *objects, *(sidecar_of(name) for name in names if name in self.sidecars)]
 
 
 def sidecar_of(image: str) -> str:

@@ -25,16 +25,11 @@ def read_own_results(path: Path) -> dict | None:
     try:
         results: dict = json.loads(path.read_bytes())
         own = not path.is_symlink() and results[OWN_SUM] == _sum_of(results)
-        recorded = own and all(
-            _is_inside(name) and {"sha256", "bytes"} <= entry.keys() for name, entry in results[FILES].items()
-        )
+        inside = own and not any(Path(name).is_absolute() or ".." in Path(name).parts for name in results[FILES])
+        recorded = inside and all({"sha256", "bytes"} <= entry.keys() for entry in results[FILES].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return results if recorded else None
-
-
-def _is_inside(name: str) -> bool:
-    return not Path(name).is_absolute() and ".." not in Path(name).parts
 
 
 def is_current(folder: Path, name: str, results: dict) -> bool:

@@ -97,7 +97,8 @@ def _row(entry: dict, folder: Path) -> str:
     said = f"reviewed{'' if whole else ' in part'}"
     reviewed = f' <span class="badge reviewed" title="{text(reviewed_words(results))}">{said}</span>'
     attribute = "" if failed else f' data-reviewed="{"yes" if whole else "no"}"'
-    remark = f"{entry['status']}: {entry['reason']}" if failed else " ".join([*_said(results), *other_warnings(results)])
+    words = [f"{probably.capitalize()}."] if (probably := verdict(results)) else []
+    remark = f"{entry['status']}: {entry['reason']}" if failed else " ".join([*words, *other_warnings(results)])
     values = _values(results)
     cells = "".join(_cell(values.get(key), form) for _, key, form in COLUMNS)
     return (
@@ -105,11 +106,6 @@ def _row(entry: dict, folder: Path) -> str:
         f"{badge if is_estimated(results) else ''}{reviewed if REVIEW in results else ''}</th>{cells}"
         f'<td class="words{" failed" if failed else ""}">{text(remark)}</td></tr>\n'
     )
-
-
-def _said(results: dict) -> list[str]:
-    words = verdict(results)
-    return [f"{words[0].upper()}{words[1:]}."] if words else []
 
 
 def _values(results: dict) -> dict:

@@ -1,7 +1,6 @@
 """The table of a case's lesions: those that a reader looks for, and the smallest folded into one line that opens."""
 
-import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from model.report.numbers import UNKNOWN, deviations, place, shown, volume, whole_percent
 from model.report.page import asset, text
@@ -35,37 +34,26 @@ def lesion_table(results: dict, figures: Collection[int] = ()) -> str:
 
 
 def _table(lesions: list[tuple[int, dict]], results: dict, figures: Collection[int]) -> str:
-    with_chances = any(lesion["chance_real"] is not None for lesion in results["lesion_list"])
-    heads = [
-        ("Lesion", ""),
-        ("Side", "words"),
-        ("Slice", ""),
-        ("Volume, ml", ""),
-        ("Position from the brain's centre, mm", "words"),
-        (z_map_name(results, "Lowest Z"), ""),
+    columns: list[tuple[str, str, Callable[[dict], str]]] = [  # head, class, cell of a lesion
+        ("Side", "words", lambda lesion: text(lesion["side"] or UNKNOWN)),
+        ("Slice", "", lambda lesion: _slice(lesion["slice"], figures)),
+        ("Volume, ml", "", lambda lesion: shown(volume, lesion["volume_ml"])),
+        ("Position from the brain's centre, mm", "words", lambda lesion: text(place(lesion["from_brain_centre_mm"]))),
+        (z_map_name(results, "Lowest Z"), "", lambda lesion: shown(deviations, lesion["lowest_z"])),
     ]
-    if with_chances:
-        heads.append(("Real, %", ""))
-    head = "".join(f'<th scope="col" class="{kind}">{text(name)}</th>' for name, kind in heads)
-    rows = "".join(_row(number, lesion, figures, with_chances) for number, lesion in lesions)
+    if any(lesion["chance_real"] is not None for lesion in results["lesion_list"]):
+        columns.append(("Real, %", "", lambda lesion: shown(whole_percent, lesion["chance_real"])))
+    head = "".join(f'<th scope="col" class="{kind}">{text(name)}</th>' for name, kind, _ in [("Lesion", "", None), *columns])
+    rows = []
+    for number, lesion in lesions:
+        button = f'<button type="button" aria-label="Lesion {number}: show in the viewer">{number}</button>'
+        cells = "".join(f'<td class="{kind}">{cell(lesion)}</td>' for _, kind, cell in columns)
+        rows.append(f'<tr><th scope="row">{button}</th>{cells}</tr>\n')
     return (
         '<div class="wide" tabindex="0" role="region" aria-label="Lesions">'
-        f'<table class="lesions"><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
+        f'<table class="lesions"><thead><tr>{head}</tr></thead>\n<tbody>{"".join(rows)}</tbody></table></div>'
     )
 
 
-def _row(number: int, lesion: dict, figures: Collection[int], with_chances: bool) -> str:
-    slice_number = lesion["slice"]
-    values = [
-        (text(lesion["side"] or UNKNOWN), "words"),
-        (f'<a href="#slice-{slice_number}">{slice_number}</a>' if slice_number in figures else str(slice_number), ""),
-        (shown(volume, lesion["volume_ml"]), ""),
-        (text(place(lesion["from_brain_centre_mm"])), "words"),
-        (shown(deviations, lesion["lowest_z"]), ""),
-    ]
-    if with_chances:
-        values.append((shown(whole_percent, lesion["chance_real"]), ""))
-    cells = "".join(f'<td class="{kind}">{value}</td>' if kind else f"<td>{value}</td>" for value, kind in values)
-    where = text(json.dumps(lesion["inside_mm"]))
-    button = f'<button type="button" data-mm="{where}" aria-label="Lesion {number}: show in the viewer">{number}</button>'
-    return f'<tr><th scope="row">{button}</th>{cells}</tr>\n'
+def _slice(number: int, figures: Collection[int]) -> str:
+    return f'<a href="#slice-{number}">{number}</a>' if number in figures else str(number)

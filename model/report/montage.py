@@ -115,6 +115,18 @@ def colour_png(plane: np.ndarray, brain: np.ndarray, window: tuple[float, float]
     return file.getvalue()
 
 
+def map_pngs(case: Case, view: View, index: int) -> list[bytes]:
+    """The ADC and the Z map of a slice as PNG, each in its window and its colours."""
+    inside, maps = view.cut(case.brain[index]), ((case.adc, ADC_WINDOW, GREYS), (case.zadc, Z_WINDOW, BLUE_TO_RED))
+    return [colour_png(view.cut(volume.voxels[index]), inside, *colours) for volume, *colours in maps]
+
+
+def caption(mask: np.ndarray, view: View, index: int) -> str:
+    """Which slice it is, and the area of the mask in it."""
+    area_cm2 = float(np.count_nonzero(mask[index])) * view.pixel_mm[0] * view.pixel_mm[1] / 100
+    return f"slice {index + 1} of {len(mask)}, mask {area_cm2:.2f} cm²"
+
+
 def grey_levels(plane: np.ndarray, brain: np.ndarray, window: tuple[float, float]) -> np.ndarray:
     """A slice as uint8 of the same shape: 1 to 255 from the window's low end to its high end, 0 outside the brain."""
     low, high = window
@@ -139,22 +151,19 @@ def _runs(edges: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def _figure(case: Case, mask: np.ndarray, index: int, view: View) -> str:
-    inside, path = view.cut(case.brain[index]), outline(view.cut(mask[index]))
-    height, width = (n * mm for n, mm in zip(inside.shape, view.pixel_mm, strict=True))
-    maps = ((case.adc, ADC_WINDOW, GREYS), (case.zadc, Z_WINDOW, BLUE_TO_RED))
-    pngs = [base64_text(colour_png(view.cut(volume.voxels[index]), inside, *colours)) for volume, *colours in maps]
+    marked = view.cut(mask[index])
+    height, width = (n * mm for n, mm in zip(marked.shape, view.pixel_mm, strict=True))
     images = "".join(
         f'<image x="{number * (width + GAP_MM):.6g}" width="{width:.6g}" height="{height:.6g}" preserveAspectRatio="none"'
-        f' href="data:image/png;base64,{png}"/>'
-        for number, png in enumerate(pngs)
+        f' href="data:image/png;base64,{base64_text(png)}"/>'
+        for number, png in enumerate(map_pngs(case, view, index))
     )
-    area_cm2 = float(np.count_nonzero(mask[index])) * view.pixel_mm[0] * view.pixel_mm[1] / 100
-    caption = f"slice {index + 1} of {len(mask)}, mask {area_cm2:.2f} cm²"
+    words = caption(mask, view, index)
     return (
         f'<figure id="slice-{index + 1}">'
-        f'<svg viewBox="0 0 {2 * width + GAP_MM:.6g} {height:.6g}" role="img" aria-label="ADC and Z map, {caption}">'
-        f"{images}{_strokes(path, f'outline-{index}', width, view)}{_letters(view, width, height)}</svg>"
-        f"<figcaption>{caption}</figcaption></figure>\n"
+        f'<svg viewBox="0 0 {2 * width + GAP_MM:.6g} {height:.6g}" role="img" aria-label="ADC and Z map, {words}">'
+        f"{images}{_strokes(outline(marked), f'outline-{index}', width, view)}{_letters(view, width, height)}</svg>"
+        f"<figcaption>{words}</figcaption></figure>\n"
     )
 
 

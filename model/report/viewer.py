@@ -111,12 +111,9 @@ def viewer_data(name: str, case: Case, found: "Segmentation", results: dict, rev
 def viewer_settings(case: Case) -> dict:
     """Windows, colours and how places are told.
 
-    "place" are rows of four: times (x, y, z, 1) in the scanner's space they give the viewer's place, the mm from the brain's
-    centre. "stack" is the axis of that place along which slices lie, x, y or z counted from 0, and "slice" what gives a
-    slice's number, counted from 1: its number at the centre, and what is added for each mm.
+    "stack" is the axis of a place from the brain's centre along which slices lie, x, y or z counted from 0, and "slice" what
+    gives a slice's number, counted from 1: its number at the centre, and what is added for each mm.
     """
-    corners_mm = np.vstack([np.zeros(3), np.eye(3)])
-    places = from_brain_centre(np.array([case.grid.to_index(corner) for corner in corners_mm]), case)
     turn = turn_to_canonical(case.grid)
     canonical = turn.axes.index(0)
     per_mm = (-1 if turn.reversed[canonical] else 1) / case.grid.spacing_mm[0]
@@ -125,7 +122,6 @@ def viewer_settings(case: Case) -> dict:
         "slices": case.grid.size[0],
         "slice": [float(case.brain_centre[0]) + 1, per_mm],
         "stack": 2 - canonical,
-        "place": np.vstack([places[1:] - places[0], places[:1]]).T.round(6).tolist(),
         "oriented": case.adc.oriented,
         "zName": "estimated Z" if case.estimated else "Z",
         "maps": {name: {"steps": stored.steps, "zero": stored.zero} for name, stored in STORED.items()},

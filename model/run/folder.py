@@ -20,6 +20,7 @@ from model.inputs.contents import is_of_the_system, visible_in
 from model.inputs.found_case import FoundCase
 from model.inputs.shared_voxels import without_shared_voxels
 from model.names.output_names import DRAFT_STEM, INDEX, MASK_STEM, PROBABILITIES_STEM, SUMMARY, ZMAP_STEM
+from model.names.platform_paths import RESULTS_PATH
 from model.outputs.bids_output import as_bids, begin_data_set, bids_place, is_own_description, require_outside
 from model.outputs.earlier import ChangedFiles, Earlier, changed_files, earlier_run, is_output_of_a_run, with_extras
 from model.outputs.place import Options, Place
@@ -149,7 +150,7 @@ def with_same_maps(each: list[PlannedCase], run: Run, outcomes: list[Outcome]) -
     cases = [(replace(each[n][0], remarks=remarks[n]), each[n][1]) for n in again]
     told: list[Outcome] = []
     try:
-        before = [Earlier(read_own_results(place.folder / place.results), holds=True) for _, place in cases]
+        before = [Earlier(read_own_results(place.folder / RESULTS_PATH), holds=True) for _, place in cases]
         outcomes_of([(*one, earlier) for one, earlier in zip(cases, before, strict=True)], run, told)
     finally:
         for n, outcome in zip(again, told, strict=False):

@@ -6,7 +6,7 @@ Does not import torch by itself, so that a bad case is refused at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,7 +131,7 @@ def write_case(
         if options.report:
             from model.report.case_page import write_report  # and its libraries only where it is asked for
 
-            write_report(staged / place.report, name, case, segmentation.answer, results, draft)
+            write_report(staged / REPORT_PATH, name, case, segmentation.answer, results, draft)
         if place.dicom:
             from model.report.dicom.objects import write_objects
 
@@ -141,17 +141,12 @@ def write_case(
             if name in place.sidecars:
                 write_results(place.sidecars[name](results), staged / sidecar_of(name))
         results = with_record(results, staged)
-        write_results(results, staged / place.results)
+        write_results(results, staged / RESULTS_PATH)
         require()
-        _put(staged, place, previous, results[FILES])
+        before = read_own_results(place.folder / RESULTS_PATH) or {FILES: ()}
+        with undisturbed():
+            previous.put(staged, place.folder, place.in_order(results[FILES]), older=before[FILES])
     return results
-
-
-def _put(staged: Path, place: Place, previous: Previous, files: Iterable[str]) -> None:
-    """Give what is written its place. What an earlier run left goes."""
-    before = read_own_results(place.folder / place.results) or {FILES: ()}
-    with undisturbed():
-        previous.put(staged, place.folder, place.in_order(files), older=before[FILES])
 
 
 def _write_images(

@@ -36,7 +36,7 @@ def of_an_earlier_run(place: Place, earlier: Earlier, previous: Previous | None 
     """Says that a case which failed now has results from before, and where; empty where it has none."""
     if previous and (moved := previous.moved(place.folder)):
         return f"; earlier results are in {moved}"
-    there = os.path.lexists(place.folder / place.results)
+    there = os.path.lexists(place.folder / RESULTS_PATH)
     return f"; {place.folder} is of an earlier run" if earlier.results and there else ""
 
 

@@ -180,24 +180,9 @@ def _field(data: bytes, rng: random.Random, fields: tuple[tuple[int, str], ...],
     return bytes(changed)
 
 
-TEXT = (
-    one_number,
-    one_number,
-    nudged_number,
-    one_value,
-    one_value,
-    lines_mixed,
-    cut,
-    longer,
-    flipped,
-    hole,
-    voxels,
-    no_image,
-)
-NIFTI = (*[nifti_field] * 4, cut, longer, flipped, hole, no_image)
-MGH = (*[mgh_field] * 4, *NIFTI[4:])
-
-
+ANY = (cut, longer, flipped, hole)
+TEXT = (*[one_number] * 2, nudged_number, *[one_value] * 2, lines_mixed, *ANY, voxels, no_image)
+NIFTI, MGH = ((*[field] * 4, *ANY, no_image) for field in (nifti_field, mgh_field))
 ODD = (
     *(None, True, -1, 0, 1, 11, 1e999, float("nan"), 2**64, 10**40, 0.5, "", "keep", "\0", "\ud800"),
     *([], {}, [1, 2, 3], [[]]),
@@ -244,8 +229,8 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
     ".mhd": TEXT,
     ".nrrd": TEXT,
     ".nii": NIFTI,
-    ".nii.gz": (*map(zipped, NIFTI), cut, longer, flipped, hole),
-    ".mgz": (*map(zipped, MGH), cut, longer, flipped, hole),
+    ".nii.gz": (*map(zipped, NIFTI), *ANY),
+    ".mgz": (*map(zipped, MGH), *ANY),
     ".mgh": MGH,
     ".review.json": (*[json_value] * 6, one_number, one_number, cut, longer, flipped, flipped, hole),
     ".dcm": (*[one_element] * 6, one_syntax, pixels, pixels, cut, longer, flipped, flipped, hole, no_image),

@@ -58,12 +58,8 @@ def one_element(data: bytes, rng: random.Random) -> bytes:
 
 
 def one_syntax(data: bytes, rng: random.Random) -> bytes:
-    """Another transfer syntax than the one that the pixels are in, or another kind of object."""
-
-    def change(dataset: Dataset) -> None:
-        dataset.file_meta.TransferSyntaxUID = rng.choice(SYNTAXES)
-
-    return _changed(data, change)
+    """Another transfer syntax than the one that the pixels are in."""
+    return _changed(data, lambda dataset: setattr(dataset.file_meta, "TransferSyntaxUID", rng.choice(SYNTAXES)))
 
 
 def pixels(data: bytes, rng: random.Random) -> bytes:

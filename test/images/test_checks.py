@@ -23,6 +23,7 @@ def case(
     z_space: str = "scanner",
     **changes: str,
 ) -> Case:
+    adc, zadc = (np.ascontiguousarray(voxels, dtype=np.float32) for voxels in (adc, zadc))
     return Case(Volume(adc, grid, Path("a.nii"), oriented), Volume(zadc, grid, Path("z.nii"), space=z_space), **changes)
 
 

@@ -53,8 +53,7 @@ def spoiled(of: str, where: np.ndarray, value: float) -> tuple[np.ndarray, np.nd
 
 @pytest.mark.parametrize("of", ["adc", "z", "both"])
 @pytest.mark.parametrize(
-    ("suffix", "value", "where"),
-    [(".mha", np.nan, "lesion"), (".nii.gz", np.inf, "middle"), (".nrrd", -np.inf, "surface")],
+    ("suffix", "value", "where"), [(".mha", np.nan, "lesion"), (".nii.gz", np.inf, "middle"), (".nrrd", -np.inf, "surface")]
 )
 def test_in_the_brain_it_is_refused_with_its_count(tmp_path, suffix, value, where, of):
     where = PLACES[where]
@@ -160,6 +159,13 @@ def test_a_hole_that_touches_the_background_at_an_edge_is_enclosed():
         refilled(adc, zadc)
     adc[6, 2, 3] = 0  # which opens it
     assert refilled(adc, zadc)[6, 4, 4] == 0
+
+
+@pytest.mark.parametrize("place", [(0, 9, 9), (29, 9, 9), (9, 0, 9), (9, 19, 9), (9, 9, 0), (9, 9, 19)])
+def test_what_is_missing_at_a_side_is_background(place):
+    adc, zadc = np.full((30, 20, 20), 1000, np.float32), np.ones((30, 20, 20), np.float32)
+    adc[place] = np.nan
+    assert refilled(adc, zadc)[place] == 0
 
 
 def test_small_regions_with_z_that_touch_at_a_corner_are_no_large_one():

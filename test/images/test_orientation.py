@@ -68,22 +68,6 @@ def test_every_storage_is_turned_to_lps_and_back(orientation):
     np.testing.assert_array_equal(turn.from_canonical(turn.to_canonical(groups)), groups)
 
 
-def test_an_oblique_scan_is_turned_to_the_nearest_axes():
-    """Columns run to the back and a little down, rows down and a little to the front, slices to the right."""
-    c, s = 0.8, 0.6
-    direction = (0, 0, -1.0, c, -s, 0, -s, -c, 0)  # columns of cosines: x, y, z of the file
-    turn = turn_to_canonical(Grid((2, 3, 4), (1.0, 1.0, 1.0), (0, 0, 0), direction))
-    assert turn.axes == (1, 2, 0)  # canonical z is the file's y, canonical y its x, canonical x its z
-    assert turn.reversed == (True, False, True)
-
-
-def test_slices_between_axial_and_coronal_stay_slices():
-    turn = turn_to_canonical(Grid((28, 160, 160), (6.0, 1.375, 1.375), (0, 0, 0), BETWEEN))
-    assert (turn.axes, turn.reversed) == ((0, 1, 2), (True, True, False))
-    even = turn_to_canonical(Grid((28, 160, 160), (1.375, 1.375, 1.375), (0, 0, 0), BETWEEN))
-    assert even.axes == (1, 0, 2)  # no slices to keep: the nearest by 0.72 against 0.69
-
-
 NUMBERS = np.arange(60, dtype=np.int32).reshape(5, 4, 3)
 H = 0.5**0.5
 TIES = {  # columns of cosines; two or three orders fit equally well
@@ -109,20 +93,27 @@ def test_48_storages_are_one_array_at_45_degrees_whatever_the_last_bits(name, sp
     assert len(arrays) == 1
 
 
-def test_thick_slices_at_45_degrees_stay_slices():
-    """Along z between the patient's top and back, rows of both spacings the same: the slices are the canonical z."""
-    for noise in (-1e-9, 1e-9):
-        direction = np.array(TIES["45 degrees about x"]) + noise * np.array((0, 0, 0, 0, 1, -1, 0, -1, 0))
-        assert turn_to_canonical(Grid((3, 4, 5), (6.0, 1.0, 1.0), (0, 0, 0), tuple(direction))).axes == (0, 1, 2)
-        assert turn_to_canonical(Grid((3, 4, 5), (1.0, 6.0, 1.0), (0, 0, 0), tuple(direction))).axes == (1, 0, 2)
+C, S = 0.8, 0.6
+BETWEEN_TWO = TIES["45 degrees about x"]
+TURNS = {  # spacing and columns of cosines, which stored axes become z, y and x, and which of these run against them
+    # columns run to the back and a little down, rows down and a little to the front, slices to the right
+    "the nearest axes": ((1.0, 1.0, 1.0), (0, 0, -1.0, C, -S, 0, -S, -C, 0), (1, 2, 0), (True, False, True)),
+    "slices between axial and coronal": ((6.0, 1.375, 1.375), BETWEEN, (0, 1, 2), (True, True, False)),
+    "no slices to keep: the nearest by 0.72 against 0.69": (EVEN, BETWEEN, (1, 0, 2), (True, False, False)),
+    "thick slices at 45 degrees": ((6.0, 1.0, 1.0), BETWEEN_TWO, (0, 1, 2), (False, False, False)),
+    "thick rows at 45 degrees": ((1.0, 6.0, 1.0), BETWEEN_TWO, (1, 0, 2), (False, True, False)),
+    # of the two lines between top and back the one on which both rise together: the file's y, (0, H, H), not its z
+    "no slices at 45 degrees": (EVEN, BETWEEN_TWO, (1, 0, 2), (False, True, False)),
+}
 
 
-def test_without_slices_the_first_axis_at_45_degrees_runs_to_top_and_back():
-    """Of the two lines between top and back the one on which both rise together: the file's y, (0, H, H), not its z."""
-    for noise in (-1e-9, 1e-9):
-        direction = np.array(TIES["45 degrees about x"]) + noise * np.array((0, 0, 0, 0, 1, -1, 0, -1, 0))
-        turn = turn_to_canonical(Grid((3, 4, 5), EVEN, (0, 0, 0), tuple(direction)))
-        assert (turn.axes, turn.reversed) == ((1, 0, 2), (False, True, False))  # the file's z: H to the top, -H to the back
+@pytest.mark.parametrize("noise", [-1e-9, 1e-9])
+@pytest.mark.parametrize("name", TURNS)
+def test_which_axis_becomes_which(name, noise):
+    spacing_mm, direction, axes, reversed_ = TURNS[name]
+    noisy = np.array(direction) + noise * np.array((0, 0, 0, 0, 1, -1, 0, -1, 0))
+    turn = turn_to_canonical(Grid((3, 4, 5), spacing_mm, (0, 0, 0), tuple(noisy)))
+    assert (turn.axes, turn.reversed) == (axes, reversed_)
 
 
 def test_48_storages_get_one_mask_voxel_for_voxel(tmp_path):

@@ -5,26 +5,21 @@
 
 import dataclasses
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from phantom import make_phantom
+from test_checks import case
 
 from model.errors import UserError
 from model.images.case import Case, require_usable
 from model.images.checks import warnings_of
 from model.images.pair import better_fit, pair_of
-from model.images.volume import Grid, Volume
+from model.images.volume import Grid
 
 PHANTOM = make_phantom()
 ADC, Z, BRAIN = PHANTOM.adc, PHANTOM.zadc, PHANTOM.adc > 0
 VOXEL_ML = 3.0 * 1.6 * 1.5 / 1000
-
-
-def case(adc: np.ndarray = ADC, zadc: np.ndarray = Z, grid: Grid = PHANTOM.grid) -> Case:
-    adc, zadc = (np.ascontiguousarray(voxels, dtype=np.float32) for voxels in (adc, zadc))
-    return Case(Volume(adc, grid, Path("a.nii")), Volume(zadc, grid, Path("z.nii")))
 
 
 def in_brain(values: np.ndarray) -> np.ndarray:
@@ -47,7 +42,7 @@ def test_the_phantom_is_a_pair():
         (in_brain(4000 * np.exp(-ADC / 1000)), Z, "diffusion-weighted images in place of the ADC map"),
         (ADC, np.abs(Z), "Z is between 0 and 10 in the brain, |Z|, p-values, probabilities or a mask?"),
         (ADC, in_brain(np.exp(-np.abs(Z))), "and 1 in the brain, |Z|, p-values, probabilities or a mask?"),
-        (ADC, Z < -2, "Z is between 0 and 1 in the brain"),
+        (ADC, Z < -2, "Expected the signed Z map, below 0 in lesions; with --estimate-z it may be left out"),
         (ADC, in_brain(np.full_like(Z, 1.5)), "Z is 1.5 in all of the brain"),
         (ADC, np.zeros_like(Z), "Z is 0 in all of the brain"),
         (ADC, ADC, "are the same image"),

@@ -38,7 +38,9 @@ def outcome(main: Callable, rule_weights: Path, capfd: pytest.CaptureFixture) ->
         if code == 0:
             assert err == ""
             assert files_below(output) == [MASK, RESULTS]
-            check_mask(output / MASK, next((root / ADC_FOLDER).glob("*.mha")))
+            adc = sitk.ReadImage(str(next((root / ADC_FOLDER).glob("*.mha"))))
+            for name in ("Size", "Spacing", "Origin", "Direction"):
+                assert getattr(sitk.ReadImage(str(output / MASK)), f"Get{name}")() == getattr(adc, f"Get{name}")(), name
             event("mask")
             return "mask"
         assert code == 2, err
@@ -51,24 +53,9 @@ def outcome(main: Callable, rule_weights: Path, capfd: pytest.CaptureFixture) ->
     return run
 
 
-def check_mask(path: Path, adc_path: Path) -> None:
-    mask, adc = sitk.ReadImage(str(path)), sitk.ReadImage(str(adc_path))
-    assert mask.GetPixelID() == sitk.sitkUInt8
-    assert np.isin(sitk.GetArrayViewFromImage(mask), (0, 1)).all()
-    for name in ("Size", "Spacing", "Origin", "Direction"):
-        assert getattr(mask, f"Get{name}")() == getattr(adc, f"Get{name}")(), name
-
-
-def folder() -> tempfile.TemporaryDirectory:
-    """A folder for every example, with the two folders of the maps."""
-    made = tempfile.TemporaryDirectory()
-    for where in (ADC_FOLDER, ZADC_FOLDER):
-        Path(made.name, where).mkdir(parents=True)
-    return made
-
-
 def write_small_case(root: Path) -> None:
     for voxels, where in zip(small_maps(), (ADC_FOLDER, ZADC_FOLDER), strict=True):
+        (root / where).mkdir(parents=True)
         write_image(voxels, GRID, root / where / "map.mha")
 
 
@@ -97,8 +84,9 @@ def legal_cases(draw: st.DrawFn) -> tuple[list[sitk.Image], bool]:
 @given(case=legal_cases())
 def test_a_legal_case_gets_the_rule(outcome, case):
     images, compressed = case
-    with folder() as root:
+    with tempfile.TemporaryDirectory() as root:
         for image, where in zip(images, (ADC_FOLDER, ZADC_FOLDER), strict=True):
+            Path(root, where).mkdir(parents=True)
             sitk.WriteImage(image, str(Path(root, where, "map.mha")), useCompression=compressed)
         brain_ml = np.count_nonzero(sitk.GetArrayFromImage(images[0])) * np.prod(images[0].GetSpacing()) / 1000
         if brain_ml > 2000:  # more than any brain
@@ -117,16 +105,12 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0
 def test_names_of_any_letters(outcome, name, below, link):
     """A mask where the name can be printed; the case in a folder of such a name, its ADC map there or behind a link."""
     assume(below not in (".", "..") and len(name.encode()) < 200 and len(below.encode()) < 200)
-    with folder() as root:
+    with tempfile.TemporaryDirectory() as root:
         case = Path(root, below)
-        for where in (ADC_FOLDER, ZADC_FOLDER):
-            (case / where).mkdir(parents=True)
         write_small_case(case)
         path, target = case / ADC_FOLDER / "map.mha", case / ADC_FOLDER / f"{name}.mha"
         if link:
-            elsewhere = Path(root, "elsewhere.mha")
-            path.rename(elsewhere)
-            target.symlink_to(elsewhere)
+            target.symlink_to(path.rename(Path(root, "elsewhere.mha")))
         else:
             path.rename(target)
         found = outcome(case)
@@ -139,7 +123,7 @@ KEYS = st.sampled_from(["socket", "interface", "slug", "relative_path"])
 @SETTINGS
 @given(manifest=st.recursive(st.none() | st.text(max_size=5), lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner)))
 def test_manifests_of_any_shape(outcome, manifest):
-    with folder() as root:
+    with tempfile.TemporaryDirectory() as root:
         write_small_case(Path(root))
         Path(root, "inputs.json").write_text(json.dumps(manifest))
         assert "inputs.json" in outcome(Path(root))

@@ -66,11 +66,13 @@ def test_mask_that_is_much_larger_than_the_map_is_told(folder):
 
 @pytest.mark.parametrize(("background", "slices", "told"), [(0, 3, True), (np.nan, 3, True), (0, 5, False), (1, 3, False)])
 def test_mask_of_a_part_of_a_stripped_map_is_told(folder, background, slices, told):
-    """Of the brain's 6 slices the mask has 3 or 5: half or a sixth is taken away."""
-    write_image(np.where(BRAIN, ADC, np.float32(background)), GRID, folder / "adc.nii.gz")
+    """Of the brain's 6 slices the mask has 3 or 5: half or a sixth is taken away. The volume measures 816 ml, it 342."""
+    grid = replace(GRID, spacing_mm=tuple(6 * mm for mm in GRID.spacing_mm))
+    write_image(np.where(BRAIN, ADC, np.float32(background)), grid, folder / "adc.nii.gz")
+    write_image(ZADC, grid, folder / "zadc.nii.gz")
     part = BRAIN.copy()
     part[np.flatnonzero(BRAIN.any((1, 2)))[slices:]] = False
-    write_image(part.astype(np.uint8), GRID, folder / "mask.nii.gz")
+    write_image(part.astype(np.uint8), grid, folder / "mask.nii.gz")
     case = read_case(folder / "adc.nii.gz", folder / "zadc.nii.gz", mask_path=folder / "mask.nii.gz", smallest_brain_ml=0)
     said = "The brain mask mask.nii.gz takes away 50% of the voxels with ADC above 0 of a map that is 0 elsewhere"
     assert any(remark.startswith(said) for remark in case.remarks) is told
@@ -81,6 +83,7 @@ WRONG = {
     "empty": (np.zeros(GRID.size, np.uint8), "it is empty, expected 1 in the brain"),
     "another value": (BRAIN * np.uint8(255), "expected the values 0 and 1, found 255"),
     "labels": (BRAIN * np.arange(GRID.size[2], dtype=np.uint8), "expected the values 0 and 1, found 3, 4, 5, ..."),
+    "beside the brain": ((~BRAIN).astype(np.uint8), "no voxel with ADC above 0 lies in it"),
     "NaN": (np.where(BRAIN, ODD, np.nan), "expected the values 0 and 1, found nan"),
 }
 
@@ -88,17 +91,11 @@ WRONG = {
 @pytest.mark.parametrize("kind", WRONG)
 def test_mask_that_is_none_is_refused_with_both_files(folder, kind):
     voxels, words = WRONG[kind]
-    write_image(voxels.astype(voxels.dtype), GRID, folder / "mask.nii.gz")
+    write_image(ADC, GRID, folder / "adc.nii.gz")
+    write_image(voxels, GRID, folder / "mask.nii.gz")
     with pytest.raises(UserError) as error:
         read(folder)
     assert str(error.value) == f"{folder / 'mask.nii.gz'} is no brain mask for {folder / 'adc.nii.gz'}: {words}"
-
-
-def test_mask_beside_the_brain_is_refused(folder):
-    write_image(ADC, GRID, folder / "adc.nii.gz")
-    write_image((~BRAIN).astype(np.uint8), GRID, folder / "mask.nii.gz")
-    with pytest.raises(UserError, match=r"mask\.nii\.gz is no brain mask for .*adc\.nii\.gz: no voxel with ADC above 0"):
-        read(folder)
 
 
 def test_mask_that_leaves_less_than_asked_for_is_refused_with_both_files(folder):

@@ -58,6 +58,7 @@ REFUSED = {
     "spacing negative": (header(ElementSpacing="1 -1 1"), "expected a spacing"),
     "too fine": (header(ElementSpacing="1 0.19 1"), "expected a spacing"),
     "too coarse": (header(ElementSpacing="100.1 1 1"), "expected a spacing"),
+    "as Python writes numbers": (header(ElementSpacing="1_0 1 1"), "ElementSpacing = '1_0 1 1', expected 3 numbers"),
     "fewer numbers than dimensions": (header(ElementSpacing="1 1"), "expected 3 numbers"),
     "no direction": (header(TransformMatrix="0 0 0 0 0 0 0 0 0"), "at right angles, not the direction"),
     "sheared axes": (header(TransformMatrix="1 0 0 0.5 1 0 0 0 1"), "at right angles"),

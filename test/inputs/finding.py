@@ -20,7 +20,7 @@ from pathlib import Path
 
 from model.inputs.cases import find_cases
 
-ATTRIBUTES = ("no_mask", "other_masks", "remarks", "no_z")
+ATTRIBUTES = ("place", "no_mask", "other_masks", "remarks", "no_z")
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 78642\n"
 NOT_FETCHED = "a pointer of Git LFS: the data were not fetched (git lfs pull)"
 

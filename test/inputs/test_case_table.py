@@ -133,13 +133,6 @@ def test_row_that_is_wrong_fails_that_case_alone(tmp_path, row, name, says):
     require(tmp_path, problem, says)
 
 
-def test_rows_with_one_name_all_fail(tmp_path):
-    tree(tmp_path, "b c")
-    table(tmp_path, "a,b,c\nA,c,b\ngood,b,c")
-    found = [(case.name, "found more than one" in case.problem) for case in find_cases(tmp_path)]
-    assert found == [("A", True), ("a", True), ("good", False)]
-
-
 def test_umlaut_of_a_mac_in_a_table_of_windows(tmp_path):
     """A Mac stores u and its dots as two signs, Windows as one."""
     tree(tmp_path, "Mu\u0308ller.mha z.mha")

@@ -10,7 +10,7 @@ from inference_helpers import ADC_FOLDER, ZADC_FOLDER
 
 from model.errors import UserError
 from model.inputs.cases import find_cases
-from model.inputs.platform import find_inputs
+from model.inputs.platform import find_scan
 
 ADC_1, Z_1 = "1ADC_ss/{}-ADC_ss.mha", "2Z_ADC/Zmap_{}-ADC_smooth2mm_clipped10.mha"
 FOUND = blocks("""
@@ -145,16 +145,6 @@ def test_pointers_to_data_that_were_not_fetched(tmp_path, kind):
 # --- DICOM, and files beside it ---
 
 
-@pytest.mark.parametrize("names", ["c1/study/series/IM0001", "c1/0.dcm c1/1.dcm"])
-def test_a_folder_with_dicom_is_a_case_without_a_z_map(tmp_path, names):
-    tree(tmp_path, names)
-    for name in names.split():
-        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
-    (case,) = find_cases(tmp_path)
-    assert (case.name, case.adc, case.zadc, case.problem) == ("c1", tmp_path / "c1", None, "")
-    assert case.no_z.endswith("(c1 was taken as the ADC map)")
-
-
 DCM2NIIX = "20260203101112_5"  # time and number of a series, in the names that dcm2niix gives
 
 
@@ -216,6 +206,18 @@ def test_cd_with_a_viewer(tmp_path, index):
 # --- the whole of a folder ---
 
 
+def test_a_hidden_folder_of_a_case_is_named(tmp_path, capsys):
+    tree(tmp_path, "c1/adc.mha .c2/adc.mha .c3/IM1.dcm .c4/series/IM1.dcm .c5.mha .c6/zmap.mha ._c1.mha @eaDir/adc.mha")
+    tree(
+        tmp_path, ".git/adc.mha .Trash-1000/adc.mha .datalad/config .ipynb_checkpoints/cases-checkpoint.csv .venv/a/b/1.dcm"
+    )
+    for name in (".c3/IM1.dcm", ".c4/series/IM1.dcm", ".Trash-1000/1.dcm", ".venv/a/b/1.dcm"):
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
+    assert [case.name for case in find_cases(tmp_path)] == ["c1"]
+    said = [f"warning: {tmp_path}/.c{n}: left out, since its name begins with a dot; it holds a case" for n in (2, 3, 4)]
+    assert capsys.readouterr().out.splitlines() == said
+
+
 NOTHING = [
     (find_cases, "a.dcm b.dcm", r"no case found.*found 2 file\(s\) \(DICOM\), which is not read there"),
     (
@@ -226,10 +228,10 @@ NOTHING = [
     ),
     *(
         (find, "", "^{root}.*: .*the input folder is empty; in a container, check .* -v mount")
-        for find in (find_cases, find_inputs)
+        for find in (find_cases, find_scan)
     ),
     (
-        find_inputs,
+        find_scan,
         f"{ADC_FOLDER}/1.dcm {ZADC_FOLDER}/2.mha",
         r"found 1 file\(s\) \(DICOM\) .*; DICOM is read with --cases, from a folder for each case$",
     ),

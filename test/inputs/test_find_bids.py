@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from finding import blocks, check, only, session
+from finding import blocks, check, session
 
 from model.errors import UserError
 from model.inputs.cases import find_cases
-
-Z = "desc-zscore_ADC"
 
 
 @pytest.fixture
@@ -39,6 +37,48 @@ sub-02_ses-1: = sub-02/ses-1/dwi/sub-02_ses-1_ADC.nii.gz sub-02/ses-1/dwi/sub-02
 sub_06: a link to nowhere
 baby2 baby3 sub_03 03 loose.mha sub-07.zip annex sub-05_T1w.nii.gz rawdata: ^{root}/{name}: lies outside of sub-<
 sub-02/session-2 sub-02/3 sub-01/DWI sub-02/adc.nii sub-02/ses-1/ADC sub-02/ses-1/adc.mha: ^{root}/{name}: lies outside
+
+subjects and sessions keep their names; a subject with sessions is a case of its own where it has a map
+/ sub-01/ses-1/dwi ADC desc-zscore_ADC dwi FA desc-brain_mask
+/ sub-01/ses-2/anat ADC desc-zscore_ADC T2w
+/ sub-01/anat T2w
+/ sub-02/ses-1/dwi ADC desc-zscore_ADC
+/ sub-02/dwi ADC desc-zscore_ADC
+/ sub-A1/dwi acq-b800_run-2_ADC acq-b800_run-2_desc-zscore_ADC
+sub-01_ses-1: = sub-01/ses-1/dwi/sub-01_ses-1_ADC.nii.gz sub-01/ses-1/dwi/sub-01_ses-1_desc-zscore_ADC.nii.gz -
+sub-01_ses-2: = sub-01/ses-2/anat/sub-01_ses-2_ADC.nii.gz sub-01/ses-2/anat/sub-01_ses-2_desc-zscore_ADC.nii.gz -
+sub-02_ses-1: = sub-02/ses-1/dwi/sub-02_ses-1_ADC.nii.gz sub-02/ses-1/dwi/sub-02_ses-1_desc-zscore_ADC.nii.gz -
+sub-02 sub-A1: = {name}/dwi/{name}*_ADC.nii.gz {name}/dwi/{name}*_desc-zscore_ADC.nii.gz -
+sub-01_ses-1.place: sub-01/ses-1
+sub-02.place: ^sub-02$
+
+names of a Z map; an estimated one is no given one
+/ sub-1/dwi ADC desc-z_ADC
+/ sub-2/dwi ADC desc-zADC_ADC
+/ sub-3/dwi ADC desc-zScore_ADC
+/ sub-4/dwi ADC zmap
+/ sub-5/dwi acq-a_ADC acq-a_desc-HIEzscore_ADC
+/ sub-6/dwi acq-a_ADC desc-estimatedzscore_ADC
+/ sub-7/dwi acq-a_ADC desc-estimatedzscore_ADC acq-a_desc-zscore_ADC
+sub-1 sub-2 sub-3 sub-4: = {name}/dwi/{name}_ADC.nii.gz {name}/dwi/{name}_*z*.nii.gz -
+sub-5: sub-5_acq-a_desc-HIEzscore_ADC.nii.gz was left out: its name says that it is an estimated Z map, not a given one
+sub-6: sub-6_desc-estimatedzscore_ADC.nii.gz was left out: its name says
+sub-5.remarks sub-6.remarks: was left out: its name says that it is an estimated Z map, not a given one.$
+sub-7: = sub-7/dwi/sub-7_acq-a_ADC.nii.gz sub-7/dwi/sub-7_acq-a_desc-zscore_ADC.nii.gz -
+
+no mask of the ADC map is passed over without a word, but one that is called an image of another kind
+/ sub-1/dwi ADC desc-zscore_ADC label-brain_mask
+/ sub-2/dwi ADC desc-zscore_ADC desc-Brain_mask
+/ sub-3/dwi ADC desc-zscore_ADC desc-brain_label-L_mask
+/ sub-4/dwi ADC desc-zscore_ADC desc-synthstrip_mask
+/ sub-5/dwi ADC desc-zscore_ADC desc-hie_mask
+/ sub-6/dwi ADC desc-zscore_ADC label-lesion_mask
+/ sub-7/dwi ADC desc-zscore_ADC desc-brain_T1w
+sub-1 sub-2 -m: = {name}/dwi/{name}_ADC.nii.gz {name}/dwi/{name}_desc-zscore_ADC.nii.gz {name}/dwi/{name}_*rain_mask.nii.gz
+sub-3 sub-4 -m: expected a brain mask, found sub-
+sub-5 sub-6 sub-7 -m: = {name}/dwi/{name}_ADC.nii.gz {name}/dwi/{name}_desc-zscore_ADC.nii.gz -
+sub-5.other_masks sub-6.other_masks -m: _mask.nii.gz is none by its name$
+sub-7.other_masks -m:
 
 several candidates are listed
 / sub-01/dwi run-1_ADC run-2_ADC run-1_desc-zscore_ADC
@@ -137,62 +177,7 @@ def test_cases_of_a_data_set(data_set, title):
     check(data_set, FOUND[title])
 
 
-def test_subjects_and_sessions_keep_their_names(data_set):
-    session(data_set, "sub-01/ses-1/dwi", "ADC", Z, "dwi", "FA", "desc-brain_mask")
-    session(data_set, "sub-01/ses-2/anat", "ADC", Z, "T2w")
-    session(data_set, "sub-A1/dwi", "acq-b800_run-2_ADC", f"acq-b800_run-2_{Z}")
-    found = {case.name: (case.place, case.adc, case.zadc) for case in find_cases(data_set)}
-    assert found == {
-        name: (place, *(data_set / place / datatype / f"{name}_{start}{end}.nii.gz" for end in ("ADC", Z)))
-        for name, place, datatype, start in (
-            ("sub-01_ses-1", "sub-01/ses-1", "dwi", ""),
-            ("sub-01_ses-2", "sub-01/ses-2", "anat", ""),
-            ("sub-A1", "sub-A1", "dwi", "acq-b800_run-2_"),
-        )
-    }
-
-
-def test_a_subject_with_sessions_and_a_map_of_its_own(data_set):
-    session(data_set, "sub-01/ses-1/dwi", "ADC", Z)
-    session(data_set, "sub-01/anat", "T2w")
-    assert list(only(data_set)) == ["sub-01_ses-1"]
-    session(data_set, "sub-01/dwi", "ADC", Z)
-    assert {case.name: case.place for case in find_cases(data_set)} == {"sub-01": "sub-01", "sub-01_ses-1": "sub-01/ses-1"}
-
-
-@pytest.mark.parametrize("z", ["desc-z_ADC", "desc-zADC_ADC", "desc-zScore_ADC", "zmap"])
-def test_names_of_a_z_map(data_set, z):
-    session(data_set, "sub-01/dwi", "ADC", z)
-    assert only(data_set) == {"sub-01": ("sub-01/dwi/sub-01_ADC.nii.gz", f"sub-01/dwi/sub-01_{z}.nii.gz")}
-
-
-@pytest.mark.parametrize("estimated", ["acq-a_desc-HIEzscore_ADC", "desc-estimatedzscore_ADC"])
-def test_an_estimated_z_map_is_no_given_one(data_set, estimated):
-    session(data_set, "sub-01/dwi", "acq-a_ADC", estimated)
-    left_out = f"sub-01_{estimated}.nii.gz was left out: its name says that it is an estimated Z map, not a given one"
-    assert find_cases(data_set)[0].remarks == (f"{left_out}.",)
-    assert left_out in only(data_set)["sub-01"]
-    session(data_set, "sub-01/dwi", f"acq-a_{Z}")
-    assert find_cases(data_set)[0].zadc.name == f"sub-01_acq-a_{Z}.nii.gz"
-
-
-MASKS = {  # masks of the ADC map by other names, and the attribute that names them
-    **dict.fromkeys(("label-brain_mask", "desc-Brain_mask"), "brain_mask"),
-    **dict.fromkeys(("desc-brain_label-L_mask", "desc-synthstrip_mask"), "no_mask"),
-    **dict.fromkeys(("desc-hie_mask", "label-lesion_mask"), "other_masks"),
-    "desc-brain_T1w": "",  # what is called an image of another kind
-}
-
-
-@pytest.mark.parametrize("mask", MASKS)
-def test_no_mask_is_passed_over_without_a_word(data_set, mask):
-    session(data_set, "sub-01/dwi", "ADC", Z, mask)
-    (case,) = find_cases(data_set)
-    for attribute in ("brain_mask", "no_mask", "other_masks"):
-        assert (f"sub-01_{mask}.nii.gz" in str(getattr(case, attribute))) == (MASKS[mask] == attribute)
-
-
 def test_a_data_set_without_subjects_is_refused(data_set):
-    session(data_set / "derivatives" / "x", "sub-01/dwi", "ADC", Z)
+    session(data_set / "derivatives" / "x", "sub-01/dwi", "ADC")
     with pytest.raises(UserError, match=r"expected folders sub-<label>, found dataset_description\.json, derivatives"):
         find_cases(data_set)

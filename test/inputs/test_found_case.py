@@ -11,29 +11,6 @@ from model.inputs.cases import find_cases
 from model.inputs.mask_names import MaskKind
 from model.inputs.platform import find_scan
 
-LAYOUTS = [  # an ADC map and its brain mask
-    "c1/adc.nii.gz c1/adc_mask.nii.gz",
-    "c1/adc.nii.gz c1/brain_mask.seg.nrrd",  # 3D Slicer
-    "c1/adc.nii.gz c1/b0_bet_mask.nii.gz",  # HD-BET
-    "c1/adc.nii.gz c1/BrainExtractionMask.nii.gz",  # ANTs
-    "c1/stroke3_lesion_adc.nii.gz c1/stroke3_lesion_mask.nii.gz",  # a case called after a lesion
-    "1ADC_ss/c1-ADC_ss.mha 1ADC_ss/c1-ADC_ss_mask.nii.gz",  # the data set's
-    "1ADC_ss/c1_adc.mha 1ADC_ss/brain_mask_c1.mha",
-    "maps/a.nii other/b.nii",  # a table's
-]
-
-
-@pytest.mark.parametrize("names", LAYOUTS)
-def test_case_of_an_adc_map_and_a_mask(tmp_path, names):
-    adc, mask = names.split()
-    tree(tmp_path, names)
-    if adc.startswith("maps"):
-        table(tmp_path, f"c1,{adc},,{mask}", "case,adc,zadc,brain_mask")
-    assert list(files(tmp_path).values()) == [(adc, None, mask)]
-    (problem,) = files(tmp_path, estimate_z=False).values()
-    assert problem.endswith("; --estimate-z does without one")
-
-
 NAMES = {  # of files beside adc.mha and zmap.mha, without their suffixes
     MaskKind.OTHER: """
         lesion_mask label adc_seg_mask InfarctMask dwi-stroke-mask tumour_brain_mask sub-01_desc-hie_mask lesions-draft roi
@@ -99,6 +76,21 @@ def test_estimated_z_maps_of_tables_and_platform_fail(tmp_path, name):
 
 
 FOUND = blocks("""
+an ADC map and its brain mask: in general, of 3D Slicer, HD-BET and ANTs, of a case that is called after a lesion
++ c1/adc.nii.gz c1/adc_mask.nii.gz c2/adc.nii.gz c2/brain_mask.seg.nrrd c3/adc.nii.gz c3/b0_bet_mask.nii.gz
++ c4/adc.nii.gz c4/BrainExtractionMask.nii.gz c5/stroke3_lesion_adc.nii.gz c5/stroke3_lesion_mask.nii.gz
+c1 -z -m: = c1/adc.nii.gz - c1/adc_mask.nii.gz
+c2 -z -m: = c2/adc.nii.gz - c2/brain_mask.seg.nrrd
+c3 -z -m: = c3/adc.nii.gz - c3/b0_bet_mask.nii.gz
+c4 -z -m: = c4/adc.nii.gz - c4/BrainExtractionMask.nii.gz
+c5 -z -m: = c5/stroke3_lesion_adc.nii.gz - c5/stroke3_lesion_mask.nii.gz
+
+both in the data set's folder
++ 1ADC_ss/c1-ADC_ss.mha 1ADC_ss/c1-ADC_ss_mask.nii.gz 1ADC_ss/c2_adc.mha 1ADC_ss/brain_mask_c2.mha
+c1 -z -m: = 1ADC_ss/c1-ADC_ss.mha - 1ADC_ss/c1-ADC_ss_mask.nii.gz
+c2_adc -z -m: = 1ADC_ss/c2_adc.mha - 1ADC_ss/brain_mask_c2.mha
+c1 c2_adc: the Z map, none is there*; --estimate-z does without one$
+
 masks of formats that are not read, or by the folder's own words, may be brain masks
 + c1/adc.mha c1/b0_brain_mask.img c2/adc.mha c2/mask.nii.zip c3/adc.mha c3/x.seg.nrrd HIE_01/adc.mha HIE_01/HIE_01_mask.mha
 c1 -z -m: expected a brain mask, found b0_brain_mask.img (Analyze or two-file NIfTI, which is not read); if it is one,
@@ -152,6 +144,7 @@ rows whose files are not there; the mask's matters only where it is asked for
 | 5,,c,c
 | 6,b,c
 | 7,b,c,gone.mha
+| 8,b,,c
 1 -z -m: ^no such file: {root}/gone.mha
 2 -z -m: link: a link to nowhere
 3 -z -m: ^no such file: {root}/gone.mha
@@ -159,7 +152,8 @@ rows whose files are not there; the mask's matters only where it is asked for
 5 -z -m: line 6 has no adc
 6 -z -m: = b c -
 7 -z -m: ^no such file: {root}/gone.mha
-1 2 -z: = b - -
+8 -z -m: = b - c
+1 2 8 -z: = b - -
 3 -z: ^no such file: {root}/gone.mha
 4 5 -z: has no adc
 6 7 -z: = b c -

@@ -9,7 +9,7 @@ from inference_helpers import ADC_FOLDER, ADC_SLUG, MASK, RESULTS, ZADC_FOLDER, 
 from phantom import SOCKETS
 
 from model.errors import UserError
-from model.inputs.platform import find_inputs, find_scan
+from model.inputs.platform import find_scan
 from model.names.platform_paths import MASK_PATH, RESULTS_PATH
 
 CASE = Path(__file__).parents[1] / "case" / "input"
@@ -30,10 +30,10 @@ def declare(root: Path, manifest: object) -> None:
 
 
 def refusal(root: Path) -> str:
-    with pytest.raises(UserError) as error:
-        find_inputs(root)
-    assert "\n" not in str(error.value)
-    return str(error.value)
+    try:
+        return find_scan(root).no_z
+    except UserError as error:
+        return str(error)
 
 
 STANDARD = (f"{ADC_FOLDER}/adc.MHA", f"{ZADC_FOLDER}/z.mha")
@@ -54,13 +54,13 @@ def test_files_that_a_manifest_names(root, kind):
     manifest, expected = FOUND[kind]
     if manifest:
         declare(root, manifest)
-    assert tuple(str(path.relative_to(root)) for path in find_inputs(root)) == expected
+    assert tuple(str(path.relative_to(root)) for path in find_scan(root).files) == expected
 
 
 def test_names_are_the_platforms():
     assert (MASK_PATH, RESULTS_PATH) == (MASK, RESULTS)
     assert {slug: where for slug, (_, where, _) in SOCKETS.items()} == {ADC_SLUG: ADC_FOLDER, ZADC_SLUG: ZADC_FOLDER}
-    assert [path.parent.relative_to(CASE) for path in find_inputs(CASE)] == [Path(ADC_FOLDER), Path(ZADC_FOLDER)]
+    assert [path.parent.relative_to(CASE) for path in find_scan(CASE).files] == [Path(ADC_FOLDER), Path(ZADC_FOLDER)]
 
 
 NO_LIST = "expected a list of entries, each with a socket that has a slug and a relative_path"

@@ -11,7 +11,6 @@ import argparse
 import collections
 import functools
 import json
-import os
 import random
 import re
 import resource
@@ -97,7 +96,7 @@ def kill_at_steps(bench: Bench) -> None:
     """Before the first file operation, before the second, and so on until a run comes to its end."""
     for number in range(10_000):
         bench.clear()
-        code = forked.finish(forked.start(functools.partial(until_step, bench.run, number)))
+        code = forked.finish(forked.start(functools.partial(forked.until_step, bench.run, number, FILE_OPERATIONS)))
         if code == 0:
             return
         assert code == -signal.SIGKILL, code
@@ -106,20 +105,6 @@ def kill_at_steps(bench: Bench) -> None:
         if number % 10 == 0:
             bench.again()
     raise AssertionError("a run has no end")
-
-
-def until_step(run: Callable[[], object], number: int) -> None:
-    left = number
-
-    def hook(event: str, details: tuple) -> None:
-        nonlocal left
-        if event in FILE_OPERATIONS:
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            left -= 1
-
-    sys.addaudithook(hook)
-    run()
 
 
 def kill_at_bytes(bench: Bench, count: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gaussian import SPACING_MM, blur, gaussian_mean
 from scipy import ndimage
+from scipy.special import logit
 
 from model.lesions.brain_map import DEEPEST_MM
 from model.lesions.brain_map import blur as model_blur
@@ -26,7 +27,7 @@ def uneven_maps(seed: int = 0) -> Maps:
     brain[1:, 4:, 3:-1] = True
     brain[3, 8, 6] = False
     adc = np.where(brain, rng.uniform(600, 1800, SHAPE), 0).astype(np.float32)
-    zadc = rng.normal(-1.5, 1.5, SHAPE).astype(np.float32)
+    zadc = (np.round(rng.normal(-1.5, 1.5, SHAPE) * 4) / 4).astype(np.float32)  # -2 exactly, too
     lumps = ndimage.gaussian_filter(rng.normal(size=SHAPE), 1)
     probabilities = 1 / (1 + np.exp(-3 * lumps / lumps.std()))
     return np.where(brain, probabilities, 0).astype(np.float32), adc, zadc
@@ -40,8 +41,7 @@ def table(maps: Maps) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def log_odds(p: np.ndarray) -> np.ndarray:
-    p = np.clip(np.asarray(p, float), 1e-4, 1 - 1e-4)
-    return np.log(p) - np.log1p(-p)
+    return logit(np.clip(np.asarray(p, float), 1e-4, 1 - 1e-4))
 
 
 @pytest.mark.parametrize("shape", [(30, 49, 24), (1, 25, 73)])

@@ -1,42 +1,24 @@
 """The decision: what the first stage says of a case, the calibration by hand, and the mask of the highest expected Dice."""
 
-import dataclasses
 import itertools
 
 import numpy as np
 import pytest
-from inference_helpers import GRID, TREES_ALONE, random_maps, stump
+from inference_helpers import GRID, random_maps, stump
 
-from model.lesions.candidates import FEATURES, CaseMaps
+from model.lesions.candidates import CaseMaps
 from model.lesions.decision import LOWEST_LOG_ODDS, Calibration, most_dice
-
-
-@pytest.mark.parametrize("change", [{"features": FEATURES[:-1]}, {"features": FEATURES[::-1]}, {"features": ()}])
-def test_decision_of_other_features_is_refused(change):
-    with pytest.raises(ValueError, match="other features"):
-        dataclasses.replace(stump("z", 0, 0.5, 0.5), **change)
-
-
-@pytest.mark.parametrize("change", [{"intercept": np.nan}, {"networks": np.inf}, {"first_stage": 1}, {"networks": "1"}])
-def test_calibration_that_is_no_number_is_refused(change):
-    with pytest.raises(ValueError, match=f"calibration: {next(iter(change))}"):
-        Calibration(**change)
 
 
 def test_first_stage_asks_the_trees_about_the_candidates_alone():
     """sigmoid(-2 (Z + 2)) is above 0.05 where Z is below log(19) / 2 - 2, which is -0.53; Z is a multiple of 1/4."""
     adc, zadc = random_maps()
-    found = stump("z", -2, at_most=0.9, above=0.2).first_stage(CaseMaps(adc, zadc, GRID.spacing_mm))
     candidates = (adc > 0) & (zadc <= -0.75)
-    assert found.dtype == np.float32
-    log_odds = np.where(zadc <= -2, np.log(9), np.log(0.25))
-    np.testing.assert_allclose(found, np.where(candidates, log_odds, LOWEST_LOG_ODDS), rtol=0, atol=1e-6)
-
-
-def test_first_stage_is_cut_below():
-    adc, zadc = random_maps()
-    found = stump("z", -2, at_most=0.5, above=1e-9).first_stage(CaseMaps(adc, zadc, GRID.spacing_mm))
-    assert found.min() == LOWEST_LOG_ODDS == found[(adc > 0) & (zadc == -1)].max()
+    for above, lowest in ((0.2, np.log(0.25)), (1e-9, LOWEST_LOG_ODDS)):  # the latter is cut
+        found = stump("z", -2, at_most=0.9, above=above).first_stage(CaseMaps(adc, zadc, GRID.spacing_mm))
+        assert found.dtype == np.float32
+        log_odds = np.where(zadc <= -2, np.log(9), lowest)
+        np.testing.assert_allclose(found, np.where(candidates, log_odds, LOWEST_LOG_ODDS), rtol=0, atol=1e-6)
 
 
 def test_calibration_by_hand():
@@ -51,43 +33,23 @@ def test_calibration_by_hand():
     np.testing.assert_allclose(calibrated, expected, rtol=1e-5)
 
 
-def test_trees_alone_are_left_as_they_are():
-    calibrated = stump("z", 0, 0.5, 0.5, TREES_ALONE).calibrate(np.float32([0.9, 0.01]), np.float32([-1, 2]))
-    np.testing.assert_allclose(calibrated, [1 / (1 + np.exp(1)), 1 / (1 + np.exp(-2))], rtol=1e-6)
-
-
 def test_mask_of_most_dice_by_hand():
     """Expected Dice of one, two and three voxels: 1.8 / 2.6, 3 / 3.6, 3.2 / 4.6."""
     probabilities = np.array([[[0.1, 0.9]], [[0.6, 0]]])
     np.testing.assert_array_equal(most_dice(probabilities), [[[0, 1]], [[1, 0]]])
-
-
-def test_one_voxel_is_marked_however_little_is_expected():
-    np.testing.assert_array_equal(most_dice(np.array([[[0.001, 0]]])), [[[1, 0]]])
-
-
-def test_map_of_zeros_has_an_empty_mask():
-    mask = most_dice(np.zeros((2, 3, 4), np.float32))
-    assert mask.shape == (2, 3, 4)
-    assert mask.dtype == bool
-    assert not mask.any()
+    np.testing.assert_array_equal(most_dice(np.array([[[0.001, 0]]])), [[[1, 0]]])  # however little is expected
+    np.testing.assert_array_equal(most_dice(np.zeros((2, 3, 4), np.float32)), np.zeros((2, 3, 4), bool), strict=True)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_set_of_voxels_has_a_higher_expected_dice(seed):
-    """Every one of the 1023 sets is tried; odd seeds have ties."""
+    """Every one of the 1023 sets is tried. Odd seeds have ties, whose voxels are marked together."""
     p = np.random.default_rng(seed).beta(0.5, 1, 10)
     p = np.round(p * 4) / 4 if seed % 2 else p
     sets = np.array(list(itertools.product((0, 1), repeat=10)))[1:]
     dice = 2 * sets @ p / (sets.sum(axis=1) + p.sum())
     mask = most_dice(p.reshape(1, 2, 5)).ravel()
     assert 2 * p[mask].sum() / (mask.sum() + p.sum()) == pytest.approx(dice.max(), abs=1e-12)
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_voxels_of_one_probability_are_marked_together(seed):
-    p = np.random.default_rng(seed).choice([0, 0.1, 0.3, 0.7], (3, 4, 5))
-    mask = most_dice(p)
     np.testing.assert_array_equal(mask, p >= p[mask].min())
 
 

@@ -41,7 +41,7 @@ def probabilities(device: str) -> list[np.ndarray]:
     """Of one case, computed twice."""
     networks = [TorchNetwork(random_network(seed), torch.device(device)) for seed in (1, 2)]
     predictor, case = Predictor(Ensemble(networks, [SMALL, SMALL], InferenceConfig(), "test")), invented_case(0)
-    return [predictor.probabilities(case.adc, case.zadc, case.spacing_mm) for _ in range(2)]
+    return [predictor.segment(case.adc, case.zadc, case.spacing_mm).probabilities for _ in range(2)]
 
 
 @pytest.mark.parametrize("device", DEVICES)

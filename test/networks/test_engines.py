@@ -1,12 +1,12 @@
 """The engines: which one is taken, that they agree, and that no graph runs with weights that are not its own."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,12 +15,12 @@ from inference_helpers import CPU, GRID, MASK, arguments, load, random_maps, ran
 
 from model.errors import UserError
 from model.images.case import read_case
-from model.inputs.platform import find_inputs
+from model.inputs.platform import find_scan
 from model.networks import cuda
 from model.networks.engines import pick_engine
 from model.networks.graph_engines import OpenvinoEngine
 from model.networks.predict import Predictor
-from model.networks.stored import IMAGE_WEIGHTS, load_ensemble, save_decision, sealed
+from model.networks.stored import IMAGE_WEIGHTS, load_ensemble, read_sidecar, save_decision, write_sidecar
 from model.networks.torch_engine import TorchEngine, pick_device
 from model.segmenter import Segmenter
 
@@ -52,16 +52,13 @@ def driver(monkeypatch):
     """Puts an NVIDIA driver with so many devices in the place of this machine's; None for no driver."""
 
     def put(devices: int | None) -> None:
-        def load_library(name: str) -> SimpleNamespace:
-            if devices is None:
-                raise OSError
-            return SimpleNamespace(cuInit=lambda flags: 0 if devices else 100, cuDeviceGetCount=count)  # 100: NO_DEVICE
-
         def count(result) -> int:
             result._obj.value = devices
             return 0
 
-        monkeypatch.setattr(cuda.ctypes, "CDLL", load_library)
+        library = SimpleNamespace(cuInit=lambda flags: 0 if devices else 100, cuDeviceGetCount=count)  # 100: NO_DEVICE
+        failure = OSError if devices is None else None
+        monkeypatch.setattr(cuda.ctypes, "CDLL", Mock(return_value=library, side_effect=failure))
 
     return put
 
@@ -78,7 +75,7 @@ def test_exported_networks_answer_as_torchs(random_weights):
         for shape in ((1, 2, 4, 8, 6), (2, 2, 8, 20, 14)):
             batch = np.random.default_rng(0).normal(-1, 2, shape).astype(np.float32)
             np.testing.assert_allclose(ours(batch), theirs(batch), rtol=0, atol=2e-4)
-    a, b = (Predictor(ensemble).probabilities(adc, zadc, GRID.spacing_mm) for ensemble in (expected, found))
+    a, b = (Predictor(ensemble).segment(adc, zadc, GRID.spacing_mm).probabilities for ensemble in (expected, found))
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)
 
 
@@ -92,7 +89,7 @@ def require_same_mask(*paths: Path, networks: int | None = None) -> None:
 
 
 def test_phantom_gets_torchs_mask():
-    require_same_mask(*find_inputs(ROOT / "test/case/input"))
+    require_same_mask(*find_scan(ROOT / "test/case/input").files)
 
 
 def test_real_cases_get_torchs_mask(real_cases):
@@ -130,11 +127,11 @@ def test_cuda_that_breaks_when_it_is_used_is_a_note_or_a_refusal():
     assert pick_device("cpu") == (CPU, "")
 
 
-def test_networks_that_were_not_exported_run_on_torch_with_a_note(bare):
-    engine, (note,) = pick_engine("auto", "cpu", bare)
-    assert engine.name == "torch"
-    assert note.startswith("using torch, ")
-    assert f"no net0.onnx, python -m training.export {bare} makes it" in note
+def test_where_openvino_cannot_compute_torch_does_with_a_note(bare, folder, without):
+    for weights, reason in ((bare, f"no net0.onnx, python -m training.export {bare} makes it"), (folder, "openvino is not")):
+        engine, (note,) = pick_engine("auto", "cpu", weights)
+        assert (engine.name, note.startswith("using torch, "), reason in note) == ("torch", True, True)
+        without("openvino")
 
 
 @pytest.mark.parametrize(
@@ -155,12 +152,6 @@ def test_what_cannot_be_had_is_refused(folder, bare, without, missing, exported,
         pick_engine(*words, folder if exported else bare)
 
 
-def test_without_openvino_torch_computes_and_says_so(folder, without):
-    without("openvino")
-    engine, (note,) = pick_engine("auto", "cpu", folder)
-    assert (engine.name, "openvino is not installed" in note) == ("torch", True)
-
-
 @pytest.mark.parametrize("words", [{"device": "cuda"}, {"engine": "torch"}])
 def test_weights_of_trees_alone_need_no_engine_and_say_so(tmp_path, words):
     save_decision(tmp_path, stump("z", -2, 0.8, 0.2), {})
@@ -178,10 +169,6 @@ def spoil_byte(folder: Path) -> None:
     (folder / "net1.onnx").write_bytes(data)
 
 
-def replace_weights(folder: Path) -> None:
-    save_ensemble(folder, random_network(3), random_network(4))
-
-
 def rename(folder: Path) -> None:
     """A pair that belongs together under a name by which its graph does not know its weights."""
     for suffix in (".safetensors", ".json", ".onnx"):
@@ -190,19 +177,18 @@ def rename(folder: Path) -> None:
 
 def keep_entry(folder: Path) -> None:
     """New weights whose sidecar says that they were exported, as the old ones were."""
-    entry = json.loads((folder / "net1.json").read_text())["onnx"]
+    entry = read_sidecar(folder / "net1.json")["onnx"]
     replace_weights(folder)
-    write(folder, {"onnx": entry})
+    write_sidecar(folder / "net1.json", read_sidecar(folder / "net1.json") | {"onnx": entry})
+
+
+def replace_weights(folder: Path) -> None:
+    save_ensemble(folder, random_network(3), random_network(4))
 
 
 def other_architecture(folder: Path) -> None:
-    sidecar = json.loads((folder / "net1.json").read_text())
-    write(folder, {"model": sidecar["model"] | {"adc_scale": 900.0}})
-
-
-def write(folder: Path, changes: dict) -> None:
-    path = folder / "net1.json"
-    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | changes)))
+    sidecar = read_sidecar(folder / "net1.json")
+    write_sidecar(folder / "net1.json", sidecar | {"model": sidecar["model"] | {"adc_scale": 900.0}})
 
 
 @pytest.mark.parametrize("change", [spoil_byte, rename, replace_weights, keep_entry, other_architecture])

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from inference_helpers import GRID, TINY, as_network, random_maps, rule, stump
+from scipy import ndimage
+from scipy.special import expit as sigmoid
 from torch import nn
 
 from model.errors import UserError
@@ -14,7 +16,7 @@ from model.lesions.decision import Calibration
 from model.networks.config import InferenceConfig
 from model.networks.network import LesionNet
 from model.networks.predict import Predictor, larger_window, patch_size, predict_crop
-from model.networks.stored import Ensemble
+from model.networks.stored import Ensemble, trees_alone
 
 WINDOWS = {
     "one window": InferenceConfig(),
@@ -44,8 +46,12 @@ class Place(nn.Module):
         return (0.5 * z + 0.1 * x_ - 1.0).expand(x.shape[0], 1, *x.shape[2:]).clone()
 
 
-def sigmoid(logit: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logit))
+class Witness(list):
+    """A network that keeps the shapes of the batches that it is asked."""
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        self.append(batch.shape)
+        return batch[:, :1]
 
 
 def predictor(*networks: nn.Module, inference: InferenceConfig = WINDOWS["one window"]) -> Predictor:
@@ -81,28 +87,17 @@ def test_a_crop_larger_than_max_patch_gets_the_windows_that_have_the_fewest_voxe
 @pytest.mark.parametrize("times", [(1, 1, 1), (1, 2, 2), (3, 2, 4), (5, 6, 7)])
 def test_the_work_of_a_voxel_does_not_grow_with_the_grid(times):
     """Half of a window shared along three axes would be up to eight times the grid."""
-    shape = tuple(np.multiply(times, (8, 16, 16)).tolist())
-    asked = []
-
-    def network(batch: np.ndarray) -> np.ndarray:
-        asked.append(math.prod(batch.shape[2:]))
-        return batch[:, :1]
-
-    predict_crop(network, np.zeros((2, *shape), np.float32), TINY, InferenceConfig(max_patch=(8, 16, 16), overlap=0.5))
-    assert 1 <= sum(asked) / math.prod(shape) < 2
+    shape, asked = tuple(np.multiply(times, (8, 16, 16)).tolist()), Witness()
+    predict_crop(asked, np.zeros((2, *shape), np.float32), TINY, InferenceConfig(max_patch=(8, 16, 16), overlap=0.5))
+    assert 1 <= sum(math.prod(batch[2:]) for batch in asked) / math.prod(shape) < 2
 
 
 def test_flips_of_several_windows_are_asked_one_by_one():
     """The memory that they would take together is that of windows of twice the voxels."""
-    batches = []
-
-    def network(batch: np.ndarray) -> np.ndarray:
-        batches.append(batch.shape)
-        return batch[:, :1]
-
+    asked = Witness()
     for shape in ((4, 8, 6), (4, 8, 9)):
-        predict_crop(network, np.zeros((2, *shape), np.float32), TINY, WINDOWS["one flip"])
-    assert batches == [(2, 2, 4, 8, 6), (1, 2, 4, 8, 10), (1, 2, 4, 8, 10)]
+        predict_crop(asked, np.zeros((2, *shape), np.float32), TINY, WINDOWS["one flip"])
+    assert asked == [(2, 2, 4, 8, 6), (1, 2, 4, 8, 10), (1, 2, 4, 8, 10)]
 
 
 @pytest.mark.parametrize("inference", WINDOWS.values(), ids=WINDOWS.keys())
@@ -141,24 +136,17 @@ def test_probabilities_lie_where_the_brain_lies(brain):
     adc = np.zeros(GRID.size, np.float32)
     adc[brain] = 900
     zadc = np.random.default_rng(0).normal(size=GRID.size).astype(np.float32)
-    probabilities = predictor(Line(3, 1)).probabilities(adc, zadc, GRID.spacing_mm)
+    probabilities = predictor(Line(3, 1)).segment(adc, zadc, GRID.spacing_mm).probabilities
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, np.where(adc > 0, sigmoid(3 * zadc + 1), 0), rtol=0, atol=2e-6)
     assert not probabilities[adc == 0].any()
-
-
-def test_networks_are_averaged():
-    adc, zadc = random_maps()
-    probabilities = predictor(Line(1, 0), Line(-2, 1), Line(0, 3)).probabilities(adc, zadc, GRID.spacing_mm)
-    mean = (sigmoid(zadc) + sigmoid(1 - 2 * zadc) + sigmoid(3)) / 3
-    np.testing.assert_allclose(probabilities, np.where(adc > 0, mean, 0), rtol=0, atol=2e-6)
 
 
 def test_each_network_gets_its_own_preprocessing():
     adc, zadc = np.full((2, 4, 6), 1000, np.float32), np.full((2, 4, 6), 8, np.float32)
     models = [dataclasses.replace(TINY, zadc_clip=clip, margin=margin) for clip, margin in ((4.0, 0), (6.0, 3))]
     ensemble = Ensemble([as_network(Line(0.1, 0))] * 2, models, InferenceConfig(), "test")
-    probabilities = Predictor(ensemble).probabilities(adc, zadc, GRID.spacing_mm)
+    probabilities = Predictor(ensemble).segment(adc, zadc, GRID.spacing_mm).probabilities
     np.testing.assert_allclose(probabilities, (sigmoid(0.4) + sigmoid(0.6)) / 2, rtol=0, atol=1e-6)
 
 
@@ -181,10 +169,11 @@ def test_each_group_weighs_the_same_wherever_its_networks_stand():
     np.testing.assert_array_equal(found.mask, random_maps()[0] > 0)
 
 
-@pytest.mark.parametrize("number", [3, 7])
-def test_group_that_answers_one_half_is_not_rounded_to_more(number):
-    found = constants((0.5,) * number).segment(*random_maps(), GRID.spacing_mm)
-    assert not found.mask.any()
+@pytest.mark.parametrize(("number", "threshold", "is_lesion"), [(3, 0.5, False), (7, 0.5, False), (1, 0.4999, True)])
+def test_lesion_is_above_the_threshold_and_one_half_is_not_rounded_to_more(number, threshold, is_lesion):
+    predictor = constants((0.5,) * number, inference=InferenceConfig(threshold=threshold))
+    found = predictor.segment(*random_maps(), GRID.spacing_mm)
+    np.testing.assert_array_equal(found.mask, (random_maps()[0] > 0) & is_lesion)
     assert (in_brain(found.probabilities) == 0.5).all()
 
 
@@ -199,11 +188,17 @@ def test_groups_are_averaged_and_their_mean_is_calibrated_once():
 
 def test_a_decision_takes_the_place_of_the_threshold():
     """Half the brain is surely lesion and half surely not, although the networks say 0.4 everywhere."""
-    inference = InferenceConfig(threshold=0.99)
-    adc, zadc = random_maps()
-    decision = stump("z", -2.1, at_most=0.99, above=0.01)
-    mask = constants((0.4,), decision=decision, inference=inference).mask(adc, zadc, GRID.spacing_mm)
-    np.testing.assert_array_equal(mask, rule(adc, zadc))
+    predictor = constants((0.4,), decision=stump("z", -2.1, 0.99, 0.01), inference=InferenceConfig(threshold=0.99))
+    np.testing.assert_array_equal(predictor.mask(*random_maps(), GRID.spacing_mm), rule(*random_maps()))
+
+
+def test_without_networks_too_the_trees_see_how_deep_a_voxel_lies():
+    """Up to the nearest voxel outside the brain, which the box around it holds."""
+    brain = np.zeros(GRID.size, bool)
+    brain[1:6, 2:13, 2:10] = True
+    predictor = Predictor(trees_alone(stump("depth_mm", 2, 0.9, 0.01), "test"))
+    mask = predictor.mask(np.where(brain, np.float32(900), 0), np.full(GRID.size, -3, np.float32), GRID.spacing_mm)
+    np.testing.assert_array_equal(mask, brain & (ndimage.distance_transform_edt(brain, sampling=GRID.spacing_mm) <= 2))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 3, 40)])
@@ -217,24 +212,15 @@ def test_network_without_a_finite_answer_is_no_empty_mask():
         predictor(Line(0, 1), Line(0, np.nan)).mask(*random_maps(), GRID.spacing_mm)
 
 
-@pytest.mark.parametrize(("threshold", "is_lesion"), [(0.5, False), (0.4999, True)])
-def test_lesion_is_above_the_threshold_not_at_it(threshold, is_lesion):
-    """Logits of 0 are a probability of 0.5 exactly."""
-    inference = InferenceConfig(threshold=threshold)
-    adc, zadc = random_maps()
-    mask = constants((0.5,), inference=inference).mask(adc, zadc, GRID.spacing_mm)
-    np.testing.assert_array_equal(mask, (adc > 0) & is_lesion)
-
-
 def test_prediction_is_deterministic_on_cuda_too_and_leaves_the_setting_as_it_was():
     seen = []
 
-    class Witness(Line):
+    class Looking(Line):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             seen.append((torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark))
             return super().forward(x)
 
     before = torch.backends.cudnn.deterministic
-    as_network(Witness(1, 0))(np.zeros((1, 2, 4, 8, 6), np.float32))
+    as_network(Looking(1, 0))(np.zeros((1, 2, 4, 8, 6), np.float32))
     assert seen == [(True, False)]
     assert torch.backends.cudnn.deterministic == before

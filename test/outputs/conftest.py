@@ -1,7 +1,6 @@
 """A folder of cases that was run once, copied for each test."""
 
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ from folder_helpers import write_maps
 from inference_helpers import arguments
 
 import process
-from model.command import STOPS
 
 
 @pytest.fixture(scope="session")
@@ -18,10 +16,7 @@ def one_run(tmp_path_factory: pytest.TempPathFactory, rule_weights: Path) -> Pat
     root = tmp_path_factory.mktemp("run")
     for name in "ab":
         write_maps(root / "good" / name, ".mha")
-    before = {number: signal.getsignal(number) for number in STOPS}
     assert process.main([*arguments(root / "good", root / "output", rule_weights), "--cases", "--report"]) == 0
-    for number, handler in before.items():
-        signal.signal(number, handler)
     return root
 
 

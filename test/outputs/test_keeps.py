@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from folder_helpers import summary, write_maps
-from inference_helpers import GRID, MASK, PROBABILITIES, RESULTS, arguments, files_below, moved_aside, rule, small_maps
+from inference_helpers import (
+    GRID,
+    MASK,
+    PROBABILITIES,
+    RESULTS,
+    arguments,
+    content,
+    files_below,
+    moved_aside,
+    rule,
+    small_maps,
+    voxels_of,
+)
 from phantom import write_image
 
 from model.files import sha256_of
@@ -17,10 +29,6 @@ from model.networks.predict import Predictor
 from model.outputs.record import read_own_results
 
 OVERWRITE = "--overwrite does the case again and moves what is there to previous/"
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in files_below(folder)}
 
 
 def statuses(output: Path) -> dict[str, str]:
@@ -124,12 +132,6 @@ def test_options_that_the_maps_do_not_fit(go, ran, output):
     assert statuses(output) == {"a": "failed", "b": "failed"}
     assert not (output / "a").exists()  # no earlier mask stays there as if it were the result
     assert "a/lesions.mha" in moved_aside(output)
-
-
-def test_overwrite_does_not_redo_what_is_current(go, ran, output, count):
-    assert go(ran, "--overwrite")[0] == 0
-    assert (count, statuses(output)) == ([], {"a": "done before", "b": "done before"})
-    assert not (output / "previous").exists()
 
 
 def put_notes(folder: Path) -> set[str]:
@@ -339,14 +341,6 @@ def test_what_moved_aside_is_taken_for_no_case(go, ran, output, main, rule_weigh
     assert "cannot name a case" in go(ran)[2]
 
 
-def test_input_that_results_would_replace_is_refused(main, good, rule_weights, capfd):
-    scans = good.rename(good.with_name("a"))
-    before = files_below(scans)
-    assert main([*arguments(scans, scans.parent, rule_weights), "--cases", "--overwrite"]) == 2
-    assert "the results of a would replace" in capfd.readouterr().err
-    assert files_below(scans) == before
-
-
 def test_what_a_killed_run_left_is_gone(go, ran, output, tmp_path):
     """But no link, and nothing that is only called like it."""
     (output / ".a.0f3c0f3c.partial").mkdir()
@@ -406,7 +400,7 @@ def test_whatever_lies_where_a_case_is_written_moves_aside_also_on_a_refusal(run
     assert content(output).keys() == stay | ({MASK, RESULTS} if there else set())
     assert moved_aside(output) == earlier | {name: b"mine" for name, moves in FOREIGN.items() if moves}
     if there:
-        np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(output / MASK))), rule(*small_maps()))
+        np.testing.assert_array_equal(voxels_of(output / MASK), rule(*small_maps()))
 
 
 @pytest.mark.parametrize("fails", [False, True])

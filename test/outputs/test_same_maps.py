@@ -1,7 +1,6 @@
 """Cases with the same ADC map: each names the others, wherever warnings are read, also after a later run."""
 
 import contextlib
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -10,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from folder_helpers import summary, write_maps
-from inference_helpers import GRID, random_maps
+from folder_helpers import summary
+from inference_helpers import GRID, random_maps, results_of
 from phantom import write_image
 
 from model.errors import UserError
@@ -30,14 +29,10 @@ SAME = "The ADC map has the same voxels as that of {}: is one of them a copy, or
 @pytest.fixture
 def copied(good) -> Path:
     """a and b, and c, which has a's ADC map in another format and order of storage, with more background."""
-    adc = sitk.ReadImage(str(good / "a" / "adc.mha"))
-    write_maps(good / "c", ".nii.gz")
-    sitk.WriteImage(
-        sitk.Flip(sitk.ConstantPad(adc, (2, 0, 1), (0, 3, 1)), (True, False, True)), str(good / "c" / "adc.nii.gz")
-    )
-    zadc = sitk.ReadImage(str(good / "a" / "zadc.mha"))
-    same_grid = sitk.Flip(sitk.ConstantPad(zadc, (2, 0, 1), (0, 3, 1)), (True, False, True))
-    sitk.WriteImage(same_grid, str(good / "c" / "zadc.nii.gz"))
+    (good / "c").mkdir()
+    for name in ("adc", "zadc"):
+        larger = sitk.ConstantPad(sitk.ReadImage(str(good / "a" / f"{name}.mha")), (2, 0, 1), (0, 3, 1))
+        sitk.WriteImage(sitk.Flip(larger, (True, False, True)), str(good / "c" / f"{name}.nii.gz"))
     return good
 
 
@@ -51,9 +46,7 @@ def told(output: Path) -> dict[str, list[str]]:
     """By case, the sentences of the others' names that all of its files have; the summary has no other."""
     rows, found = summary(output), {}
     for name, row in rows.items():
-        sentences = [
-            text for text in json.loads((output / name / "results.json").read_text())["warnings"] if "same voxels" in text
-        ]
+        sentences = [text for text in results_of(output / name)["warnings"] if "same voxels" in text]
         assert row["warnings"].count("same voxels") == len(sentences)
         for sentence in sentences:
             assert sentence in row["warnings"]

@@ -24,25 +24,18 @@ def test_names_that_some_file_systems_take_for_one_are_refused(go, good, output,
     assert [name for name, row in summary(output).items() if row["status"] == "done"] == ["b"]
 
 
-@pytest.mark.parametrize("sign", "=+-@\t\r'")
-def test_cell_that_begins_like_a_formula_is_text(sign):
-    assert cell(f"{sign}x+1") == f"'{sign}x+1"
-    assert cell(f"x{sign}1") == f"x{sign}1"
-
-
+FORMULAS = [f"{sign}x+1" for sign in "=+-@\t\r'"]
 NUMBERS = "007 1E5 3-4 1/2 TRUE Falsch 2024-01-05 5.1.2024 12:30 7% 1,5 (3) $5 MAR1 1-Sep #N/A".split()  # noqa: SIM905
-
-
-@pytest.mark.parametrize("name", [*NUMBERS, "1 1/2", "10 am", "5 \u20ac", "Okt. 12", "3 M\u00e4rz 2024"])
-def test_name_that_a_spreadsheet_would_convert_is_text(name):
-    assert cell(name) == f"\t{name}"
+NUMBERS += ["1 1/2", "10 am", "5 \u20ac", "Okt. 12", "3 M\u00e4rz 2024"]
+TEXTS = ["baby1", "1a", "sub-01", "MGHNICU_456-VISIT_01", "Marie1", "May", "x", "", "007/lesions.mha", "x=1", "x'1"]
 
 
 @pytest.mark.parametrize(
-    "name", ["baby1", "1a", "sub-01", "MGHNICU_456-VISIT_01", "Marie1", "May", "x", "", "007/lesions.mha"]
+    ("sign", "name"),
+    [(sign, name) for sign, names in (("'", FORMULAS), ("\t", NUMBERS), ("", TEXTS)) for name in names],
 )
-def test_other_names_are_as_they_are(name):
-    assert cell(name) == name
+def test_a_cell_that_a_spreadsheet_would_convert_gets_a_sign_that_keeps_it_text(sign, name):
+    assert cell(name) == f"{sign}{name}"
 
 
 def test_summary_in_a_spreadsheet_and_in_pandas(go, good, output):

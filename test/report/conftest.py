@@ -1,18 +1,15 @@
 """A real browser for the tests of the pages."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
-from report_helpers import find_chromium, open_browser, watched_page
+from report_helpers import find_chromium, needs, open_browser, watched_page
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    if not find_chromium():
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up("no chromium on this machine")
+    needs(find_chromium(), "no chromium on this machine")
     with open_browser() as browser:
         yield browser
 

@@ -5,7 +5,6 @@ brain that the mask, or a range of the Z map, has in that slice.
 """
 
 import functools
-import os
 import re
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from report_helpers import (
     canvas_pixels,
     found_in,
     left_front_upper_case,
+    needs,
     next_frame,
     open_page,
     phantom_case,
@@ -87,9 +87,7 @@ def mask_on_screen(page: Page) -> tuple[np.ndarray, np.ndarray]:
 
 def voxel_of(lesion: dict) -> tuple[int, int, int]:
     """The voxel (z, y, x) that the viewer goes to."""
-    grid = phantom_case()[0].grid
-    along = np.linalg.solve(np.reshape(grid.direction, (3, 3)), np.subtract(lesion["inside_mm"], grid.origin_mm))
-    return tuple(np.rint(along[::-1] / grid.spacing_mm).astype(int).tolist())
+    return tuple(np.rint(phantom_case()[0].grid.to_index(np.array(lesion["inside_mm"]))).astype(int).tolist())
 
 
 def axial_slice_of(lesion: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -238,9 +236,7 @@ def test_every_slice_is_drawn_with_its_outline(report):
 @functools.cache
 def axe() -> str:
     """The accessibility checker's script."""
-    if not AXE.is_file():
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up(f"no {AXE}: npm install --no-save --no-package-lock axe-core")
+    needs(AXE.is_file(), f"no {AXE}: npm install --no-save --no-package-lock axe-core")
     return AXE.read_text(encoding="utf-8")
 
 
@@ -275,6 +271,8 @@ def test_the_report_fits_screens_and_paper_and_has_no_serious_accessibility_faul
     report.emulate_media(media="print")
     assert not report.is_visible("#viewer")
     assert report.locator("#lesions table").first.is_visible()
+    whole = "all => all.every(part => getComputedStyle(part).breakInside == 'avoid')"  # no page ends within one
+    assert report.locator("figure, #provenance, #lesions tr").evaluate_all(whole)
     report.set_viewport_size({"width": 700, "height": 900})  # A4 less its margins
     assert report.evaluate("document.documentElement.scrollWidth") <= 700
 
@@ -347,16 +345,12 @@ def test_without_webgl2_the_rest_stays(page, tmp_path):
     assert page.locator("#slices figure").first.is_visible()
 
 
-def test_a_viewer_that_fails_says_so(page, tmp_path):
+def test_a_viewer_that_fails_and_a_page_without_javascript_say_so(browser, page, tmp_path):
     page.add_init_script("window.DecompressionStream = undefined")
     write_phantom_report(tmp_path / "report.html")
     page.goto((tmp_path / "report.html").as_uri())
     page.wait_for_selector("#viewer-notice:visible")
     assert page.inner_text("#viewer").startswith("Viewer\n\nThe viewer could not start: ")
-
-
-def test_without_javascript_the_page_says_so(browser, tmp_path):
-    write_phantom_report(tmp_path / "report.html")
     with watched_page(browser, java_script_enabled=False) as page:
         page.goto((tmp_path / "report.html").as_uri())
         shown = page.locator("#viewer > *:visible").all_inner_texts()
@@ -368,9 +362,7 @@ def test_without_javascript_the_page_says_so(browser, tmp_path):
 
 def printed_pages(page: Page, path: Path) -> list[tuple[float, str]]:
     """Of every page as A4: how far down its words reach, as a share of its height, and its words."""
-    if not shutil.which("pdftotext"):
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up("no pdftotext: apt-get install poppler-utils")
+    needs(shutil.which("pdftotext"), "no pdftotext: apt-get install poppler-utils")
     page.goto(path.as_uri())
     page.pdf(path=path.with_suffix(".pdf"), format="A4")
     words = ["pdftotext", "-bbox", path.with_suffix(".pdf"), "-"]

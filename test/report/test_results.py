@@ -31,30 +31,21 @@ def test_lesion_list_on_paper():
     certainty = Certainty({"chance_real": {"intercept": 2.0, "log10_ml": 0.5}})
     chances = [round(float(1 / (1 + np.exp(-log_odds))), 4) for log_odds in (0.5 + 0.5 * np.log10(2), 0.5)]
     places = (0, 0, 0), (1, 1, 3), (1, 2, 2)
-    expected = [
-        {
-            "volume_ml": 0.002,
-            "lowest_z": -22,
-            "centre_mm": [11.25, 21.5, 32],
-            "inside_mm": [11.5, 21, 32],
-            "from_brain_centre_mm": [0.5, 0.5, 1],
-            "side": "midline",
-            "slice": 2,
-            "chance_real": chances[0],
-        },
-        {
-            "volume_ml": 0.001,
-            "lowest_z": 0,
-            "centre_mm": [10, 20, 30],
-            "inside_mm": [10, 20, 30],
-            "from_brain_centre_mm": [-0.8, -1, -1],
-            "side": "midline",
-            "slice": 1,
-            "chance_real": chances[1],
-        },
-    ]
+    table = {
+        "volume_ml": (0.002, 0.001),
+        "lowest_z": (-22, 0),
+        "centre_mm": ([11.25, 21.5, 32], [10, 20, 30]),
+        "inside_mm": ([11.5, 21, 32], [10, 20, 30]),
+        "from_brain_centre_mm": ([0.5, 0.5, 1], [-0.8, -1, -1]),
+        "side": ("midline", "midline"),
+        "slice": (2, 1),
+        "chance_real": chances,
+    }
+    expected = [{name: values[n] for name, values in table.items()} for n in (0, 1)]
     assert lesions_of(STRAIGHT, *places, certainty=certainty) == expected
     assert lesions_of(STRAIGHT, *places) == [lesion | {"chance_real": None} for lesion in expected]
+    of_one_size = lesions_of(STRAIGHT, (0, 0, 3), (0, 0, 0), (1, 2, 0))  # in the array's order
+    assert [lesion["lowest_z"] for lesion in of_one_size] == [0, -3, -20]
 
 
 def test_the_place_inside_a_bent_lesion_is_its_voxel_nearest_to_the_centre():
@@ -63,11 +54,6 @@ def test_the_place_inside_a_bent_lesion_is_its_voxel_nearest_to_the_centre():
     ring = [(1, y, x) for y in (1, 2, 3) for x in (2, 3, 4) if (y, x) != (2, 3)]
     (lesion,) = lesions_of(grid, *ring)
     assert (lesion["centre_mm"], lesion["inside_mm"], lesion["slice"]) == ([3, 4, 4], [2, 4, 4], 2)
-
-
-def test_lesions_of_one_size_keep_the_arrays_order():
-    lesions = lesions_of(STRAIGHT, (0, 0, 3), (0, 0, 0), (1, 2, 0))
-    assert [lesion["lowest_z"] for lesion in lesions] == [0, -3, -20]
 
 
 def two_sides(orientation: str) -> tuple[Case, np.ndarray]:
@@ -129,9 +115,3 @@ def test_a_lesion_that_reaches_far_to_both_sides_is_on_both(columns, words):
     mask = np.zeros_like(mask)
     mask[1, 2, list(columns)] = True
     assert {side for side, _ in found_at(case, mask).values()} == {words}
-
-
-def test_without_an_orientation_the_side_is_unknown():
-    case, mask = two_sides("LPS")
-    case = replace(case, adc=replace(case.adc, oriented=False))
-    assert found_at(case, mask) == dict.fromkeys(PLACES, (None, None))

@@ -39,33 +39,23 @@ def reviewed(drafted: Segmentation, kind: str) -> tuple[Segmentation, Draft, np.
     mask[labels == labels[tuple(largest)]] = False
     free = np.argwhere(ndimage.binary_erosion(case.brain & ~drafted.mask, iterations=3))[0]
     mask[tuple(slice(n - 1, n + 2) for n in free)] = True
-    of_page = kind == PAGE
-    decisions = ("reject", *["keep"] * (len(drafted.lesions) - 1))
-    review = Review(
-        case="baby",
-        time=TIME,
-        initials=HOSTILE[:20] if of_page else "",
-        remark=HOSTILE if of_page else "",
-        software="1",
-        weights="w",
-        adc_sha256="",
-        adc_voxels_sha256=voxel_digest(case),
-        draft_sha256=mask_digest(drafted.mask) if of_page else "",
-        grid=case.grid,
-        size=0,
-        lesions=tuple(ReviewedLesion(decision, None) for decision in decisions) if of_page else (),
-        added=(),
-        mask=mask,
-        sha256="b" * 64,
-    )
+    made = {"case": "baby", "time": TIME, "software": "1", "adc_sha256": "", "adc_voxels_sha256": voxel_digest(case)}
+    if kind == PAGE:
+        lesions = tuple(ReviewedLesion(decision, None) for decision in ("reject", *["keep"] * (len(drafted.lesions) - 1)))
+        made |= {"initials": HOSTILE[:20], "remark": HOSTILE, "draft_sha256": mask_digest(drafted.mask), "lesions": lesions}
+    review = Review(**made, grid=case.grid, mask=mask, sha256="b" * 64)
     return (*with_review(drafted, review, GivenReview(Path("r"), kind, TIME, "b" * 64), "baby"), mask)
+
+
+def written(folder: Path, segmentation: Segmentation, draft: Draft) -> Path:
+    path = folder / "report.html"
+    write_report(path, "baby", segmentation.case, segmentation.answer, segmentation.results, draft)
+    return path
 
 
 def test_a_page_begins_with_the_review_and_saves_the_same_mask(page, tmp_path, drafted):
     segmentation, draft, mask = reviewed(drafted, PAGE)
-    path = tmp_path / "report.html"
-    write_report(path, "baby", segmentation.case, segmentation.answer, segmentation.results, draft)
-    open_page(page, path)
+    open_page(page, written(tmp_path, segmentation, draft))
     page.wait_for_selector("#review-notice:has-text('This case was reviewed')")
     ml = mask.sum() * segmentation.case.grid.voxel_mm3 / 1000
     assert page.inner_text("#lesion_volume_ml") == f"{ml:.1f} ml"
@@ -99,18 +89,16 @@ def test_a_mask_that_was_reviewed_elsewhere_is_told_as_decisions_on_the_draft(dr
 def test_a_review_that_the_page_cannot_show_leaves_the_draft_and_says_so(page, tmp_path, drafted):
     segmentation, draft, _ = reviewed(drafted, PAGE)
     draft = replace(draft, review=replace(draft.review, added=(AddedRegion((0, 0, 0), 0),)))
-    write_report(tmp_path / "report.html", "baby", segmentation.case, segmentation.answer, segmentation.results, draft)
-    open_page(page, tmp_path / "report.html")
+    open_page(page, written(tmp_path, segmentation, draft))
     page.wait_for_selector("#review-notice.failed:has-text('cannot be shown here: this is the draft')")
     assert page.inner_text("#lesion_volume_ml") == f"{segmentation.results['lesion_volume_ml']:.1f} ml"
 
 
 def test_picture_and_slices_are_of_the_reviewed_mask_and_the_table_of_the_draft(tmp_path, drafted):
     segmentation, draft, mask = reviewed(drafted, MASK)
-    write_report(tmp_path / "report.html", "baby", segmentation.case, segmentation.answer, segmentation.results, draft)
-    tags = Tags(tmp_path / "report.html")
+    tags = Tags(written(tmp_path, segmentation, draft))
     figures = [a["id"] for tag, a in tags.elements if tag == "figure"]
     assert figures == [f"slice-{index + 1}" for index in np.flatnonzero(mask.any((1, 2)))]
     picture = next(a["alt"] for _, a in tags.elements if a.get("id") == "key-slice")
     assert picture.startswith(f"Slice {int(mask.sum((1, 2)).argmax()) + 1} of ")
-    assert sum("data-mm" in a for _, a in tags.elements) == len(drafted.lesions)
+    assert sum(a.get("aria-label", "").endswith("show in the viewer") for _, a in tags.elements) == len(drafted.lesions)

@@ -8,6 +8,7 @@ import pytest
 from report_helpers import DIRECTIONS, found_in, left_front_upper_case, phantom_case, small_case
 
 from model.images.volume import GRID_TOLERANCE, read_volume
+from model.report.results import from_brain_centre
 from model.report.viewer import viewer_settings, viewer_volumes
 
 
@@ -46,7 +47,7 @@ def test_the_viewer_shows_one_picture_however_a_scan_is_stored(tmp_path, order, 
         settings = viewer_settings(case)
         at_centre, per_mm = settings["slice"]
         first = np.argwhere(mask)[0]
-        place = np.array(settings["place"]) @ np.append(case.grid.to_mm(first), 1)
+        place = from_brain_centre(first[None], case)[0]
         assert at_centre + per_mm * place[settings["stack"]] == pytest.approx(first[0] + 1, abs=1e-3)
 
 
@@ -60,9 +61,11 @@ def test_values_beyond_what_is_stored_stay_at_its_end(tmp_path):
     assert (z[z > 0].min(), z.max()) == (28, 228)  # 10 standard deviations below and above 128, in tenths
 
 
-def test_colours_of_stored_values():
+def test_colours_of_stored_values_and_the_name_of_an_estimated_z():
     """NiiVue draws between the given values: nothing outside the brain, white at Z 0, nothing below 5 %."""
-    colours = viewer_settings(small_case())["colours"]
+    settings = viewer_settings(small_case())
+    assert (settings["zName"], viewer_settings(replace(small_case(), estimated=True))["zName"]) == ("Z", "estimated Z")
+    colours = settings["colours"]
     assert {name: channels["I"] for name, channels in colours.items()} == {
         "drawing": [0, 1, 2, 3, 4],
         "z": [0, 1, 68, 98, 128, 158, 188, 255],
@@ -72,9 +75,3 @@ def test_colours_of_stored_values():
     assert [z[channel][4] for channel in "RGBA"] == [0xF7, 0xF7, 0xF7, 255]
     assert z["A"] == [0] + [255] * 7
     assert colours["probability"]["A"] == [0, 0] + [255] * 6
-
-
-def test_an_estimated_z_is_named_so_beside_its_value():
-    case = small_case()
-    assert viewer_settings(case)["zName"] == "Z"
-    assert viewer_settings(replace(case, estimated=True))["zName"] == "estimated Z"

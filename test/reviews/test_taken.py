@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from folder_helpers import summary, write_maps
-from inference_helpers import GRID, LESIONS, arguments, files_below, moved_aside
+from inference_helpers import GRID, LESIONS, arguments, content, files_below, moved_aside, results_of, voxels_of
 from phantom import write_image
-from review_helpers import OTHER, TIME, mask_of, results_of, review_of, write_mask, write_review
+from review_helpers import OTHER, TIME, mask_of, review_of, write_mask, write_review
 
 import process
 from model.errors import UserError
@@ -23,11 +23,8 @@ from model.run.reviewed import changes_of
 
 FIRST, SECOND = LESIONS  # of two voxels and of one
 KEPT = mask_of(FIRST, OTHER)  # the second lesion struck out, one voxel added
+OF_DRAFT = ("lesion_volume_ml", "lesion_share_of_brain", "lesions")
 NEWER = "2026-03-01T12:30:01+01:00"
-
-
-def voxels_of(path: Path) -> np.ndarray:
-    return read_volume(path).voxels == 1
 
 
 @pytest.fixture(scope="module")
@@ -56,19 +53,6 @@ def drafted(done, output):
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """An empty folder of reviews."""
-    (tmp_path / "reviews").mkdir()
-    return tmp_path / "reviews"
-
-
-@pytest.fixture
-def take(go, good, folder):
-    """Runs the cases with the folder of reviews; returns exit code, stdout and the last line of stderr."""
-    return lambda *words: go(good, "--reviews", str(folder), *words)
-
-
-@pytest.fixture
 def reviewed(done, output, folder):
     """Case a has KEPT."""
     shutil.copytree(done / "reviews", folder, dirs_exist_ok=True)
@@ -77,8 +61,7 @@ def reviewed(done, output, folder):
 
 def test_a_review_of_a_page_becomes_the_mask_and_the_draft_stays_beside_it(drafted, take, folder):
     before = results_of(drafted / "a")
-    content = review_of(before, "a", KEPT, remark="left\nthalamus")
-    path = write_review(folder / "saved.review (1).json", content)
+    path = write_review(folder / "saved.review (1).json", review_of(before, "a", KEPT, remark="left\nthalamus"))
     code, out, _ = take()
     assert (code, "a: done: 0.009 ml in 2 lesion(s)" in out) == (0, True)  # 3 voxels of 3 mm3
     assert files_below(drafted / "a") == ["lesions-draft.mha", "lesions.mha", "results.json"]
@@ -103,17 +86,7 @@ def test_a_review_of_a_page_becomes_the_mask_and_the_draft_stays_beside_it(draft
         "added": 1,
         "undecided": [1],
         "dice_with_draft": 0.6667,  # 2 * 2 / (3 + 3)
-        "draft": {
-            key: before[key]
-            for key in (
-                "lesion_volume_ml",
-                "lesion_share_of_brain",
-                "lesions",
-                "chance_of_lesion",
-                "expected_dice",
-                "lesion_list",
-            )
-        },
+        "draft": {key: before[key] for key in (*OF_DRAFT, "chance_of_lesion", "expected_dice", "lesion_list")},
     }
     rows = summary(drafted)
     words = [rows["a"][column] for column in ("status", "reviewed", "lesions")]
@@ -183,28 +156,24 @@ def test_a_mask_that_may_be_of_another_scan_is_told_or_refused(drafted, take, fo
 
 
 def test_other_runs_keep_a_reviewed_mask_and_need_no_review(reviewed, go, good, take, count):
-    before = files_and_bytes(reviewed / "a")
+    before = content(reviewed / "a")
     for words in ((), ("--overwrite",)):
         assert go(good, *words)[0] == 0
         assert take(*words)[0] == 0
         assert summary(reviewed)["a"]["status"] == "done before"
         assert summary(reviewed)["a"]["reviewed"] == "2026-03-01 12:30+01:00 AB (1 undecided)"
-    assert files_and_bytes(reviewed / "a") == before
+    assert content(reviewed / "a") == before
     assert not count
 
 
 def test_what_made_the_draft_does_not_outdate_a_reviewed_mask(reviewed, go, good, take, random_weights):
-    before = files_and_bytes(reviewed / "a")
+    before = content(reviewed / "a")
     for words in (("--empty-below", "0.9"), ("--weights", str(random_weights))):
         assert go(good, *words)[0] == 2  # since case b is outdated
         assert [row["status"] for row in summary(reviewed).values()] == ["done before", "outdated"]
     assert take(*words, "--overwrite")[0] == 0
     assert [row["status"] for row in summary(reviewed).values()] == ["done before", "done"]
-    assert files_and_bytes(reviewed / "a") == before
-
-
-def files_and_bytes(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in files_below(folder)}
+    assert content(reviewed / "a") == before
 
 
 STAYS = "a reviewed mask is replaced by a newer review alone (--reviews), or when its folder is moved away"
@@ -232,22 +201,22 @@ def an_edited_mask(case: Path, output: Path) -> None:
 )
 def test_without_its_review_a_reviewed_case_is_never_done_again(reviewed, go, good, words, change, status, says):
     change(good / "a", reviewed / "a")
-    before = files_and_bytes(reviewed / "a")
+    before = content(reviewed / "a")
     assert go(good, *words)[0] == 2
     row = summary(reviewed)["a"]
     assert (row["status"], says in row["reason"], row["reason"].endswith(STAYS)) == (status, True, True)
-    assert files_and_bytes(reviewed / "a") == before
+    assert content(reviewed / "a") == before
 
 
 def test_a_reviewed_case_stays_when_its_scan_cannot_be_read(reviewed, go, good):
-    before = files_and_bytes(reviewed / "a")
+    before = content(reviewed / "a")
     (good / "a" / "adc.mha").write_bytes(b"ObjectType = Image\n")
     assert go(good, "--overwrite")[0] == 2
     assert summary(reviewed)["a"]["status"] in ("failed", "outdated")
     (good / "a" / "adc.mha").unlink()
     assert go(good, "--overwrite")[0] == 2
     assert summary(reviewed)["a"]["status"] == "failed"
-    assert files_and_bytes(reviewed / "a") == before
+    assert content(reviewed / "a") == before
 
 
 def test_with_its_review_it_gets_what_is_missing(reviewed, take):
@@ -266,14 +235,14 @@ def test_a_newer_review_is_taken_and_an_older_one_is_not(reviewed, take, folder)
     assert take()[0] == 0
     assert (summary(reviewed)["a"]["status"], results_of(reviewed / "a")["review"]["time"]) == ("done", NEWER)
     assert voxels_of(reviewed / "a" / "lesions.mha").tolist() == mask_of(FIRST).tolist()
-    before = files_and_bytes(reviewed / "a")
+    before = content(reviewed / "a")
     for time, seconds in ((TIME, "00"), ("2026-03-01T11:30:01Z", "01")):  # older, and of the very same moment
         write_review(folder / "a.review.json", newer | {"time": time, "remark": "another"})
         assert take("--overwrite")[0] == 2
         row = summary(reviewed)["a"]
         says = f"of 2026-03-01 11:30:{seconds}+00:00, not newer than a.review.json of 2026-03-01 11:30:01+00:00"
         assert (row["status"], says in row["reason"], STAYS in row["reason"]) == ("failed", True, True)
-    assert files_and_bytes(reviewed / "a") == before
+    assert content(reviewed / "a") == before
 
 
 def test_a_mask_in_another_order_of_voxels_is_taken_by_its_header(drafted, take, folder):
@@ -358,31 +327,31 @@ REFUSED = {
 
 @pytest.mark.parametrize(("make", "says"), REFUSED.values(), ids=REFUSED)
 def test_a_refused_review_fails_its_case_and_changes_nothing(drafted, take, folder, make, says):
-    before = files_and_bytes(drafted / "a")
+    before = content(drafted / "a")
     make(folder, results_of(drafted / "a"))
     code, _, error = take("--overwrite")
     rows = summary(drafted)
     assert (code, rows["a"]["status"], rows["b"]["status"]) == (2, "failed", "done before")
     assert says in rows["a"]["reason"]
     assert says in error
-    assert files_and_bytes(drafted / "a") == before
+    assert content(drafted / "a") == before
     assert not moved_aside(drafted)
 
 
 @pytest.mark.parametrize("make", [page(draft_sha256="0" * 64, time=NEWER), two], ids=["another draft", "two reviews"])
 def test_a_refused_review_changes_nothing_of_a_reviewed_and_outdated_case(reviewed, take, folder, good, make):
     another_z_map(good / "a", reviewed / "a")
-    before = files_and_bytes(reviewed / "a")
+    before = content(reviewed / "a")
     make(folder, results_of(reviewed / "a"))
     assert take("--overwrite")[0] == 2
-    assert files_and_bytes(reviewed / "a") == before
+    assert content(reviewed / "a") == before
 
 
 def test_a_mask_that_was_taken_for_another_scan_is_not_taken_for_this_one(drafted, take, folder, good):
     """A folder of reviews stays where it is, and `--overwrite` is said for what is outdated."""
     write_mask(folder / "a.nii.gz", KEPT)
     assert take()[0] == 0
-    before = files_and_bytes(drafted / "a")
+    before = content(drafted / "a")
     adc = read_volume(good / "a" / "adc.mha").voxels
     write_image(adc * np.float32(1.25), GRID, good / "a" / "adc.mha")
     assert (take()[0], summary(drafted)["a"]["status"]) == (2, "outdated")
@@ -390,7 +359,7 @@ def test_a_mask_that_was_taken_for_another_scan_is_not_taken_for_this_one(drafte
         assert take("--overwrite")[0] == 2
         row = summary(drafted)["a"]
         assert (row["status"], "a.nii.gz: was taken for another scan" in row["reason"]) == ("failed", True)
-        assert files_and_bytes(drafted / "a") == before
+        assert content(drafted / "a") == before
     os.utime(write_mask(folder / "a.nii.gz", mask_of(FIRST)), (datetime.now(UTC).timestamp() + 9,) * 2)
     assert (take()[0], summary(drafted)["a"]["status"]) == (0, "done")
 
@@ -444,9 +413,9 @@ def test_what_is_no_review_of_a_case_is_refused(folder, name, says):
 def test_it_stops_the_run_before_anything_is_written(drafted, take, folder, good):
     shutil.copytree(good / "a", good / "new")
     write_mask(folder / "c.nii.gz", KEPT)
-    before = files_and_bytes(drafted)
+    before = content(drafted)
     assert take()[0] == 2
-    assert files_and_bytes(drafted) == before
+    assert content(drafted) == before
 
 
 def test_there_has_to_be_a_folder(tmp_path):
@@ -476,11 +445,11 @@ def test_a_hostile_review_reaches_the_table_as_text(drafted, take, folder):
 
 def test_a_copy_of_a_reviewed_scan_is_told_and_its_mask_stays(reviewed, go, good, take):
     """The warning that two scans are the same asks for results to be written again, which needs the review."""
-    before = files_and_bytes(reviewed / "a")
+    before = content(reviewed / "a")
     shutil.copytree(good / "a", good / "copy")
     assert go(good)[0] == 0
     assert "same voxels as that of copy" in summary(reviewed)["a"]["warnings"]
-    assert files_and_bytes(reviewed / "a") == before
+    assert content(reviewed / "a") == before
     assert take()[0] == 0
     assert "same voxels as that of copy" in json.dumps(results_of(reviewed / "a")["warnings"])
     assert voxels_of(reviewed / "a" / "lesions.mha").tolist() == KEPT.tolist()

@@ -13,19 +13,18 @@ import pytest
 from bids_helpers import describe, errors_of, write_session
 from dicom_phantom import ROOT, write_series
 from folder_helpers import summary
-from inference_helpers import GRID, LESIONS, arguments, files_below, small_maps
+from inference_helpers import GRID, LESIONS, arguments, files_below, results_of, small_maps
 from phantom import write_image
 from pydicom.sr.codedict import codes
 from pydicom.uid import RLELossless
-from review_helpers import OTHER, mask_of, results_of, review_of, write_mask, write_review
+from review_helpers import OTHER, mask_of, review_of, write_mask, write_review
 
 from model.errors import UserError
 from model.images.case import Case, read_case
 from model.images.volume import read_volume
 from model.reviews.masks import read_mask
 
-FIRST, SECOND = LESIONS
-KEPT = mask_of(FIRST, OTHER)
+KEPT = mask_of(LESIONS[0], OTHER)
 
 
 def write_scans(folder: Path) -> Path:
@@ -37,21 +36,8 @@ def write_scans(folder: Path) -> Path:
 
 
 @pytest.fixture
-def scans(tmp_path: Path) -> Path:
+def good(tmp_path: Path) -> Path:
     return write_scans(tmp_path / "scans")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """An empty folder of reviews."""
-    (tmp_path / "reviews").mkdir()
-    return tmp_path / "reviews"
-
-
-@pytest.fixture
-def take(go, scans, folder):
-    """Runs the case with the folder of reviews; returns exit code, stdout and the last line of stderr."""
-    return lambda *words: go(scans, "--reviews", str(folder), *words)
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +100,8 @@ def expected_points(mask: np.ndarray) -> list[tuple[float, ...]]:
     return sorted(tuple(np.round(GRID.to_mm(place), 2).tolist()) for place in np.argwhere(mask))
 
 
-def test_the_dicom_objects_follow_a_review(go, scans, folder, take, output):
-    assert go(scans, "--report")[0] == 0
+def test_the_dicom_objects_follow_a_review(go, good, folder, take, output):
+    assert go(good, "--report")[0] == 0
     before = {name: pydicom.dcmread(output / "baby" / name) for name in ("lesions.dcm", "report.dcm")}
     write_review(folder / "baby.review.json", review_of(results_of(output / "baby"), "baby", KEPT, initials="Ü·B^=\\"))
     assert take()[0] == 0
@@ -149,10 +135,10 @@ def require_standard(path: Path) -> None:
     ],
     ids=["kept", "other", "empty"],
 )
-def test_a_segmentation_in_dicom_becomes_the_mask(go, scans, folder, take, output, name, mask, kind, drafted):
+def test_a_segmentation_in_dicom_becomes_the_mask(go, good, folder, take, output, name, mask, kind, drafted):
     if drafted:
-        assert go(scans)[0] == 0
-    as_segmentation(images_of(scans / "baby"), mask, folder / name, omit_empty_frames=bool(mask.any()))
+        assert go(good)[0] == 0
+    as_segmentation(images_of(good / "baby"), mask, folder / name, omit_empty_frames=bool(mask.any()))
     code, _, error = take()
     assert (code, error) == (0, "")
     assert np.array_equal(read_volume(output / "baby" / "lesions.nii.gz").voxels == 1, mask)
@@ -186,17 +172,14 @@ def test_a_segmentation_that_does_not_say_how_far_its_slices_lie_apart(case, ima
 
 
 def two_segments(images: list, path: Path) -> None:
-    as_segmentation(images, KEPT + mask_of(SECOND) * 2, path)
+    as_segmentation(images, KEPT + mask_of(LESIONS[1]) * 2, path)
 
 
-def fractional(images: list, path: Path) -> None:
-    more = {"segmentation_type": "FRACTIONAL", "fractional_type": "PROBABILITY", "max_fractional_value": 255}
-    as_segmentation(images, KEPT, path, **more)
+FRACTIONAL = {"segmentation_type": "FRACTIONAL", "fractional_type": "PROBABILITY"}
 
 
-def compressed(images: list, path: Path) -> None:
-    more = {"segmentation_type": "FRACTIONAL", "fractional_type": "OCCUPANCY", "transfer_syntax_uid": RLELossless}
-    as_segmentation(images, KEPT, path, **more)
+def made_with(**changes: object) -> Callable:
+    return lambda images, path: as_segmentation(images, KEPT, path, **changes)
 
 
 def with_images(**values: object) -> Callable:
@@ -250,8 +233,8 @@ def uneven(images: list, path: Path) -> None:
     ("make", "says"),
     [
         (two_segments, "expected one segment, found 2"),
-        (fractional, "expected a binary segmentation"),
-        (compressed, "is compressed, expected an uncompressed segmentation"),
+        (made_with(**FRACTIONAL, max_fractional_value=255), "expected a binary segmentation"),
+        (made_with(**FRACTIONAL, transfer_syntax_uid=RLELossless), "is compressed, expected an uncompressed segmentation"),
         (with_images(SeriesInstanceUID=f"{ROOT}9"), "expected a segmentation of the case's ADC series"),
         (with_images(PixelSpacing=[1.3, 0.8]), "not on one grid: spacing_mm"),
         (moved(0.5), "expected whole numbers"),

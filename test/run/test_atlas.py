@@ -52,7 +52,7 @@ def built_in(weights: Path) -> Segmenter:
 @pytest.fixture(scope="module")
 def found(built_in: Segmenter) -> Segmentation:
     """What is found of `with_lesion`."""
-    return built_in.segment(with_lesion()[0], spacing_mm=SPACING_MM, direction=np.eye(3))
+    return built_in.segment(with_lesion()[0], spacing_mm=SPACING_MM, direction=np.eye(3), estimate_z=True)
 
 
 def with_lesion() -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +87,7 @@ def test_stored_in_another_order(built_in, tmp_path):
     image = sitk.GetImageFromArray(adc)
     image.SetSpacing(SPACING_MM[::-1])
     sitk.WriteImage(sitk.DICOMOrient(image, "PIR"), str(tmp_path / "adc.nii.gz"))
-    found = built_in.segment_files(tmp_path / "adc.nii.gz")
+    found = built_in.segment_files(tmp_path / "adc.nii.gz", estimate_z=True)
     stored = sitk.GetImageFromArray(lesion.astype(np.uint8))
     np.testing.assert_array_equal(found.mask, sitk.GetArrayFromImage(sitk.DICOMOrient(stored, "PIR")))
 
@@ -95,7 +95,7 @@ def test_stored_in_another_order(built_in, tmp_path):
 def test_case_that_does_not_fit_is_estimated_without_the_atlas(built_in, found):
     adc, lesion = with_lesion()
     noise = np.where(adc > 0, np.random.default_rng(0).gamma(4, 250, adc.shape) + 600, 0)
-    other = built_in.segment(np.where(lesion, 400, noise), spacing_mm=SPACING_MM, direction=np.eye(3))
+    other = built_in.segment(np.where(lesion, 400, noise), spacing_mm=SPACING_MM, direction=np.eye(3), estimate_z=True)
     assert not other.results["registration"]["atlas_used"]
     np.testing.assert_array_equal(other.mask, lesion)
     assert set(other.zmap[lesion]) == {np.float32(NO_ATLAS_Z)}
@@ -140,7 +140,9 @@ def test_hospital_whose_adc_is_higher_uses_its_own_atlas(weights, built_in, foun
     higher = np.where(adc > 0, adc + 400, 0)
     shifted = dataclasses.replace(invented_atlas(), mean=np.where(invented_atlas().mean > 0, invented_atlas().mean + 400, 0))
     segmenters = (Segmenter(weights, atlas=files(shifted, tmp_path)), built_in)
-    own, usual = (segmenter.segment(higher, spacing_mm=SPACING_MM, direction=np.eye(3)) for segmenter in segmenters)
+    own, usual = (
+        segmenter.segment(higher, spacing_mm=SPACING_MM, direction=np.eye(3), estimate_z=True) for segmenter in segmenters
+    )
     assert np.count_nonzero(own.mask ^ lesion) < 0.03 * np.count_nonzero(lesion)
     assert np.count_nonzero(usual.zmap <= BELOW) < 0.03 * np.count_nonzero(lesion)
     ratios = [s.results["registration"]["adc_ratio"] for s in (own, usual)]
@@ -233,7 +235,7 @@ def test_weights_without_an_atlas_refuse_another(tmp_path):
     folder = save_zmap(tmp_path / "weights")
     adc, _ = with_lesion()
     with pytest.raises(UserError, match="these weights ask no atlas"):
-        Segmenter(folder, atlas=files(invented_atlas(), tmp_path)).segment(adc, spacing_mm=SPACING_MM)
+        Segmenter(folder, atlas=files(invented_atlas(), tmp_path)).segment(adc, spacing_mm=SPACING_MM, estimate_z=True)
 
 
 def test_altered_atlas_is_refused(weights, tmp_path):

@@ -1,18 +1,14 @@
 """A folder of cases: what is found, what is written, what is not run again, and what one bad case does to the rest."""
 
-import json
 import os
 import shutil
-import signal
-import threading
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from folder_helpers import GOOD, REASONS, summary, wait_for_stop, write_maps
-from inference_helpers import arguments, files_below, rule, small_maps
+from folder_helpers import GOOD, REASONS, summary, write_maps
+from inference_helpers import arguments, files_below, results_of, rule, small_maps
 
-from model.outputs.place import Place
 from model.run import one_case
 
 
@@ -34,7 +30,7 @@ def test_mixed_folder(go, scans, output):
         np.testing.assert_array_equal(sitk.GetArrayFromImage(mask), rule(*small_maps()))
         for what in ("Size", "Spacing", "Origin", "Direction"):
             np.testing.assert_allclose(getattr(mask, f"Get{what}")(), getattr(adc, f"Get{what}")(), atol=1e-6)
-        results = json.loads((output / name / "results.json").read_text())
+        results = results_of(output / name)
         assert rows[name]["lesion_volume_ml"] == str(results["lesion_volume_ml"]) == "0.009"
         assert f"{name}: done: 0.009 ml in 2 lesion(s)" in out
 
@@ -81,6 +77,7 @@ def test_output_inside_the_input_is_refused(main, good, rule_weights, capfd):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--device", "tpu"], "tpu"),
         (["--cases", "--format", "png"], "masks are not written as png, expected .mha, .mhd, .nii, .nii.gz, .nrrd"),
         (["--format", "nii"], "--format and --overwrite go with --cases"),
         (["--series", "1.2.3"], "--series, --format and --overwrite go with --cases"),
@@ -88,14 +85,18 @@ def test_output_inside_the_input_is_refused(main, good, rule_weights, capfd):
         (["--cases", "--bids", "--format", "mha"], "--bids writes .nii.gz"),
         (["--cases", "--serve"], "not allowed with"),
         (["--cases", "--smallest-brain", "60"], "--smallest-brain goes with --brain-mask"),
-        (["--brain-mask", "--smallest-brain", "-1"], "argument --smallest-brain: invalid millilitres value: '-1'"),
+        *((["--empty-below", word], "expected a chance from 0 to 1, found") for word in ("1.01", "nan")),
+        (["--empty-below", "half"], "argument --empty-below: invalid chance value"),
+        (["--brain-mask", "--smallest-brain", "-1"], "--smallest-brain: expected a volume in ml, 0 or more, found -1"),
     ],
 )
 def test_options_that_do_not_fit(main, capfd, words, says):
     with pytest.raises(SystemExit) as stop:
         main(words)
     assert stop.value.code == 2
-    assert says in capfd.readouterr().err.splitlines()[-1]
+    usage, line = capfd.readouterr().err.splitlines()
+    assert usage.endswith(" [options]; --help lists them")
+    assert says in line
 
 
 def test_all_that_looks_like_a_case_is_in_the_summary(go, good, output):
@@ -139,27 +140,3 @@ def test_unreadable_name_is_one_failed_case(go, good, output):
     assert "expected a path that is UTF-8" in error
     assert "cannot name a case" in error
     assert summary(output)["a"]["status"] == "done"
-
-
-def test_ctrl_c_keeps_the_finished_cases_and_what_is_being_written(go, good, output, monkeypatch, capfd):
-    """Stopped when the first of two cases is done and the second is being written."""
-    write, first_is_done = one_case.write_case, threading.Event()
-
-    def interrupted(place: Place, name: str, *rest: object) -> dict:
-        if name == "b":
-            assert first_is_done.wait(60)
-            os.kill(os.getpid(), signal.SIGINT)
-            wait_for_stop()
-        results = write(place, name, *rest)
-        first_is_done.set()
-        return results
-
-    monkeypatch.setattr(one_case, "write_case", interrupted)
-    with pytest.raises(SystemExit) as stop:
-        go(good)
-    assert stop.value.code == 130
-    out, err = capfd.readouterr()
-    assert err == "error: stopped by SIGINT (Ctrl-C)\n"
-    assert "b: done: 0.009 ml" in out
-    assert {name: row["status"] for name, row in summary(output).items()} == {"a": "done", "b": "done"}
-    assert files_below(output) == [f"{n}/{file}" for n in "ab" for file in ("lesions.mha", "results.json")] + ["summary.csv"]

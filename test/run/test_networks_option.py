@@ -1,7 +1,6 @@
 """`--networks`: how many networks are run beside the trees, and what is fitted to as many."""
 
 import dataclasses
-import json
 import shutil
 import subprocess
 import sys
@@ -9,22 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from folder_helpers import summary
 from inference_helpers import (
     MASK,
     NETWORKS_ALONE,
     PROBABILITIES,
-    RESULTS,
     TINY,
     ZADC_FOLDER,
     arguments,
     files_below,
     lesion_mask,
     random_network,
+    results_of,
     save_ensemble,
     save_zmap,
     stump,
+    voxels_of,
 )
 
 from model.lesions.certainty import Certainty
@@ -58,8 +57,8 @@ def run(main, case_tree, output):
 
     def go(weights: Path, *words: str) -> tuple[dict, np.ndarray, np.ndarray]:
         assert main([*arguments(case, output, weights), "--probabilities", *words]) == 0
-        images = (sitk.GetArrayFromImage(sitk.ReadImage(str(output / name))) for name in (MASK, PROBABILITIES))
-        return json.loads((output / RESULTS).read_text()), *images
+        images = (voxels_of(output / name) for name in (MASK, PROBABILITIES))
+        return results_of(output), *images
 
     return go
 
@@ -88,7 +87,7 @@ def test_neither_engine_is_imported_without_networks(tmp_path):
     """The shipped trees on the built-in case."""
     words = ["--input", "test/case/input", "--output", tmp_path, "--networks", "0"]
     subprocess.run([sys.executable, "process.py", *words], cwd=ROOT, check=True, capture_output=True)
-    results = json.loads((tmp_path / RESULTS).read_text())
+    results = results_of(tmp_path)
     assert not {"torch", "openvino"} & results["software"].keys()
     assert (results["networks"], results["lesions"] > 0) == (0, True)
 

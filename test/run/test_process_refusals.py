@@ -1,7 +1,6 @@
 """Everything that cannot be used: exit code 2, one clear last line on stderr, and no mask, also where an older one lay."""
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Callable
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from inference_helpers import (
     ADC_FOLDER,
     GRID,
@@ -20,6 +18,7 @@ from inference_helpers import (
     files_below,
     random_network,
     save_ensemble,
+    voxels_of,
 )
 from phantom import write_image
 
@@ -53,18 +52,7 @@ def refused(main, output, rule_weights, capfd) -> Callable[..., str]:
 
 
 def rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray], grid=GRID) -> None:
-    write_image(change(sitk.GetArrayFromImage(sitk.ReadImage(str(path)))).astype(np.float32), grid, path)
-
-
-def missing_value(voxels: np.ndarray) -> np.ndarray:
-    voxels[3, 4, 5] = np.nan
-    return voxels
-
-
-def swap(case: Path) -> None:
-    (case / ADC).rename(case / "x")
-    (case / ZADC).rename(case / ADC)
-    (case / "x").rename(case / ZADC)
+    write_image(change(voxels_of(path)).astype(np.float32), grid, path)
 
 
 def not_utf8(case: Path) -> None:
@@ -79,19 +67,15 @@ SHIFTED = dataclasses.replace(GRID, origin_mm=(-31.25, 12.5, -70.0))
 
 # what is done to the case, what the last line names, and what it says
 BAD_CASES = {
-    "no image": (lambda case: (case / ADC).unlink(), [ADC_FOLDER], "found nothing"),
     "two lines": (lambda case: (case / ADC).rename(case / ADC_FOLDER / "a\nb.txt"), [ADC_FOLDER], "found a b.txt"),
     "not UTF-8": (not_utf8, [], "printable name"),
     "cut off": (lambda case: cut(case / ZADC), [ZADC], "cut off"),
     "grids": (lambda case: rewrite(case / ZADC, np.copy, SHIFTED), [ADC, ZADC], r"-70.75\) and \(-31.25, 12.5, -70\)"),
-    "NaN": (lambda case: rewrite(case / ADC, missing_value), [ADC], "1 of 1260 voxels are NaN or infinite"),
     "no brain": (lambda case: rewrite(case / ADC, lambda adc: -np.abs(adc)), [ADC], "no brain"),
-    "swapped": (swap, [ADC, ZADC], "look swapped"),
     "ADC twice": (lambda case: (case / ZADC).write_bytes((case / ADC).read_bytes()), [], "expected ADC in 1e-6mm2/s"),
     "mm2/s": (lambda case: rewrite(case / ADC, lambda adc: adc * 1e-6), [ADC], "expected ADC in .*--adc-unit mm2/s$"),
     "1e-3mm2/s": (lambda case: rewrite(case / ADC, lambda adc: adc * 1e-3), [ADC], "expected.*--adc-unit 1e-3mm2/s$"),
     "1e-9mm2/s": (lambda case: rewrite(case / ADC, lambda adc: adc * 1e3), [ADC], "expected ADC in 1e-6mm2/s"),
-    "manifest": (lambda case: (case / "inputs.json").write_text("[{"), ["inputs.json"], "not readable as JSON"),
 }
 
 
@@ -104,32 +88,10 @@ def test_bad_case(refused, case_tree, spoil, named, reason):
     assert re.search(reason, line)
 
 
-def test_missing_input_folder(refused, tmp_path):
-    assert str(tmp_path / "nowhere") in refused(tmp_path / "nowhere")
-
-
-def without_weights(folder: Path) -> str:
-    for path in folder.iterdir():
-        path.unlink()
-    return str(folder)
-
-
-def cut_weights(folder: Path) -> str:
-    cut(folder / "net0.safetensors")
-    return str(folder / "net0.safetensors")
-
-
-def lying_sidecar(folder: Path) -> str:
-    path = folder / "net0.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": "0"}))
-    return str(path)
-
-
-@pytest.mark.parametrize("spoil", [without_weights, cut_weights, lying_sidecar])
-def test_bad_weights(refused, case_tree, tmp_path, spoil):
+def test_bad_weights(refused, case_tree, tmp_path):
     weights = save_ensemble(tmp_path / "weights", random_network(1))
-    name = spoil(weights)
-    assert name in refused(case_tree(), weights)
+    cut(weights / "net0.safetensors")
+    assert str(weights / "net0.safetensors") in refused(case_tree(), weights)
 
 
 @pytest.mark.parametrize("ways", [(), ("--cases",)], ids=["one case", "a folder"])
@@ -161,18 +123,3 @@ def test_output_of_a_run_under_way_is_refused_and_left_alone(main, case_tree, ou
 def test_server_without_weights_does_not_start(main, tmp_path, capfd):
     assert main(["--serve", "--device", "cpu", "--weights", str(tmp_path)]) == 2
     assert capfd.readouterr().err.startswith(f"error: {tmp_path}: no weights")
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["--device", "tpu"], "tpu"),
-        (["--smallest-brain", "-1"], "--smallest-brain"),
-        (["--cases", "--serve"], "not allowed with"),
-    ],
-)
-def test_words_that_do_not_go_together_are_exit_code_2_as_well(main, capfd, words, says):
-    with pytest.raises(SystemExit) as stop:
-        main(words)
-    assert stop.value.code == 2
-    assert says in capfd.readouterr().err.splitlines()[-1]

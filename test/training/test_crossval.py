@@ -187,7 +187,7 @@ def test_a_case_is_shown_to_the_network_and_the_trees_that_hold_it_out(weights, 
     assert [(part.case.name, part.fold) for part in parts] == [(name, FOLD_OF[name]) for name in CASES]
     for part in parts:
         alone = Ensemble([as_network(small_model(part.fold))], [SMALL], InferenceConfig(), "alone")
-        expected = Predictor(alone).probabilities(part.case.adc, part.case.zadc, part.case.spacing_mm)
+        expected = Predictor(alone).segment(part.case.adc, part.case.zadc, part.case.spacing_mm).probabilities
         np.testing.assert_allclose(part.probabilities, expected, rtol=0, atol=2e-3)  # weights are float16 on disk
         answered = part.first_stage > LOWEST_LOG_ODDS
         np.testing.assert_array_equal(answered, tables[part.case.name].candidates)

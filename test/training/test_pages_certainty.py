@@ -60,7 +60,7 @@ def test_what_is_told_of_shams_is_whether_they_were_touched(results):
     """Shams look exactly like their cases."""
     words = certainty.chance_words(certainty.read(results)["crossval"].with_others)
     assert "between 6 cases with a lesion and 5 brains without" in words
-    assert "untouched ones with an AUC of 0.50 [" in words
+    assert "untouched cases with an AUC of 0.50 [" in words
 
 
 def test_the_area_under_the_curve_is_scikit_learns():

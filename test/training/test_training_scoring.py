@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import golden_masks
 import numpy as np
 import pytest
 from golden_masks import GRID, NAMES, ONE, SIZE, TWO, voxels
-from phantom import write_image
 
 from model.errors import UserError
 from model.files import sha256_of
@@ -29,22 +29,12 @@ from training.scores.pairs import find_pairs
 from training.scores.rows import CaseScore, read_records
 
 
-class Folders:
-    """Masks, labels and ADC maps on disk, and the command that scores them."""
+class Folders(golden_masks.Folders):
+    """With ADC maps, and the command that scores them."""
 
     def __init__(self, root: Path) -> None:
-        self.masks, self.labels, self.adc, self.out = (root / name for name in ("masks", "labels", "adc", "new/scores"))
-
-    def write(self, path: Path, voxels: np.ndarray, grid: Grid = GRID) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_image(voxels, grid, path)
-        return path
-
-    def mask(self, name: str, voxels: np.ndarray, grid: Grid = GRID) -> Path:
-        return self.write(self.masks / name, voxels, grid)
-
-    def label(self, name: str, voxels: np.ndarray) -> Path:
-        return self.write(self.labels / name, voxels.astype(np.float32))  # as the published labels are
+        super().__init__(root)
+        self.adc, self.out = root / "adc", root / "new/scores"
 
     def brain(self, name: str, count: int, grid: Grid = GRID) -> Path:
         """An ADC map whose brain has `count` voxels."""

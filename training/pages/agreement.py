@@ -20,7 +20,6 @@ def agreement(rows: pd.DataFrame) -> tuple[Estimate, float, float]:
 
 
 def agreement_words(rows: pd.DataFrame) -> str:
-    """The agreement of the volumes as half a sentence."""
     bias, low, high = agreement(rows)
     return (
         f"predicted minus true volume {interval(bias, 2, '+')} ml,"

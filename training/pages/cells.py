@@ -51,5 +51,4 @@ def _count(value: float) -> str:
 
 
 def first_word(cell: str) -> str:
-    """A cell of `score_cells` without its interval."""
     return cell.split(" ")[0]

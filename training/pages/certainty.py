@@ -29,8 +29,9 @@ training."""
 REAL = f"""**`chance_real`** of a lesion, from its volume alone: the chance that a reader marks {100 * REAL_SHARE:.0f} % of
 it or more. In the fit every case has the same weight. Its lowest Z and its probabilities added nothing."""
 DICE = """**`expected_dice`** of a case is the figure by which the mask was chosen, calibrated. It puts masks in order, so
-that a reader can begin with the worst; it does not tell how good a single mask is. One calibration does not change the
-order, so the rank correlation is that of the figure before it: each fold's own would move the folds against each other."""
+that a reader can begin with the worst; it does not tell how good a single mask is. The rank correlation is that of the
+figure before its calibration. One calibration would not change the order, but each fold has its own, which shift the folds
+against each other."""
 CHANCE = """**`chance_of_lesion`** of a case, from the volume and the number of the marked lesions. Three cases are without a
 lesion; to them come pseudo-healthy twins: each case below 5 % load with its lesions replaced by tissue of the other side or
 from nearby (`training/data/twins.py`). Those with and without a lesion weigh the same in the fit, so the chance is that of a
@@ -141,8 +142,9 @@ def chance_words(cases: pd.DataFrame) -> str:
         f"Out of fold its AUC is {over_cases(given, auc, 'chance_of_lesion', 'ill')} between {given['ill'].sum()} cases with"
         f" a lesion and {(~given['ill']).sum()} brains without; {over_cases(alike, auc, 'chance_of_lesion', 'ill')} between"
         f" the {len(twins)} cases that have a twin and their twins. Brier score: {brier(given, 'chance_of_lesion', 'ill')}."
-        " The replacement itself should have no say: where as much healthy brain was replaced and the lesions were left,"
-        f" it tells such brains from untouched ones with an AUC of {of_shams}."
+        " The replacement itself must not give a twin away. So copies of these cases had as much healthy brain replaced and"
+        f" kept their lesions: the chance tells them from the untouched cases with an AUC of {of_shams}, where 0.5 tells"
+        " nothing."
     )
 
 

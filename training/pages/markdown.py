@@ -9,7 +9,6 @@ from training.common.outputs import require_own_file
 
 
 def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
     written = [f"| {' | '.join(line)} |" for line in (header, *lines)]
     return "\n".join([written[0], "|---" * len(header) + "|", *written[1:]])
 

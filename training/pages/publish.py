@@ -52,5 +52,4 @@ def replace_block(text: str, block: str, path: Path, name: str) -> str:
 
 
 def figure(name: str, caption: str) -> str:
-    """A figure in Markdown."""
     return f"![{caption}]({FIGURES}/{name})"

@@ -49,7 +49,6 @@ magnitude only. *MSD* is their name for MASD. Where they report `inf`, ours leav
 
 
 def study_text(studies: list[Study]) -> str:
-    """The whole page."""
     parts = [
         "# The loss study",
         TOP,
@@ -63,7 +62,6 @@ def study_text(studies: list[Study]) -> str:
 
 
 def answer(study: Study) -> str:
-    """One paragraph on one protocol."""
     if study.best is None:
         return f"**{study.title}.** No loss has been run."
     effects = study.boundary_effect.get("all", [])

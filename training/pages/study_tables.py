@@ -53,12 +53,10 @@ class Study:
 
     @property
     def folds(self) -> Sequence[Sequence[str]]:
-        """The names of the cases that each fold holds out."""
         return self.configuration.get("folds") or read_folds(SPLITS).held_out
 
     @functools.cached_property
     def methods(self) -> dict[str, pd.DataFrame]:
-        """The rows of every method that has any."""
         return by_method(self.rows)
 
     @functools.cached_property

@@ -24,7 +24,6 @@ class Prediction:
 
 
 def case_row(case: PackedCase, prediction: Prediction, key: tuple[str, int, int], **facts: Any) -> Row:
-    """Everything the results say about one case."""
     grid = score(*prediction.on_grid) if prediction.on_grid else Scores(math.nan, math.nan, math.nan)
     return Row(
         case=case.name,

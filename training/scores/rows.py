@@ -240,7 +240,6 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
 
 
 def write_records(records: Iterable[Record], path: Path, kind: type[Record]) -> None:
-    """Write the records as `write_frame` does."""
     write_frame(as_frame(records, kind), path, kind)
 
 
@@ -260,7 +259,6 @@ def replace_records(records: Iterable[Record], path: Path, kind: type[Record], c
 
 
 def run_key(record: Row | Epoch) -> tuple:
-    """Which run a record comes from."""
     return tuple(getattr(record, name) for name in RUN)
 
 
@@ -283,7 +281,6 @@ def add_results(rows: list[Row], epochs: list[Epoch], configuration: dict, path:
 
 
 def curves_path(path: Path) -> Path:
-    """Where the learning curves of a results file lie."""
     return path.with_name(f"{path.stem}-curves.csv")
 
 

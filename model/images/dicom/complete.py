@@ -227,11 +227,7 @@ def _longest(frames: Sequence[Frame], name: str) -> float:
 
 def _values(frames: Sequence[Frame], name: str) -> list[float | str]:
     """A tag of each frame, as numbers where they are; empty texts where it has none."""
-    if name in IN_GROUPS:
-        return [_plain(_value(frame, name)) for frame in frames]
-    of_files = {id(frame.dataset): frame.dataset for frame in frames}
-    found = {number: _plain(dataset.get(name)) for number, dataset in of_files.items()}
-    return [found[id(frame.dataset)] for frame in frames]
+    return [_plain(_value(frame, name)) for frame in frames]
 
 
 def _value(frame: Frame, name: str) -> object:

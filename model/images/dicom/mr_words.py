@@ -8,8 +8,7 @@ ADC_WORD = re.compile(  # dADC, avgADC, ADCmap, ADCs; not HeadCoil
     r"([a-df-z]|iso|avg?|ave|mean|map|trace|dwi|diff|epi)?adc(s|maps?|im(g|ages?)|iso|avg?|ave|mean|b|dwi|tra|ax|cor|sag)?"
 )
 APPARENT = re.compile(  # in English, German, French, Italian, Spanish and Portuguese
-    r"(?<![a-z])app(arent[a-z]*)?[-_. ]*diff|diff?us\w+[-_. ]+app?arent|diffusionskoeff?izient",
-    re.IGNORECASE,
+    r"(?<![a-z])app(arent[a-z]*)?[-_. ]*diff|diff?us\w+[-_. ]+app?arent|diffusionskoeff?izient", re.IGNORECASE
 )
 EXPONENTIAL = re.compile(r"(?<![a-z])e(xp\w*)?[-_ ]?adc|exponential|adc[-_ ]?exp(?!ort|er)", re.IGNORECASE)
 OTHER_TYPES = re.compile(r"\b(trace\w*|b0|b_?value|fa|colfa|tensor\w*|locali[sz]er|scout|eadc|exp\w*)\b", re.IGNORECASE)

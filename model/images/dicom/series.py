@@ -5,6 +5,7 @@ tags, in which names can lie: none is passed on.
 """
 
 import logging
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ LISTED = (
     *(SHARED, PER_FRAME, *OF_A_VISIT, *PATIENT),
     *("RealWorldValueMappingSequence", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
 )
+OF_MR = re.compile(r"\bMR\b|Secondary Capture")  # in the names of SOP classes that may be of MR
 OTHER_MODALITIES = ("CT", "PT", "NM", "US", "XA", "CR", "DX", "MG", "OT", "SEG")  # messages quote these; others may be names
 LONGEST_LIST = 8  # series that a message names
 FEWEST_SINGLE = 3  # series of one slice, from which on they look like one series that was taken apart
@@ -72,14 +74,17 @@ class Header:
 
     @property
     def other_modality(self) -> str:
-        """What it is an image of where that is not MR; empty for MR, where it does not say, and for a parametric map of ADC.
+        """What it is an image of where that is not MR, by its modality or else by its SOP class.
 
-        Programs write OT or another modality into such a map.
+        Empty for MR, where it does not say, and for a parametric map of ADC, into which programs write OT or another one.
         """
         said = str(self.dataset.get("Modality") or "").strip().upper()
-        if said in ("", "MR") or is_map_of_adc(self.dataset):
+        if is_map_of_adc(self.dataset):
             return ""
-        return said if said in OTHER_MODALITIES else "another modality"
+        if said not in ("", "MR"):
+            return said if said in OTHER_MODALITIES else "another modality"
+        kind, is_image, _ = pydicom.uid.UID(_sop_class(self.dataset)).name.partition(" Image Storage")
+        return f"{kind} by SOP class" if is_image and not OF_MR.search(kind) else ""
 
 
 class Wanted(NamedTuple):
@@ -101,11 +106,6 @@ class Series:
     def other_modality(self) -> str:
         """What its images are of where not all are of MR; empty where all are, or do not say."""
         return " and ".join(sorted({header.other_modality for header in self.headers} - {""}))
-
-    @property
-    def is_one_slice(self) -> bool:
-        """Whether it is one file with one frame."""
-        return len(self.headers) == 1 and self.headers[0].frames == 1
 
     @property
     def rank(self) -> int:
@@ -268,7 +268,7 @@ def _choice(candidates: list[Series], found: list[Series], adc: bool) -> str:
     kind = "ADC series, by image type or description" if adc else "series"
     possible = [one for one in found if not (adc and one.other_modality)]
     shown = candidates or possible
-    single = [one for one in shown if one.is_one_slice]
+    single = [one for one in shown if [header.frames for header in one.headers] == [1]]
     single = single if len(single) >= FEWEST_SINGLE else []
     shown = [one for one in shown if one not in single]
     listed = [*map(str, shown[:LONGEST_LIST]), *(["..."] if len(shown) > LONGEST_LIST else [])]

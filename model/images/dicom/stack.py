@@ -3,7 +3,6 @@
 A slice's place is its ImagePositionPatient. Instance numbers, names and frame numbers say nothing about it.
 """
 
-import itertools
 import re
 from pathlib import Path
 
@@ -153,4 +152,4 @@ def _named(frames: list[Frame], places: list[int]) -> str:
 
 
 def _short(values: np.ndarray) -> str:
-    return "(" + ", ".join(f"{value:.4g}" for value in itertools.chain(values)) + ")"
+    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import UserError
-from model.images.grid import Grid, Volume, require_scalar_3d
+from model.images.grid import Grid, Volume, number_of, require_scalar_3d
 from model.images.space import CODES, UNKNOWN, space_by_fields
 from model.images.streams import ZLIB, FileBytes, read_file, voxels_behind
 
@@ -128,7 +128,7 @@ def _one_of(names: tuple[str, ...], fields: Fields) -> str:
 def _numbers(fields: Fields, name: str, count: int) -> list[float]:
     value = fields.get(name, "")
     try:
-        numbers = [float(word) for word in value.split()]
+        numbers = [number_of(word) for word in value.split()]
     except ValueError:
         numbers = []
     if len(numbers) != count or (

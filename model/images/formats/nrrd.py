@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import UserError
-from model.images.grid import Grid, Volume, require_scalar_3d
+from model.images.grid import Grid, Volume, number_of, require_scalar_3d
 from model.images.space import CODES, UNKNOWN, space_by_fields
 from model.images.streams import GZIP, FileBytes, read_file, voxels_behind
 
@@ -156,7 +156,7 @@ def grid_of(axes: Axes, fields: Fields, path: Path) -> Grid:
         if "space origin" in fields:
             ox, oy, oz = _vector("space origin", fields["space origin"], signs)
     else:
-        vectors = np.diag([float(word) for word in axes[name]]).tolist()
+        vectors = np.diag([number_of(word) for word in axes[name]]).tolist()
     spacing = [math.sqrt(sum(part * part for part in vector)) for vector in vectors]
     if not all(mm > 0 for mm in spacing) or (not in_space and np.diag(vectors).min() < 0):  # NaN is not
         raise UserError(f"{path}: {name}: {fields[name][:100]}, expected a spacing above 0 along each axis")
@@ -167,7 +167,7 @@ def grid_of(axes: Axes, fields: Fields, path: Path) -> Grid:
 
 def _vector(name: str, word: str, signs: tuple[int, int, int]) -> list[float]:
     """To the left, the back and the top, in mm; of a vector with time as its fourth number the first three."""
-    numbers = [float(number) for number in word.strip("()").split(",")] if word != "none" else []
+    numbers = [number_of(number) for number in word.strip("()").split(",")] if word != "none" else []
     if len(numbers) not in (3, 4):
         raise ValueError(f"{name}: {word[:50]!a}, expected (x,y,z)")
     return [sign * number for sign, number in zip(signs, numbers, strict=False)]

@@ -184,7 +184,7 @@ function connectSlices(viewer, sliceTypes, toggle) {
 }
 
 function connectLesions(viewer, page) {
-  document.querySelectorAll("button[data-mm]").forEach((button, n) => {
+  document.querySelectorAll("table.lesions th button").forEach((button, n) => {
     button.addEventListener("click", (event) => {
       page.choose({ lesion: n + 1 });
       byId("viewer").scrollIntoView({ block: "nearest" });

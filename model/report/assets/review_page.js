@@ -2,14 +2,12 @@
 
 // The page as a place to work: what the reader does with mouse and keys becomes states of a Review, which the viewer draws.
 const LABELS = { mask: 1, chosen: 2, rejected: 3, rejectedChosen: 4 }; // in the viewer's drawing
-const TOOLS = ["look", "add", "pen", "eraser"];
 
 class ReviewPage {
   constructor(viewer, review, steering) {
-    Object.assign(this, { viewer, review, steering, chosen: null, tool: "look", savedWords: ["", ""], sliding: "" });
+    Object.assign(this, { viewer, review, steering, chosen: null, tool: "look", saved: [review.state, "", ""], sliding: "" });
     this.dims = review.volume.dims;
     this.ml = review.about.voxel_ml;
-    this.drafted = { ml: review.draft.reduce((sum, n) => sum + n, 0) * this.ml, lesions: review.about.lesions.length };
     this.facts = Object.fromEntries(["lesion_volume_ml", "lesion_share_of_brain", "lesions_number", "largest"].map((id) => [id, byId(id).textContent]));
     this.#addToTable();
     this.#connect();
@@ -19,7 +17,7 @@ class ReviewPage {
   // --- what the page shows of a state ---
 
   show() {
-    const { review, chosen } = this, { state } = review, mask = review.mask();
+    const { review } = this, { state } = review, mask = review.mask();
     this.mask = mask;
     this.painted = this.#labels(mask);
     this.viewer.drawBitmap.set(this.painted);
@@ -67,9 +65,9 @@ class ReviewPage {
     const { review, chosen } = this, { state } = review, region = this.#addedRegion();
     const lesion = chosen?.lesion, decision = lesion ? state.decisions[lesion - 1] : null;
     byId("chosen-name").textContent = lesion ? this.#lesionWords(lesion) : region ? "Added by a click" : "No lesion is chosen";
-    for (const [id, name] of [["keep", "keep"], ["reject", "reject"]]) {
+    for (const id of ["keep", "reject"]) {
       byId(id).disabled = !(lesion || (region && id === "reject"));
-      byId(id).setAttribute("aria-pressed", String(decision === name));
+      byId(id).setAttribute("aria-pressed", String(decision === id));
     }
     byId("reject-word").textContent = region ? "Remove" : "Reject";
     const slider = byId("chosen-size"), size = lesion ? review.sizeOf(lesion) : region ? region.size : 0;
@@ -283,8 +281,7 @@ class ReviewPage {
   }
 
   back(by) {
-    if (by < 0) this.review.undo();
-    else this.review.redo();
+    this.review.go(by);
     if (this.chosen?.added !== undefined && !this.#addedRegion()) this.chosen = null;
     this.sliding = "";
     this.notice("");
@@ -301,13 +298,12 @@ class ReviewPage {
 
   // --- files in and out ---
 
-  get unsaved() {
-    return this.review.unsaved || byId("initials").value !== this.savedWords[0] || byId("remark").value !== this.savedWords[1];
+  #inHand() {
+    return [this.review.state, byId("initials").value, byId("remark").value];
   }
 
-  #markSaved() {
-    this.review.saved = this.review.state;
-    this.savedWords = [byId("initials").value, byId("remark").value];
+  get unsaved() {
+    return this.#inHand().some((part, n) => part !== this.saved[n]);
   }
 
   get name() {
@@ -317,7 +313,7 @@ class ReviewPage {
   save() {
     const file = this.review.file(byId("initials").value, byId("remark").value, new Date());
     download(new Blob([`${JSON.stringify(file)}\n`], { type: "application/json" }), `${this.name}.review.json`);
-    this.#markSaved();
+    this.saved = this.#inHand();
     this.show();
     const left = this.undecided().length;
     this.notice(`${this.name}.review.json is in your downloads. It goes into the folder that --reviews names.${left ? ` The ${left} undecided stay in the mask.` : ""}`);
@@ -357,7 +353,7 @@ class ReviewPage {
     const { initials, remark } = this.review.continueFrom(text);
     byId("initials").value = initials;
     byId("remark").value = remark;
-    this.#markSaved();
+    this.saved = this.#inHand();
     this.choose(null);
   }
 

@@ -26,7 +26,7 @@ class Review {
       decisions: Array(count).fill("undecided"), sizes: Array(count).fill(null), size: 0, added: [], drawn: [], erased: [],
     }];
     this.now = 0;
-    this.saved = this.start = this.state;
+    this.start = this.state;
   }
 
   // The draft's lesions have the numbers of results.json, which gives a voxel of each.
@@ -46,10 +46,6 @@ class Review {
     return this.states[this.now];
   }
 
-  get unsaved() {
-    return this.state !== this.saved;
-  }
-
   // Go on from the present state with some of it changed; what was undone is given up. With `merge` the last state is
   // replaced, as by every step of a slider that is being moved.
   change(changes, merge = false) {
@@ -59,12 +55,9 @@ class Review {
     this.now += 1;
   }
 
-  undo() {
-    this.now = Math.max(this.now - 1, 0);
-  }
-
-  redo() {
-    this.now = Math.min(this.now + 1, this.states.length - 1);
+  // Undo and redo.
+  go(by) {
+    this.now = Math.min(Math.max(this.now + by, 0), this.states.length - 1);
   }
 
   sizeOf(number) {
@@ -95,15 +88,6 @@ class Review {
     for (const voxel of state.drawn) mask[voxel] = 1;
     for (const voxel of state.erased) mask[voxel] = 0;
     return mask;
-  }
-
-  // What the hand has to add to a state and take from it to make a mask of it.
-  byHand(mask, state) {
-    const without = this.mask({ ...state, drawn: [], erased: [] }), drawn = [], erased = [];
-    mask.forEach((inside, voxel) => {
-      if (inside !== without[voxel]) (inside ? drawn : erased).push(voxel);
-    });
-    return { drawn, erased };
   }
 
   // --- the file ---
@@ -160,9 +144,13 @@ class Review {
     }
     const fits = mask && added.length === file.added.length && added.every((region) => volume.numbers[region.voxel] === 0 && this.added(region));
     if (!fits || mask.some((inside, voxel) => inside && volume.probability[voxel] === 0)) throw new Error(DAMAGED);
-    const state = { decisions: file.lesions.map(({ decision }) => decision), sizes: file.lesions.map(({ size }) => size), size: file.size, added };
-    this.change({ ...state, ...this.byHand(mask, { ...state, drawn: [], erased: [] }) });
-    this.saved = this.state;
+    const decisions = file.lesions.map(({ decision }) => decision), sizes = file.lesions.map(({ size }) => size);
+    const state = { decisions, sizes, size: file.size, added, drawn: [], erased: [] };
+    const without = this.mask(state);
+    mask.forEach((inside, voxel) => {
+      if (inside !== without[voxel]) (inside ? state.drawn : state.erased).push(voxel); // what only the hand makes
+    });
+    this.change(state);
     return { initials: file.initials, remark: file.remark };
   }
 }

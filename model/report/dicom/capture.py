@@ -15,17 +15,7 @@ import model
 from model.images.case import Case
 from model.report.dicom.segmentation import MAKER, USE, instance_of, made_with, without_now
 from model.report.dicom.source import Source
-from model.report.montage import (
-    ADC_WINDOW,
-    BLUE_TO_RED,
-    GREYS,
-    MASK_COLOUR,
-    Z_WINDOW,
-    View,
-    choose_slices,
-    colour_png,
-    make_view,
-)
+from model.report.montage import ADC_WINDOW, MASK_COLOUR, Z_WINDOW, View, caption, choose_slices, make_view, map_pngs
 from model.report.numbers import percent, volume
 from model.report.results import REVIEW
 from model.report.wording import ESTIMATED, is_estimated, z_map_name
@@ -107,16 +97,14 @@ def draw(case: Case, mask: np.ndarray, lesions: list[dict], lines: list[str]) ->
 
 def _figure(case: Case, mask: np.ndarray, index: int, view: View) -> Image.Image:
     """A slice as the report shows it, with its caption and the letters of the patient's sides."""
-    inside, marked = view.cut(case.brain[index]), view.cut(mask[index])
-    size_mm = [n * mm for n, mm in zip(inside.shape, view.pixel_mm, strict=True)]
+    marked = view.cut(mask[index])
+    size_mm = [n * mm for n, mm in zip(marked.shape, view.pixel_mm, strict=True)]
     scale = min(PIXELS_PER_MM, LARGEST_MAP / max(size_mm))
     height, width = (max(1, round(mm * scale)) for mm in size_mm)
-    maps = ((case.adc, ADC_WINDOW, GREYS), (case.zadc, Z_WINDOW, BLUE_TO_RED))
-    pngs = [colour_png(view.cut(volume.voxels[index]), inside, window, colours) for volume, window, colours in maps]
     font = ImageFont.load_default(SMALL)
     figure = Image.new("RGB", (2 * width + GAP, height + SMALL + LINE_GAP))
     edge = Image.fromarray(_edge(np.asarray(Image.fromarray(marked).resize((width, height), Image.Resampling.NEAREST))))
-    for number, png in enumerate(pngs):
+    for number, png in enumerate(map_pngs(case, view, index)):
         left = number * (width + GAP)
         with Image.open(io.BytesIO(png)) as opened:
             figure.paste(opened.convert("RGB").resize((width, height), Image.Resampling.NEAREST), (left, 0))
@@ -129,8 +117,7 @@ def _figure(case: Case, mask: np.ndarray, index: int, view: View) -> Image.Image
     for left in (0, width + GAP):
         for letter, x, y, anchor in places:
             pen.text((left + x, y), letter, LETTERS, font, anchor=anchor, stroke_width=1, stroke_fill=RIM)
-    area_cm2 = float(np.count_nonzero(mask[index])) * view.pixel_mm[0] * view.pixel_mm[1] / 100
-    pen.text((0, height + 2), f"slice {index + 1} of {len(mask)}, mask {area_cm2:.2f} cm2", INK, font)
+    pen.text((0, height + 2), caption(mask, view, index).replace("²", "2"), INK, font)
     return figure
 
 

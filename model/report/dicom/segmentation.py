@@ -93,8 +93,7 @@ def without_now(made: Dataset) -> None:
     """Remove the optional dates and times of the moment, so that the same input gives the same bytes."""
     names = ("InstanceCreationDate", "InstanceCreationTime", "DateOfSecondaryCapture", "TimeOfSecondaryCapture")
     for name in names:
-        if name in made:
-            delattr(made, name)
+        made.pop(name, None)
     for item in made.ContributingEquipmentSequence:
         del item.ContributionDateTime
 

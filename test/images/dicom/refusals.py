@@ -11,10 +11,10 @@ from model.errors import UserError
 from model.images.volume import read_volume
 
 
-def refused(path: Path) -> str:
+def refused(path: Path, *series: str) -> str:
     """Why no ADC map is read: one line."""
     with pytest.raises(UserError) as caught:
-        read_volume(path, adc=True)
+        read_volume(path, adc=True, series=series)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message

@@ -36,24 +36,23 @@ DIRECTIONS = {
 CODED = {"feet first": RLELossless, "sagittal": JPEGLosslessSV1}
 
 
-def by_dcm2niix(source: Path, folder: Path) -> nibabel.Nifti1Image:
-    folder.mkdir()
-    subprocess.run(["dcm2niix", "-o", folder, "-f", "out", source], check=True, capture_output=True)
-    (path,) = folder.glob("*.nii")
+def by_dcm2niix(source: Path) -> nibabel.Nifti1Image:
+    (source.parent / "nii").mkdir()
+    subprocess.run(["dcm2niix", "-o", source.parent / "nii", "-f", "out", source], check=True, capture_output=True)
+    (path,) = source.parent.glob("nii/*.nii")
     return nibabel.load(path)
 
 
-def assert_same(source: Path, folder: Path, values: np.ndarray) -> None:
+def assert_same(source: Path) -> None:
     """Every voxel of ours lies on one of dcm2niix's with its value."""
-    theirs, ours = by_dcm2niix(source, folder), read_volume(source, adc=True)
+    theirs, ours = by_dcm2niix(source), read_volume(source, adc=True)
     index = np.moveaxis(np.indices(ours.grid.size[::-1]), 0, -1).reshape(-1, 3)  # (x, y, z)
     places = nibabel.affines.apply_affine(affine_ras(ours.grid), index)
     found = nibabel.affines.apply_affine(np.linalg.inv(theirs.affine), places)
     assert np.abs(found - np.rint(found)).max() < 1e-3
     voxels = np.asarray(theirs.dataobj)[tuple(np.rint(found).astype(int).T)]
     np.testing.assert_allclose(ours.voxels[tuple(index[:, ::-1].T)], voxels, rtol=1e-6)
-    assert theirs.shape == ours.grid.size[::-1] or sorted(theirs.shape) == sorted(ours.grid.size)
-    np.testing.assert_allclose(np.sort(ours.voxels.ravel()), np.sort(values.ravel()), rtol=1e-6)
+    np.testing.assert_allclose(np.sort(ours.voxels.ravel()), np.sort(VOXELS.ravel()), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", DIRECTIONS)
@@ -62,19 +61,19 @@ def test_a_series_in_any_direction(tmp_path, name):
     grid = replace(GRID, size=SIZE, direction=tuple(DIRECTIONS[name].ravel().tolist()))
     series = Series(syntax=CODED[name]) if name in CODED else Series(slopes=(1.0, 0.25))
     write_series(tmp_path / "s", VOXELS, grid, series)
-    assert_same(tmp_path / "s", tmp_path / "nii", VOXELS)
+    assert_same(tmp_path / "s")
 
 
 def test_one_enhanced_file(tmp_path):
     path = write_multiframe(tmp_path / "s" / "scan.dcm", [(VOXELS, replace(GRID, size=SIZE))])
-    assert_same(path.parent, tmp_path / "nii", VOXELS)
+    assert_same(path.parent)
 
 
 def test_a_z_map_and_a_brain_mask_made_from_its_nifti_file_fit_the_series(tmp_path):
     """Other programs get their maps from dcm2niix, whose order of voxels is another one."""
     rng = np.random.default_rng(4)
     write_series(tmp_path / "s", rng.integers(900, 1500, SIZE).astype(np.float32), replace(GRID, size=SIZE))
-    theirs = by_dcm2niix(tmp_path / "s", tmp_path / "nii")
+    theirs = by_dcm2niix(tmp_path / "s")
     brain = np.zeros(theirs.shape, np.uint8)
     brain[5:-9, 3:-4, 1:] = 1
     z = np.round(theirs.get_fdata() / 400 - 3 + rng.normal(0, 1, theirs.shape), 3) * brain

@@ -41,12 +41,6 @@ def taken(folder: Path, *series: str) -> int:
     return int(uid.rsplit(".", 1)[1])
 
 
-def refusal(folder: Path, *series: str) -> str:
-    with pytest.raises(UserError) as caught:
-        wanted(folder, series, adc=True)
-    return str(caught.value)
-
-
 # --- by type and description ---
 
 
@@ -64,7 +58,7 @@ ADC_MAPS = [
 def test_an_adc_map_among_others_in_folders_or_in_one(tmp_path):
     for number, other in enumerate(OTHERS):
         write(tmp_path, number, *other)
-    assert f"found none among {len(OTHERS)}: {ROOT}2.0 (localizer, 2 file(s)) of 2026-02-03; " in refusal(tmp_path)
+    assert f"found none among {len(OTHERS)}: {ROOT}2.0 (localizer, 2 file(s)) of 2026-02-03; " in refused(tmp_path)
     for number, adc in enumerate(ADC_MAPS, 50):
         paths = write(tmp_path, number, *adc)
         assert taken(tmp_path) == number
@@ -78,6 +72,7 @@ def test_an_adc_map_among_others_in_folders_or_in_one(tmp_path):
 def test_the_image_type_counts_before_the_description(tmp_path):
     write(tmp_path, 1, DERIVED, "ADC colour coded")
     write(tmp_path, 2, ADC, "dwi")
+    write(tmp_path, 3, ORIGINAL, "t2_HeadCoil", **VISIT, **LATER)  # another visit without an ADC map has no say
     assert taken(tmp_path) == 2
 
 
@@ -105,14 +100,9 @@ def test_adc_is_a_word_and_not_letters_of_another(text):
 )
 def test_secondary_captures_and_colours_are_no_maps(tmp_path, tag, value):
     edited(write(tmp_path, 1), lambda dataset: setattr(dataset, tag, value))
-    assert "found none among 1" in refusal(tmp_path)
+    assert "found none among 1" in refused(tmp_path)
     write(tmp_path, 5)
     assert taken(tmp_path) == 5
-
-
-def test_a_mosaic_is_no_stack(tmp_path):
-    write_series(tmp_path, VOXELS[:1], GRID, Series(image_type=(*ADC_TYPE, "MOSAIC")))
-    assert "found all slices in one" in refused(tmp_path)
 
 
 def test_adc_maps_at_the_end_of_a_diffusion_series(tmp_path):
@@ -139,36 +129,30 @@ def test_adc_maps_of_two_visits_are_not_weighed(tmp_path, second):
     write(tmp_path, 2, DERIVED, "Apparent Diffusion Coefficient", **({"AcquisitionDate": "20260203"} | second))
     date = "2026-02-10" if "StudyDate" in second else "2026-02-03"
     listed = f"{ROOT}2.1 (dwi, 2 file(s)) of 2026-02-03; {ROOT}2.2 (Apparent Diffusion Coefficient, 2 file(s)) of {date}"
-    assert f"found 2: {listed}; --series" in refusal(tmp_path)
+    assert f"found 2: {listed}; --series" in refused(tmp_path)
     assert taken(tmp_path, f"{ROOT}2.2") == 2
-
-
-def test_another_visit_without_an_adc_map_has_no_say(tmp_path):
-    write(tmp_path, 1)
-    write(tmp_path, 2, ORIGINAL, "t2_HeadCoil", **VISIT, **LATER)
-    assert taken(tmp_path) == 1
 
 
 @pytest.mark.parametrize("other", [VISIT, LATER], ids=str)
 def test_a_series_of_two_studies_is_refused(tmp_path, other):
     change(write_series(tmp_path, VOXELS, GRID)[2], **other)
-    assert refusal(tmp_path) == f"{tmp_path}: expected a series of one study, found 2 (by {next(iter(other))})"
+    assert refused(tmp_path) == f"{tmp_path}: expected a series of one study, found 2 (by {next(iter(other))})"
 
 
 def test_slices_with_a_series_uid_each_are_one_line(tmp_path):
     for number, path in enumerate(write_series(tmp_path / "adc", np.repeat(VOXELS[:1], 9, axis=0), GRID)):
         change(path, SeriesInstanceUID=f"{ROOT}7.{number}")
     of_one = "9 of one slice each (slices of one series need one SeriesInstanceUID)"
-    assert refusal(tmp_path) == f"{tmp_path}: expected one ADC series, by image type or description, found 9: {of_one}"
+    assert refused(tmp_path) == f"{tmp_path}: expected one ADC series, by image type or description, found 9: {of_one}"
     write(tmp_path, 1)
-    assert f"found 10: {ROOT}2.1 (ADC, 2 file(s)) of 2026-02-03; {of_one}; --series UID names" in refusal(tmp_path)
+    assert f"found 10: {ROOT}2.1 (ADC, 2 file(s)) of 2026-02-03; {of_one}; --series UID names" in refused(tmp_path)
 
 
 def test_two_candidates_are_listed_and_one_is_named(tmp_path):
     for number in (1, 2):
         write(tmp_path, number, ADC, f"ADC {number}")
     write(tmp_path, 3, ORIGINAL, "T2")
-    message = refusal(tmp_path)
+    message = refused(tmp_path)
     assert "expected one ADC series, by image type or description, found 2: " in message
     assert all(f"{ROOT}2.{number} (ADC {number}, 2 file(s))" in message for number in (1, 2))
     assert message.endswith("; --series UID names the one to take")
@@ -176,7 +160,7 @@ def test_two_candidates_are_listed_and_one_is_named(tmp_path):
     for number in (1, 3):  # also one that does not say that it is an ADC map
         assert taken(tmp_path, "9.9.9", f"{ROOT}2.{number}") == number
     for series in (("9.9.9",), (f"{ROOT}2.1", f"{ROOT}2.2")):
-        assert "found 2: " in refusal(tmp_path, *series)
+        assert "found 2: " in refused(tmp_path, *series)
 
 
 def test_a_study_without_the_series_that_is_named_says_so(tmp_path):
@@ -203,10 +187,21 @@ def test_an_adc_map_is_of_mr(tmp_path, modality, found):
         assert taken(tmp_path) == 1
         return
     for named in ((), (f"{ROOT}2.1",)):
-        assert refusal(tmp_path, *named) == f"{tmp_path}: {NOT_MR}{found}"
+        assert refused(tmp_path, *named) == f"{tmp_path}: {NOT_MR}{found}"
     change(min(paths), Modality="MR")
-    assert refusal(tmp_path) == f"{tmp_path}: {NOT_MR}{found}"
+    assert refused(tmp_path) == f"{tmp_path}: {NOT_MR}{found}"
     write(tmp_path, 2, DERIVED)
+    assert taken(tmp_path) == 2
+
+
+@pytest.mark.parametrize("modality", ["MR", None])
+@pytest.mark.parametrize(("number", "found"), [("2", "CT"), ("2.1", "Enhanced CT"), ("128", "Positron Emission Tomography")])
+def test_where_the_modality_does_not_say_it_the_sop_class_does(tmp_path, modality, number, found):
+    for path in write(tmp_path, 1):
+        change(path, Modality=modality, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{number}")
+    assert refused(tmp_path) == f"{tmp_path}: {NOT_MR}{found} by SOP class"
+    for path, kind in zip(write(tmp_path, 2), ("4.1", "4.4"), strict=True):
+        change(path, Modality=modality, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{kind}")
     assert taken(tmp_path) == 2
 
 
@@ -214,7 +209,7 @@ def test_series_of_another_modality_are_not_offered(tmp_path):
     write(tmp_path, 1, ORIGINAL, "T2")
     write(tmp_path, 2, Modality="CT")
     listed = f"{ROOT}2.1 (T2, 2 file(s)) of 2026-02-03, left out: 1 of other modalities than MR; --series UID names "
-    assert f"found none among 2: {listed}" in refusal(tmp_path)
+    assert f"found none among 2: {listed}" in refused(tmp_path)
     assert taken(tmp_path, f"{ROOT}2.1") == 1
     with pytest.raises(UserError, match=f"expected one series, found 2: .*{ROOT}2.2 "):
         wanted(tmp_path)
@@ -255,7 +250,7 @@ def test_a_slice_that_is_a_link_to_nothing(tmp_path):
     path = write_series(tmp_path, VOXELS, GRID)[0]
     path.unlink()
     path.symlink_to("nothing")
-    assert "1 of 7 files cannot be read as DICOM (1 linked to nothing): they may be slices" in refusal(tmp_path)
+    assert "1 of 7 files cannot be read as DICOM (1 linked to nothing): they may be slices" in refused(tmp_path)
 
 
 def test_links_to_folders_are_followed_and_a_folder_that_links_to_itself_counts_once(tmp_path):

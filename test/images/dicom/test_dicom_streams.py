@@ -115,8 +115,7 @@ def test_the_place_of_a_jpeg_2000_image_counts():
 
 
 @pytest.mark.parametrize(
-    ("syntax", "rows"),
-    [(RLELossless, 1), (RLELossless, -1), (ExplicitVRLittleEndian, 1), (ExplicitVRLittleEndian, -2)],
+    ("syntax", "rows"), [(RLELossless, 1), (RLELossless, -1), (ExplicitVRLittleEndian, 1), (ExplicitVRLittleEndian, -2)]
 )
 def test_pixels_without_a_size_of_their_own_are_counted(tmp_path, syntax, rows):
     """One row of uncompressed zeros more than Rows says may fill."""

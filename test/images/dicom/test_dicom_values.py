@@ -19,7 +19,6 @@ from pydicom.uid import ImplicitVRLittleEndian
 from refusals import refused
 
 from model.errors import UserError
-from model.images.case import read_case
 from model.images.dicom.units import is_map_of_adc
 from model.images.missing import without_missing
 from model.images.volume import read_volume
@@ -122,19 +121,6 @@ def test_padding_below_0_is_background_around_the_brain_and_refused_within(tmp_p
         without_missing(read_volume(tmp_path / "hole", adc=True, keep_nan=True), None)
 
 
-def test_padding_of_a_z_map_is_0_around_the_brain(tmp_path):
-    """Its stored 0 is padding and would be a Z of -10."""
-    adc = a_head(0, 1500)
-    z = np.where(adc > 0, RNG.normal(0, 2, adc.shape).round(3).clip(-9.9, 9.9), -10)
-    grid = replace(GRID, size=adc.shape)
-    write_series(tmp_path / "adc", adc, grid)
-    series = Series(uid=ROOT + "6", slopes=(0.001,), intercept=-10, more={"PixelPaddingValue": 0})
-    write_series(tmp_path / "z", z, grid, series)
-    case = read_case(tmp_path / "adc", tmp_path / "z")
-    np.testing.assert_allclose(case.zadc.voxels, np.where(adc > 0, z, 0), atol=1e-6)
-    assert case.remarks == ()
-
-
 # --- parametric maps ---
 
 
@@ -223,9 +209,6 @@ def put(dataset: Dataset, name: str, text: str) -> None:
     dataset[Tag(name)] = RawDataElement(Tag(name), dictionary_VR(name), len(data), data, 0, False, True)
 
 
-RESCALED = "RescaleSlope", "RescaleIntercept"
-
-
 @pytest.mark.parametrize(
     ("tags", "says"),
     [
@@ -236,6 +219,7 @@ RESCALED = "RescaleSlope", "RescaleIntercept"
         ({"PixelSpacing": "1.25\\0,8"}, "its PixelSpacing has a decimal comma, expected 2 numbers with a decimal point"),
         ({"PixelSpacing": "\\"}, "its PixelSpacing is empty, expected 2 numbers"),
         ({"PixelSpacing": "1.25"}, "its PixelSpacing is not 2 numbers"),
+        ({"PixelSpacing": "1_0\\1"}, "its PixelSpacing is not 2 numbers"),
         ({"ImagePositionPatient": "1,5\\2\\3"}, "its ImagePositionPatient has a decimal comma, expected 3 numbers"),
         ({"SpacingBetweenSlices": "", "SliceThickness": "3,0"}, "its SliceThickness has a decimal comma"),
         ({"Columns": ""}, "its Columns is empty, expected a number"),
@@ -251,12 +235,22 @@ def test_the_tag_that_cannot_be_read_is_named(tmp_path, tags, says):
     assert message.endswith("; correct the tag or export the images again")
 
 
-@pytest.mark.parametrize(("slope", "refuses"), [(0.5, True), (1, False)])
-def test_some_slices_without_a_rescale(tmp_path, slope, refuses):
-    for path in write_series(tmp_path, VOXELS, GRID, Series(slopes=(slope,)))[2:4]:
-        change(path, RescaleSlope=None, RescaleIntercept=None)
-    if refuses:
-        assert refused(tmp_path).endswith(f"expected a RescaleSlope in each slice or in none, 2 of {len(VOXELS)} have none")
+@pytest.mark.parametrize(
+    ("slope", "part", "tags", "says"),
+    [
+        (0.5, slice(2, 4), (None, None), "expected a RescaleSlope in each slice or in none, 2 of 7 have none"),
+        (1, slice(2, 4), (None, None), ""),
+        (1, slice(7), (2, None), ": it has RescaleSlope without RescaleIntercept; "),
+        (1, slice(7), (1, None), ""),
+        (1, slice(7), (None, -5), ": it has RescaleIntercept without RescaleSlope; "),
+        (1, slice(7), (None, 0), ""),
+    ],
+)
+def test_half_a_rescale_is_refused_where_it_would_change_anything(tmp_path, slope, part, tags, says):
+    for path in write_series(tmp_path, VOXELS, GRID, Series(slopes=(slope,)))[part]:
+        change(path, RescaleSlope=tags[0], RescaleIntercept=tags[1])
+    if says:
+        assert says in refused(tmp_path)
     else:
         assert np.array_equal(read_volume(tmp_path, adc=True).voxels, VOXELS)
 
@@ -280,28 +274,18 @@ def test_the_tag_of_a_frame_that_cannot_be_read_is_named(tmp_path, group, value)
     assert refused(path).startswith(f"{path}: its RescaleSlope {found}, expected a number")
 
 
-@pytest.mark.parametrize("name", ["RealWorldValueSlope", "RealWorldValueFirstValueMapped"])
-def test_an_empty_tag_of_a_mapping_is_named(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("RealWorldValueSlope", None, "its RealWorldValueSlope is empty, expected a number; "),
+        ("RealWorldValueFirstValueMapped", None, "its RealWorldValueFirstValueMapped is empty, expected a number; "),
+        ("RealWorldValueLUTData", [1.0, 2.0], "its RealWorldValueMapping has a look-up table, which is not read"),
+    ],
+)
+def test_what_cannot_be_read_of_a_mapping_is_named(tmp_path, name, value, says):
     paths = write_series(tmp_path, VOXELS, GRID, Series(unit="um2/s"))
-    edited(paths, lambda dataset: setattr(dataset.RealWorldValueMappingSequence[0], name, None))
-    assert f": its {name} is empty, expected a number; " in refused(tmp_path)
-
-
-def test_a_look_up_table_of_a_mapping_is_not_read(tmp_path):
-    paths = write_series(tmp_path, VOXELS, GRID, Series(unit="um2/s"))
-    edited(paths, lambda dataset: setattr(dataset.RealWorldValueMappingSequence[0], "RealWorldValueLUTData", [1.0, 2.0]))
-    assert "its RealWorldValueMapping has a look-up table, which is not read" in refused(tmp_path)
-
-
-@pytest.mark.parametrize(("present", "value", "is_read"), [(0, 2, False), (0, 1, True), (1, -5, False), (1, 0, True)])
-def test_half_a_rescale_is_refused_where_it_would_change_anything(tmp_path, present, value, is_read):
-    paths = write_series(tmp_path, VOXELS, GRID)
-    for path in paths:
-        change(path, **{RESCALED[present]: value, RESCALED[1 - present]: None})
-    if is_read:
-        assert np.array_equal(read_volume(tmp_path, adc=True).voxels, VOXELS)
-    else:
-        assert f": it has {RESCALED[present]} without {RESCALED[1 - present]}; " in refused(tmp_path)
+    edited(paths, lambda dataset: setattr(dataset.RealWorldValueMappingSequence[0], name, value))
+    assert says in refused(tmp_path)
 
 
 @pytest.mark.parametrize("syntax", ["1.2.840.113619.5.2", "not a UID"])

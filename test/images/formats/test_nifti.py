@@ -1,7 +1,6 @@
 """NIfTI as scanners and analysts write it; nibabel is the oracle of what a file means and where it lies."""
 
 import gzip
-import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +9,12 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from inference_helpers import GRID, rule, small_maps
+from inference_helpers import GRID, small_maps
 from phantom import write_image
 
 from model.errors import UserError
 from model.images.volume import read_volume, require_same_grid, write_mask, write_probabilities
+from model.segmenter import Segmenter
 
 ADC = small_maps()[0]
 SLICE_BYTES = 15 * 12 * 4
@@ -74,51 +74,46 @@ READ: dict[str, Callable[[], bytes]] = {
     "qform alone": lambda: image(sform=(None, 0)).to_bytes(),
     "sform alone": lambda: image(qform=(None, 0)).to_bytes(),
     "big-endian": lambda: nibabel.Nifti1Image(ADC.T, None, image().header.as_byteswapped(">")).to_bytes(),
+    **{
+        f"codes {codes} {kind.__name__}": lambda codes=codes, kind=kind, q=q, s=s: image(
+            (q, codes[0]), (s, codes[1]), kind
+        ).to_bytes()
+        for kind in (nibabel.Nifti1Image, nibabel.Nifti2Image)
+        for codes, q, s in (
+            *((codes, AFFINE, AFFINE) for codes in ((0, 0), (1, 0), (0, 1), (2, 2), (0, 2), (0, 4))),
+            *(((1, 4), AFFINE, MNI), ((3, 1), MOVED, AFFINE)),  # which differ: one counts
+        )
+    },
 }
 
 
 @pytest.mark.parametrize("made", READ.values(), ids=READ.keys())
 def test_what_has_one_meaning_is_read_and_the_mask_lies_on_it(tmp_path, made):
-    """Whatever the name says of compression. The mask's affine is the map's to nibabel, bit for bit, codes included."""
+    """Whatever the name says of compression. The mask's transforms are the map's to nibabel, bit for bit, codes included."""
     path = saved(tmp_path / "adc.nii.gz", made())
     volume = read_volume(path)
     np.testing.assert_array_equal(volume.voxels, ADC)
     assert not volume.remarks
     reference = nibabel.Nifti2Image if b"n+2" in path.read_bytes()[:8] else nibabel.Nifti1Image
     data = gzip.decompress(path.read_bytes()) if path.read_bytes()[:2] == b"\x1f\x8b" else path.read_bytes()
-    affine = reference.from_bytes(data).affine
+    adc = reference.from_bytes(data)
+    affine = AFFINE if (adc.header["qform_code"], adc.header["sform_code"]) == (1, 4) else adc.affine  # the scanner's counts
     for index in ((0, 0, 0), (11, 14, 6), (3, 1, 5)):
         np.testing.assert_allclose(volume.grid.to_mm(np.array(index[::-1])), on_paper(index, affine), atol=1e-4)
-    for end in (".nii", ".nii.gz"):
-        write_mask(volume.voxels > 0, volume.grid, tmp_path / f"mask{end}")
-        mask = nibabel.load(tmp_path / f"mask{end}")
-        np.testing.assert_array_equal(mask.affine, affine)
-        assert mask.header.sizeof_hdr == reference.header_class.sizeof_hdr
-        np.testing.assert_array_equal(np.asarray(mask.dataobj), ADC.T > 0)
-        assert mask.get_data_dtype() == np.uint8
-        assert np.isfinite(mask.header["pixdim"]).all()
-        require_same_grid(volume, read_volume(tmp_path / f"mask{end}"))
-
-
-@pytest.mark.parametrize("codes", [(0, 0), (1, 0), (0, 1), (2, 2), (0, 2), (1, 4), (3, 1), (0, 4)])
-@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
-def test_a_masks_transforms_are_its_maps(tmp_path, codes, kind):
-    """Also where the two differ, of which one counts."""
-    qform, sform = {(1, 4): (AFFINE, MNI), (3, 1): (MOVED, AFFINE)}.get(codes, (AFFINE, AFFINE))
-    path = saved(tmp_path / "adc.nii", image((qform, codes[0]), (sform, codes[1]), kind))
-    volume = read_volume(path)
-    assert volume.oriented == any(codes)
-    write_mask(volume.voxels > 0, volume.grid, tmp_path / "mask.nii.gz")
+    write_mask(volume.voxels > 0, volume.grid, tmp_path / "mask.nii")
     write_probabilities(volume.voxels / 2, volume.grid, tmp_path / "p.nii.gz")
-    adc = nibabel.load(path)
-    for name in ("mask.nii.gz", "p.nii.gz"):
+    for name, voxels in (("mask.nii", (ADC > 0).astype(np.uint8)), ("p.nii.gz", ADC / 2)):
         written = nibabel.load(tmp_path / name)
         np.testing.assert_array_equal(written.affine, adc.affine)
         for get in ("get_qform", "get_sform"):
             (found, code), (expected, wanted) = (getattr(of, get)(coded=True) for of in (written, adc))
             assert code == wanted
             np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(written.get_fdata(), ADC.T / 2)
+        assert written.header.sizeof_hdr == reference.header_class.sizeof_hdr
+        assert np.isfinite(written.header["pixdim"]).all()
+        assert written.get_data_dtype() == voxels.dtype
+        np.testing.assert_array_equal(np.asarray(written.dataobj), voxels.T)
+        require_same_grid(volume, read_volume(tmp_path / name))
 
 
 def test_without_any_transform_x_runs_to_the_left_and_y_to_the_front_as_nibabel_has_it(tmp_path):
@@ -159,6 +154,10 @@ REFUSED = {
     "both a template's": (lambda: image((AFFINE, 3), (MOVED, 4)).to_bytes(), "5 mm apart"),
     "NaN in a quaternion that counts": (lambda: patched(256, "f", np.nan), "qform"),
     "NaN in the sform that counts": (lambda: patched(280, "f", np.nan), "its sform has voxels of"),
+    "a sform of voxels twice as large": (
+        lambda: image((None, 0), (AFFINE @ np.diag([2, 2, 2, 1]), 1)).to_bytes(),
+        "its sform has voxels of",
+    ),
     "NaN in pixdim without any transform": (
         lambda: patched(80, "f", np.nan, qform=(None, 0), sform=(None, 0)),
         "expected an origin in mm, not",
@@ -188,12 +187,9 @@ def test_less_than_a_slice_behind_the_voxels_is_read_with_a_remark(tmp_path, mor
 
 
 def test_scaled_voxels(tmp_path):
-    """The same numbers that nibabel makes of them: 2 n + 10."""
-    made = image(voxels=np.arange(1260, dtype=np.int16).reshape(GRID.size))
-    data = bytearray(made.to_bytes())
-    struct.pack_into("<2f", data, 112, 2, 10)
-    volume = read_volume(saved(tmp_path / "adc.nii", bytes(data)))
-    np.testing.assert_array_equal(volume.voxels.ravel(), 2 * np.arange(1260) + 10)
+    stored = np.arange(1260, dtype=np.int16).reshape(GRID.size)
+    volume = read_volume(saved(tmp_path / "adc.nii", patched(112, "2f", 2, 10, voxels=stored)))
+    np.testing.assert_array_equal(volume.voxels, 2 * stored + 10)
 
 
 @pytest.mark.parametrize("kind", ["uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "f4", "f8"])
@@ -254,23 +250,10 @@ def test_a_name_says_whose_space_it_is(tmp_path, name):
     assert read_volume(tmp_path / f"{name}.mha").space == IN_NAMES[name]
 
 
-@pytest.mark.parametrize("codes", [(0, 0), (0, 3)])
-def test_a_folder_of_such_cases(main, tmp_path, rule_weights, codes):
-    """From files to files: the mask lies on its ADC map by the same codes, and unknown sides are said."""
-    maps = zip(("adc", "zmap"), small_maps(), strict=True)
-    case = tmp_path / "in" / "c1"
-    case.mkdir(parents=True)
-    for name, voxels in maps:
-        made = image((AFFINE, codes[0]), (AFFINE, codes[1]), voxels=voxels)
-        saved(case / f"{name}.nii.gz", gzip.compress(made.to_bytes()))
-    words = ["--cases", "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--device", "cpu"]
-    assert main([*words, "--weights", str(rule_weights)]) == 0
-    mask, adc = nibabel.load(tmp_path / "out" / "c1" / "lesions.nii.gz"), nibabel.load(case / "adc.nii.gz")
-    np.testing.assert_array_equal(mask.affine, adc.affine)
-    assert [mask.header[name] for name in ("qform_code", "sform_code")] == list(codes)
-    np.testing.assert_array_equal(mask.get_fdata().T, rule(*small_maps()))
-    summary = (tmp_path / "out" / "summary.csv").read_text()
-    assert ("left and right are unknown" in summary) == (codes == (0, 0))
-    said = "The image is in a template's space (Talairach): volumes are the template's, not the patient's."
-    assert (said in summary) == (codes == (0, 3))
-    assert json.loads((tmp_path / "out" / "c1" / "results.json").read_text())["space"] == SPACES[codes]
+@pytest.mark.parametrize(("codes", "says"), [((0, 0), "left and right are unknown"), ((0, 3), "a template's space (Tal")])
+def test_what_is_said_of_such_a_case(rule_weights, tmp_path, codes, says):
+    for name, voxels in zip(("adc.nii", "zmap.nii"), small_maps(), strict=True):
+        saved(tmp_path / name, image((AFFINE, codes[0]), (AFFINE, codes[1]), voxels=voxels))
+    found = Segmenter(rule_weights, "cpu").segment_files(tmp_path / "adc.nii", tmp_path / "zmap.nii")
+    assert found.results["space"] == SPACES[codes]
+    assert any(says in sentence for sentence in found.warnings)

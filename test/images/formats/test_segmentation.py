@@ -112,19 +112,7 @@ def test_big_endian_shorts(tmp_path):
     np.testing.assert_array_equal(read_volume(mask).voxels, BRAIN)
 
 
-@pytest.mark.parametrize("first", [(0.5, 0, 0), (0, 0.1, 0), (0, 0, 1.3)])
-def test_one_between_the_maps_voxels_is_refused(tmp_path, first):
-    says = r"adc\.nii\.gz and .*mask\.seg\.nrrd are not on one grid: the mask's first voxel is the map's \(-?\d\.\d\d, "
-    with pytest.raises(UserError, match=says):
-        stripped(tmp_path, write(tmp_path / "mask.seg.nrrd", labels(1, BOX), ONE, first=first))
-
-
-def test_one_of_other_steps_is_refused(tmp_path):
-    mask = write(tmp_path / "mask.seg.nrrd", labels(1, BOX), ONE, **{"space directions": "(0.8,0,0) (0,1.25,0) (0,0,3)"})
-    with pytest.raises(UserError, match=r"are not on one grid: direction "):
-        stripped(tmp_path, mask)
-
-
+BETWEEN = r"adc\.nii\.gz and .*are not on one grid: the mask's first voxel is the map's \(-?\d\.\d\d, "
 BOTH = np.where(ADC[None] > 0, 1, 2).astype(np.uint8)
 NONE_OF_A_BRAIN = {
     "a lesion": (labels(), [ONE | {"Name": "Infarct left"}], "its segment is called a lesion, a part or the like"),
@@ -138,14 +126,24 @@ NONE_OF_A_BRAIN = {
     "no label": (labels(), [ONE | {"LabelValue": "one"}], "expected whole numbers"),
     "a label that no voxel has": (labels(2), [ONE], "other segments are in the layer"),
     "nothing": (labels(0), [ONE], "it is empty, expected 1 in the brain"),
+    **{
+        f"voxels between the map's, {first}": (labels(1, BOX), [ONE], BETWEEN, {"first": first})
+        for first in ((0.5, 0, 0), (0, 0.1, 0), (0, 0, 1.3))
+    },
+    "other steps": (
+        labels(),
+        [ONE],
+        "are not on one grid: direction ",
+        {"space directions": "(0.8,0,0) (0,1.25,0) (0,0,3)"},
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", NONE_OF_A_BRAIN)
 def test_what_is_no_brain_is_refused(tmp_path, kind):
-    layers, segments, says = NONE_OF_A_BRAIN[kind]
+    layers, segments, says, *more = NONE_OF_A_BRAIN[kind]
     with pytest.raises(UserError, match=says) as error:
-        stripped(tmp_path, write(tmp_path / "mask.seg.nrrd", layers, *segments))
+        stripped(tmp_path, write(tmp_path / "mask.seg.nrrd", layers, *segments, **dict(*more)))
     assert "mask.seg.nrrd" in str(error.value)
     assert "Infarct" not in str(error.value)
 
