@@ -20,6 +20,8 @@ import SimpleITK as sitk
 from panimg.image_builders.metaio_mhd_mha import image_builder_mhd
 
 MASK_FOLDER = "images/hie-lesion-segmentation"
+GEOMETRY = ("Size", "Spacing", "Origin", "Direction")
+KEYS = {"lesion_volume_ml", "lesion_share_of_brain", "lesions", "seconds", "device", "weights"}  # of results.json
 
 
 def differences(output: Path, expected: Path, adc: Path, max_voxels: int) -> list[str]:
@@ -29,7 +31,8 @@ def differences(output: Path, expected: Path, adc: Path, max_voxels: int) -> lis
         return [f"expected overlay.mha alone in the mask folder, found {found}"]
     path = output / MASK_FOLDER / "overlay.mha"
     mask, wanted = sitk.ReadImage(str(path)), sitk.ReadImage(str(expected))
-    wrong = [f"{name}: {a} instead of {b}" for name, a, b in _geometry(mask, sitk.ReadImage(str(adc))) if a != b]
+    places = ((name, *(getattr(image, f"Get{name}")() for image in (mask, sitk.ReadImage(str(adc))))) for name in GEOMETRY)
+    wrong = [f"{name}: {found} instead of {of_adc}" for name, found, of_adc in places if found != of_adc]
     if mask.GetPixelID() != sitk.sitkUInt8:
         wrong.append(f"pixels are {mask.GetPixelIDTypeAsString()}, expected 8-bit unsigned")
     voxels, reference = sitk.GetArrayFromImage(mask), sitk.GetArrayFromImage(wanted)
@@ -41,12 +44,9 @@ def differences(output: Path, expected: Path, adc: Path, max_voxels: int) -> lis
     print(f"{differing} of {int(reference.sum())} lesion voxels differ from the expected mask (allowed: {max_voxels})")
     if differing > max_voxels:
         wrong.append(f"{differing} voxels differ from the expected mask, allowed are {max_voxels}")
-    return wrong + _panimg_refusals(path) + _result_gaps(output / "results.json")
-
-
-def _geometry(mask: sitk.Image, adc: sitk.Image) -> list[tuple[str, tuple, tuple]]:
-    names = ("Size", "Spacing", "Origin", "Direction")
-    return [(name, getattr(mask, f"Get{name}")(), getattr(adc, f"Get{name}")()) for name in names]
+    if missing := sorted(KEYS - json.loads((output / "results.json").read_text()).keys()):
+        wrong.append(f"results.json lacks {', '.join(missing)}")
+    return wrong + _panimg_refusals(path)
 
 
 def _panimg_refusals(path: Path) -> list[str]:
@@ -59,12 +59,6 @@ def _panimg_refusals(path: Path) -> list[str]:
         result = panimg.convert(input_directory=source, output_directory=target, builders=[image_builder_mhd])
     errors = [f"panimg: {message}" for messages in result.file_errors.values() for message in messages]
     return errors if len(result.new_images) == 1 else [*errors, f"panimg found {len(result.new_images)} images, expected 1"]
-
-
-def _result_gaps(path: Path) -> list[str]:
-    keys = {"lesion_volume_ml", "lesion_share_of_brain", "lesions", "seconds", "device", "weights"}
-    missing = keys - json.loads(path.read_text()).keys()
-    return [f"results.json lacks {', '.join(sorted(missing))}"] if missing else []
 
 
 def main() -> int:

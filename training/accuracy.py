@@ -7,11 +7,10 @@ The README's table is made from them, too. Example:
 
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from training.common.cli import command_parser, run
+from training.common.cli import run
 from training.data.splits import fold_words
 from training.pages import adc_alone, certainty
 from training.pages.agreement import agreement_words
@@ -20,16 +19,15 @@ from training.pages.cohort import require_elsewhere, require_one_cohort
 from training.pages.learning_curve import HOW as HOW_CURVE
 from training.pages.learning_curve import curve_words, draw_curve
 from training.pages.markdown import table, wrapped
-from training.pages.publish import figure, publish
+from training.pages.publish import figure, page_arguments, publish
 from training.pages.reader import draw_reader
 from training.pages.reader import readme_line as reader_line
 from training.pages.reader import section as reader_section
 from training.scores.methods import CROSSVAL, RULE, RULE_TITLE
 from training.scores.metrics import METRICS
-from training.scores.rows import LEARNING_CURVE, READER, RESULTS, CurvePoint, ReaderRow, Row, ZError, require_frame
+from training.scores.rows import LEARNING_CURVE, READER, CurvePoint, ReaderRow, Row, ZError, require_frame
 from training.scores.statistics import case_means, compare, load_strata, per_case, strata, with_holm
 
-ROOT = Path(__file__).parents[1]
 CURVE, LESIONS, READER_FIGURE = "learning-curve.png", "accuracy-lesions.png", "reader.png"
 SPARSEG, STUDY = "https://papers.miccai.org/miccai-2025/0850-Paper4455.html", "https://arxiv.org/abs/2502.09148"
 CHALLENGE = "https://bonbid-hie2023.grand-challenge.org/"
@@ -185,11 +183,7 @@ def readme_block(rows: pd.DataFrame, estimated: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    parser = command_parser(__doc__)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="default: %(default)s")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="default: %(default)s")
-    args = parser.parse_args()
+    args = page_arguments(__doc__)
     rows = case_means(require_frame(args.results / "crossval.csv", Row, "crossval"))
     estimated = case_means(require_frame(args.results / "estimated.csv", Row, "zmap"))
     errors = require_frame(args.results / "zmap.csv", ZError, "zmap")

@@ -12,19 +12,17 @@ from pathlib import Path
 import pandas as pd
 
 from model.errors import UserError
-from training.common.cli import command_parser, run
+from training.common.cli import run
 from training.data.splits import FOLDS
 from training.pages.cells import SCORE_HEADER, first_word, score_cells
 from training.pages.cohort import require_elsewhere
 from training.pages.markdown import table, wrapped
-from training.pages.publish import publish
+from training.pages.publish import page_arguments, publish
 from training.pages.study_page import figures_of, short_answer, study_text
 from training.pages.study_tables import TITLES, Study, method_lines
 from training.scores.configuration import read_configuration
 from training.scores.methods import RULE
-from training.scores.rows import RESULTS, RUN, Epoch, Row, curves_path, read_frame
-
-ROOT = Path(__file__).resolve().parents[1]
+from training.scores.rows import RUN, Epoch, Row, curves_path, read_frame
 
 
 def load_study(results: Path, protocol: str) -> Study:
@@ -69,13 +67,7 @@ def readme_block(studies: list[Study]) -> str:
 
 
 def main() -> None:
-    parser = command_parser(__doc__)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the rows (default: %(default)s)")
-    parser.add_argument(
-        "--docs", type=Path, default=ROOT / "docs", help="where study.md and figures/ go (default: %(default)s)"
-    )
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="default: %(default)s")
-    args = parser.parse_args()
+    args = page_arguments(__doc__)
     studies = [load_study(args.results, protocol) for protocol in TITLES]
     if all(study.rows.empty for study in studies):
         names = " or ".join(f"{protocol}.csv" for protocol in TITLES)

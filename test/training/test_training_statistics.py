@@ -82,6 +82,7 @@ def test_chance_in_the_cases_is_that_of_the_bootstrap_over_cases():
     zero = table(*(row(f"case{n:02}", "tversky", fold=n % 3) for n in range(30)))
     low, high, _ = statistics.case_and_seed_bootstrap(table(*rows), zero, "dice")
     assert (low, high) == pytest.approx(statistics.bootstrap_interval(values), abs=0.005)
+    assert np.isnan(statistics.case_and_seed_bootstrap(table(*rows[:3]), zero, "dice")).all()  # of one case nothing is told
 
 
 def test_the_spread_over_seeds_is_of_seeds_that_all_cases_have():

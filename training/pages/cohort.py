@@ -6,9 +6,8 @@ from pathlib import Path
 from model.errors import UserError
 from training.data.seen import differing
 from training.data.splits import fold_words, is_committed
+from training.pages.publish import ROOT
 from training.scores.configuration import read_configuration
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 def require_one_cohort(results: Path, names: Iterable[str]) -> list[list[str]]:
@@ -32,7 +31,7 @@ def require_elsewhere(folds: Sequence[Sequence[str]], *pages: Path) -> None:
     if is_committed(folds):
         return
     for page in pages:
-        if page.resolve() in (REPOSITORY / "docs", REPOSITORY / "README.md"):
+        if page.resolve() in (ROOT / "docs", ROOT / "README.md"):
             raise UserError(
                 f"{page}: of the committed folds, and the rows are of {fold_words(folds)}; name --docs and --readme"
             )

@@ -1,15 +1,28 @@
 """Writes a page with its figures and its block in the README, over earlier ones of the same command alone."""
 
+import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from model.errors import UserError
 from model.files import require_writable
+from training.common.cli import command_parser
 from training.common.outputs import require_own_file
 from training.pages.markdown import require_own_page, write_text
 from training.pages.plots import is_figure
+from training.scores.rows import RESULTS
 
+ROOT = Path(__file__).parents[2]
 FIGURES = "figures"  # folder beside the pages
+
+
+def page_arguments(text: str | None) -> argparse.Namespace:
+    """The options of a command that makes a page: results, docs, readme; text: what its help says."""
+    parser = command_parser(text)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the rows (default: %(default)s)")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="of the page and figures/ (default: %(default)s)")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="default: %(default)s")
+    return parser.parse_args()
 
 
 def publish(
