@@ -20,10 +20,10 @@ def test_the_lesions_of_a_mask_on_paper():
     for voxel in ((0, 1, 1), (1, 2, 2), (1, 2, 3), (2, 4, 5)):
         probabilities[voxel] = 0.75
     label[1, 2, 3] = label[1, 2, 4] = True
-    case = PackedCase("one", nothing + 900, nothing, label, (4.0, 2.0, 0.5))  # 0.004 ml a voxel
+    case = PackedCase("one", nothing + 900, nothing, label, (4.0, 2.0, 0.75))  # 0.006 ml a voxel
     marked = Marked.of([HeldOut(case, 3, nothing, nothing)], {"one": probabilities})
     assert marked.lesions[["case", "fold", "number"]].to_numpy().tolist() == [["one", 3, 1], ["one", 3, 2]]
-    np.testing.assert_allclose(marked.lesions[["volume_ml", "marked_share"]], [(0.012, 1 / 3), (0.004, 0)])
+    np.testing.assert_allclose(marked.lesions[["volume_ml", "marked_share"]], [(0.018, 1 / 3), (0.006, 0)])
 
 
 def lesions_of(case: str, fold: int, *lesions: tuple[float, float]) -> list[MarkedLesion]:

@@ -63,6 +63,10 @@ def test_a_folder_is_written_again_over_its_own_files_alone(tmp_path: Path) -> N
     (folder / "b").write_text("1")  # as a kill between two files leaves it
     write(folder, a="3", b="3")
     assert (folder / "b").read_text() == "3"
+    (folder / "b").rename(tmp_path / "kept")
+    (folder / "b").symlink_to(tmp_path / "kept")
+    with pytest.raises(UserError, match="b: not of this program"):
+        write(folder, a="4", b="4")
 
 
 def test_what_comes_while_the_work_is_done_stays(tmp_path: Path) -> None:
