@@ -25,7 +25,6 @@ from training.learning.paper import (
     to_paper_sample,
 )
 from training.learning.paper_network import PaperNet, PaperNetConfig
-from training.learning.training_loop import l1_norm
 from training.scores.metrics import dice_of
 from training.scores.rows import RESULTS
 
@@ -148,12 +147,6 @@ def test_a_gradient_reaches_every_parameter() -> None:
     for p in network.parameters():
         per_pair = p.grad.flatten(2).abs().sum(2) if p.dim() > 1 else p.grad.abs()
         assert per_pair.min() > 0  # between every two channels, the skipped ones too
-
-
-def test_the_l1_norm_is_a_sum() -> None:
-    layer = nn.Linear(2, 1)
-    layer.load_state_dict({"weight": torch.tensor([[3.0, -4.0]]), "bias": torch.tensor([-0.5])})
-    assert l1_norm(layer).item() == 7.5
 
 
 # ---- augmentation

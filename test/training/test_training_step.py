@@ -48,6 +48,18 @@ def test_the_average_follows_each_step_and_the_steps_their_schedule(replace_loss
     assert not torch.equal(average["threshold"], steps[-1]["threshold"])
 
 
+def test_a_large_l1_penalty_leaves_the_signs_of_the_weights_as_gradient() -> None:
+    config, found = TrainConfig(l1_penalty=1e6), []
+    training = Training(config, NATIVE, CPU)
+    training.optimizer.register_step_pre_hook(
+        lambda *_: found.extend((weight.grad.clone(), weight.detach().sign()) for weight in training.network.parameters())
+    )
+    train_epoch(training, [to_sample(invented_case(0), SMALL, CPU)], config, NATIVE)
+    largest = max(gradient.max() for gradient, _ in found)  # all are clipped together
+    for gradient, sign in found:
+        torch.testing.assert_close(gradient / largest, sign, rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.75])
 def test_the_average_is_torch_s_with_the_buffers_of_batch_norm(decay: float) -> None:
     torch.manual_seed(0)
