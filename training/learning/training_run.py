@@ -76,11 +76,8 @@ def train(
         network = final_network(training)
         scores = validate(network, validation, protocol, device)
         names |= {"inner": [case.name for case in inner]} if inner else {}
-        description = provenance(config, device, names, scores, training.history) | {
-            "data": identity["data"],
-            "folds": fold_words(folds.held_out),
-            "data_licence": licence([*chosen, *inner]),
-        }
+        told = {"data": identity["data"], "folds": fold_words(folds.held_out), "data_licence": licence([*chosen, *inner])}
+        description = provenance(config, device, names, scores, training.history) | told
         save_weights(path, network, protocol.model, InferenceConfig(), description)
     return path
 
