@@ -1,7 +1,6 @@
 """A small study: invented cases packed in a folder, their folds and a small network in place of the project's."""
 
 import functools
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,17 +11,6 @@ from training.data import splits
 from training.learning.losses import LOSSES
 from training.learning.protocols import PROTOCOLS, Native
 from training.lesions import fit_estimate, fit_trees
-
-
-@pytest.fixture
-def use_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[list[str]]], None]:
-    """Puts other folds in place of the committed ones."""
-
-    def use(folds: list[list[str]]) -> None:
-        (tmp_path / "splits.json").write_text(json.dumps({"folds": folds}))
-        monkeypatch.setattr(splits, "SPLITS", tmp_path / "splits.json")
-
-    return use
 
 
 @pytest.fixture(scope="module")
