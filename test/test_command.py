@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from model import command
-from model.errors import UserError, lacks_memory, one_line, reason_of
+from model.errors import UserError, lacks_memory, listed, one_line, reason_of
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ["-m training.splits", "-m evaluation.evaluate", "process.py"]  # each prepares in a place of its own
@@ -185,6 +185,10 @@ def test_signals_mean_afterwards_what_they_meant_before():
 
 def test_one_line_has_no_line_breaks_no_runs_of_blanks_and_no_signs_that_steer_a_terminal():
     assert one_line(ValueError(" a\n\tb   c\r\n\x1b[31m")) == r"a b c \x1b[31m"
+
+
+def test_a_list_names_the_first_and_counts_the_others():
+    assert [listed("cab"[:count], 2) for count in (0, 2, 3)] == ["", "a, c", "a, b and 1 more"]
 
 
 def numpys() -> MemoryError:

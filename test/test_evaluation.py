@@ -73,7 +73,7 @@ def refused(refusal) -> Callable[..., str]:
 
 
 OFF_GRID = {
-    "spacing_mm": GRID.spacing_mm[::-1],
+    "spacing_mm": (4.0, 1.0, 1.5),
     "origin_mm": (GRID.origin_mm[0] + 0.5, *GRID.origin_mm[1:]),
     "direction": tuple(-cosine for cosine in GRID.direction),
 }

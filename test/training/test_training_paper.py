@@ -25,6 +25,7 @@ from training.learning.paper import (
     to_paper_sample,
 )
 from training.learning.paper_network import PaperNet, PaperNetConfig
+from training.learning.protocols import Paper
 from training.scores.metrics import dice_of
 from training.scores.rows import RESULTS
 
@@ -100,10 +101,12 @@ class LowZ(nn.Module):
 
 def test_masks_on_both_grids(case: PackedCase, sample: Sample) -> None:
     dark = dataclasses.replace(case, adc=-1 - case.adc.clip(0))  # no voxel is brain
-    patient, grid = paper_mask(LowZ(), dark, CPU)  # dropout must be off
-    assert (patient.shape, grid.shape, patient.dtype, grid.dtype) == (SHAPE, GRID, bool, bool)
-    assert dice_of(patient, case.label) > 0.95
+    found = Paper().predict(LowZ(), dark, CPU)  # dropout must be off
+    grid, label, spacing_mm = found.on_grid
+    assert (found.mask.shape, grid.shape, found.mask.dtype, grid.dtype) == (SHAPE, GRID, bool, bool)
+    assert dice_of(found.mask, case.label) > 0.95
     assert dice_of(grid, sample.target[0].numpy() == 1) > 0.9
+    assert (np.array_equal(label, sample.target[0] == 1), spacing_mm) == (True, tuple(sample.spacing_mm.tolist()))
 
 
 def test_an_answer_that_is_not_finite_is_refused(case: PackedCase) -> None:
