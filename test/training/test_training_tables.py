@@ -130,6 +130,12 @@ def test_curves_of_a_run_without_rows_are_left_out(tmp_path):
     assert set(tables.load_study(tmp_path, "native").epochs["fold"]) == {0}
 
 
+def test_a_configuration_that_is_no_json_is_refused(tmp_path):
+    write_results(tmp_path, "native", {"dice": (0,)}).with_suffix(".json").write_text("{")
+    with pytest.raises(UserError, match=r"native\.json: not JSON"):
+        tables.load_study(tmp_path, "native")
+
+
 def test_a_run_that_is_not_whole_is_refused(tmp_path):
     path = write_results(tmp_path, "native", {"dice": (0,)})
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
