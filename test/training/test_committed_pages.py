@@ -1,5 +1,6 @@
 """The committed pages are what the committed rows give."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from commands import exit_code
 from model.lesions.certainty import REAL_SHARE
 from training import accuracy, tables
 from training.accuracy import PUBLISHED
+from training.pages.publish import page_arguments
 from training.scores.rows import RESULTS, MarkedLesion, ReaderRow, Row, read_frame
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +22,11 @@ def test_page_and_readme(tmp_path: Path, command: object, page: str) -> None:
     assert exit_code(command.main, f"--docs={tmp_path}", f"--readme={readme}") == 0
     assert (tmp_path / page).read_bytes() == (ROOT / "docs" / page).read_bytes()
     assert readme.read_bytes() == (ROOT / "README.md").read_bytes()
+
+
+def test_pages_are_those_of_the_repository_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["tables"])
+    assert vars(page_arguments("")) == {"results": RESULTS, "docs": ROOT / "docs", "readme": ROOT / "README.md"}
 
 
 def test_what_the_readmes_own_sentences_say_of_the_rows() -> None:
