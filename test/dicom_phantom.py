@@ -66,11 +66,9 @@ def write_series(
     numbers = np.random.default_rng(seed).permutation(len(voxels)) + 1
     paths = []
     for z, number in enumerate(numbers.tolist()):
-        dataset = _image(series, MRImageStorage, number)
-        slope = series.slopes[z % len(series.slopes)]
-        dataset.update(_plane(grid, z))
-        dataset.update(_measures(grid))
-        dataset.update(_values(series, slope))
+        dataset, slope = _image(series, MRImageStorage, number), series.slopes[z % len(series.slopes)]
+        for part in (_plane(grid, z), _measures(grid), _values(series, slope)):
+            dataset.update(part)
         set_pixel_data(dataset, _stored(voxels[z], series, slope), "MONOCHROME2", 16, generate_instance_uid=False)
         _compress(dataset, series)
         put(dataset, each(z))
@@ -212,10 +210,8 @@ def _measures(grid: Grid) -> Dataset:
 
 def _values(series: Series, slope: float) -> Dataset:
     if not series.unit:
-        rescale = _item(RescaleSlope=slope, RescaleIntercept=series.intercept)
-        if series.rescale_type:
-            rescale.RescaleType = series.rescale_type
-        return rescale
+        kind = {"RescaleType": series.rescale_type} if series.rescale_type else {}
+        return _item(RescaleSlope=slope, RescaleIntercept=series.intercept, **kind)
     mapping = _item(RealWorldValueSlope=float(slope), RealWorldValueIntercept=float(series.intercept))
     mapping.RealWorldValueFirstValueMapped, mapping.RealWorldValueLastValueMapped = 0, 65535
     mapping.LUTLabel, mapping.LUTExplanation = "ADC", "ADC"
