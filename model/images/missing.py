@@ -65,7 +65,7 @@ def _in_brain(missing: np.ndarray, brain: np.ndarray, zadc: np.ndarray, voxel_mm
     if len(_border(regions)) == count and not (missing & has_z).any():  # all is background
         return np.zeros_like(missing)
     others, _ = connected_components(~brain, by_faces=True)
-    background = ~brain & np.isin(others, _border(others))
+    background = np.isin(others, _border(others))
     z_is_masked = not background.any() or has_z[background].mean() < 0.5
     nan_is_background = background.any() and np.isnan(zadc[background]).mean() > 0.5
     without_z = (zadc == 0) | (np.isnan(zadc) & nan_is_background)

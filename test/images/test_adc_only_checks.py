@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from pair_variants import OF_ADC
-from phantom import make_grid, make_phantom
+from phantom import make_grid, make_phantom, write_image
 
 from model.errors import UserError
 from model.images.adc_only_checks import adc_doubts, adc_figures, adc_misfit
@@ -151,15 +150,13 @@ def test_given_z_map_asks_no_more_of_the_adc_map():
 
 def test_missing_values_around_the_brain_without_a_z_map(tmp_path):
     adc = np.where(BRAIN, PHANTOM.adc, np.nan).astype(np.float32)
-    image = sitk.GetImageFromArray(adc)
-    image.SetSpacing(GRID.spacing_mm[::-1])
-    sitk.WriteImage(image, str(tmp_path / "adc.mha"))
+    write_image(adc, GRID, tmp_path / "adc.mha")
     found = read_case(tmp_path / "adc.mha", None)
     np.testing.assert_array_equal(found.adc.voxels, np.where(BRAIN, PHANTOM.adc, 0))
     assert any("NaN or infinite voxels outside the brain were taken as 0" in remark for remark in found.remarks)
     adc[tuple(np.argwhere(BRAIN).mean(0).astype(int))] = np.inf  # in its middle, but small as the holes of real ones
     adc[tuple(slice(int(n) - 4, int(n) + 4) for n in np.argwhere(BRAIN).mean(0))] = np.nan
-    sitk.WriteImage(sitk.GetImageFromArray(adc), str(tmp_path / "adc.mha"))
+    write_image(adc, GRID, tmp_path / "adc.mha")
     with pytest.raises(UserError, match="NaN or infinite inside the brain"):
         read_case(tmp_path / "adc.mha", None)
 

@@ -1,8 +1,4 @@
-"""The mask comes back on the same physical points, however the voxels are stored; SimpleITK is the oracle.
-
-An untrained network's mask is the rule Z < -2, which does not depend on the order of the axes: for every storage of one
-case the mask must be the same set of points in the scanner's space.
-"""
+"""The mask comes back on the same physical points, however the voxels are stored; SimpleITK is the oracle."""
 
 import itertools
 from pathlib import Path

@@ -38,11 +38,7 @@ def test_mark_is_the_files_sum_with_zeros_in_its_place(mask):
 
 def test_marked_mask_is_read_as_one_without(mask, tmp_path):
     """By this program, by ITK and by the platform's importer; the header is otherwise what ITK writes."""
-    image = sitk.GetImageFromArray(rule(*small_maps()).astype(np.uint8))
-    image.SetSpacing(GRID.spacing_mm[::-1])
-    image.SetOrigin(GRID.origin_mm)
-    image.SetDirection(GRID.direction)
-    sitk.WriteImage(image, str(tmp_path / "plain.mha"), True)
+    write_image(rule(*small_maps()).astype(np.uint8), GRID, tmp_path / "plain.mha")
     lines = mask.read_bytes().splitlines(keepends=True)
     assert b"".join(line for line in lines if not line.startswith(b"Comment")) == (tmp_path / "plain.mha").read_bytes()
     np.testing.assert_array_equal(read_volume(mask).voxels, rule(*small_maps()))

@@ -1,7 +1,4 @@
-"""However a case is stored, the networks see one array, and the answer comes back to the case's own voxels.
-
-SimpleITK's DICOMOrient is the oracle of what a storage in LPS order is; the networks of the tests are not symmetric.
-"""
+"""However a case is stored, the networks see one array, and the answer comes back; SimpleITK's DICOMOrient is the oracle."""
 
 import itertools
 from pathlib import Path

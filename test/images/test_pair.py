@@ -1,7 +1,4 @@
-"""An ADC map and a Z map that do not belong together: refused where no reading makes sense, else a sentence with the figure.
-
-`test/pair_variants.py` counts the same over the published cases.
-"""
+"""Maps that are no pair: refused or told with the figure; `test/pair_variants.py` counts over the published cases."""
 
 import dataclasses
 import re

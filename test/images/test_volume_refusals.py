@@ -43,6 +43,7 @@ REFUSED = {
     "no size": (header(DimSize=None), "no readable image"),
     "unknown number type": (header(ElementType="MET_FOO"), "no readable image"),
     "2D": (sitk_file(VOXELS[0]), "expected a 3D image of one component, found 2D with 1"),
+    "4D of three components": (header(NDims="4", DimSize="4 3 2 2", ElementNumberOfChannels="3"), "found 4D with 3$"),
     "three components": (sitk_file(VOXELS.reshape(7, 15, 4, 3), True), "found 3D with 3"),
     "too large for float32": (sitk_file(VOXELS.astype(np.float64) * 1e300), "NaN or infinite"),
     "terabytes": (header(DimSize="100000 100000 1000"), "promises 100000 x 100000 x 1000 voxels"),

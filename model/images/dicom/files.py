@@ -19,7 +19,7 @@ DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")  # ends of names; many files have no
 UNFINISHED = (  # what programs add to a name on the way, or for good; a browser stores an error page as html
     *(".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".temp"),
     *(".gz", ".zip", ".bz2", ".xz", ".zst", ".z", ".html", ".htm"),
-    *(".bak", ".enc", ".gpg", ".quarantined", ".nextcloud", ".owncloud"),
+    *(".bak", ".enc", ".gpg", ".quarantined", ".nextcloud", ".owncloud", ".icloud"),
 )
 DIRECTORY = "dicomdir"
 SYSTEM_FOLDERS = ("@", "__macosx", "$recycle", "system volume", ".trash", ".git", ".snapshot", ".apple", ".spotlight", ".fs")

@@ -1,7 +1,4 @@
-"""Series and multi-frame files of DICOM to voxels and grid, and those that are no regular stack.
-
-What is compared: the volume that was written, slice by slice, and where its corners lie in the scanner's space.
-"""
+"""Series and multi-frame files of DICOM to voxels and grid, and those that are no regular stack."""
 
 import hashlib
 import re

@@ -1,8 +1,4 @@
-"""The same series by Debian's dcm2niix: the same values at the same places.
-
-dcm2niix stores rows from the back to the front and chooses the order of slices; so places are compared, not arrays. It
-counts mm to the right and the front (RAS) where DICOM counts to the left and the back.
-"""
+"""The same series by Debian's dcm2niix: the same values at the same places; its arrays are in another order."""
 
 import os
 import shutil

@@ -89,6 +89,7 @@ def test_what_may_be_a_slice_and_is_not_read_is_counted(tmp_path, content, says)
         ("IM0099.dcm.bak", RANDOM),
         ("IM0099.dcm.quarantined", PAGE),
         ("IM0099.dcm.nextcloud", b""),
+        (".IM0099.dcm.icloud", b"bplist00\xd3\1"),
         ("IM.0099", bytes(100)),
         ("4f0a3b2c", PAGE),
         ("slices.7z", b"7z\xbc\xaf\x27\x1c\0\4"),

@@ -1,7 +1,4 @@
-"""Compressed pixels whose own header is of another image, and bits above those that are stored.
-
-Streams are made by imagecodecs (OpenJPEG, CharLS) and by pydicom; sizes are put into their headers by hand.
-"""
+"""Compressed pixels whose own header is of another image, and bits above those that are stored."""
 
 import struct
 from collections.abc import Callable
