@@ -5,12 +5,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from model.errors import UserError
 from model.files import json_object
 from model.images.formats.names import NIFTI, format_of, stem_of, suffix_of
 from model.images.mark import head_of
 from model.images.mask_words import BRAIN, MASK, said_of
 from model.inputs.contents import DICOM, PICTURE, unread_kind
-from model.inputs.dicom import may_hold_adc_map
 from model.inputs.found_case import FoundCase
 from model.inputs.map_names import estimated_z_maps, has_z_word, is_z_map, shared_words, tell_apart
 from model.inputs.mask_names import MaskKind, mask_kind, says_mask, words_of
@@ -36,6 +36,21 @@ def split_converted(images: list[Path], folder: Path) -> tuple[list[Path], list[
     if tell_apart(converted)[0] and not may_hold_adc_map(folder):
         return images, []
     return [path for path in images if path not in converted], converted
+
+
+def may_hold_adc_map(folder: Path) -> bool:
+    """Whether the DICOM files of a folder may be read as an ADC map; True where their headers cannot be read.
+
+    Reads them all, so it is for folders in which another ADC map lies.
+    """
+    from model.images.dicom.series import has_adc_map
+    from model.images.dicom.values import reading
+
+    try:
+        with reading(folder):
+            return has_adc_map(folder)
+    except UserError:
+        return True
 
 
 def is_converted(path: Path) -> bool:

@@ -68,11 +68,11 @@ def _cases_of(path: Path) -> Iterator[FoundCase]:
 def _sessions_of(subject: Path) -> list[FoundCase]:
     sessions = [path for path in visible_in(subject) if path.name.casefold().startswith("ses-") and _is_folder(path)]
     cases = [_case_of(path, f"{subject.name}_{path.name}", f"{subject.name}/{path.name}") for path in sessions]
-    own = _case_of(subject, subject.name, subject.name)
-    has_own = not sessions or own.adc or _adc_maps(_images(subject))
+    if not sessions or _adc_maps(_images(subject)):
+        cases.append(_case_of(subject, subject.name, subject.name))
     looked_at = (*DATATYPES, *OTHER_DATATYPES, *(path.name for path in sessions))
     lost = [case for path in (subject, *sessions) for case in _misplaced(subject.parent, path, looked_at)]
-    return [*cases, *([own] if has_own else []), *lost]
+    return cases + lost
 
 
 def _misplaced(root: Path, folder: Path, looked_at: Iterable[str]) -> list[FoundCase]:

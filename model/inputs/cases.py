@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.errors import UserError
-from model.images.dicom.files import SYSTEM_FOLDERS, holds_dicom, is_dicom
+from model.images.dicom.files import SYSTEM_FOLDERS, holds_dicom, is_dicom, is_named_dicom
 from model.images.formats.names import READ, stem_of, suffix_of
 from model.inputs.beside import (
+    may_hold_adc_map,
     split_converted,
     with_word_of_dicom,
     with_word_of_estimates,
@@ -38,7 +39,6 @@ from model.inputs.contents import (
     visible_in,
     where_dicom_is_read,
 )
-from model.inputs.dicom import may_hold_adc_map, multi_frame_case
 from model.inputs.found_case import FoundCase, each_once
 from model.inputs.map_names import ADC_HINT, Z_HINT, brain_masks, case_words, is_brain_mask, is_z_map, tell_apart
 from model.inputs.mask_names import says_mask
@@ -187,7 +187,7 @@ def _cases_by_folder(root: Path, entries: list[Path] | None = None) -> list[Foun
                 cases += found
         elif not is_no_image(path) and (lost := dangling([path])):
             cases.append(FoundCase(path.name, problem=lost))
-        elif case := multi_frame_case(path):
+        elif case := _multi_frame_case(path):
             cases.append(case)
         elif is_scan(path) or (unread_kind(path) and not of_cd):
             problem = f"{path}: lies beside the cases, expected it in a folder of its case"
@@ -195,8 +195,23 @@ def _cases_by_folder(root: Path, entries: list[Path] | None = None) -> list[Foun
     return cases + loose if cases or entries is not None else []
 
 
+def _multi_frame_case(path: Path) -> FoundCase | None:
+    """The case that a DICOM file with more than one frame is, called as the file; None for any other file.
+
+    A file with one frame is a slice, which is no case without the others.
+    """
+    if not is_dicom(path):
+        return None
+    from model.images.dicom.series import frames_in
+
+    if frames_in(path) < 2:
+        return None
+    same = [other for other in path.parent.iterdir() if other != path and path.stem in (other.name, other.stem)]
+    return FoundCase(path.stem if is_named_dicom(path) and not same else path.name, path)
+
+
 def _is_hidden_case(path: Path) -> bool:
-    """Whether an ADC map, or DICOM in it or one folder below, lies in a hidden folder; a system's, as `.Trash`, has none."""
+    """Whether it is a hidden folder, not of a system as `.Trash` is, with an ADC map, or DICOM in it or one folder below."""
     if not path.name.startswith(".") or path.name.casefold().startswith(SYSTEM_FOLDERS):
         return False
     return bool(tell_apart(images_or_none(path))[0]) or any(map(is_dicom, [*path.glob("*"), *path.glob("*/*")]))

@@ -174,18 +174,6 @@ def test_a_session_that_is_gone_is_listed(go_bids, data_set, output):
     assert files_below(output) == before
 
 
-@pytest.mark.parametrize("place", ["sub-01", "sub-01/ses-1/dwi"])
-def test_links_in_place_of_folders_move_aside_on_demand(go_bids, output, tmp_path, place):
-    precious = tmp_path / "precious"
-    precious.mkdir()
-    shutil.rmtree(output / place)
-    (output / place).symlink_to(precious)
-    assert go_bids(output, "--overwrite")[0] == 0
-    assert files_below(precious) == []
-    assert (output / mask_of("sub-01_ses-1")).is_file()
-    assert [path.readlink() for path in output.glob(f"previous/*/{place}")] == [precious]
-
-
 def test_a_subject_s_folder_is_shared_by_its_own_case_and_its_sessions(go_bids, data_set, output):
     """The subject's results are replaced; those of its sessions stay where they are, whole."""
     write_session(data_set, "sub-01")
