@@ -290,9 +290,12 @@ def test_numbers_follow_what_is_decided_and_undo_leads_back_to_the_draft(review,
     assert np.array_equal(review_now(review, tmp_path).mask, made.found.mask)
     press(review, "Control+Shift+z")
     assert facts()[2] == "2"
-    for key, last in (("Control+y", ["0 ml", "0 %", "0"]), ("Control+z", expected[0])):  # and no further
-        press(review, *[key] * 9)
-        assert facts() == last
+    press(review, *["Control+y"] * 9)  # and no further than what was done last
+    assert facts() == ["0 ml", "0 %", "0"]
+    while review.is_enabled("#undo"):
+        press(review, "Control+z")
+    press(review, "Control+z")  # nor than the page as it was opened
+    assert facts() == expected[0]
 
 
 def test_the_least_sure_lesion_comes_first(review):
