@@ -250,12 +250,14 @@ def test_what_is_wrong_is_refused_by_name(decided, change, reason):
     assert re.match(f"{decided}.*{reason}", refusal(decided))
 
 
-def test_a_folder_without_weights_is_named(folder):
+def test_a_folder_without_weights_or_networks_is_named(folder):
     for path in folder.iterdir():
         path.unlink()
     assert refusal(folder).startswith(f"{folder}: no weights")
     folder.rmdir()
     assert refusal(folder).startswith(f"{folder}: no weights")
+    save_decision(folder, DECISION, {})
+    assert refusal(folder) == f"{folder}: a lesion decision that asks networks, and no networks beside it"
 
 
 LIES = {

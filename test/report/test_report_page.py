@@ -140,6 +140,9 @@ def test_summary_checks_and_provenance(report):
     assert f'id="lesion_volume_ml">{results["lesion_volume_ml"]:.1f} ml<' in page
     assert f'id="lesion_share_of_brain">{100 * results["lesion_share_of_brain"]:.1f} %<' in page
     assert f'id="largest">{results["lesion_list"][0]["volume_ml"]:.1f} ml, right<' in page
+    label = phantom_case()[1]
+    z = int(label.sum(axis=(1, 2)).argmax())
+    assert f"slice {z + 1} of 30, mask {label[z].sum() * 1.5 * 1.6 / 100:.2f} cm²<" in page
     assert "<li>the Z map&#x27;s smallest value is -10.0</li>" in page.split("<main>")[0]
     rows = [row for row in Tags(report).rows if len(row) == 2]
     assert rows == [
@@ -270,7 +273,6 @@ def test_unequal_pixels_keep_their_shape():
     assert 'viewBox="0 0 20 14"' in page  # mm: twice eight columns of 1 and the gap; seven rows of 2
     assert 'transform="scale(1 2)"' in page
     assert "The slices with lesions: 1 of 3." in page
-    assert "slice 2 of 3, mask 0.24 cm²" in page  # 12 pixels of 2 mm2
 
 
 def test_no_lesion_shows_the_middle_and_says_so(tmp_path):

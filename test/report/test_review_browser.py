@@ -234,6 +234,7 @@ def test_a_review_is_saved_as_what_was_decided(review, tmp_path, made):
     assert np.array_equal(mask.get_fdata().T, expected)
 
 
+@pytest.mark.usefixtures("opened")
 def test_a_saved_review_is_gone_on_with_and_unsaved_work_is_asked_about(browser, report_path, tmp_path, made):
     draft = json.loads((report_path.parent / "draft.json").read_text(encoding="utf-8"))
     lesions = [{"decision": decision, "size": size} for decision, size in (("keep", 2), ("reject", None), ("undecided", -1))]
@@ -252,14 +253,15 @@ def test_a_saved_review_is_gone_on_with_and_unsaved_work_is_asked_about(browser,
     assert page.input_value("#remark") == "<b>first</b>\nsecond"
     again = json.loads(saved(page, tmp_path).read_text(encoding="utf-8"))
     assert again | {"time": ""} == draft | more | {"time": ""}
-    press(page, "n", "k")
-    page.close(run_before_unload=True)
-    page.wait_for_timeout(300)
-    assert asked == ["beforeunload"]
-    saved(page, tmp_path)
+    for change in (lambda: press(page, "n", "k"), lambda: page.fill("#remark", "second")):
+        change()
+        page.close(run_before_unload=True)
+        page.wait_for_timeout(300)
+        saved(page, tmp_path)
+    assert asked == ["beforeunload"] * 2
     with page.expect_event("close"):
         page.close(run_before_unload=True)
-    assert asked == ["beforeunload"]
+    assert asked == ["beforeunload"] * 2
     context.close()
 
 
@@ -288,6 +290,12 @@ def test_numbers_follow_what_is_decided_and_undo_leads_back_to_the_draft(review,
     assert np.array_equal(review_now(review, tmp_path).mask, made.found.mask)
     press(review, "Control+Shift+z")
     assert facts()[2] == "2"
+    press(review, *["Control+y"] * 9)  # and no further than what was done last
+    assert facts() == ["0 ml", "0 %", "0"]
+    while review.is_enabled("#undo"):
+        press(review, "Control+z")
+    press(review, "Control+z")  # nor than the page as it was opened
+    assert facts() == expected[0]
 
 
 def test_the_least_sure_lesion_comes_first(review):
@@ -377,7 +385,7 @@ def test_a_click_adds_or_says_why_not(review, tmp_path, made):
     smaller = review_now(review, tmp_path).mask & ~made.found.mask
     assert 0 < smaller.sum() < added.sum()
     assert added[smaller].all()
-    press(review, "x")
+    review.click("#reject:has-text('Remove')")
     assert np.array_equal(review_now(review, tmp_path).mask, made.found.mask)
 
 

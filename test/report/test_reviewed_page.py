@@ -61,6 +61,7 @@ def test_a_page_begins_with_the_review_and_saves_the_same_mask(page, tmp_path, d
     assert page.inner_text("#lesion_volume_ml") == f"{ml:.1f} ml"
     assert page.inner_text("#lesions_number") == str(len(drafted.lesions))  # one went, one came
     assert page.is_hidden("#reviewed-facts")
+    assert page.inner_text("#review-next").startswith("Saved.")
     assert page.locator("#lesions tbody tr").count() == len(drafted.lesions)
     assert page.locator("#lesions tbody tr[data-decision=reject]").count() == 1
     again = read_review(saved(page, tmp_path))

@@ -246,6 +246,7 @@ def test_the_pictures_slices_stand_in_order_each_adc_beside_its_z_map():
     rows, columns = np.nonzero(kinds["red"])
     shown = [kind for x in range(pixels.shape[1]) for kind, there in kinds.items() if there[rows.min() + 1, x]]
     assert [kind for kind, _ in itertools.groupby(shown)] == ["adc", "red", "adc", "blue", "adc", "white"]
+    assert (pixels[-28:-8] == 255).all(-1).any()  # a caption, above the gap below
     yellow = (pixels == (255, 225, 0)).all(-1)[:, columns.min() : columns.max() + 1]
     first = [(places - start).min() for places, start in zip(np.nonzero(yellow), (rows.min(), 0), strict=True)]
     assert first == pytest.approx([2 * 1.25, 0], abs=1)  # at 2 pixels a mm
