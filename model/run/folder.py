@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from model.errors import UserError, listed
 from model.files import only_run, remove_partial_folders, require_writable, writable
-from model.images.formats.names import is_dicom_path, mask_suffix
+from model.images.formats.names import DEFAULT, is_dicom_path, mask_suffix
 from model.images.volume import load_libraries
 from model.inputs.bids import DESCRIPTION
 from model.inputs.cases import find_cases
@@ -103,7 +103,8 @@ def segment_folder(
             for case, place in zip(cases, places, strict=True)
         ]
         # `results.json` names what is loaded, whichever case came first
-        load_libraries([*(path for case in cases for path in case.files), *(Path(place.mask) for place in places)])
+        pages = [Path(DEFAULT)] if options.report else []  # which hold maps in that format
+        load_libraries([*(path for case in cases for path in case.files), *(Path(place.mask) for place in places), *pages])
         outcomes: list[Outcome] = []
         each = list(zip(cases, places, earlier, strict=True))
         try:

@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +54,14 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_is(go, good, output
     for name in "ab":  # what an earlier run was asked for stays
         assert files_below(output / name) == ["lesions.mha", "probabilities.mha", "report.html", "results.json"]
     assert "a/report.html" in (output / "index.html").read_text()
+
+
+def test_the_first_case_names_the_libraries_that_its_page_needs_too(good, output, rule_weights):
+    words = [*arguments(good, output, rule_weights), "--cases", "--report"]
+    subprocess.run([sys.executable, "process.py", *words], cwd=Path(__file__).resolve().parents[2], check=True)
+    first, second = (results_of(output / name)["software"] for name in "ab")
+    assert "nibabel" in first
+    assert first == second
 
 
 def test_unexpected_error_in_one_case_leaves_the_others(go, good, output, monkeypatch):
