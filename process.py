@@ -159,18 +159,22 @@ def add_about_input(parser: argparse.ArgumentParser) -> None:
 
 def chance(word: str) -> float:
     """A chance, 0 to 1."""
-    value = float(word)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a chance from 0 to 1, found {word}")
-    return value
+    return _number(word, 1.0, "a chance from 0 to 1")
 
 
 def millilitres(word: str) -> float:
     """A volume of 0 or more, in ml."""
-    volume_ml = float(word)
-    if not 0 <= volume_ml < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a volume in ml, 0 or more, found {word}")
-    return volume_ml
+    return _number(word, sys.float_info.max, "a volume in ml, 0 or more")
+
+
+def _number(word: str, highest: float, expected: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= highest:
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {word}")
+    return value
 
 
 def add_ways_to_run(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,12 @@ cd "$(dirname "$0")"
 
 group=${1:-}
 python=${PYTHON:-python3}
+case $group in "" | training | dev) ;; *) echo "error: $group is no group: expected training, dev or nothing" >&2 && exit 2 ;; esac
 if [[ ! -x .venv/bin/python ]]; then
+  command -v "$python" >/dev/null || {
+    echo "error: $python: not found; name another Python with PYTHON=..." >&2
+    exit 2
+  }
   "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || {
     echo "error: Python 3.11 or 3.12 is needed, $python is $("$python" --version); name another with PYTHON=..." >&2
     exit 2
@@ -20,6 +25,8 @@ if [[ ! -x .venv/bin/python ]]; then
     exit 2
   }
   "$python" -m venv .venv
+elif [[ -n ${PYTHON:-} && $("$PYTHON" --version 2>&1) != $(.venv/bin/python --version) ]]; then
+  echo "PYTHON=$PYTHON is not used: .venv is there, with $(.venv/bin/python --version); delete it for another"
 fi
 .venv/bin/python -m pip --version >/dev/null 2>&1 || {
   echo "error: .venv has no pip: delete .venv, install Python's venv (Debian: apt-get install python3-venv), try again" >&2

@@ -64,6 +64,7 @@ def main() -> None:
     with own_files_into(args.out, names, inputs) as staged:
         for files in tqdm(found, desc="packing", unit="case", disable=None):
             pack(files, staged)
+    print(f"{args.out}: {len(found)} cases")
 
 
 if __name__ == "__main__":

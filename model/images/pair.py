@@ -88,7 +88,7 @@ def misfit(pair: Pair) -> str:
         hint = "|Z|, p-values, probabilities or a mask?" if pair.highest_z > 0 else "a mask?"
         return (
             f"are no pair: Z is between {pair.lowest_z:.4g} and {pair.highest_z:.4g} in the brain, {hint}"
-            " Expected the signed Z map, below 0 in lesions; with --estimate-z it may be left out"
+            " Expected the signed Z map, below 0 in lesions, or no file and --estimate-z"
         )
     if pair.detail < -LOWEST_DETAIL:
         return (

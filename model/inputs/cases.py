@@ -211,10 +211,11 @@ def _multi_frame_case(path: Path) -> FoundCase | None:
 
 
 def _is_hidden_case(path: Path) -> bool:
-    """Whether it is a hidden folder, not of a system as `.Trash` is, with an ADC map, or DICOM in it or one folder below."""
+    """Whether it is a hidden folder, not of a system as `.Trash` is, with an ADC map or DICOM in it or one folder below."""
     if not path.name.startswith(".") or path.name.casefold().startswith(SYSTEM_FOLDERS):
         return False
-    return bool(tell_apart(images_or_none(path))[0]) or any(map(is_dicom, [*path.glob("*"), *path.glob("*/*")]))
+    maps = (tell_apart(images_or_none(folder))[0] for folder in [path, *path.glob("*/")])
+    return any(maps) or any(map(is_dicom, [*path.glob("*"), *path.glob("*/*")]))
 
 
 def _cases_of_folder(folder: Path, root: Path) -> list[FoundCase]:
@@ -298,7 +299,5 @@ def _what_is(paths: list[Path], hint: str, where: Path | None) -> str:
     if unread := describe_unread(where):
         return f"found {unread}"
     there = [path.name for path in where.iterdir() if not is_of_the_system(path) or suffix_of(path)]
-    found = (
-        f" beside {', '.join(sorted(there)[:3])}{', ...' if len(there) > 3 else ''}" if there else ", the folder is empty"
-    )
+    found = f" beside {', '.join(sorted(there)[:3])}{', ...' if len(there) > 3 else ''}" if there else " that is not hidden"
     return f"none is there{found}; {advice}"

@@ -45,8 +45,10 @@ def _scan(root: Path, paths: dict[str, str], no_z: str) -> FoundCase:
                 raise UserError(f"{zadc}: its name says that it is an estimated Z map, expected a given one")
             return FoundCase(stem_of(adc), adc, zadc, brain_mask=mask)
         except UserError as error:
-            if (root / MANIFEST).exists() or not _is_absent(root / paths[ZADC_SLUG]):
+            if not _is_absent(root / paths[ZADC_SLUG]):
                 raise
+            if (root / MANIFEST).exists():
+                raise UserError(f"{error}; {root / MANIFEST} says that there is one") from None
             no_z = str(error)
     return FoundCase(stem_of(adc), adc, brain_mask=mask, no_z=no_z)
 

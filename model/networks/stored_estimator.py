@@ -16,7 +16,8 @@ from model.networks.stored import ATLAS, DECISION, ESTIMATE, ZMAP, load_decision
 def zmap_folder(folder: Path) -> Path:
     """Where the trees that estimate Z lie. Raises UserError when a folder of weights has none."""
     if not (folder / ZMAP / f"{ESTIMATE}.safetensors").is_file():
-        raise UserError(f"--estimate-z: {folder / ZMAP}: these weights cannot estimate a Z map, no {ESTIMATE}.safetensors")
+        missing = f"no {ESTIMATE}.safetensors; `python -m training.zmap --ship` makes it"
+        raise UserError(f"--estimate-z: {folder / ZMAP}: these weights cannot estimate a Z map, {missing}")
     return folder / ZMAP
 
 

@@ -15,7 +15,7 @@ from model.errors import UserError
 from model.files import write_whole
 from model.inputs.found_case import FoundCase
 from model.names.platform_paths import REPORT_PATH
-from model.report.wording import reviewed_words
+from model.report.wording import reviewed_words, verdict
 
 DONE, DONE_BEFORE, FAILED = "done", "done before", "failed"
 OUTDATED, CHANGED = "outdated", "changed"  # results of other files, weights or options; files that someone changed since
@@ -51,7 +51,9 @@ class Outcome:
 def announce(outcome: Outcome) -> None:
     """One line, above the bar where there is one."""
     results = outcome.results or {}
-    what = outcome.reason or f"{results['lesion_volume_ml']} ml in {results['lesions']} lesion(s), {results['seconds']} s"
+    said = f"; {verdict(results)}" if verdict(results) else ""
+    mask = f"{results.get('lesion_volume_ml')} ml in {results.get('lesions')} lesion(s), {results.get('seconds')} s{said}"
+    what = outcome.reason or mask
     tqdm.write(f"{outcome.case.name}: {outcome.status}: {what}", file=sys.stdout)
     for warning in results.get("warnings", []):
         tqdm.write(f"{outcome.case.name}: warning: {warning}", file=sys.stdout)

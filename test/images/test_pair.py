@@ -39,7 +39,7 @@ def test_the_phantom_is_a_pair():
         (in_brain(4000 * np.exp(-ADC / 1000)), Z, "diffusion-weighted images in place of the ADC map"),
         (ADC, np.abs(Z), "Z is between 0 and 10 in the brain, |Z|, p-values, probabilities or a mask?"),
         (ADC, in_brain(np.exp(-np.abs(Z))), "and 1 in the brain, |Z|, p-values, probabilities or a mask?"),
-        (ADC, Z < -2, "Expected the signed Z map, below 0 in lesions; with --estimate-z it may be left out"),
+        (ADC, Z < -2, "Expected the signed Z map, below 0 in lesions, or no file and --estimate-z"),
         (ADC, in_brain(np.full_like(Z, 1.5)), "Z is 1.5 in all of the brain"),
         (ADC, np.zeros_like(Z), "Z is 0 in all of the brain"),
         (ADC, ADC, "are the same image"),

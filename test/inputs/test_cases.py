@@ -96,7 +96,7 @@ c1: = c1/adc.mha c1/zmap.mha -
 4: ADC.PNG (picture), which is not read
 5: scan.zip (archive), which is not read
 6: is the Z map, found zmap.tif (TIFF), which is not read
-7: none is there, the folder is empty
+7: none is there that is not hidden
 8: none is there beside notes.txt
 9: none is there beside .adc.mha, zmap.mha
 3.dcm: ; DICOM is read with --cases, from a folder for each case$
@@ -207,14 +207,15 @@ def test_cd_with_a_viewer(tmp_path, index):
 
 
 def test_a_hidden_folder_of_a_case_is_named(tmp_path, capsys):
-    tree(tmp_path, "c1/adc.mha .c2/adc.mha .c3/IM1.dcm .c4/series/IM1.dcm .c5.mha .c6/zmap.mha ._c1.mha @eaDir/adc.mha")
+    tree(tmp_path, "c1/adc.mha .c2/adc.mha .c3/IM1.dcm .c4/series/IM1.dcm .c5.mha .c6/zmap.mha .c7/baby/adc.mha")
+    tree(tmp_path, "._c1.mha @eaDir/adc.mha")
     tree(
         tmp_path, ".git/adc.mha .Trash-1000/adc.mha .datalad/config .ipynb_checkpoints/cases-checkpoint.csv .venv/a/b/1.dcm"
     )
     for name in (".c3/IM1.dcm", ".c4/series/IM1.dcm", ".Trash-1000/1.dcm", ".venv/a/b/1.dcm"):
         (tmp_path / name).write_bytes(bytes(128) + b"DICM")
     assert [case.name for case in find_cases(tmp_path)] == ["c1"]
-    said = [f"warning: {tmp_path}/.c{n}: left out, since its name begins with a dot; it holds a case" for n in (2, 3, 4)]
+    said = [f"warning: {tmp_path}/.c{n}: left out, since its name begins with a dot; it holds a case" for n in (2, 3, 4, 7)]
     assert capsys.readouterr().out.splitlines() == said
 
 

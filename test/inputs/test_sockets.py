@@ -104,6 +104,13 @@ def test_folder_that_holds_no_single_image_is_named_with_its_content(root, where
     assert f"found {CONTENTS[names]}" in message
 
 
+def test_a_manifest_that_names_a_missing_z_map_is_named(root):
+    (root / ZADC_FOLDER).rename(root / "elsewhere")
+    assert find_scan(root).zadc is None
+    declare(root, entries())
+    assert refusal(root).endswith(f"; {root / 'inputs.json'} says that there is one")
+
+
 def test_missing_folder_is_named(tmp_path):
     assert refusal(tmp_path / "nowhere") == f"{tmp_path / 'nowhere'}: no such input folder, or not open to this user"
     assert refusal(tmp_path).startswith(str(tmp_path / ADC_FOLDER))

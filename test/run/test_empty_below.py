@@ -73,6 +73,7 @@ def test_cases_of_a_folder_are_outdated_by_another_chance(main, good, output, de
     assert main([*words, "--empty-below", "0.46"]) == 2
     assert "--empty-below changed from 0 since; --overwrite does the case again" in capfd.readouterr().err
     assert main([*words, "--empty-below", "0.46", "--overwrite"]) == 0
+    assert "s; probably no lesion, mask left empty as below 46 %\n" in capfd.readouterr().out
     assert {(row["lesions"], row["expected_dice"]) for row in summary(output).values()} == {("0", "")}
     assert main([*words, "--empty-below", "0.46"]) == 0
     assert {row["status"] for row in summary(output).values()} == {"done before"}

@@ -177,7 +177,7 @@ def test_folder_whose_weights_do_not_estimate_is_refused_before_anything_is_writ
     main, scans, output, rule_weights, capfd
 ):
     assert main([*arguments(scans, output, rule_weights), "--cases", "--estimate-z"]) == 2
-    reason = "these weights cannot estimate a Z map, no estimate.safetensors"
+    reason = "these weights cannot estimate a Z map, no estimate.safetensors; `python -m training.zmap --ship` makes it"
     assert capfd.readouterr().err.splitlines()[-1] == f"error: --estimate-z: {rule_weights / 'zmap'}: {reason}"
     assert files_below(output) == []
 

@@ -194,9 +194,9 @@ def test_every_eighth_patient_by_lesion_load_is_inner_with_all_scans() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"config": {"epochs": 4}}, "belongs to a run with another epochs; choose another --run folder"),
-        ({"model": dataclasses.replace(SMALL, margin=3)}, "belongs to a run with another model;"),
-        ({"folds": True}, "belongs to a run with another cases;"),
+        ({"config": {"epochs": 4}}, r"belongs to a run of another configuration \(epochs\); choose another --run folder"),
+        ({"model": dataclasses.replace(SMALL, margin=3)}, r"belongs to a run of another configuration \(model\);"),
+        ({"folds": True}, r"belongs to a run of another configuration \(cases\);"),
         # which is held out: its scores are in the history
         ({"kind": "Z negated", "names": ["case0"]}, r"belongs to a run on other data \(case0\); choose another --run"),
         ({"untold": True}, r"on other data \(which data they were is not told\)"),

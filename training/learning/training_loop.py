@@ -82,7 +82,7 @@ class Training:
 def _other(known: dict, config: dict) -> str:
     """In words, how the run of a checkpoint differs from this one."""
     names = sorted(k for k in config.keys() | known if k != "data" and config.get(k) != known.get(k))
-    words = [f"with another {', '.join(names)}"] if names else []
+    words = [f"of another configuration ({', '.join(names)})"] if names else []
     cases = differing(known.get("data"), config.get("data", {}))
     return " ".join([*words, f"on other data ({cases})"] if cases else words)
 
