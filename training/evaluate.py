@@ -6,7 +6,7 @@ Example:
 
 It writes scores.csv (a row for each case), summary.md (means with 95 % bootstrap intervals, by lesion size), dice.png and
 volumes.png. A label is <case>_lesion.<ext> or <case>.<ext>, a mask <case>.<ext>, <case>_<anything>.<ext> or
-<case>/lesions.<ext>, an ADC map <case>-ADC_ss.<ext> or <case>.<ext>; <ext> is mha, mhd, nii, nii.gz, nrrd, mgz or mgh.
+<case>/lesions.<ext>, an ADC map <case>-ADC_ss.<ext> or <case>.<ext>; <ext> is that of a format that is read, such as nii.gz.
 Every label needs exactly one mask on its grid and the reverse, and no other values than 0 and 1; otherwise nothing is
 written. Of a folder that process.py wrote only masks that are current are scored; summary.md names the other cases, and why.
 Files in --out that are not of an earlier call stay: the call is refused.

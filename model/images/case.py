@@ -229,11 +229,12 @@ def _stripping(case: Case) -> str:
 
 def _unit_hint(typical_adc: float, case: Case) -> str:
     """What else a median could mean. A background that is not 0 counts as brain and lowers it."""
-    low, high = PLAUSIBLE_ADC
-    fitting = (unit for unit, factor in ADC_UNITS.items() if low <= typical_adc * factor <= high)
-    unit_hint = next((f"looks like {unit}; if it is, say --adc-unit {unit}" for unit in fitting), "")
     if case.adc.unit:
         unit_hint = f"its DICOM header says that it is in {case.adc.unit}"
+    else:
+        low, high = PLAUSIBLE_ADC
+        fitting = (unit for unit, factor in ADC_UNITS.items() if low <= typical_adc * factor <= high)
+        unit_hint = next((f"looks like {unit}; if it is, say --adc-unit {unit}" for unit in fitting), "")
     volume_ml = np.count_nonzero(case.brain) * case.grid.voxel_mm3 / 1000
     if volume_ml <= LARGEST_ML:
         return unit_hint or "other unit?"

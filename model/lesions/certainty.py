@@ -25,13 +25,15 @@ NUMBERS = {  # what each figure is made of
 class Certainty:
     """Coefficients by figure and number, INTERCEPT among them; a figure that was not fitted is missing.
 
-    Raises ValueError for figures or numbers that this version does not know, and for coefficients that are no numbers;
-    AttributeError for what is no table of tables.
+    Raises ValueError for figures or numbers that this version does not know, and for coefficients that are no numbers.
     """
 
     coefficients: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        tables = [self.coefficients, *self.coefficients.values()] if isinstance(self.coefficients, Mapping) else [None]
+        if not all(isinstance(table, Mapping) for table in tables):
+            raise ValueError("certainty must be a table of tables")
         for figure, weights in self.coefficients.items():
             if figure not in NUMBERS or weights.keys() != {INTERCEPT, *NUMBERS[figure]}:
                 raise ValueError(f"certainty: {figure} has missing or unknown numbers")

@@ -74,14 +74,14 @@ class Predictor:
         """
         # in the box of the brain, all that counts: volumes are several times as large
         box = brain_box(brain_mask(adc), max((model.margin for model in self.ensemble.models), default=1))
-        maps, certainty = (np.ascontiguousarray(adc[box]), np.ascontiguousarray(zadc[box])), NOT_FITTED
+        maps = np.ascontiguousarray(adc[box]), np.ascontiguousarray(zadc[box])
         if decision := self.ensemble.decision:
             first_stage = decision.first_stage(CaseMaps(*maps, spacing_mm))
             probabilities = decision.calibrate(self.network_probabilities(*maps), first_stage)
             mask, certainty = most_dice(probabilities), decision.certainty
         else:
             probabilities = self.network_probabilities(*maps)
-            mask = probabilities > self.ensemble.inference.threshold
+            mask, certainty = probabilities > self.ensemble.inference.threshold, NOT_FITTED
         return Segmentation(uncrop(mask, box, adc.shape), uncrop(probabilities, box, adc.shape), certainty)
 
     def mask(self, adc: np.ndarray, zadc: np.ndarray, spacing_mm: Spacing) -> np.ndarray:

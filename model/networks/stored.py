@@ -176,7 +176,7 @@ def _decision_for(networks: int, groups: Sequence[str], decision: Decision | Non
 
 
 def trees_alone(decision: Decision | None, identity: str) -> Ensemble:
-    """An ensemble without networks: its decision's trees say everything."""
+    """An ensemble without networks: the trees of the decision, where there is one, say everything."""
     return Ensemble((), (), InferenceConfig(), identity, (), decision, engine="numpy", device="cpu")
 
 

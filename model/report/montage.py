@@ -117,8 +117,9 @@ def colour_png(plane: np.ndarray, brain: np.ndarray, window: tuple[float, float]
 
 def map_pngs(case: Case, view: View, index: int) -> list[bytes]:
     """The ADC and the Z map of a slice as PNG, each in its window and its colours."""
-    inside, maps = view.cut(case.brain[index]), ((case.adc, ADC_WINDOW, GREYS), (case.zadc, Z_WINDOW, BLUE_TO_RED))
-    return [colour_png(view.cut(volume.voxels[index]), inside, *colours) for volume, *colours in maps]
+    inside = view.cut(case.brain[index])
+    maps = ((case.adc, ADC_WINDOW, GREYS), (case.zadc, Z_WINDOW, BLUE_TO_RED))
+    return [colour_png(view.cut(volume.voxels[index]), inside, window, colours) for volume, window, colours in maps]
 
 
 def caption(mask: np.ndarray, view: View, index: int) -> str:

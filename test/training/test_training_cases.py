@@ -47,6 +47,7 @@ def test_cases_are_found_by_name_and_what_fits_none_is_named(tmp_path: Path) -> 
     names = ["MGHNICU_200-VISIT_01", "MGHNICU_010-VISIT_02", "MGHNICU_010-VISIT_01"]
     for name in names:
         published(tmp_path, name)
+    (tmp_path / "1ADC_ss" / f"._{names[0]}-ADC_ss.mha").touch()  # as archives of macOS hold
     found = published_cases(tmp_path)
     assert [files.name for files in found] == sorted(names)
     for path in (found[0].zadc, found[1].label, found[2].adc):

@@ -34,7 +34,7 @@ def published_cases(root: Path) -> list[CaseFiles]:
     """
     names: set[str] = set()
     for folder, stem in STEMS.items():
-        for path in sorted((root / folder).glob("*.mha")):
+        for path in sorted((root / folder).glob("[!.]*.mha")):
             match = re.fullmatch(stem.format("(.+)"), path.stem)
             if not match:
                 raise UserError(f"{path}: expected a name like {stem.format('MGHNICU_010-VISIT_01')}.mha")

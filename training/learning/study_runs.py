@@ -53,15 +53,18 @@ def run_job(job: Job) -> tuple[list[Row], list[Epoch], dict[str, str]]:
     network = protocol.network().to(device)
     network.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
     history = checkpoint["history"]
-    facts = {"train_seconds": sum(e["seconds"] for e in history), "epochs": len(history), "machine": machine(device)}
+    train_seconds = sum(entry["seconds"] for entry in history)
+    facts = {"train_seconds": train_seconds, "epochs": len(history), "machine": machine(device)}
     rows = []
     for case in load_cases(job.data, folds_of(job.data).of(job.config.fold)[1]):
         started = time.perf_counter()
         prediction = protocol.predict(network, case, device)
         seconds = time.perf_counter() - started
         rows.append(case_row(case, prediction, job.key, predict_seconds=seconds, peak_mb=peak_mb(), **facts))
-    nan = math.nan
-    epochs = [Epoch(*job.key, e["epoch"], e["loss"], e.get("dice", nan), e.get("nsd", nan)) for e in history]
+    epochs = [
+        Epoch(*job.key, entry["epoch"], entry["loss"], entry.get("dice", math.nan), entry.get("nsd", math.nan))
+        for entry in history
+    ]
     return rows, epochs, checkpoint["config"]["data"]
 
 

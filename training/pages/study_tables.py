@@ -166,12 +166,12 @@ def strata_table(study: Study) -> str:
 def boundary_tables(study: Study) -> str:
     """Compounds minus their region losses: by Dice over all cases and by lesion load, by NSD over all cases."""
     parts = []
-    for field, effect in (("dice", study.boundary_effect), ("nsd", boundary_effect(study.rows, "nsd"))):
+    effects = {"dice": study.boundary_effect, "nsd": {"all": boundary_effect(study.rows, "nsd").get("all", [])}}
+    for field, effect in effects.items():
         lines = [
             [f"{c.first} minus {c.second}", name, *comparison_cells(c, METRICS[field].digits)]
             for name, comparisons in effect.items()
             for c in comparisons
-            if field == "dice" or name == "all"
         ]
         if lines:
             header = ["pair", "cases", METRICS[field].title, *COMPARISON_HEADER]
