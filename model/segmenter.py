@@ -265,6 +265,8 @@ def _volumes(arrays: dict[str, object], spacing_mm: Sequence[float], direction: 
     z, y, x = spacing
     volumes = {}
     for name, array in arrays.items():
+        if isinstance(array, np.ma.MaskedArray):
+            raise UserError(f"{name}: expected a plain array, found a masked one; fill it with 0 outside the brain")
         try:
             voxels = np.asarray(array, np.float32)
         except (TypeError, ValueError):

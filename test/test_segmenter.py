@@ -92,6 +92,8 @@ def test_arrays_without_a_direction_have_no_sides(rule: Segmenter) -> None:
         ({"direction": (1, 0, 0, 1, 0, 0, 0, 0, 1)}, "adc: expected axes of length 1"),
         ({"adc": None}, "adc: expected a 3D image"),
         ({"adc": "adc.nii.gz"}, "adc: expected an array of numbers"),
+        ({"adc": np.ma.masked_less(small_maps()[0], 1)}, "adc: expected a plain array, found a masked one"),
+        ({"adc_unit": "cm2/s"}, "adc_unit 'cm2/s': expected one of 1e-6mm2/s, "),
         ({"brain_mask": small_maps()[0] > 0}, "brain_mask is no brain mask for adc: it leaves 1.584 ml"),
     ],
 )

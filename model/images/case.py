@@ -153,6 +153,8 @@ def case_of(
 
 def _in_usual_unit(adc: Volume, adc_unit: str) -> Volume:
     """The map in 1e-6 mm2/s. Raises UserError where its header names another unit than one that is asked for."""
+    if adc_unit not in ADC_UNITS:
+        raise UserError(f"adc_unit {adc_unit!r}: expected one of {', '.join(ADC_UNITS)}")
     if adc_unit == ADC_UNIT:
         return adc
     if not adc.unit:

@@ -49,7 +49,7 @@ def read_volume(
             volume = _read_file(path, of_brain)
     except MemoryError:
         raise UserError(f"{path}: not enough memory to read it") from None
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, OverflowError, RuntimeError) as error:
         said = "" if isinstance(error, FileNotFoundError | RuntimeError) else f" ({error})"
         raise UserError(f"{path}: {_unreadable(path)}{said}") from None
     require_usable_grid(volume.grid, path)

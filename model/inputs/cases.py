@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from model.errors import UserError
+from model.errors import UserError, one_line
 from model.images.dicom.files import SYSTEM_FOLDERS, holds_dicom, is_dicom, is_named_dicom
 from model.images.formats.names import READ, stem_of, suffix_of
 from model.inputs.beside import (
@@ -179,7 +179,8 @@ def _cases_by_folder(root: Path, entries: list[Path] | None = None) -> list[Foun
     for path in paths:
         if is_of_the_system(path):
             if _is_hidden_case(path):
-                print(f"warning: {path}: left out, since its name begins with a dot; it holds a case", flush=True)
+                words = f"warning: {path}: left out, since its name begins with a dot; it holds a case"
+                print(one_line(words), flush=True)
             continue
         if os.path.isdir(path):
             found = _cases_of_folder(path, root)
@@ -212,7 +213,7 @@ def _multi_frame_case(path: Path) -> FoundCase | None:
 
 def _is_hidden_case(path: Path) -> bool:
     """Whether it is a hidden folder, not of a system as `.Trash` is, with an ADC map or DICOM in it or one folder below."""
-    if not path.name.startswith(".") or path.name.casefold().startswith(SYSTEM_FOLDERS):
+    if not path.name.startswith(".") or path.name.casefold().startswith(SYSTEM_FOLDERS) or path.is_symlink():
         return False
     maps = (tell_apart(images_or_none(folder))[0] for folder in [path, *path.glob("*/")])
     return any(maps) or any(map(is_dicom, [*path.glob("*"), *path.glob("*/*")]))

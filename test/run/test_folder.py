@@ -97,7 +97,13 @@ def test_output_inside_the_input_is_refused(main, good, rule_weights, capfd):
         (["--cases", "--serve"], "not allowed with"),
         (["--cases", "--smallest-brain", "60"], "--smallest-brain goes with --brain-mask"),
         *((["--empty-below", word], f"expected a chance from 0 to 1, found {word}") for word in ("1.01", "nan", "half")),
-        (["--brain-mask", "--smallest-brain", "-1"], "--smallest-brain: expected a volume in ml, 0 or more, found -1"),
+        *(
+            (
+                ["--brain-mask", "--smallest-brain", word],
+                f"--smallest-brain: expected a volume in ml, 0 or more, found {word}",
+            )
+            for word in ("-1", "inf")
+        ),
     ],
 )
 def test_options_that_do_not_fit(main, capfd, words, says):

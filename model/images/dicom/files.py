@@ -112,6 +112,7 @@ def _lost(doubtful: list[tuple[Path, str]], slices: list[Path]) -> list[tuple[Pa
     shapes = {_shape(file.name) for file in slices}
     folders = {file.parent for file in slices}
     ends = {(file.parent, file.suffix.casefold()) for file in slices}
+    there = {(file.parent, file.name.casefold()) for file in slices}
     found = []
     for file, kind in doubtful:
         name = file.name.casefold()
@@ -126,9 +127,21 @@ def _lost(doubtful: list[tuple[Path, str]], slices: list[Path]) -> list[tuple[Pa
                 or ((file.parent, file.suffix.casefold()) in ends and (file.suffix != "" or kind in (EMPTY, ZEROS)))
                 or (file.parent in folders and not file.suffix[1:].isalpha() and any(map(str.isdigit, name)))
             )
-        if is_lost:
+        if is_lost or any(_shape(inner) in shapes and (file.parent, inner) not in there for inner in _inner_names(name)):
             found.append((file, kind))
     return found
+
+
+def _inner_names(name: str) -> list[str]:
+    """The names to which a program may have added something: `.IM0025.icloud`, `.IM0025.dcm.Xa93kd`, `IM0025.dcm.cloud`.
+
+    Of what is not hidden only those that end as DICOM files' do: `IM0025.jpg` is a picture.
+    """
+    if name.startswith("._"):  # which macOS writes beside any file
+        return []
+    parts = name.removeprefix(".").removeprefix("syncthing.").split(".")
+    inner = [".".join(parts[:length]) for length in range(max(1, len(parts) - 2), len(parts) + 1)]
+    return [one for one in inner if name.startswith(".") or one.endswith(DICOM_SUFFIXES)]
 
 
 def _shape(name: str) -> str:

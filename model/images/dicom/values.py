@@ -55,7 +55,7 @@ def _numbers(item: Dataset, name: str, count: int) -> list[float]:
         value = b""
     parts = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
     try:
-        found = [float(part) for part in parts if "_" not in str(part)]  # which Python alone takes, as in 1_0
+        found = [] if any("_" in str(part) for part in parts) else [float(part) for part in parts]  # Python alone takes 1_0
     except (TypeError, ValueError, OverflowError):
         found = []
     if len(found) == count and all(map(math.isfinite, found)):

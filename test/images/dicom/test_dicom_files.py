@@ -90,6 +90,9 @@ def test_what_may_be_a_slice_and_is_not_read_is_counted(tmp_path, content, says)
         ("IM0099.dcm.quarantined", PAGE),
         ("IM0099.dcm.nextcloud", b""),
         (".IM0099.dcm.icloud", b"bplist00\xd3\1"),
+        (".IM0099.icloud", b"bplist00\xd3\1"),
+        (".IM0099.Xa93kd", RANDOM),
+        (".syncthing.IM0099.tmp", b""),
         ("IM.0099", bytes(100)),
         ("4f0a3b2c", PAGE),
         ("slices.7z", b"7z\xbc\xaf\x27\x1c\0\4"),
@@ -112,6 +115,14 @@ def test_a_file_with_the_suffix_of_the_slices_may_be_one(tmp_path, suffix, conte
     assert "1 of 7 files cannot be read as DICOM" in refused(tmp_path)
 
 
+def test_what_was_added_to_a_name_does_not_hide_a_lost_slice(tmp_path):
+    paths = [path.rename(f"{path}.dcm") for path in write_series(tmp_path, VOXELS, GRID)]
+    (tmp_path / f"{paths[0].name}.cloud").write_bytes(b"{}")  # of a slice that is there
+    assert read_volume(tmp_path, adc=True).grid.size == GRID.size
+    (tmp_path / "IM0099.dcm.cloud").write_bytes(b"{}")
+    assert "1 of 8 files cannot be read as DICOM" in refused(tmp_path)
+
+
 OTHERS = {
     **{"README": b"a viewer\n", "empty.txt": b"", "index.html": PAGE, "1.json": b"{}", "bvals": b"0 1000\n"},
     **{
@@ -119,7 +130,12 @@ OTHERS = {
         "report": b"%PDF-1.7\n\x80\x81",
         "IM0001.jpg": b"\xff\xd8\xff\xe0\0\x10JF",
     },
-    **{".DS_Store": b"\0\0\0\1Bud1", "._IM0001.dcm": b"\0\5\x16\7\0\2\0\0", "viewer.exe": b"MZ\x90\0"},
+    **{
+        ".DS_Store": b"\0\0\0\1Bud1",
+        ".IM0001.Xa93kd": RANDOM,
+        "._IM0001.dcm": b"\0\5\x16\7\0\2\0\0",
+        "viewer.exe": b"MZ\x90\0",
+    },
     **{"zmap.nii.gz": gzip.compress(b"\x5c\1\0\0" + bytes(400), mtime=0), "mask.raw": RANDOM},
     "viewer/jre/lib/modules64": RANDOM,
     "viewer/jre/lib/table": bytes.fromhex("0800010002000000") + bytes(400),  # begins as DICOM does, and does not go on

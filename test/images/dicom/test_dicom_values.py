@@ -220,6 +220,7 @@ def put(dataset: Dataset, name: str, text: str) -> None:
         ({"PixelSpacing": "\\"}, "its PixelSpacing is empty, expected 2 numbers"),
         ({"PixelSpacing": "1.25"}, "its PixelSpacing is not 2 numbers"),
         ({"PixelSpacing": "1_0\\1"}, "its PixelSpacing is not 2 numbers"),
+        ({"PixelSpacing": "1_0\\1.5\\1.5"}, "its PixelSpacing is not 2 numbers"),
         ({"ImagePositionPatient": "1,5\\2\\3"}, "its ImagePositionPatient has a decimal comma, expected 3 numbers"),
         ({"SpacingBetweenSlices": "", "SliceThickness": "3,0"}, "its SliceThickness has a decimal comma"),
         ({"Columns": ""}, "its Columns is empty, expected a number"),
