@@ -242,11 +242,14 @@ def test_the_command_from_the_files_that_the_image_holds(three_cases: Folders, t
     assert json.loads(three_cases.output.read_text()) == three_cases.evaluate()
 
 
-@pytest.mark.parametrize("place", ["mine", f"masks/{NAMES[0]}.mha"])
+@pytest.mark.parametrize("place", ["mine", "link", "folder", f"masks/{NAMES[0]}.mha", f"labels/{NAMES[0]}_lesion.mha"])
 def test_an_output_that_is_something_else_stays(three_cases: Folders, tmp_path: Path, refusal, place: str) -> None:
     (tmp_path / "mine").write_text('{"case": {}, "aggregates": {}, "mine": 1}')
+    (tmp_path / "earlier").write_text(EARLIER)
+    (tmp_path / "link").symlink_to("earlier")
+    (tmp_path / "folder").mkdir()
     output, before = tmp_path / place, {path: path.lstat().st_ino for path in tmp_path.rglob("*")}
-    what = "a new file, or a metrics.json to replace" if place == "mine" else "an output outside of"
+    what = "a new file, or a metrics.json to replace" if "/" not in place else "an output outside of"
     line = refusal(main, *three_cases.words(), "--output", output)
     assert line.startswith(f"{output}: expected {what}")
     assert {path: path.lstat().st_ino for path in tmp_path.rglob("*")} == before

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from gaussian import SPACING_MM, gaussian_mean
 from inference_helpers import (
+    ESTIMATED_Z,
     NETWORKS_ALONE,
     TINY,
     load,
@@ -25,7 +26,7 @@ from model.lesions.estimate import ESTIMATE_FEATURES, ZEstimator, estimate_featu
 from model.networks.network import LesionNet
 from model.networks.predictors import EstimatingPredictor, load_estimating_predictor
 from model.networks.stored import read_sidecar, save_decision, write_sidecar
-from model.networks.stored_estimator import load_estimator
+from model.networks.stored_estimator import load_estimator, save_estimator
 
 
 def test_estimate_is_clipped_and_0_outside_the_brain():
@@ -115,3 +116,17 @@ def test_trees_of_another_version_are_refused(weights):
         estimating(weights)
     said = "not usable with estimate.json (fitted to other features than this version computes)"
     assert str(error.value) == f"{trees}: {said}"
+
+
+def test_trees_without_their_decision_or_with_anothers_or_altered_are_refused(weights):
+    zmap = weights / "zmap"
+    save_estimator(zmap, ZEstimator(one_question(0, 0.7, *ESTIMATED_Z), ESTIMATE_FEATURES), {})
+    with pytest.raises(UserError, match=rf"^{zmap}/decision\.safetensors: fitted to other weights than the ones beside it"):
+        estimating(weights)
+    (zmap / "decision.json").unlink()
+    with pytest.raises(UserError, match=rf"^{zmap}/decision\.json: weights cannot be read"):
+        estimating(weights)
+    trees = zmap / "estimate.safetensors"
+    trees.write_bytes(trees.read_bytes()[:-1] + b"\1")
+    with pytest.raises(UserError, match=f"^{trees}: truncated or altered"):
+        estimating(weights)

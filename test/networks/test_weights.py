@@ -232,7 +232,7 @@ WRONG = [
                 1.0,
                 {"intercept": 0.0},
                 NUMBERS | {"more": 0.0},
-                NUMBERS | {"networks": math.nan},
+                *(NUMBERS | {"networks": number} for number in (math.nan, math.inf)),
                 NUMBERS | {"first_stage": 1},
             ),
             "certainty": (0.5, {"chance_real": 0.5}, {"more": REAL}, {"chance_real": REAL | {"log10_ml": math.inf}}),

@@ -82,6 +82,16 @@ def test_the_validator_accepts_input_and_output(data_set, output):
     assert set(files_below(output)) == images | extras | whole
 
 
+def test_the_validator_looks_at_masks_sidecars_and_what_is_ignored(output):
+    (output / mask_of("sub-02")).rename(output / "sub-02" / "dwi" / "sub-02_desc-hie_lesions.nii.gz")
+    sidecar = output / mask_of("sub-01_ses-1", "_desc-hie_mask.json")
+    sidecar.write_text(json.dumps(read(sidecar) | {"Type": "Wound"}))
+    (output / ".bidsignore").write_text((output / ".bidsignore").read_text().replace("summary.csv\n", ""))
+    places = {error.split()[-1] for error in errors_of(output)}
+    assert {"/sub-02/dwi/sub-02_desc-hie_lesions.nii.gz", "/summary.csv"} <= places
+    assert any(place.startswith("/sub-01/ses-1/dwi/") for place in places)
+
+
 def test_the_validator_accepts_an_estimated_z_map_of_a_map_in_anat(main, tmp_path, estimating_weights):
     """BIDS has ADC maps in dwi alone; where the map lies is nobody's choice here. The next run takes none for given."""
     root, entities = describe(tmp_path / "anat", "raw"), "_ce-gd_echo-1"

@@ -238,13 +238,23 @@ def test_weights_without_an_atlas_refuse_another(tmp_path):
         Segmenter(folder, atlas=files(invented_atlas(), tmp_path)).segment(adc, spacing_mm=SPACING_MM, estimate_z=True)
 
 
-def test_altered_atlas_is_refused(weights, tmp_path):
+def test_altered_or_another_atlas_is_refused(weights, tmp_path):
     folder = tmp_path / "weights"
     shutil.copytree(weights, folder)
     stored = folder / "atlas" / "atlas.safetensors"
     stored.write_bytes(stored.read_bytes()[:-1] + b"\1")
     with pytest.raises(UserError, match=r"atlas\.safetensors: truncated or altered"):
         load_estimator(folder / "atlas")
+    trees = one_question(WITH_ATLAS.index("atlas_z"), -2.5, BELOW, ABOVE)
+    save_estimator(folder / "atlas", ZEstimator(trees, WITH_ATLAS, invented_atlas(190.0)), {})
+    with pytest.raises(UserError, match=r"decision\.safetensors: fitted to other weights"):
+        load_estimator(folder / "atlas")
+
+
+def test_the_weights_id_is_also_that_of_the_trees_without_an_atlas(weights, built_in, tmp_path):
+    folder = shutil.copytree(weights, tmp_path / "weights")
+    save_decision(folder / "zmap", stump("z", -1.5, at_most=0.9, above=0.01), {})
+    assert Segmenter(folder).predictors.estimating.ensemble.id != built_in.predictors.estimating.ensemble.id
 
 
 def test_stored_atlas_is_read_as_it_was(weights):

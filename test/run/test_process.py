@@ -108,6 +108,25 @@ def test_networks_are_loaded_once_for_several_cases(case_tree, output, rule_weig
     assert results_of(output)["weights"] == load(rule_weights).id
 
 
+def test_server_reads_what_the_input_folder_is_by_then(main, case_tree, output, rule_weights, tmp_path, monkeypatch):
+    """As the platform does, /input is a link that is replaced between the cases."""
+    cases = [(maps, case_tree(*maps, name=name)) for name, maps in (("first", small_maps()), ("second", random_maps()))]
+    link, masks = tmp_path / "link", []
+    link.symlink_to(cases[0][1])
+
+    def serve(job) -> None:
+        for _, case in cases:
+            link.unlink()
+            link.symlink_to(case)
+            job()
+            masks.append(voxels_of(output / MASK))
+
+    monkeypatch.setattr("process.serve", serve)
+    assert main([*arguments(link, output, rule_weights), "--serve"]) == 0
+    for mask, (maps, _) in zip(masks, cases, strict=True):
+        np.testing.assert_array_equal(mask, rule(*maps))
+
+
 def test_folders_are_the_platforms_where_none_are_named():
     args = parse_arguments([])
     assert (str(args.input), str(args.output)) == ("/input", "/output")

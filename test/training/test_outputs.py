@@ -108,6 +108,16 @@ def test_an_output_among_the_inputs(tmp_path: Path, output: str) -> None:
     require_outside(tmp_path / "in2", [tmp_path / "in"])
 
 
+def test_only_a_file_is_an_earlier_output(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("1")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "folder").mkdir()
+    require_own_file(tmp_path / "file", lambda _: True, "a figure")
+    for name in ("link", "folder"):
+        with pytest.raises(UserError, match=f"{name}: expected a new file, or a figure to replace"):
+            require_own_file(tmp_path / name, lambda _: True, "a figure")
+
+
 # --- the commands ---
 
 

@@ -103,6 +103,7 @@ def test_several_seeds_are_one_case() -> None:
     worst = [line.split(" | ")[0] for line in accuracy.worst_table(rows).splitlines()[2:]]
     assert worst == [f"| case{case}" for case in range(6)]
     assert "over 2 training seeds" in accuracy.seed_words(rows)
+    assert accuracy.seed_words(averaged(ROWS)) == "The networks are of one training seed."
 
 
 def test_rows_that_are_missing_or_of_other_data_are_named(tmp_path: Path, refusal) -> None:

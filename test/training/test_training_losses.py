@@ -101,6 +101,14 @@ def test_hausdorffdt_in_mm_of_two_voxels() -> None:
     assert loss.item() == pytest.approx(2 * (1 + apart) / target.numel(), rel=1e-5)
 
 
+def test_hausdorffdt_uses_each_crops_own_spacing() -> None:
+    logits, target = blobs(5)
+    spacing_mm = torch.tensor([[6.0, 1.5, 1.0], [1.0, 2.0, 4.0]])
+    single = [hausdorffdt(logits[i : i + 1], target[i : i + 1], spacing_mm[i : i + 1]).item() for i in (0, 1)]
+    assert hausdorffdt(logits, target, spacing_mm).item() == pytest.approx(sum(single) / 2, rel=1e-5)
+    assert single[0] != pytest.approx(single[1], rel=0.05)
+
+
 # --- crops without lesion ---
 
 

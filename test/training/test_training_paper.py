@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import nn
 
 from model.errors import UserError
@@ -106,6 +107,9 @@ def test_masks_on_both_grids(case: PackedCase, sample: Sample) -> None:
     assert (found.mask.shape, grid.shape, found.mask.dtype, grid.dtype) == (SHAPE, GRID, bool, bool)
     assert dice_of(found.mask, case.label) > 0.95
     assert dice_of(grid, sample.target[0].numpy() == 1) > 0.9
+    probabilities = 1 / (1 + np.exp(2 + sample.inputs[0].numpy()))
+    smooth = ndimage.zoom(probabilities, np.divide(SHAPE, GRID), order=1, mode="nearest", grid_mode=True)
+    assert np.count_nonzero(found.mask != (smooth > 0.5)) < 10  # 43 where the mask is that of the grid
     assert (np.array_equal(label, sample.target[0] == 1), spacing_mm) == (True, tuple(sample.spacing_mm.tolist()))
 
 

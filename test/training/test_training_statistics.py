@@ -51,10 +51,11 @@ def test_seeds_are_averaged_within_a_case_first_and_nan_is_left_out():
 
 
 def test_pairs_use_shared_cases_only():
-    first, second = {"a": 0.5, "b": 0.9, "c": NAN, "d": 0.4}, {"a": 0.4, "c": 0.1, "d": 0.2, "e": 0.0}
+    first = {"a": 0.5, "b": 0.9, "c": NAN, "d": 0.4, "f": 0.1 + 0.2}  # f differs from 0.3 by rounding alone
+    second = {"a": 0.4, "c": 0.1, "d": 0.2, "e": 0.0, "f": 0.3}
     found = statistics.compare("x", "y", pd.Series(first), pd.Series(second))
-    assert found.difference.mean == pytest.approx(0.15)  # a: 0.1, d: 0.2
-    assert (found.difference.n, found.better, found.worse) == (2, 2, 0)
+    assert found.difference.mean == pytest.approx(0.1)  # a: 0.1, d: 0.2, f: 0
+    assert (found.difference.n, found.better, found.worse) == (3, 2, 0)
 
 
 def by_seed(method: str, *dice: float) -> pd.DataFrame:

@@ -48,6 +48,13 @@ def test_the_average_follows_each_step_and_the_steps_their_schedule(replace_loss
     assert not torch.equal(average["threshold"], steps[-1]["threshold"])
 
 
+def test_another_seed_starts_from_other_weights() -> None:
+    seeds = (0, 1, 1)
+    networks = [Training(TrainConfig(seed=seed), NATIVE, CPU).network.parameters() for seed in seeds]
+    first, other, again = (torch.cat([weights.detach().ravel() for weights in network]) for network in networks)
+    assert (torch.equal(first, other), torch.equal(other, again)) == (False, True)
+
+
 def test_a_large_l1_penalty_leaves_the_signs_of_the_weights_as_gradient() -> None:
     config, found = TrainConfig(l1_penalty=1e6), []
     training = Training(config, NATIVE, CPU)
