@@ -124,6 +124,10 @@ def test_the_curves_have_a_point_per_epoch(finished: Path) -> None:
     assert [(p.method, p.fold, p.epoch) for p in points] == [("dice", f, n) for f in (0, 2) for n in (1, 2, 3)]
     assert [math.isfinite(point.dice) for point in points] == [False, True, False] * 2
     assert all(math.isfinite(point.loss) for point in points)
+    (checkpoint,) = finished.parents[1].glob("runs/**/dice-fold0-seed0/checkpoint.pt")
+    scored = torch.load(checkpoint, weights_only=True)["history"][1]
+    assert scored["dice"] != scored["nsd"]
+    assert (points[1].dice, points[1].nsd) == pytest.approx((scored["dice"], scored["nsd"]), abs=1e-5)
 
 
 FACTS = {"train_seconds": 1.0, "epochs": 1, "predict_seconds": 1.0, "peak_mb": 1.0, "machine": "cpu"}

@@ -12,7 +12,7 @@ import pytest
 from dicom_phantom import Series, change, edited, write_multiframe, write_series
 from inference_helpers import GRID
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.uid import JPEG2000, UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 from refusals import refused
 
 from model.images.dicom.codestreams import StreamHeader, stream_header
@@ -33,7 +33,7 @@ def j2k(kind: str) -> Callable[[np.ndarray, int], bytes]:
 
 ENCODERS: dict[str, tuple[Callable[[np.ndarray, int], bytes], UID]] = {
     "j2k": (j2k("J2K"), JPEG2000Lossless),
-    "jp2": (j2k("JP2"), JPEG2000Lossless),
+    "jp2": (j2k("JP2"), JPEG2000),  # which need not lose anything
     "jls": (lambda pixels, bits: imagecodecs.jpegls_encode(pixels), JPEGLSLossless),  # of 16 bits
     "jpeg": (lambda pixels, bits: imagecodecs.ljpeg_encode(pixels, bitspersample=bits), JPEGLosslessSV1),
 }
