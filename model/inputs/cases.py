@@ -216,7 +216,7 @@ def _is_hidden_case(path: Path) -> bool:
     if not path.name.startswith(".") or path.name.casefold().startswith(SYSTEM_FOLDERS) or path.is_symlink():
         return False
     maps = (tell_apart(images_or_none(folder))[0] for folder in [path, *path.glob("*/")])
-    return any(maps) or any(map(is_dicom, [*path.glob("*"), *path.glob("*/*")]))
+    return any(maps) or any(is_dicom(file) for pattern in ("*", "*/*") for file in path.glob(pattern))
 
 
 def _cases_of_folder(folder: Path, root: Path) -> list[FoundCase]:

@@ -1,5 +1,6 @@
 """Every constant that must be the same in training and inference. Travels beside the weights as JSON."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -117,8 +118,9 @@ def _same_type(value: typing.Any, example: object, name: str) -> typing.Any:
     if isinstance(example, tuple) and isinstance(value, list):
         inner = example[0] if example else 0
         return tuple(_same_type(item, inner, name) for item in value)
-    if isinstance(example, float) and (type(value) is float or (type(value) is int and abs(value) < 1e300)):
-        return float(value)
+    if isinstance(example, float) and type(value) is int:
+        with contextlib.suppress(OverflowError):
+            return float(value)
     if type(value) is type(example):
         return value
     raise UserError(f"{name}: expected something like {example!r}, found {value!r}")

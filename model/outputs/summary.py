@@ -51,9 +51,10 @@ class Outcome:
 def announce(outcome: Outcome) -> None:
     """One line, above the bar where there is one."""
     results = outcome.results or {}
-    said = f"; {verdict(results)}" if verdict(results) else ""
-    mask = f"{results.get('lesion_volume_ml')} ml in {results.get('lesions')} lesion(s), {results.get('seconds')} s{said}"
-    what = outcome.reason or mask
+    what = outcome.reason
+    if not what:
+        mask = f"{results['lesion_volume_ml']} ml in {results['lesions']} lesion(s), {results['seconds']} s"
+        what = "; ".join(filter(None, [mask, verdict(results)]))
     tqdm.write(f"{outcome.case.name}: {outcome.status}: {what}", file=sys.stdout)
     for warning in results.get("warnings", []):
         tqdm.write(f"{outcome.case.name}: warning: {warning}", file=sys.stdout)

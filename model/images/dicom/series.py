@@ -268,7 +268,7 @@ def _choice(candidates: list[Series], found: list[Series], adc: bool) -> str:
     kind = "ADC series, by image type or description" if adc else "series"
     possible = [one for one in found if not (adc and one.other_modality)]
     shown = candidates or possible
-    single = [one for one in shown if [header.frames for header in one.headers] == [1]]
+    single = [one for one in shown if [header.frames for header in one.headers] == [1]]  # one file with one frame
     single = single if len(single) >= FEWEST_SINGLE else []
     shown = [one for one in shown if one not in single]
     listed = [*map(str, shown[:LONGEST_LIST]), *(["..."] if len(shown) > LONGEST_LIST else [])]

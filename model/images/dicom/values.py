@@ -14,6 +14,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from model.errors import UserError, lacks_memory
+from model.images.grid import number_of
 
 WITH_COMMA = re.compile(r"\s*[-+]?\d*,\d+(e[-+]?\d+)?\s*", re.IGNORECASE)
 REMEDY = "correct the tag or export the images again"
@@ -55,7 +56,7 @@ def _numbers(item: Dataset, name: str, count: int) -> list[float]:
         value = b""
     parts = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
     try:
-        found = [] if any("_" in str(part) for part in parts) else [float(part) for part in parts]  # Python alone takes 1_0
+        found = [number_of(str(part)) for part in parts]
     except (TypeError, ValueError, OverflowError):
         found = []
     if len(found) == count and all(map(math.isfinite, found)):
